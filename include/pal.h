@@ -8,6 +8,12 @@
  * Inclavare Containers published; version 4 is this project's own. All functions return 0, or a negative errno
  * value (versions 1 to 3 of older runtimes also return -1 and set errno; rune accepts both).
  *
+ * Signals: rune's process has every asynchronous signal blocked before it loads the library (threads inherit that)
+ * and reads them itself; a runtime hears of them by pal_kill. SIGILL, SIGTRAP, SIGBUS, SIGFPE, SIGSEGV and SIGSYS are
+ * not blocked; a runtime may install handlers for them, and hands what is not its own to the handler it replaced.
+ * A runtime that kicks its own threads uses a real-time signal, sent to the thread and unblocked there only.
+ * Children that a runtime forks are reaped by rune: do not wait for them.
+ *
  * A library exports plain C symbols. pal_init and pal_exec have another prototype in each version, so the
  * prototypes are given as function types; a library defines PAL_VERSION to 1, 2, 3 or 4 before including this
  * file to have its own prototypes declared.
@@ -191,6 +197,11 @@ typedef int pal_get_stats_fn(struct pal_stats_v4 *stats);
 /* A quote over report_data; *quote_size: in the room, out the size. -ENOTSUP when there is no quoting. */
 typedef int pal_get_quote_fn(const uint8_t report_data[64], uint8_t *quote, size_t *quote_size);
 /* pal_kill, pal_get_local_report and pal_destroy are as in version 3. pal_kill(-1, SIGKILL) ends everything. */
+/*
+ * Optional: a signal that the terminal raised (SIGINT, SIGQUIT, SIGTSTP) goes to the foreground process group of the
+ * terminal of pid's session. Without it rune calls pal_kill(pid, sig).
+ */
+typedef int pal_kill_foreground_fn(int pid, int sig);
 
 #if defined(PAL_VERSION)
 #if PAL_VERSION > 1
@@ -216,6 +227,7 @@ PAL_EXPORT int pal_resize(int pid, uint16_t rows, uint16_t columns);
 PAL_EXPORT int pal_get_info(struct pal_info_v4 *info);
 PAL_EXPORT int pal_get_stats(struct pal_stats_v4 *stats);
 PAL_EXPORT int pal_get_quote(const uint8_t report_data[64], uint8_t *quote, size_t *quote_size);
+PAL_EXPORT int pal_kill_foreground(int pid, int sig);
 #endif
 #if PAL_VERSION >= 3
 PAL_EXPORT int pal_get_local_report(void *target_info, int target_info_len, void *report, int *report_len);
