@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Files (libos/fs; sockets, pipes, eventfd... in libos/net use the same struct file).
+ *
+ * inode: an object of a file system. dentry: a name in the tree (always in memory once looked up). file: an open description.
+ * files: a process's descriptor table. Locks: files->lock < inode->lock < tree lock is never nested the other way; user copies
+ * happen without inode locks where the page may have to be read from the same inode.
+ */
+#pragma once
+
+#include "lib.h"
+#include "user.h"
+#include <linux/stat.h>
+
+struct file;
+struct inode;
+struct dentry;
+struct mount;
+struct poll_table;
+struct host_pollfd;
+struct vma;
+struct host_statfs;
+struct process;
+
+/* As linux struct stat wants it, wide. Times in ns since the epoch. */
+struct kstat {
+    u64 dev, ino, rdev, size, blocks;
+    u32 mode, nlink, uid, gid, blksize;
+    i64 atime, mtime, ctime, btime;
+};
+
+struct setattr {
+    u32 valid; /* SETATTR_* */
+    u32 mode, uid, gid;
+    u64 size;
+    i64 atime, mtime;
+};
+#define SETATTR_MODE  (1u << 0)
+#define SETATTR_UID   (1u << 1)
+#define SETATTR_GID   (1u << 2)
+#define SETATTR_SIZE  (1u << 3)
+#define SETATTR_ATIME (1u << 4)
+#define SETATTR_MTIME (1u << 5)
+
+/* Emits one directory entry; returns false when the caller's buffer is full. */
+typedef bool dirent_fn(void *ctx, const char *name, size_t name_len, u64 ino, u8 d_type, u64 next_pos);
+
+struct inode_ops {
+    /* name is not "." or ".."; -ENOENT when absent. The dentry cache is above. Called with the directory's lock held. */
+    int (*lookup)(struct inode *dir, const char *name, size_t len, struct inode **out);
+    int (*create)(struct inode *dir, const char *name, size_t len, u32 mode, u64 rdev, struct inode **out); /* any type but link, symlink */
+    int (*symlink)(struct inode *dir, const char *name, size_t len, const char *target, struct inode **out);
+    int (*link)(struct inode *dir, const char *name, size_t len, struct inode *target);
+    int (*unlink)(struct inode *dir, const char *name, size_t len, struct inode *victim, bool is_dir);
+    int (*rename)(struct inode *old_dir, const char *old_name, size_t old_len, struct inode *new_dir,
+                  const char *new_name, size_t new_len, u32 flags);
+    int (*iterate)(struct inode *dir, u64 pos, dirent_fn *fn, void *ctx); /* without . and .. */
+    ssize_t (*readlink)(struct inode *i, char *buf, size_t size);
+    /* For magic links (/proc/self/fd/3, /proc/self/exe): the dentry itself instead of a path. */
+    int (*follow)(struct inode *i, struct dentry **out);
+    int (*getattr)(struct inode *i, struct kstat *st);
+    int (*setattr)(struct inode *i, const struct setattr *a);
+    int (*open)(struct inode *i, struct file *f); /* sets f->ops, f->private */
+    ssize_t (*getxattr)(struct inode *i, const char *name, void *buf, size_t size);
+    int (*setxattr)(struct inode *i, const char *name, const void *buf, size_t size, int flags);
+    ssize_t (*listxattr)(struct inode *i, char *buf, size_t size);
+    int (*removexattr)(struct inode *i, const char *name);
+    /* Page at byte offset off (page aligned) of a regular file for mm: fill dst (PAGE_SIZE, zero past the end). -EIO on bad integrity. */
+    int (*read_page)(struct inode *i, u64 off, void *dst);
+    void (*destroy)(struct inode *i); /* last reference gone */
+};
+
+struct inode {
+    struct refcount refs;
+    struct mutex lock;
+    const struct inode_ops *ops;
+    struct super *super;
+    u64 ino;
+    u64 rdev, size;
+    u32 mode, nlink, uid, gid;
+    i64 atime, mtime, ctime; /* ns */
+    u64 nid;                 /* EROFS inode whose content this is (site table), 0 when none or modified */
+    void *private;
+    struct list_head shared_maps; /* mm: MAP_SHARED ranges of this inode */
+    struct flock_list *locks;     /* POSIX and flock locks */
+};
+
+/* A mounted file system. */
+struct super {
+    const char *type;  /* "erofs", "tmpfs", "proc", ... for /proc/mounts and statfs */
+    u64 dev, magic;    /* magic: statfs f_type */
+    struct inode *root;
+    u32 flags;         /* MS_RDONLY, ... */
+    void *private;
+    int (*statfs)(struct super *s, struct host_statfs *out);
+};
+
+struct dentry {
+    struct refcount refs;
+    struct dentry *parent;   /* itself for a root */
+    struct inode *inode;     /* NULL: negative */
+    struct mount *mounted;   /* something is mounted here */
+    struct mount *mount;     /* the mount it belongs to */
+    struct list_head children, sibling;
+    u32 hash;
+    u16 name_len;
+    char *name;
+};
+
+struct file_ops {
+    /* Positioned files use *pos; streams ignore it. Blocking unless f->flags has O_NONBLOCK: then -EAGAIN. */
+    ssize_t (*read)(struct file *f, struct uio *io, u64 *pos);
+    ssize_t (*write)(struct file *f, struct uio *io, u64 *pos);
+    i64 (*seek)(struct file *f, i64 off, int whence);     /* NULL: -ESPIPE */
+    long (*ioctl)(struct file *f, u32 cmd, u64 arg);      /* NULL: -ENOTTY */
+    /* Events now (POLLIN...). With pt also registers for changes: poll_wait() for LibOS queues, poll_host() for host descriptors. */
+    u32 (*poll)(struct file *f, struct poll_table *pt);   /* NULL: always POLLIN|POLLOUT */
+    int (*iterate)(struct file *f, u64 *pos, dirent_fn *fn, void *ctx);
+    int (*fsync)(struct file *f, bool data_only);
+    int (*fallocate)(struct file *f, int mode, u64 off, u64 len);
+    int (*mmap)(struct file *f, struct vma *vma);          /* NULL: by inode->ops->read_page, else -ENODEV */
+    void (*flush)(struct file *f);                         /* a descriptor was closed */
+    void (*release)(struct file *f);                       /* last reference */
+    ssize_t (*splice_read)(struct file *f, struct file *out, size_t n); /* optional */
+};
+
+struct file {
+    struct refcount refs;
+    const struct file_ops *ops;
+    u32 flags;               /* O_* status and access mode */
+    struct mutex pos_lock;
+    u64 pos;
+    struct dentry *dentry;   /* NULL: anonymous (pipe, socket, eventfd) */
+    struct inode *inode;     /* may be NULL */
+    void *private;
+    int host_fd;             /* for fdinfo and thread_wait; -1: none */
+    const char *kind;        /* "pipe", "socket", "eventfd"... for /proc/self/fd names of anonymous files */
+    u64 id;                  /* their inode number */
+    struct waitq *epoll_watch; /* net/epoll.c */
+};
+
+struct file *file_alloc(const struct file_ops *ops, u32 flags); /* refs 1; NULL: no memory */
+struct file *file_get(struct file *f);
+void file_put(struct file *f);
+ssize_t file_read_kernel(struct file *f, void *buf, size_t n, u64 *pos);
+ssize_t file_write_kernel(struct file *f, const void *buf, size_t n, u64 *pos);
+
+/* ---- descriptor table (libos/fs/fdtable.c) ---- */
+struct files {
+    struct refcount refs;
+    struct mutex lock;
+    struct fd_entry {
+        struct file *file;
+        bool cloexec;
+    } *fds;
+    u32 size;
+    u32 next;
+};
+struct files *files_create(void);
+struct files *files_copy(struct files *old);    /* fork */
+void files_put(struct files *f);                /* the last one closes everything */
+void files_close_on_exec(struct files *f);
+struct file *fd_get(int fd);                    /* of the current process, +1 reference, NULL: -EBADF; O_PATH files too */
+int fd_install(struct file *f, bool cloexec);   /* takes the reference; lowest free >= 0, -EMFILE (then the reference is dropped) */
+int fd_install_at(int fd, struct file *f, bool cloexec);
+int fd_install_min(int min, struct file *f, bool cloexec);
+int fd_close(int fd);
+
+/* ---- names (libos/fs/namei.c) ---- */
+struct fs_context { /* shared by CLONE_FS */
+    struct refcount refs;
+    struct mutex lock;
+    struct dentry *root, *cwd;
+    u32 umask;
+};
+struct fs_context *fs_context_copy(struct fs_context *old);
+void fs_context_put(struct fs_context *c);
+#define LOOKUP_NOFOLLOW  (1u << 0) /* do not follow a final symlink */
+#define LOOKUP_DIRECTORY (1u << 1)
+#define LOOKUP_EMPTY     (1u << 2) /* AT_EMPTY_PATH */
+#define LOOKUP_PARENT    (1u << 3)
+/* dirfd as in openat(2); path is a LibOS string. +1 reference on *out. Checks search permission of the current process. */
+int path_lookup(int dirfd, const char *path, u32 flags, struct dentry **out);
+int path_open(int dirfd, const char *path, u32 flags, u32 mode, struct file **out);
+struct dentry *dentry_get(struct dentry *d);
+void dentry_put(struct dentry *d);
+/* Absolute path as the current process sees it into buf; returns the start inside buf or an err_ptr. */
+char *dentry_path(struct dentry *d, char *buf, size_t size);
+/* MAY_* on an inode for the current credentials. */
+#define MAY_EXEC 1
+#define MAY_WRITE 2
+#define MAY_READ 4
+int inode_permission(struct inode *i, int mask);
+struct inode *inode_get(struct inode *i);
+void inode_put(struct inode *i);
+int inode_stat(struct inode *i, struct kstat *st);
+
+/* ---- start (called by boot/) ---- */
+struct manifest_image;
+struct deployment;
+/* Verify and mount the sealed root, then the deployment's mounts. -EIO with a log line when the image is not what was measured. */
+int fs_init(const struct manifest_image *manifest, const struct deployment *deployment);
+/* stdio of a process: wraps host descriptors (already dup'ed; takes them) into files 0, 1, 2. */
+int fs_install_stdio(struct files *files, const int hfds[3], bool terminal);
+
+/* ---- poll (libos/net/poll.c) ---- */
+void poll_wait(struct poll_table *pt, struct waitq *q);
+void poll_host(struct poll_table *pt, int hfd, u16 events);
+/* Wait until f is ready for events (POLLIN/POLLOUT) by f->ops->poll: 0, -EINTR (use -ERESTARTSYS), -ETIMEDOUT. */
+int file_wait(struct file *f, u16 events, u64 deadline);
+
+/* ---- others ---- */
+int pipe_create(struct file **r, struct file **w, u32 flags);

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Threads, waiting and user context (libos/boot, libos/proc).
+ *
+ * One LibOS thread = one host thread = one TCS. The tcb page (GS base) belongs to the TCS, `struct thread` to the LibOS
+ * thread. A thread is always in one of: USER (application code), KERNEL (LibOS code), WAITING (in thread_wait, outside the
+ * enclave). Anything that another thread wants of it (signal, kill, stop, give up the fork group's range) is a flag in
+ * `attention` plus thread_kick(); the thread looks at it each time before it returns to user code and when a wait ends.
+ */
+#pragma once
+
+#include "lib.h"
+
+struct process;
+struct mm;
+struct host_pollfd;
+
+/* The application's registers at the system call, fault or preemption; layout is used by libos/boot/entry.S. */
+struct uregs {
+    u64 r15, r14, r13, r12, rbp, rbx, r11, r10, r9, r8, rax, rcx, rdx, rsi, rdi;
+    u64 orig_rax; /* system call number, or -1 */
+    u64 rip, rflags, rsp;
+};
+
+#define ATTENTION_SIGNAL  (1u << 0) /* signals may be pending: look */
+#define ATTENTION_EXIT    (1u << 1) /* the process is ending: leave */
+#define ATTENTION_GROUP   (1u << 2) /* give up the fork group's range */
+#define ATTENTION_STOP    (1u << 3) /* job control stop */
+
+#define NO_DEADLINE UINT64_MAX
+
+struct thread {
+    struct process *process;
+    i32 tid;
+    u32 attention;         /* atomic */
+    struct uregs *regs;    /* valid in KERNEL state while serving the application */
+    u64 fs_base;           /* the application's */
+    void *xsave;           /* the application's vector state while it is saved */
+    bool in_user_fault;    /* see boot/exception.c */
+    u32 park;              /* enclave-side wake token, see park.c */
+    void *host;            /* boot/: the host thread's shared area (wrapped) */
+    struct list_head siblings; /* in process->threads, under process lock */
+
+    /* signals (proc/signal.c) */
+    u64 sig_mask, sig_pending, saved_mask;
+    bool restore_mask;     /* sigsuspend, ppoll, pselect: put saved_mask back after delivery */
+    struct list_head sig_queue;
+    u64 altstack_base, altstack_size;
+    u32 altstack_flags;
+    /* restart of interrupted calls (-ERESTARTSYS and friends, Linux's internal numbers) */
+    long (*restart)(struct thread *);
+    u64 restart_args[4];
+
+    /* proc/ */
+    u64 clear_child_tid, set_child_tid, robust_list;
+    u32 exit_code;
+    i32 vfork_parent;      /* tid to release, 0 none */
+    void *futex;           /* proc/futex.c while waiting */
+    u64 utime_start;
+    char comm[16];
+    void (*kernel_fn)(void *arg); /* LibOS thread without user code */
+    void *kernel_arg;
+};
+
+/* Restart codes as inside Linux: never reach the application. */
+#define ERESTARTSYS           512
+#define ERESTARTNOINTR        513
+#define ERESTARTNOHAND        514
+#define ERESTART_RESTARTBLOCK 516
+
+static inline struct thread *current(void)
+{
+    struct thread *t;
+    __asm__("movq %%gs:%c1, %0" : "=r"(t) : "i"(64)); /* tcb.current, behind struct layout_tcb */
+    return t;
+}
+
+/* ---- life (libos/boot/thread.c) ---- */
+/* A thread of process p that is not running yet; NULL when memory or TCS are exhausted (logged with the setting's name). */
+struct thread *thread_alloc(struct process *p);
+/* Start it: in user mode with *regs (and t->fs_base), or, with kernel_fn set, in LibOS code. 0 or -EAGAIN. */
+int thread_start(struct thread *t, const struct uregs *regs);
+struct thread *kthread_start(void (*fn)(void *), void *arg);
+/* The calling thread ends: frees its LibOS thread and leaves the enclave for good. Call with no lock held. */
+__noreturn void thread_finish(void);
+/* Leave for user code with regs now (exec, sigreturn); looks at attention first. */
+__noreturn void thread_return_to_user(void);
+
+/* ---- attention ---- */
+/* Set flags and make sure that the thread notices: interrupts its wait, or kicks it out of user code. */
+void thread_notify(struct thread *t, u32 flags);
+/* Called on every way back to user code when attention != 0 (boot/ calls it; proc/signal.c implements it): deliver signals,
+ * stop, exit. result: of the system call, to be restarted or not; -1 orig_rax: no call. */
+void attention_handle(struct uregs *regs);
+
+/* ---- waiting ---- */
+struct waitq {
+    struct spinlock lock;
+    struct list_head entries;
+};
+struct wait_entry {
+    struct list_head link;
+    struct thread *thread;
+    struct waitq *queue;
+    u32 woken;
+    void *tag;   /* for waitq_wake_if */
+};
+#define WAITQ_INIT(q) {{0}, LIST_HEAD_INIT((q).entries)}
+void waitq_init(struct waitq *q);
+void waitq_add(struct waitq *q, struct wait_entry *e); /* e->thread = current */
+void waitq_remove(struct wait_entry *e);
+void waitq_wake(struct waitq *q, u32 count); /* UINT32_MAX: all */
+
+/*
+ * Park until someone wakes this thread through a queue it is in, a host descriptor of fds is ready (revents filled,
+ * untrusted), the deadline (CLOCK_MONOTONIC ns) passes, or attention is raised. Spurious returns are allowed: re-check the
+ * condition. Returns 0, -ETIMEDOUT, or -EINTR (attention; only when interruptible). Gives up the fork group's range while it
+ * waits and has it again when it returns. Hold no lock.
+ * Pattern: waitq_add(); while (!condition) { r = thread_wait(); if (r) break; } waitq_remove();
+ */
+int thread_wait(u64 deadline, bool interruptible, struct host_pollfd *fds, size_t count);
+void thread_wake(struct thread *t);
+
+#define wait_event(q, cond, deadline)                                                              \
+    ({                                                                                             \
+        struct wait_entry we_;                                                                     \
+        int wr_ = 0;                                                                               \
+        waitq_add(q, &we_);                                                                        \
+        while (!(cond)) {                                                                          \
+            wr_ = thread_wait(deadline, true, NULL, 0);                                            \
+            if (wr_ < 0) {                                                                         \
+                if (cond)                                                                          \
+                    wr_ = 0;                                                                       \
+                break;                                                                             \
+            }                                                                                      \
+        }                                                                                          \
+        waitq_remove(&we_);                                                                        \
+        wr_;                                                                                       \
+    })
+
+/* ---- time (libos/boot/clock.c): never goes backwards for monotonic clocks ---- */
+u64 clock_monotonic(void); /* ns */
+u64 clock_realtime(void);  /* ns */
