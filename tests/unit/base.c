@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* src/base: what other rooms lean on most: paths that must not leave a root, descriptors, JSON
+ * types, errors. */
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <cmocka.h>
+
+#include "base/alloc.h"
+#include "base/buffer.h"
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/json.h"
+#include "base/path.h"
+
+static void test_path_clean(void **state)
+{
+    static const char *const cases[][2] = {
+        {"/", "/"},
+        {"", "."},
+        {"a//b/./c", "a/b/c"},
+        {"/a/../..", "/"},
+        {"/a/b/../c", "/a/c"},
+        {"../x/..", ".."},
+        {"a/..", "."},
+        {"/../a", "/a"},
+        {"../../a", "../../a"},
+        {"a/../../b", "../b"},
+    };
+    for (size_t i = 0; i < array_count(cases); i++) {
+        cleanup_free char *clean = path_clean(cases[i][0]);
+        assert_string_equal(clean, cases[i][1]);
+    }
+}
+
+static void test_errors_nest(void **state)
+{
+    cleanup_error struct error err = ERROR_INIT;
+    assert_int_equal(error_errno(&err, ENOENT, "open %s", "x"), -ENOENT);
+    assert_int_equal(error_wrap(&err, "create container %s", "web"), -ENOENT);
+    assert_string_equal(error_text(&err),
+                        "create container web: open x: No such file or directory");
+    assert_int_equal(error_set(NULL, "ignored"), -1);
+}
+
+static void test_in_root(void **state)
+{
+    char template[] = "/tmp/rune-unit-XXXXXX";
+    assert_non_null(mkdtemp(template));
+    cleanup_close int root = open(template, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    assert_true(root >= 0);
+    assert_int_equal(symlinkat("/../../etc", root, "out"), 0);
+    assert_int_equal(symlinkat("/nowhere", root, "dangling"), 0);
+
+    cleanup_close int made = path_mkdir_p_in_root(root, "/a/b/../c", 0755, NULL);
+    assert_true(made >= 0);
+    assert_int_equal(faccessat(root, "a/c", F_OK, 0), 0);
+    /* The link points to /etc of the machine; in the root it must mean ROOT/etc. */
+    cleanup_close int etc = path_mkdir_p_in_root(root, "etc/inner", 0755, NULL);
+    assert_true(etc >= 0);
+    cleanup_close int through = path_open_in_root(root, "out/inner", O_PATH, 0, NULL);
+    assert_true(through >= 0);
+    assert_int_equal(path_open_in_root(root, "out/passwd", O_RDONLY, 0, NULL), -ENOENT);
+    cleanup_error struct error err = ERROR_INIT;
+    assert_true(path_mkdir_p_in_root(root, "dangling/x", 0755, &err) < 0);
+    cleanup_close int file = path_make_target_in_root(root, "deep/er/file", false, 0644, NULL);
+    struct stat st;
+    assert_true(file >= 0 && fstat(file, &st) == 0 && S_ISREG(st.st_mode));
+
+    assert_int_equal(path_remove_tree(AT_FDCWD, template, NULL), 0);
+    assert_int_equal(access(template, F_OK), -1);
+}
+
+static void test_fd_passing(void **state)
+{
+    int pair[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+    int sent[2] = {0, 1};
+    assert_int_equal(fd_send(pair[0], "ab", 2, sent, 2), 0);
+    int got[2];
+    size_t count = 2;
+    char data[8];
+    assert_int_equal(fd_recv(pair[1], data, sizeof(data), got, &count), 2);
+    assert_int_equal(count, 2);
+    assert_true(fcntl(got[0], F_GETFD) & FD_CLOEXEC);
+    close(got[0]);
+    close(got[1]);
+    /* More descriptors than wanted are an error, and none of them stays open. */
+    assert_int_equal(fd_send(pair[0], "ab", 2, sent, 2), 0);
+    count = 1;
+    assert_int_equal(fd_recv(pair[1], data, sizeof(data), got, &count), -EMSGSIZE);
+    assert_int_equal(count, 0);
+    close(pair[0]);
+    close(pair[1]);
+}
+
+static void test_json(void **state)
+{
+    static const char text[] =
+        "{\"max\": 18446744073709551615, \"s\": \"12345678901234567890 \\\" \","
+        "\"f\": 1.00000000000000000000001, \"n\": -1, \"null\": null}";
+    cleanup_error struct error err = ERROR_INIT;
+    cleanup_json json_t *root = json_parse(text, strlen(text), "test", &err);
+    assert_non_null(root);
+    uint64_t value = 0;
+    assert_int_equal(json_get_uint64(root, "", "max", &value, &err), 1);
+    assert_true(value == UINT64_MAX);
+    const char *s = NULL;
+    assert_int_equal(json_get_string(root, "", "s", &s, &err), 1);
+    assert_string_equal(s, "12345678901234567890 \" ");
+    assert_int_equal(json_get_string(root, "", "null", &s, &err), 0);
+    assert_true(json_get_uint64(root, "linux.x", "n", &value, &err) < 0);
+    assert_string_equal(error_text(&err), "linux.x.n: expected a non-negative integer");
+    assert_null(json_parse("{\"a\":", 5, "config.json", &err));
+    assert_non_null(strstr(error_text(&err), "config.json: line 1"));
+}
+
+static void test_replace_file(void **state)
+{
+    char template[] = "/tmp/rune-unit-XXXXXX";
+    assert_non_null(mkdtemp(template));
+    cleanup_close int dir = open(template, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_int_equal(replace_file_at(dir, "f", "one", 3, 0600, true, NULL), 0);
+    assert_int_equal(replace_file_at(dir, "f", "second", 6, 0600, false, NULL), 0);
+    cleanup_buffer struct buffer content = BUFFER_INIT;
+    assert_int_equal(read_file_at(dir, "f", &content, 100, NULL), 0);
+    assert_string_equal(content.data, "second");
+    cleanup_error struct error err = ERROR_INIT;
+    buffer_clear(&content);
+    assert_true(read_file_at(dir, "f", &content, 3, &err) < 0);
+    assert_int_equal(err.code, EFBIG);
+    path_remove_tree(AT_FDCWD, template, NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_path_clean), cmocka_unit_test(test_errors_nest),
+        cmocka_unit_test(test_in_root),    cmocka_unit_test(test_fd_passing),
+        cmocka_unit_test(test_json),       cmocka_unit_test(test_replace_file),
+    };
+    return cmocka_run_group_tests_name("base", tests, NULL, NULL);
+}
