@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* PAL versions 2 and 3 (TOY_VERSION): create, then a blocking exec; kill; version 3 adds the local report. */
+/* PAL versions 2 and 3 (TOY_VERSION): create, then a blocking exec; kill; version 3 adds the local
+ * report. */
 #ifndef TOY_VERSION
 #define TOY_VERSION 2
 #endif

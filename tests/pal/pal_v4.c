@@ -33,11 +33,8 @@ int pal_init(const struct pal_init_args_v4 *args)
 
 int pal_create_process(const struct pal_process_args_v4 *args, int *pid)
 {
-    struct toy_spec spec = {.argv = args->argv,
-                            .env = args->env,
-                            .cwd = args->cwd,
-                            .uid = args->uid,
-                            .gid = args->gid};
+    struct toy_spec spec = {
+        .argv = args->argv, .env = args->env, .cwd = args->cwd, .uid = args->uid, .gid = args->gid};
     memcpy(spec.stdio, args->stdio, sizeof(spec.stdio));
     *pid = toy_create(&spec);
     toy_log("v4 create %s pid=%d flags=%u groups=%u\n", args->argv[0], *pid, args->flags,

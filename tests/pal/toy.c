@@ -89,8 +89,8 @@ static bool ignored_by_default(int sig)
 }
 
 /*
- * Wait for a signal or for data on fd (-1: none), at most timeout_ms (-1: for ever). Returns the signal, 0 for data,
- * -1 at the end of the time.
+ * Wait for a signal or for data on fd (-1: none), at most timeout_ms (-1: for ever). Returns the
+ * signal, 0 for data, -1 at the end of the time.
  */
 static int wait_signal(struct toy_process *process, int fd, int timeout_ms)
 {
@@ -239,9 +239,10 @@ static const struct {
     const char *name;
     int (*run)(struct toy_process *process);
 } g_programs[] = {
-    {"echo", program_echo}, {"cat", program_cat},     {"line", program_line}, {"exit", program_exit},
-    {"die", program_die},   {"sleep", program_sleep}, {"env", program_env},   {"pwd", program_pwd},
-    {"id", program_id},     {"trap", program_trap},   {"size", program_size},
+    {"echo", program_echo}, {"cat", program_cat},   {"line", program_line},
+    {"exit", program_exit}, {"die", program_die},   {"sleep", program_sleep},
+    {"env", program_env},   {"pwd", program_pwd},   {"id", program_id},
+    {"trap", program_trap}, {"size", program_size},
 };
 
 static int find_program(const char *name)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A toy process table behind the test PAL libraries: each "process" is a thread that runs one of a few built-in
- * programs (echo, cat, exit, die, sleep, env, pwd, id, trap, size, line). No enclave, no protection, only the shape.
+ * A toy process table behind the test PAL libraries: each "process" is a thread that runs one of a
+ * few built-in programs (echo, cat, exit, die, sleep, env, pwd, id, trap, size, line). No enclave,
+ * no protection, only the shape.
  */
 #pragma once
 
@@ -28,5 +29,6 @@ int toy_wait(int pid, int *status);
 int toy_kill(int pid, int sig);
 int toy_resize(int pid, unsigned rows, unsigned columns);
 int toy_count(void);
-/* Appends a line to the file named by TOY_PAL_LOG, when that is set: tests read what rune called. */
+/* Appends a line to the file named by TOY_PAL_LOG, when that is set: tests read what rune called.
+ */
 void toy_log(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The PAL loader against the test libraries of tests/pal, each with the layout of its version. */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "enclave/pal_runtime.h"
+
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    int exited_pid, status;
+} g_events = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, 0};
+
+static void on_event(void *context, const struct pal_event *event)
+{
+    if (event->type != PAL_EVENT_EXITED)
+        return;
+    pthread_mutex_lock(&g_events.lock);
+    g_events.exited_pid = event->pid;
+    g_events.status = event->status;
+    pthread_cond_signal(&g_events.changed);
+    pthread_mutex_unlock(&g_events.lock);
+}
+
+static void on_log(void *context, int level, const char *message)
+{
+}
+
+static int wait_exit(int pid)
+{
+    pthread_mutex_lock(&g_events.lock);
+    while (g_events.exited_pid != pid)
+        pthread_cond_wait(&g_events.changed, &g_events.lock);
+    g_events.exited_pid = 0;
+    int status = g_events.status;
+    pthread_mutex_unlock(&g_events.lock);
+    return status;
+}
+
+static struct pal_runtime *load(const char *path)
+{
+    struct error err = ERROR_INIT;
+    struct pal_runtime *runtime = NULL;
+    if (pal_runtime_load(path, &runtime, &err) < 0)
+        fail_msg("%s", error_text(&err));
+    struct pal_init_args_v4 args = {.size = sizeof(args), .args = "a b", .log_level = "warn"};
+    args.event = on_event;
+    args.log = on_log;
+    if (pal_runtime_init(runtime, &args, &err) < 0)
+        fail_msg("%s", error_text(&err));
+    return runtime;
+}
+
+/* Start argv with its output in a pipe; returns the pid and the pipe's read end. */
+static int spawn(struct pal_runtime *runtime, const char *const *argv, int *output)
+{
+    static const char *const env[] = {"COLOUR=blue", NULL};
+    int pipe_fds[2];
+    assert_int_equal(pipe2(pipe_fds, O_CLOEXEC), 0);
+    int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    struct pal_process_args_v4 args = {.size = sizeof(args), .argv = argv, .env = env};
+    args.stdio[0] = null_fd;
+    args.stdio[1] = pipe_fds[1];
+    args.stdio[2] = null_fd;
+    struct error err = ERROR_INIT;
+    int pid = 0;
+    int result = pal_runtime_create_process(runtime, &args, &pid, &err);
+    close(null_fd);
+    close(pipe_fds[1]); /* the loader must have kept its own */
+    if (result == 0)
+        result = pal_runtime_start(runtime, pid, &err);
+    *output = pipe_fds[0];
+    error_release(&err);
+    return result < 0 ? result : pid;
+}
+
+static void assert_output(int fd, const char *expected)
+{
+    char text[256] = "";
+    size_t size = 0;
+    ssize_t got;
+    while ((got = read(fd, text + size, sizeof(text) - 1 - size)) > 0)
+        size += (size_t)got;
+    close(fd);
+    assert_string_equal(text, expected);
+}
+
+static void check_version(const char *path, int version)
+{
+    struct pal_runtime *runtime = load(path);
+    assert_int_equal(pal_runtime_version(runtime), version);
+
+    int output;
+    int pid = spawn(runtime, (const char *const[]){"echo", "hello", NULL}, &output);
+    assert_true(pid > 0);
+    assert_int_equal(wait_exit(pid), W_EXITCODE(0, 0));
+    assert_output(output, "hello\n");
+
+    pid = spawn(runtime, (const char *const[]){"exit", "42", NULL}, &output);
+    assert_int_equal(wait_exit(pid), W_EXITCODE(42, 0));
+    close(output);
+
+    pid = spawn(runtime, (const char *const[]){"env", NULL}, &output);
+    wait_exit(pid);
+    assert_output(output, version == 1 ? "" : "COLOUR=blue\n");
+
+    pid = spawn(runtime, (const char *const[]){"sleep", "1000", NULL}, &output);
+    assert_true(pid > 0);
+    close(output);
+    if (version == 1) {
+        assert_int_equal(pal_runtime_kill(runtime, pid, SIGTERM), -ENOTSUP);
+    } else {
+        assert_int_equal(pal_runtime_kill(runtime, pid, SIGTERM), 0);
+        int expected = version == 4 ? SIGTERM : W_EXITCODE(128 + SIGTERM, 0);
+        assert_int_equal(wait_exit(pid), expected);
+        assert_int_equal(pal_runtime_kill(runtime, 60, SIGTERM), -ESRCH);
+    }
+
+    unsigned char target[512] = {7}, report[1024];
+    int report_size = sizeof(report);
+    int result = pal_runtime_report(runtime, target, sizeof(target), report, &report_size);
+    assert_int_equal(result, version < 3 ? -ENOTSUP : 0);
+    if (version >= 3)
+        assert_int_equal(report_size, 432);
+    struct pal_info_v4 info;
+    assert_int_equal(pal_runtime_info(runtime, &info), version < 4 ? -ENOTSUP : 0);
+    size_t quote_size = sizeof(report);
+    assert_int_equal(pal_runtime_quote(runtime, target, report, &quote_size), -ENOTSUP);
+    assert_int_equal(pal_runtime_destroy(runtime), 0);
+}
+
+static void test_version_1(void **state)
+{
+    check_version(TEST_PAL_DIR "/libpal-v1.so", 1);
+}
+
+static void test_version_2(void **state)
+{
+    check_version(TEST_PAL_DIR "/libpal-v2.so", 2);
+}
+
+static void test_version_3(void **state)
+{
+    check_version(TEST_PAL_DIR "/libpal-v3.so", 3);
+}
+
+static void test_version_4(void **state)
+{
+    check_version(TEST_PAL_DIR "/libpal-v4.so", 4);
+}
+
+static void test_no_such_program(void **state)
+{
+    int output;
+    struct pal_runtime *runtime = load(TEST_PAL_DIR "/libpal-v4.so");
+    assert_int_equal(spawn(runtime, (const char *const[]){"nonsense", NULL}, &output), -ENOENT);
+    close(output);
+    /* Version 1 learns it only when it runs: as a shell would say it. */
+    runtime = load(TEST_PAL_DIR "/libpal-v1.so");
+    int pid = spawn(runtime, (const char *const[]){"nonsense", NULL}, &output);
+    assert_int_equal(wait_exit(pid), W_EXITCODE(127, 0));
+    close(output);
+}
+
+static void refused(const char *path, const char *part)
+{
+    struct error err = ERROR_INIT;
+    struct pal_runtime *runtime = NULL;
+    assert_true(pal_runtime_load(path, &runtime, &err) < 0);
+    if (strstr(error_text(&err), part) == NULL || strstr(error_text(&err), path) == NULL)
+        fail_msg("\"%s\" does not name \"%s\" and \"%s\"", error_text(&err), path, part);
+    assert_null(strchr(error_text(&err), '\n'));
+    error_release(&err);
+}
+
+static void test_refused(void **state)
+{
+    refused(TEST_PAL_DIR "/libpal-broken.so", "pal_create_process");
+    refused(TEST_PAL_DIR "/libpal-future.so", "version 9");
+    refused(TEST_PAL_DIR "/libpal-senseless.so", "version -1");
+    refused(TEST_PAL_DIR "/libpal-none.so", "No such file");
+    refused("libpal-v1.so", "absolute");
+    refused("/etc/passwd", "enclave runtime");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_version_1),       cmocka_unit_test(test_version_2),
+        cmocka_unit_test(test_version_3),       cmocka_unit_test(test_version_4),
+        cmocka_unit_test(test_no_such_program), cmocka_unit_test(test_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
