@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buffer.h"
+#include "base/error.h"
+
+/*
+ * Bundle conversion (DESIGN section 6): an ordinary root directory becomes a sealed image, a system call site table and a signed
+ * enclave, kept in a cache. docs/design/bundle.md tells what is in the cache and when an entry is used again.
+ *
+ *   <cache>/<image key>/image, sites, info.json
+ *   <cache>/<image key>/enclave-<enclave key>/enclave, sigstruct, manifest.json
+ */
+#define BUNDLE_CACHE_DEFAULT "/var/lib/rune/images"
+#define BUNDLE_KEY_DEFAULT   "/var/lib/rune/keys/signing-key.pem"
+#define BUNDLE_HASH_SIZE     32
+
+/* What the enclave is to be, beside its image. Everything here is measured; zero takes the default. */
+struct bundle_settings {
+    uint64_t enclave_size;  /* ELRANGE, power of two */
+    uint64_t memory_limit;  /* bytes, 0: none */
+    uint64_t cache_size;    /* verified block cache */
+    uint64_t preadded_user; /* without SGX2: bytes of user memory in the enclave file */
+    uint32_t thread_limit;
+    uint32_t static_tcs;
+    uint32_t log_level; /* the most the LibOS tells the host, 0 fatal .. 5 trace */
+    uint16_t isv_prod_id, isv_svn;
+    bool production; /* no debug attribute, and the LibOS logs no application data */
+    bool no_kss;     /* bind the deployment by deployment_hash in MRENCLAVE instead of CONFIGID */
+    bool no_sgx2;
+    bool no_exec; /* further processes cannot be started from outside */
+    uint8_t deployment_hash[BUNDLE_HASH_SIZE]; /* with no_kss */
+};
+
+struct bundle_options {
+    const char *rootfs;    /* directory to seal */
+    const char *cache_dir; /* NULL: BUNDLE_CACHE_DEFAULT */
+    const char *libos;     /* LibOS ELF; NULL: the installed one */
+    const char *key;       /* RSA-3072 key with e = 3, made when missing; NULL: BUNDLE_KEY_DEFAULT */
+    const char *mkfs;      /* NULL: mkfs.erofs from PATH, /usr/sbin, /sbin */
+    bool client_signing;   /* leave sigstruct to bundle_signature_import */
+    bool image_only;       /* no enclave */
+    struct bundle_settings settings;
+    /* Told at the start of each step that takes time ("packing the root filesystem"); may be NULL. */
+    void (*progress)(void *ctx, const char *step);
+    void *progress_ctx;
+};
+
+struct bundle_result {
+    char *image_dir;   /* entry of the cache */
+    char *image;       /* sealed image */
+    char *sites;       /* site table */
+    char *enclave_dir; /* NULL with image_only */
+    char *enclave;
+    char *sigstruct; /* NULL with client_signing while there is no signature */
+    char *manifest;  /* human-readable summary */
+    uint8_t root_hash[BUNDLE_HASH_SIZE];
+    uint8_t mrenclave[BUNDLE_HASH_SIZE];
+    uint8_t mrsigner[BUNDLE_HASH_SIZE];
+    uint64_t data_size, image_size, site_count;
+    bool converted;     /* the image was packed by this call, not found */
+    bool enclave_built; /* so was the enclave */
+};
+#define BUNDLE_RESULT_INIT \
+    {                      \
+        0                  \
+    }
+#define cleanup_bundle_result __attribute__((cleanup(bundle_result_release)))
+
+/*
+ * Convert, or find what an earlier call converted. Safe against other converters of the same image, at once or killed half-way. An
+ * error is one line that says what to do; nothing is left behind then.
+ */
+int bundle_convert(const struct bundle_options *options, struct bundle_result *result,
+                   struct error *err);
+void bundle_result_release(struct bundle_result *result);
+
+/* ---- deployment half of the manifest (abi/manifest.h) ---- */
+struct bundle_rlimit {
+    uint32_t resource;
+    uint64_t soft, hard;
+};
+struct bundle_mount {
+    uint32_t kind;  /* MANIFEST_MOUNT_* of the records */
+    uint32_t flags; /* MANIFEST_MOUNT_READONLY ... */
+    uint32_t index; /* of pal_init's mount_fds, for pass-through */
+    uint32_t mode;
+    uint64_t size;
+    const char *target, *source, *options; /* NULL: "" */
+};
+struct bundle_deployment {
+    const char *const *args; /* NULL-terminated, as env and the others below; NULL: none */
+    const char *const *env;
+    const char *cwd, *hostname, *domainname; /* NULL: not given */
+    uint32_t uid, gid, umask;
+    const uint32_t *groups;
+    size_t group_count;
+    uint64_t capabilities;
+    const struct bundle_rlimit *rlimits;
+    size_t rlimit_count;
+    const struct bundle_mount *mounts;
+    size_t mount_count;
+    const char *const *sysctls; /* name=value */
+    const char *const *masked_paths;
+    const char *const *readonly_paths;
+    bool terminal, readonly_root;
+};
+/* The blob and its SHA-256 (the first 32 bytes of CONFIGID). The same input gives the same bytes. */
+int bundle_deployment_build(const struct bundle_deployment *deployment, struct buffer *blob,
+                            uint8_t hash[BUNDLE_HASH_SIZE], struct error *err);
+
+/* ---- signing off the machine (the `client` method) ---- */
+/*
+ * Write the signing material of a converted enclave: the SIGSTRUCT with everything but key and signature, of which header and body
+ * (bytes 0..127 and 900..1027) are what is signed, RSA-3072 PKCS#1 v1.5 with SHA-256, e = 3.
+ */
+int bundle_signature_export(const char *enclave_dir, const char *out_path, struct error *err);
+/* Complete it: `signature` is the raw 384 bytes, big endian, `public_key` a PEM file. Checked before it is stored. */
+int bundle_signature_import(const char *enclave_dir, const char *signature, const char *public_key,
+                            struct error *err);
+
+/* Check a sealed image file on the host, every block. 0, or an error that names the first bad block. */
+int bundle_image_verify(const char *image, const uint8_t root_hash[BUNDLE_HASH_SIZE],
+                        struct error *err);
