@@ -74,6 +74,12 @@ struct sgx_driver {
      */
     vdso_sgx_enter_enclave_t enter;
 
+    /*
+     * ENCLU sites of the enclave file (abi/enclave_file.h), offered after init; NULL where the processor needs no help.
+     */
+    int (*use_sites)(struct sgx_handle *h, const uint64_t *sites, uint32_t count, uint64_t trampoline,
+                     struct error *err);
+
     /* Destroy the enclave and release ELRANGE. No thread may be inside. */
     void (*close)(struct sgx_handle *h);
 };
