@@ -67,6 +67,8 @@ struct inode_ops {
     int (*removexattr)(struct inode *i, const char *name);
     /* Page at byte offset off (page aligned) of a regular file for mm: fill dst (PAGE_SIZE, zero past the end). -EIO on bad integrity. */
     int (*read_page)(struct inode *i, u64 off, void *dst);
+    /* The reverse, for pages of a writable MAP_SHARED mapping when it ends or is synced; n <= PAGE_SIZE. NULL: no such mappings. */
+    int (*write_page)(struct inode *i, u64 off, const void *src, size_t n);
     void (*destroy)(struct inode *i); /* last reference gone */
 };
 

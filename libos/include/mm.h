@@ -3,7 +3,7 @@
  * Address spaces (libos/mm). All processes share the one user range of ELRANGE; an mm owns parts of it (VMAs). Addresses are unique
  * among mms, except inside a fork group, whose members own the same addresses and take turns (group.c): exactly one member is
  * resident, its private pages are in place, the others' pages are saved; a thread may touch user memory or run user code only
- * while its mm is resident. mm->group == NULL (the normal case) costs nothing.
+ * while its mm is resident.
  */
 #pragma once
 
@@ -26,7 +26,10 @@ struct mm {
     struct refcount refs;
     struct mutex lock;     /* VMAs, page states */
     struct rb_root vmas;
-    struct group *group;
+    struct space *space;   /* the addresses it may use, and who shares them (fork group) */
+    struct list_head member;
+    u32 active;            /* threads that hold residency (atomic) */
+    struct rb_root saved;  /* private pages while it is not resident */
     u64 brk_start, brk, brk_max;
     u64 stack_top;
     u64 arg_start, arg_end, env_start, env_end; /* for /proc/self/cmdline, environ */
@@ -35,14 +38,16 @@ struct mm {
     struct file *exe;
     u64 committed;         /* pages */
     u64 total;             /* pages in VMAs */
-    u64 locked_hint;
-    struct list_head all;
 };
 
 struct mm *mm_create(void);
 struct mm *mm_get(struct mm *mm);
 void mm_put(struct mm *mm); /* the last one frees the range and leaves the group */
-/* Copy of the calling process's mm for a child at the same addresses; the child's thread must run first or the parent waits. */
+/*
+ * A child's mm at the same addresses. On success the calling thread has LOST residency of the parent (current()->mm is NULL): the range
+ * is the child's now. Touch no user memory; set the child up, thread_start() it, and only then mm_enter(parent), which waits until the
+ * child gives the range up (blocks, execs, exits, or 10 ms pass). On an error after mm_fork: mm_put(child), mm_enter(parent).
+ */
 int mm_fork(struct mm *parent, struct mm **child);
 
 /* As mmap(2) and friends, on mm (the caller's own, or a fresh one that no thread runs in). Lengths are bytes, addresses page aligned. */
@@ -61,10 +66,27 @@ int mm_fault(struct mm *mm, u64 addr, u32 flags);
 /* Walk VMAs for /proc/self/maps: calls fn for each, in order. */
 int mm_for_each(struct mm *mm, int (*fn)(const struct vma *vma, void *ctx), void *ctx);
 
-/* Residency: around every stretch in which the current thread runs user code or touches user memory. Nestable per thread; free
- * without a group. thread_wait() releases and takes it again by itself. */
+/*
+ * Residency. A thread that runs user code or touches user memory holds its mm: current()->mm. mm_enter() when a thread starts (and after
+ * exec made a new mm), mm_leave() before it ends or changes its mm; thread_wait() does both by itself. Without a fork group both are one
+ * atomic add. The ATTENTION_GROUP flag asks a thread to do mm_yield() on its way back to user code.
+ */
 void mm_enter(struct mm *mm);
 void mm_leave(struct mm *mm);
+void mm_yield(void);
+
+/* Read another process's memory (/proc/PID/cmdline, environ), resident or not; bytes read. */
+size_t mm_peek(struct mm *mm, u64 addr, void *buf, size_t size);
+
+/* Page of a MAP_SHARED file mapping that is in memory and so is the truth for [off, off + PAGE_SIZE) of the inode: files read and write
+ * there. NULL: none. The caller holds inode->lock. */
+struct inode;
+void *mm_shared_page(struct inode *inode, u64 off);
+
+/* Called once at start: user range and LibOS heap. */
+struct enclave_layout;
+int mm_init(const struct enclave_layout *layout, u64 memory_limit);
+void heap_init(const struct enclave_layout *layout);
 
 struct mm_totals {
     u64 elrange_user, committed, peak, limit; /* bytes */

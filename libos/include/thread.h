@@ -31,6 +31,7 @@ struct uregs {
 
 struct thread {
     struct process *process;
+    struct mm *mm;         /* what this thread holds residency of, NULL none: set by mm_enter, cleared by mm_leave */
     i32 tid;
     u32 attention;         /* atomic */
     struct uregs *regs;    /* valid in KERNEL state while serving the application */
@@ -68,10 +69,14 @@ struct thread {
 #define ERESTARTNOHAND        514
 #define ERESTART_RESTARTBLOCK 516
 
+/* Fields of the tcb page behind struct layout_tcb (64 bytes) whose offsets are fixed: trampolines use the second. */
+#define TCB_CURRENT       64 /* struct thread * */
+#define TCB_SYSCALL_ENTRY 72 /* where rewritten call sites jump to: jmp *%gs:72, RCX = address to return to */
+
 static inline struct thread *current(void)
 {
     struct thread *t;
-    __asm__("movq %%gs:%c1, %0" : "=r"(t) : "i"(64)); /* tcb.current, behind struct layout_tcb */
+    __asm__("movq %%gs:%c1, %0" : "=r"(t) : "i"(TCB_CURRENT));
     return t;
 }
 
@@ -114,8 +119,8 @@ void waitq_wake(struct waitq *q, u32 count); /* UINT32_MAX: all */
 /*
  * Park until someone wakes this thread through a queue it is in, a host descriptor of fds is ready (revents filled,
  * untrusted), the deadline (CLOCK_MONOTONIC ns) passes, or attention is raised. Spurious returns are allowed: re-check the
- * condition. Returns 0, -ETIMEDOUT, or -EINTR (attention; only when interruptible). Gives up the fork group's range while it
- * waits and has it again when it returns. Hold no lock.
+ * condition. Returns 0, -ETIMEDOUT, or -EINTR (attention; only when interruptible). When current()->mm is set it does mm_leave()
+ * before and mm_enter() of the same mm after, so the fork group's range is free while it waits. Hold no lock.
  * Pattern: waitq_add(); while (!condition) { r = thread_wait(); if (r) break; } waitq_remove();
  */
 int thread_wait(u64 deadline, bool interruptible, struct host_pollfd *fds, size_t count);
