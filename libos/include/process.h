@@ -75,8 +75,21 @@ struct process {
     u64 utime, stime, cutime, cstime; /* ns */
     u32 dumpable, personality, keepcaps, child_subreaper, pdeathsig;
     i32 oom_score_adj, nice;
-    struct timers *timers;
+    struct timers *timers;      /* proc/posix_timer.c; NULL until the first */
+
+    u32 wait_status;            /* of the last stop, for wait_event */
+    u32 stop_signal;
+    bool vfork_pending;         /* the parent waits until this process execs or ends */
+    bool reaped;                /* out of the tree */
+    struct waitq vfork_wait;
+    struct waitq stop_wait;     /* threads of a stopped process */
+    struct thread *exec_thread; /* ends all others and goes on alone */
+    struct spawn *spawn;        /* proc/spawn.c: while created but not started */
+    u64 min_flt, max_rss;
 };
+
+#define WAIT_EVENT_STOPPED   1u
+#define WAIT_EVENT_CONTINUED 2u
 
 extern struct mutex g_process_lock;
 extern struct list_head g_processes;
@@ -88,6 +101,16 @@ struct process *process_find(i32 pid); /* +1 reference or NULL */
 struct process *process_get(struct process *p);
 void process_put(struct process *p);
 i32 pid_allocate(void);
+/* Calls fn for each process, g_process_lock held; stops at a non-zero result and returns it. */
+int process_for_each(int (*fn)(struct process *p, void *ctx), void *ctx);
+char process_state_char(struct process *p);      /* R S T Z, as in /proc/PID/stat */
+u64 process_cpu_time(struct process *p);         /* ns, user and system, so far */
+struct thread *thread_find(i32 tid);             /* g_process_lock held by the caller */
+bool cred_capable(const struct cred *c, int cap);
+bool capable(int cap);                           /* of the current process */
+bool cred_in_group(const struct cred *c, u32 gid);
+/* No member has a parent in another group of the same session: a stop would never end (g_process_lock held). */
+bool process_group_orphaned(i32 pgid);
 
 /* ---- signals (proc/signal.c) ---- */
 struct siginfo_k {
@@ -104,9 +127,35 @@ int signal_send_group(i32 pgid, const struct siginfo_k *info);
 /* A fault of the current thread's application code: forces sig (SIGSEGV, SIGILL, SIGFPE, SIGTRAP, SIGBUS). */
 void signal_fault(int sig, int code, u64 addr, u32 trap, u64 error_code);
 bool signal_pending(void); /* something deliverable for the current thread */
+/* The current thread ignores sig or blocks it: what a terminal asks before it sends SIGTTIN, SIGTTOU. */
+bool signal_ignored_or_blocked(int sig);
+/* For signalfd: take one pending signal of set (bit n-1 is signal n), thread's first; 0 when there is none. */
+int signal_dequeue(u64 set, struct siginfo_k *info);
+u64 signal_pending_set(void);                    /* of the current thread and process, blocked or not */
+/* The kernel's 128 bytes of siginfo_t. */
+void siginfo_encode(const struct siginfo_k *info, u8 out[128]);
+/* ppoll, pselect, epoll_pwait: block `mask` until the call is over. Call with the mask already copied in; when the call ends with
+ * -EINTR (or ERESTARTNOHAND) the old mask comes back after delivery, else call signal_mask_restore(). */
+void signal_mask_set_temporary(u64 mask);
+void signal_mask_restore(void);
 void process_exit_group(u32 status) __noreturn; /* wait(2) status */
 
+/* ---- timers (proc/timer.c): one LibOS thread serves them all ---- */
+struct ktimer {
+    struct rb_node node;        /* key: deadline */
+    void (*fn)(struct ktimer *); /* on the timer thread, no lock held; may arm again */
+    bool armed;
+};
+void ktimer_init(struct ktimer *t, void (*fn)(struct ktimer *));
+int ktimer_arm(struct ktimer *t, u64 deadline); /* CLOCK_MONOTONIC ns; replaces an earlier one; -EAGAIN: no thread to be had */
+bool ktimer_cancel(struct ktimer *t);           /* was armed; fn may still be running */
+void ktimer_cancel_sync(struct ktimer *t);      /* fn is not running afterwards; hold no lock that fn takes */
+/* The time of `clock` (CLOCK_*), or -EINVAL; deadline in CLOCK_MONOTONIC ns of an absolute time on a settable or CPU clock. */
+int clock_read(i32 clock, u64 *ns);
+int clock_deadline(i32 clock, bool absolute, u64 ns, u64 *deadline);
+
 /* ---- start and exec ---- */
+int process_init(void); /* boot/ calls it once before anything else here */
 struct process_spec { /* from the manifest or from rune exec; strings are LibOS memory */
     const char *path;
     char **argv, **env;
