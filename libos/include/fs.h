@@ -138,7 +138,7 @@ struct file {
     int host_fd;             /* for fdinfo and thread_wait; -1: none */
     const char *kind;        /* "pipe", "socket", "eventfd"... for /proc/self/fd names of anonymous files */
     u64 id;                  /* their inode number */
-    struct waitq *epoll_watch; /* net/epoll.c */
+    void *epoll_watch;       /* net/epoll.c: the items that watch it; file_put() calls epoll_file_closed() when not NULL */
 };
 
 struct file *file_alloc(const struct file_ops *ops, u32 flags); /* refs 1; NULL: no memory */
@@ -205,9 +205,17 @@ int fs_init(const struct manifest_image *manifest, const struct deployment *depl
 /* stdio of a process: wraps host descriptors (already dup'ed; takes them) into files 0, 1, 2. */
 int fs_install_stdio(struct files *files, const int hfds[3], bool terminal);
 
-/* ---- poll (libos/net/poll.c) ---- */
+/* Create a name as mknod(2) does, with permission checks and umask: net/ binds UNIX sockets with it (-EEXIST). */
+int path_mknod(int dirfd, const char *path, u32 mode, u64 rdev, struct dentry **out);
+
+/* ---- poll (libos/net/poll.c) ----
+ * What file_ops.poll uses. With pt NULL it only asks for the events now. */
 void poll_wait(struct poll_table *pt, struct waitq *q);
-void poll_host(struct poll_table *pt, int hfd, u16 events);
+/* Ready now by the host descriptor hfd (untrusted). With pt: the caller of poll asks the host itself, for many at once, and this
+ * returns 0. So a host file's poll is: return poll_host(pt, f->host_fd, POLLIN | POLLOUT); */
+u32 poll_host(struct poll_table *pt, int hfd, u16 events);
+/* The answer changes at this CLOCK_MONOTONIC time even if nobody wakes a queue (timerfd). */
+void poll_deadline(struct poll_table *pt, u64 when);
 /* Wait until f is ready for events (POLLIN/POLLOUT) by f->ops->poll: 0, -EINTR (use -ERESTARTSYS), -ETIMEDOUT. */
 int file_wait(struct file *f, u16 events, u64 deadline);
 

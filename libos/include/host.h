@@ -34,6 +34,14 @@ int host_dup(int hfd);
 off_t host_lseek(int hfd, off_t off, int whence);
 int host_ioctl(int hfd, u32 cmd, void *arg, size_t arg_size); /* whitelisted: TCGETS*, TCSETS*, TIOC[GS]WINSZ, FIONREAD, ... */
 int host_poll(struct host_pollfd *fds, size_t count);         /* no waiting; returns how many have revents */
+/* A host epoll instance behind a LibOS epoll with host descriptors. op: EPOLL_CTL_*; events: EPOLL* with ET and ONESHOT; data comes
+ * back in host_epoll_event (untrusted: net/epoll.c looks it up). host_epoll_wait does not wait; at most count events. */
+struct host_epoll_event {
+    u32 events, data;
+};
+int host_epoll_create(void); /* -> hfd */
+int host_epoll_ctl(int epfd, int op, int hfd, u32 events, u32 data);
+int host_epoll_wait(int epfd, struct host_epoll_event *events, size_t count);
 int host_fsync(int hfd, bool data_only);
 int host_ftruncate(int hfd, u64 size);
 int host_fallocate(int hfd, int mode, u64 off, u64 n);

@@ -109,11 +109,15 @@ struct wait_entry {
     struct waitq *queue;
     u32 woken;
     void *tag;   /* for waitq_wake_if */
+    /* Called by waitq_wake() instead of waking a thread (thread is NULL then), with the queue's lock held: only spinlocks and
+     * waitq_wake() of other queues inside. Such entries are all called, and do not count against waitq_wake()'s count. */
+    void (*fn)(struct wait_entry *e);
 };
 #define WAITQ_INIT(q) {{0}, LIST_HEAD_INIT((q).entries)}
 void waitq_init(struct waitq *q);
 void waitq_add(struct waitq *q, struct wait_entry *e); /* e->thread = current */
-void waitq_remove(struct wait_entry *e);
+void waitq_add_fn(struct waitq *q, struct wait_entry *e, void (*fn)(struct wait_entry *e));
+void waitq_remove(struct wait_entry *e); /* once it returned, fn is not running and will not be called */
 void waitq_wake(struct waitq *q, u32 count); /* UINT32_MAX: all */
 
 /*
