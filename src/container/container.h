@@ -35,6 +35,14 @@ struct container_payload {
      */
     int (*prepare)(void *ctx, const struct container_init *init, struct error *err);
     /*
+     * Root changed, terminal and stdio in place, user, capabilities, rlimits, no_new_privs set, and
+     * `start` not given yet. With this member the seccomp filter is loaded BEFORE the call, because
+     * it starts threads, which a filter of later would not bind. It makes the entrypoint ready (the
+     * enclave runs, the program is found); an error fails the create with that message. Not called
+     * by container_exec().
+     */
+    int (*ready)(void *ctx, const struct container_init *init, struct error *err);
+    /*
      * Root changed, terminal and stdio in place, user, capabilities, rlimits, no_new_privs set,
      * `start` given, seccomp loaded. Returns the exit status of the process (0-255), or negative
      * with err for a failure to start, which is shown on stderr (exit status 127).
