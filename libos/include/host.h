@@ -96,3 +96,7 @@ void host_event(u32 type, i32 pid, i32 status, const char *message);
 int host_image_read(u64 off, void *buf, size_t n);
 u64 host_image_size(void);
 int host_sites_read(u64 off, void *buf, size_t n);
+
+/* One line of log (level as in lib.h), and the end of the enclave: never returns, whatever the host answers. */
+void host_log(int level, const char *line, size_t n);
+void host_abort(const char *message) __attribute__((noreturn));

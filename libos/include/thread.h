@@ -129,6 +129,23 @@ void waitq_wake(struct waitq *q, u32 count); /* UINT32_MAX: all */
  */
 int thread_wait(u64 deadline, bool interruptible, struct host_pollfd *fds, size_t count);
 void thread_wake(struct thread *t);
+/* For mutex_lock() only: the same with a token of its own, so that no wake-up of a queue is lost; may return spuriously. */
+void thread_park_lock(void);
+void thread_unpark_lock(struct thread *t);
+
+/* ---- vector state (libos/boot/vector.c) ----
+ * The application's vector registers stay live while the LibOS works for it. Code that uses vector registers (crypto) brackets
+ * itself with these; nestable, free when the state is saved already. It is restored on the way back to user code. */
+void vector_begin(void);
+void vector_end(void);
+/* For signal frames: the application's state in XSAVE standard format (its header's XSTATE_BV says which parts are there) and its
+ * size; changes are taken over at the return to user code. */
+void *vector_user_area(void);
+u32 vector_area_size(void);
+u64 vector_features(void); /* XFRM */
+/* Give thread t (not started) a copy of the current thread's vector state (clone), or the initial one (exec: t = current). */
+void vector_copy_to(struct thread *t);
+void vector_reset(void);
 
 #define wait_event(q, cond, deadline)                                                              \
     ({                                                                                             \

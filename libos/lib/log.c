@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Logging: one line, formatted in the enclave, then handed to the host. panic() ends the enclave. */
+#include "lib.h"
+#include "host.h"
+
+#define LINE_MAX_SIZE 512
+
+int g_log_level = LOG_WARN;
+
+void log_write(enum log_level level, const char *fmt, ...)
+{
+    char line[LINE_MAX_SIZE];
+    va_list ap;
+    int n;
+
+    va_start(ap, fmt);
+    n = vsnprintf(line, sizeof(line), fmt, ap);
+    va_end(ap);
+    if (n >= (int)sizeof(line))
+        n = sizeof(line) - 1;
+    /* A newline in data must not forge a second line. */
+    for (int i = 0; i < n; i++) {
+        if ((u8)line[i] < 0x20)
+            line[i] = ' ';
+    }
+    host_log(level, line, (size_t)n);
+}
+
+void panic(const char *fmt, ...)
+{
+    static u32 panicking;
+    char line[LINE_MAX_SIZE];
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(line, sizeof(line), fmt, ap);
+    va_end(ap);
+    /* A panic inside host_abort() itself leaves nothing but to stop. */
+    while (__atomic_fetch_add(&panicking, 1, __ATOMIC_SEQ_CST) > 4)
+        __asm__ volatile("ud2");
+    host_abort(line);
+}
