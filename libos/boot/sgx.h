@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The SGX leaves that enclave code executes (ENCLU), and the structures they take (SDM volume 3D). Every leaf is an ENCLU
- * site of abi/enclave_file.h, recorded in the section .enclu_sites, from which the bundle converter makes the file's site table.
+ * site of abi/enclave_file.h, recorded in the section .enclu_sites, from which the bundle converter makes the file's site table: an
+ * array of int32_t, each the distance from the entry itself to the site.
  */
 #pragma once
 
@@ -81,8 +82,7 @@ static inline u64 sgx_enclu(u64 leaf, const void *rbx, const void *rcx, void *rd
 
     __asm__ volatile("771:\n\t" ENCLU_SITE_ASM "\n\t"
                      ".pushsection .enclu_sites, \"a\", @progbits\n\t"
-                     ".balign 8\n\t"
-                     ".quad 771b - __libos_start\n\t"
+                     ".long 771b - .\n\t"
                      ".popsection"
                      : "+a"(rax)
                      : "b"(rbx), "c"(rcx), "d"(rdx)
