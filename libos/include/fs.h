@@ -17,6 +17,7 @@ struct inode;
 struct dentry;
 struct mount;
 struct poll_table;
+struct waitq;
 struct host_pollfd;
 struct vma;
 struct host_statfs;
