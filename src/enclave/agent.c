@@ -110,7 +110,8 @@ static void answer_info(struct connection *connection)
         to_hex(mrenclave, info.mrenclave, sizeof(info.mrenclave));
         to_hex(mrsigner, info.mrsigner, sizeof(info.mrsigner));
         to_hex(config_id, info.config_id, sizeof(info.config_id));
-        json_object_set_new(json, "tee", json_stringn(info.tee, strnlen(info.tee, sizeof(info.tee))));
+        json_object_set_new(json, "tee",
+                            json_stringn(info.tee, strnlen(info.tee, sizeof(info.tee))));
         json_object_set_new(json, "simulated", json_boolean(info.flags & PAL_FLAG_SIMULATION));
         json_object_set_new(json, "debug", json_boolean(info.attributes & 2));
         json_object_set_new(json, "mrenclave", json_string(mrenclave));
@@ -173,7 +174,8 @@ static void answer_quote(struct connection *connection, struct agent_frame *fram
     }
     cleanup_free uint8_t *quote = xmalloc(QUOTE_MAX);
     size_t size = QUOTE_MAX;
-    int result = pal_runtime_quote(connection->agent->runtime, (uint8_t *)frame->blob, quote, &size);
+    int result = pal_runtime_quote(connection->agent->runtime, (uint8_t *)frame->blob, quote,
+                                   &size);
     if (result < 0)
         answer_errno(connection, result, "quote");
     else
@@ -245,9 +247,8 @@ static void handle_signal(struct connection *connection, struct agent_frame *fra
     json_get_bool(frame->json, "", "foreground", &foreground, NULL);
     if (pid == 0 || sig < 1 || sig > 64)
         return;
-    int result = foreground
-                     ? pal_runtime_kill_foreground(connection->agent->runtime, pid, (int)sig)
-                     : pal_runtime_kill(connection->agent->runtime, pid, (int)sig);
+    int result = foreground ? pal_runtime_kill_foreground(connection->agent->runtime, pid, (int)sig)
+                            : pal_runtime_kill(connection->agent->runtime, pid, (int)sig);
     if (result < 0)
         log_debug("agent: signal %d for process %d: %s", (int)sig, pid, strerror(-result));
 }

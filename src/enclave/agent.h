@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The agent: init-runelet's door for rune exec and for questions about the enclave. It listens on agent.sock in the
- * container's state directory (made before pivot_root, so nothing in the container has a path to it). One thread for
- * each connection; a connection that ends kills the process that it started, as a terminal that goes away would.
+ * The agent: init-runelet's door for rune exec and for questions about the enclave. It listens on
+ * agent.sock in the container's state directory (made before pivot_root, so nothing in the
+ * container has a path to it). One thread for each connection; a connection that ends kills the
+ * process that it started, as a terminal that goes away would.
  */
 #pragma once
 
@@ -20,7 +21,8 @@ void agent_process_exited(struct agent *agent, int pid, int status);
 
 /* --- clients --- */
 
-/* Connect to the agent of the container with this state directory; the message says what a failure means. */
+/* Connect to the agent of the container with this state directory; the message says what a failure
+ * means. */
 int agent_connect(int state_dir, int *socket, struct error *err);
 /* Send a question and wait for its answer; an AGENT_ERROR becomes err. */
 int agent_ask(int socket, enum agent_type type, const json_t *json, const void *blob,

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Frames between the agent in init-runelet and its clients (rune exec, rune enclave), over a UNIX stream socket.
- * docs/design/libenclave.md has the protocol as a table. A frame is a header, a JSON object (small facts) and a blob
- * (bytes as they are: strings that need not be UTF-8, reports); descriptors travel with the header.
+ * Frames between the agent in init-runelet and its clients (rune exec, rune enclave), over a UNIX
+ * stream socket. docs/design/libenclave.md has the protocol as a table. A frame is a header, a JSON
+ * object (small facts) and a blob (bytes as they are: strings that need not be UTF-8, reports);
+ * descriptors travel with the header.
  */
 #pragma once
 
@@ -21,7 +22,8 @@
 
 enum agent_type {
     /* client to agent */
-    AGENT_EXEC = 1,   /* 3 descriptors; JSON: process; blob: argv, env, cwd. Answer: STARTED, later EXITED */
+    AGENT_EXEC =
+        1, /* 3 descriptors; JSON: process; blob: argv, env, cwd. Answer: STARTED, later EXITED */
     AGENT_SIGNAL = 2, /* JSON: signal, foreground; to the process of this connection. No answer */
     AGENT_RESIZE = 3, /* JSON: rows, columns. No answer */
     AGENT_INFO = 4,   /* Answer: OK with what the enclave is */
@@ -58,7 +60,7 @@ void agent_frame_release(struct agent_frame *frame);
 int agent_send(int socket, enum agent_type type, const json_t *json, const void *blob,
                size_t blob_size, const int *fds, size_t fd_count);
 /*
- * Receive one frame into a zeroed one. Returns 1, 0 when the peer closed between frames, negative with err for
- * a broken frame or one of another protocol version.
+ * Receive one frame into a zeroed one. Returns 1, 0 when the peer closed between frames, negative
+ * with err for a broken frame or one of another protocol version.
  */
 int agent_recv(int socket, struct agent_frame *frame, struct error *err);

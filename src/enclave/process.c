@@ -8,8 +8,8 @@
 #include "base/alloc.h"
 #include "base/cleanup.h"
 
-#define STRINGS_MAX (1 << 20) /* of argv or env, far above what ARG_MAX lets through */
-#define GROUPS_MAX  65536
+#define STRINGS_MAX      (1 << 20) /* of argv or env, far above what ARG_MAX lets through */
+#define GROUPS_MAX       65536
 #define ALL_CAPABILITIES ((UINT64_C(1) << 41) - 1)
 
 void enclave_process_release(struct enclave_process *process)
@@ -39,8 +39,8 @@ static void fill_limits(const struct oci_process *process, struct pal_rlimit *li
     for (size_t i = 0; i < process->rlimit_count; i++) {
         int resource = process->rlimits[i].resource;
         if (resource >= 0 && resource < PAL_RLIMIT_COUNT)
-            limits[resource] =
-                (struct pal_rlimit){process->rlimits[i].soft, process->rlimits[i].hard};
+            limits[resource] = (struct pal_rlimit){process->rlimits[i].soft,
+                                                   process->rlimits[i].hard};
     }
 }
 
@@ -66,8 +66,8 @@ void enclave_process_from_oci(const struct oci_process *process, struct enclave_
     args->groups = out->groups;
     args->group_count = (uint32_t)process->additional_gid_count;
     args->umask = process->umask_set ? process->umask : 022;
-    args->capabilities =
-        process->capabilities.present ? process->capabilities.effective : ALL_CAPABILITIES;
+    args->capabilities = process->capabilities.present ? process->capabilities.effective
+                                                       : ALL_CAPABILITIES;
     fill_limits(process, args->rlimits);
 }
 
@@ -145,7 +145,8 @@ static int take_arrays(const json_t *groups, const json_t *limits, struct enclav
     return 0;
 }
 
-int enclave_process_decode(struct agent_frame *frame, struct enclave_process *out, struct error *err)
+int enclave_process_decode(struct agent_frame *frame, struct enclave_process *out,
+                           struct error *err)
 {
     json_int_t argc, envc, flags, uid, gid, mask, capabilities;
     json_t *groups, *limits;
@@ -172,7 +173,8 @@ int enclave_process_decode(struct agent_frame *frame, struct enclave_process *ou
     out->args.env = out->env;
     out->args.cwd = cwd;
     memcpy(out->args.stdio, frame->fds, sizeof(out->args.stdio));
-    /* Only the container's first process is bound to the manifest, and that one never comes this way. */
+    /* Only the container's first process is bound to the manifest, and that one never comes this
+     * way. */
     out->args.flags = (uint32_t)flags & (PAL_PROCESS_TERMINAL | PAL_PROCESS_HAS_LIMITS);
     out->args.uid = (uint32_t)uid;
     out->args.gid = (uint32_t)gid;

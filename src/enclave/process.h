@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A process to run in an enclave, in its three forms: the OCI process of config.json or rune exec, the frame that a
- * proxy sends to the agent, and the arguments of the PAL.
+ * A process to run in an enclave, in its three forms: the OCI process of config.json or rune exec,
+ * the frame that a proxy sends to the agent, and the arguments of the PAL.
  */
 #pragma once
 
@@ -23,6 +23,8 @@ struct enclave_process {
 void enclave_process_from_oci(const struct oci_process *process, struct enclave_process *out);
 /* JSON and blob of an AGENT_EXEC frame; the caller owns both. */
 json_t *enclave_process_encode(const struct enclave_process *process, struct buffer *blob);
-/* From a frame of an untrusted-size peer: every count is checked. Takes the frame's blob and uses its descriptors. */
-int enclave_process_decode(struct agent_frame *frame, struct enclave_process *out, struct error *err);
+/* From a frame of an untrusted-size peer: every count is checked. Takes the frame's blob and uses
+ * its descriptors. */
+int enclave_process_decode(struct agent_frame *frame, struct enclave_process *out,
+                           struct error *err);
 void enclave_process_release(struct enclave_process *process);

@@ -52,8 +52,8 @@ static void send_size(int socket)
     struct winsize size;
     if (ioctl(STDIN_FILENO, TIOCGWINSZ, &size) < 0)
         return;
-    cleanup_json json_t *json =
-        json_pack("{s:i, s:i}", "rows", size.ws_row, "columns", size.ws_col);
+    cleanup_json json_t *json = json_pack("{s:i, s:i}", "rows", size.ws_row, "columns",
+                                          size.ws_col);
     agent_send(socket, AGENT_RESIZE, json, NULL, 0, NULL, 0);
 }
 

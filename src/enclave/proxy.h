@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The process that stands for an exec'd process of an enclave container on the host: rune exec's child, in the
- * container's namespaces and cgroup. It hands its stdio to the agent, passes signals on and ends as the process in the
- * enclave ended; when it is killed, so is that process.
+ * The process that stands for an exec'd process of an enclave container on the host: rune exec's
+ * child, in the container's namespaces and cgroup. It hands its stdio to the agent, passes signals
+ * on and ends as the process in the enclave ended; when it is killed, so is that process.
  */
 #pragma once
 

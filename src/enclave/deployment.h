@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The deployment half of the manifest from an OCI configuration. Private to the room. */
+#pragma once
+
+#include "base/buffer.h"
+#include "enclave/bundle/bundle.h"
+#include "oci/config.h"
+
+struct deployment {
+    struct bundle_deployment manifest; /* points into config and the rest */
+    struct bundle_mount *mounts;
+    const char **passed; /* targets of the pass-through mounts, in order */
+    size_t passed_count;
+    struct bundle_rlimit *rlimits;
+    uint32_t *groups;
+    char **sysctls;
+    struct buffer *options; /* one for each mount */
+    size_t mount_count, sysctl_count;
+};
+#define cleanup_deployment __attribute__((cleanup(deployment_release)))
+
+/* Borrows from config, which must outlive it. */
+void deployment_from_config(const struct oci_config *config, struct deployment *out);
+void deployment_release(struct deployment *deployment);

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Enclave containers, as rune's commands see them: does a configuration ask for an enclave, and
+ * what has container_create() to be given then. Bundle conversion is bundle/bundle.h, exec is
+ * proxy.h, questions to a running enclave are agent.h.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "container/container.h"
+
+/* What the user asked for: annotations first, then environment variables, then defaults. */
+struct enclave_request {
+    char *type;      /* "intelSgx", "simulatedSgx" or "auto" */
+    char *runtime;   /* absolute path of the PAL library */
+    char *args;      /* may be NULL */
+    char *log_level; /* may be NULL */
+    bool builtin;    /* the built-in LibOS: the bundle is converted */
+};
+#define cleanup_enclave_request __attribute__((cleanup(enclave_request_release)))
+
+/*
+ * Returns 1 with *out for an enclave container, 0 for an ordinary one, negative with err. `forced`
+ * is the global flag
+ * --enclave.
+ */
+int enclave_request_read(const struct oci_config *config, bool forced, struct enclave_request *out,
+                         struct error *err);
+void enclave_request_release(struct enclave_request *request);
+/* True for NAME=value of the variables that are for rune and not for the application. */
+bool enclave_variable(const char *entry);
+/* Take those variables out of the environment of a process. */
+void enclave_strip_environment(struct oci_process *process);
+
+#define ENCLAVE_LAUNCH_FDS 8
+
+/* For container_create_options: init_program, init_fds, init_fd_count, enclave. */
+struct enclave_launch {
+    char *init_program;
+    const char
+        *type; /* what it comes to on this machine: "auto" without hardware is "simulatedSgx" */
+    struct container_fd fds[ENCLAVE_LAUNCH_FDS];
+    size_t fd_count;
+};
+#define cleanup_enclave_launch __attribute__((cleanup(enclave_launch_release)))
+
+/*
+ * Make a bundle ready to be created as an enclave container: look for the hardware, convert the
+ * root filesystem (the built-in LibOS only), write the deployment half of the manifest. *config is
+ * replaced by the adapted configuration. Messages of `log_json` and the log level go on to
+ * init-runelet.
+ */
+int enclave_launch_prepare(const struct enclave_request *request, const char *bundle, bool log_json,
+                           struct oci_config **config, struct enclave_launch *out,
+                           struct error *err);
+void enclave_launch_release(struct enclave_launch *launch);

@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * init-runelet: PID 1 of an enclave container. rune's child execs it inside the new namespaces; it
+ * runs the same set-up as for any container (container_init_child) and, where an ordinary container
+ * would exec its entrypoint, has the enclave runtime run it in the enclave.
+ * docs/design/libenclave.md draws the whole.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/cleanup.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/path.h"
+#include "container/container.h"
+#include "enclave/agent.h"
+#include "enclave/process.h"
+#include "enclave/settings.h"
+#include "enclave/signals.h"
+
+#define DESTROY_SECONDS 2
+#define EXIT_FATAL      125 /* the enclave died under the application */
+
+struct runelet {
+    const struct container_init *init;
+    struct enclave_settings settings;
+    struct pal_runtime *runtime;
+    struct agent *agent;
+    int signal_fd, fault_fd, null_fd;
+    int events[2]; /* pipe of struct pal_event without its message */
+    int log_threshold;
+    bool terminal;
+    int pid; /* of the entrypoint, in the runtime's numbering */
+};
+
+/* ---- what the runtime tells us, on its threads ---- */
+
+static int log_threshold(const struct enclave_settings *settings, bool has_log)
+{
+    static const char *const names[] = {"fatal", "error", "warn", "info", "debug", "trace"};
+    for (size_t i = 0; settings->log_level != NULL && i < array_count(names); i++)
+        if (strcasecmp(settings->log_level, names[i]) == 0)
+            return (int)i;
+    if (settings->log_level != NULL && strcasecmp(settings->log_level, "off") == 0)
+        return -1;
+    /* Without a log file the lines land among the application's own errors: only what matters. */
+    return settings->log_debug ? 4 : has_log ? 2 : 1;
+}
+
+static void on_log(void *context, int level, const char *message)
+{
+    static const enum log_level levels[] = {LOG_LEVEL_ERROR, LOG_LEVEL_ERROR, LOG_LEVEL_WARNING,
+                                            LOG_LEVEL_INFO, LOG_LEVEL_DEBUG};
+    struct runelet *runelet = context;
+    if (level < 0 || level > runelet->log_threshold)
+        return;
+    log_message(levels[level < 4 ? level : 4], "enclave: %s", message);
+}
+
+static void on_event(void *context, const struct pal_event *event)
+{
+    struct runelet *runelet = context;
+    struct pal_event copy = *event;
+    if (event->type == PAL_EVENT_FATAL)
+        log_error("the enclave ended: %s",
+                  event->message != NULL ? event->message : "no reason given");
+    copy.message = NULL;
+    int result = write_all(runelet->events[1], &copy, sizeof(copy));
+    if (result < 0)
+        log_error("enclave event: %s", strerror(-result));
+}
+
+/* ---- before pivot_root ---- */
+
+static int open_log(struct runelet *runelet, struct error *err)
+{
+    struct fd_path path;
+    int fd = container_init_fd(runelet->init, ENCLAVE_FD_LOG);
+    struct log_options options = {.program = "rune",
+                                  .path = fd >= 0 ? fd_path_of(&path, fd) : NULL,
+                                  .format = runelet->settings.log_json ? LOG_FORMAT_JSON
+                                                                       : LOG_FORMAT_TEXT,
+                                  .debug = runelet->settings.log_debug};
+    runelet->log_threshold = log_threshold(&runelet->settings, fd >= 0);
+    int result = log_open(&options, err);
+    if (fd >= 0)
+        close(fd);
+    return result;
+}
+
+static int prepare(void *ctx, const struct container_init *init, struct error *err)
+{
+    struct runelet *runelet = ctx;
+    runelet->init = init;
+    cleanup_close int settings_fd = container_init_fd(init, ENCLAVE_FD_SETTINGS);
+    int result = enclave_settings_read(settings_fd, &runelet->settings, err);
+    if (result == 0)
+        result = open_log(runelet, err);
+    if (result < 0)
+        return result;
+
+    runelet->null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (runelet->null_fd < 0)
+        return error_errno(err, errno, "open /dev/null");
+    if (pipe2(runelet->events, O_CLOEXEC) < 0)
+        return error_errno(err, errno, "pipe for enclave events");
+    cleanup_close int state_dir = open(container_init_state_dir(init),
+                                       O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (state_dir < 0)
+        return error_errno(err, errno, "open %s", container_init_state_dir(init));
+    result = agent_open(state_dir, &runelet->agent, err);
+    /* Threads of the library inherit the mask, and its handlers come on top of ours. */
+    if (result == 0)
+        result = signals_open(&runelet->signal_fd, &runelet->fault_fd, err);
+    if (result == 0)
+        result = pal_runtime_load(runelet->settings.runtime, &runelet->runtime, err);
+    if (result == 0)
+        log_debug("enclave runtime %s, PAL version %d", runelet->settings.runtime,
+                  pal_runtime_version(runelet->runtime));
+    return result;
+}
+
+/* ---- before the gate ---- */
+
+/* Descriptors of the pass-through mounts, which the set-up has just made. */
+static int open_mounts(struct runelet *runelet, int root, int *fds, struct error *err)
+{
+    for (size_t i = 0; i < runelet->settings.mount_count; i++) {
+        fds[i] = path_open_in_root(root, runelet->settings.mounts[i], O_PATH, 0, err);
+        if (fds[i] < 0)
+            return error_wrap(err, "open the mount %s", runelet->settings.mounts[i]);
+    }
+    return 0;
+}
+
+static int check_kind(struct runelet *runelet, struct error *err)
+{
+    struct pal_info_v4 info = {0};
+    int result = pal_runtime_info(runelet->runtime, &info);
+    bool hardware_wanted = strcmp(runelet->settings.type, "intelSgx") == 0;
+    if (result == -ENOTSUP)
+        return 0; /* versions 1 to 3 cannot say; rune create has looked for the hardware */
+    if (result < 0)
+        return error_errno(err, -result, "ask the enclave what it is");
+    if ((info.flags & PAL_FLAG_SIMULATION) == 0)
+        return 0;
+    if (hardware_wanted)
+        return error_set(err,
+                         "enclave.type is intelSgx, but the runtime %s gives an emulated enclave",
+                         runelet->settings.runtime);
+    container_init_warn(runelet->init,
+                        "the enclave is EMULATED (%.*s): it protects nothing from this host",
+                        (int)sizeof(info.tee), info.tee);
+    return 0;
+}
+
+static int start_enclave(struct runelet *runelet, struct error *err)
+{
+    const struct container_init *init = runelet->init;
+    cleanup_close int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (root < 0)
+        return error_errno(err, errno, "open the container's root");
+    cleanup_close int enclave_fd = container_init_fd(init, ENCLAVE_FD_FILE);
+    cleanup_close int sigstruct_fd = container_init_fd(init, ENCLAVE_FD_SIGSTRUCT);
+    cleanup_close int image_fd = container_init_fd(init, ENCLAVE_FD_IMAGE);
+    cleanup_close int sites_fd = container_init_fd(init, ENCLAVE_FD_SITES);
+    cleanup_close int deployment_fd = container_init_fd(init, ENCLAVE_FD_DEPLOYMENT);
+    size_t mount_count = runelet->settings.mount_count;
+    cleanup_free int *mounts = xcalloc(mount_count + 1, sizeof(*mounts));
+    memset(mounts, 0xff, mount_count * sizeof(*mounts));
+
+    struct pal_init_args_v4 args = {.size = sizeof(args),
+                                    .args = runelet->settings.args,
+                                    .log_level = runelet->settings.log_level,
+                                    .enclave_type = runelet->settings.type,
+                                    .enclave_fd = enclave_fd,
+                                    .sigstruct_fd = sigstruct_fd,
+                                    .image_fd = image_fd,
+                                    .patches_fd = sites_fd,
+                                    .deployment_fd = deployment_fd,
+                                    .root_fd = root,
+                                    .mount_fds = mounts,
+                                    .mount_count = (uint32_t)mount_count,
+                                    .memory_limit = runelet->settings.memory_limit,
+                                    .thread_limit = runelet->settings.thread_limit,
+                                    .event = on_event,
+                                    .log = on_log,
+                                    .context = runelet};
+    int result = open_mounts(runelet, root, mounts, err);
+    if (result == 0)
+        result = pal_runtime_init(runelet->runtime, &args, err);
+    for (size_t i = 0; i < mount_count; i++)
+        close_and_reset(&mounts[i]);
+    return result;
+}
+
+/*
+ * The runtime has its own copies of stdio by now. Ours would keep a pipe open that the application
+ * has closed; stderr stays for messages, and a terminal's stdin to learn its size.
+ */
+static void release_stdio(struct runelet *runelet)
+{
+    if (!runelet->terminal)
+        dup3(runelet->null_fd, STDIN_FILENO, 0);
+    dup3(runelet->null_fd, STDOUT_FILENO, 0);
+    close_and_reset(&runelet->null_fd);
+}
+
+static int ready(void *ctx, const struct container_init *init, struct error *err)
+{
+    struct runelet *runelet = ctx;
+    cleanup_enclave_process struct enclave_process process;
+    enclave_process_from_oci(container_init_process(init), &process);
+    process.args.flags |= PAL_PROCESS_FIRST;
+    runelet->terminal = (process.args.flags & PAL_PROCESS_TERMINAL) != 0;
+
+    int result = start_enclave(runelet, err);
+    if (result == 0)
+        result = check_kind(runelet, err);
+    if (result == 0)
+        result = pal_runtime_create_process(runelet->runtime, &process.args, &runelet->pid, err);
+    if (result == 0)
+        result = agent_serve(runelet->agent, runelet->runtime, err);
+    if (result == 0)
+        release_stdio(runelet);
+    return result;
+}
+
+/* ---- after the gate ---- */
+
+static void pass_resize(struct runelet *runelet)
+{
+    struct winsize size;
+    if (ioctl(STDIN_FILENO, TIOCGWINSZ, &size) == 0)
+        pal_runtime_resize(runelet->runtime, runelet->pid, size.ws_row, size.ws_col);
+}
+
+/* Returns the signal to end by when the runtime cannot signal its processes (version 1), else 0. */
+static int pass_signal(struct runelet *runelet, int sig, bool from_terminal)
+{
+    int result = from_terminal ? pal_runtime_kill_foreground(runelet->runtime, runelet->pid, sig)
+                               : pal_runtime_kill(runelet->runtime, runelet->pid, sig);
+    if (result == -ENOTSUP)
+        return signal_ends_process(sig) ? sig : 0;
+    if (result < 0)
+        log_debug("pass signal %d on: %s", sig, strerror(-result));
+    return 0;
+}
+
+static void reap_orphans(void)
+{
+    while (waitpid(-1, NULL, WNOHANG) > 0)
+        ;
+}
+
+/* Returns the wait status to end with, or -1 to go on. */
+static int take_signals(struct runelet *runelet)
+{
+    struct signalfd_siginfo info;
+    while (read(runelet->signal_fd, &info, sizeof(info)) == sizeof(info)) {
+        int sig = (int)info.ssi_signo, fatal = 0;
+        if (sig == SIGCHLD)
+            reap_orphans();
+        if (sig == SIGWINCH && signal_from_terminal(&info))
+            pass_resize(runelet);
+        else if (!signal_is_own(&info))
+            fatal = pass_signal(runelet, sig, signal_from_terminal(&info));
+        if (fatal != 0)
+            return fatal;
+    }
+    int sig;
+    while (read(runelet->fault_fd, &sig, sizeof(sig)) == sizeof(sig)) {
+        int fatal = pass_signal(runelet, sig, false);
+        if (fatal != 0)
+            return fatal;
+    }
+    return -1;
+}
+
+static int take_event(struct runelet *runelet)
+{
+    struct pal_event event;
+    if (read_exact(runelet->events[0], &event, sizeof(event)) < 0)
+        return W_EXITCODE(EXIT_FATAL, 0);
+    switch (event.type) {
+    case PAL_EVENT_EXITED:
+        if (event.pid == runelet->pid)
+            return event.status;
+        agent_process_exited(runelet->agent, event.pid, event.status);
+        return -1;
+    case PAL_EVENT_FATAL:
+        return W_EXITCODE(EXIT_FATAL, 0);
+    default:
+        return -1; /* stops and continues show on the host only through /proc, as the proxy's own
+                      would not */
+    }
+}
+
+static int serve(struct runelet *runelet)
+{
+    struct pollfd fds[] = {{runelet->events[0], POLLIN, 0},
+                           {runelet->signal_fd, POLLIN, 0},
+                           {runelet->fault_fd, POLLIN, 0}};
+    for (;;) {
+        if (poll(fds, array_count(fds), -1) < 0 && errno != EINTR)
+            return W_EXITCODE(EXIT_FATAL, 0);
+        int status = -1;
+        if (fds[0].revents != 0)
+            status = take_event(runelet);
+        if (status < 0)
+            status = take_signals(runelet);
+        if (status >= 0)
+            return status;
+    }
+}
+
+static void *destroy_thread(void *argument)
+{
+    struct runelet *runelet = argument;
+    int result = pal_runtime_destroy(runelet->runtime);
+    if (result < 0)
+        log_debug("pal_destroy: %s", strerror(-result));
+    return NULL;
+}
+
+/* A runtime that hangs in its last call must not keep the container alive. */
+static void destroy_enclave(struct runelet *runelet)
+{
+    pal_runtime_kill(runelet->runtime, -1, SIGKILL);
+    pthread_t thread;
+    struct timespec deadline;
+    clock_gettime(CLOCK_REALTIME, &deadline);
+    deadline.tv_sec += DESTROY_SECONDS;
+    if (pthread_create(&thread, NULL, destroy_thread, runelet) == 0 &&
+        pthread_timedjoin_np(thread, NULL, &deadline) != 0)
+        log_warning("the enclave runtime does not return from pal_destroy");
+}
+
+static int run(void *ctx, const struct container_init *init, struct error *err)
+{
+    struct runelet *runelet = ctx;
+    int result = pal_runtime_start(runelet->runtime, runelet->pid, err);
+    if (result < 0)
+        return result;
+    int status = serve(runelet);
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != EXIT_FATAL)
+        destroy_enclave(runelet);
+    if (WIFEXITED(status))
+        return WEXITSTATUS(status);
+    /* PID 1 of a namespace cannot end by a signal of its own; the number says it then. */
+    signal_die(WTERMSIG(status));
+    return 128 + WTERMSIG(status);
+}
+
+int main(int argc, char **argv)
+{
+    cleanup_error struct error err = ERROR_INIT;
+    struct container_init *init = NULL;
+    struct runelet runelet = {.null_fd = -1};
+    struct container_payload payload = {
+        .name = "init-runelet", .prepare = prepare, .ready = ready, .run = run, .ctx = &runelet};
+    if (container_init_resume(argc, argv, &init, &err) < 0)
+        error_fatal(&err);
+    return container_init_child(init, &payload, &err);
+}

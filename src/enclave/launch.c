@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* rune create's share of an enclave container: everything that needs the host's files. */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#include "base/alloc.h"
+#include "base/cleanup.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/path.h"
+#include "enclave/bundle/bundle.h"
+#include "enclave/deployment.h"
+#include "enclave/enclave.h"
+#include "enclave/locate.h"
+#include "enclave/progress.h"
+#include "enclave/settings.h"
+
+static const char *const g_sgx_devices[] = {"/dev/sgx_enclave", "/dev/sgx_provision"};
+
+static int choose_type(const char *wanted, const char **out, struct error *err)
+{
+    bool hardware = access(g_sgx_devices[0], F_OK) == 0;
+    *out = wanted;
+    if (strcmp(wanted, "intelSgx") == 0 && !hardware)
+        return error_set(
+            err,
+            "enclave.type is intelSgx, but this machine has no %s: enable SGX in its "
+            "firmware (Linux 5.11 or later), or use enclave.type auto or simulatedSgx, "
+            "which protects nothing",
+            g_sgx_devices[0]);
+    if (strcmp(wanted, "auto") == 0 && !hardware)
+        *out = "simulatedSgx";
+    return 0;
+}
+
+static int add_fd(struct enclave_launch *launch, const char *name, int fd)
+{
+    launch->fds[launch->fd_count++] = (struct container_fd){name, fd};
+    return 0;
+}
+
+static int add_file(struct enclave_launch *launch, const char *name, const char *path,
+                    struct error *err)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return error_errno(err, errno, "open %s", path);
+    return add_fd(launch, name, fd);
+}
+
+/* ---- the configuration as the enclave container has it ---- */
+
+/* HOME as the application outside would get it: the runtime sets it from the image's /etc/passwd.
+ */
+static char *home_of(const char *rootfs, uint32_t uid)
+{
+    cleanup_buffer struct buffer text = BUFFER_INIT;
+    cleanup_close int root = open(rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    cleanup_close int fd = root < 0 ? -1
+                                    : path_open_in_root(root, "/etc/passwd", O_RDONLY | O_NONBLOCK,
+                                                        0, NULL);
+    if (fd >= 0 && read_all(fd, &text, 1 << 20) == 0) {
+        char *line, *rest = text.data;
+        while ((line = strsep(&rest, "\n")) != NULL) {
+            char *fields[7] = {NULL};
+            for (int i = 0; i < 7; i++)
+                fields[i] = strsep(&line, ":");
+            if (fields[5] != NULL && fields[2] != NULL && fields[5][0] == '/' &&
+                strtoul(fields[2], NULL, 10) == uid)
+                return xstrdup(fields[5]);
+        }
+    }
+    return xstrdup("/");
+}
+
+static void adapt_environment(json_t *env, const char *rootfs, uint32_t uid, bool builtin)
+{
+    bool has_home = false;
+    size_t i = 0;
+    while (i < json_array_size(env)) {
+        const char *entry = json_string_value(json_array_get(env, i));
+        if (entry != NULL && enclave_variable(entry)) {
+            json_array_remove(env, i);
+            continue;
+        }
+        has_home = has_home || (entry != NULL && strncmp(entry, "HOME=", 5) == 0);
+        i++;
+    }
+    if (builtin && !has_home) {
+        cleanup_free char *home = home_of(rootfs, uid);
+        cleanup_free char *entry = xasprintf("HOME=%s", home);
+        json_array_append_new(env, json_string(entry));
+    }
+}
+
+/* The enclave runtime opens the SGX devices from inside the container. */
+static void adapt_devices(json_t *config)
+{
+    json_t *linux_ = json_object_get(config, "linux");
+    if (linux_ == NULL)
+        return;
+    json_t *resources = json_object_get(linux_, "resources");
+    if (resources == NULL)
+        json_object_set_new(linux_, "resources", resources = json_object());
+    json_t *devices = json_object_get(linux_, "devices");
+    if (devices == NULL)
+        json_object_set_new(linux_, "devices", devices = json_array());
+    json_t *rules = json_object_get(resources, "devices");
+    for (size_t i = 0; i < array_count(g_sgx_devices); i++) {
+        struct stat st;
+        if (stat(g_sgx_devices[i], &st) < 0 || !S_ISCHR(st.st_mode))
+            continue;
+        json_int_t major_number = major(st.st_rdev), minor_number = minor(st.st_rdev);
+        json_array_append_new(
+            devices, json_pack("{s:s, s:s, s:I, s:I, s:i}", "path", g_sgx_devices[i], "type", "c",
+                               "major", major_number, "minor", minor_number, "fileMode", 0666));
+        if (rules != NULL)
+            json_array_append_new(rules, json_pack("{s:b, s:s, s:I, s:I, s:s}", "allow", 1, "type",
+                                                   "c", "major", major_number, "minor",
+                                                   minor_number, "access", "rw"));
+    }
+}
+
+/* The tree is changed and read again, so that every reader of either form sees the same. */
+static int adapt_config(const struct enclave_request *request, const char *rootfs,
+                        struct oci_config **config, struct error *err)
+{
+    json_t *json = (*config)->json;
+    json_t *process = json_object_get(json, "process");
+    json_t *env = json_object_get(process, "env");
+    if (env == NULL)
+        json_object_set_new(process, "env", env = json_array());
+    adapt_environment(env, rootfs, (*config)->process.uid, request->builtin);
+    adapt_devices(json);
+    cleanup_free char *text = json_text(json, JSON_COMPACT);
+    struct oci_config *adapted = NULL;
+    int result = oci_config_parse(text, strlen(text), "config.json", &adapted, err);
+    if (result < 0)
+        return result;
+    oci_config_free(*config);
+    *config = adapted;
+    return 0;
+}
+
+/* ---- conversion ---- */
+
+static int convert(const char *rootfs, struct enclave_launch *launch, struct error *err)
+{
+    struct progress *progress = progress_start();
+    cleanup_bundle_result struct bundle_result result = BUNDLE_RESULT_INIT;
+    struct bundle_options options = {
+        .rootfs = rootfs,
+        .cache_dir = secure_getenv("RUNE_CACHE_DIR"),
+        .libos = secure_getenv("RUNE_LIBOS"),
+        .key = secure_getenv("RUNE_SIGNING_KEY"),
+        .progress = progress_step,
+        .progress_ctx = progress,
+    };
+    int status = bundle_convert(&options, &result, err);
+    progress_end(progress);
+    if (status < 0)
+        return error_wrap(err, "convert %s", rootfs);
+    if (result.sigstruct == NULL)
+        return error_set(err, "the enclave in %s has no signature yet", result.enclave_dir);
+    log_debug("image %s (%s), enclave %s", result.image, result.converted ? "converted" : "cached",
+              result.enclave);
+    if (add_file(launch, ENCLAVE_FD_FILE, result.enclave, err) < 0 ||
+        add_file(launch, ENCLAVE_FD_SIGSTRUCT, result.sigstruct, err) < 0 ||
+        add_file(launch, ENCLAVE_FD_IMAGE, result.image, err) < 0 ||
+        add_file(launch, ENCLAVE_FD_SITES, result.sites, err) < 0)
+        return -1;
+    return 0;
+}
+
+static int add_deployment(const struct deployment *deployment, struct enclave_launch *launch,
+                          struct error *err)
+{
+    cleanup_buffer struct buffer blob = BUFFER_INIT;
+    uint8_t hash[BUNDLE_HASH_SIZE];
+    int result = bundle_deployment_build(&deployment->manifest, &blob, hash, err);
+    if (result < 0)
+        return result;
+    cleanup_close int fd = memfd_create("enclave-deployment", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (fd < 0)
+        return error_errno(err, errno, "deployment: memfd_create");
+    result = write_all(fd, blob.data, blob.size);
+    if (result == 0 && fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW) < 0)
+        result = -errno;
+    if (result < 0)
+        return error_errno(err, -result, "deployment: write");
+    return add_fd(launch, ENCLAVE_FD_DEPLOYMENT, take_fd(fd));
+}
+
+static int add_settings(const struct enclave_request *request, const struct oci_config *config,
+                        const struct deployment *deployment, bool log_json,
+                        struct enclave_launch *launch, struct error *err)
+{
+    int64_t memory = config->resources.memory.limit.set ? config->resources.memory.limit.value : 0;
+    int64_t pids = config->resources.pids_limit.set ? config->resources.pids_limit.value : 0;
+    struct enclave_settings settings = {
+        .type = launch->type,
+        .runtime = request->runtime,
+        .args = request->args,
+        .log_level = request->log_level,
+        .log_json = log_json,
+        .log_debug = log_enabled(LOG_LEVEL_DEBUG),
+        .memory_limit = memory > 0 ? (uint64_t)memory : 0,
+        .thread_limit = pids > 0 && pids < UINT32_MAX ? (uint32_t)pids : 0,
+        .mounts = deployment->passed,
+        .mount_count = deployment->passed_count,
+    };
+    int fd = enclave_settings_write(&settings, err);
+    if (fd < 0)
+        return fd;
+    add_fd(launch, ENCLAVE_FD_SETTINGS, fd);
+    if (log_fd() != STDERR_FILENO) {
+        int copy = fcntl(log_fd(), F_DUPFD_CLOEXEC, 3);
+        if (copy < 0)
+            return error_errno(err, errno, "log: duplicate its descriptor");
+        add_fd(launch, ENCLAVE_FD_LOG, copy);
+    }
+    return 0;
+}
+
+int enclave_launch_prepare(const struct enclave_request *request, const char *bundle, bool log_json,
+                           struct oci_config **config, struct enclave_launch *out,
+                           struct error *err)
+{
+    memset(out, 0, sizeof(*out));
+    out->init_program = locate_program("init-runelet");
+    cleanup_free char *rootfs = (*config)->root_path[0] == '/'
+                                    ? xstrdup((*config)->root_path)
+                                    : path_join(bundle, (*config)->root_path);
+    if (!(*config)->process_present)
+        return error_set(err, "config.json: process: an enclave container needs it at create");
+    if (choose_type(request->type, &out->type, err) < 0)
+        return -1;
+    if (access(request->runtime, R_OK) < 0)
+        return error_errno(err, errno, "enclave runtime %s", request->runtime);
+    if (access(out->init_program, X_OK) < 0)
+        return error_errno(err, errno, "%s (is the installation complete?)", out->init_program);
+    if (access(rootfs, F_OK) < 0)
+        return error_errno(err, errno, "root filesystem %s", rootfs);
+
+    cleanup_deployment struct deployment deployment = {0};
+    int result = adapt_config(request, rootfs, config, err);
+    if (result == 0) {
+        deployment_from_config(*config, &deployment);
+        result = add_settings(request, *config, &deployment, log_json, out, err);
+    }
+    if (result == 0 && request->builtin)
+        result = convert(rootfs, out, err);
+    if (result == 0 && request->builtin)
+        result = add_deployment(&deployment, out, err);
+    return result;
+}
+
+void enclave_launch_release(struct enclave_launch *launch)
+{
+    for (size_t i = 0; i < launch->fd_count; i++)
+        close_and_reset(&launch->fds[i].fd);
+    launch->fd_count = 0;
+    free(launch->init_program);
+    launch->init_program = NULL;
+}

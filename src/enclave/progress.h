@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Tells the user what a long step is about, once it has taken two seconds; a quick one says
+ * nothing. */
+#pragma once
+
+struct progress;
+
+struct progress *progress_start(void);
+/* A new step begins; ctx is the struct progress, so that this can be a callback. */
+void progress_step(void *ctx, const char *step);
+void progress_end(struct progress *progress);

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Detection: annotations and environment variables, with the names that Inclavare Containers gave
+ * them. */
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/cleanup.h"
+#include "enclave/enclave.h"
+#include "enclave/locate.h"
+
+enum setting {
+    SETTING_TYPE,
+    SETTING_PATH,
+    SETTING_ARGS,
+    SETTING_LOG_LEVEL,
+    SETTING_CARRIER,
+    SETTINGS,
+};
+
+static const struct {
+    const char *annotation, *variable;
+} g_names[SETTINGS] = {
+    [SETTING_TYPE] = {"enclave.type", "ENCLAVE_TYPE"},
+    [SETTING_PATH] = {"enclave.runtime.path", "ENCLAVE_RUNTIME_PATH"},
+    [SETTING_ARGS] = {"enclave.runtime.args", "ENCLAVE_RUNTIME_ARGS"},
+    [SETTING_LOG_LEVEL] = {"enclave.runtime.loglevel", "ENCLAVE_RUNTIME_LOGLEVEL"},
+    [SETTING_CARRIER] = {NULL, "RUNE_CARRIER"},
+};
+
+static const char *variable_value(const char *entry, const char *name)
+{
+    size_t size = strlen(name);
+    return strncmp(entry, name, size) == 0 && entry[size] == '=' ? entry + size + 1 : NULL;
+}
+
+bool enclave_variable(const char *entry)
+{
+    for (int i = 0; i < SETTINGS; i++)
+        if (variable_value(entry, g_names[i].variable) != NULL)
+            return true;
+    return false;
+}
+
+void enclave_strip_environment(struct oci_process *process)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < process->env.count; i++)
+        if (!enclave_variable(process->env.items[i]))
+            process->env.items[kept++] = process->env.items[i];
+    process->env.count = kept;
+    process->env.items[kept] = NULL;
+}
+
+/* An empty value counts as absent: an image or a pod can so undo what was set below it. */
+static const char *find(const struct oci_config *config, enum setting setting)
+{
+    const char *value = NULL;
+    if (g_names[setting].annotation != NULL)
+        value = oci_annotation(config, g_names[setting].annotation);
+    for (size_t i = 0; value == NULL && i < config->process.env.count; i++)
+        value = variable_value(config->process.env.items[i], g_names[setting].variable);
+    return value != NULL && value[0] != '\0' ? value : NULL;
+}
+
+static int check_type(const char *type, struct error *err)
+{
+    static const char *const types[] = {"intelSgx", "simulatedSgx", "auto"};
+    for (size_t i = 0; i < array_count(types); i++)
+        if (strcmp(type, types[i]) == 0)
+            return 0;
+    return error_set(err, "enclave.type \"%s\" is not known: use intelSgx, simulatedSgx or auto",
+                     type);
+}
+
+static int check_log_level(const char *level, struct error *err)
+{
+    static const char *const levels[] = {"off", "fatal", "error", "warn", "info", "debug", "trace"};
+    for (size_t i = 0; i < array_count(levels); i++)
+        if (strcasecmp(level, levels[i]) == 0)
+            return 0;
+    return error_set(err,
+                     "enclave.runtime.loglevel \"%s\" is not known: use off, fatal, error, warn, "
+                     "info, debug or trace",
+                     level);
+}
+
+/* RUNE_CARRIER names a runtime; the built-in one needs no path. */
+static int choose_runtime(const char *carrier, const char *path, struct enclave_request *out,
+                          struct error *err)
+{
+    if (path == NULL && carrier != NULL && strcmp(carrier, "libos") != 0)
+        return error_set(err,
+                         "RUNE_CARRIER is \"%s\", but ENCLAVE_RUNTIME_PATH does not say where its "
+                         "PAL library is",
+                         carrier);
+    out->builtin = path == NULL || strcmp(path, "libos") == 0;
+    out->runtime = locate_runtime(path != NULL ? path : "libos");
+    if (out->runtime[0] != '/')
+        return error_set(
+            err, "enclave.runtime.path \"%s\": give an absolute path, or a name without a slash",
+            path);
+    return 0;
+}
+
+int enclave_request_read(const struct oci_config *config, bool forced, struct enclave_request *out,
+                         struct error *err)
+{
+    memset(out, 0, sizeof(*out));
+    const char *type = find(config, SETTING_TYPE), *path = find(config, SETTING_PATH);
+    const char *carrier = find(config, SETTING_CARRIER);
+    const char *args = find(config, SETTING_ARGS), *level = find(config, SETTING_LOG_LEVEL);
+    if (carrier != NULL && strcmp(carrier, "none") == 0)
+        carrier = NULL;
+    if (!forced && type == NULL && path == NULL && carrier == NULL)
+        return 0;
+
+    if ((type != NULL && check_type(type, err) < 0) ||
+        (level != NULL && check_log_level(level, err) < 0) ||
+        choose_runtime(carrier, path, out, err) < 0) {
+        enclave_request_release(out);
+        return -1;
+    }
+    out->type = xstrdup(type != NULL ? type : "auto");
+    out->args = args != NULL ? xstrdup(args) : NULL;
+    out->log_level = level != NULL ? xstrdup(level) : NULL;
+    return 1;
+}
+
+void enclave_request_release(struct enclave_request *request)
+{
+    free(request->type);
+    free(request->runtime);
+    free(request->args);
+    free(request->log_level);
+    memset(request, 0, sizeof(*request));
+}
