@@ -20,6 +20,8 @@ struct vma {
     bool was_writable;     /* pages may differ from the file's */
     struct file *file;     /* NULL: anonymous */
     u64 file_offset;       /* of start */
+    u64 trampolines;       /* executable file mapping: where its rewritten calls go, 0 none (sites.c) */
+    u64 first_site;
 };
 
 struct mm {
@@ -28,6 +30,7 @@ struct mm {
     struct rb_root vmas;
     struct space *space;   /* the addresses it may use, and who shares them (fork group) */
     struct list_head member;
+    bool space_locked;     /* mm_lock() took space->lock too */
     u32 active;            /* threads that hold residency (atomic) */
     struct rb_root saved;  /* private pages while it is not resident */
     u64 brk_start, brk, brk_max;
@@ -52,6 +55,8 @@ int mm_fork(struct mm *parent, struct mm **child);
 
 /* As mmap(2) and friends, on mm (the caller's own, or a fresh one that no thread runs in). Lengths are bytes, addresses page aligned. */
 i64 mm_map(struct mm *mm, u64 addr, u64 size, u32 prot, u32 flags, struct file *file, u64 off);
+/* msync(2): pages of writable shared mappings go to their files. */
+int mm_sync(struct mm *mm, u64 addr, u64 size);
 int mm_unmap(struct mm *mm, u64 addr, u64 size);
 int mm_protect(struct mm *mm, u64 addr, u64 size, u32 prot);
 i64 mm_remap(struct mm *mm, u64 old, u64 old_size, u64 new_size, u32 flags, u64 new_addr);
@@ -69,7 +74,8 @@ int mm_for_each(struct mm *mm, int (*fn)(const struct vma *vma, void *ctx), void
 /*
  * Residency. A thread that runs user code or touches user memory holds its mm: current()->mm. mm_enter() when a thread starts (and after
  * exec made a new mm), mm_leave() before it ends or changes its mm; thread_wait() does both by itself. Without a fork group both are one
- * atomic add. The ATTENTION_GROUP flag asks a thread to do mm_yield() on its way back to user code.
+ * atomic add; entering what one holds, or leaving what one does not hold, does nothing. Building a fresh mm for exec may make the caller hold it
+ * instead of the old one (a fixed address that others use): when exec fails, mm_put(fresh), then mm_enter(old). The ATTENTION_GROUP flag asks a thread to do mm_yield() on its way back to user code.
  */
 void mm_enter(struct mm *mm);
 void mm_leave(struct mm *mm);

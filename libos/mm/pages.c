@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The state of every page of the user range, and the SGX2 instructions that change it. One byte a page in chunks of 2 MiB
+ * of address space, so an untouched ELRANGE costs a table of pointers.
+ *
+ * With SGX1 (no LAYOUT_FLAG_SGX2) pages were added at load time with RWX: "commit" only zeroes, protection is not enforced.
+ */
+#include "internal.h"
+#include "host.h"
+#include "boot/sgx.h"
+
+#define CHUNK_SHIFT 21
+#define CHUNK_PAGES (1u << (CHUNK_SHIFT - PAGE_SHIFT))
+
+static struct {
+    u8 **chunks;
+    u64 count;       /* chunks */
+    u64 end;         /* of the user range */
+    u64 limit;       /* pages, 0: none */
+    u64 committed;   /* pages, atomic */
+    u64 peak;
+    bool dynamic;    /* SGX2 */
+    u64 preadded;    /* first pre-added address, SGX1 */
+    struct spinlock lock;
+    bool limit_logged;
+} g_pages;
+
+void pages_init(const struct enclave_layout *layout, u64 memory_limit)
+{
+    g_pages.end = layout->user_end;
+    g_pages.count = (layout->user_end + (1ul << CHUNK_SHIFT) - 1) >> CHUNK_SHIFT;
+    size_t table = PAGE_UP(g_pages.count * sizeof(u8 *)) >> PAGE_SHIFT;
+    g_pages.chunks = page_alloc(table);
+    if (!g_pages.chunks)
+        panic("no memory for the page table of ELRANGE");
+    memset(g_pages.chunks, 0, table << PAGE_SHIFT);
+    g_pages.limit = memory_limit >> PAGE_SHIFT;
+    g_pages.dynamic = layout->flags & LAYOUT_FLAG_SGX2;
+    g_pages.preadded = layout->user_end - layout->preadded_user;
+}
+
+int memory_charge(u64 count)
+{
+    u64 now = __atomic_add_fetch(&g_pages.committed, count, __ATOMIC_RELAXED);
+    if (g_pages.limit && now > g_pages.limit) {
+        __atomic_sub_fetch(&g_pages.committed, count, __ATOMIC_RELAXED);
+        if (!__atomic_exchange_n(&g_pages.limit_logged, true, __ATOMIC_RELAXED))
+            log_error("out of enclave memory: the limit of %lu MiB is used up; raise the container's memory "
+                      "limit (linux.resources.memory.limit) or the manifest's memory size",
+                      g_pages.limit >> (20 - PAGE_SHIFT));
+        return -ENOMEM;
+    }
+    if (now > g_pages.peak)
+        g_pages.peak = now; /* statistics: a lost update does no harm */
+    return 0;
+}
+
+void memory_uncharge(u64 count)
+{
+    __atomic_sub_fetch(&g_pages.committed, count, __ATOMIC_RELAXED);
+}
+
+void mm_totals(struct mm_totals *out)
+{
+    out->elrange_user = g_pages.end - LAYOUT_USER_START;
+    out->committed = g_pages.committed << PAGE_SHIFT;
+    out->peak = g_pages.peak << PAGE_SHIFT;
+    out->limit = g_pages.limit << PAGE_SHIFT;
+}
+
+static u8 *state_of(u64 addr, bool create)
+{
+    u64 c = addr >> CHUNK_SHIFT;
+    if (c >= g_pages.count)
+        return NULL;
+    u8 *chunk = __atomic_load_n(&g_pages.chunks[c], __ATOMIC_ACQUIRE);
+    if (!chunk) {
+        if (!create)
+            return NULL;
+        u8 *fresh = kzalloc(CHUNK_PAGES);
+        if (!fresh)
+            return NULL;
+        u8 *expected = NULL;
+        if (__atomic_compare_exchange_n(&g_pages.chunks[c], &expected, fresh, false, __ATOMIC_ACQ_REL,
+                                        __ATOMIC_ACQUIRE)) {
+            chunk = fresh;
+        } else {
+            kfree(fresh);
+            chunk = expected;
+        }
+    }
+    return &chunk[(addr >> PAGE_SHIFT) & (CHUNK_PAGES - 1)];
+}
+
+u8 page_state(u64 addr)
+{
+    u8 *s = state_of(addr, false);
+    return s ? *s : 0;
+}
+
+void page_set_flag(u64 addr, u8 flag, bool on)
+{
+    u8 *s = state_of(addr, false);
+    if (s)
+        *s = on ? *s | flag : *s & ~flag;
+}
+
+u64 page_next_accepted(u64 addr, u64 end)
+{
+    while (addr < end) {
+        u64 c = addr >> CHUNK_SHIFT;
+        if (c >= g_pages.count)
+            return end;
+        u8 *chunk = g_pages.chunks[c];
+        u64 chunk_end = MIN((c + 1) << CHUNK_SHIFT, end);
+        if (chunk) {
+            for (; addr < chunk_end; addr += PAGE_SIZE)
+                if (chunk[(addr >> PAGE_SHIFT) & (CHUNK_PAGES - 1)] & PG_ACCEPTED)
+                    return addr;
+        }
+        addr = chunk_end;
+    }
+    return end;
+}
+
+int page_commit(u64 addr, u32 prot)
+{
+    u8 *s = state_of(addr, true);
+    if (!s || memory_charge(1) < 0)
+        return -ENOMEM;
+    if (!g_pages.dynamic) {
+        if (addr < g_pages.preadded) {
+            memory_uncharge(1);
+            return -ENOMEM;
+        }
+        memset((void *)addr, 0, PAGE_SIZE);
+        *s = PG_ACCEPTED | PG_PERMS;
+        return 0;
+    }
+    int r = sgx_eaccept(addr, SGX_SECINFO_REG | SGX_SECINFO_R | SGX_SECINFO_W | SGX_SECINFO_PENDING);
+    if (r)
+        panic("EACCEPT of 0x%lx failed with %d", addr, r);
+    *s = PG_ACCEPTED | PG_R | PG_W;
+    if ((prot & PG_PERMS) != (PG_R | PG_W))
+        return pages_protect(addr, PAGE_SIZE, prot);
+    return 0;
+}
+
+int page_commit_copy(u64 addr, const void *src, u32 prot)
+{
+    u8 *s = state_of(addr, true);
+    if (!s)
+        return -ENOMEM;
+    /* EACCEPTCOPY wants at least R; the rest is for EMODPR. */
+    u32 perms = (prot & PG_PERMS) | PG_R;
+    if (!g_pages.dynamic) {
+        int r = page_commit(addr, prot);
+        if (r == 0)
+            memcpy((void *)addr, src, PAGE_SIZE);
+        return r;
+    }
+    if (memory_charge(1) < 0)
+        return -ENOMEM;
+    int r = sgx_eacceptcopy(addr, src, SGX_SECINFO_REG | perms);
+    if (r)
+        panic("EACCEPTCOPY to 0x%lx failed with %d", addr, r);
+    *s = PG_ACCEPTED | perms;
+    if (perms != (prot & PG_PERMS))
+        return pages_protect(addr, PAGE_SIZE, prot);
+    return 0;
+}
+
+/* Restrict a run of pages that now have more than prot. */
+static int restrict_run(u64 addr, u64 end, u32 prot)
+{
+    if (addr == end)
+        return 0;
+    int r = host_sgx_restrict(addr, end - addr, prot);
+    if (r < 0) {
+        log_error("the host refuses to restrict the permissions of enclave pages: error %d", -r);
+        return r;
+    }
+    for (u64 a = addr; a < end; a += PAGE_SIZE) {
+        int e = sgx_eaccept(a, SGX_SECINFO_REG | prot | SGX_SECINFO_PR);
+        if (e)
+            panic("EACCEPT of restricted 0x%lx failed with %d", a, e);
+        u8 *s = state_of(a, false);
+        *s = (*s & ~PG_PERMS) | prot;
+    }
+    return 0;
+}
+
+int pages_protect(u64 addr, u64 size, u32 prot)
+{
+    u64 end = addr + size;
+    prot &= PG_PERMS;
+    if (prot & (PG_W | PG_X))
+        prot |= PG_R; /* the EPCM has no write-only pages, and x86 no execute-only ones */
+    if (!g_pages.dynamic)
+        return 0;
+    u64 run = 0;
+    for (u64 a = page_next_accepted(addr, end); a < end; a = page_next_accepted(a + PAGE_SIZE, end)) {
+        u8 *s = state_of(a, false);
+        u32 have = *s & PG_PERMS;
+        if (prot & ~have) {
+            sgx_emodpe(a, SGX_SECINFO_REG | have | prot);
+            have |= prot;
+            *s = (*s & ~PG_PERMS) | have;
+        }
+        bool more = have & ~prot;
+        if (more && !run)
+            run = a;
+        u64 next = a + PAGE_SIZE;
+        bool next_more = false;
+        if (more && next < end) {
+            u8 n = page_state(next);
+            next_more = (n & PG_ACCEPTED) && ((n | prot) & PG_PERMS & ~prot);
+        }
+        if (more && !next_more) {
+            int r = restrict_run(run, next, prot);
+            if (r < 0)
+                return r;
+            run = 0;
+        }
+    }
+    return 0;
+}
+
+static void trim_run(u64 addr, u64 end)
+{
+    u64 size = end - addr;
+    if (host_sgx_modify_type(addr, size, SGX_PAGE_TYPE_TRIM) < 0)
+        panic("the host refuses to trim enclave pages");
+    for (u64 a = addr; a < end; a += PAGE_SIZE) {
+        int e = sgx_eaccept(a, SGX_SECINFO_TRIM | SGX_SECINFO_MODIFIED);
+        if (e)
+            panic("EACCEPT of trimmed 0x%lx failed with %d", a, e);
+        *state_of(a, false) = 0;
+    }
+    if (host_sgx_remove(addr, size) < 0)
+        panic("the host refuses to remove enclave pages");
+    memory_uncharge(size >> PAGE_SHIFT);
+}
+
+void pages_trim(u64 addr, u64 size)
+{
+    u64 end = addr + size;
+    for (u64 a = page_next_accepted(addr, end); a < end;) {
+        u64 run = a;
+        while (a < end && (page_state(a) & PG_ACCEPTED))
+            a += PAGE_SIZE;
+        if (g_pages.dynamic) {
+            trim_run(run, a);
+        } else {
+            for (u64 p = run; p < a; p += PAGE_SIZE)
+                *state_of(p, false) = 0;
+            memory_uncharge((a - run) >> PAGE_SHIFT);
+        }
+        a = page_next_accepted(a, end);
+    }
+}
+
+u32 page_write_begin(u64 addr)
+{
+    u8 *s = state_of(addr, false);
+    u32 perms = *s & PG_PERMS;
+    if (!(perms & PG_W) && g_pages.dynamic) {
+        sgx_emodpe(addr, SGX_SECINFO_REG | perms | PG_R | PG_W);
+        *s |= PG_R | PG_W;
+    }
+    return perms;
+}
+
+void page_write_end(u64 addr, u32 perms)
+{
+    if ((page_state(addr) & PG_PERMS) != perms)
+        pages_protect(addr, PAGE_SIZE, perms);
+}

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* System calls of memory management. */
+#include "internal.h"
+#include "fs.h"
+#include "process.h"
+#include "syscall.h"
+#include <linux/resource.h>
+
+#define RLIMIT_AS_INDEX 9
+
+long sys_mmap(SYSCALL_ARGS)
+{
+    u64 addr = (u64)a, size = (u64)b;
+    u32 prot = (u32)c, flags = (u32)d, type = flags & MAP_TYPE;
+    if (type != MAP_PRIVATE && type != MAP_SHARED && type != MAP_SHARED_VALIDATE)
+        return -EINVAL;
+    if (flags & MAP_HUGETLB)
+        return -ENOMEM; /* as when no huge page is free */
+    if (!size)
+        return -EINVAL;
+    if (PAGE_UP(size) < size)
+        return -ENOMEM;
+    if (f & ~(long)PAGE_MASK)
+        return -EINVAL;
+    struct process *p = current_process();
+    u64 limit = p->rlimits[RLIMIT_AS_INDEX].soft;
+    if (limit != UINT64_MAX && (p->mm->total << PAGE_SHIFT) + size > limit)
+        return -ENOMEM;
+    if (flags & MAP_ANONYMOUS)
+        return mm_map(p->mm, addr, size, prot & 7, flags, NULL, 0);
+    struct file *file = fd_get((int)e);
+    if (!file)
+        return -EBADF;
+    long r = -ENODEV;
+    if ((file->flags & 3) == 1)
+        r = -EACCES; /* not open for reading */
+    else if (file->inode && file->inode->ops->read_page)
+        r = mm_map(p->mm, addr, size, prot & 7, flags, file, (u64)f);
+    else if (file->ops->mmap)
+        r = mm_map(p->mm, addr, size, prot & 7, flags | MAP_ANONYMOUS, NULL, 0); /* /dev/zero */
+    file_put(file);
+    return r;
+}
+
+long sys_munmap(SYSCALL_ARGS)
+{
+    return mm_unmap(current_process()->mm, (u64)a, (u64)b);
+}
+
+long sys_mprotect(SYSCALL_ARGS)
+{
+    return mm_protect(current_process()->mm, (u64)a, (u64)b, (u32)c);
+}
+
+long sys_mremap(SYSCALL_ARGS)
+{
+    return mm_remap(current_process()->mm, (u64)a, (u64)b, (u64)c, (u32)d, (u64)e);
+}
+
+long sys_brk(SYSCALL_ARGS)
+{
+    return mm_brk(current_process()->mm, (u64)a);
+}
+
+long sys_msync(SYSCALL_ARGS)
+{
+    if (((u64)a & ~PAGE_MASK) || (c & ~7l))
+        return -EINVAL;
+    return mm_sync(current_process()->mm, (u64)a, PAGE_UP((u64)b));
+}
+
+/* Drop the pages of private memory, so that they read as never touched. */
+static int discard(struct mm *mm, u64 addr, u64 size)
+{
+    int r = 0;
+    mm_lock(mm);
+    for (u64 at = addr; at < addr + size;) {
+        struct vma *v = vma_next_from(mm, at);
+        if (!v || vma_start(v) >= addr + size)
+            break;
+        u64 from = MAX(at, vma_start(v)), to = MIN(addr + size, v->end);
+        if (!(v->flags & (MAP_SHARED | VMA_CANONICAL)))
+            group_drop_pages(mm, from, to - from);
+        if (!mm->space->shared || (v->flags & MAP_SHARED)) {
+            at = to;
+            continue;
+        }
+        /* Pages that another member covers stay in place as nobody's: they are filled before use. */
+        for (u64 p = page_next_accepted(from, to); p < to; p = page_next_accepted(p + PAGE_SIZE, to))
+            if (page_state(p) & PG_STALE)
+                vma_refill_page(mm, v, p);
+        at = to;
+    }
+    mm_unlock(mm);
+    return r;
+}
+
+long sys_madvise(SYSCALL_ARGS)
+{
+    enum { DONTNEED = 4, FREE = 8, POPULATE_READ = 22, POPULATE_WRITE = 23, HWPOISON = 100 };
+    struct mm *mm = current_process()->mm;
+    u64 size = PAGE_UP((u64)b);
+    if ((u64)a & ~PAGE_MASK)
+        return -EINVAL;
+    if (!size)
+        return 0;
+    if (c == DONTNEED)
+        return discard(mm, (u64)a, size);
+    if (c == POPULATE_READ || c == POPULATE_WRITE)
+        return mm_populate(mm, (u64)a, size);
+    if (c >= HWPOISON || c < 0)
+        return -EINVAL;
+    return 0; /* hints */
+}
+
+long sys_mincore(SYSCALL_ARGS)
+{
+    if ((u64)a & ~PAGE_MASK)
+        return -EINVAL;
+    u64 pages = PAGE_UP((u64)b) >> PAGE_SHIFT;
+    for (u64 i = 0; i < pages; i++) {
+        u64 at = (u64)a + (i << PAGE_SHIFT);
+        struct mm *mm = current_process()->mm;
+        mm_lock(mm);
+        bool mapped = vma_find(mm, at);
+        mm_unlock(mm);
+        if (!mapped)
+            return -ENOMEM;
+        u8 in = !!(page_state(at) & PG_ACCEPTED);
+        if (put_user(in, (u8 *)c + i))
+            return -EFAULT;
+    }
+    return 0;
+}
+
+/* Enclave memory is never paged by the LibOS: locking has nothing to do. */
+long sys_mlock(SYSCALL_ARGS)
+{
+    return 0;
+}
+
+long sys_memory_policy(SYSCALL_ARGS)
+{
+    return 0;
+}
