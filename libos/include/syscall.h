@@ -11,3 +11,11 @@
 
 typedef long syscall_fn(long a, long b, long c, long d, long e, long f);
 #define SYSCALL_ARGS long a, long b, long c, long d, long e, long f
+
+/* Prototypes of all of them. */
+#define S(name, function, status, note) syscall_fn function;
+#include "../sys/table_proc.h"
+#include "../sys/table_mm.h"
+#include "../sys/table_fs.h"
+#include "../sys/table_net.h"
+#undef S

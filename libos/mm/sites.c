@@ -37,7 +37,7 @@ int sites_init(void)
     u8 hash[MANIFEST_HASH_SIZE];
     int r = size < sizeof(*h) ? -EIO : host_sites_read(0, h, size);
     if (r == 0) {
-        sha256(h, size, hash);
+        sha256_once(NULL, 0, h, size, hash);
         if (memcmp(hash, g_manifest->sites_hash, sizeof(hash)) || h->magic != SITES_MAGIC || h->size != size ||
             h->file_count > size / sizeof(struct sites_file) || h->site_count > size / sizeof(struct sites_entry) ||
             sizeof(*h) + h->file_count * sizeof(struct sites_file) + h->site_count * sizeof(struct sites_entry) >

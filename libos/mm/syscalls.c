@@ -4,7 +4,6 @@
 #include "fs.h"
 #include "process.h"
 #include "syscall.h"
-#include <linux/resource.h>
 
 #define RLIMIT_AS_INDEX 9
 
