@@ -22,6 +22,7 @@ struct host_pollfd;
 struct vma;
 struct host_statfs;
 struct process;
+struct session;
 
 /* As linux struct stat wants it, wide. Times in ns since the epoch. */
 struct kstat {
@@ -86,6 +87,10 @@ struct inode {
     void *private;
     struct list_head shared_maps; /* mm: MAP_SHARED ranges of this inode */
     struct flock_list *locks;     /* POSIX and flock locks */
+    void *bound;                  /* S_IFSOCK: net's socket bound here; S_IFIFO: fs/pipe.c */
+    void *watches;                /* net/inotify.c */
+    i32 writers;                  /* descriptors open for writing; < 0: programs running (ETXTBSY) */
+    u32 seals;                    /* F_SEAL_* of a memfd */
 };
 
 /* A mounted file system. */
@@ -94,18 +99,20 @@ struct super {
     u64 dev, magic;    /* magic: statfs f_type */
     struct inode *root;
     u32 flags;         /* MS_RDONLY, ... */
+    bool revalidate;   /* names may change behind the dentry cache: ask lookup again; nothing negative is kept */
     void *private;
     int (*statfs)(struct super *s, struct host_statfs *out);
 };
 
 struct dentry {
-    struct refcount refs;
-    struct dentry *parent;   /* itself for a root */
+    struct refcount refs;    /* one of them is the cache's while hashed */
+    u32 hash;
+    struct dentry *hash_next;
+    struct dentry *parent;   /* itself for a root; one reference */
     struct inode *inode;     /* NULL: negative */
     struct mount *mounted;   /* something is mounted here */
     struct mount *mount;     /* the mount it belongs to */
-    struct list_head children, sibling;
-    u32 hash;
+    bool hashed, unlinked;
     u16 name_len;
     char *name;
 };
@@ -176,24 +183,36 @@ struct fs_context { /* shared by CLONE_FS */
     struct dentry *root, *cwd;
     u32 umask;
 };
+struct fs_context *fs_context_create(void); /* root and cwd "/", umask 022; NULL: no memory */
 struct fs_context *fs_context_copy(struct fs_context *old);
+int fs_context_chdir(struct fs_context *c, const char *path); /* absolute, no permission checked */
 void fs_context_put(struct fs_context *c);
 #define LOOKUP_NOFOLLOW  (1u << 0) /* do not follow a final symlink */
 #define LOOKUP_DIRECTORY (1u << 1)
 #define LOOKUP_EMPTY     (1u << 2) /* AT_EMPTY_PATH */
-#define LOOKUP_PARENT    (1u << 3)
 /* dirfd as in openat(2); path is a LibOS string. +1 reference on *out. Checks search permission of the current process. */
 int path_lookup(int dirfd, const char *path, u32 flags, struct dentry **out);
-int path_open(int dirfd, const char *path, u32 flags, u32 mode, struct file **out);
+int path_open(int dirfd, const char *path, u32 flags, u32 mode, struct file **out); /* flags: O_* */
+/* Open what d names for the LibOS's own use, no permission checked (exec has checked MAY_EXEC). */
+int dentry_open(struct dentry *d, u32 flags, struct file **out);
+/* A node of any type but directory, symlink (sockets: bind(2)); umask applied. -EEXIST. out may be NULL. */
+int path_mknod(int dirfd, const char *path, u32 mode, u64 rdev, struct dentry **out);
+/* A path copied from the application into buf (PATH_MAX bytes): length, or -EFAULT, -ENAMETOOLONG, -ENOENT when empty. */
+ssize_t path_from_user(char *buf, const void __user *path);
 struct dentry *dentry_get(struct dentry *d);
 void dentry_put(struct dentry *d);
 /* Absolute path as the current process sees it into buf; returns the start inside buf or an err_ptr. */
 char *dentry_path(struct dentry *d, char *buf, size_t size);
-/* MAY_* on an inode for the current credentials. */
+/* MAY_* on an inode for the current credentials (fsuid, fsgid, groups, capabilities). */
 #define MAY_EXEC 1
 #define MAY_WRITE 2
 #define MAY_READ 4
 int inode_permission(struct inode *i, int mask);
+bool dentry_noexec(struct dentry *d); /* on a mount with noexec */
+bool dentry_nosuid(struct dentry *d);
+/* A running program's file: -ETXTBSY while someone writes it; writers are refused until allow. */
+int inode_deny_write(struct inode *i);
+void inode_allow_write(struct inode *i);
 struct inode *inode_get(struct inode *i);
 void inode_put(struct inode *i);
 int inode_stat(struct inode *i, struct kstat *st);
@@ -222,3 +241,10 @@ int file_wait(struct file *f, u16 events, u64 deadline);
 
 /* ---- others ---- */
 int pipe_create(struct file **r, struct file **w, u32 flags);
+/*
+ * inotify: set by net/inotify.c when the first watch is made, NULL before. dir and name: the event on an entry of a directory;
+ * name NULL: on i itself. Called without locks. mask: IN_*.
+ */
+extern void (*g_fs_notify)(struct inode *i, struct inode *dir, const char *name, size_t name_len, u32 mask, u32 cookie);
+/* The controlling terminal of a session leader that ends or gives it up: SIGHUP and SIGCONT go out, the tty forgets the session. */
+void tty_session_end(struct session *s);

@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The cache of names. A hashed dentry holds one reference of its own, so a dentry that reaches zero is always
+ * unhashed. Children hold their parent: a dentry with the cache's reference alone has none and may be evicted.
+ * Bucket locks are spinlocks; g_tree_lock guards what a rename changes (name, parent) and mount points.
+ */
+#include "vfs.h"
+
+#define BUCKET_BITS  14
+#define BUCKETS      (1u << BUCKET_BITS)
+#define SHARDS       64u
+#define DENTRY_LIMIT 100000u /* beyond it unused ones are evicted, some at each allocation */
+
+struct mutex g_tree_lock;
+static struct dentry **g_buckets;
+static struct spinlock g_shards[SHARDS];
+static u32 g_dentry_count, g_evict_hand;
+
+void dcache_init(void)
+{
+    size_t pages = BUCKETS * sizeof(struct dentry *) / PAGE_SIZE;
+
+    if (g_buckets)
+        return;
+    g_buckets = page_alloc(pages);
+    BUG_ON(!g_buckets);
+    memset(g_buckets, 0, pages * PAGE_SIZE);
+}
+
+u32 name_hash(const struct dentry *dir, const char *name, size_t len)
+{
+    u64 h = (uintptr_t)dir >> 4;
+
+    for (size_t i = 0; i < len; i++)
+        h = (h ^ (u8)name[i]) * 0x100000001b3ull;
+    h ^= h >> 29;
+    h *= 0x9e3779b97f4a7c15ull;
+    return (u32)(h >> 32);
+}
+
+static struct spinlock *shard_of(u32 hash)
+{
+    return &g_shards[hash % SHARDS];
+}
+
+static struct dentry **bucket_of(u32 hash)
+{
+    return &g_buckets[hash % BUCKETS];
+}
+
+static void bucket_unlink(struct dentry *d)
+{
+    struct dentry **p = bucket_of(d->hash);
+
+    while (*p != d)
+        p = &(*p)->hash_next;
+    *p = d->hash_next;
+    d->hash_next = NULL;
+    d->hashed = false;
+}
+
+static void dentry_free(struct dentry *d)
+{
+    struct mount *m = d->mount;
+
+    if (d->inode)
+        inode_put(d->inode);
+    if (m && __atomic_sub_fetch(&m->dentries, 1, __ATOMIC_ACQ_REL) == 0) {
+        kfree(m->source);
+        kfree(m->options);
+        kfree(m->bind_path);
+        kfree(m);
+    }
+    if (d->name)
+        kfree(d->name);
+    kfree(d);
+    __atomic_sub_fetch(&g_dentry_count, 1, __ATOMIC_RELAXED);
+}
+
+void dentry_put(struct dentry *d)
+{
+    while (d && ref_put(&d->refs)) {
+        struct dentry *parent = d->parent == d ? NULL : d->parent;
+
+        dentry_free(d);
+        d = parent;
+    }
+}
+
+struct dentry *dentry_get(struct dentry *d)
+{
+    ref_get(&d->refs);
+    return d;
+}
+
+/* Drop unused dentries of one bucket (of mount m alone when given). */
+static void evict_bucket(u32 index, const struct mount *m)
+{
+    struct spinlock *lock = &g_shards[index % SHARDS];
+    struct dentry *dead = NULL, **p;
+
+    spin_lock(lock);
+    p = &g_buckets[index];
+    while (*p) {
+        struct dentry *d = *p;
+        u32 one = 1;
+
+        if ((m && d->mount != m) ||
+            !__atomic_compare_exchange_n(&d->refs.n, &one, 0, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
+            p = &d->hash_next;
+            continue;
+        }
+        *p = d->hash_next;
+        d->hashed = false;
+        d->hash_next = dead;
+        dead = d;
+    }
+    spin_unlock(lock);
+    while (dead) {
+        struct dentry *d = dead, *parent = d->parent;
+
+        dead = d->hash_next;
+        dentry_free(d);
+        if (parent != d)
+            dentry_put(parent);
+    }
+}
+
+void dcache_prune_mount(struct mount *m)
+{
+    u32 before;
+
+    /* Leaves first: a pass frees the parents of what it freed only when it meets them later. */
+    do {
+        before = __atomic_load_n(&m->dentries, __ATOMIC_RELAXED);
+        for (u32 i = 0; i < BUCKETS; i++)
+            if (g_buckets[i])
+                evict_bucket(i, m);
+    } while (__atomic_load_n(&m->dentries, __ATOMIC_RELAXED) < before);
+}
+
+struct dentry *dentry_alloc(struct dentry *parent, struct mount *mount, const char *name, size_t len,
+                            struct inode *inode)
+{
+    struct dentry *d;
+
+    if (__atomic_load_n(&g_dentry_count, __ATOMIC_RELAXED) > DENTRY_LIMIT)
+        for (u32 i = 0; i < 16; i++)
+            evict_bucket(__atomic_fetch_add(&g_evict_hand, 1, __ATOMIC_RELAXED) % BUCKETS, NULL);
+    d = kzalloc(sizeof(*d));
+    if (!d)
+        return NULL;
+    d->name = kstrndup(name, len);
+    if (!d->name) {
+        kfree(d);
+        return NULL;
+    }
+    ref_init(&d->refs);
+    d->name_len = (u16)len;
+    d->parent = parent ? dentry_get(parent) : d;
+    d->mount = mount;
+    if (mount)
+        __atomic_add_fetch(&mount->dentries, 1, __ATOMIC_RELAXED);
+    d->inode = inode ? inode_get(inode) : NULL;
+    __atomic_add_fetch(&g_dentry_count, 1, __ATOMIC_RELAXED);
+    return d;
+}
+
+struct dentry *dcache_find(struct dentry *dir, const char *name, size_t len, u32 hash)
+{
+    struct spinlock *lock = shard_of(hash);
+    struct dentry *d;
+
+    spin_lock(lock);
+    for (d = *bucket_of(hash); d; d = d->hash_next) {
+        if (d->hash == hash && d->parent == dir && d->name_len == len && memcmp(d->name, name, len) == 0) {
+            ref_get(&d->refs);
+            break;
+        }
+    }
+    spin_unlock(lock);
+    return d;
+}
+
+void dcache_insert(struct dentry *d)
+{
+    struct spinlock *lock;
+
+    d->hash = name_hash(d->parent, d->name, d->name_len);
+    lock = shard_of(d->hash);
+    spin_lock(lock);
+    d->hash_next = *bucket_of(d->hash);
+    *bucket_of(d->hash) = d;
+    d->hashed = true;
+    ref_get(&d->refs);
+    spin_unlock(lock);
+}
+
+void dcache_remove(struct dentry *d)
+{
+    struct spinlock *lock = shard_of(d->hash);
+    bool was;
+
+    spin_lock(lock);
+    was = d->hashed;
+    if (was)
+        bucket_unlink(d);
+    spin_unlock(lock);
+    if (was)
+        dentry_put(d);
+}
+
+/* Both directories' locks are held by the caller. */
+void dcache_move(struct dentry *d, struct dentry *new_dir, const char *name, size_t len)
+{
+    char *new_name = kstrndup(name, len), *old_name;
+    struct dentry *old_parent;
+
+    dcache_remove(d);
+    if (!new_name) { /* the tree below is right, only the cache forgets */
+        d->unlinked = true;
+        return;
+    }
+    mutex_lock(&g_tree_lock);
+    old_name = d->name;
+    old_parent = d->parent;
+    d->name = new_name;
+    d->name_len = (u16)len;
+    d->parent = dentry_get(new_dir);
+    mutex_unlock(&g_tree_lock);
+    dcache_insert(d);
+    kfree(old_name);
+    dentry_put(old_parent);
+}
+
+bool dentry_is_below(struct dentry *d, struct dentry *ancestor)
+{
+    bool found = false;
+
+    mutex_lock(&g_tree_lock);
+    for (;;) {
+        if (d == ancestor) {
+            found = true;
+            break;
+        }
+        if (d->parent != d) {
+            d = d->parent;
+        } else if (d->mount && d->mount->mountpoint) {
+            d = d->mount->mountpoint;
+        } else {
+            break;
+        }
+    }
+    mutex_unlock(&g_tree_lock);
+    return found;
+}
+
+static bool still_valid(struct dentry *dir, struct dentry *d)
+{
+    struct inode *now = NULL;
+    bool same;
+
+    if (__atomic_load_n(&d->mounted, __ATOMIC_ACQUIRE))
+        return true;
+    mutex_lock(&dir->inode->lock);
+    if (dir->inode->ops->lookup(dir->inode, d->name, d->name_len, &now) < 0)
+        now = NULL;
+    mutex_unlock(&dir->inode->lock);
+    same = now && now == d->inode;
+    if (now)
+        inode_put(now);
+    return same;
+}
+
+static int lookup_slow(struct dentry *dir, const char *name, size_t len, u32 hash, struct dentry **out)
+{
+    struct inode *inode = NULL;
+    struct dentry *d;
+    int r;
+
+    if (!dir->inode->ops->lookup)
+        return -ENOTDIR;
+    mutex_lock(&dir->inode->lock);
+    d = dcache_find(dir, name, len, hash);
+    if (d)
+        goto found;
+    r = dir->inode->ops->lookup(dir->inode, name, len, &inode);
+    if (r < 0 && r != -ENOENT) {
+        mutex_unlock(&dir->inode->lock);
+        return r;
+    }
+    d = dentry_alloc(dir, dir->mount, name, len, r < 0 ? NULL : inode);
+    if (r == 0)
+        inode_put(inode);
+    if (!d) {
+        mutex_unlock(&dir->inode->lock);
+        return -ENOMEM;
+    }
+    /* Names of a removed directory are not cached: nothing would ever take them out. */
+    if ((d->inode || !dir->inode->super->revalidate) && !dir->unlinked)
+        dcache_insert(d);
+    else
+        d->hash = hash;
+found:
+    mutex_unlock(&dir->inode->lock);
+    *out = d;
+    return 0;
+}
+
+int dentry_child(struct dentry *dir, const char *name, size_t len, struct dentry **out)
+{
+    u32 hash;
+    struct dentry *d;
+
+    if (unlikely(len > NAME_LIMIT))
+        return -ENAMETOOLONG;
+    hash = name_hash(dir, name, len);
+    d = dcache_find(dir, name, len, hash);
+    if (d && unlikely(dir->inode->super->revalidate) && !still_valid(dir, d)) {
+        dcache_remove(d);
+        dentry_put(d);
+        d = NULL;
+    }
+    if (likely(d)) {
+        *out = d;
+        return 0;
+    }
+    return lookup_slow(dir, name, len, hash, out);
+}
+
+struct dentry *dentry_follow_mounts(struct dentry *d)
+{
+    while (unlikely(__atomic_load_n(&d->mounted, __ATOMIC_ACQUIRE))) {
+        struct dentry *up;
+
+        mutex_lock(&g_tree_lock);
+        up = d->mounted ? dentry_get(d->mounted->root) : NULL;
+        mutex_unlock(&g_tree_lock);
+        if (!up)
+            break;
+        dentry_put(d);
+        d = up;
+    }
+    return d;
+}
+
+static bool path_prepend(char **p, char *start, const char *s, size_t len)
+{
+    if ((size_t)(*p - start) < len)
+        return false;
+    *p -= len;
+    memcpy(*p, s, len);
+    return true;
+}
+
+char *dentry_path(struct dentry *d, char *buf, size_t size)
+{
+    struct process *proc = fs_process();
+    struct fs_context *fs = proc ? proc->fs : NULL;
+    struct dentry *root = g_root_mount->root;
+    char *p = buf + size - 1;
+    bool ok = true, any = false;
+
+    *p = 0;
+    if (d->unlinked)
+        ok = path_prepend(&p, buf, " (deleted)", 10);
+    mutex_lock(&g_tree_lock);
+    if (fs)
+        root = fs->root; /* changed under g_tree_lock only (chroot) */
+    while (ok && d != root) {
+        if (d->parent != d) {
+            ok = path_prepend(&p, buf, d->name, d->name_len) && path_prepend(&p, buf, "/", 1);
+            any = true;
+            d = d->parent;
+        } else if (!d->mount) { /* anonymous: its name is the whole path */
+            ok = path_prepend(&p, buf, d->name, d->name_len);
+            any = true;
+            break;
+        } else if (d->mount->mountpoint) {
+            d = d->mount->mountpoint;
+        } else {
+            if (root != g_root_mount->root || d->mount != g_root_mount)
+                ok = path_prepend(&p, buf, "(unreachable)", 13);
+            break;
+        }
+    }
+    mutex_unlock(&g_tree_lock);
+    if (ok && !any)
+        ok = path_prepend(&p, buf, "/", 1);
+    return ok ? p : err_ptr(-ENAMETOOLONG);
+}

@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Inodes: life, attributes, and who may do what with them. */
+#include "vfs.h"
+
+void (*g_fs_notify)(struct inode *i, struct inode *dir, const char *name, size_t name_len, u32 mask, u32 cookie);
+static u64 g_next_dev = 0x20;
+
+u64 super_new_dev(void)
+{
+    return __atomic_fetch_add(&g_next_dev, 1, __ATOMIC_RELAXED);
+}
+
+struct super *super_alloc(const char *type, u64 magic)
+{
+    struct super *s = kzalloc(sizeof(*s));
+
+    if (s) {
+        s->type = type;
+        s->magic = magic;
+        s->dev = super_new_dev();
+    }
+    return s;
+}
+
+void inode_init(struct inode *i, struct super *super, const struct inode_ops *ops, u32 mode)
+{
+    memset(i, 0, sizeof(*i));
+    ref_init(&i->refs);
+    i->super = super;
+    i->ops = ops;
+    i->mode = mode;
+    i->nlink = 1;
+    i->atime = i->mtime = i->ctime = (i64)clock_realtime();
+    list_init(&i->shared_maps);
+}
+
+struct inode *inode_get(struct inode *i)
+{
+    ref_get(&i->refs);
+    return i;
+}
+
+void inode_put(struct inode *i)
+{
+    if (i && ref_put(&i->refs)) {
+        if (i->ops->destroy)
+            i->ops->destroy(i);
+        else
+            kfree(i);
+    }
+}
+
+/* ---- credentials ---- */
+
+static const struct cred *cred_now(void)
+{
+    struct process *p = fs_process();
+
+    return p ? &p->cred : NULL; /* NULL: the LibOS itself */
+}
+
+u32 fs_uid(void)
+{
+    const struct cred *c = cred_now();
+
+    return c ? c->fsuid : 0;
+}
+
+u32 fs_gid(void)
+{
+    const struct cred *c = cred_now();
+
+    return c ? c->fsgid : 0;
+}
+
+bool fs_capable(int cap)
+{
+    const struct cred *c = cred_now();
+
+    return !c || (c->cap_effective >> cap & 1);
+}
+
+bool fs_in_group(u32 gid)
+{
+    const struct cred *c = cred_now();
+
+    if (!c || c->fsgid == gid)
+        return true;
+    for (u32 i = 0; i < c->group_count; i++)
+        if (c->groups[i] == gid)
+            return true;
+    return false;
+}
+
+bool inode_owner_or_capable(struct inode *i)
+{
+    return fs_uid() == i->uid || fs_capable(CAP_FOWNER);
+}
+
+int inode_permission(struct inode *i, int mask)
+{
+    u32 mode = i->mode, bits;
+
+    if (fs_uid() == i->uid)
+        bits = mode >> 6;
+    else if (fs_in_group(i->gid))
+        bits = mode >> 3;
+    else
+        bits = mode;
+    if (likely((mask & ~bits & 7) == 0))
+        return 0;
+    if (S_ISDIR(mode)) {
+        if (fs_capable(CAP_DAC_OVERRIDE))
+            return 0;
+        if (!(mask & MAY_WRITE) && fs_capable(CAP_DAC_READ_SEARCH))
+            return 0;
+        return -EACCES;
+    }
+    if (mask == MAY_READ && fs_capable(CAP_DAC_READ_SEARCH))
+        return 0;
+    if ((!(mask & MAY_EXEC) || (mode & 0111)) && fs_capable(CAP_DAC_OVERRIDE))
+        return 0;
+    return -EACCES;
+}
+
+void inode_init_owner(struct inode *i, const struct inode *dir)
+{
+    i->uid = fs_uid();
+    i->gid = fs_gid();
+    if (dir && (dir->mode & S_ISGID)) {
+        i->gid = dir->gid;
+        if (S_ISDIR(i->mode))
+            i->mode |= S_ISGID;
+    }
+}
+
+/* ---- running programs ---- */
+
+int inode_deny_write(struct inode *i)
+{
+    int r = 0;
+
+    mutex_lock(&i->lock);
+    if (i->writers > 0)
+        r = -ETXTBSY;
+    else
+        i->writers--;
+    mutex_unlock(&i->lock);
+    return r;
+}
+
+void inode_allow_write(struct inode *i)
+{
+    mutex_lock(&i->lock);
+    i->writers++;
+    mutex_unlock(&i->lock);
+}
+
+/* ---- attributes ---- */
+
+int inode_stat(struct inode *i, struct kstat *st)
+{
+    if (i->ops->getattr)
+        return i->ops->getattr(i, st);
+    *st = (struct kstat){
+        .dev = i->super ? i->super->dev : 0,
+        .ino = i->ino,
+        .rdev = i->rdev,
+        .size = i->size,
+        .blocks = (i->size + 511) / 512,
+        .mode = i->mode,
+        .nlink = i->nlink,
+        .uid = i->uid,
+        .gid = i->gid,
+        .blksize = PAGE_SIZE,
+        .atime = i->atime,
+        .mtime = i->mtime,
+        .ctime = i->ctime,
+        .btime = i->ctime,
+    };
+    return 0;
+}
+
+void setattr_copy(struct inode *i, const struct setattr *a)
+{
+    if (a->valid & SETATTR_MODE)
+        i->mode = (i->mode & S_IFMT) | (a->mode & 07777);
+    if (a->valid & SETATTR_UID)
+        i->uid = a->uid;
+    if (a->valid & SETATTR_GID)
+        i->gid = a->gid;
+    if (a->valid & SETATTR_ATIME)
+        i->atime = a->atime;
+    if (a->valid & SETATTR_MTIME)
+        i->mtime = a->mtime;
+    i->ctime = (i64)clock_realtime();
+}
+
+int inode_setattr(struct inode *i, const struct setattr *a)
+{
+    if (i->ops->setattr)
+        return i->ops->setattr(i, a);
+    if (a->valid & SETATTR_SIZE)
+        return -EINVAL;
+    mutex_lock(&i->lock);
+    setattr_copy(i, a);
+    mutex_unlock(&i->lock);
+    return 0;
+}
+
+/* ---- inotify ---- */
+
+void notify_inode(struct dentry *d, u32 mask)
+{
+    struct dentry *parent;
+    char name[NAME_LIMIT + 1];
+    size_t len;
+
+    if (likely(!g_fs_notify) || !d || !d->inode)
+        return;
+    mutex_lock(&g_tree_lock);
+    parent = d->parent == d ? NULL : dentry_get(d->parent);
+    len = MIN(d->name_len, NAME_LIMIT);
+    memcpy(name, d->name, len);
+    mutex_unlock(&g_tree_lock);
+    if (parent) {
+        if (parent->inode)
+            g_fs_notify(d->inode, parent->inode, name, len, mask, 0);
+        dentry_put(parent);
+    }
+    g_fs_notify(d->inode, NULL, NULL, 0, mask, 0);
+}
+
+void notify_entry(struct dentry *dir, const char *name, size_t len, struct inode *i, u32 mask, u32 cookie)
+{
+    if (unlikely(g_fs_notify))
+        g_fs_notify(i, dir->inode, name, len, mask, cookie);
+}

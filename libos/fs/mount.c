@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The mount tree. There is one mount namespace. A bind mount is a new tree of dentries over the same inodes; as names may then
+ * change through the other tree, the file system is marked `revalidate`.
+ */
+#include "vfs.h"
+
+struct mount *g_root_mount;
+struct list_head g_mounts = LIST_HEAD_INIT(g_mounts);
+static u32 g_next_mount_id = 20;
+
+static void mount_drop_strings(struct mount *m)
+{
+    kfree(m->source);
+    kfree(m->options);
+    kfree(m->bind_path);
+    kfree(m);
+}
+
+int mount_attach(struct super *super, struct inode *root, struct dentry *target, u32 flags, const char *source,
+                 const char *options, const char *bind_path)
+{
+    struct mount *m = kzalloc(sizeof(*m));
+
+    if (!m)
+        return -ENOMEM;
+    m->super = super;
+    m->flags = flags & (MS_RDONLY | MS_NOEXEC | MS_NOSUID | MS_NODEV);
+    m->source = kstrdup(source ? source : super->type);
+    m->options = kstrdup(options ? options : "");
+    m->bind_path = kstrdup(bind_path ? bind_path : "/");
+    m->root = m->source && m->options && m->bind_path ? dentry_alloc(NULL, m, "/", 1, root) : NULL;
+    if (!m->root) {
+        mount_drop_strings(m);
+        return -ENOMEM;
+    }
+    mutex_lock(&g_tree_lock);
+    m->id = g_next_mount_id++;
+    if (target) {
+        if (target->mounted) { /* someone else was faster: mount on top of that */
+            mutex_unlock(&g_tree_lock);
+            target = dentry_follow_mounts(dentry_get(target));
+            mutex_lock(&g_tree_lock);
+        } else {
+            dentry_get(target);
+        }
+        m->parent = target->mount;
+        m->mountpoint = target;
+        __atomic_store_n(&target->mounted, m, __ATOMIC_RELEASE);
+    } else {
+        g_root_mount = m;
+    }
+    list_add_tail(&m->link, &g_mounts);
+    mutex_unlock(&g_tree_lock);
+    return 0;
+}
+
+int mount_bind(struct dentry *source, struct dentry *target, u32 flags)
+{
+    char *buf = kmalloc(PATH_MAX), *path;
+    int r;
+
+    if (!buf)
+        return -ENOMEM;
+    path = dentry_path(source, buf, PATH_MAX);
+    source->inode->super->revalidate = true;
+    r = mount_attach(source->mount->super, source->inode, target, flags | source->mount->flags, source->mount->source,
+                     source->mount->options, is_err(path) ? "/" : path);
+    kfree(buf);
+    return r;
+}
+
+struct dentry *initial_root(void)
+{
+    return dentry_get(g_root_mount->root);
+}
+
+bool dentry_noexec(struct dentry *d)
+{
+    return d->mount && (d->mount->flags & MS_NOEXEC);
+}
+
+bool dentry_nosuid(struct dentry *d)
+{
+    return d->mount && (d->mount->flags & MS_NOSUID);
+}
+
+static bool mount_has_children(const struct mount *m)
+{
+    struct mount *other;
+
+    list_for_each_entry(other, &g_mounts, link)
+        if (other->parent == m)
+            return true;
+    return false;
+}
+
+static int mount_detach(struct mount *m, bool lazy)
+{
+    struct dentry *root = m->root, *point;
+
+    if (m == g_root_mount)
+        return -EBUSY;
+    if (!lazy)
+        dcache_prune_mount(m);
+    mutex_lock(&g_tree_lock);
+    if (!m->mountpoint) {
+        mutex_unlock(&g_tree_lock);
+        return -EINVAL;
+    }
+    /* The walk that led here holds one more reference of the root. */
+    if (mount_has_children(m) ||
+        (!lazy && (__atomic_load_n(&m->dentries, __ATOMIC_RELAXED) > 1 || __atomic_load_n(&root->refs.n, __ATOMIC_RELAXED) > 2))) {
+        mutex_unlock(&g_tree_lock);
+        return -EBUSY;
+    }
+    point = m->mountpoint;
+    __atomic_store_n(&point->mounted, NULL, __ATOMIC_RELEASE);
+    m->mountpoint = NULL;
+    list_del(&m->link);
+    mutex_unlock(&g_tree_lock);
+    dentry_put(point);
+    dentry_put(root);
+    return 0;
+}
+
+/* ---- system calls ---- */
+long sys_mount(SYSCALL_ARGS);
+long sys_umount2(SYSCALL_ARGS);
+long sys_pivot_root(SYSCALL_ARGS);
+
+struct mount_request {
+    char *source, *target, *type, *data;
+    u64 flags;
+};
+
+static u64 parse_size(const char *s)
+{
+    u64 v = 0;
+
+    while (*s >= '0' && *s <= '9')
+        v = v * 10 + (u64)(*s++ - '0');
+    switch (*s | 0x20) {
+    case 'g':
+        v <<= 10; /* fall through */
+        __attribute__((fallthrough));
+    case 'm':
+        v <<= 10;
+        __attribute__((fallthrough));
+    case 'k':
+        v <<= 10;
+        break;
+    case '%' | 0x20:
+        v = 0;
+    }
+    return v;
+}
+
+static u32 parse_octal(const char *s)
+{
+    u32 v = 0;
+
+    while (*s >= '0' && *s <= '7')
+        v = v * 8 + (u32)(*s++ - '0');
+    return v;
+}
+
+static const char *option(const char *options, const char *name)
+{
+    size_t n = strlen(name);
+
+    for (const char *p = options; p && *p;) {
+        const char *comma = strchr(p, ',');
+
+        if (strncmp(p, name, n) == 0 && p[n] == '=')
+            return p + n + 1;
+        p = comma ? comma + 1 : NULL;
+    }
+    return NULL;
+}
+
+struct super *mount_make_super(const char *type, const char *options);
+struct super *mount_make_super(const char *type, const char *options)
+{
+    const char *size = option(options, "size"), *mode = option(options, "mode");
+    const char *uid = option(options, "uid"), *gid = option(options, "gid"), *ptmx = option(options, "ptmxmode");
+
+    if (strcmp(type, "tmpfs") == 0 || strcmp(type, "ramfs") == 0)
+        return memfs_create(type[0] == 't' ? "tmpfs" : "ramfs", size ? parse_size(size) : 0, mode ? parse_octal(mode) : 01777,
+                            uid ? (u32)parse_size(uid) : fs_uid(), gid ? (u32)parse_size(gid) : fs_gid());
+    if (strcmp(type, "mqueue") == 0)
+        return memfs_create("mqueue", 0, 01777, 0, 0);
+    if (strcmp(type, "proc") == 0)
+        return procfs_create();
+    if (strcmp(type, "sysfs") == 0)
+        return sysfs_create();
+    if (strcmp(type, "devtmpfs") == 0)
+        return devfs_create();
+    if (strcmp(type, "devpts") == 0)
+        return devpts_create(gid ? (u32)parse_size(gid) : 5, mode ? parse_octal(mode) : 0620, ptmx ? parse_octal(ptmx) : 0666);
+    if (strcmp(type, "cgroup") == 0 || strcmp(type, "cgroup2") == 0)
+        return cgroupfs_create();
+    return err_ptr(-ENODEV);
+}
+
+static int remount(struct dentry *target, u64 flags)
+{
+    if (target != target->mount->root)
+        return -EINVAL;
+    target->mount->flags = (u32)flags & (MS_RDONLY | MS_NOEXEC | MS_NOSUID | MS_NODEV);
+    return 0;
+}
+
+static int do_mount(const struct mount_request *q)
+{
+    struct dentry *target, *source;
+    struct super *s;
+    int r;
+
+    r = path_lookup(AT_FDCWD, q->target, 0, &target);
+    if (r < 0)
+        return r;
+    if (q->flags & MS_REMOUNT) {
+        r = remount(target, q->flags);
+    } else if (q->flags & (MS_PRIVATE | MS_SHARED | MS_SLAVE | MS_UNBINDABLE)) {
+        r = target == target->mount->root ? 0 : -EINVAL; /* one namespace: propagation changes nothing */
+    } else if (q->flags & MS_BIND) {
+        r = path_lookup(AT_FDCWD, q->source, 0, &source);
+        if (r == 0) {
+            r = S_ISDIR(source->inode->mode) == S_ISDIR(target->inode->mode) ? mount_bind(source, target, (u32)q->flags) : -ENOTDIR;
+            dentry_put(source);
+        }
+    } else if (q->flags & MS_MOVE) {
+        r = -EPERM;
+    } else if (!S_ISDIR(target->inode->mode)) {
+        r = -ENOTDIR;
+    } else {
+        s = mount_make_super(q->type, q->data);
+        r = is_err(s) ? ptr_err(s) : mount_attach(s, s->root, target, (u32)q->flags, q->source, q->data, NULL);
+    }
+    dentry_put(target);
+    return r;
+}
+
+static int copy_string(char **out, long address, bool may_be_null)
+{
+    char *s;
+    ssize_t n;
+
+    *out = NULL;
+    if (!address)
+        return may_be_null ? 0 : -EFAULT;
+    s = kmalloc(PATH_MAX);
+    if (!s)
+        return -ENOMEM;
+    n = strncpy_from_user(s, (const void *)address, PATH_MAX);
+    if (n < 0) {
+        kfree(s);
+        return (int)n;
+    }
+    *out = s;
+    return 0;
+}
+
+long sys_mount(SYSCALL_ARGS)
+{
+    struct mount_request q = {.flags = (u64)d};
+    int r;
+
+    if (!fs_capable(CAP_SYS_ADMIN))
+        return -EPERM;
+    if ((q.flags & MS_MGC_MSK) == MS_MGC_VAL)
+        q.flags &= ~(u64)MS_MGC_MSK;
+    r = copy_string(&q.source, a, true);
+    r = r < 0 ? r : copy_string(&q.target, b, false);
+    r = r < 0 ? r : copy_string(&q.type, c, true);
+    r = r < 0 ? r : copy_string(&q.data, e, true);
+    if (r == 0 && !q.type && !(q.flags & (MS_BIND | MS_REMOUNT | MS_MOVE | MS_PRIVATE | MS_SHARED | MS_SLAVE | MS_UNBINDABLE)))
+        r = -EINVAL;
+    if (r == 0 && (q.flags & MS_BIND) && !(q.flags & MS_REMOUNT) && !q.source)
+        r = -EINVAL;
+    if (r == 0)
+        r = do_mount(&q);
+    kfree(q.source);
+    kfree(q.target);
+    kfree(q.type);
+    kfree(q.data);
+    return r;
+}
+
+#define UMOUNT_DETACH   2
+#define UMOUNT_NOFOLLOW 8
+
+long sys_umount2(SYSCALL_ARGS)
+{
+    char path[PATH_MAX];
+    struct dentry *target;
+    struct mount *m;
+    ssize_t r;
+
+    if (b & ~15l)
+        return -EINVAL;
+    if (!fs_capable(CAP_SYS_ADMIN))
+        return -EPERM;
+    r = path_from_user(path, (const void *)a);
+    if (r < 0)
+        return r;
+    r = path_lookup(AT_FDCWD, path, b & UMOUNT_NOFOLLOW ? LOOKUP_NOFOLLOW : 0, &target);
+    if (r < 0)
+        return r;
+    m = target->mount;
+    r = m && target == m->root ? mount_detach(m, (b & UMOUNT_DETACH) != 0) : -EINVAL;
+    dentry_put(target);
+    return r;
+}
+
+long sys_pivot_root(SYSCALL_ARGS)
+{
+    return -EPERM;
+}
