@@ -225,8 +225,6 @@ int fs_init(const struct manifest_image *manifest, const struct deployment *depl
 /* stdio of a process: wraps host descriptors (already dup'ed; takes them) into files 0, 1, 2. */
 int fs_install_stdio(struct files *files, const int hfds[3], bool terminal);
 
-/* Create a name as mknod(2) does, with permission checks and umask: net/ binds UNIX sockets with it (-EEXIST). */
-int path_mknod(int dirfd, const char *path, u32 mode, u64 rdev, struct dentry **out);
 
 /* ---- poll (libos/net/poll.c) ----
  * What file_ops.poll uses. With pt NULL it only asks for the events now. */
