@@ -1,0 +1,42 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Install the Debian packages of the named sets that are missing: build, demo, test, bench, fuzz, vm, lint.
+set -euo pipefail
+
+declare -A sets=(
+    [build]="gcc libc6-dev make meson ninja-build pkg-config python3 binutils libjansson-dev libseccomp-dev
+             libcap-dev libssl-dev libcapstone-dev nettle-dev libsystemd-dev libprotobuf-c-dev libcurl4-openssl-dev
+             erofs-utils"
+    [demo]="mmdebstrap erofs-utils"
+    [test]="bats libcmocka-dev cryptsetup-bin mmdebstrap musl-tools clang libclang-rt-14-dev python3
+            jq uidmap util-linux procps iproute2 xz-utils bzip2 dpkg-dev busybox-static cpio"
+    [bench]="runc crun hyperfine busybox-static"
+    [fuzz]="clang libclang-rt-14-dev"
+    [lint]="cppcheck clang-tidy clang-format"
+    [vm]="qemu-system-x86 mmdebstrap cpio"
+)
+
+missing=()
+for set in "$@"; do
+    [ -n "${sets[$set]:-}" ] || { echo "deps.sh: no package set '$set' (${!sets[*]})" >&2; exit 1; }
+    for package in ${sets[$set]}; do
+        dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
+    done
+done
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+if [ "$(id -u)" -ne 0 ]; then
+    echo "deps.sh: these packages are missing, install them as root: ${missing[*]}" >&2
+    exit 1
+fi
+echo "installing: ${missing[*]}"
+export DEBIAN_FRONTEND=noninteractive
+apt-get -qq update
+# Services of packages that tests need must not start on this machine.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e $policy ]; then
+    printf '#!/bin/sh\nexit 101\n' >$policy
+    chmod 755 $policy
+    trap 'rm -f $policy' EXIT
+fi
+apt-get -qq install --no-install-recommends -y -o Dpkg::Use-Pty=0 "${missing[@]}" >/dev/null

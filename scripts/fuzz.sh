@@ -1,0 +1,25 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Build the libFuzzer targets with clang, ASan and UBSan, and run each for SECONDS_EACH (default 30) from its seeds.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+seconds=${SECONDS_EACH:-30}
+build=build-fuzz
+[ -e $build/build.ninja ] || CC=clang meson setup $build -Dfuzz=true -Db_sanitize=address,undefined -Db_lundef=false
+ninja -C $build
+status=0
+for target in $build/tests/fuzz/fuzz-*; do
+    [ -f "$target" ] && [ -x "$target" ] || continue
+    name=$(basename "$target")
+    corpus=$build/corpus/$name
+    mkdir -p "$corpus"
+    seeds=tests/fuzz/seeds/${name#fuzz-}
+    echo "== $name, $seconds s"
+    "$target" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 -artifact_prefix="$build/crash-$name-" \
+        "$corpus" $([ -d "$seeds" ] && echo "$seeds") 2>&1 | grep -E 'stat::number_of_executed|SUMMARY|ERROR' || true
+    if compgen -G "$build/crash-$name-*" >/dev/null; then
+        echo "$name: crashed, see $build/crash-$name-*"
+        status=1
+    fi
+done
+exit $status
