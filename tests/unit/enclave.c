@@ -23,11 +23,12 @@ static struct oci_config *parse(const char *env, const char *annotations)
     struct error err = ERROR_INIT;
     struct oci_config *config = NULL;
     char text[2048];
-    snprintf(text, sizeof(text),
-             "{\"ociVersion\":\"1.0.2\",\"root\":{\"path\":\"rootfs\"},\"process\":{\"cwd\":\"/\","
-             "\"user\":{\"uid\":5,\"gid\":6,\"additionalGids\":[7,8]},\"args\":[\"sh\",\"-c\",\"\"],"
-             "\"env\":[%s]},\"annotations\":{%s}}",
-             env, annotations);
+    snprintf(
+        text, sizeof(text),
+        "{\"ociVersion\":\"1.0.2\",\"root\":{\"path\":\"rootfs\"},\"process\":{\"cwd\":\"/\","
+        "\"user\":{\"uid\":5,\"gid\":6,\"additionalGids\":[7,8]},\"args\":[\"sh\",\"-c\",\"\"],"
+        "\"env\":[%s]},\"annotations\":{%s}}",
+        env, annotations);
     if (oci_config_parse(text, strlen(text), "test", &config, &err) < 0)
         fail_msg("%s", error_text(&err));
     return config;
@@ -62,10 +63,11 @@ static void test_detected(void **state)
     enclave_request_release(&request);
 
     /* An annotation is above a variable. */
-    assert_int_equal(detect("\"ENCLAVE_TYPE=intelSgx\",\"ENCLAVE_RUNTIME_PATH=/lib/a.so\"",
-                            "\"enclave.type\":\"simulatedSgx\",\"enclave.runtime.loglevel\":\"debug\"",
-                            false, &request, NULL),
-                     1);
+    assert_int_equal(
+        detect("\"ENCLAVE_TYPE=intelSgx\",\"ENCLAVE_RUNTIME_PATH=/lib/a.so\"",
+               "\"enclave.type\":\"simulatedSgx\",\"enclave.runtime.loglevel\":\"debug\"", false,
+               &request, NULL),
+        1);
     assert_false(request.builtin);
     assert_string_equal(request.type, "simulatedSgx");
     assert_string_equal(request.runtime, "/lib/a.so");
@@ -98,9 +100,10 @@ static void test_refused(void **state)
 
 static void test_environment(void **state)
 {
-    struct oci_config *config = parse("\"A=1\",\"ENCLAVE_TYPE=auto\",\"RUNE_CARRIER=libos\",\"B=2\","
-                                      "\"ENCLAVE_TYPES=kept\"",
-                                      "");
+    struct oci_config *config = parse(
+        "\"A=1\",\"ENCLAVE_TYPE=auto\",\"RUNE_CARRIER=libos\",\"B=2\","
+        "\"ENCLAVE_TYPES=kept\"",
+        "");
     enclave_strip_environment(&config->process);
     assert_int_equal(config->process.env.count, 3);
     assert_string_equal(config->process.env.items[0], "A=1");
@@ -192,9 +195,12 @@ static void test_bad_frames(void **state)
 {
     bad_frame((struct agent_header){1, AGENT_VERSION, AGENT_INFO, 0, 0}, "", "version");
     bad_frame((struct agent_header){AGENT_MAGIC, 9, AGENT_INFO, 0, 0}, "", "version 9");
-    bad_frame((struct agent_header){AGENT_MAGIC, AGENT_VERSION, AGENT_INFO, UINT32_MAX, 0}, "", "too large");
-    bad_frame((struct agent_header){AGENT_MAGIC, AGENT_VERSION, AGENT_INFO, 10, 0}, "{", "read a frame");
-    bad_frame((struct agent_header){AGENT_MAGIC, AGENT_VERSION, AGENT_INFO, 3, 0}, "{x}", "agent frame");
+    bad_frame((struct agent_header){AGENT_MAGIC, AGENT_VERSION, AGENT_INFO, UINT32_MAX, 0}, "",
+              "too large");
+    bad_frame((struct agent_header){AGENT_MAGIC, AGENT_VERSION, AGENT_INFO, 10, 0}, "{",
+              "read a frame");
+    bad_frame((struct agent_header){AGENT_MAGIC, AGENT_VERSION, AGENT_INFO, 3, 0}, "{x}",
+              "agent frame");
 }
 
 /* A request that claims more strings than its blob has. */
@@ -222,9 +228,13 @@ static void test_short_process(void **state)
 static void test_settings(void **state)
 {
     const char *mounts[] = {"/data", "/etc/hosts"};
-    struct enclave_settings sent = {.type = "auto", .runtime = "/lib/x.so", .args = "a b",
-                                    .memory_limit = 1 << 30, .thread_limit = 99,
-                                    .mounts = mounts, .mount_count = 2};
+    struct enclave_settings sent = {.type = "auto",
+                                    .runtime = "/lib/x.so",
+                                    .args = "a b",
+                                    .memory_limit = 1 << 30,
+                                    .thread_limit = 99,
+                                    .mounts = mounts,
+                                    .mount_count = 2};
     struct enclave_settings received;
     struct error err = ERROR_INIT;
     int fd = enclave_settings_write(&sent, &err);
