@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Fork groups against a model: members of one space map, unmap, protect, write, read, fork, end and take turns at random; each
+ * page of each member must hold what the model says. One host thread plays all of them.
+ */
+#include "internal.h"
+#include "fs.h"
+#include "process.h"
+#include "deployment.h"
+#include "manifest.h"
+#include "host.h"
+#include "crypto.h"
+
+#define MEMBERS 4
+#define PAGES   96
+#define HEAP_AT 0x30000000ul
+#define HEAP    (64ul << 20)
+
+int printf(const char *fmt, ...);
+__noreturn void abort(void);
+int main(int argc, char **argv);
+void stub_reserve(u64 addr, u64 size);
+void stub_set_gs(void *gs);
+
+/* ---- what the other rooms give ---- */
+int g_log_level = LOG_WARN;
+struct mutex g_process_lock;
+struct list_head g_processes = LIST_HEAD_INIT(g_processes);
+static struct manifest_image g_no_manifest;
+const struct manifest_image *g_manifest = &g_no_manifest;
+static struct thread g_thread;
+static u64 g_tcb[512];
+
+void log_write(enum log_level level, const char *fmt, ...)
+{
+    printf("# log: %s\n", fmt);
+}
+void panic(const char *fmt, ...)
+{
+    printf("Bail out! panic: %s\n", fmt);
+    abort();
+}
+void spin_lock(struct spinlock *l)
+{
+    BUG_ON(l->v);
+    l->v = 1;
+}
+void spin_unlock(struct spinlock *l)
+{
+    l->v = 0;
+}
+void mutex_lock(struct mutex *m)
+{
+    BUG_ON(m->state); /* one thread: a lock that is held is a deadlock */
+    m->state = 1;
+}
+void mutex_unlock(struct mutex *m)
+{
+    BUG_ON(!m->state);
+    m->state = 0;
+}
+void waitq_init(struct waitq *q)
+{
+    list_init(&q->entries);
+}
+void waitq_add(struct waitq *q, struct wait_entry *e)
+{
+    panic("a member waits, but nobody else runs");
+}
+void waitq_remove(struct wait_entry *e)
+{
+}
+void waitq_wake(struct waitq *q, u32 count)
+{
+}
+int thread_wait(u64 deadline, bool interruptible, struct host_pollfd *fds, size_t count)
+{
+    panic("a member waits, but nobody else runs");
+}
+void thread_notify(struct thread *t, u32 flags)
+{
+}
+u64 clock_monotonic(void)
+{
+    return 0;
+}
+struct file *file_get(struct file *f)
+{
+    ref_get(&f->refs);
+    return f;
+}
+void file_put(struct file *f)
+{
+    BUG_ON(ref_put(&f->refs));
+}
+struct inode *inode_get(struct inode *i)
+{
+    return i;
+}
+void inode_put(struct inode *i)
+{
+}
+struct file *fd_get(int fd)
+{
+    return NULL;
+}
+int copy_to_user(void *dst, const void *src, size_t n)
+{
+    return -EFAULT;
+}
+int host_sites_read(u64 off, void *buf, size_t n)
+{
+    return -EIO;
+}
+void sha256_once(const void *prefix, size_t prefix_size, const void *data, size_t size, u8 digest[SHA256_SIZE])
+{
+}
+
+/* ---- the file that members map ---- */
+static int read_page(struct inode *i, u64 off, void *dst)
+{
+    u64 *p = dst;
+    for (u32 k = 0; k < PAGE_SIZE / 8; k++)
+        p[k] = off + 1;
+    return 0;
+}
+static const struct inode_ops g_inode_ops = {.read_page = read_page};
+static struct inode g_inode = {.ops = &g_inode_ops, .size = 1ul << 30, .nid = 1};
+static struct file g_file = {.inode = &g_inode, .refs = {1}};
+
+/* ---- the model ---- */
+struct model_page {
+    bool mapped, file;
+    u32 prot;
+    u64 value; /* first word, as read */
+};
+static struct member {
+    struct mm *mm;
+    struct model_page pages[PAGES];
+} g_members[MEMBERS];
+static u64 g_base;
+static u64 g_seed = 88172645463325252ul;
+
+static u32 rnd(u32 n)
+{
+    g_seed ^= g_seed << 13;
+    g_seed ^= g_seed >> 7;
+    g_seed ^= g_seed << 17;
+    return (u32)(g_seed >> 33) % n;
+}
+
+static void become(struct member *m)
+{
+    if (g_thread.mm == m->mm)
+        return;
+    if (g_thread.mm)
+        mm_leave(g_thread.mm);
+    mm_enter(m->mm);
+}
+
+static u64 *touch(struct member *m, u32 i, u32 flags)
+{
+    u64 addr = g_base + i * PAGE_SIZE;
+    u32 need = flags & FAULT_WRITE ? PG_W : PG_R;
+    u8 s = page_state(addr);
+    if (!(s & PG_ACCEPTED) || !(s & need)) {
+        int r = mm_fault(m->mm, addr, flags);
+        if (r)
+            panic("mm_fault");
+    }
+    return (u64 *)addr;
+}
+
+static void check_member(struct member *m)
+{
+    become(m);
+    for (u32 i = 0; i < PAGES; i++) {
+        struct model_page *p = &m->pages[i];
+        u64 addr = g_base + i * PAGE_SIZE;
+        if (!p->mapped) {
+            if (mm_fault(m->mm, addr, 0) != -EFAULT)
+                panic("an unmapped page can be read");
+        } else if (!(p->prot & PROT_READ)) {
+            if (mm_fault(m->mm, addr, 0) != -EACCES || (page_state(addr) & PG_ACCEPTED & PG_R))
+                panic("a protected page can be read");
+        } else {
+            u64 *w = touch(m, i, 0);
+            if (w[0] != p->value || w[511] != p->value) {
+                printf("not ok: member %d page %u holds %lu and %lu, not %lu\n", (int)(m - g_members), i, w[0],
+                       w[511], p->value);
+                abort();
+            }
+            if ((page_state(addr) & PG_W) && !(p->prot & PROT_WRITE))
+                panic("a read-only page is writable");
+        }
+    }
+}
+
+static void do_map(struct member *m)
+{
+    u32 i = rnd(PAGES), n = 1 + rnd(PAGES - i);
+    bool file = rnd(3) == 0;
+    u32 prot = rnd(3) == 0 ? PROT_READ : PROT_READ | PROT_WRITE;
+    i64 r = mm_map(m->mm, g_base + i * PAGE_SIZE, n * PAGE_SIZE, prot,
+                   MAP_PRIVATE | MAP_FIXED | (file ? 0 : MAP_ANONYMOUS), file ? &g_file : NULL, i * PAGE_SIZE);
+    BUG_ON(r != (i64)(g_base + i * PAGE_SIZE));
+    for (u32 k = i; k < i + n; k++)
+        m->pages[k] = (struct model_page){true, file, prot, file ? k * PAGE_SIZE + 1 : 0};
+}
+
+static void do_unmap(struct member *m)
+{
+    u32 i = rnd(PAGES), n = 1 + rnd(8);
+    n = MIN(n, PAGES - i);
+    BUG_ON(mm_unmap(m->mm, g_base + i * PAGE_SIZE, n * PAGE_SIZE));
+    for (u32 k = i; k < i + n; k++)
+        m->pages[k].mapped = false;
+}
+
+static void do_protect(struct member *m)
+{
+    u32 i = rnd(PAGES), n = 1 + rnd(16);
+    n = MIN(n, PAGES - i);
+    for (u32 k = i; k < i + n; k++)
+        if (!m->pages[k].mapped)
+            return;
+    static const u32 prots[] = {PROT_NONE, PROT_READ, PROT_READ | PROT_WRITE};
+    u32 prot = prots[rnd(3)];
+    BUG_ON(mm_protect(m->mm, g_base + i * PAGE_SIZE, n * PAGE_SIZE, prot));
+    for (u32 k = i; k < i + n; k++)
+        m->pages[k].prot = prot;
+}
+
+static void do_write(struct member *m)
+{
+    for (u32 c = 0; c < 12; c++) {
+        u32 i = rnd(PAGES);
+        if (!m->pages[i].mapped || !(m->pages[i].prot & PROT_WRITE))
+            continue;
+        u64 *w = touch(m, i, FAULT_WRITE);
+        w[0] = w[511] = m->pages[i].value = g_seed;
+    }
+}
+
+static void do_fork(struct member *m)
+{
+    for (u32 i = 0; i < MEMBERS; i++) {
+        if (g_members[i].mm)
+            continue;
+        BUG_ON(mm_fork(m->mm, &g_members[i].mm));
+        memcpy(g_members[i].pages, m->pages, sizeof(m->pages));
+        return;
+    }
+}
+
+static void do_end(struct member *m)
+{
+    u32 alive = 0;
+    for (u32 i = 0; i < MEMBERS; i++)
+        alive += g_members[i].mm != NULL;
+    if (alive < 2)
+        return;
+    if (rnd(2)) /* as the resident, or while another one is */
+        become(m);
+    else if (g_thread.mm == m->mm)
+        mm_leave(m->mm);
+    mm_put(m->mm);
+    m->mm = NULL;
+}
+
+int main(int argc, char **argv)
+{
+    g_tcb[TCB_CURRENT / 8] = (u64)&g_thread;
+    stub_set_gs(g_tcb);
+    stub_reserve(LAYOUT_USER_START, 0x20000000 - LAYOUT_USER_START);
+    stub_reserve(HEAP_AT, HEAP);
+    struct enclave_layout layout = {.size = 1ul << 30, .heap = HEAP_AT, .heap_initial = 0, .heap_end = HEAP_AT + HEAP,
+                                    .user_start = LAYOUT_USER_START, .user_end = 0x20000000,
+                                    .flags = LAYOUT_FLAG_SGX2};
+    heap_init(&layout);
+    BUG_ON(mm_init(&layout, 0));
+
+    printf("1..1\n");
+    g_members[0].mm = mm_create();
+    mm_enter(g_members[0].mm);
+    g_base = (u64)mm_map(g_members[0].mm, 0, PAGES * PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+                         NULL, 0);
+    for (u32 i = 0; i < PAGES; i++)
+        g_members[0].pages[i] = (struct model_page){true, false, PROT_READ | PROT_WRITE, 0};
+    for (u32 step = 0; step < 20000; step++) {
+        struct member *m = &g_members[rnd(MEMBERS)];
+        if (!m->mm)
+            continue;
+        u32 what = rnd(100);
+        if (what < 4) {
+            do_end(m);
+            continue;
+        }
+        become(m);
+        if (what < 50)
+            do_write(m);
+        else if (what < 60)
+            do_map(m);
+        else if (what < 68)
+            do_unmap(m);
+        else if (what < 80)
+            do_protect(m);
+        else if (what < 88)
+            do_fork(m);
+        else
+            check_member(m);
+    }
+    for (u32 i = 0; i < MEMBERS; i++)
+        if (g_members[i].mm)
+            check_member(&g_members[i]);
+    /* Everything goes: no page stays behind. */
+    for (u32 i = 0; i < MEMBERS; i++) {
+        if (!g_members[i].mm)
+            continue;
+        if (g_thread.mm == g_members[i].mm)
+            mm_leave(g_thread.mm);
+        mm_put(g_members[i].mm);
+    }
+    if (page_next_accepted(LAYOUT_USER_START, 0x20000000) != 0x20000000)
+        panic("pages stay behind when the last member ends");
+    printf("ok 1 - members of a fork group see their own pages over 20000 random steps\n");
+    return 0;
+}
