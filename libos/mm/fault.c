@@ -38,6 +38,9 @@ int vma_fill_page(struct mm *mm, struct vma *v, u64 addr)
 {
     if (v->flags & VMA_CANONICAL)
         return shared_fill_page(v, addr);
+    int saved = saved_take(mm, addr, page_prot(v));
+    if (saved != -ENOENT)
+        return saved;
     if (!v->file)
         return page_commit(addr, page_prot(v));
     void *page = page_alloc(1);

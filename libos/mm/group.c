@@ -54,6 +54,36 @@ static void saved_drop(struct mm *mm, struct saved_page *s)
     kfree(s);
 }
 
+int saved_take(struct mm *mm, u64 addr, u32 prot)
+{
+    struct saved_page *s = saved_find(mm, addr);
+    if (!s)
+        return -ENOENT;
+    int r = page_commit_copy(addr, s->frame, prot);
+    if (r == 0)
+        saved_drop(mm, s);
+    return r;
+}
+
+int saved_put(struct mm *mm, u64 addr)
+{
+    int r = saved_add(mm, addr, (void *)addr);
+    if (r == 0)
+        pages_trim(addr, PAGE_SIZE);
+    return r;
+}
+
+void saved_move(struct mm *mm, u64 from, u64 to, u64 size)
+{
+    struct rb_node *n;
+    for (u64 a = from; (n = rb_find_ge(&mm->saved, a)) && n->key < from + size; a += PAGE_SIZE) {
+        a = n->key;
+        rb_erase(&mm->saved, n);
+        n->key = to + (a - from);
+        rb_insert(&mm->saved, n);
+    }
+}
+
 void saved_free_range(struct mm *mm, u64 addr, u64 size)
 {
     struct rb_node *n;
@@ -105,10 +135,8 @@ static void save_out(struct mm *r, struct mm *next)
             if (c != COVER_OTHER)
                 continue;
             if (!vma_clean(v)) {
-                if (!(page_state(a) & PG_R))
-                    pages_protect(a, PAGE_SIZE, PROT_READ);
                 struct saved_page *n = next ? saved_find(next, a) : NULL;
-                if (n) {
+                if (n && (vma_find(next, a)->prot & PG_PERMS)) {
                     /* Exchange with what comes in: no allocation. */
                     u32 perms = page_write_begin(a);
                     u64 *x = (u64 *)a, *y = n->frame;
@@ -133,10 +161,17 @@ static void save_out(struct mm *r, struct mm *next)
 
 static void load_in(struct mm *mm)
 {
-    struct rb_node *n;
-    while ((n = rb_first(&mm->saved))) {
+    struct rb_node *next;
+    for (struct rb_node *n = rb_first(&mm->saved); n; n = next) {
         struct saved_page *s = container_of(n, struct saved_page, node);
         u64 a = n->key;
+        next = rb_next(n);
+        if (!(vma_find(mm, a)->prot & PG_PERMS)) {
+            /* PROT_NONE: it stays where it is, and the place stays empty. */
+            if (page_state(a) & PG_ACCEPTED)
+                pages_trim(a, PAGE_SIZE);
+            continue;
+        }
         if (page_state(a) & PG_ACCEPTED) {
             u32 perms = page_write_begin(a);
             memcpy((void *)a, s->frame, PAGE_SIZE);
@@ -153,8 +188,12 @@ static void load_in(struct mm *mm)
         if (!(v->flags & (MAP_SHARED | VMA_CANONICAL)))
             for (u64 a = page_next_accepted(start, v->end); a < v->end;
                  a = page_next_accepted(a + PAGE_SIZE, v->end))
-                if (page_state(a) & PG_STALE)
-                    vma_refill_page(mm, v, a);
+                if (page_state(a) & PG_STALE) {
+                    if (v->prot & PG_PERMS)
+                        vma_refill_page(mm, v, a);
+                    else
+                        pages_trim(a, PAGE_SIZE);
+                }
         pages_protect(start, v->end - start, v->prot);
     }
 }
@@ -309,20 +348,33 @@ static int clone_vmas(struct mm *parent, struct mm *child)
     return 0;
 }
 
-static int copy_private(struct mm *from, struct mm *to)
+/* Copies of from's private pages: those in place go to `to`, those of PROT_NONE ranges to the child. */
+static int copy_private(struct mm *from, struct mm *to, struct mm *child)
 {
+    for (struct rb_node *n = rb_first(&from->saved); n; n = rb_next(n))
+        if (saved_add(child, n->key, container_of(n, struct saved_page, node)->frame) < 0)
+            return -ENOMEM;
     for (struct vma *v = vma_next_from(from, 0); v; v = vma_after(v)) {
         if ((v->flags & (MAP_SHARED | VMA_CANONICAL)) || vma_clean(v))
             continue;
         u64 start = vma_start(v);
         for (u64 a = page_next_accepted(start, v->end); a < v->end; a = page_next_accepted(a + PAGE_SIZE, v->end)) {
-            if (!(page_state(a) & PG_R))
-                pages_protect(a, PAGE_SIZE, PROT_READ);
             if (saved_add(to, a, (void *)a) < 0)
                 return -ENOMEM;
         }
     }
     return 0;
+}
+
+/* A fork that failed: what was copied of pages that are in place. */
+static void drop_copies(struct mm *mm)
+{
+    struct rb_node *next;
+    for (struct rb_node *n = rb_first(&mm->saved); n; n = next) {
+        next = rb_next(n);
+        if (page_state(n->key) & PG_ACCEPTED)
+            saved_drop(mm, container_of(n, struct saved_page, node));
+    }
 }
 
 int mm_fork(struct mm *parent, struct mm **out)
@@ -356,12 +408,12 @@ int mm_fork(struct mm *parent, struct mm **out)
     bool alone = __atomic_load_n(&parent->active, __ATOMIC_SEQ_CST) == 1;
     int r = clone_vmas(parent, child);
     if (r == 0)
-        r = copy_private(parent, alone ? parent : child);
+        r = copy_private(parent, alone ? parent : child, child);
     if (r == 0 && alone)
         s->resident = child;
     mm_unlock(parent);
     if (r < 0) {
-        saved_free_range(parent, 0, UINT64_MAX);
+        drop_copies(parent);
         mm_put(child);
         return r;
     }
@@ -373,11 +425,11 @@ int mm_fork(struct mm *parent, struct mm **out)
 /* ---- pages that go ---- */
 void group_drop_pages(struct mm *mm, u64 addr, u64 size)
 {
+    saved_free_range(mm, addr, size);
     if (!mm->space->shared) {
         pages_trim(addr, size);
         return;
     }
-    saved_free_range(mm, addr, size);
     bool resident = mm->space->resident == mm;
     u64 end = addr + size;
     for (u64 a = page_next_accepted(addr, end); a < end; a = page_next_accepted(a + PAGE_SIZE, end)) {
@@ -406,8 +458,6 @@ int group_evict(struct mm *mm, u64 addr, u64 size)
                     continue;
                 if (w->flags & MAP_SHARED)
                     return -ENOMEM; /* cannot be moved: another member shares it with us */
-                if (!(page_state(a) & PG_R))
-                    pages_protect(a, PAGE_SIZE, PROT_READ);
                 if (saved_add(m, a, (void *)a) < 0)
                     return -ENOMEM;
             }

@@ -22,7 +22,7 @@ void page_set_flag(u64 addr, u8 flag, bool on);
 int page_commit(u64 addr, u32 prot);
 /* Fresh page with the content of src (page aligned, in the enclave) and prot. */
 int page_commit_copy(u64 addr, const void *src, u32 prot);
-/* Give accepted pages of the range exactly prot. */
+/* Give accepted pages of the range exactly prot; PROT_NONE means read-only here, see saved_put(). */
 int pages_protect(u64 addr, u64 size, u32 prot);
 /* Give accepted pages of the range back to the host. */
 void pages_trim(u64 addr, u64 size);
@@ -96,6 +96,13 @@ void group_preempt(struct mm *r);
 void mm_lock(struct mm *mm);
 void mm_unlock(struct mm *mm);
 void saved_free_range(struct mm *mm, u64 addr, u64 size);
+/*
+ * The EPCM has no page without R that its enclave can use again (EMODPR and EACCEPT want R), so PROT_NONE takes a private page
+ * away: saved_put() keeps its content, saved_take() brings it back (-ENOENT: there is none).
+ */
+int saved_put(struct mm *mm, u64 addr);
+int saved_take(struct mm *mm, u64 addr, u32 prot);
+void saved_move(struct mm *mm, u64 from, u64 to, u64 size);
 
 /* ---- shared.c ---- */
 i64 shared_map(struct mm *mm, u64 addr, u64 size, u32 prot, u32 flags, struct file *file, u64 off);

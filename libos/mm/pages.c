@@ -151,7 +151,6 @@ int page_commit_copy(u64 addr, const void *src, u32 prot)
     u8 *s = state_of(addr, true);
     if (!s)
         return -ENOMEM;
-    /* EACCEPTCOPY wants at least R; the rest is for EMODPR. */
     u32 perms = (prot & PG_PERMS) | PG_R;
     if (!g_pages.dynamic) {
         int r = page_commit(addr, prot);
@@ -165,8 +164,6 @@ int page_commit_copy(u64 addr, const void *src, u32 prot)
     if (r)
         panic("EACCEPTCOPY to 0x%lx failed with %d", addr, r);
     *s = PG_ACCEPTED | perms;
-    if (perms != (prot & PG_PERMS))
-        return pages_protect(addr, PAGE_SIZE, prot);
     return 0;
 }
 
@@ -193,9 +190,7 @@ static int restrict_run(u64 addr, u64 end, u32 prot)
 int pages_protect(u64 addr, u64 size, u32 prot)
 {
     u64 end = addr + size;
-    prot &= PG_PERMS;
-    if (prot & (PG_W | PG_X))
-        prot |= PG_R; /* the EPCM has no write-only pages, and x86 no execute-only ones */
+    prot = (prot & PG_PERMS) | PG_R; /* EMODPR and EACCEPT want R: who means PROT_NONE takes the page away */
     if (!g_pages.dynamic)
         return 0;
     u64 run = 0;

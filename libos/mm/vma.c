@@ -269,7 +269,18 @@ static int protect_vma(struct mm *mm, struct vma *v, u32 prot)
     if ((prot & PROT_WRITE) && !(v->flags & MAP_SHARED))
         v->was_writable = true;
     /* Nobody else's pages are in place here: the resident's VMA covers the range. */
-    int r = pages_protect(vma_start(v), size, prot);
+    int r = 0;
+    if (!prot && !(v->flags & (MAP_SHARED | VMA_CANONICAL))) {
+        u64 start = vma_start(v);
+        for (u64 a = page_next_accepted(start, v->end); r == 0 && a < v->end;
+             a = page_next_accepted(a + PAGE_SIZE, v->end))
+            if (!vma_clean(v))
+                r = saved_put(mm, a);
+            else if (!mm->space->shared)
+                pages_trim(a, PAGE_SIZE); /* from the file again; members of a group see one page */
+    } else {
+        r = pages_protect(vma_start(v), size, prot);
+    }
     if (r == 0 && first_exec)
         sites_attach(mm, v);
     return r;
@@ -322,9 +333,6 @@ static int copy_pages(struct mm *mm, u64 from, u64 to, u64 size, u32 prot)
     for (u64 a = page_next_accepted(from, from + size); a < from + size;
          a = page_next_accepted(a + PAGE_SIZE, from + size)) {
         u64 d = to + (a - from);
-        u32 perms = page_state(a) & PG_PERMS;
-        if (!(perms & PG_R))
-            pages_protect(a, PAGE_SIZE, PROT_READ);
         int r = 0;
         if (page_state(d) & PG_ACCEPTED) {
             u32 p = page_write_begin(d);
@@ -336,6 +344,7 @@ static int copy_pages(struct mm *mm, u64 from, u64 to, u64 size, u32 prot)
         if (r < 0)
             return r;
     }
+    saved_move(mm, from, to, size);
     return 0;
 }
 

@@ -50,6 +50,8 @@ void sgx_emodpe(uint64_t addr, uint64_t flags)
 
 int host_sgx_restrict(uint64_t addr, uint64_t size, uint32_t prot)
 {
+    if (!(prot & 1))
+        return -22; /* as Linux's driver */
     change(addr, size, (int)(prot & 3));
     return 0;
 }
