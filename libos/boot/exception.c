@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Exceptions. Stage 1 runs at CSSA 1 on a small stack: it takes what it needs out of the SSA frame and makes ERESUME continue at one
+ * of entry.S's entries. Stage 2 runs at CSSA 0 like any LibOS code. Only EXITINFO.VALID says that the processor raised
+ * something; an entry at CSSA 1 without it is a kick.
+ */
+#include "exception.h"
+#include "host.h"
+#include "lib.h"
+#include "mm.h"
+#include "process.h"
+#include "tcb.h"
+#include "user.h"
+#include <asm/signal.h>
+#include <asm-generic/siginfo.h>
+
+#define EXITINFO_VALID (1u << 31)
+
+#define VECTOR_DE 0
+#define VECTOR_DB 1
+#define VECTOR_BP 3
+#define VECTOR_BR 5
+#define VECTOR_UD 6
+#define VECTOR_GP 13
+#define VECTOR_PF 14
+#define VECTOR_MF 16
+#define VECTOR_AC 17
+#define VECTOR_XM 19
+
+#define PF_WRITE (1u << 1)
+#define PF_INSTR (1u << 4)
+
+#define RFLAGS_USER 0x40dd5ull /* CF PF AF ZF SF DF OF AC; never TF: single steps are not supported */
+#define RED_ZONE    128
+
+/* The end of an SSA frame: GPRSGX, with EXINFO below it (SDM volume 3D, "State Save Area"). */
+struct ssa_tail {
+    u64 fault_address;
+    u32 fault_error, reserved0;
+    u64 rax, rcx, rdx, rbx, rsp, rbp, rsi, rdi, r8, r9, r10, r11, r12, r13, r14, r15;
+    u64 rflags, rip, ursp, urbp;
+    u32 exitinfo, reserved1;
+    u64 fsbase, gsbase;
+};
+_Static_assert(sizeof(struct ssa_tail) == 16 + 184, "GPRSGX and EXINFO");
+
+/* Instructions of LibOS code that may fault: distances from the entry's own fields. */
+struct exception_entry {
+    i32 instruction, fixup;
+};
+extern const struct exception_entry __ex_table_start[], __ex_table_end[];
+
+static u64 fixup_of(u64 rip)
+{
+    for (const struct exception_entry *e = __ex_table_start; e < __ex_table_end; e++) {
+        if ((u64)&e->instruction + (i64)e->instruction == rip)
+            return (u64)&e->fixup + (i64)e->fixup;
+    }
+    return 0;
+}
+
+static bool is_user_code(u64 rip)
+{
+    return rip < (u64)__libos_start || rip >= (u64)__libos_end ||
+           (rip >= (u64)__vdso_text_start && rip < (u64)__vdso_text_end);
+}
+
+static void save_regs(struct uregs *r, const struct ssa_tail *s)
+{
+    r->r15 = s->r15;
+    r->r14 = s->r14;
+    r->r13 = s->r13;
+    r->r12 = s->r12;
+    r->rbp = s->rbp;
+    r->rbx = s->rbx;
+    r->r11 = s->r11;
+    r->r10 = s->r10;
+    r->r9 = s->r9;
+    r->r8 = s->r8;
+    r->rax = s->rax;
+    r->rcx = s->rcx;
+    r->rdx = s->rdx;
+    r->rsi = s->rsi;
+    r->rdi = s->rdi;
+    r->orig_rax = (u64)-1;
+    r->rip = s->rip;
+    r->rflags = s->rflags;
+    r->rsp = s->rsp;
+}
+
+static void redirect(struct ssa_tail *s, const char *entry, u64 rsp)
+{
+    s->rip = (u64)entry;
+    s->rsp = rsp;
+    s->rflags = 2;
+}
+
+void exception_stage1(void)
+{
+    struct tcb *t = tcb();
+    struct ssa_tail *s =
+        (struct ssa_tail *)(t->head.ssa + t->head.ssa_frame_size - sizeof(struct ssa_tail));
+    bool real = (s->exitinfo & EXITINFO_VALID) != 0;
+    struct fault_info fault = {s->exitinfo & 0xff, 0, 0};
+    u64 uregs = t->head.stack_top - UREGS_FRAME;
+    struct kernel_frame *frame;
+
+    if (fault.vector == VECTOR_PF || fault.vector == VECTOR_GP) {
+        fault.error_code = s->fault_error;
+        fault.addr = s->fault_address;
+    }
+    s->exitinfo = 0; /* a second entry on this frame must not see it again */
+    t->aex++;
+    if (t->current == NULL && !real)
+        return;
+    if (is_user_code(s->rip)) {
+        save_regs((struct uregs *)uregs, s);
+        t->fault = fault;
+        redirect(s, real ? fault_entry : attention_entry, uregs);
+        return;
+    }
+    if (!real) {
+        if (s->rip >= (u64)user_window_start && s->rip < (u64)user_window_end)
+            redirect(s, user_window_restart, uregs);
+        return;
+    }
+    frame = (struct kernel_frame *)((s->rsp - RED_ZONE - sizeof(*frame)) & ~15ul);
+    if ((u64)frame < t->head.stack_top - LAYOUT_STACK_SIZE || (u64)frame >= t->head.stack_top)
+        frame = (struct kernel_frame *)(uregs - sizeof(*frame)); /* no stack to speak of: panic_fault */
+    save_regs(&frame->regs, s);
+    frame->fault = fault;
+    redirect(s, fixup_of(s->rip) != 0 ? kernel_fault_entry : panic_entry, (u64)frame);
+}
+
+/* A faulting access to application or host memory: mm brings the page, or the access ends at its fix-up. */
+void kernel_fault(struct kernel_frame *frame)
+{
+    struct thread *t = current();
+    u32 flags = (frame->fault.error_code & PF_WRITE) != 0 ? FAULT_WRITE : 0;
+
+    if (frame->fault.vector == VECTOR_PF && t != NULL && t->mm != NULL &&
+        frame->fault.addr < (u64)__libos_start && mm_fault(t->mm, frame->fault.addr, flags) == 0)
+        return;
+    frame->regs.rip = fixup_of(frame->regs.rip);
+}
+
+void panic_fault(struct kernel_frame *frame)
+{
+    const struct uregs *r = &frame->regs;
+    const u64 *fp = (const u64 *)r->rbp;
+    u64 top = tcb()->head.stack_top, base = (u64)__libos_start;
+    char trace[160] = "";
+    size_t n = 0;
+
+    for (int i = 0; i < 8 && (u64)fp >= top - LAYOUT_STACK_SIZE && (u64)fp < top - 16; i++) {
+        n += (size_t)snprintf(trace + n, sizeof(trace) - n, " %lx", (unsigned long)(fp[1] - base));
+        if (fp[0] <= (u64)fp || n >= sizeof(trace))
+            break;
+        fp = (const u64 *)fp[0];
+    }
+    panic("LibOS fault: vector %u error %x addr %lx at +%lx; called from%s; rsp %lx rax %lx rbx %lx rcx %lx "
+          "rdx %lx rsi %lx rdi %lx",
+          frame->fault.vector, frame->fault.error_code, (unsigned long)frame->fault.addr,
+          (unsigned long)(r->rip - base), trace, (unsigned long)r->rsp, (unsigned long)r->rax,
+          (unsigned long)r->rbx, (unsigned long)r->rcx, (unsigned long)r->rdx, (unsigned long)r->rsi,
+          (unsigned long)r->rdi);
+}
+
+static void page_fault(const struct fault_info *f)
+{
+    struct thread *t = current();
+    u32 flags = ((f->error_code & PF_WRITE) != 0 ? FAULT_WRITE : 0) |
+                ((f->error_code & PF_INSTR) != 0 ? FAULT_EXEC : 0);
+    int r = -EFAULT;
+
+    if (f->addr < (u64)__libos_start)
+        r = mm_fault(t->mm, f->addr, flags);
+    if (r == 0)
+        return;
+    log_debug("page fault at %lx error %x: %d, rip %lx", (unsigned long)f->addr, f->error_code, r,
+              (unsigned long)tcb_uregs()->rip);
+    if (r == -EIO || r == -ENOMEM)
+        signal_fault(SIGBUS, BUS_ADRERR, f->addr, VECTOR_PF, f->error_code);
+    else
+        signal_fault(SIGSEGV, r == -EACCES ? SEGV_ACCERR : SEGV_MAPERR, f->addr, VECTOR_PF,
+                     f->error_code);
+}
+
+/* #UD: a system call instruction, an instruction that enclaves may not use, or a real one. */
+static void undefined_instruction(struct uregs *regs)
+{
+    u8 code[2] = {0, 0};
+
+    if (copy_from_user(code, (const void *)regs->rip, 2) == 0 && code[0] == 0x0f) {
+        switch (code[1]) {
+        case 0x05: /* syscall */
+            regs->rip += 2;
+            regs->rcx = regs->rip;
+            regs->r11 = regs->rflags;
+            regs->orig_rax = regs->rax;
+            tcb()->syscalls_trapped++;
+            syscall_dispatch(regs);
+            return;
+        case 0xa2: /* cpuid */
+            exception_cpuid(regs);
+            regs->rip += 2;
+            return;
+        case 0x31: /* rdtsc */
+            exception_rdtsc(regs);
+            regs->rip += 2;
+            return;
+        }
+    }
+    signal_fault(SIGILL, ILL_ILLOPN, regs->rip, VECTOR_UD, 0);
+}
+
+void fault_user(struct uregs *regs)
+{
+    static const struct {
+        u8 vector, signal, code;
+    } map[] = {
+        {VECTOR_DE, SIGFPE, FPE_INTDIV}, {VECTOR_DB, SIGTRAP, TRAP_TRACE},
+        {VECTOR_BP, SIGTRAP, SI_KERNEL}, {VECTOR_BR, SIGSEGV, SI_KERNEL},
+        {VECTOR_GP, SIGSEGV, SI_KERNEL}, {VECTOR_MF, SIGFPE, FPE_FLTINV},
+        {VECTOR_AC, SIGBUS, BUS_ADRALN}, {VECTOR_XM, SIGFPE, FPE_FLTINV},
+    };
+    struct thread *t = current();
+    struct fault_info f = tcb()->fault;
+
+    t->regs = regs;
+    t->fs_base = read_fs_base();
+    regs->rflags &= RFLAGS_USER;
+    if (f.vector == VECTOR_PF) {
+        page_fault(&f);
+        return;
+    }
+    if (f.vector == VECTOR_UD) {
+        undefined_instruction(regs);
+        return;
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(map); i++) {
+        if (map[i].vector == f.vector) {
+            bool at = f.vector != VECTOR_GP && f.vector != VECTOR_BP;
+
+            signal_fault(map[i].signal, map[i].code, at ? regs->rip : 0, f.vector, f.error_code);
+            return;
+        }
+    }
+    signal_fault(SIGSEGV, SI_KERNEL, 0, f.vector, f.error_code);
+}

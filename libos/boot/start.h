@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of boot/ know of each other about start and threads. */
+#pragma once
+
+#include "boundary.h"
+#include "layout.h"
+#include "thread.h"
+
+struct tcb;
+
+extern const struct enclave_layout *g_layout;
+
+/* True when [p, p+n) lies wholly outside of ELRANGE, in user space. */
+static inline bool is_outside(const void *p, size_t n)
+{
+    u64 a = (u64)p;
+
+    return a >= g_layout->size && n < (1ull << 46) && a < (1ull << 47) - n;
+}
+
+/* deployment.c: check and parse; 0, -EPERM (hash), -EINVAL, -ENOMEM. blob is enclave memory. */
+int deployment_load(const void *blob, size_t size);
+int deployment_parse(const void *blob, size_t size);
+
+/* thread.c */
+void threads_init(u32 static_tcs, u64 limit);
+struct thread *thread_bind_control(struct tcb *t, struct boundary_area *area);
+void thread_unbind_control(struct tcb *t);
+void thread_run_next(struct tcb *t, struct boundary_area *area);
+void threads_stats(struct boundary_stats *stats);
+
+/* host.c */
+void host_set_image(const struct boundary_boot *boot);
+i64 host_thread_wait(u64 timeout, struct host_pollfd *fds, size_t count);
+void host_thread_wake(void *area);
+void host_thread_kick(void *area);
+int host_tcs_add(u64 tcs);
+int host_cpuid(u32 leaf, u32 subleaf, u32 out[4]);
+struct host_time {
+    u64 monotonic, realtime, tsc, frequency;
+};
+void host_time(struct host_time *t);
+
+/* clock.c */
+void clock_init(void);

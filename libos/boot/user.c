@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Access to application memory, and to host memory that may vanish. The instructions that touch it are in the exception table:
+ * a fault that mm cannot repair ends at the label after them.
+ */
+#include "user.h"
+#include "lib.h"
+#include "start.h"
+#include "usercopy.h"
+
+#define EX_TABLE(instruction, fixup)                                                               \
+    ".pushsection .ex_table, \"a\", @progbits\n\t"                                                 \
+    ".long " instruction " - .\n\t"                                                                \
+    ".long " fixup " - .\n\t"                                                                      \
+    ".popsection\n\t"
+
+/* Returns how many bytes were not copied. */
+size_t copy_may_fault(void *dst, const void *src, size_t n)
+{
+    __asm__ volatile("1: rep movsb\n"
+                     "2:\n\t" EX_TABLE("1b", "2b")
+                     : "+D"(dst), "+S"(src), "+c"(n)
+                     :
+                     : "memory");
+    return n;
+}
+
+static size_t zero_may_fault(void *dst, size_t n)
+{
+    __asm__ volatile("1: rep stosb\n"
+                     "2:\n\t" EX_TABLE("1b", "2b")
+                     : "+D"(dst), "+c"(n)
+                     : "a"(0)
+                     : "memory");
+    return n;
+}
+
+static bool load_u64(u64 *value, const u64 *p)
+{
+    u64 v = 0;
+    u32 failed = 1;
+
+    __asm__ volatile("1: movq %2, %0\n\t"
+                     "xorl %1, %1\n"
+                     "2:\n\t" EX_TABLE("1b", "2b")
+                     : "+&r"(v), "+&r"(failed)
+                     : "m"(*p)
+                     : "memory", "cc");
+    *value = v;
+    return failed == 0;
+}
+
+static bool store_u64(u64 *p, u64 v)
+{
+    u32 failed = 1;
+
+    __asm__ volatile("1: movq %2, %1\n\t"
+                     "xorl %0, %0\n"
+                     "2:\n\t" EX_TABLE("1b", "2b")
+                     : "+&r"(failed), "=m"(*p)
+                     : "r"(v)
+                     : "memory", "cc");
+    return failed == 0;
+}
+
+static bool in_user_range(const void *p, size_t n)
+{
+    u64 a = (u64)p;
+
+    return a >= g_layout->user_start && n <= g_layout->user_end - g_layout->user_start &&
+           a <= g_layout->user_end - n;
+}
+
+int copy_from_user(void *dst, const void __user *src, size_t n)
+{
+    if (!in_user_range(src, n))
+        return n == 0 ? 0 : -EFAULT;
+    if (n == 8) {
+        u64 v;
+
+        if (!load_u64(&v, src))
+            return -EFAULT;
+        memcpy(dst, &v, 8);
+        return 0;
+    }
+    return copy_may_fault(dst, src, n) == 0 ? 0 : -EFAULT;
+}
+
+int copy_to_user(void __user *dst, const void *src, size_t n)
+{
+    if (!in_user_range(dst, n))
+        return n == 0 ? 0 : -EFAULT;
+    if (n == 8) {
+        u64 v;
+
+        memcpy(&v, src, 8);
+        return store_u64(dst, v) ? 0 : -EFAULT;
+    }
+    return copy_may_fault(dst, src, n) == 0 ? 0 : -EFAULT;
+}
+
+int clear_user(void __user *dst, size_t n)
+{
+    if (!in_user_range(dst, n))
+        return n == 0 ? 0 : -EFAULT;
+    return zero_may_fault(dst, n) == 0 ? 0 : -EFAULT;
+}
+
+ssize_t strncpy_from_user(char *dst, const void __user *src, size_t size)
+{
+    const char *s = src;
+    size_t done = 0;
+
+    while (done < size) {
+        /* Not over a page's end: the string may stop before an unmapped page. */
+        size_t n = MIN(size - done, PAGE_SIZE - ((u64)(s + done) & (PAGE_SIZE - 1)));
+        size_t len;
+
+        n = MIN(n, 128ul);
+        if (copy_from_user(dst + done, s + done, n) < 0)
+            return -EFAULT;
+        len = strnlen(dst + done, n);
+        done += len;
+        if (len < n)
+            return (ssize_t)done;
+    }
+    if (size > 0)
+        dst[size - 1] = '\0';
+    return -ENAMETOOLONG;
+}
+
+int user_load_u32(u32 *value, const void __user *p)
+{
+    u32 v = 0, failed = 1;
+
+    if (!in_user_range(p, 4))
+        return -EFAULT;
+    __asm__ volatile("1: movl %2, %0\n\t"
+                     "xorl %1, %1\n"
+                     "2:\n\t" EX_TABLE("1b", "2b")
+                     : "+&r"(v), "+&r"(failed)
+                     : "m"(*(const u32 *)p)
+                     : "memory", "cc");
+    *value = v;
+    return failed == 0 ? 0 : -EFAULT;
+}
+
+int user_cmpxchg_u32(void __user *p, u32 expected, u32 desired, u32 *old)
+{
+    u32 failed = 1;
+
+    if (!in_user_range(p, 4))
+        return -EFAULT;
+    __asm__ volatile("1: lock cmpxchgl %3, %2\n\t"
+                     "movl $0, %1\n"
+                     "2:\n\t" EX_TABLE("1b", "2b")
+                     : "+&a"(expected), "+&r"(failed), "+m"(*(u32 *)p)
+                     : "r"(desired)
+                     : "memory", "cc");
+    *old = expected;
+    return failed == 0 ? 0 : -EFAULT;
+}
+
+/* ---- uio ---- */
+
+void uio_init(struct uio *io, struct uio_segment *one, void *base, size_t size, bool user)
+{
+    one->base = base;
+    one->size = size;
+    *io = (struct uio){.segments = one, .count = 1, .left = size, .user = user};
+}
+
+enum uio_direction { UIO_TO, UIO_FROM, UIO_ZERO };
+
+static int move_piece(const struct uio *io, void *at, void *data, size_t n, enum uio_direction dir)
+{
+    switch (dir) {
+    case UIO_TO:
+        if (io->user)
+            return copy_to_user(at, data, n);
+        memcpy(at, data, n);
+        return 0;
+    case UIO_FROM:
+        if (io->user)
+            return copy_from_user(data, at, n);
+        memcpy(data, at, n);
+        return 0;
+    default:
+        if (io->user)
+            return clear_user(at, n);
+        memset(at, 0, n);
+        return 0;
+    }
+}
+
+static ssize_t uio_move(struct uio *io, void *data, size_t n, enum uio_direction dir)
+{
+    size_t done = 0;
+
+    n = MIN(n, io->left);
+    while (done < n) {
+        struct uio_segment *s = io->segments;
+        size_t piece = MIN(n - done, s->size - io->offset);
+
+        if (piece > 0 && move_piece(io, (u8 *)s->base + io->offset,
+                                    data != NULL ? (u8 *)data + done : NULL, piece, dir) < 0)
+            return done > 0 ? (ssize_t)done : -EFAULT;
+        done += piece;
+        io->offset += piece;
+        io->left -= piece;
+        if (io->offset == s->size && io->count > 1) {
+            io->segments++;
+            io->count--;
+            io->offset = 0;
+        } else if (piece == 0) {
+            break;
+        }
+    }
+    return (ssize_t)done;
+}
+
+ssize_t uio_to(struct uio *io, const void *data, size_t n)
+{
+    return uio_move(io, (void *)data, n, UIO_TO);
+}
+
+ssize_t uio_from(struct uio *io, void *data, size_t n)
+{
+    return uio_move(io, data, n, UIO_FROM);
+}
+
+ssize_t uio_zero(struct uio *io, size_t n)
+{
+    return uio_move(io, NULL, n, UIO_ZERO);
+}
