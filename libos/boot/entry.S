@@ -5,7 +5,6 @@
  * host's, whose stack below RSP is dead by its own calling convention.
  */
 #include "tcb.h"
-#include "enclave_file.h"
 
 .macro ENCLU_SITE
 771:    .byte 0x0f, 0x01, 0xd7, 0x0f, 0x1f, 0x44, 0x00, 0x00

@@ -23,6 +23,7 @@ void exception_rdtsc(struct uregs *regs);
 void vector_leave(void);
 void vector_restore(void);
 void vector_init(void);
+void vector_initial(void *xsave);
 #define VECTOR_LIVE     0 /* the application's values are in the registers */
 #define VECTOR_SAVED    1 /* in current->xsave; the registers hold something else, perhaps secret */
 #define VECTOR_SCRUBBED 2 /* in current->xsave; the registers hold nothing */

@@ -121,12 +121,18 @@ void vector_copy_to(struct thread *to)
     memcpy(to->xsave, vector_user_area(), vector_area_size());
 }
 
+/* The state of a new program, in a page. */
+void vector_initial(void *xsave)
+{
+    memset(xsave, 0, PAGE_SIZE);
+    memcpy(xsave, &g_initial, sizeof(g_initial));
+}
+
 void vector_reset(void)
 {
     struct tcb *t = tcb();
 
-    memset(t->current->xsave, 0, PAGE_SIZE);
-    memcpy(t->current->xsave, &g_initial, sizeof(g_initial));
+    vector_initial(t->current->xsave);
     if (t->vector_saved == VECTOR_LIVE)
         t->vector_saved = VECTOR_SAVED;
 }

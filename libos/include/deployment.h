@@ -21,7 +21,10 @@ struct deployment {
     u32 rlimits_set; /* bit n: RLIMIT n given */
     struct deployment_mount *mounts;
     u32 mount_count;
+    char **sysctls;      /* name=value, NULL-terminated or NULL */
     char **masked_paths, **readonly_paths; /* NULL-terminated or NULL */
 };
 extern struct deployment g_deployment;
+/* Host descriptors of the pass-through mounts, by their index. */
+int deployment_mount_fd(u32 index); /* -EINVAL: none was given */
 extern const struct manifest_image *g_manifest;

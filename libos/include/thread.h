@@ -85,6 +85,8 @@ static inline struct thread *current(void)
 struct thread *thread_alloc(struct process *p);
 /* Start it: in user mode with *regs (and t->fs_base), or, with kernel_fn set, in LibOS code. 0 or -EAGAIN. */
 int thread_start(struct thread *t, const struct uregs *regs);
+/* Give back a thread of thread_alloc() that was not started. */
+void thread_release(struct thread *t);
 struct thread *kthread_start(void (*fn)(void *), void *arg);
 /* The calling thread ends: frees its LibOS thread and leaves the enclave for good. Call with no lock held. */
 __noreturn void thread_finish(void);

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The deployment half of the manifest: checked against CONFIGID (or, without KSS, against the measured hash), then parsed. The
+ * parser is strict: an unknown record, a second one of a kind that is single, a string with a NUL or a byte too many refuses the
+ * whole, for a verifier pinned every byte of it.
+ */
+#include "deployment.h"
+#include "boundary.h"
+#include "crypto.h"
+#include "manifest.h"
+#include "sgx.h"
+#include "start.h"
+
+#define LIST_MAX   65536u /* arguments, variables, mounts ... of each kind */
+#define GROUPS_MAX 65536u
+
+struct deployment g_deployment;
+const struct manifest_image *g_manifest;
+
+struct cursor {
+    const u8 *p;
+    size_t left;
+};
+
+static bool take(struct cursor *c, void *out, size_t n)
+{
+    if (n > c->left)
+        return false;
+    memcpy(out, c->p, n);
+    c->p += n;
+    c->left -= n;
+    return true;
+}
+
+/* n bytes as a new string; *out must be NULL (each record once). */
+static int take_string(struct cursor *c, size_t n, char **out)
+{
+    if (*out != NULL || n > c->left || memchr(c->p, 0, n) != NULL)
+        return -EINVAL;
+    *out = kmalloc(n + 1);
+    if (*out == NULL)
+        return -ENOMEM;
+    memcpy(*out, c->p, n);
+    (*out)[n] = '\0';
+    c->p += n;
+    c->left -= n;
+    return 0;
+}
+
+static int append_string(struct cursor *c, char ***list)
+{
+    size_t count = 0;
+    char **bigger;
+
+    while (*list != NULL && (*list)[count] != NULL)
+        count++;
+    if (count >= LIST_MAX)
+        return -EINVAL;
+    /* Grows at powers of two; the terminator is in the count. */
+    if (*list == NULL || ((count + 1) & count) == 0) {
+        bigger = krealloc(*list, (count + 1) * 2 * sizeof(char *));
+        if (bigger == NULL)
+            return -ENOMEM;
+        *list = bigger;
+    }
+    (*list)[count] = NULL;
+    (*list)[count + 1] = NULL;
+    return take_string(c, c->left, &(*list)[count]);
+}
+
+static int parse_user(struct cursor *c, struct deployment *d)
+{
+    struct manifest_user u;
+
+    if (!take(c, &u, sizeof(u)) || u.group_count > GROUPS_MAX || d->groups != NULL ||
+        c->left != (size_t)u.group_count * 4)
+        return -EINVAL;
+    d->uid = u.uid;
+    d->gid = u.gid;
+    d->umask = u.umask & 0777;
+    d->capabilities = u.capabilities;
+    d->group_count = u.group_count;
+    d->groups = kmalloc(c->left + 4);
+    if (d->groups == NULL)
+        return -ENOMEM;
+    take(c, d->groups, c->left);
+    return 0;
+}
+
+static int parse_mount(struct cursor *c, struct deployment *d)
+{
+    struct manifest_mount m;
+    struct deployment_mount *mounts, *out;
+    int r;
+
+    if (!take(c, &m, sizeof(m)) || m.kind < MANIFEST_MOUNT_TMPFS || m.kind > MANIFEST_MOUNT_CGROUP ||
+        (m.flags & ~31u) != 0 || m.index >= BOUNDARY_MOUNT_MAX || d->mount_count >= LIST_MAX)
+        return -EINVAL;
+    mounts = krealloc(d->mounts, (d->mount_count + 1) * sizeof(*mounts));
+    if (mounts == NULL)
+        return -ENOMEM;
+    d->mounts = mounts;
+    out = &mounts[d->mount_count++];
+    *out = (struct deployment_mount){m.kind, m.flags, m.index, m.mode, m.size, NULL, NULL, NULL};
+    r = take_string(c, m.target_size, &out->target);
+    if (r == 0)
+        r = take_string(c, m.source_size, &out->source);
+    if (r == 0)
+        r = take_string(c, m.options_size, &out->options);
+    if (r == 0 && (c->left != 0 || out->target[0] != '/'))
+        r = -EINVAL;
+    return r;
+}
+
+static int parse_rlimit(struct cursor *c, struct deployment *d)
+{
+    struct manifest_rlimit l;
+
+    if (!take(c, &l, sizeof(l)) || c->left != 0 || l.resource >= ARRAY_SIZE(d->rlimits) ||
+        (d->rlimits_set & 1u << l.resource) != 0 || l.soft > l.hard)
+        return -EINVAL;
+    d->rlimits[l.resource] = (struct rlimit64){l.soft, l.hard};
+    d->rlimits_set |= 1u << l.resource;
+    return 0;
+}
+
+static int parse_flag(struct cursor *c, bool *out)
+{
+    u32 v;
+
+    if (!take(c, &v, sizeof(v)) || c->left != 0 || v > 1)
+        return -EINVAL;
+    *out = v != 0;
+    return 0;
+}
+
+static int parse_record(u32 type, struct cursor *c, struct deployment *d)
+{
+    switch (type) {
+    case MANIFEST_ARG:
+        return append_string(c, &d->argv);
+    case MANIFEST_ENV:
+        return append_string(c, &d->env);
+    case MANIFEST_CWD:
+        return take_string(c, c->left, &d->cwd);
+    case MANIFEST_USER:
+        return parse_user(c, d);
+    case MANIFEST_HOSTNAME:
+        return take_string(c, c->left, &d->hostname);
+    case MANIFEST_DOMAINNAME:
+        return take_string(c, c->left, &d->domainname);
+    case MANIFEST_MOUNT:
+        return parse_mount(c, d);
+    case MANIFEST_RLIMIT:
+        return parse_rlimit(c, d);
+    case MANIFEST_TERMINAL:
+        return parse_flag(c, &d->terminal);
+    case MANIFEST_READONLY_ROOT:
+        return parse_flag(c, &d->readonly_root);
+    case MANIFEST_SYSCTL:
+        return append_string(c, &d->sysctls);
+    case MANIFEST_MASKED_PATH:
+        return append_string(c, &d->masked_paths);
+    case MANIFEST_READONLY_PATH:
+        return append_string(c, &d->readonly_paths);
+    default:
+        return -EINVAL;
+    }
+}
+
+int deployment_parse(const void *blob, size_t size)
+{
+    struct cursor c = {blob, size};
+    struct manifest_deployment_header h;
+
+    if (!take(&c, &h, sizeof(h)) || h.magic != MANIFEST_DEPLOYMENT_MAGIC ||
+        h.version != MANIFEST_VERSION || h.size != size)
+        return -EINVAL;
+    for (u32 i = 0; i < h.record_count; i++) {
+        struct manifest_record r;
+        struct cursor value;
+        size_t padded;
+        int e;
+
+        if (!take(&c, &r, sizeof(r)) || r.size > c.left)
+            return -EINVAL;
+        padded = ((size_t)r.size + 7) & ~7ul;
+        if (padded > c.left)
+            return -EINVAL;
+        for (size_t j = r.size; j < padded; j++) {
+            if (c.p[j] != 0)
+                return -EINVAL;
+        }
+        value = (struct cursor){c.p, r.size};
+        e = parse_record(r.type, &value, &g_deployment);
+        if (e < 0)
+            return e;
+        c.p += padded;
+        c.left -= padded;
+    }
+    return c.left == 0 ? 0 : -EINVAL;
+}
+
+int deployment_load(const void *blob, size_t size)
+{
+    u8 digest[SHA256_SIZE];
+    const u8 *expected = g_manifest->deployment_hash;
+    static const u8 zero[32];
+    int r;
+
+    sha256_once(NULL, 0, blob, size, digest);
+    if ((g_manifest->flags & MANIFEST_KSS) != 0) {
+        if ((g_self.attributes & SGX_ATTRIBUTE_KSS) == 0 ||
+            memcmp(g_self.config_id + 32, zero, 32) != 0) {
+            log_error("the enclave has no CONFIGID, which the manifest binds the deployment to");
+            return -EPERM;
+        }
+        expected = g_self.config_id;
+    }
+    if (memcmp(digest, expected, SHA256_SIZE) != 0) {
+        log_error("the deployment manifest is not the one that %s names",
+                  expected == g_self.config_id ? "CONFIGID" : "the measured manifest");
+        return -EPERM;
+    }
+    r = deployment_parse(blob, size);
+    if (r < 0)
+        log_error("the deployment manifest is malformed: error %d", -r);
+    return r;
+}

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Ocalls: the frame, and data of descriptors. */
+#include "host_call.h"
+#include "start.h"
+
+#define ERRNO_MAX 4095
+
+void host_lied(const char *what)
+{
+    panic("the host broke the contract of the boundary: %s", what);
+}
+
+i64 host_call(u32 number, const u64 *args, size_t count)
+{
+    volatile struct boundary_area *a = g_host_ops->area();
+
+    for (size_t i = 0; i < count; i++)
+        a->args[i] = args[i];
+    g_host_ops->call(number);
+    return a->ret;
+}
+
+void host_put(u32 off, const void *src, size_t n)
+{
+    BUG_ON(off > BOUNDARY_DATA_SIZE || n > BOUNDARY_DATA_SIZE - off);
+    if (n > 0)
+        memcpy(g_host_ops->area()->data + off, src, n);
+}
+
+void host_get(u32 off, void *dst, size_t n)
+{
+    BUG_ON(off > BOUNDARY_DATA_SIZE || n > BOUNDARY_DATA_SIZE - off);
+    if (n > 0)
+        memcpy(dst, g_host_ops->area()->data + off, n);
+}
+
+u64 host_out(u32 index)
+{
+    volatile struct boundary_area *a = g_host_ops->area();
+
+    return a->out[index];
+}
+
+i64 host_count(i64 r, u64 max)
+{
+    if (r < -ERRNO_MAX || (r >= 0 && (u64)r > max))
+        host_lied("a count or errno out of range");
+    return r;
+}
+
+int host_zero(i64 r)
+{
+    return (int)host_count(r, 0);
+}
+
+int host_fd(i64 r)
+{
+    return (int)host_count(r, INT32_MAX);
+}
+
+ssize_t host_read(int hfd, void *buf, size_t n, off_t off)
+{
+    size_t done = 0;
+
+    do {
+        size_t piece = MIN(n - done, (size_t)BOUNDARY_DATA_SIZE);
+        i64 r = host_count(HOST_CALL(READ, hfd, piece, off < 0 ? (u64)-1 : (u64)off + done), piece);
+
+        if (r < 0)
+            return done > 0 ? (ssize_t)done : r;
+        host_get(0, (u8 *)buf + done, (size_t)r);
+        done += (size_t)r;
+        if ((size_t)r < piece)
+            break;
+    } while (done < n);
+    return (ssize_t)done;
+}
+
+ssize_t host_write(int hfd, const void *buf, size_t n, off_t off)
+{
+    size_t done = 0;
+
+    do {
+        size_t piece = MIN(n - done, (size_t)BOUNDARY_DATA_SIZE);
+        i64 r;
+
+        host_put(0, (const u8 *)buf + done, piece);
+        r = host_count(HOST_CALL(WRITE, hfd, piece, off < 0 ? (u64)-1 : (u64)off + done), piece);
+        if (r < 0)
+            return done > 0 ? (ssize_t)done : r;
+        done += (size_t)r;
+        if ((size_t)r < piece)
+            break;
+    } while (done < n);
+    return (ssize_t)done;
+}
+
+int host_close(int hfd)
+{
+    return host_zero(HOST_CALL(CLOSE, hfd));
+}
+
+int host_dup(int hfd)
+{
+    return host_fd(HOST_CALL(DUP, hfd));
+}
+
+off_t host_lseek(int hfd, off_t off, int whence)
+{
+    return host_count(HOST_CALL(LSEEK, hfd, (u64)off, whence), INT64_MAX);
+}
+
+int host_ioctl(int hfd, u32 cmd, void *arg, size_t arg_size)
+{
+    i64 r;
+
+    if (arg_size > 4096)
+        return -EINVAL;
+    if (arg != NULL)
+        host_put(0, arg, arg_size);
+    r = host_count(HOST_CALL(IOCTL, hfd, cmd, arg_size), INT32_MAX);
+    if (r >= 0 && arg != NULL)
+        host_get(0, arg, arg_size);
+    return (int)r;
+}
+
+_Static_assert(sizeof(struct host_pollfd) == sizeof(struct boundary_pollfd), "the same three fields");
+_Static_assert(sizeof(struct host_epoll_event) == sizeof(struct boundary_epoll_event), "and here");
+
+#define POLL_MAX (BOUNDARY_DATA_SIZE / sizeof(struct boundary_pollfd))
+
+static void get_revents(struct host_pollfd *fds, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct boundary_pollfd p;
+
+        host_get((u32)(i * sizeof(p)), &p, sizeof(p));
+        fds[i].revents = p.revents;
+    }
+}
+
+int host_poll(struct host_pollfd *fds, size_t count)
+{
+    int r;
+
+    if (count > POLL_MAX)
+        return -EINVAL;
+    host_put(0, fds, count * sizeof(*fds));
+    r = (int)host_count(HOST_CALL(POLL, count), count);
+    if (r >= 0)
+        get_revents(fds, count);
+    return r;
+}
+
+i64 host_thread_wait(u64 timeout, struct host_pollfd *fds, size_t count)
+{
+    i64 r;
+
+    if (count > POLL_MAX)
+        return -EINVAL;
+    if (count > 0)
+        host_put(0, fds, count * sizeof(*fds));
+    r = host_count(HOST_CALL(WAIT, timeout, count), count);
+    if (count > 0)
+        get_revents(fds, count);
+    return r;
+}
+
+int host_epoll_create(void)
+{
+    return host_fd(HOST_CALL(EPOLL_CREATE, 0));
+}
+
+int host_epoll_ctl(int epfd, int op, int hfd, u32 events, u32 data)
+{
+    return host_zero(HOST_CALL(EPOLL_CTL, epfd, op, hfd, events, data));
+}
+
+int host_epoll_wait(int epfd, struct host_epoll_event *events, size_t count)
+{
+    int r;
+
+    count = MIN(count, BOUNDARY_DATA_SIZE / sizeof(struct boundary_epoll_event));
+    r = (int)host_count(HOST_CALL(EPOLL_WAIT, epfd, count), count);
+    if (r > 0)
+        host_get(0, events, (size_t)r * sizeof(*events));
+    return r;
+}
+
+int host_fsync(int hfd, bool data_only)
+{
+    return host_zero(HOST_CALL(FSYNC, hfd, data_only));
+}
+
+int host_ftruncate(int hfd, u64 size)
+{
+    return host_zero(HOST_CALL(FTRUNCATE, hfd, size));
+}
+
+int host_fallocate(int hfd, int mode, u64 off, u64 n)
+{
+    return host_zero(HOST_CALL(FALLOCATE, hfd, mode, off, n));
+}

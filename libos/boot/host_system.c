@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Ocalls: time, threads, memory, logging, events, quotes; and the image that the host mapped. */
+#include "host_call.h"
+#include "start.h"
+#include "usercopy.h"
+
+static struct {
+    const u8 *image, *sites;
+    u64 image_size, sites_size;
+} g_mapped;
+
+i64 host_clock(int clock_id)
+{
+    return host_count(HOST_CALL(CLOCK, (u32)clock_id), INT64_MAX);
+}
+
+void host_time(struct host_time *t)
+{
+    i64 r = host_count(HOST_CALL(CLOCK, 1), INT64_MAX); /* CLOCK_MONOTONIC */
+
+    if (r < 0)
+        host_lied("no clock");
+    t->monotonic = (u64)r;
+    t->tsc = host_out(0);
+    t->frequency = host_out(1);
+    t->realtime = host_out(2);
+}
+
+int host_cpuid(u32 leaf, u32 subleaf, u32 out[4])
+{
+    int r = host_zero(HOST_CALL(CPUID, leaf, subleaf));
+
+    for (u32 i = 0; i < 4 && r == 0; i++)
+        out[i] = (u32)host_out(i);
+    return r;
+}
+
+int host_sgx_restrict(u64 addr, u64 size, u32 prot)
+{
+    return host_zero(HOST_CALL(SGX_RESTRICT, addr, size, prot));
+}
+
+int host_sgx_modify_type(u64 addr, u64 size, u32 type)
+{
+    return host_zero(HOST_CALL(SGX_MODIFY_TYPE, addr, size, type));
+}
+
+int host_sgx_remove(u64 addr, u64 size)
+{
+    return host_zero(HOST_CALL(SGX_REMOVE, addr, size));
+}
+
+int host_thread_create(void)
+{
+    return host_zero(HOST_CALL(THREAD_CREATE, 0));
+}
+
+int host_tcs_add(u64 tcs)
+{
+    return host_zero(HOST_CALL(TCS_ADD, tcs));
+}
+
+void host_thread_wake(void *area)
+{
+    host_zero(HOST_CALL(WAKE, (u64)area));
+}
+
+void host_thread_kick(void *area)
+{
+    host_zero(HOST_CALL(KICK, (u64)area));
+}
+
+void host_yield(void)
+{
+    host_zero(HOST_CALL(YIELD, 0));
+}
+
+void host_log(int level, const char *line, size_t n)
+{
+    n = MIN(n, 4096ul);
+    host_put(0, line, n);
+    host_zero(HOST_CALL(LOG, (u32)level, n));
+}
+
+void host_abort(const char *message)
+{
+    size_t n = strnlen(message, 4096);
+
+    memcpy(g_host_ops->area()->data, message, n);
+    for (;;) {
+        const u64 size = n;
+
+        host_call(OCALL_ABORT, &size, 1);
+    }
+}
+
+int host_get_target_info(u8 target_info[512])
+{
+    int r = host_zero(HOST_CALL(TARGET_INFO, 0));
+
+    if (r == 0)
+        host_get(0, target_info, 512);
+    return r;
+}
+
+ssize_t host_get_quote(const u8 *report, size_t report_size, u8 *quote, size_t n)
+{
+    i64 r;
+
+    n = MIN(n, (size_t)BOUNDARY_DATA_SIZE);
+    host_put(0, report, report_size);
+    r = host_count(HOST_CALL(QUOTE, report_size, n), n);
+    if (r > 0)
+        host_get(0, quote, (size_t)r);
+    return r;
+}
+
+void host_event(u32 type, i32 pid, i32 status, const char *message)
+{
+    size_t n = message != NULL ? strnlen(message, 4096) : 0;
+
+    host_put(0, message, n);
+    host_zero(HOST_CALL(EVENT, type, (u32)pid, (u32)status, n));
+}
+
+/* ---- what the host mapped for us ---- */
+
+void host_set_image(const struct boundary_boot *boot)
+{
+    if ((boot->image_size > 0 && !is_outside((const void *)boot->image, boot->image_size)) ||
+        (boot->sites_size > 0 && !is_outside((const void *)boot->sites, boot->sites_size)))
+        host_lied("the image is not outside of the enclave");
+    g_mapped.image = (const u8 *)boot->image;
+    g_mapped.image_size = boot->image_size;
+    g_mapped.sites = (const u8 *)boot->sites;
+    g_mapped.sites_size = boot->sites_size;
+}
+
+static int read_mapped(const u8 *base, u64 size, u64 off, void *buf, size_t n)
+{
+    if (off > size || n > size - off)
+        return -EIO;
+    /* The file behind the mapping may have been cut: then the access faults. */
+    return copy_may_fault(buf, base + off, n) == 0 ? 0 : -EIO;
+}
+
+int host_image_read(u64 off, void *buf, size_t n)
+{
+    return read_mapped(g_mapped.image, g_mapped.image_size, off, buf, n);
+}
+
+u64 host_image_size(void)
+{
+    return g_mapped.image_size;
+}
+
+int host_sites_read(u64 off, void *buf, size_t n)
+{
+    return read_mapped(g_mapped.sites, g_mapped.sites_size, off, buf, n);
+}

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Waiting and waking. thread.park holds two wake-up tokens and whether the thread is parked outside. Whoever sets a token and sees
+ * PARKED asks the host to wake the thread; a host that does not only makes the container hang.
+ */
+#include "host.h"
+#include "lib.h"
+#include "mm.h"
+#include "start.h"
+#include "thread.h"
+
+#define PARK_QUEUE  1u /* token of thread_wake() */
+#define PARK_LOCK   2u /* token of thread_unpark_lock() */
+#define PARK_PARKED 4u
+
+void waitq_init(struct waitq *q)
+{
+    q->lock.v = 0;
+    list_init(&q->entries);
+}
+
+static void add_entry(struct waitq *q, struct wait_entry *e)
+{
+    e->queue = q;
+    e->woken = 0;
+    e->tag = NULL;
+    spin_lock(&q->lock);
+    list_add_tail(&e->link, &q->entries);
+    spin_unlock(&q->lock);
+}
+
+void waitq_add(struct waitq *q, struct wait_entry *e)
+{
+    e->thread = current();
+    e->fn = NULL;
+    add_entry(q, e);
+}
+
+void waitq_add_fn(struct waitq *q, struct wait_entry *e, void (*fn)(struct wait_entry *e))
+{
+    e->thread = NULL;
+    e->fn = fn;
+    add_entry(q, e);
+}
+
+void waitq_remove(struct wait_entry *e)
+{
+    struct waitq *q = e->queue;
+
+    if (q == NULL)
+        return;
+    spin_lock(&q->lock);
+    list_del(&e->link);
+    spin_unlock(&q->lock);
+    e->queue = NULL;
+}
+
+void waitq_wake(struct waitq *q, u32 count)
+{
+    struct wait_entry *e, *n;
+    struct list_head woken;
+
+    if (list_empty(&q->entries) && count != 0) {
+        /* A waiter adds itself before it looks at its condition, which the caller has set already. */
+        __atomic_thread_fence(__ATOMIC_SEQ_CST);
+        if (list_empty(&q->entries))
+            return;
+    }
+    list_init(&woken);
+    spin_lock(&q->lock);
+    list_for_each_entry_safe(e, n, &q->entries, link) {
+        if (e->fn != NULL) {
+            e->fn(e);
+        } else if (count > 0) {
+            if (count != UINT32_MAX)
+                count--;
+            __atomic_store_n(&e->woken, 1, __ATOMIC_RELEASE);
+            thread_wake(e->thread);
+            /* To the end: the next wake-up is another waiter's. */
+            list_del(&e->link);
+            list_add_tail(&e->link, &woken);
+        }
+    }
+    while (!list_empty(&woken)) {
+        e = list_first_entry(&woken, struct wait_entry, link);
+        list_del(&e->link);
+        list_add_tail(&e->link, &q->entries);
+    }
+    spin_unlock(&q->lock);
+}
+
+static void give_token(struct thread *t, u32 token)
+{
+    u32 old = __atomic_fetch_or(&t->park, token, __ATOMIC_SEQ_CST);
+    void *host = t->host;
+
+    if ((old & PARK_PARKED) != 0 && (old & token) == 0 && host != NULL)
+        host_thread_wake(host);
+}
+
+void thread_wake(struct thread *t)
+{
+    give_token(t, PARK_QUEUE);
+}
+
+void thread_unpark_lock(struct thread *t)
+{
+    give_token(t, PARK_LOCK);
+}
+
+/* Go outside unless the token is there. Returns the host's answer: 0, or -ETIMEDOUT. */
+static i64 park(u32 token, u64 timeout, struct host_pollfd *fds, size_t count)
+{
+    struct thread *t = current();
+    u32 old = __atomic_load_n(&t->park, __ATOMIC_SEQ_CST);
+    i64 r;
+
+    do {
+        if ((old & token) != 0) {
+            __atomic_and_fetch(&t->park, ~token, __ATOMIC_SEQ_CST);
+            return 0;
+        }
+    } while (!__atomic_compare_exchange_n(&t->park, &old, old | PARK_PARKED, false,
+                                          __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
+    r = host_thread_wait(timeout, fds, count);
+    __atomic_and_fetch(&t->park, ~(PARK_PARKED | token), __ATOMIC_SEQ_CST);
+    return r;
+}
+
+void thread_park_lock(void)
+{
+    park(PARK_LOCK, UINT64_MAX, NULL, 0);
+}
+
+int thread_wait(u64 deadline, bool interruptible, struct host_pollfd *fds, size_t count)
+{
+    struct thread *t = current();
+    struct mm *mm = t->mm;
+    u64 timeout = UINT64_MAX;
+    i64 r = 0;
+
+    if (interruptible && __atomic_load_n(&t->attention, __ATOMIC_SEQ_CST) != 0)
+        return -EINTR;
+    if (deadline != NO_DEADLINE) {
+        u64 now = clock_monotonic();
+
+        timeout = deadline > now ? deadline - now : 0;
+    }
+    if (mm != NULL)
+        mm_leave(mm);
+    r = timeout == 0 && count == 0 ? -ETIMEDOUT : park(PARK_QUEUE, timeout, fds, count);
+    if (mm != NULL)
+        mm_enter(mm);
+    if (interruptible && __atomic_load_n(&t->attention, __ATOMIC_SEQ_CST) != 0)
+        return -EINTR;
+    if (deadline != NO_DEADLINE && r <= 0 && clock_monotonic() >= deadline)
+        return -ETIMEDOUT;
+    return 0;
+}
+
+void thread_notify(struct thread *t, u32 flags)
+{
+    void *host;
+    u32 parked;
+
+    __atomic_fetch_or(&t->attention, flags, __ATOMIC_SEQ_CST);
+    if (t == current())
+        return;
+    parked = __atomic_fetch_or(&t->park, PARK_QUEUE, __ATOMIC_SEQ_CST);
+    host = __atomic_load_n(&t->host, __ATOMIC_SEQ_CST);
+    if (host == NULL)
+        return; /* not started, or ended */
+    if ((parked & PARK_PARKED) != 0) {
+        if ((parked & PARK_QUEUE) == 0)
+            host_thread_wake(host);
+    } else {
+        host_thread_kick(host);
+    }
+}

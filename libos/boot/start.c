@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Ecalls: the start of the LibOS, and what libenclave asks of it afterwards. Arguments are untrusted; what they point to is copied in
+ * once.
+ */
+#include "start.h"
+#include "crypto.h"
+#include "deployment.h"
+#include "exception.h"
+#include "fs.h"
+#include "host.h"
+#include "lib.h"
+#include "manifest.h"
+#include "mm.h"
+#include "process.h"
+#include "sgx.h"
+#include "tcb.h"
+#include "usercopy.h"
+#include "pal.h"
+
+#define SIGWINCH 28
+
+const struct enclave_layout *g_layout;
+static int g_mount_fds[BOUNDARY_MOUNT_MAX];
+static u32 g_mount_count;
+
+int deployment_mount_fd(u32 index)
+{
+    return index < g_mount_count ? g_mount_fds[index] : -EINVAL;
+}
+
+/* Copy n bytes of host memory in. */
+static int copy_in(void *dst, const void *src, size_t n)
+{
+    if (!is_outside(src, n))
+        return -EFAULT;
+    return copy_may_fault(dst, src, n) == 0 ? 0 : -EFAULT;
+}
+
+static int load_deployment(const struct boundary_boot *boot)
+{
+    void *blob;
+    int r;
+
+    if (boot->deployment_size == 0 || boot->deployment_size > MANIFEST_DEPLOYMENT_MAX)
+        return -EINVAL;
+    blob = kmalloc(boot->deployment_size);
+    if (blob == NULL)
+        return -ENOMEM;
+    r = copy_in(blob, (const void *)boot->deployment, boot->deployment_size);
+    if (r == 0)
+        r = deployment_load(blob, boot->deployment_size);
+    kfree(blob);
+    return r;
+}
+
+static u64 smaller_limit(u64 a, u64 b)
+{
+    return a == 0 ? b : b == 0 ? a : MIN(a, b);
+}
+
+static int boot_steps(const struct boundary_boot *boot)
+{
+    u64 memory = smaller_limit(g_manifest->memory_limit, boot->memory_limit);
+    u64 threads = smaller_limit(g_manifest->thread_limit, boot->thread_limit);
+    u8 report[432];
+    const char *step;
+    int r;
+
+    sgx_report(NULL, NULL, report);
+    memcpy(&g_self, report, sizeof(g_self));
+    vector_init();
+    host_set_image(boot);
+    g_log_level = (int)MIN(boot->log_level, g_manifest->log_level);
+    heap_init(g_layout);
+    clock_init();
+    threads_init(g_layout->static_tcs, threads);
+    g_mount_count = MIN(boot->mount_count, BOUNDARY_MOUNT_MAX);
+    memcpy(g_mount_fds, boot->mount_fds, sizeof(g_mount_fds));
+    crypto_init((u32)boot->features);
+    step = "memory";
+    r = mm_init(g_layout, memory);
+    if (r == 0) {
+        step = "deployment manifest";
+        r = load_deployment(boot);
+    }
+    if (r == 0) {
+        step = "processes";
+        r = process_init();
+    }
+    if (r == 0) {
+        step = "file systems";
+        r = fs_init(g_manifest, &g_deployment);
+    }
+    if (r < 0)
+        log_error("the LibOS cannot start: %s: error %d", step, -r);
+    else
+        log_info("LibOS started: ELRANGE %lu MiB, XFRM %lx", (unsigned long)(g_layout->size >> 20),
+                 (unsigned long)g_self.xfrm);
+    return r;
+}
+
+static i64 ecall_boot(u64 argument)
+{
+    static u32 started;
+    static struct boundary_boot boot;
+
+    if (__atomic_exchange_n(&started, 1, __ATOMIC_SEQ_CST) != 0)
+        return -EALREADY;
+    if (copy_in(&boot, (const void *)argument, sizeof(boot)) < 0)
+        return -EFAULT;
+    return boot_steps(&boot);
+}
+
+/* Split `count` strings off *p; the list is NULL-terminated and points into the blob. */
+static char **take_strings(char **p, char *end, u32 count)
+{
+    char **list = kmalloc(((size_t)count + 1) * sizeof(char *));
+
+    if (list == NULL)
+        return NULL;
+    for (u32 i = 0; i < count; i++) {
+        size_t n = strnlen(*p, (size_t)(end - *p));
+
+        if (n == (size_t)(end - *p)) {
+            kfree(list);
+            return NULL;
+        }
+        list[i] = *p;
+        *p += n + 1;
+    }
+    list[count] = NULL;
+    return list;
+}
+
+static i64 spawn_parsed(struct boundary_process *h)
+{
+    char *p = (char *)(h + 1), *end = (char *)h + h->size;
+    struct process_spec spec = {
+        .terminal = (h->flags & PAL_PROCESS_TERMINAL) != 0,
+        .first = (h->flags & PAL_PROCESS_FIRST) != 0,
+        .uid = h->uid, .gid = h->gid, .umask = h->umask & 0777,
+        .capabilities = h->capabilities,
+        .groups = (u32 *)(h + 1), .group_count = h->group_count,
+    };
+    struct rlimit64 limits[16];
+    char **head = NULL, **argv = NULL, **env = NULL;
+    i32 pid = 0;
+    i64 r = -EINVAL;
+
+    if (h->group_count > 65536 || (size_t)(end - p) < (size_t)h->group_count * 4 ||
+        h->argc > h->size || h->envc > h->size)
+        return -EINVAL;
+    p += (size_t)h->group_count * 4;
+    for (int i = 0; i < 3; i++)
+        spec.hfds[i] = h->stdio[i];
+    for (int i = 0; i < 16; i++)
+        limits[i] = (struct rlimit64){h->rlimits[2 * i], h->rlimits[2 * i + 1]};
+    if ((h->flags & PAL_PROCESS_HAS_LIMITS) != 0)
+        spec.rlimits = limits;
+    head = take_strings(&p, end, 2);
+    argv = head != NULL ? take_strings(&p, end, h->argc) : NULL;
+    env = argv != NULL ? take_strings(&p, end, h->envc) : NULL;
+    if (env == NULL)
+        goto out;
+    spec.path = head[0][0] != '\0' ? head[0] : NULL;
+    spec.cwd = head[1];
+    spec.argv = argv;
+    spec.env = env;
+    if (spec.first) {
+        /* The first process is what the verifier pinned, whatever the host asks for. */
+        spec.argv = g_deployment.argv;
+        spec.env = g_deployment.env != NULL ? g_deployment.env : env + h->envc;
+        spec.path = NULL;
+        spec.cwd = g_deployment.cwd != NULL ? g_deployment.cwd : "/";
+        spec.terminal = g_deployment.terminal;
+        spec.uid = g_deployment.uid;
+        spec.gid = g_deployment.gid;
+        spec.umask = g_deployment.umask;
+        spec.groups = g_deployment.groups;
+        spec.group_count = g_deployment.group_count;
+        spec.capabilities = g_deployment.capabilities;
+        spec.rlimits = NULL;
+    }
+    if (spec.argv != NULL && spec.argv[0] != NULL)
+        r = process_spawn(&spec, &pid);
+    if (r == 0)
+        r = pid;
+out:
+    kfree(head);
+    kfree(argv);
+    kfree(env);
+    return r;
+}
+
+static i64 ecall_create_process(u64 argument)
+{
+    static bool first_done;
+    struct boundary_process head, *h;
+    i64 r;
+
+    if (copy_in(&head, (const void *)argument, sizeof(head)) < 0)
+        return -EFAULT;
+    if (head.size < sizeof(head) || head.size > BOUNDARY_PROCESS_MAX)
+        return -E2BIG;
+    if ((head.flags & PAL_PROCESS_FIRST) == 0 && (g_manifest->flags & MANIFEST_ALLOW_EXEC) == 0) {
+        log_error("the manifest does not allow further processes from outside (exec)");
+        return -EPERM;
+    }
+    if ((head.flags & PAL_PROCESS_FIRST) != 0 && __atomic_exchange_n(&first_done, true, __ATOMIC_SEQ_CST))
+        return -EALREADY;
+    h = kmalloc(head.size);
+    if (h == NULL)
+        return -ENOMEM;
+    r = copy_in(h, (const void *)argument, head.size);
+    /* The copy again, but with the head that was checked. */
+    memcpy(h, &head, sizeof(head));
+    if (r == 0)
+        r = spawn_parsed(h);
+    kfree(h);
+    return r;
+}
+
+static i64 ecall_report(void)
+{
+    struct boundary_area *a = tcb()->area;
+    u8 target[512], data[64], report[432];
+    int r;
+
+    memcpy(target, a->data, sizeof(target));
+    memcpy(data, a->data + sizeof(target), sizeof(data));
+    r = sgx_report(target, data, report);
+    if (r == 0)
+        memcpy(a->data, report, sizeof(report));
+    return r;
+}
+
+static int count_process(struct process *p, void *ctx)
+{
+    (*(u64 *)ctx)++;
+    return 0;
+}
+
+static i64 ecall_stats(void)
+{
+    struct boundary_stats s = {0};
+    struct mm_totals m;
+
+    mm_totals(&m);
+    s.memory_committed = m.committed;
+    s.memory_peak = m.peak;
+    s.memory_reserved = m.elrange_user;
+    mutex_lock(&g_process_lock);
+    process_for_each(count_process, &s.processes);
+    mutex_unlock(&g_process_lock);
+    threads_stats(&s);
+    memcpy(tcb()->area->data, &s, sizeof(s));
+    return 0;
+}
+
+static i64 control(u64 number, u64 argument)
+{
+    i32 pid = (i32)(u32)argument;
+
+    switch (number) {
+    case ECALL_BOOT:
+        return ecall_boot(argument);
+    case ECALL_CREATE_PROCESS:
+        return ecall_create_process(argument);
+    case ECALL_START_PROCESS:
+        return process_start(pid);
+    case ECALL_KILL:
+        return process_kill_from_host(pid, (int)(argument >> 32));
+    case ECALL_KILL_FOREGROUND:
+        return process_kill_from_host(0, (int)(argument >> 32));
+    case ECALL_RESIZE:
+        return process_kill_from_host(0, SIGWINCH);
+    case ECALL_REPORT:
+        return ecall_report();
+    case ECALL_STATS:
+        return ecall_stats();
+    default:
+        return -ENOSYS;
+    }
+}
+
+/* R_X86_64_RELATIVE only: the link checks it. */
+static void relocate(void)
+{
+    struct rela {
+        u64 offset, info, addend;
+    };
+    extern const struct rela __rela_start[], __rela_end[];
+    u64 base = (u64)__libos_start;
+
+    for (const struct rela *r = __rela_start; r < __rela_end; r++)
+        *(u64 *)(base + r->offset) = base + r->addend;
+}
+
+/* What the builder measured, but a wrong builder should fail with a message. */
+static void check_layout(const struct tcb *t)
+{
+    const struct enclave_layout *l = (const struct enclave_layout *)t->head.layout;
+
+    g_layout = l;
+    g_manifest = (const struct manifest_image *)l->manifest;
+    if (t->head.magic != TCB_MAGIC || l->magic != ENCLAVE_LAYOUT_MAGIC ||
+        l->libos_base != (u64)__libos_start || g_manifest->magic != MANIFEST_IMAGE_MAGIC ||
+        g_manifest->version != MANIFEST_VERSION)
+        panic("the enclave was not built for this LibOS");
+}
+
+u64 ecall_main(u64 number, struct boundary_area *area, u64 argument)
+{
+    static u32 stage; /* 0: not relocated, 1: under way, 2: booted */
+    struct tcb *t = tcb();
+    u32 fresh = 0;
+    i64 r;
+
+    if (t->current != NULL)
+        return (u64)-EBUSY; /* the host enters a TCS whose thread did not leave */
+    /* Before anything else: the layout alone says what is outside. */
+    if ((u64)area % 4096 != 0 ||
+        (u64)area < ((const struct enclave_layout *)t->head.layout)->size ||
+        (u64)area > (1ull << 47) - sizeof(*area))
+        return (u64)-EFAULT;
+    if (number == ECALL_BOOT &&
+        __atomic_compare_exchange_n(&stage, &fresh, 1, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
+        relocate();
+        t->area = area;
+        thread_bind_control(t, area);
+        check_layout(t);
+        r = control(number, argument);
+        thread_unbind_control(t);
+        if (r == 0)
+            __atomic_store_n(&stage, 2, __ATOMIC_SEQ_CST);
+        return (u64)r;
+    }
+    /* The threads that the boot itself starts enter while it is under way. */
+    if (__atomic_load_n(&stage, __ATOMIC_SEQ_CST) != 2 && number != ECALL_THREAD)
+        return (u64)-EAGAIN;
+    if (__atomic_load_n(&stage, __ATOMIC_SEQ_CST) == 0)
+        return (u64)-EAGAIN;
+    if (number == ECALL_THREAD) {
+        thread_run_next(t, area);
+        return 0;
+    }
+    if (thread_bind_control(t, area) == NULL)
+        return (u64)-ENOMEM;
+    r = control(number, argument);
+    thread_unbind_control(t);
+    return (u64)r;
+}

@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Threads and TCS. A LibOS thread that is started waits in a queue; the host thread asked for enters on any free TCS and takes the
+ * oldest. How many TCS there are is counted here, the host only says on which one it enters. With SGX2 more are made from heap
+ * pages. struct thread is never freed, only reused: a late wake-up of an ended thread is then harmless.
+ */
+#include "exception.h"
+#include "host.h"
+#include "lib.h"
+#include "mm.h"
+#include "process.h"
+#include "sgx.h"
+#include "start.h"
+#include "tcb.h"
+
+#define CONTROL_TCS 2 /* kept for ecalls that are not threads */
+#define SSA_PAGES   (LAYOUT_NSSA * LAYOUT_SSA_PAGES)
+#define STACK_PAGES (LAYOUT_STACK_SIZE / PAGE_SIZE)
+
+struct slot {
+    struct thread thread;
+    struct uregs start;
+    struct list_head link; /* g_free or g_ready */
+};
+
+/* SDM volume 3D, "Thread Control Structure". */
+struct tcs_page {
+    u64 state, flags, ossa;
+    u32 cssa, nssa;
+    u64 oentry, aep, ofsbase, ogsbase;
+    u32 fslimit, gslimit;
+    u64 ocetssa, prevssp;
+    u8 reserved[4008];
+};
+_Static_assert(sizeof(struct tcs_page) == 4096, "TCS");
+
+extern char enclave_entry[];
+
+static struct spinlock g_lock; /* all below */
+static struct list_head g_free = LIST_HEAD_INIT(g_free), g_ready = LIST_HEAD_INIT(g_ready);
+static u32 g_tcs_total, g_threads;
+static u64 g_thread_limit;
+static struct mutex g_tcs_lock; /* one at a time makes a TCS */
+static struct tcb *g_tcbs;      /* of all TCS that were entered */
+
+void threads_init(u32 static_tcs, u64 limit)
+{
+    g_tcs_total = static_tcs;
+    g_thread_limit = limit;
+}
+
+/* A new TCS with its stack, SSA frames and tcb page, all from the heap; kept for good. */
+static int add_tcs(void)
+{
+    const size_t pages = STACK_PAGES + 1 + SSA_PAGES + 1;
+    u64 base, stack_top, tcs, ssa, gs;
+    struct layout_tcb *head;
+    int r;
+
+    if ((g_layout->flags & LAYOUT_FLAG_SGX2) == 0)
+        return -EAGAIN;
+    base = (u64)page_alloc(pages);
+    if (base == 0)
+        return -ENOMEM;
+    memset((void *)base, 0, pages * PAGE_SIZE);
+    stack_top = base + LAYOUT_STACK_SIZE;
+    tcs = stack_top;
+    ssa = tcs + PAGE_SIZE;
+    gs = ssa + SSA_PAGES * PAGE_SIZE;
+    *(struct tcs_page *)tcs = (struct tcs_page){
+        .ossa = ssa,
+        .nssa = LAYOUT_NSSA,
+        .oentry = (u64)enclave_entry,
+        .ofsbase = gs,
+        .ogsbase = gs,
+        .fslimit = 0xfff,
+        .gslimit = 0xfff,
+    };
+    head = (struct layout_tcb *)gs;
+    *head = (struct layout_tcb){
+        .self = gs, .magic = TCB_MAGIC, .tcs = tcs, .ssa = ssa, .stack_top = stack_top,
+        .layout = (u64)g_layout, .index = g_tcs_total,
+        .ssa_frame_size = LAYOUT_SSA_PAGES * PAGE_SIZE,
+    };
+    r = host_sgx_modify_type(tcs, PAGE_SIZE, SGX_PAGE_TYPE_TCS);
+    if (r == 0 && sgx_eaccept(tcs, SGX_SECINFO_TCS | SGX_SECINFO_MODIFIED) != 0)
+        r = -EIO;
+    if (r == 0)
+        r = host_tcs_add(tcs);
+    if (r < 0)
+        log_error("cannot add a thread (TCS) to the enclave: error %d", -r);
+    /* After a failure the pages are in an unknown state: they are not given back. */
+    return r;
+}
+
+/* Count one more thread in, with a TCS for it. */
+static int reserve_tcs(void)
+{
+    int r = 0;
+
+    mutex_lock(&g_tcs_lock);
+    spin_lock(&g_lock);
+    if (g_thread_limit != 0 && g_threads >= g_thread_limit)
+        r = -EAGAIN;
+    else if (g_threads + CONTROL_TCS < g_tcs_total)
+        g_threads++;
+    else
+        r = 1;
+    spin_unlock(&g_lock);
+    if (r == 1) {
+        r = add_tcs();
+        spin_lock(&g_lock);
+        if (r == 0) {
+            g_tcs_total++;
+            g_threads++;
+        }
+        spin_unlock(&g_lock);
+    }
+    mutex_unlock(&g_tcs_lock);
+    return r;
+}
+
+static struct slot *take_slot(void)
+{
+    struct slot *s = NULL;
+
+    spin_lock(&g_lock);
+    if (!list_empty(&g_free)) {
+        s = list_first_entry(&g_free, struct slot, link);
+        list_del(&s->link);
+    }
+    spin_unlock(&g_lock);
+    if (s == NULL) {
+        s = kzalloc(sizeof(*s));
+        if (s == NULL)
+            return NULL;
+        s->thread.xsave = page_alloc(1);
+        if (s->thread.xsave == NULL) {
+            kfree(s);
+            return NULL;
+        }
+    } else {
+        void *xsave = s->thread.xsave;
+
+        memset(s, 0, sizeof(*s));
+        s->thread.xsave = xsave;
+    }
+    list_init(&s->link);
+    list_init(&s->thread.siblings);
+    list_init(&s->thread.sig_queue);
+    vector_initial(s->thread.xsave);
+    return s;
+}
+
+static void drop_slot(struct slot *s)
+{
+    spin_lock(&g_lock);
+    list_add(&s->link, &g_free);
+    spin_unlock(&g_lock);
+}
+
+struct thread *thread_alloc(struct process *p)
+{
+    int r = reserve_tcs();
+    struct slot *s;
+
+    if (r < 0) {
+        log_error("no more threads: %u run; raise the pids limit or, on SGX1, the static TCS count of the enclave "
+                  "(manifest thread_limit, static_tcs)",
+                  g_threads);
+        return NULL;
+    }
+    s = take_slot();
+    if (s == NULL) {
+        thread_release(NULL);
+        log_error("no memory for a thread; raise the container's memory limit");
+        return NULL;
+    }
+    s->thread.process = p;
+    return &s->thread;
+}
+
+/* Give back what thread_alloc() took: t, when not NULL, was never started. */
+void thread_release(struct thread *t)
+{
+    spin_lock(&g_lock);
+    g_threads--;
+    spin_unlock(&g_lock);
+    if (t != NULL)
+        drop_slot(container_of(t, struct slot, thread));
+}
+
+int thread_start(struct thread *t, const struct uregs *regs)
+{
+    struct slot *s = container_of(t, struct slot, thread);
+    bool gone = false;
+    int r;
+
+    if (regs != NULL)
+        s->start = *regs;
+    spin_lock(&g_lock);
+    list_add_tail(&s->link, &g_ready);
+    spin_unlock(&g_lock);
+    r = host_thread_create();
+    if (r == 0)
+        return 0;
+    spin_lock(&g_lock);
+    /* A host thread that came for another one may have taken it; then it runs. */
+    gone = list_empty(&s->link);
+    if (!gone)
+        list_del(&s->link);
+    spin_unlock(&g_lock);
+    log_error("the host cannot start a thread: error %d", -r);
+    return gone ? 0 : -EAGAIN;
+}
+
+struct thread *kthread_start(void (*fn)(void *), void *arg)
+{
+    struct thread *t = thread_alloc(NULL);
+
+    if (t == NULL)
+        return NULL;
+    t->kernel_fn = fn;
+    t->kernel_arg = arg;
+    if (thread_start(t, NULL) < 0) {
+        thread_release(t);
+        return NULL;
+    }
+    return t;
+}
+
+static void bind(struct tcb *t, struct slot *s, struct boundary_area *area)
+{
+    t->area = area;
+    t->vector_saved = VECTOR_SCRUBBED;
+    t->syscall_entry = syscall_entry;
+    s->thread.host = area;
+    t->current = &s->thread;
+    if (!t->booted) {
+        t->booted = true;
+        spin_lock(&g_lock);
+        t->next = g_tcbs;
+        g_tcbs = t;
+        spin_unlock(&g_lock);
+    }
+}
+
+void thread_run_next(struct tcb *t, struct boundary_area *area)
+{
+    struct slot *s = NULL;
+
+    spin_lock(&g_lock);
+    if (!list_empty(&g_ready)) {
+        s = list_first_entry(&g_ready, struct slot, link);
+        list_del(&s->link);
+    }
+    spin_unlock(&g_lock);
+    if (s == NULL)
+        return;
+    bind(t, s, area);
+    if (s->thread.kernel_fn != NULL) {
+        s->thread.kernel_fn(s->thread.kernel_arg);
+        thread_finish();
+    }
+    *tcb_uregs() = s->start;
+    s->thread.regs = tcb_uregs();
+    if (s->thread.process != NULL && s->thread.process->mm != NULL)
+        mm_enter(s->thread.process->mm);
+    return_to_user();
+}
+
+void thread_finish(void)
+{
+    struct tcb *t = tcb();
+    struct slot *s = container_of(t->current, struct slot, thread);
+
+    if (s->thread.mm != NULL)
+        mm_leave(s->thread.mm);
+    vector_leave();
+    t->current = NULL;
+    s->thread.process = NULL;
+    s->thread.host = NULL;
+    spin_lock(&g_lock);
+    g_threads--;
+    list_add_tail(&s->link, &g_free);
+    spin_unlock(&g_lock);
+    enclave_leave(0);
+}
+
+/* An ecall that is not a thread of its own still needs current(), for locks and logging. */
+struct thread *thread_bind_control(struct tcb *t, struct boundary_area *area)
+{
+    static struct slot boot;
+    static bool booted;
+    struct slot *s;
+
+    if (!booted) { /* the heap is not there yet */
+        static u8 xsave[PAGE_SIZE] __attribute__((aligned(64)));
+
+        booted = true;
+        boot.thread.xsave = xsave;
+        list_init(&boot.link);
+        list_init(&boot.thread.siblings);
+        list_init(&boot.thread.sig_queue);
+        vector_initial(xsave);
+        bind(t, &boot, area);
+        return &boot.thread;
+    }
+    s = take_slot();
+    if (s == NULL)
+        return NULL;
+    bind(t, s, area);
+    return &s->thread;
+}
+
+void thread_unbind_control(struct tcb *t)
+{
+    struct slot *s = container_of(t->current, struct slot, thread);
+
+    vector_leave();
+    s->thread.host = NULL;
+    t->current = NULL;
+    drop_slot(s);
+}
+
+void thread_return_to_user(void)
+{
+    return_to_user();
+}
+
+void threads_stats(struct boundary_stats *stats)
+{
+    spin_lock(&g_lock);
+    stats->threads = g_threads;
+    stats->tcs_total = g_tcs_total;
+    for (struct tcb *t = g_tcbs; t != NULL; t = t->next) {
+        stats->ocalls += t->ocalls;
+        stats->aex += t->aex;
+        stats->syscalls_direct += t->syscalls_direct;
+        stats->syscalls_trapped += t->syscalls_trapped;
+    }
+    spin_unlock(&g_lock);
+}
