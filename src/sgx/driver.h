@@ -68,7 +68,7 @@ struct sgx_driver {
     int (*sigaction)(int signo, const struct sigaction *act, struct sigaction *old);
 
     /*
-     * Exactly __vdso_sgx_enter_enclave. From any thread; a thread's first call costs some system calls.
+     * __vdso_sgx_enter_enclave, with all non-volatile registers preserved. From any thread; a thread's first call costs some system calls.
      * #BP and #DB are never reported in `run` but by SIGTRAP, as Linux does; the emulated driver reports them in `run`
      * when the process has no handler for SIGTRAP, where Linux would end the process.
      */

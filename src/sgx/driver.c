@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sgx/driver.h"
+
+#include <cpuid.h>
+#include <errno.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/log.h"
+
+uint64_t sgx_host_xfrm(void)
+{
+    /* x87, SSE, AVX and AVX-512: what both drivers and LAYOUT_SSA_PAGES can save */
+    const uint64_t known = SGX_XFRM_LEGACY | SGX_XFRM_AVX | SGX_XFRM_AVX512;
+    unsigned eax, ebx, ecx, edx, low, high;
+
+    if (!__get_cpuid(1, &eax, &ebx, &ecx, &edx) || !(ecx & bit_OSXSAVE))
+        return SGX_XFRM_LEGACY;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    uint64_t xfrm = (((uint64_t)high << 32) | low) & known;
+    if ((xfrm & SGX_XFRM_AVX512) != SGX_XFRM_AVX512 || !(xfrm & SGX_XFRM_AVX))
+        xfrm &= ~SGX_XFRM_AVX512;
+    return xfrm;
+}
+
+uint64_t sgx_ssa_size(uint64_t xfrm, uint32_t miscselect)
+{
+    uint64_t size = 512 + 64;
+
+    for (unsigned i = 2; i < 63; i++) {
+        unsigned eax, ebx, ecx, edx;
+        if (!(xfrm & (1ull << i)) || !__get_cpuid_count(0xd, i, &eax, &ebx, &ecx, &edx))
+            continue;
+        if ((uint64_t)ebx + eax > size)
+            size = (uint64_t)ebx + eax;
+    }
+    size += sizeof(struct sgx_ssa_gpr);
+    return miscselect & SGX_MISC_EXINFO ? size + sizeof(struct sgx_ssa_exinfo) : size;
+}
+
+static const struct sgx_driver *emulated(struct error *err)
+{
+    static atomic_flag warned = ATOMIC_FLAG_INIT;
+    const struct sgx_driver *driver = sgx_driver_emulated(err);
+
+    if (driver && !atomic_flag_test_and_set(&warned))
+        log_warning("SGX is emulated: the enclave is not protected from this machine");
+    return driver;
+}
+
+const struct sgx_driver *sgx_driver_open(const char *type, struct error *err)
+{
+    if (strcmp(type, "intelSgx") == 0)
+        return sgx_driver_kernel(err);
+    if (strcmp(type, "simulatedSgx") == 0)
+        return emulated(err);
+    if (strcmp(type, "auto") == 0) {
+        const struct sgx_driver *driver = sgx_driver_kernel(NULL);
+        return driver ? driver : emulated(err);
+    }
+    error_code(err, EINVAL, "enclave type \"%s\" is not intelSgx, simulatedSgx or auto", type);
+    return NULL;
+}

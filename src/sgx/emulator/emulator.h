@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The software SGX, private to src/sgx/emulator. One process, its ELRANGEs mapped in its own address space.
+ *
+ *   enclave.c   the driver table: open, reserve, create, add, init, map, close
+ *   epcm.c      page permissions: EPCM and mappings to host protections, and page faults
+ *   modify.c    SGX2 through the driver: EMODPR, EMODT, EREMOVE
+ *   enter.S     __vdso_sgx_enter_enclave, ENCLU from outside, the first instructions of every signal handler
+ *   enter.c     EENTER, ERESUME, EEXIT, AEX
+ *   signal.c    which signal is an exception, which is an interrupt; handlers of the host
+ *   thread.c    per-thread state, signal stacks, Syscall User Dispatch
+ *   leaf.c      ENCLU leaves from inside
+ *   keys.c      EREPORT, EGETKEY
+ *   sites.c     ENCLU sites rewritten into calls
+ *
+ * A thread is `in the enclave` from the moment that EENTER or ERESUME loads its FS base until EEXIT or AEX. Meanwhile no
+ * host code may run on it but enter.S, and C code called from there once FS is the host's again.
+ */
+#pragma once
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <ucontext.h>
+
+#include "base/error.h"
+#include "sgx/arch.h"
+#include "sgx/driver.h"
+#include "sgx/emulator/layout.h"
+#include "sgx/measure.h"
+
+/* ---- EPCM: one word a page, sparse; changed by atomic operations only ---- */
+
+#define EPCM_R          (1u << 0)
+#define EPCM_W          (1u << 1)
+#define EPCM_X          (1u << 2)
+#define EPCM_PERM       (7u)
+#define EPCM_VALID      (1u << 3)
+#define EPCM_PENDING    (1u << 4)
+#define EPCM_MODIFIED   (1u << 5)
+#define EPCM_PR         (1u << 6)
+#define EPCM_TYPE_SHIFT 8
+#define EPCM_TYPE_MASK  (0xfu << EPCM_TYPE_SHIFT)
+#define EPCM_TYPE(t)    ((uint32_t)(t) << EPCM_TYPE_SHIFT)
+#define EPCM_MAX_SHIFT  12 /* most that a mapping may ask for: the driver's limit, not the processor's */
+#define EPCM_MAX_MASK   (7u << EPCM_MAX_SHIFT)
+#define EPCM_HOST_SHIFT 16 /* protection that the host page has now; only with the lock */
+#define EPCM_HOST_MASK  (7u << EPCM_HOST_SHIFT)
+/* What EACCEPT compares with SECINFO */
+#define EPCM_SECINFO_MASK (EPCM_PERM | EPCM_PENDING | EPCM_MODIFIED | EPCM_PR | EPCM_TYPE_MASK)
+
+/* All bits of SECINFO.FLAGS that mean something */
+#define EPCM_SECINFO_MASK_SDM                                                                  \
+    (SGX_SECINFO_PERM_MASK | SGX_SECINFO_PENDING | SGX_SECINFO_MODIFIED | SGX_SECINFO_PR |     \
+     SGX_SECINFO_TYPE_MASK)
+
+#define EMU_MIN_ADDRESS 0x10000ull /* of an ELRANGE at 0 */
+#define EMU_CHUNK_SHIFT 9          /* pages of a chunk, for skipping what was never touched */
+
+struct emu_mapping {
+    uint64_t start, end; /* pages */
+    uint8_t prot;        /* EPCM_R, W, X */
+};
+
+struct emu_tcs {
+    uint64_t address;
+    uint64_t entry, fsbase, gsbase, ssa; /* addresses, base added */
+    uint32_t nssa;
+    uint32_t cssa;         /* only by the thread that has `busy` */
+    uint64_t aep;
+    struct emu_thread *thread; /* inside now */
+    atomic_uint busy;
+};
+
+struct emu_root {
+    uint8_t secret[32];
+};
+
+/* struct sgx_handle of driver.h */
+struct sgx_handle {
+    uint64_t base, size, pages;
+    uint64_t ssa_frame_size; /* bytes */
+    bool reserved, created, initialized, provision;
+    struct sgx_secs secs;
+    uint8_t isv_ext_prod_id[16], isv_family_id[16];
+    struct sgx_measurement *measurement;
+    struct emu_root root;
+
+    pthread_mutex_t build; /* create, add, init */
+    atomic_uint lock;      /* host protections, mappings; also taken by fault handlers */
+    _Atomic uint32_t *epcm;
+    _Atomic(struct emu_tcs *) *tcs;
+    _Atomic uint8_t *chunks; /* 1: some page of the chunk has an EPCM entry */
+    struct emu_mapping *mappings;
+    size_t mapping_count, mapping_room;
+
+    uint64_t trampoline; /* address of the page, 0 without */
+    uint8_t *trampoline_data;
+    size_t trampoline_size;
+    int slot;
+};
+
+/* All registers that EENTER and ERESUME load. On the host's stack, as enter.S builds it. */
+struct emu_image {
+    uint64_t r15, r14, r13, r12, r11, r10, r9, r8, rdi, rsi, rbp, rbx, rdx, rcx, rax;
+    uint64_t rip, cs, rflags, rsp, ss;
+    uint64_t fsbase, gsbase;
+    uint64_t xfrm; /* load these components from the buffer; 0: none */
+};
+
+/* At the start of a thread's block; what is above it is its signal stack. */
+struct emu_thread {
+    uint64_t magic;
+    uint64_t host_fs, host_gs; /* 0x08 */
+    uint64_t enc_fs, enc_gs;   /* 0x18: as they were when a signal hit the enclave */
+    struct emu_image *crit;    /* 0x28: what is being loaded, between emu_crit_start and emu_crit_end */
+    struct emu_tcs *tcs;       /* inside now */
+    struct sgx_handle *enclave;
+    struct sgx_handle *dispatch; /* whose ELRANGE Syscall User Dispatch guards */
+    struct emu_leaf_context *leaf; /* sites.c */
+};
+#define EMU_THREAD_MAGIC 0x4541444852545845ull
+
+/* A fault of a leaf, or of enclave code */
+struct emu_fault {
+    uint8_t vector;
+    uint32_t error;
+    uint64_t address;
+};
+
+/* enclave.c */
+extern _Atomic(struct sgx_handle *) g_emu_enclaves[EMU_RANGE_COUNT];
+struct emu_range {
+    uint64_t start, size;
+};
+extern struct emu_range g_emu_ranges[EMU_RANGE_COUNT]; /* read by enter.S */
+struct sgx_handle *emu_find(uint64_t address);
+
+static inline bool emu_inside(const struct sgx_handle *e, uint64_t address, uint64_t size)
+{
+    return address >= e->base && address - e->base < e->size &&
+           size <= e->size - (address - e->base);
+}
+
+static inline uint64_t emu_page(const struct sgx_handle *e, uint64_t address)
+{
+    return (address - e->base) >> SGX_PAGE_SHIFT;
+}
+
+static inline void *emu_address(const struct sgx_handle *e, uint64_t page)
+{
+    return (void *)(e->base + (page << SGX_PAGE_SHIFT));
+}
+
+/* epcm.c */
+struct emu_guard {
+    sigset_t old;
+};
+void emu_lock(struct sgx_handle *e);
+void emu_unlock(struct sgx_handle *e);
+/* The same from host code: no signal may come while the lock is held. */
+void emu_lock_host(struct sgx_handle *e, struct emu_guard *guard);
+void emu_unlock_host(struct sgx_handle *e, struct emu_guard *guard);
+void emu_epcm_set(struct sgx_handle *e, uint64_t page, uint32_t value);
+/* Set the mapping of pages [start, end). With the lock. */
+int emu_mapping_set(struct sgx_handle *e, uint64_t start, uint64_t end, uint8_t prot);
+uint8_t emu_mapping_prot(const struct sgx_handle *e, uint64_t page, uint64_t *start, uint64_t *end);
+/* Bring host protections of [start, end) to what EPCM and mappings allow. With the lock. 0 or -errno. */
+int emu_apply(struct sgx_handle *e, uint64_t start, uint64_t end);
+/* mprotect, and note it in the EPCM. With the lock. */
+int emu_protect(struct sgx_handle *e, uint64_t start, uint64_t end, uint8_t prot);
+/*
+ * An access (EPCM_R, W or X) to `address`: 0 when it is allowed, and the host page then allows it too; else the
+ * fault that the processor raises. Adds a page to the running enclave (EAUG) where Linux would.
+ */
+int emu_access(struct sgx_handle *e, uint64_t address, uint8_t want, struct emu_fault *fault);
+/* EAUG for an operand of EACCEPT: the page's entry, or 0 when the page cannot be added. */
+uint32_t emu_augment(struct sgx_handle *e, uint64_t page);
+
+/* modify.c */
+int emu_restrict_permissions(struct sgx_handle *h, struct sgx_enclave_restrict_permissions *arg,
+                             struct error *err);
+int emu_modify_types(struct sgx_handle *h, struct sgx_enclave_modify_types *arg, struct error *err);
+int emu_remove_pages(struct sgx_handle *h, struct sgx_enclave_remove_pages *arg, struct error *err);
+/* Make or forget the emulator's copy of a TCS. */
+int emu_tcs_new(struct sgx_handle *e, uint64_t page, const struct sgx_tcs *content);
+void emu_tcs_drop(struct sgx_handle *e, uint64_t page);
+
+/* enter.S */
+int emu_enter_enclave(unsigned long rdi, unsigned long rsi, unsigned long rdx, unsigned int function,
+                      unsigned long r8, unsigned long r9, struct sgx_enclave_run *run);
+/* The same, callable from C: src/sgx/enter.S. */
+int sgx_enter_emulated(unsigned long rdi, unsigned long rsi, unsigned long rdx, unsigned int function,
+                       unsigned long r8, unsigned long r9, struct sgx_enclave_run *run);
+extern const char emu_aep[], emu_exit[], emu_exception[], emu_crit_start[], emu_crit_end[];
+void emu_signal_entry(int signo, siginfo_t *info, void *context);
+void emu_restorer(void);
+_Noreturn void emu_run_on_stack(void *frame, void (*handler)(int, siginfo_t *, void *), int signo,
+                                siginfo_t *info, void *context, const uint64_t *mask);
+
+/* enter.c */
+/* EENTER or ERESUME of `image`: fills in what to load and returns the thread; NULL for a fault, which is then in image. */
+struct emu_thread *emu_enclu(struct emu_image *image, void *xsave);
+/* Leave for the AEP; `fault` NULL for an interrupt. reported: the exit is to emu_exception. */
+void emu_aex(struct emu_thread *t, ucontext_t *uc, const struct emu_fault *fault, bool reported);
+void emu_eexit(struct emu_thread *t, ucontext_t *uc);
+_Noreturn void emu_die(const char *why);
+uint64_t emu_xsave_size(uint64_t xfrm);
+
+/* signal.c: called by enter.S */
+int emu_signal_enclave(int signo, siginfo_t *info, ucontext_t *uc, struct emu_thread *t);
+void emu_signal_host(int signo, siginfo_t *info, ucontext_t *uc);
+int emu_sigaction(int signo, const struct sigaction *act, struct sigaction *old);
+int emu_signal_setup(struct error *err);
+
+/* thread.c */
+struct emu_thread *emu_thread_self(void);   /* made at need; NULL without memory */
+struct emu_thread *emu_thread_current(void); /* NULL when this thread never entered */
+void emu_thread_guard_syscalls(struct emu_thread *t, struct sgx_handle *e);
+
+/* leaf.c: registers of a leaf. Returns 0, or -1 with *fault. */
+struct emu_leaf_regs {
+    uint64_t rax, rbx, rcx, rdx, rflags;
+};
+int emu_leaf(struct emu_thread *t, struct emu_leaf_regs *r, struct emu_fault *fault);
+
+/* keys.c */
+int emu_root_load(struct emu_root *root, struct error *err);
+int emu_ereport(struct sgx_handle *e, struct emu_leaf_regs *r, struct emu_fault *fault);
+int emu_egetkey(struct sgx_handle *e, struct emu_leaf_regs *r, struct emu_fault *fault);
+
+/* sites.c */
+int emu_use_sites(struct sgx_handle *h, const uint64_t *sites, uint32_t count, uint64_t trampoline,
+                  struct error *err);

@@ -1,0 +1,402 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The driver table of the emulator: building an enclave up to EINIT, mapping it, and taking it down. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include <openssl/crypto.h>
+
+#include "base/log.h"
+#include "sgx/emulator/emulator.h"
+#include "sgx/sigstruct.h"
+
+_Atomic(struct sgx_handle *) g_emu_enclaves[EMU_RANGE_COUNT];
+struct emu_range g_emu_ranges[EMU_RANGE_COUNT];
+static pthread_mutex_t g_table_lock = PTHREAD_MUTEX_INITIALIZER;
+
+struct sgx_handle *emu_find(uint64_t address)
+{
+    for (unsigned i = 0; i < EMU_RANGE_COUNT; i++) {
+        struct sgx_handle *e = atomic_load(&g_emu_enclaves[i]);
+        if (e && emu_inside(e, address, 1))
+            return e;
+    }
+    return NULL;
+}
+
+static int take_slot(struct sgx_handle *e, struct error *err)
+{
+    int rc = -1;
+
+    pthread_mutex_lock(&g_table_lock);
+    for (int i = 0; rc < 0 && i < EMU_RANGE_COUNT; i++) {
+        if (atomic_load(&g_emu_enclaves[i]))
+            continue;
+        g_emu_ranges[i] = (struct emu_range){e->base, e->size};
+        atomic_store(&g_emu_enclaves[i], e);
+        e->slot = i;
+        rc = 0;
+    }
+    pthread_mutex_unlock(&g_table_lock);
+    return rc < 0 ? error_code(err, ENOSPC, "SGX emulator: more than %d enclaves in one process",
+                               EMU_RANGE_COUNT)
+                  : 0;
+}
+
+static uint64_t mapped_start(const struct sgx_handle *e)
+{
+    return e->base ? e->base : EMU_MIN_ADDRESS;
+}
+
+static void *sparse(size_t size)
+{
+    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    return p == MAP_FAILED ? NULL : p;
+}
+
+static int emulated_open(struct sgx_handle **out, struct error *err)
+{
+    struct sgx_handle *e = calloc(1, sizeof(*e));
+
+    if (!e)
+        return error_errno(err, ENOMEM, "SGX emulator");
+    e->slot = -1;
+    pthread_mutex_init(&e->build, NULL);
+    int rc = emu_root_load(&e->root, err);
+    if (rc == 0)
+        rc = emu_signal_setup(err);
+    if (rc < 0) {
+        free(e);
+        return rc;
+    }
+    *out = e;
+    return 0;
+}
+
+/* Reserve [base, base + size) without disturbing what is there. */
+static int reserve_at(uint64_t base, uint64_t size)
+{
+    uint64_t start = base ? base : EMU_MIN_ADDRESS;
+    void *p = mmap((void *)start, base + size - start, PROT_NONE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+
+    if (p == MAP_FAILED)
+        return -errno;
+    madvise(p, base + size - start, MADV_DONTDUMP);
+    return 0;
+}
+
+static int emulated_reserve(struct sgx_handle *e, uint64_t base, uint64_t size, bool any_base,
+                            uint64_t *out, struct error *err)
+{
+    int rc = -EEXIST;
+
+    if (e->reserved || size < 2 * SGX_PAGE_SIZE || (size & (size - 1)) ||
+        (!any_base && (base & (size - 1))))
+        return error_code(err, EINVAL, "SGX emulator: bad ELRANGE");
+    /* Low addresses first: that is below everything else, see emu_thread_guard_syscalls. */
+    for (uint64_t at = size > 1ull << 32 ? size : 1ull << 32;
+         any_base && rc < 0 && at <= (1ull << 46) - size; at = at * 2) {
+        base = at;
+        rc = reserve_at(base, size);
+    }
+    if (!any_base)
+        rc = reserve_at(base, size);
+    if (rc < 0)
+        return error_errno(err, -rc, "SGX emulator: reserve ELRANGE, %llu MiB at %#llx%s",
+                           (unsigned long long)size >> 20, (unsigned long long)base,
+                           rc == -EEXIST ? " (something else of this process is there)" : "");
+    e->base = base;
+    e->size = size;
+    e->pages = size >> SGX_PAGE_SHIFT;
+    e->reserved = true;
+    *out = base;
+    return 0;
+}
+
+static int check_secs(const struct sgx_handle *e, const struct sgx_secs *s)
+{
+    const uint64_t allowed = SGX_ATTR_DEBUG | SGX_ATTR_MODE64 | SGX_ATTR_PROVISION_KEY |
+                             SGX_ATTR_EINIT_KEY | SGX_ATTR_KSS;
+
+    if (s->base != e->base || s->size != e->size || !(s->attributes.flags & SGX_ATTR_MODE64) ||
+        (s->attributes.flags & ~allowed) || (s->miscselect & ~SGX_MISC_EXINFO) ||
+        (s->attributes.xfrm & SGX_XFRM_LEGACY) != SGX_XFRM_LEGACY ||
+        (s->attributes.xfrm & ~sgx_host_xfrm()))
+        return -EINVAL;
+    if (s->ssa_frame_size < 1 || s->ssa_frame_size > 1024 ||
+        sgx_ssa_size(s->attributes.xfrm, s->miscselect) > s->ssa_frame_size * SGX_PAGE_SIZE)
+        return -EINVAL;
+    return 0;
+}
+
+static int emulated_create(struct sgx_handle *e, const struct sgx_secs *secs, struct error *err)
+{
+    if (e->created || !e->reserved || check_secs(e, secs) < 0)
+        return error_code(err, EINVAL, "ECREATE: the SECS is not valid here");
+    e->epcm = sparse((e->pages + 1) * sizeof(*e->epcm));
+    e->tcs = sparse((e->pages + 1) * sizeof(*e->tcs));
+    e->chunks = sparse((e->pages >> EMU_CHUNK_SHIFT) + 2);
+    if (!e->epcm || !e->tcs || !e->chunks)
+        return error_errno(err, ENOMEM, "ECREATE");
+    e->secs = *secs;
+    e->ssa_frame_size = secs->ssa_frame_size * SGX_PAGE_SIZE;
+    int rc = sgx_measure_create(&e->measurement, secs->size, secs->ssa_frame_size, err);
+    if (rc == 0)
+        rc = take_slot(e, err);
+    e->created = rc == 0;
+    return rc;
+}
+
+static int check_secinfo(const struct sgx_secinfo *s)
+{
+    const uint64_t perm = s->flags & SGX_SECINFO_PERM_MASK;
+    const uint64_t type = s->flags & ~SGX_SECINFO_PERM_MASK;
+
+    for (size_t i = 0; i < sizeof(s->reserved) / sizeof(s->reserved[0]); i++)
+        if (s->reserved[i])
+            return -EINVAL;
+    if (type == SGX_SECINFO_TYPE(SGX_PT_TCS))
+        return perm ? -EINVAL : 0;
+    if (type != SGX_SECINFO_TYPE(SGX_PT_REG))
+        return -EINVAL;
+    return (perm & SGX_SECINFO_W) && !(perm & SGX_SECINFO_R) ? -EINVAL : 0;
+}
+
+/* EADD's own check of a TCS; CSSA and the state words must be new. */
+static int check_tcs(const struct sgx_tcs *t)
+{
+    if (t->state || t->aep || (t->flags & ~SGX_TCS_DBGOPTIN) || (t->ossa & (SGX_PAGE_SIZE - 1)))
+        return -EINVAL;
+    for (size_t i = 0; i < sizeof(t->reserved); i++)
+        if (t->reserved[i])
+            return -EINVAL;
+    return 0;
+}
+
+static bool all_zero(const void *page)
+{
+    const uint64_t *words = page;
+
+    for (unsigned i = 0; i < SGX_PAGE_SIZE / sizeof(*words); i++)
+        if (words[i])
+            return false;
+    return true;
+}
+
+static int add_one(struct sgx_handle *e, uint64_t page, const uint8_t *src,
+                   const struct sgx_secinfo *secinfo, bool measure, struct error *err)
+{
+    const uint64_t offset = page << SGX_PAGE_SHIFT;
+    const bool is_tcs =
+        (secinfo->flags & SGX_SECINFO_TYPE_MASK) == SGX_SECINFO_TYPE(SGX_PT_TCS);
+
+    if (atomic_load(&e->epcm[page]) & EPCM_VALID)
+        return error_code(err, EBUSY, "EADD: the page at %#llx is there already",
+                          (unsigned long long)offset);
+    if (is_tcs && check_tcs((const struct sgx_tcs *)src) < 0)
+        return error_code(err, EFAULT, "EADD: the TCS at %#llx is not valid",
+                          (unsigned long long)offset);
+    if (is_tcs && emu_tcs_new(e, page, (const struct sgx_tcs *)src) < 0)
+        return error_errno(err, ENOMEM, "EADD");
+    if (!all_zero(src))
+        memcpy(emu_address(e, page), src, SGX_PAGE_SIZE);
+    int rc = sgx_measure_page(e->measurement, offset, secinfo->flags, src, measure, err);
+    if (rc < 0)
+        return rc;
+    uint32_t perm = secinfo->flags & SGX_SECINFO_PERM_MASK;
+    uint32_t max = is_tcs ? EPCM_R | EPCM_W : perm;
+    emu_epcm_set(e, page,
+                 EPCM_VALID | perm | EPCM_TYPE(is_tcs ? SGX_PT_TCS : SGX_PT_REG) |
+                     max << EPCM_MAX_SHIFT);
+    return 0;
+}
+
+static int emulated_add_pages(struct sgx_handle *e, const void *src, uint64_t offset,
+                              uint64_t length, const struct sgx_secinfo *secinfo, bool measure,
+                              uint64_t *count, struct error *err)
+{
+    const uint64_t start = offset >> SGX_PAGE_SHIFT, pages = length >> SGX_PAGE_SHIFT;
+    struct emu_guard guard;
+    uint64_t done = 0;
+
+    if (count)
+        *count = 0;
+    if (!e->created || e->initialized || !length || ((offset | length) & (SGX_PAGE_SIZE - 1)) ||
+        ((uintptr_t)src & (SGX_PAGE_SIZE - 1)) || offset >= e->size || length > e->size - offset ||
+        e->base + offset < mapped_start(e) || check_secinfo(secinfo) < 0)
+        return error_code(err, EINVAL, "EADD: bad range, SECINFO or state");
+    pthread_mutex_lock(&e->build);
+    emu_lock_host(e, &guard);
+    int rc = emu_protect(e, start, start + pages, EPCM_R | EPCM_W);
+    if (rc < 0)
+        error_errno(err, -rc, "EADD: mprotect");
+    for (; rc == 0 && done < pages; done++) {
+        rc = add_one(e, start + done, (const uint8_t *)src + (done << SGX_PAGE_SHIFT), secinfo,
+                     measure, err);
+        if (rc < 0)
+            break;
+    }
+    int applied = emu_apply(e, start, start + pages);
+    emu_unlock_host(e, &guard);
+    pthread_mutex_unlock(&e->build);
+    if (count)
+        *count = done << SGX_PAGE_SHIFT;
+    if (rc == 0 && applied < 0)
+        return error_errno(err, -applied, "EADD: mprotect");
+    return rc;
+}
+
+static int emulated_provision(struct sgx_handle *e, struct error *err)
+{
+    e->provision = true;
+    return 0;
+}
+
+/* What EINIT compares of SECS and SIGSTRUCT. */
+static int check_init(const struct sgx_handle *e, const struct sgx_sigstruct *s, struct error *err)
+{
+    const struct sgx_attributes *a = &e->secs.attributes, *m = &s->attribute_mask;
+
+    if (memcmp(e->secs.mrenclave, s->mrenclave, sizeof(s->mrenclave)) != 0)
+        return error_code(err, EPERM,
+                          "EINIT: the enclave is not the one that was signed (MRENCLAVE differs: "
+                          "the file or the signature was changed)");
+    if (((a->flags ^ s->attributes.flags) & m->flags) || ((a->xfrm ^ s->attributes.xfrm) & m->xfrm))
+        return error_code(err, EPERM,
+                          "EINIT: attributes %#llx/%#llx are not those that were signed "
+                          "(%#llx/%#llx): a debug start of a production enclave?",
+                          (unsigned long long)a->flags, (unsigned long long)a->xfrm,
+                          (unsigned long long)s->attributes.flags,
+                          (unsigned long long)s->attributes.xfrm);
+    if ((e->secs.miscselect ^ s->miscselect) & s->misc_mask)
+        return error_code(err, EPERM, "EINIT: MISCSELECT is not what was signed");
+    if ((a->flags & SGX_ATTR_PROVISION_KEY) && !e->provision)
+        return error_code(err, EACCES, "EINIT: the provisioning key was not granted");
+    return 0;
+}
+
+static int emulated_init(struct sgx_handle *e, const struct sgx_sigstruct *s, struct error *err)
+{
+    if (!e->created || e->initialized)
+        return error_code(err, EINVAL, "EINIT: there is no enclave, or it is initialised");
+    int rc = sgx_sigstruct_check(s, err);
+    if (rc < 0) {
+        error_wrap(err, "EINIT");
+        return -EPERM;
+    }
+    pthread_mutex_lock(&e->build);
+    if (e->measurement)
+        rc = sgx_measure_final(e->measurement, e->secs.mrenclave, err);
+    sgx_measure_free(e->measurement);
+    e->measurement = NULL;
+    if (rc == 0)
+        rc = check_init(e, s, err);
+    if (rc == 0) {
+        sgx_sigstruct_mrsigner(s, e->secs.mrsigner);
+        e->secs.isv_prod_id = s->isv_prod_id;
+        e->secs.isv_svn = s->isv_svn;
+        memcpy(e->isv_ext_prod_id, s->isv_ext_prod_id, sizeof(e->isv_ext_prod_id));
+        memcpy(e->isv_family_id, s->isv_family_id, sizeof(e->isv_family_id));
+        e->secs.attributes.flags |= SGX_ATTR_INIT;
+        atomic_thread_fence(memory_order_seq_cst);
+        e->initialized = true;
+    }
+    pthread_mutex_unlock(&e->build);
+    return rc;
+}
+
+/* Pages that were added before limit what a mapping may ask for, as vm_max_prot_bits does in Linux. */
+static bool may_map(struct sgx_handle *e, uint64_t start, uint64_t end, uint8_t prot)
+{
+    for (uint64_t page = start; page < end; page++) {
+        if (!atomic_load(&e->chunks[page >> EMU_CHUNK_SHIFT])) {
+            page |= (1u << EMU_CHUNK_SHIFT) - 1;
+            continue;
+        }
+        uint32_t entry = atomic_load(&e->epcm[page]);
+        if ((entry & EPCM_VALID) && (prot & ~((entry & EPCM_MAX_MASK) >> EPCM_MAX_SHIFT)))
+            return false;
+    }
+    return true;
+}
+
+static int emulated_map(struct sgx_handle *e, uint64_t addr, uint64_t length, int prot,
+                        struct error *err)
+{
+    uint8_t want = (prot & PROT_READ ? EPCM_R : 0) | (prot & PROT_WRITE ? EPCM_W : 0) |
+                   (prot & PROT_EXEC ? EPCM_X : 0);
+    struct emu_guard guard;
+
+    if (!e->created || ((addr | length) & (SGX_PAGE_SIZE - 1)) || !length ||
+        !emu_inside(e, addr, length) || addr < mapped_start(e))
+        return error_code(err, EINVAL, "map enclave pages: bad range");
+    const uint64_t start = emu_page(e, addr), end = start + (length >> SGX_PAGE_SHIFT);
+    emu_lock_host(e, &guard);
+    int rc = may_map(e, start, end, want) ? emu_mapping_set(e, start, end, want) : -EACCES;
+    if (rc == 0)
+        rc = emu_apply(e, start, end);
+    emu_unlock_host(e, &guard);
+    return rc < 0 ? error_errno(err, -rc, "map enclave pages at %#llx", (unsigned long long)addr)
+                  : 0;
+}
+
+static void emulated_close(struct sgx_handle *e)
+{
+    if (!e)
+        return;
+    if (e->slot >= 0) {
+        pthread_mutex_lock(&g_table_lock);
+        atomic_store(&g_emu_enclaves[e->slot], NULL);
+        g_emu_ranges[e->slot] = (struct emu_range){0, 0};
+        pthread_mutex_unlock(&g_table_lock);
+    }
+    for (uint64_t page = 0; e->tcs && page < e->pages; page++) {
+        if (atomic_load(&e->chunks[page >> EMU_CHUNK_SHIFT]))
+            emu_tcs_drop(e, page);
+        else
+            page |= (1u << EMU_CHUNK_SHIFT) - 1;
+    }
+    if (e->reserved)
+        munmap((void *)mapped_start(e), e->base + e->size - mapped_start(e));
+    if (e->epcm)
+        munmap((void *)e->epcm, (e->pages + 1) * sizeof(*e->epcm));
+    if (e->tcs)
+        munmap((void *)e->tcs, (e->pages + 1) * sizeof(*e->tcs));
+    if (e->chunks)
+        munmap((void *)e->chunks, (e->pages >> EMU_CHUNK_SHIFT) + 2);
+    sgx_measure_free(e->measurement);
+    free(e->mappings);
+    OPENSSL_cleanse(&e->root, sizeof(e->root));
+    pthread_mutex_destroy(&e->build);
+    free(e);
+}
+
+const struct sgx_driver *sgx_driver_emulated(struct error *err)
+{
+    static const struct sgx_driver driver = {
+        .name = "simulatedSgx",
+        .emulated = true,
+        .sgx2 = true,
+        .open = emulated_open,
+        .reserve = emulated_reserve,
+        .create = emulated_create,
+        .add_pages = emulated_add_pages,
+        .provision = emulated_provision,
+        .init = emulated_init,
+        .map = emulated_map,
+        .restrict_permissions = emu_restrict_permissions,
+        .modify_types = emu_modify_types,
+        .remove_pages = emu_remove_pages,
+        .sigaction = emu_sigaction,
+        .enter = sgx_enter_emulated,
+        .close = emulated_close,
+    };
+
+    if (!(__builtin_cpu_supports("sse2")))
+        return NULL;
+    return &driver;
+}

@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* EENTER, ERESUME, EEXIT and the asynchronous exit (SDM volume 3D, "Enclave entry and exit" and "AEX"). */
+#include <cpuid.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "sgx/emulator/emulator.h"
+
+_Static_assert(offsetof(struct emu_thread, host_fs) == T_HOST_FS, "layout.h");
+_Static_assert(offsetof(struct emu_thread, host_gs) == T_HOST_GS, "layout.h");
+_Static_assert(offsetof(struct emu_thread, enc_fs) == T_ENC_FS, "layout.h");
+_Static_assert(offsetof(struct emu_thread, enc_gs) == T_ENC_GS, "layout.h");
+_Static_assert(offsetof(struct emu_thread, crit) == T_CRIT, "layout.h");
+_Static_assert(offsetof(struct emu_image, rax) == I_RAX, "layout.h");
+_Static_assert(offsetof(struct emu_image, rip) == I_RIP, "layout.h");
+_Static_assert(offsetof(struct emu_image, fsbase) == I_FSBASE, "layout.h");
+_Static_assert(sizeof(struct emu_image) == I_SIZE, "layout.h");
+
+#define XSAVE_LEGACY_SIZE  512
+#define XSAVE_HEADER_SIZE  64
+#define FXSAVE_MXCSR_AT    24
+#define FXSAVE_RESERVED_AT 464 /* software bytes: the kernel's struct _fpx_sw_bytes in a signal frame */
+#define FP_XSTATE_MAGIC    0x46505853u
+#define MXCSR_INIT         0x1f80u
+#define RFLAGS_FIXED       0x202u
+/* What ERESUME takes from the SSA: CF PF AF ZF SF TF DF OF RF AC ID */
+#define RFLAGS_USER 0x250dd5u
+
+struct xsave_header {
+    uint64_t xstate_bv, xcomp_bv;
+    uint64_t reserved[6];
+};
+
+/* In front of struct _fpx_sw_bytes' tail in the frame; only what is used here */
+struct sw_bytes {
+    uint32_t magic, extended_size;
+    uint64_t xfeatures;
+    uint32_t xstate_size;
+};
+
+void emu_die(const char *why)
+{
+    static const char head[] = "sgx emulator: ";
+    ssize_t ignored = write(STDERR_FILENO, head, sizeof(head) - 1);
+
+    ignored = write(STDERR_FILENO, why, strlen(why));
+    ignored = write(STDERR_FILENO, "\n", 1);
+    (void)ignored;
+    signal(SIGABRT, SIG_DFL);
+    abort();
+}
+
+uint64_t emu_xsave_size(uint64_t xfrm)
+{
+    uint64_t size = XSAVE_LEGACY_SIZE + XSAVE_HEADER_SIZE;
+
+    for (unsigned i = 2; i < 63; i++) {
+        unsigned eax, ebx, ecx, edx;
+        if (!(xfrm & (1ull << i)) || !__get_cpuid_count(0xd, i, &eax, &ebx, &ecx, &edx))
+            continue;
+        if ((uint64_t)ebx + eax > size)
+            size = (uint64_t)ebx + eax;
+    }
+    return size;
+}
+
+static uint64_t frame_address(const struct sgx_handle *e, const struct emu_tcs *tcs, uint32_t cssa)
+{
+    return tcs->ssa + cssa * e->ssa_frame_size;
+}
+
+static struct sgx_ssa_gpr *frame_gpr(const struct sgx_handle *e, uint64_t frame)
+{
+    return (struct sgx_ssa_gpr *)(frame + e->ssa_frame_size - sizeof(struct sgx_ssa_gpr));
+}
+
+/* Every page of a frame must be enclave memory that can be written, or the entry faults. */
+static int check_frame(struct sgx_handle *e, uint64_t frame, struct emu_fault *fault)
+{
+    if ((frame & (SGX_PAGE_SIZE - 1)) || !emu_inside(e, frame, e->ssa_frame_size)) {
+        *fault = (struct emu_fault){.vector = X86_GP};
+        return -1;
+    }
+    for (uint64_t at = 0; at < e->ssa_frame_size; at += SGX_PAGE_SIZE)
+        if (emu_access(e, frame + at, EPCM_W, fault) < 0)
+            return -1;
+    return 0;
+}
+
+/* Take the TCS in `image->rbx`, or say how the leaf faults. */
+static struct emu_tcs *take_tcs(struct sgx_handle *e, const struct emu_image *image,
+                                struct emu_fault *fault)
+{
+    const uint32_t usable = EPCM_VALID | EPCM_TYPE(SGX_PT_TCS);
+    uint64_t page = emu_page(e, image->rbx);
+
+    *fault = (struct emu_fault){.vector = X86_GP};
+    if ((image->rbx & (SGX_PAGE_SIZE - 1)) || !e->initialized)
+        return NULL;
+    struct emu_tcs *tcs = atomic_load(&e->tcs[page]);
+    uint32_t entry = atomic_load(&e->epcm[page]);
+    if (!tcs || (entry & (usable | EPCM_TYPE_MASK | EPCM_PENDING | EPCM_MODIFIED)) != usable) {
+        fault->vector = X86_PF;
+        fault->address = image->rbx;
+        fault->error = X86_PF_USER | (entry & EPCM_VALID ? X86_PF_PRESENT | X86_PF_SGX : 0);
+        return NULL;
+    }
+    unsigned idle = 0;
+    return atomic_compare_exchange_strong(&tcs->busy, &idle, 1) ? tcs : NULL;
+}
+
+static int enter(struct sgx_handle *e, struct emu_tcs *tcs, struct emu_image *image,
+                 struct emu_fault *fault)
+{
+    if (tcs->cssa >= tcs->nssa) {
+        *fault = (struct emu_fault){.vector = X86_GP};
+        return -1;
+    }
+    uint64_t frame = frame_address(e, tcs, tcs->cssa);
+    if (check_frame(e, frame, fault) < 0)
+        return -1;
+    struct sgx_ssa_gpr *gpr = frame_gpr(e, frame);
+    gpr->ursp = image->rsp;
+    gpr->urbp = image->rbp;
+    tcs->aep = image->rcx;
+    image->rax = tcs->cssa;
+    image->rcx = (uint64_t)emu_exit;
+    image->rip = tcs->entry;
+    image->fsbase = tcs->fsbase;
+    image->gsbase = tcs->gsbase;
+    image->xfrm = 0;
+    return 0;
+}
+
+/* Copy the saved state out of the enclave into a form that XRSTOR takes without a fault. */
+static void load_xsave(const struct sgx_handle *e, const void *ssa, uint8_t *out)
+{
+    const uint64_t xfrm = e->secs.attributes.xfrm;
+    struct xsave_header *header = (struct xsave_header *)(out + XSAVE_LEGACY_SIZE);
+    uint32_t mxcsr;
+
+    memcpy(out, ssa, emu_xsave_size(xfrm));
+    *header = (struct xsave_header){.xstate_bv = header->xstate_bv & xfrm};
+    memcpy(&mxcsr, out + FXSAVE_MXCSR_AT, sizeof(mxcsr));
+    mxcsr &= 0xffffu; /* bits above are reserved: XRSTOR would fault on them */
+    memcpy(out + FXSAVE_MXCSR_AT, &mxcsr, sizeof(mxcsr));
+}
+
+static int resume(struct sgx_handle *e, struct emu_tcs *tcs, struct emu_image *image, void *xsave,
+                  struct emu_fault *fault)
+{
+    if (tcs->cssa == 0) {
+        *fault = (struct emu_fault){.vector = X86_GP};
+        return -1;
+    }
+    uint64_t frame = frame_address(e, tcs, tcs->cssa - 1);
+    if (check_frame(e, frame, fault) < 0)
+        return -1;
+    struct sgx_ssa_gpr *gpr = frame_gpr(e, frame);
+    tcs->aep = image->rcx;
+    tcs->cssa--;
+    gpr->ursp = image->rsp;
+    gpr->urbp = image->rbp;
+
+    image->r15 = gpr->r15;
+    image->r14 = gpr->r14;
+    image->r13 = gpr->r13;
+    image->r12 = gpr->r12;
+    image->r11 = gpr->r11;
+    image->r10 = gpr->r10;
+    image->r9 = gpr->r9;
+    image->r8 = gpr->r8;
+    image->rdi = gpr->rdi;
+    image->rsi = gpr->rsi;
+    image->rbp = gpr->rbp;
+    image->rbx = gpr->rbx;
+    image->rdx = gpr->rdx;
+    image->rcx = gpr->rcx;
+    image->rax = gpr->rax;
+    image->rsp = gpr->rsp;
+    image->rip = gpr->rip;
+    image->rflags = (gpr->rflags & RFLAGS_USER) | RFLAGS_FIXED;
+    image->fsbase = gpr->fsbase;
+    image->gsbase = gpr->gsbase;
+    image->xfrm = e->secs.attributes.xfrm;
+    load_xsave(e, (const void *)frame, xsave);
+    return 0;
+}
+
+static bool canonical(uint64_t address)
+{
+    return (int64_t)(address << 16) >> 16 == (int64_t)address;
+}
+
+struct emu_thread *emu_enclu(struct emu_image *image, void *xsave)
+{
+    const uint32_t leaf = (uint32_t)image->rax;
+    struct emu_fault fault = {.vector = X86_GP};
+    struct sgx_handle *e = emu_find(image->rbx);
+    struct emu_thread *t = emu_thread_self();
+    struct emu_tcs *tcs = NULL;
+
+    if (!t)
+        emu_die("no memory for a thread's signal stack");
+    if (e && (leaf == SGX_EENTER || leaf == SGX_ERESUME))
+        tcs = take_tcs(e, image, &fault);
+    if (tcs) {
+        emu_thread_guard_syscalls(t, e);
+        int rc = leaf == SGX_EENTER ? enter(e, tcs, image, &fault)
+                                    : resume(e, tcs, image, xsave, &fault);
+        if (rc == 0 && canonical(image->fsbase) && canonical(image->gsbase)) {
+            __asm__ volatile("rdfsbase %0" : "=r"(t->host_fs));
+            __asm__ volatile("rdgsbase %0" : "=r"(t->host_gs));
+            tcs->thread = t;
+            t->enclave = e;
+            t->tcs = tcs;
+            return t;
+        }
+        atomic_store(&tcs->busy, 0);
+    }
+    image->rdi = fault.vector;
+    image->rsi = fault.error;
+    image->rdx = fault.address & ~(SGX_PAGE_SIZE - 1);
+    return NULL;
+}
+
+static void leave(struct emu_thread *t)
+{
+    struct emu_tcs *tcs = t->tcs;
+
+    t->tcs = NULL;
+    tcs->thread = NULL;
+    atomic_store(&tcs->busy, 0);
+}
+
+void emu_eexit(struct emu_thread *t, ucontext_t *uc)
+{
+    greg_t *regs = uc->uc_mcontext.gregs;
+
+    regs[REG_RIP] = regs[REG_RBX];
+    regs[REG_RCX] = (greg_t)t->tcs->aep;
+    leave(t);
+}
+
+/* The XSAVE area of the signal frame goes to the SSA; what remains in the frame is the initial state. */
+static void save_xsave(const struct sgx_handle *e, uint8_t *frame, uint8_t *ssa)
+{
+    const uint64_t xfrm = e->secs.attributes.xfrm;
+    struct xsave_header *from = (struct xsave_header *)(frame + XSAVE_LEGACY_SIZE);
+    struct xsave_header *to = (struct xsave_header *)(ssa + XSAVE_LEGACY_SIZE);
+    const uint32_t mxcsr = MXCSR_INIT;
+    const uint16_t fcw = 0x37f;
+    struct sw_bytes sw;
+
+    memcpy(&sw, frame + FXSAVE_RESERVED_AT, sizeof(sw));
+    if (sw.magic == FP_XSTATE_MAGIC) {
+        uint64_t size = emu_xsave_size(xfrm);
+        memcpy(ssa, frame, size < sw.xstate_size ? size : sw.xstate_size);
+        *to = (struct xsave_header){.xstate_bv = from->xstate_bv & xfrm};
+        from->xstate_bv = 0;
+    } else {
+        memcpy(ssa, frame, XSAVE_LEGACY_SIZE);
+        *to = (struct xsave_header){.xstate_bv = SGX_XFRM_LEGACY};
+    }
+    memset(ssa + FXSAVE_RESERVED_AT, 0, XSAVE_LEGACY_SIZE - FXSAVE_RESERVED_AT);
+    /* XRSTOR of initial components still loads MXCSR from memory */
+    memcpy(frame + FXSAVE_MXCSR_AT, &mxcsr, sizeof(mxcsr));
+    memcpy(frame, &fcw, sizeof(fcw));
+}
+
+static void save_gpr(const struct emu_thread *t, const greg_t *regs, struct sgx_ssa_gpr *gpr)
+{
+    gpr->rax = regs[REG_RAX];
+    gpr->rcx = regs[REG_RCX];
+    gpr->rdx = regs[REG_RDX];
+    gpr->rbx = regs[REG_RBX];
+    gpr->rsp = regs[REG_RSP];
+    gpr->rbp = regs[REG_RBP];
+    gpr->rsi = regs[REG_RSI];
+    gpr->rdi = regs[REG_RDI];
+    gpr->r8 = regs[REG_R8];
+    gpr->r9 = regs[REG_R9];
+    gpr->r10 = regs[REG_R10];
+    gpr->r11 = regs[REG_R11];
+    gpr->r12 = regs[REG_R12];
+    gpr->r13 = regs[REG_R13];
+    gpr->r14 = regs[REG_R14];
+    gpr->r15 = regs[REG_R15];
+    gpr->rflags = regs[REG_EFL];
+    gpr->rip = regs[REG_RIP];
+    gpr->fsbase = t->enc_fs;
+    gpr->gsbase = t->enc_gs;
+}
+
+/* SDM table "Exception codes" of EXITINFO: #PF and #GP only with MISCSELECT.EXINFO. */
+static void save_exitinfo(const struct sgx_handle *e, struct sgx_ssa_gpr *gpr,
+                          const struct emu_fault *fault)
+{
+    const bool exinfo = e->secs.miscselect & SGX_MISC_EXINFO;
+    struct sgx_ssa_exinfo *misc = (struct sgx_ssa_exinfo *)gpr - 1;
+
+    gpr->exitinfo = 0;
+    if (!fault || ((fault->vector == X86_PF || fault->vector == X86_GP) && !exinfo))
+        return;
+    uint32_t type =
+        fault->vector == X86_BP ? SGX_EXITINFO_TYPE_SOFTWARE : SGX_EXITINFO_TYPE_HARDWARE;
+    gpr->exitinfo = SGX_EXITINFO_VALID | type << 8 | fault->vector;
+    if (exinfo && (fault->vector == X86_PF || fault->vector == X86_GP))
+        *misc = (struct sgx_ssa_exinfo){fault->address, fault->error, 0};
+}
+
+void emu_aex(struct emu_thread *t, ucontext_t *uc, const struct emu_fault *fault, bool reported)
+{
+    greg_t *regs = uc->uc_mcontext.gregs;
+    struct sgx_handle *e = t->enclave;
+    struct emu_tcs *tcs = t->tcs;
+    struct emu_fault unusable;
+
+    if (!tcs)
+        emu_die("a signal in the enclave on a thread that is not inside");
+    uint64_t frame = frame_address(e, tcs, tcs->cssa);
+    if (tcs->cssa >= tcs->nssa || check_frame(e, frame, &unusable) < 0)
+        emu_die("the SSA frame of a running thread was taken away");
+    struct sgx_ssa_gpr *gpr = frame_gpr(e, frame);
+    save_gpr(t, regs, gpr);
+    save_exitinfo(e, gpr, fault);
+    save_xsave(e, (uint8_t *)uc->uc_mcontext.fpregs, (uint8_t *)frame);
+    tcs->cssa++;
+
+    /* The synthetic state of AEX: nothing of the enclave in any register. */
+    for (unsigned i = REG_R8; i <= REG_R15; i++)
+        regs[i] = 0;
+    regs[REG_RDI] = regs[REG_RSI] = regs[REG_RDX] = 0;
+    regs[REG_RSP] = (greg_t)gpr->ursp;
+    regs[REG_RBP] = (greg_t)gpr->urbp;
+    regs[REG_RAX] = SGX_ERESUME;
+    regs[REG_RBX] = (greg_t)tcs->address;
+    regs[REG_RCX] = (greg_t)tcs->aep;
+    regs[REG_RIP] = (greg_t)tcs->aep;
+    regs[REG_EFL] = RFLAGS_FIXED;
+    if (reported) {
+        regs[REG_RIP] = (greg_t)emu_exception;
+        regs[REG_RDI] = fault->vector;
+        regs[REG_RSI] = fault->error;
+        regs[REG_RDX] = (greg_t)(fault->address & ~(SGX_PAGE_SIZE - 1));
+    }
+    leave(t);
+}

@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Page permissions. What enclave code may do with a page is EPCM ∩ mapping, as EPCM ∩ page table on hardware. The host
+ * page never allows more than that; it may allow less until the first access, whose fault then raises it for the whole run
+ * of pages around that are alike, so that accepting pages one by one costs no system call. Taking away is immediate.
+ *
+ * The EPCM word of a page is changed by compare-and-exchange. Its host bits and all mprotect calls are under the lock.
+ */
+#include <errno.h>
+#include <linux/futex.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "sgx/emulator/emulator.h"
+
+#define RUN_PAGES 512 /* how far a fault looks around, in pages, to either side */
+
+/* ---- lock: a futex, because fault handlers take it ---- */
+
+void emu_lock(struct sgx_handle *e)
+{
+    unsigned expected = 0;
+
+    if (atomic_compare_exchange_strong(&e->lock, &expected, 1))
+        return;
+    while (atomic_exchange(&e->lock, 2) != 0)
+        syscall(SYS_futex, &e->lock, FUTEX_WAIT_PRIVATE, 2, NULL, NULL, 0);
+}
+
+void emu_unlock(struct sgx_handle *e)
+{
+    if (atomic_exchange(&e->lock, 0) == 2)
+        syscall(SYS_futex, &e->lock, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
+void emu_lock_host(struct sgx_handle *e, struct emu_guard *guard)
+{
+    sigset_t all;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &guard->old);
+    emu_lock(e);
+}
+
+void emu_unlock_host(struct sgx_handle *e, struct emu_guard *guard)
+{
+    emu_unlock(e);
+    pthread_sigmask(SIG_SETMASK, &guard->old, NULL);
+}
+
+/* ---- mappings: sorted, disjoint, few ---- */
+
+/* First mapping that ends after `page`. */
+static size_t mapping_at(const struct sgx_handle *e, uint64_t page)
+{
+    size_t low = 0, high = e->mapping_count;
+
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (e->mappings[middle].end <= page)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+uint8_t emu_mapping_prot(const struct sgx_handle *e, uint64_t page, uint64_t *start, uint64_t *end)
+{
+    size_t i = mapping_at(e, page);
+
+    if (i < e->mapping_count && e->mappings[i].start <= page) {
+        *start = e->mappings[i].start;
+        *end = e->mappings[i].end;
+        return e->mappings[i].prot;
+    }
+    *start = i ? e->mappings[i - 1].end : 0;
+    *end = i < e->mapping_count ? e->mappings[i].start : e->pages;
+    return 0;
+}
+
+static int mapping_room(struct sgx_handle *e, size_t count)
+{
+    if (count <= e->mapping_room)
+        return 0;
+    size_t room = e->mapping_room ? e->mapping_room * 2 : 32;
+    struct emu_mapping *grown = reallocarray(e->mappings, room, sizeof(*grown));
+    if (!grown)
+        return -ENOMEM;
+    e->mappings = grown;
+    e->mapping_room = room;
+    return 0;
+}
+
+/* Cut a hole, put the new one into it, and join it with equal neighbours. */
+int emu_mapping_set(struct sgx_handle *e, uint64_t start, uint64_t end, uint8_t prot)
+{
+    if (mapping_room(e, e->mapping_count + 2) < 0)
+        return -ENOMEM;
+    size_t first = mapping_at(e, start), last = first;
+    struct emu_mapping before = {0}, after = {0}, middle = {start, end, prot};
+
+    for (; last < e->mapping_count && e->mappings[last].start < end; last++) {
+        struct emu_mapping *m = &e->mappings[last];
+        if (m->start < start)
+            before = (struct emu_mapping){m->start, start, m->prot};
+        if (m->end > end)
+            after = (struct emu_mapping){end, m->end, m->prot};
+    }
+    if (!before.end && first > 0 && e->mappings[first - 1].end == start)
+        before = e->mappings[--first];
+    if (!after.end && last < e->mapping_count && e->mappings[last].start == end)
+        after = e->mappings[last++];
+    if (before.end && before.prot == prot) {
+        middle.start = before.start;
+        before.end = 0;
+    }
+    if (after.end && after.prot == prot) {
+        middle.end = after.end;
+        after.end = 0;
+    }
+    struct emu_mapping fresh[3];
+    size_t count = 0;
+    if (before.end)
+        fresh[count++] = before;
+    if (prot)
+        fresh[count++] = middle;
+    if (after.end)
+        fresh[count++] = after;
+    memmove(&e->mappings[first + count], &e->mappings[last],
+            (e->mapping_count - last) * sizeof(*e->mappings));
+    memcpy(&e->mappings[first], fresh, count * sizeof(*fresh));
+    e->mapping_count = e->mapping_count - (last - first) + count;
+    return 0;
+}
+
+/* ---- EPCM to host ---- */
+
+void emu_epcm_set(struct sgx_handle *e, uint64_t page, uint32_t value)
+{
+    atomic_store(&e->chunks[page >> EMU_CHUNK_SHIFT], 1);
+    uint32_t old = atomic_load(&e->epcm[page]);
+    while (!atomic_compare_exchange_weak(&e->epcm[page], &old, value | (old & EPCM_HOST_MASK)))
+        ;
+}
+
+/* What enclave code may do with a page, by the EPCM alone */
+static uint8_t allowed(uint32_t entry)
+{
+    const uint32_t care = EPCM_VALID | EPCM_PENDING | EPCM_MODIFIED | EPCM_TYPE_MASK;
+
+    return (entry & care) == (EPCM_VALID | EPCM_TYPE(SGX_PT_REG)) ? entry & EPCM_PERM : 0;
+}
+
+static uint8_t host_of(uint32_t entry)
+{
+    return (entry & EPCM_HOST_MASK) >> EPCM_HOST_SHIFT;
+}
+
+int emu_protect(struct sgx_handle *e, uint64_t start, uint64_t end, uint8_t prot)
+{
+    int host = (prot & EPCM_R ? PROT_READ : 0) | (prot & EPCM_W ? PROT_READ | PROT_WRITE : 0) |
+               (prot & EPCM_X ? PROT_READ | PROT_EXEC : 0);
+
+    if (mprotect(emu_address(e, start), (end - start) << SGX_PAGE_SHIFT, host) < 0)
+        return -errno;
+    for (uint64_t page = start; page < end; page++) {
+        uint32_t old = atomic_load(&e->epcm[page]);
+        while (!atomic_compare_exchange_weak(&e->epcm[page], &old,
+                                             (old & ~EPCM_HOST_MASK) |
+                                                 (uint32_t)prot << EPCM_HOST_SHIFT))
+            ;
+    }
+    return 0;
+}
+
+/* One mprotect for each run of pages that needs the same change. */
+int emu_apply(struct sgx_handle *e, uint64_t start, uint64_t end)
+{
+    uint64_t page = start;
+
+    while (page < end) {
+        if (!atomic_load(&e->chunks[page >> EMU_CHUNK_SHIFT])) {
+            page = ((page >> EMU_CHUNK_SHIFT) + 1) << EMU_CHUNK_SHIFT;
+            continue;
+        }
+        uint64_t first, last, run = page;
+        uint8_t mapped = emu_mapping_prot(e, page, &first, &last);
+        uint32_t entry = atomic_load(&e->epcm[page]);
+        uint8_t want = allowed(entry) & mapped;
+        if (last > end)
+            last = end;
+        do {
+            entry = atomic_load(&e->epcm[++run]);
+        } while (run < last && atomic_load(&e->chunks[run >> EMU_CHUNK_SHIFT]) &&
+                 (allowed(entry) & mapped) == want);
+        bool differs = false;
+        for (uint64_t i = page; i < run && !differs; i++)
+            differs = host_of(atomic_load(&e->epcm[i])) != want;
+        int rc = differs ? emu_protect(e, page, run, want) : 0;
+        if (rc < 0)
+            return rc;
+        page = run;
+    }
+    return 0;
+}
+
+/* Raise the host's protection of the run around `page`. With the lock. */
+static void raise_run(struct sgx_handle *e, uint64_t page, uint8_t want, uint64_t first,
+                      uint64_t last, uint8_t mapped)
+{
+    uint64_t start = page, end = page + 1;
+
+    if (page - first > RUN_PAGES)
+        first = page - RUN_PAGES;
+    if (last - page > RUN_PAGES)
+        last = page + RUN_PAGES;
+    while (start > first && (allowed(atomic_load(&e->epcm[start - 1])) & mapped) == want)
+        start--;
+    while (end < last && (allowed(atomic_load(&e->epcm[end])) & mapped) == want)
+        end++;
+    if (emu_protect(e, start, end, want) < 0)
+        emu_die("mprotect of enclave pages failed: out of memory, or of mappings "
+                "(sysctl vm.max_map_count)");
+}
+
+uint32_t emu_augment(struct sgx_handle *e, uint64_t page)
+{
+    uint32_t old = atomic_load(&e->epcm[page]);
+    uint64_t first, last;
+
+    if (old & EPCM_VALID)
+        return old;
+    emu_lock(e);
+    uint8_t mapped = emu_mapping_prot(e, page, &first, &last);
+    old = atomic_load(&e->epcm[page]);
+    if (!(old & EPCM_VALID) && mapped && e->initialized) {
+        emu_epcm_set(e, page,
+                     EPCM_VALID | EPCM_PENDING | EPCM_R | EPCM_W | EPCM_TYPE(SGX_PT_REG) |
+                         EPCM_MAX_MASK);
+        old = atomic_load(&e->epcm[page]);
+    }
+    emu_unlock(e);
+    return old & EPCM_VALID ? old : 0;
+}
+
+int emu_access(struct sgx_handle *e, uint64_t address, uint8_t want, struct emu_fault *fault)
+{
+    const uint32_t access = X86_PF_USER | (want & EPCM_W ? X86_PF_WRITE : 0) |
+                            (want & EPCM_X ? X86_PF_INSTR : 0);
+    const uint64_t page = emu_page(e, address);
+    uint64_t first, last;
+    uint32_t entry = atomic_load(&e->epcm[page]);
+
+    if ((host_of(entry) & want) == want)
+        return 0;
+    emu_lock(e);
+    uint8_t mapped = emu_mapping_prot(e, page, &first, &last);
+    entry = atomic_load(&e->epcm[page]);
+    uint8_t can = allowed(entry);
+    if ((can & mapped & want) == want) {
+        raise_run(e, page, can & mapped, first, last, mapped);
+        emu_unlock(e);
+        return 0;
+    }
+    emu_unlock(e);
+
+    *fault = (struct emu_fault){.vector = X86_PF, .error = access, .address = address};
+    if ((mapped & want) != want) {
+        /* the page table says no, before the EPCM is asked */
+        fault->error |= entry & EPCM_VALID && mapped ? X86_PF_PRESENT : 0;
+        return -1;
+    }
+    if (entry & EPCM_VALID || emu_augment(e, page))
+        fault->error |= X86_PF_PRESENT | X86_PF_SGX;
+    return -1;
+}

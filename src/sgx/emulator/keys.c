@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * EREPORT and EGETKEY. Keys are HMAC-SHA256 of the machine's emulated root secret over the SDM's "key dependencies", cut
+ * to 16 bytes; the MAC of a report is AES-CMAC, as in hardware.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <openssl/core_names.h>
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+
+#include "base/cleanup.h"
+#include "base/fd.h"
+#include "sgx/emulated.h"
+#include "sgx/emulator/emulator.h"
+
+#define ROOT_DIR  "/var/lib/rune/sgx-emulator"
+#define ROOT_NAME "root-key"
+#define FLAG_ZF     0x40u
+#define FLAGS_ARITH 0x8d5u
+
+static const uint8_t g_cpu_svn[16] = {1}; /* of the emulated processor */
+
+/* SDM: every field that a key may depend on; those that it does not are zero */
+struct key_dependencies {
+    char domain[8];
+    uint16_t key_name, key_policy, isv_prod_id, isv_svn;
+    uint16_t config_svn;
+    uint8_t reserved[6];
+    uint8_t cpu_svn[16];
+    struct sgx_attributes attributes, attribute_mask;
+    uint8_t mrenclave[32], mrsigner[32];
+    uint8_t key_id[32];
+    uint32_t miscselect, misc_mask;
+    uint8_t config_id[64];
+    uint8_t isv_ext_prod_id[16], isv_family_id[16];
+};
+
+/* ---- the root ---- */
+
+static int make_root(int dir, struct error *err)
+{
+    char temporary[64];
+    uint8_t secret[32];
+
+    if (getrandom(secret, sizeof(secret), 0) != sizeof(secret))
+        return error_errno(err, errno, "make the emulated SGX root key");
+    if (snprintf(temporary, sizeof(temporary), ".%s.%d", ROOT_NAME, (int)gettid()) < 0)
+        return error_set(err, "make the emulated SGX root key");
+    cleanup_close int fd =
+        openat(dir, temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return error_errno(err, errno, "make the emulated SGX root key");
+    int rc = write_all(fd, secret, sizeof(secret));
+    /* Of two processes that start together, one makes the key and the other reads it. */
+    if (rc == 0 && linkat(dir, temporary, dir, ROOT_NAME, 0) < 0 && errno != EEXIST)
+        rc = -errno;
+    unlinkat(dir, temporary, 0);
+    OPENSSL_cleanse(secret, sizeof(secret));
+    return rc < 0 ? error_errno(err, -rc, "make the emulated SGX root key") : 0;
+}
+
+static int open_root_dir(const char *path, struct error *err)
+{
+    char parent[4096];
+
+    for (const char *at = strchr(path + 1, '/'); at; at = strchr(at + 1, '/')) {
+        if ((size_t)(at - path) >= sizeof(parent))
+            return error_errno(err, ENAMETOOLONG, "%s", path);
+        memcpy(parent, path, at - path);
+        parent[at - path] = 0;
+        if (mkdir(parent, 0755) < 0 && errno != EEXIST && errno != EROFS && errno != EACCES)
+            return error_errno(err, errno, "create %s", parent);
+    }
+    if (mkdir(path, 0700) < 0 && errno != EEXIST)
+        return error_errno(err, errno,
+                           "create %s for the emulated SGX root key "
+                           "(RUNE_SGX_EMULATOR_ROOT names another directory)",
+                           path);
+    int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return dir < 0 ? error_errno(err, errno, "open %s", path) : dir;
+}
+
+int emu_root_load(struct emu_root *root, struct error *err)
+{
+    const char *path = secure_getenv("RUNE_SGX_EMULATOR_ROOT");
+    struct stat st;
+
+    if (!path || !*path)
+        path = ROOT_DIR;
+    cleanup_close int dir = open_root_dir(path, err);
+    if (dir < 0)
+        return dir;
+    int fd = openat(dir, ROOT_NAME, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0 && errno == ENOENT) {
+        int rc = make_root(dir, err);
+        if (rc < 0)
+            return rc;
+        fd = openat(dir, ROOT_NAME, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    }
+    cleanup_close int owned = fd;
+    if (owned < 0 || fstat(owned, &st) < 0)
+        return error_errno(err, errno, "open %s/%s", path, ROOT_NAME);
+    if (!S_ISREG(st.st_mode) || (st.st_mode & 077))
+        return error_code(err, EPERM, "%s/%s: other users can read it; it must have mode 0600",
+                          path, ROOT_NAME);
+    int rc = read_exact(owned, root->secret, sizeof(root->secret));
+    return rc < 0 ? error_errno(err, -rc, "read %s/%s", path, ROOT_NAME) : 0;
+}
+
+/* ---- derivation ---- */
+
+static void derive(const struct emu_root *root, const struct key_dependencies *d, uint8_t key[16])
+{
+    uint8_t full[32];
+    unsigned size = sizeof(full);
+
+    if (!HMAC(EVP_sha256(), root->secret, sizeof(root->secret), (const uint8_t *)d, sizeof(*d), full,
+              &size))
+        emu_die("HMAC failed");
+    memcpy(key, full, 16);
+    OPENSSL_cleanse(full, sizeof(full));
+}
+
+static int cmac(const uint8_t key[16], const void *data, size_t size, uint8_t mac[16])
+{
+    EVP_MAC *algorithm = EVP_MAC_fetch(NULL, "CMAC", NULL);
+    EVP_MAC_CTX *ctx = algorithm ? EVP_MAC_CTX_new(algorithm) : NULL;
+    char cipher[] = "AES-128-CBC";
+    OSSL_PARAM params[] = {OSSL_PARAM_utf8_string(OSSL_MAC_PARAM_CIPHER, cipher, 0),
+                           OSSL_PARAM_END};
+    size_t done = 0;
+    int ok = ctx && EVP_MAC_init(ctx, key, 16, params) == 1 &&
+             EVP_MAC_update(ctx, data, size) == 1 && EVP_MAC_final(ctx, mac, &done, 16) == 1 &&
+             done == 16;
+
+    EVP_MAC_CTX_free(ctx);
+    EVP_MAC_free(algorithm);
+    return ok ? 0 : -EIO;
+}
+
+static struct key_dependencies dependencies(uint16_t name)
+{
+    struct key_dependencies d;
+
+    memset(&d, 0, sizeof(d));
+    memcpy(d.domain, "SGXEMUKY", sizeof(d.domain));
+    d.key_name = name;
+    return d;
+}
+
+/* The key that a report for `target` is authenticated with, and that `target` gets from EGETKEY. */
+static void report_key(const struct emu_root *root, const struct sgx_targetinfo *target,
+                       const uint8_t key_id[32], uint8_t key[16])
+{
+    struct key_dependencies d = dependencies(SGX_KEY_REPORT);
+
+    memcpy(d.cpu_svn, g_cpu_svn, sizeof(d.cpu_svn));
+    d.attributes = target->attributes;
+    d.miscselect = target->miscselect;
+    memcpy(d.mrenclave, target->mrenclave, sizeof(d.mrenclave));
+    memcpy(d.key_id, key_id, sizeof(d.key_id));
+    if (target->attributes.flags & SGX_ATTR_KSS) {
+        memcpy(d.config_id, target->config_id, sizeof(d.config_id));
+        d.config_svn = target->config_svn;
+    }
+    derive(root, &d, key);
+}
+
+int sgx_emulated_report_verify(const struct sgx_report *report, const struct sgx_targetinfo *target,
+                               struct error *err)
+{
+    struct emu_root root;
+    uint8_t key[16], mac[16];
+    int rc = emu_root_load(&root, err);
+
+    if (rc < 0)
+        return rc;
+    report_key(&root, target, report->key_id, key);
+    rc = cmac(key, &report->body, sizeof(report->body), mac);
+    OPENSSL_cleanse(&root, sizeof(root));
+    OPENSSL_cleanse(key, sizeof(key));
+    if (rc < 0)
+        return error_errno(err, -rc, "check the report: AES-CMAC");
+    if (CRYPTO_memcmp(mac, report->mac, sizeof(mac)) != 0)
+        return error_code(err, EPERM,
+                          "the report was not made by an emulated enclave of this machine for "
+                          "this target");
+    return 0;
+}
+
+int sgx_emulated_secret(const char *label, uint8_t out[32], struct error *err)
+{
+    struct emu_root root;
+    unsigned size = 32;
+    int rc = emu_root_load(&root, err);
+
+    if (rc == 0 && !HMAC(EVP_sha256(), root.secret, sizeof(root.secret), (const uint8_t *)label,
+                         strlen(label), out, &size))
+        rc = error_set(err, "derive from the emulated SGX root key");
+    OPENSSL_cleanse(&root, sizeof(root));
+    return rc;
+}
+
+/* ---- leaves ---- */
+
+static int gp(struct emu_fault *fault)
+{
+    *fault = (struct emu_fault){.vector = X86_GP};
+    return -1;
+}
+
+static int operand(struct sgx_handle *e, uint64_t address, uint64_t align, uint64_t size,
+                   uint8_t want, struct emu_fault *fault)
+{
+    if ((address & (align - 1)) || !emu_inside(e, address, size))
+        return gp(fault);
+    return emu_access(e, address, want, fault);
+}
+
+int emu_ereport(struct sgx_handle *e, struct emu_leaf_regs *r, struct emu_fault *fault)
+{
+    struct sgx_targetinfo target;
+    struct sgx_report report;
+    uint8_t key[16];
+
+    if (operand(e, r->rbx, 512, sizeof(target), EPCM_R, fault) < 0 ||
+        operand(e, r->rcx, 128, 64, EPCM_R, fault) < 0 ||
+        operand(e, r->rdx, 512, sizeof(report), EPCM_W, fault) < 0)
+        return -1;
+    memcpy(&target, (const void *)r->rbx, sizeof(target));
+    memset(&report, 0, sizeof(report));
+    struct sgx_report_body *b = &report.body;
+    memcpy(b->cpu_svn, g_cpu_svn, sizeof(b->cpu_svn));
+    b->miscselect = e->secs.miscselect;
+    b->attributes = e->secs.attributes;
+    memcpy(b->mrenclave, e->secs.mrenclave, sizeof(b->mrenclave));
+    memcpy(b->mrsigner, e->secs.mrsigner, sizeof(b->mrsigner));
+    b->isv_prod_id = e->secs.isv_prod_id;
+    b->isv_svn = e->secs.isv_svn;
+    if (e->secs.attributes.flags & SGX_ATTR_KSS) {
+        memcpy(b->isv_ext_prod_id, e->isv_ext_prod_id, sizeof(b->isv_ext_prod_id));
+        memcpy(b->isv_family_id, e->isv_family_id, sizeof(b->isv_family_id));
+        memcpy(b->config_id, e->secs.config_id, sizeof(b->config_id));
+        b->config_svn = e->secs.config_svn;
+    }
+    memcpy(b->report_data, (const void *)r->rcx, sizeof(b->report_data));
+    memset(report.key_id, 0x5a, sizeof(report.key_id)); /* hardware: random once a boot */
+    report_key(&e->root, &target, report.key_id, key);
+    if (cmac(key, b, sizeof(*b), report.mac) < 0)
+        emu_die("AES-CMAC failed");
+    OPENSSL_cleanse(key, sizeof(key));
+    memcpy((void *)r->rdx, &report, sizeof(report));
+    return 0;
+}
+
+static uint32_t check_request(const struct sgx_handle *e, const struct sgx_keyrequest *q)
+{
+    const bool kss = e->secs.attributes.flags & SGX_ATTR_KSS;
+    const uint64_t flags = e->secs.attributes.flags;
+
+    if ((q->key_name == SGX_KEY_PROVISION || q->key_name == SGX_KEY_PROVISION_SEAL) &&
+        !(flags & SGX_ATTR_PROVISION_KEY))
+        return SGX_INVALID_ATTRIBUTE;
+    if (q->key_name == SGX_KEY_EINITTOKEN && !(flags & SGX_ATTR_EINIT_KEY))
+        return SGX_INVALID_ATTRIBUTE;
+    if (q->key_name > SGX_KEY_SEAL)
+        return SGX_INVALID_KEYNAME;
+    if (q->key_name == SGX_KEY_REPORT)
+        return SGX_SUCCESS;
+    for (int i = 15; i >= 0; i--)
+        if (q->cpu_svn[i] > g_cpu_svn[i])
+            return SGX_INVALID_CPUSVN;
+    if (q->isv_svn > e->secs.isv_svn || (kss && q->config_svn > e->secs.config_svn))
+        return SGX_INVALID_ISVSVN;
+    return SGX_SUCCESS;
+}
+
+static void requested_key(const struct sgx_handle *e, const struct sgx_keyrequest *q,
+                          uint8_t key[16])
+{
+    struct key_dependencies d = dependencies(q->key_name);
+    const struct sgx_secs *s = &e->secs;
+    bool signer = q->key_name != SGX_KEY_SEAL || (q->key_policy & SGX_POLICY_MRSIGNER);
+
+    memcpy(d.cpu_svn, q->cpu_svn, sizeof(d.cpu_svn));
+    d.isv_svn = q->isv_svn;
+    d.attribute_mask = q->attribute_mask;
+    /* INIT and DEBUG always count: a debug enclave never gets the keys of a production one. */
+    d.attributes.flags =
+        s->attributes.flags & (q->attribute_mask.flags | SGX_ATTR_INIT | SGX_ATTR_DEBUG);
+    d.attributes.xfrm = s->attributes.xfrm & q->attribute_mask.xfrm;
+    d.misc_mask = q->misc_mask;
+    d.miscselect = s->miscselect & q->misc_mask;
+    if (q->key_name != SGX_KEY_PROVISION)
+        memcpy(d.key_id, q->key_id, sizeof(d.key_id));
+    if (signer)
+        memcpy(d.mrsigner, s->mrsigner, sizeof(d.mrsigner));
+    if (!(q->key_policy & SGX_POLICY_NOISVPRODID))
+        d.isv_prod_id = s->isv_prod_id;
+    if (q->key_name == SGX_KEY_SEAL) {
+        d.key_policy = q->key_policy;
+        if (q->key_policy & SGX_POLICY_MRENCLAVE)
+            memcpy(d.mrenclave, s->mrenclave, sizeof(d.mrenclave));
+    }
+    if (q->key_policy & SGX_POLICY_CONFIGID) {
+        memcpy(d.config_id, s->config_id, sizeof(d.config_id));
+        d.config_svn = q->config_svn;
+    }
+    if (q->key_policy & SGX_POLICY_ISVFAMILYID)
+        memcpy(d.isv_family_id, e->isv_family_id, sizeof(d.isv_family_id));
+    if (q->key_policy & SGX_POLICY_ISVEXTPRODID)
+        memcpy(d.isv_ext_prod_id, e->isv_ext_prod_id, sizeof(d.isv_ext_prod_id));
+    derive(&e->root, &d, key);
+}
+
+int emu_egetkey(struct sgx_handle *e, struct emu_leaf_regs *r, struct emu_fault *fault)
+{
+    const uint16_t kss_policy = SGX_POLICY_NOISVPRODID | SGX_POLICY_CONFIGID |
+                                SGX_POLICY_ISVFAMILYID | SGX_POLICY_ISVEXTPRODID;
+    struct sgx_keyrequest q;
+    uint8_t key[16];
+
+    if (operand(e, r->rbx, 512, sizeof(q), EPCM_R, fault) < 0 ||
+        operand(e, r->rcx, 16, sizeof(key), EPCM_W, fault) < 0)
+        return -1;
+    memcpy(&q, (const void *)r->rbx, sizeof(q));
+    for (size_t i = 0; i < sizeof(q.reserved2); i++)
+        if (q.reserved2[i])
+            return gp(fault);
+    if (q.reserved1 || (q.key_policy & ~(kss_policy | SGX_POLICY_MRENCLAVE | SGX_POLICY_MRSIGNER)) ||
+        ((q.key_policy & kss_policy) && !(e->secs.attributes.flags & SGX_ATTR_KSS)))
+        return gp(fault);
+    uint32_t code = check_request(e, &q);
+    if (code == SGX_SUCCESS && q.key_name == SGX_KEY_REPORT) {
+        struct sgx_targetinfo self = {.attributes = e->secs.attributes,
+                                      .miscselect = e->secs.miscselect,
+                                      .config_svn = e->secs.config_svn};
+        memcpy(self.mrenclave, e->secs.mrenclave, sizeof(self.mrenclave));
+        memcpy(self.config_id, e->secs.config_id, sizeof(self.config_id));
+        report_key(&e->root, &self, q.key_id, key);
+    } else if (code == SGX_SUCCESS) {
+        requested_key(e, &q, key);
+    }
+    if (code == SGX_SUCCESS)
+        memcpy((void *)r->rcx, key, sizeof(key));
+    OPENSSL_cleanse(key, sizeof(key));
+    r->rax = code;
+    r->rflags = (r->rflags & ~(uint64_t)FLAGS_ARITH) | (code ? FLAG_ZF : 0);
+    return 0;
+}

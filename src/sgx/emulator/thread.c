@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the emulator keeps for a host thread: a block, aligned to its size, whose start is struct emu_thread and whose
+ * rest is the signal stack. A handler finds the struct by rounding its stack pointer down, which needs no TLS.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "sgx/emulator/emulator.h"
+
+#ifndef PR_SYS_DISPATCH_INCLUSIVE_ON
+#define PR_SYS_DISPATCH_INCLUSIVE_ON 2
+#endif
+
+#define STACK_AT (2 * SGX_PAGE_SIZE) /* the struct's page, and a guard page */
+
+static __thread struct emu_thread *g_self __attribute__((tls_model("initial-exec")));
+static pthread_key_t g_key;
+static pthread_once_t g_once = PTHREAD_ONCE_INIT;
+
+static void thread_exit(void *block)
+{
+    stack_t off = {.ss_flags = SS_DISABLE};
+
+    g_self = NULL;
+    sigaltstack(&off, NULL);
+    munmap(block, EMU_STACK_BLOCK);
+}
+
+static void make_key(void)
+{
+    if (pthread_key_create(&g_key, thread_exit) != 0)
+        emu_die("no key for thread data");
+}
+
+static void *aligned_block(void)
+{
+    uint8_t *raw = mmap(NULL, 2 * EMU_STACK_BLOCK, PROT_NONE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (raw == MAP_FAILED)
+        return NULL;
+    uint8_t *block =
+        (uint8_t *)(((uintptr_t)raw + EMU_STACK_BLOCK - 1) & -(uintptr_t)EMU_STACK_BLOCK);
+    if (block > raw)
+        munmap(raw, block - raw);
+    munmap(block + EMU_STACK_BLOCK, raw + EMU_STACK_BLOCK - block);
+    if (mprotect(block, SGX_PAGE_SIZE, PROT_READ | PROT_WRITE) < 0 ||
+        mprotect(block + STACK_AT, EMU_STACK_BLOCK - STACK_AT, PROT_READ | PROT_WRITE) < 0) {
+        munmap(block, EMU_STACK_BLOCK);
+        return NULL;
+    }
+    return block;
+}
+
+struct emu_thread *emu_thread_current(void)
+{
+    return g_self;
+}
+
+struct emu_thread *emu_thread_self(void)
+{
+    if (g_self)
+        return g_self;
+    pthread_once(&g_once, make_key);
+    struct emu_thread *t = aligned_block();
+    if (!t)
+        return NULL;
+    stack_t stack = {.ss_sp = (uint8_t *)t + STACK_AT, .ss_size = EMU_STACK_BLOCK - STACK_AT};
+    t->magic = EMU_THREAD_MAGIC;
+    if (sigaltstack(&stack, NULL) < 0 || pthread_setspecific(g_key, t) != 0) {
+        munmap(t, EMU_STACK_BLOCK);
+        return NULL;
+    }
+    return g_self = t;
+}
+
+/*
+ * A `syscall` instruction in ELRANGE must raise #UD. Newer kernels take the range to trap; older ones the range to let
+ * pass, which must not wrap, so that it serves for an ELRANGE below everything else in the process (those of base
+ * 0 are). Elsewhere an old kernel lets the instruction through; enclave code that executes it is then broken on hardware
+ * and works here, which is no danger to anyone.
+ */
+void emu_thread_guard_syscalls(struct emu_thread *t, struct sgx_handle *e)
+{
+    static char allow; /* selector: not used, but must be readable */
+    const uint64_t end = e->base + e->size;
+
+    if (t->dispatch == e)
+        return;
+    t->dispatch = e;
+    prctl(PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_OFF, 0, 0, 0);
+    allow = SYSCALL_DISPATCH_FILTER_BLOCK;
+    if (prctl(PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_INCLUSIVE_ON, e->base, e->size,
+              &allow) == 0)
+        return;
+    if (e->base <= 1ull << 36)
+        prctl(PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_ON, end, UINT64_MAX - end, NULL);
+}

@@ -1,0 +1,568 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The emulated driver, by a tiny enclave: entry, exit, exceptions, interrupts, keys, SGX2. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/time.h>
+#include <sys/ucontext.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "enclave.h"
+#include "sgx/emulated.h"
+#include "sgx/loader.h"
+#include "sgx/sigstruct.h"
+
+static const struct sgx_driver *g_driver;
+static struct sgx_enclave *g_enclave;
+static int g_file = -1;
+static struct sgx_sigstruct g_sigstruct;
+static char g_root[] = "/tmp/sgx-root.XXXXXX";
+
+static int load(uint64_t base, int sites, const struct sgx_load_options *options,
+                struct sgx_enclave **out, struct error *err)
+{
+    int fd = memfd_create("enclave", MFD_CLOEXEC);
+    struct sgx_sigstruct sigstruct;
+
+    test_enclave_make(fd, base, sites, &sigstruct);
+    int rc = sgx_enclave_load(g_driver, fd, &sigstruct, options, out, err);
+    close(fd);
+    return rc;
+}
+
+static int setup(void **state)
+{
+    const struct sgx_load_options options = {.debug = true, .kss = true, .config_id = {1, 2, 3}};
+    struct error err = ERROR_INIT;
+
+    if (!mkdtemp(g_root))
+        return -1;
+    setenv("RUNE_SGX_EMULATOR_ROOT", g_root, 1);
+    g_driver = sgx_driver_open("simulatedSgx", &err);
+    if (!g_driver)
+        return -1;
+    g_file = memfd_create("enclave", MFD_CLOEXEC);
+    test_enclave_make(g_file, UINT64_MAX, 0, &g_sigstruct);
+    if (sgx_enclave_load(g_driver, g_file, &g_sigstruct, &options, &g_enclave, &err) < 0) {
+        print_error("%s\n", error_text(&err));
+        return -1;
+    }
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    char path[64];
+
+    sgx_enclave_free(g_enclave);
+    close(g_file);
+    snprintf(path, sizeof(path), "%s/root-key", g_root);
+    unlink(path);
+    return rmdir(g_root);
+}
+
+/* Enter on thread slot `i`; the function that was left by is returned, negative for an error of enter itself. */
+static int call_on(struct sgx_enclave *e, unsigned i, unsigned function, struct test_call *c,
+                   struct sgx_enclave_run *run)
+{
+    memset(run, 0, sizeof(*run));
+    run->tcs = e->tcs[i];
+    int rc = e->driver->enter((unsigned long)c, 0, 0, function, 0, 0, run);
+    return rc < 0 ? rc : (int)run->function;
+}
+
+static uint64_t ok_call(enum test_command command, uint64_t a, uint64_t b, uint64_t c)
+{
+    struct test_call call = {command, a, b, c, 0, 0};
+    struct sgx_enclave_run run;
+
+    assert_int_equal(call_on(g_enclave, 0, SGX_EENTER, &call, &run), SGX_EEXIT);
+    return call.result;
+}
+
+/* A call that ends in an exception, which is then skipped at CSSA 1 by adding `skip` to RIP. */
+static struct test_call fault_call(enum test_command command, uint64_t a, uint64_t b, uint64_t skip,
+                                   struct sgx_enclave_run *run)
+{
+    struct test_call call = {command, a, b, 0, 0, 0}, handler = {TEST_SKIP, skip, 0, 0, 0, 0};
+    struct sgx_enclave_run other;
+
+    assert_int_equal(call_on(g_enclave, 0, SGX_EENTER, &call, run), SGX_ERESUME);
+    assert_int_equal(call_on(g_enclave, 0, SGX_EENTER, &handler, &other), SGX_EEXIT);
+    assert_int_equal(handler.cssa, 1);
+    assert_int_equal(call_on(g_enclave, 0, SGX_ERESUME, &call, &other), SGX_EEXIT);
+    return handler;
+}
+
+static void enters_and_leaves(void)
+{
+    struct test_call call = {TEST_ADD, 40, 2, 0, 0, 9};
+    struct sgx_enclave_run run;
+
+    assert_int_equal(call_on(g_enclave, 0, SGX_EENTER, &call, &run), SGX_EEXIT);
+    assert_int_equal(call.result, 42);
+    assert_int_equal(call.cssa, 0);
+    assert_int_equal(call_on(g_enclave, 0, 4, &call, &run), -EINVAL);
+    run.reserved[3] = 1;
+    run.tcs = g_enclave->tcs[0];
+    assert_int_equal(g_driver->enter((unsigned long)&call, 0, 0, SGX_EENTER, 0, 0, &run), -EINVAL);
+}
+
+static void has_its_own_bases(void)
+{
+    struct test_call call = {TEST_BASES};
+    struct sgx_enclave_run run;
+    uint64_t fs, after;
+
+    __asm__ volatile("rdfsbase %0" : "=r"(fs));
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal(call_on(g_enclave, i, SGX_EENTER, &call, &run), SGX_EEXIT);
+        assert_int_equal(call.result, g_enclave->base + TEST_TLS(i));
+        assert_int_equal(call.a, g_enclave->base + TEST_TLS(i));
+    }
+    __asm__ volatile("rdfsbase %0" : "=r"(after));
+    assert_int_equal(fs, after);
+    __asm__ volatile("rdgsbase %0" : "=r"(after));
+    assert_int_equal(after, 0);
+}
+
+static void refuses_a_bad_tcs(void)
+{
+    struct test_call call = {TEST_ADD};
+    struct sgx_enclave_run run = {.tcs = g_enclave->base + TEST_DATA};
+
+    assert_int_equal(g_driver->enter((unsigned long)&call, 0, 0, SGX_EENTER, 0, 0, &run), 0);
+    assert_int_equal(run.function, SGX_EENTER);
+    assert_int_equal(run.exception_vector, X86_PF);
+    assert_int_equal(call_on(g_enclave, 0, SGX_ERESUME, &call, &run), SGX_ERESUME);
+    assert_int_equal(run.exception_vector, X86_GP);
+}
+
+static void reports_exceptions(void)
+{
+    const uint32_t valid = SGX_EXITINFO_VALID | SGX_EXITINFO_TYPE_HARDWARE << 8;
+    struct sgx_enclave_run run;
+    struct test_call handler = fault_call(TEST_UD2, 0, 0, 2, &run);
+
+    assert_int_equal(run.exception_vector, X86_UD);
+    assert_int_equal(handler.result, valid | X86_UD);
+    handler = fault_call(TEST_SYSCALL, 0, 0, 2, &run);
+    assert_int_equal(run.exception_vector, X86_UD);
+    assert_int_equal(handler.result, valid | X86_UD);
+    assert_int_equal(*(uint8_t *)handler.b, 0x0f);
+    assert_int_equal(*(uint8_t *)(handler.b + 1), 0x05);
+    struct test_call divide = {TEST_DIVIDE, 1, 0, 0, 0, 0};
+    assert_int_equal(call_on(g_enclave, 0, SGX_EENTER, &divide, &run), SGX_ERESUME);
+    assert_int_equal(run.exception_vector, X86_DE);
+    /* the operand is on the stack or in a register; let it have another look with a divisor */
+    struct test_call skip = {TEST_SKIP, 3, 0, 0, 0, 0};
+    assert_int_equal(call_on(g_enclave, 0, SGX_EENTER, &skip, &run), SGX_EEXIT);
+    assert_int_equal(skip.result, valid | X86_DE);
+}
+
+static void reports_page_faults(void)
+{
+    struct sgx_enclave_run run;
+    uint64_t code = g_enclave->base + TEST_CODE;
+    struct test_call handler = fault_call(TEST_WRITE, code + 8, 1, 3, &run);
+
+    assert_int_equal(run.exception_vector, X86_PF);
+    assert_int_equal(run.exception_error_code, X86_PF_USER | X86_PF_WRITE | X86_PF_PRESENT);
+    assert_int_equal(run.exception_addr, code);
+    assert_int_equal(handler.result,
+                     SGX_EXITINFO_VALID | SGX_EXITINFO_TYPE_HARDWARE << 8 | X86_PF);
+    assert_int_equal(handler.c, code + 8);
+    handler = fault_call(TEST_READ, g_enclave->tcs[1], 0, 3, &run);
+    assert_int_equal(run.exception_error_code, X86_PF_USER | X86_PF_PRESENT | X86_PF_SGX);
+    handler = fault_call(TEST_READ, 0x10, 0, 3, &run); /* outside of ELRANGE, not mapped */
+    assert_int_equal(run.exception_vector, X86_PF);
+    assert_int_equal(run.exception_error_code & X86_PF_SGX, 0);
+    fault_call(TEST_READ, 0x8000000000000000ull, 0, 3, &run);
+    assert_int_equal(run.exception_vector, X86_GP);
+}
+
+static void breakpoint_without_handler_is_reported(void)
+{
+    struct sgx_enclave_run run;
+    struct test_call handler = fault_call(TEST_INT3, 0, 0, 0, &run);
+
+    assert_int_equal(run.exception_vector, X86_BP);
+    assert_int_equal(SGX_EXITINFO_TYPE(handler.result), SGX_EXITINFO_TYPE_SOFTWARE);
+}
+
+/* ---- interrupts ---- */
+
+static volatile uint64_t g_flag;
+static volatile int g_signals, g_seen_leaf;
+static volatile uint64_t g_seen_tcs;
+static struct test_call g_nested;
+
+static void on_alarm(int signo, siginfo_t *info, void *context)
+{
+    greg_t *regs = ((ucontext_t *)context)->uc_mcontext.gregs;
+
+    if (regs[REG_RAX] == SGX_ERESUME && regs[REG_RBX] == (greg_t)g_enclave->tcs[0]) {
+        g_seen_leaf = SGX_ERESUME;
+        g_seen_tcs = (uint64_t)regs[REG_RBX];
+    }
+    if (++g_signals >= 20)
+        g_flag = 1;
+}
+
+static void set_timer(long usec)
+{
+    struct itimerval it = {.it_interval = {0, usec}, .it_value = {0, usec}};
+
+    setitimer(ITIMER_REAL, &it, NULL);
+}
+
+static void survives_signals_with(int flags)
+{
+    struct sigaction act = {.sa_sigaction = on_alarm, .sa_flags = SA_SIGINFO | flags}, old;
+
+    g_flag = 0;
+    g_signals = g_seen_leaf = 0;
+    assert_int_equal(g_driver->sigaction(SIGALRM, &act, &old), 0);
+    assert_true(old.sa_handler == SIG_DFL);
+    set_timer(1000);
+    assert_int_equal(ok_call(TEST_SPIN, (uint64_t)&g_flag, 0, 0), 1);
+    set_timer(0);
+    assert_true(g_signals >= 20);
+    assert_int_equal(g_seen_leaf, SGX_ERESUME);
+    assert_int_equal(g_seen_tcs, g_enclave->tcs[0]);
+    act = (struct sigaction){.sa_handler = SIG_DFL};
+    assert_int_equal(g_driver->sigaction(SIGALRM, &act, &old), 0);
+    assert_true(old.sa_sigaction == on_alarm);
+}
+
+static void signals_interrupt_and_resume(void)
+{
+    survives_signals_with(0);
+    survives_signals_with(SA_ONSTACK);
+}
+
+/* A handler that makes the AEP enter the exception handler in place of resuming. */
+static void on_preempt(int signo, siginfo_t *info, void *context)
+{
+    greg_t *regs = ((ucontext_t *)context)->uc_mcontext.gregs;
+
+    if (regs[REG_RAX] != SGX_ERESUME)
+        return;
+    regs[REG_RAX] = SGX_EENTER;
+    regs[REG_RDI] = (greg_t)&g_nested;
+    g_flag = 1;
+}
+
+static void handler_turns_resume_into_entry(void)
+{
+    struct sigaction act = {.sa_sigaction = on_preempt, .sa_flags = SA_SIGINFO};
+    struct test_call call = {TEST_SPIN, (uint64_t)&g_flag, 0, 0, 0, 0};
+    struct sgx_enclave_run run;
+
+    g_flag = 0;
+    g_nested = (struct test_call){TEST_SKIP, 0, 0, 0, 0, 0};
+    assert_int_equal(g_driver->sigaction(SIGALRM, &act, NULL), 0);
+    set_timer(2000);
+    assert_int_equal(call_on(g_enclave, 0, SGX_EENTER, &call, &run), SGX_EEXIT);
+    set_timer(0);
+    assert_int_equal(g_nested.cssa, 1);
+    assert_int_equal(g_nested.result, 0); /* an interrupt has no exit information */
+    assert_int_equal(call.result, 0);     /* still spinning */
+    assert_int_equal(call_on(g_enclave, 0, SGX_ERESUME, &call, &run), SGX_EEXIT);
+    assert_int_equal(call.result, 1);
+    act = (struct sigaction){.sa_handler = SIG_DFL};
+    assert_int_equal(g_driver->sigaction(SIGALRM, &act, NULL), 0);
+}
+
+/* Signals at every instruction of entry and exit: thousands of short calls under a fast timer. */
+static void signals_during_entry_and_exit(void)
+{
+    struct sigaction act = {.sa_sigaction = on_alarm, .sa_flags = SA_SIGINFO};
+
+    g_signals = 0;
+    assert_int_equal(g_driver->sigaction(SIGALRM, &act, NULL), 0);
+    set_timer(50);
+    for (unsigned i = 0; i < 40000; i++)
+        assert_int_equal(ok_call(TEST_ADD, i, 1, 0), i + 1);
+    set_timer(0);
+    assert_true(g_signals > 100);
+    act = (struct sigaction){.sa_handler = SIG_DFL};
+    assert_int_equal(g_driver->sigaction(SIGALRM, &act, NULL), 0);
+}
+
+static void *thread_main(void *arg)
+{
+    const unsigned slot = (unsigned)(uintptr_t)arg;
+    uint64_t bad = 0;
+
+    for (unsigned i = 0; i < 300; i++) {
+        struct test_call call = {TEST_ADD, slot, i, 0, 0, 0};
+        struct sgx_enclave_run run;
+        bad |= call_on(g_enclave, slot, SGX_EENTER, &call, &run) != SGX_EEXIT;
+        bad |= call.result != slot + i;
+        call = (struct test_call){TEST_BASES};
+        bad |= call_on(g_enclave, slot, SGX_EENTER, &call, &run) != SGX_EEXIT;
+        bad |= call.a != g_enclave->base + TEST_TLS(slot);
+    }
+    return (void *)bad;
+}
+
+static void many_threads(void)
+{
+    pthread_t threads[TEST_TCS_COUNT];
+    void *bad = NULL;
+
+    for (unsigned round = 0; round < 4; round++) {
+        for (unsigned i = 0; i < TEST_TCS_COUNT; i++)
+            assert_int_equal(
+                pthread_create(&threads[i], NULL, thread_main, (void *)(uintptr_t)i), 0);
+        for (unsigned i = 0; i < TEST_TCS_COUNT; i++) {
+            pthread_join(threads[i], &bad);
+            assert_null(bad);
+        }
+    }
+}
+
+/* ---- reports and keys ---- */
+
+static void makes_reports(void)
+{
+    struct sgx_targetinfo target = {0};
+    uint8_t data[64] = "report data of a test";
+    struct sgx_report report;
+    struct error err = ERROR_INIT;
+
+    memset(target.mrenclave, 7, sizeof(target.mrenclave));
+    target.attributes.flags = 5;
+    ok_call(TEST_REPORT, (uint64_t)&target, (uint64_t)data, (uint64_t)&report);
+    assert_memory_equal(report.body.mrenclave, g_enclave->mrenclave, 32);
+    assert_memory_equal(report.body.mrsigner, g_enclave->mrsigner, 32);
+    assert_memory_equal(report.body.report_data, data, 64);
+    assert_int_equal(report.body.config_id[2], 3);
+    assert_int_equal(report.body.isv_prod_id, 7);
+    assert_int_equal(report.body.isv_svn, 3);
+    assert_int_equal(report.body.attributes.flags,
+                     SGX_ATTR_INIT | SGX_ATTR_DEBUG | SGX_ATTR_MODE64 | SGX_ATTR_KSS);
+    assert_int_equal(sgx_emulated_report_verify(&report, &target, &err), 0);
+    report.body.report_data[1] ^= 1;
+    assert_int_equal(sgx_emulated_report_verify(&report, &target, &err), -EPERM);
+    report.body.report_data[1] ^= 1;
+    target.mrenclave[0] ^= 1;
+    assert_int_equal(sgx_emulated_report_verify(&report, &target, &err), -EPERM);
+    error_release(&err);
+}
+
+static void derives_keys(void)
+{
+    struct sgx_keyrequest q = {.key_name = SGX_KEY_SEAL,
+                               .key_policy = SGX_POLICY_MRSIGNER,
+                               .attribute_mask = {SGX_ATTR_INIT | SGX_ATTR_DEBUG, 0}};
+    uint8_t first[16], second[16];
+
+    assert_int_equal(ok_call(TEST_KEY, (uint64_t)&q, 0, (uint64_t)first), 0);
+    assert_int_equal(ok_call(TEST_KEY, (uint64_t)&q, 0, (uint64_t)second), 0);
+    assert_memory_equal(first, second, 16);
+    q.key_policy = SGX_POLICY_MRENCLAVE;
+    assert_int_equal(ok_call(TEST_KEY, (uint64_t)&q, 0, (uint64_t)second), 0);
+    assert_memory_not_equal(first, second, 16);
+    q.isv_svn = 4;
+    assert_int_equal(ok_call(TEST_KEY, (uint64_t)&q, 0, (uint64_t)second), SGX_INVALID_ISVSVN);
+    q.isv_svn = 0;
+    q.key_name = SGX_KEY_PROVISION;
+    assert_int_equal(ok_call(TEST_KEY, (uint64_t)&q, 0, (uint64_t)second), SGX_INVALID_ATTRIBUTE);
+}
+
+/* ---- SGX2 ---- */
+
+#define RW      (SGX_SECINFO_R | SGX_SECINFO_W)
+#define PENDING (RW | SGX_SECINFO_PENDING | SGX_SECINFO_TYPE(SGX_PT_REG))
+#define TRIM    (SGX_SECINFO_MODIFIED | SGX_SECINFO_TYPE(SGX_PT_TRIM))
+
+static void adds_pages_on_demand(void)
+{
+    uint64_t page = g_enclave->base + TEST_HOLE;
+    struct sgx_enclave_run run;
+
+    fault_call(TEST_WRITE, page, 1, 3, &run); /* EAUG: there, but pending */
+    assert_int_equal(run.exception_error_code,
+                     X86_PF_SGX | X86_PF_USER | X86_PF_WRITE | X86_PF_PRESENT);
+    assert_int_equal(ok_call(TEST_ACCEPT, page, PENDING, 0), 0);
+    assert_int_equal(ok_call(TEST_ACCEPT, page, PENDING, 0), SGX_PAGE_ATTRIBUTES_MISMATCH);
+    ok_call(TEST_WRITE, page, 77, 0);
+    assert_int_equal(ok_call(TEST_READ, page, 0, 0), 77);
+    assert_int_equal(ok_call(TEST_ACCEPT_MANY, page + SGX_PAGE_SIZE, 0, 64), 0);
+    for (unsigned i = 1; i <= 64; i++)
+        ok_call(TEST_WRITE, page + i * SGX_PAGE_SIZE, i, 0);
+    for (unsigned i = 1; i <= 64; i++)
+        assert_int_equal(ok_call(TEST_READ, page + i * SGX_PAGE_SIZE, 0, 0), i);
+}
+
+static void runs_code_that_it_wrote(void)
+{
+    uint64_t page = g_enclave->base + TEST_HOLE + 0x100000;
+    struct sgx_enclave_run run;
+
+    assert_int_equal(ok_call(TEST_ACCEPT, page, PENDING, 0), 0);
+    ok_call(TEST_WRITE, page, 0xc30000002ab8ull, 0); /* mov $42, %eax; ret */
+    struct test_call call = {TEST_CALL, page, 0, 0, 0, 0};
+    assert_int_equal(call_on(g_enclave, 0, SGX_EENTER, &call, &run), SGX_ERESUME);
+    assert_int_equal(run.exception_error_code,
+                     X86_PF_SGX | X86_PF_USER | X86_PF_INSTR | X86_PF_PRESENT);
+    struct test_call extend = {TEST_EXTEND, page, SGX_SECINFO_R | SGX_SECINFO_X, 0, 0, 0};
+    assert_int_equal(call_on(g_enclave, 0, SGX_EENTER, &extend, &run), SGX_EEXIT);
+    assert_int_equal(call_on(g_enclave, 0, SGX_ERESUME, &call, &run), SGX_EEXIT);
+    assert_int_equal(call.result, 42);
+
+    uint64_t copy = page + SGX_PAGE_SIZE;
+    assert_int_equal(ok_call(TEST_ACCEPT_COPY, copy,
+                             SGX_SECINFO_R | SGX_SECINFO_X | SGX_SECINFO_TYPE(SGX_PT_REG), page),
+                     0);
+    assert_int_equal(ok_call(TEST_CALL, copy, 0, 0), 42);
+    fault_call(TEST_WRITE, copy, 1, 3, &run);
+    assert_int_equal(run.exception_error_code & X86_PF_SGX, X86_PF_SGX);
+}
+
+static void restricts_and_removes(void)
+{
+    uint64_t offset = TEST_HOLE + 0x200000, page = g_enclave->base + offset;
+    struct sgx_enclave_restrict_permissions restrict_ = {
+        .offset = offset, .length = SGX_PAGE_SIZE, .permissions = SGX_SECINFO_R};
+    struct sgx_enclave_modify_types trim = {
+        .offset = offset, .length = SGX_PAGE_SIZE, .page_type = SGX_PT_TRIM};
+    struct sgx_enclave_remove_pages gone = {.offset = offset, .length = SGX_PAGE_SIZE};
+    struct sgx_enclave_run run;
+
+    assert_int_equal(ok_call(TEST_ACCEPT, page, PENDING, 0), 0);
+    ok_call(TEST_WRITE, page, 5, 0);
+    assert_int_equal(g_driver->restrict_permissions(g_enclave->handle, &restrict_, NULL), 0);
+    assert_int_equal(restrict_.count, SGX_PAGE_SIZE);
+    assert_int_equal(ok_call(TEST_READ, page, 0, 0), 5);
+    fault_call(TEST_WRITE, page, 6, 3, &run);
+    assert_int_equal(run.exception_error_code & X86_PF_SGX, X86_PF_SGX);
+    assert_int_equal(ok_call(TEST_ACCEPT, page,
+                             SGX_SECINFO_R | SGX_SECINFO_PR | SGX_SECINFO_TYPE(SGX_PT_REG), 0),
+                     0);
+    assert_int_equal(g_driver->remove_pages(g_enclave->handle, &gone, NULL), -EPERM);
+    gone.count = 0;
+    assert_int_equal(g_driver->modify_types(g_enclave->handle, &trim, NULL), 0);
+    assert_int_equal(g_driver->remove_pages(g_enclave->handle, &gone, NULL), -EPERM);
+    gone.count = 0;
+    assert_int_equal(ok_call(TEST_ACCEPT, page, TRIM, 0), 0);
+    assert_int_equal(g_driver->remove_pages(g_enclave->handle, &gone, NULL), 0);
+    assert_int_equal(g_driver->remove_pages(g_enclave->handle,
+                                            &(struct sgx_enclave_remove_pages){
+                                                .offset = offset, .length = SGX_PAGE_SIZE},
+                                            NULL),
+                     -EFAULT);
+    /* a removed page comes back empty */
+    assert_int_equal(ok_call(TEST_ACCEPT, page, PENDING, 0), 0);
+    assert_int_equal(ok_call(TEST_READ, page, 0, 0), 0);
+}
+
+/* ---- loading ---- */
+
+static void loads_at_zero(void)
+{
+    const struct sgx_load_options options = {.debug = true};
+    struct error err = ERROR_INIT;
+    struct sgx_enclave *e = NULL;
+    struct test_call call = {TEST_ADD, 1, 2, 0, 0, 0};
+    struct sgx_enclave_run run;
+
+    assert_int_equal(load(0, 0, &options, &e, &err), 0);
+    assert_int_equal(e->base, 0);
+    assert_int_equal(call_on(e, 5, SGX_EENTER, &call, &run), SGX_EEXIT);
+    assert_int_equal(call.result, 3);
+    /* ELRANGE at 0 is below everything: a system call traps with every kernel */
+    call.command = TEST_SYSCALL;
+    assert_int_equal(call_on(e, 5, SGX_EENTER, &call, &run), SGX_ERESUME);
+    assert_int_equal(run.exception_vector, X86_UD);
+    sgx_enclave_free(e);
+}
+
+static void refuses_what_was_not_signed(void)
+{
+    const struct sgx_load_options options = {0};
+    struct sgx_sigstruct s = g_sigstruct;
+    struct error err = ERROR_INIT;
+    struct sgx_enclave *e = NULL;
+
+    s.mrenclave[3] ^= 1;
+    assert_true(sgx_enclave_load(g_driver, g_file, &s, &options, &e, &err) < 0);
+    s = g_sigstruct;
+    s.isv_svn++;
+    assert_true(sgx_enclave_load(g_driver, g_file, &s, &options, &e, &err) < 0);
+    assert_non_null(strstr(error_text(&err), "signature"));
+
+    /* a changed page: the SIGSTRUCT is right, the enclave is not */
+    int fd = memfd_create("changed", MFD_CLOEXEC);
+    uint8_t page[4096];
+    off_t at = 0;
+    for (ssize_t n; (n = pread(g_file, page, sizeof(page), at)) > 0; at += n)
+        assert_int_equal(write(fd, page, n), n);
+    struct enclave_file *file = NULL;
+    assert_int_equal(enclave_file_open(g_file, &file, &err), 0);
+    assert_int_equal(pwrite(fd, "x", 1, (off_t)file->ranges[0].file_offset + 4000), 1);
+    enclave_file_close(file);
+    assert_true(sgx_enclave_load(g_driver, fd, &g_sigstruct, &options, &e, &err) < 0);
+    assert_non_null(strstr(error_text(&err), "MRENCLAVE"));
+    close(fd);
+    error_release(&err);
+}
+
+/*
+ * cmocka takes SIGSEGV and its like around every test; the emulator must have them. What a test asserts inside a handler's
+ * reach still ends the program.
+ */
+static void run_claimed(void **state)
+{
+    static const int signals[] = {SIGSEGV, SIGILL, SIGBUS, SIGFPE, SIGSYS};
+    const struct sigaction plain = {.sa_handler = SIG_DFL};
+
+    for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+        assert_int_equal(g_driver->sigaction(signals[i], &plain, NULL), 0);
+    ((void (*)(void)) * state)();
+}
+
+#define TEST(name)                              \
+    {                                           \
+        #name, run_claimed, NULL, NULL, (void *)name \
+    }
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(enters_and_leaves),
+        TEST(has_its_own_bases),
+        TEST(refuses_a_bad_tcs),
+        TEST(reports_page_faults),
+        TEST(breakpoint_without_handler_is_reported),
+        TEST(signals_interrupt_and_resume),
+        TEST(handler_turns_resume_into_entry),
+        TEST(signals_during_entry_and_exit),
+        TEST(many_threads),
+        TEST(makes_reports),
+        TEST(derives_keys),
+        TEST(adds_pages_on_demand),
+        TEST(runs_code_that_it_wrote),
+        TEST(restricts_and_removes),
+        TEST(loads_at_zero),
+        TEST(refuses_what_was_not_signed),
+        TEST(reports_exceptions),
+    };
+
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
