@@ -24,9 +24,10 @@ typedef int blockcache_fill_fn(void *ctx, u64 block, void *page);
 #define BLOCKCACHE_DEFAULT (64ull << 20)
 struct blockcache *blockcache_create(u64 size, blockcache_fill_fn *fill, void *ctx);
 void blockcache_destroy(struct blockcache *cache);
-/* Copy n bytes at off of a block (off + n <= IMAGE_BLOCK) to dst: 0, or the error of fill; dst is untouched then. When memory for
- * caching runs out, still works, uncached. */
+/* Copy n bytes at off of a block (off + n <= IMAGE_BLOCK) to dst: 0, or the error of fill; dst is untouched then. */
 int blockcache_read(struct blockcache *cache, u64 block, u32 off, void *dst, u32 n);
+/* The same for any range, as an image_read_fn with the cache as ctx. Cut at an error: part of buf may have been filled. */
+int blockcache_read_bytes(void *cache, u64 off, void *buf, size_t n);
 struct blockcache_stats {
     u64 hits, misses, evictions, blocks;
 };

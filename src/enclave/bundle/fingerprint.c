@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The fingerprint of a root directory: SHA-256 over the metadata of every object in it, in the order of names. What makes it
+ * notice a change is the ctime: any write, truncation, chmod, chown, link, rename or setxattr moves it, nobody can set it back
+ * (short of the clock or the block device), and inode and device numbers tell a replaced file. Extended attributes are
+ * covered by it too. docs/design/bundle.md lists what it cannot see.
+ */
+#include "enclave/bundle/internal.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/alloc.h"
+#include "base/cleanup.h"
+
+#define DEPTH_MAX 512
+
+struct names {
+    char *text; /* names one after the other, NUL-terminated */
+    size_t size, capacity;
+    uint32_t *offsets;
+    size_t count, room;
+};
+
+struct walk {
+    struct hash *hash;
+    struct fingerprint *out;
+    const char *where;
+    struct error *err;
+};
+
+/* What one object adds to the hash; the name (and a link's target) follows. */
+struct record {
+    uint64_t ino, size, rdev, dev;
+    int64_t mtime, ctime;
+    uint32_t mode, uid, gid, nlink, name_size, target_size;
+};
+
+static void names_release(struct names *names)
+{
+    free(names->text);
+    free(names->offsets);
+}
+
+static int compare_names(const void *a, const void *b, void *text)
+{
+    return strcmp((char *)text + *(const uint32_t *)a, (char *)text + *(const uint32_t *)b);
+}
+
+static void names_add(struct names *names, const char *name)
+{
+    size_t size = strlen(name) + 1;
+    if (names->size + size > names->capacity) {
+        names->capacity = (names->capacity + size) * 2;
+        names->text = xrealloc(names->text, names->capacity);
+    }
+    if (names->count == names->room) {
+        names->room = names->room ? names->room * 2 : 64;
+        names->offsets = xreallocarray(names->offsets, names->room, sizeof(*names->offsets));
+    }
+    names->offsets[names->count++] = (uint32_t)names->size;
+    memcpy(names->text + names->size, name, size);
+    names->size += size;
+}
+
+/* Takes fd. */
+static int names_read(int fd, struct names *names)
+{
+    cleanup_dir DIR *dir = fdopendir(fd);
+    if (!dir) {
+        int code = errno;
+        close(fd);
+        return -code;
+    }
+    for (;;) {
+        errno = 0;
+        const struct dirent *entry = readdir(dir);
+        if (!entry)
+            break;
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            names_add(names, entry->d_name);
+    }
+    if (errno)
+        return -errno;
+    if (names->count > 1)
+        qsort_r(names->offsets, names->count, sizeof(*names->offsets), compare_names, names->text);
+    return 0;
+}
+
+static int64_t nanoseconds(const struct statx_timestamp *t)
+{
+    return t->tv_sec * 1000000000ll + t->tv_nsec;
+}
+
+static void add_record(struct walk *walk, const struct statx *st, const char *name,
+                       const char *target, size_t target_size)
+{
+    struct record record = {
+        .ino = st->stx_ino,
+        .size = st->stx_size,
+        .rdev = ((uint64_t)st->stx_rdev_major << 32) | st->stx_rdev_minor,
+        .dev = ((uint64_t)st->stx_dev_major << 32) | st->stx_dev_minor,
+        .mtime = nanoseconds(&st->stx_mtime),
+        .ctime = nanoseconds(&st->stx_ctime),
+        .mode = st->stx_mode,
+        .uid = st->stx_uid,
+        .gid = st->stx_gid,
+        .nlink = st->stx_nlink,
+        .name_size = (uint32_t)strlen(name),
+        .target_size = (uint32_t)target_size,
+    };
+    hash_add(walk->hash, &record, sizeof(record));
+    hash_add(walk->hash, name, record.name_size);
+    hash_add(walk->hash, target, target_size);
+    walk->out->entries++;
+    if (S_ISREG(st->stx_mode))
+        walk->out->bytes += st->stx_size;
+    if (record.ctime > walk->out->newest_change)
+        walk->out->newest_change = record.ctime;
+}
+
+static int walk_directory(struct walk *walk, int fd, unsigned depth);
+
+static int walk_entry(struct walk *walk, int dir, const char *name, unsigned depth)
+{
+    struct statx st;
+    if (statx(dir, name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_BASIC_STATS, &st) < 0)
+        return error_errno(walk->err, errno, "%s: %s", walk->where, name);
+
+    char target[PATH_MAX];
+    ssize_t target_size = 0;
+    if (S_ISLNK(st.stx_mode)) {
+        target_size = readlinkat(dir, name, target, sizeof(target));
+        if (target_size < 0)
+            return error_errno(walk->err, errno, "%s: read link %s", walk->where, name);
+    }
+    add_record(walk, &st, name, target, (size_t)target_size);
+    if (!S_ISDIR(st.stx_mode))
+        return 0;
+
+    if (depth >= DEPTH_MAX)
+        return error_set(walk->err, "%s: directories are nested deeper than %d at %s", walk->where,
+                         DEPTH_MAX, name);
+    int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return error_errno(walk->err, errno, "%s: open %s", walk->where, name);
+    int ret = walk_directory(walk, fd, depth + 1);
+    /* A mark where a directory ends: else "a/b" and "a", "b" side by side would look the same. */
+    hash_add(walk->hash, "end", 4);
+    return ret;
+}
+
+/* Takes fd. */
+static int walk_directory(struct walk *walk, int fd, unsigned depth)
+{
+    struct names names = {0};
+    cleanup_close int dir = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    if (dir < 0) {
+        int code = errno;
+        close(fd);
+        return error_errno(walk->err, code, "%s", walk->where);
+    }
+    int ret = names_read(fd, &names);
+    if (ret < 0)
+        ret = error_errno(walk->err, -ret, "%s: read directory", walk->where);
+    for (size_t i = 0; ret == 0 && i < names.count; i++)
+        ret = walk_entry(walk, dir, names.text + names.offsets[i], depth);
+    names_release(&names);
+    return ret;
+}
+
+int fingerprint_walk(int dir, const char *where, bool root_attributes_only, struct hash *h,
+                     struct fingerprint *out, struct error *err)
+{
+    struct walk walk = {h, out, where, err};
+    struct statx st;
+    if (statx(dir, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &st) < 0)
+        return error_errno(err, errno, "%s", where);
+    if (root_attributes_only) {
+        struct statx kept = {
+            .stx_mode = st.stx_mode, .stx_uid = st.stx_uid, .stx_gid = st.stx_gid};
+        st = kept;
+    }
+    add_record(&walk, &st, "", NULL, 0);
+    int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return error_errno(err, errno, "%s", where);
+    return walk_directory(&walk, fd, 0);
+}
+
+static bool directory_empty(int dir)
+{
+    struct names names = {0};
+    int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool empty = fd >= 0 && names_read(fd, &names) == 0 && names.count == 0;
+    names_release(&names);
+    return empty;
+}
+
+/* Containers of one image share the lower layers, whatever their own mount is called: key on those. */
+static int fingerprint_layers(const struct layers *layers, struct hash *h, struct fingerprint *out,
+                              struct error *err)
+{
+    for (size_t i = 0; i <= layers->lower_count; i++) {
+        bool upper = i == layers->lower_count;
+        const char *path = upper ? layers->upper : layers->lower[i];
+        if (!path)
+            continue;
+        cleanup_close int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (dir < 0)
+            return error_errno(err, errno, "layer %s", path);
+        hash_add(h, upper ? "upper" : "lower", 6);
+        /* An untouched upper layer is a fresh directory for each container; only what it shows of itself counts. */
+        int ret = fingerprint_walk(dir, path, upper && directory_empty(dir), h, out, err);
+        if (ret < 0)
+            return ret;
+    }
+    return 0;
+}
+
+int fingerprint_tree(const char *rootfs, struct fingerprint *out, struct error *err)
+{
+    memset(out, 0, sizeof(*out));
+    cleanup_close int dir = open(rootfs, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dir < 0)
+        return error_errno(err, errno, "root filesystem %s", rootfs);
+
+    struct hash *h = hash_new();
+    struct layers layers = {0};
+    int ret = -1;
+    if (layers_find(rootfs, &layers) == 1) {
+        out->layered = true;
+        ret = fingerprint_layers(&layers, h, out, NULL);
+        layers_release(&layers);
+    }
+    if (ret < 0) { /* no overlay, or its layers are out of reach: the merged tree does as well */
+        bool layered = out->layered;
+        memset(out, 0, sizeof(*out));
+        out->layered = layered;
+        hash_begin(h);
+        ret = fingerprint_walk(dir, rootfs, false, h, out, err);
+    }
+    if (ret == 0)
+        hash_end(h, out->hash);
+    hash_free(h);
+    return ret;
+}

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/buffer.h"
+#include "base/error.h"
+#include "enclave/bundle/bundle.h"
+
+/* Private to src/enclave/bundle. Change when the same tree would be packed to other bytes: old entries are then not found. */
+#define PACK_FORMAT 1u
+
+static inline void put_hex(char *out, const uint8_t *data, size_t size)
+{
+    static const char digits[] = "0123456789abcdef";
+    for (size_t i = 0; i < size; i++) {
+        out[2 * i] = digits[data[i] >> 4];
+        out[2 * i + 1] = digits[data[i] & 15];
+    }
+    out[2 * size] = 0;
+}
+
+/* ---- hash.c: SHA-256 by OpenSSL. Failing to hash is failing to allocate: it ends the process. ---- */
+struct hash; /* EVP_MD_CTX */
+struct hash *hash_new(void);
+void hash_begin(struct hash *h);
+void hash_add(struct hash *h, const void *data, size_t size);
+void hash_end(struct hash *h, uint8_t out[BUNDLE_HASH_SIZE]);
+void hash_free(struct hash *h);
+void hash_of(const void *data, size_t size, uint8_t out[BUNDLE_HASH_SIZE]);
+
+/* ---- fingerprint.c: what identifies a tree without reading its files ---- */
+struct fingerprint {
+    uint8_t hash[BUNDLE_HASH_SIZE];
+    uint64_t entries;
+    uint64_t bytes;        /* file contents, hard links once or more */
+    int64_t newest_change; /* ns, latest ctime */
+    bool layered;          /* taken from the layers of an overlay */
+};
+int fingerprint_tree(const char *rootfs, struct fingerprint *out, struct error *err);
+/* One directory tree into h, sorted by name; with `root_attributes_only`, of the top directory only mode and owner count. */
+int fingerprint_walk(int dir, const char *where, bool root_attributes_only, struct hash *h,
+                     struct fingerprint *out, struct error *err);
+
+/* ---- layers.c: the directories below an overlay mount ---- */
+struct layers {
+    char **lower; /* topmost first */
+    size_t lower_count;
+    char *upper; /* NULL: read-only overlay */
+};
+/* 1: rootfs is the root of an overlay without mounts inside, and *out its layers; 0: it is not, or they cannot be told. */
+int layers_find(const char *rootfs, struct layers *out);
+void layers_release(struct layers *layers);
+
+/* ---- pack.c: mkfs.erofs ---- */
+/* Path of mkfs.erofs (malloc'd), or NULL with err. */
+char *pack_find_mkfs(const char *option, struct error *err);
+/*
+ * Pack rootfs (absolute) to the new file `image`; deterministic. `lock` is a descriptor that the packer holds open for as long as it
+ * lives. Returns an open descriptor.
+ */
+int pack_image(const char *mkfs, const char *rootfs, const char *image, bool layered, int lock,
+               struct error *err);
+
+/* ---- seal.c: the dm-verity tree ---- */
+struct seal {
+    uint8_t root_hash[BUNDLE_HASH_SIZE];
+    uint8_t salt[BUNDLE_HASH_SIZE];
+    uint32_t salt_size;
+    uint32_t levels;
+    uint64_t data_blocks;
+    uint64_t hash_offset;
+    uint64_t image_size;
+};
+/* Append superblock and tree to an image file whose size is a multiple of 4096. */
+int seal_image(int fd, struct seal *out, struct error *err);
+
+/* ---- sites.c: the table of system call sites of a packed image ---- */
+struct sites_stats {
+    uint64_t files, elf_files, syscalls, sites;
+};
+int sites_build(int image_fd, uint64_t data_size, struct buffer *table, struct sites_stats *stats,
+                struct error *err);
+
+/* ---- cache.c: entries that appear whole or not at all ---- */
+struct cache_entry {
+    int parent;    /* directory of entries */
+    int dir;       /* the temporary directory, locked */
+    char *name;    /* final name */
+    char *tmp;     /* temporary name */
+    bool complete; /* renamed */
+};
+#define CACHE_ENTRY_INIT          \
+    {                             \
+        -1, -1, NULL, NULL, false \
+    }
+/*
+ * Become the one that makes entry `name` in `parent` (not owned): waits for another maker. 1: it is ours to make, in the empty
+ * directory entry->dir; 0: it has been made meanwhile (exists(parent, name) said so).
+ */
+int cache_begin(struct cache_entry *entry, int parent, const char *name,
+                bool (*exists)(int parent, const char *name), struct error *err);
+/* Put it in place (replacing a damaged one) and release. */
+int cache_commit(struct cache_entry *entry, struct error *err);
+/* Release; without a commit everything made so far is removed. */
+void cache_end(struct cache_entry *entry);
+/* Remove what killed makers left in a directory of entries. */
+void cache_sweep(int parent);
+
+/* ---- image.c: the sealed image's cache entry ---- */
+struct image_info {
+    struct seal seal;
+    uint8_t sites_hash[BUNDLE_HASH_SIZE];
+    uint64_t sites_size, site_count, entries;
+};
+/* Find or make. *dir is an open descriptor of the entry (caller's), *converted tells which. */
+int image_prepare(const struct bundle_options *options, char **path, int *dir,
+                  struct image_info *info, bool *converted, struct error *err);
+
+/* ---- build.c: the enclave's cache entry ---- */
+int enclave_prepare(const struct bundle_options *options, int image_dir, const char *image_path,
+                    const struct image_info *info, struct bundle_result *result, struct error *err);

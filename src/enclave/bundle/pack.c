@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A root directory to an EROFS image by mkfs.erofs, the same bytes for the same tree wherever it lies: fixed UUID, no build time, every
+ * inode in the long form with its own mtime, extended attributes inline (shared ones would be laid out in the order of the walk).
+ */
+#include "enclave/bundle/internal.h"
+
+#include <endian.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "base/alloc.h"
+#include "base/cleanup.h"
+#include "base/fd.h"
+#include "base/path.h"
+
+#define PACK_UUID "5e41ed00-7275-4e65-8000-000000000001"
+
+#define EROFS_SUPER_OFFSET 1024
+#define EROFS_MAGIC        0xe0f5e1e2u
+#define EROFS_BLOCK        4096
+#define EROFS_CHECKSUM     (1u << 0) /* feature_compat */
+
+/* The fields of the superblock that are looked at or rewritten (Linux fs/erofs/erofs_fs.h). */
+struct pack_super {
+    uint32_t magic, checksum, feature_compat;
+    uint8_t block_bits, ext_slots;
+    uint16_t root_nid;
+    uint64_t inodes, build_time;
+    uint32_t build_nsec, blocks, meta_block;
+} __attribute__((packed));
+
+struct pack_inode {
+    uint16_t format, xattr_count, mode, reserved;
+    uint64_t size;
+    uint32_t data, ino, uid, gid;
+    uint64_t mtime;
+    uint32_t mtime_nsec;
+} __attribute__((packed));
+
+char *pack_find_mkfs(const char *option, struct error *err)
+{
+    if (option) {
+        if (access(option, X_OK) == 0)
+            return xstrdup(option);
+        error_errno(err, errno, "mkfs.erofs at %s", option);
+        return NULL;
+    }
+    const char *path = getenv("PATH");
+    cleanup_free char *list = xasprintf("%s:/usr/sbin:/sbin", path ? path : "/usr/bin:/bin");
+    char *next = list;
+    for (const char *dir = strsep(&next, ":"); dir; dir = strsep(&next, ":")) {
+        if (dir[0] != '/')
+            continue;
+        char *candidate = path_join(dir, "mkfs.erofs");
+        if (access(candidate, X_OK) == 0)
+            return candidate;
+        free(candidate);
+    }
+    error_code(err, ENOENT, "mkfs.erofs is not installed; install erofs-utils (apt-get install "
+                            "erofs-utils)");
+    return NULL;
+}
+
+static void run_child(const char *mkfs, const char *rootfs, const char *image, int messages,
+                      pid_t parent, int lock)
+{
+    /* The packer must not outlive us; until it is gone it keeps the lock of the entry that it writes into. */
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent || fcntl(lock, F_SETFD, 0) < 0)
+        _exit(126);
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(null, STDOUT_FILENO) < 0 ||
+        dup2(messages, STDERR_FILENO) < 0)
+        _exit(126);
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    /* SOURCE_DATE_EPOCH would clamp the files' own times. */
+    static char *const environment[] = {"LC_ALL=C", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", NULL};
+    const char *const args[] = {mkfs,     "--quiet",        "--preserve-mtime",
+                                "-U",     PACK_UUID,        "-E",
+                                "force-inode-extended",     "-x",
+                                "2147483647",               image,
+                                rootfs,   NULL};
+    execve(mkfs, (char *const *)args, environment);
+    _exit(127);
+}
+
+/* The last line that mkfs.erofs wrote, without its marks. */
+static const char *last_line(struct buffer *text)
+{
+    while (text->size > 0 && strchr("\n\r \t", text->data[text->size - 1]))
+        text->data[--text->size] = 0;
+    const char *line = text->size ? strrchr(text->data, '\n') : NULL;
+    line = line ? line + 1 : buffer_text(text);
+    const char *mark = strstr(line, "erofs: ");
+    return mark ? mark + 7 : line;
+}
+
+static int run_mkfs(const char *mkfs, const char *rootfs, const char *image, int lock,
+                    struct error *err)
+{
+    pid_t self = getpid();
+    int pipe_fds[2];
+    if (pipe2(pipe_fds, O_CLOEXEC) < 0)
+        return error_errno(err, errno, "pipe");
+    cleanup_close int reader = pipe_fds[0];
+    cleanup_close int writer = pipe_fds[1];
+    pid_t pid = fork();
+    if (pid < 0)
+        return error_errno(err, errno, "start %s", mkfs);
+    if (pid == 0)
+        run_child(mkfs, rootfs, image, writer, self, lock);
+    close_and_reset(&writer);
+
+    /* Keep the end of what it says; read to the end, so that it never blocks on us. */
+    cleanup_buffer struct buffer text = BUFFER_INIT;
+    for (;;) {
+        char chunk[4096];
+        ssize_t size = read(reader, chunk, sizeof(chunk));
+        if (size < 0 && errno == EINTR)
+            continue;
+        if (size <= 0)
+            break;
+        if (text.size > 65536)
+            buffer_consume(&text, text.size - 4096);
+        buffer_append(&text, chunk, (size_t)size);
+    }
+    int status;
+    while (waitpid(pid, &status, 0) < 0)
+        if (errno != EINTR)
+            return error_errno(err, errno, "wait for %s", mkfs);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+        return 0;
+    if (WIFSIGNALED(status))
+        return error_set(err, "%s was killed by signal %d", mkfs, WTERMSIG(status));
+    if (WEXITSTATUS(status) == 127 && text.size == 0)
+        return error_set(err, "%s cannot be executed", mkfs);
+    return error_set(err, "%s failed (exit code %d): %s", mkfs, WEXITSTATUS(status),
+                     last_line(&text));
+}
+
+/* CRC-32C, bit by bit: 3 KiB a conversion. */
+static uint32_t crc32c(uint32_t crc, const uint8_t *data, size_t size)
+{
+    while (size--) {
+        crc ^= *data++;
+        for (int bit = 0; bit < 8; bit++)
+            crc = (crc >> 1) ^ (crc & 1 ? 0x82f63b78u : 0);
+    }
+    return crc;
+}
+
+static int clear_root_mtime(int fd, const struct pack_super *super, struct error *err)
+{
+    off_t at = (off_t)le32toh(super->meta_block) * EROFS_BLOCK + (off_t)le16toh(super->root_nid) * 32;
+    struct pack_inode inode;
+    if (pread(fd, &inode, sizeof(inode), at) != (ssize_t)sizeof(inode) ||
+        !(le16toh(inode.format) & 1) || !S_ISDIR(le16toh(inode.mode)))
+        return error_set(err, "mkfs.erofs made an image with a root directory we cannot read");
+    inode.mtime = 0;
+    inode.mtime_nsec = 0;
+    if (pwrite(fd, &inode, sizeof(inode), at) != (ssize_t)sizeof(inode))
+        return error_errno(err, errno, "write image");
+    return 0;
+}
+
+/*
+ * Take out what differs between two runs: the build time, and for an overlay the mtime of its root, which is that of the container's
+ * own upper directory.
+ */
+static int normalise(int fd, bool layered, struct error *err)
+{
+    uint8_t block[EROFS_BLOCK];
+    if (pread(fd, block, sizeof(block), 0) != (ssize_t)sizeof(block))
+        return error_set(err, "mkfs.erofs made no image");
+    struct pack_super super;
+    memcpy(&super, block + EROFS_SUPER_OFFSET, sizeof(super));
+    if (le32toh(super.magic) != EROFS_MAGIC || super.block_bits != 12)
+        return error_set(err, "mkfs.erofs made an image that is not EROFS with 4 KiB blocks");
+    if (layered) {
+        int ret = clear_root_mtime(fd, &super, err);
+        if (ret < 0)
+            return ret;
+        if (pread(fd, block, sizeof(block), 0) != (ssize_t)sizeof(block))
+            return error_errno(err, errno, "read image");
+    }
+    super.build_time = 0;
+    super.build_nsec = 0;
+    super.checksum = 0;
+    memcpy(block + EROFS_SUPER_OFFSET, &super, sizeof(super));
+    if (le32toh(super.feature_compat) & EROFS_CHECKSUM) {
+        super.checksum = htole32(
+            crc32c(~0u, block + EROFS_SUPER_OFFSET, sizeof(block) - EROFS_SUPER_OFFSET));
+        memcpy(block + EROFS_SUPER_OFFSET, &super, sizeof(super));
+    }
+    if (pwrite(fd, block, sizeof(block), 0) != (ssize_t)sizeof(block))
+        return error_errno(err, errno, "write image");
+    return 0;
+}
+
+int pack_image(const char *mkfs, const char *rootfs, const char *image, bool layered, int lock,
+               struct error *err)
+{
+    int ret = run_mkfs(mkfs, rootfs, image, lock, err);
+    if (ret < 0)
+        return ret;
+    cleanup_close int fd = open(image, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0)
+        return error_errno(err, errno, "open %s", image);
+    struct stat st;
+    if (fstat(fd, &st) < 0 || st.st_size == 0 || st.st_size % EROFS_BLOCK != 0)
+        return error_set(err, "mkfs.erofs made an image of %lld bytes, not whole blocks",
+                         (long long)st.st_size);
+    ret = normalise(fd, layered, err);
+    return ret < 0 ? ret : take_fd(fd);
+}

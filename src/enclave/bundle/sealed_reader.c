@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "enclave/bundle/trusted_names.h"
+#include "image.h"
+
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#include "base/alloc.h"
+#include "enclave/bundle/sealed_reader.h"
+
+struct sealed_reader {
+    const u8 *map;
+    u64 size;
+    struct erofs fs;
+};
+
+static int read_mapped(void *ctx, u64 off, void *buf, size_t n)
+{
+    const struct sealed_reader *reader = ctx;
+    if (off > reader->size || n > reader->size - off)
+        return -EIO;
+    memcpy(buf, reader->map + off, n);
+    return 0;
+}
+
+int sealed_open(struct sealed_reader **out, int fd, uint64_t size, struct error *err)
+{
+    struct sealed_reader *reader = xcalloc(1, sizeof(*reader));
+    void *map = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
+    if (map == MAP_FAILED) {
+        free(reader);
+        return error_set(err, "map the packed image");
+    }
+    reader->map = map;
+    reader->size = size;
+    int ret = erofs_open(&reader->fs, size, read_mapped, reader);
+    if (ret < 0) {
+        sealed_close(reader);
+        return error_code(err, -ret, "the packed image is not of a kind that the LibOS reads; use "
+                                     "mkfs.erofs of erofs-utils 1.5 or later");
+    }
+    *out = reader;
+    return 0;
+}
+
+void sealed_close(struct sealed_reader *reader)
+{
+    munmap((void *)reader->map, reader->size);
+    free(reader);
+}
+
+uint64_t sealed_root(const struct sealed_reader *reader)
+{
+    return reader->fs.root_nid;
+}
+
+struct list_context {
+    bool (*fn)(void *ctx, uint64_t nid, enum sealed_type type);
+    void *ctx;
+};
+
+static bool pass_entry(void *ctx, const char *name, size_t len, u64 nid, u8 d_type, u64 next_pos)
+{
+    const struct list_context *list = ctx;
+    return list->fn(list->ctx, nid,
+                    d_type == 4   ? SEALED_DIRECTORY
+                    : d_type == 8 ? SEALED_REGULAR
+                                  : SEALED_OTHER);
+}
+
+int sealed_list(struct sealed_reader *reader, uint64_t nid,
+                bool (*fn)(void *ctx, uint64_t nid, enum sealed_type type), void *ctx)
+{
+    struct erofs_inode inode;
+    struct list_context list = {fn, ctx};
+    int ret = erofs_inode_read(&reader->fs, nid, &inode);
+    return ret < 0 ? ret : erofs_iterate(&reader->fs, &inode, 0, pass_entry, &list);
+}
+
+int64_t sealed_size(struct sealed_reader *reader, uint64_t nid)
+{
+    struct erofs_inode inode;
+    int ret = erofs_inode_read(&reader->fs, nid, &inode);
+    return ret < 0 ? ret : (int64_t)inode.size;
+}
+
+int sealed_read(struct sealed_reader *reader, uint64_t nid, uint64_t offset, void *data, size_t n)
+{
+    struct erofs_inode inode;
+    int ret = erofs_inode_read(&reader->fs, nid, &inode);
+    if (ret < 0)
+        return ret;
+    ssize_t got = erofs_pread(&reader->fs, &inode, offset, data, n);
+    return got < 0 ? (int)got : (size_t)got == n ? 0 : -EIO;
+}
