@@ -217,7 +217,7 @@ int erofs_inode_read(struct erofs *fs, u64 nid, struct erofs_inode *out)
 
     u16 xattr_count = disk.compact.xattr_count;
     u64 body = at + sizeof(disk.compact);
-    u32 data;
+    u32 data = 0;
     if (format & 1) {
         ret = fetch(fs, body, (char *)&disk + sizeof(disk.compact),
                     sizeof(disk.extended) - sizeof(disk.compact));

@@ -80,13 +80,13 @@ static void run_child(const char *mkfs, const char *rootfs, const char *image, i
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     /* SOURCE_DATE_EPOCH would clamp the files' own times. */
-    static char *const environment[] = {"LC_ALL=C", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", NULL};
+    static const char *const environment[] = {"LC_ALL=C", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", NULL};
     const char *const args[] = {mkfs,     "--quiet",        "--preserve-mtime",
                                 "-U",     PACK_UUID,        "-E",
                                 "force-inode-extended",     "-x",
                                 "2147483647",               image,
                                 rootfs,   NULL};
-    execve(mkfs, (char *const *)args, environment);
+    execve(mkfs, (char *const *)args, (char *const *)environment);
     _exit(127);
 }
 

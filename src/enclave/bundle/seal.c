@@ -6,6 +6,7 @@
 #include "enclave/bundle/internal.h"
 
 #include <endian.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -220,4 +221,95 @@ int seal_image(int fd, struct seal *out, struct error *err)
         code = write_tree(fd, out, h, digests);
     hash_free(h);
     return code ? error_errno(err, code, "write the hash tree of the image") : 0;
+}
+
+/* ---- checking ---- */
+
+static int read_super(int fd, uint64_t size, struct seal *out, struct error *err)
+{
+    /* The place of the superblock is not recorded in the file: the tree after it must fill the rest. Try the number of data blocks
+     * that makes it so. */
+    uint64_t blocks = size / BLOCK;
+    struct verity_super super;
+    for (uint64_t data = blocks - blocks / PER_BLOCK - 8 < blocks ? blocks - blocks / PER_BLOCK - 8 : 1;
+         data < blocks; data++) {
+        if (read_at(fd, &super, sizeof(super), data * BLOCK) != 0)
+            break;
+        if (memcmp(super.signature, "verity\0\0", 8) != 0 || le64toh(super.data_blocks) != data ||
+            le16toh(super.salt_size) > sizeof(out->salt))
+            continue;
+        out->data_blocks = data;
+        out->hash_offset = data * BLOCK;
+        out->salt_size = le16toh(super.salt_size);
+        memcpy(out->salt, super.salt, out->salt_size);
+        return 0;
+    }
+    return error_set(err, "no verity superblock: not a sealed image, or truncated");
+}
+
+/* Compare one level of the file with what it must be. */
+static int check_level(int fd, const struct seal *seal, struct hash *h, uint8_t *digests,
+                       uint64_t *count, uint64_t offset, unsigned level, struct error *err)
+{
+    uint64_t blocks = (*count + PER_BLOCK - 1) / PER_BLOCK;
+    for (uint64_t i = 0; i < blocks; i++) {
+        uint8_t expected[BLOCK] = {0}, found[BLOCK];
+        uint64_t here = *count - i * PER_BLOCK < PER_BLOCK ? *count - i * PER_BLOCK : PER_BLOCK;
+        memcpy(expected, digests + i * BLOCK, here * BUNDLE_HASH_SIZE);
+        int code = read_at(fd, found, sizeof(found), offset + i * BLOCK);
+        if (code)
+            return error_errno(err, code, "block %llu",
+                               (unsigned long long)(offset / BLOCK + i));
+        for (unsigned k = 0; k < PER_BLOCK; k++) {
+            if (memcmp(expected + k * 32, found + k * 32, 32) == 0)
+                continue;
+            if (level == 0 && k < here)
+                return error_set(err, "block %llu (data), or its hash in block %llu, was changed",
+                                 (unsigned long long)(i * PER_BLOCK + k),
+                                 (unsigned long long)(offset / BLOCK + i));
+            return error_set(err, "block %llu (hash level %u) was changed",
+                             (unsigned long long)(offset / BLOCK + i), level);
+        }
+        hash_block(h, seal, expected, digests + i * BUNDLE_HASH_SIZE);
+    }
+    *count = blocks;
+    return 0;
+}
+
+static int seal_verify(int fd, uint64_t size, const uint8_t root_hash[BUNDLE_HASH_SIZE], struct error *err)
+{
+    struct seal seal = {0};
+    int ret = size % BLOCK ? error_set(err, "truncated: not whole blocks") : read_super(fd, size, &seal, err);
+    if (ret < 0)
+        return ret;
+    uint64_t total = 0;
+    for (uint64_t n = seal.data_blocks; n > 1; total += n)
+        n = (n + PER_BLOCK - 1) / PER_BLOCK;
+    if (seal.hash_offset + (1 + total) * BLOCK != size)
+        return error_set(err, "truncated, or something was appended");
+
+    struct hash *h = hash_new();
+    cleanup_free uint8_t *digests = xcalloc((seal.data_blocks + PER_BLOCK - 1) / PER_BLOCK, BLOCK);
+    int code = hash_data(fd, &seal, digests);
+    ret = code ? error_errno(err, code, "read") : 0;
+    uint64_t count = seal.data_blocks, end = size;
+    for (unsigned level = 0; ret == 0 && count > 1; level++) {
+        end -= (count + PER_BLOCK - 1) / PER_BLOCK * BLOCK;
+        ret = check_level(fd, &seal, h, digests, &count, end, level, err);
+    }
+    hash_free(h);
+    if (ret == 0 && memcmp(digests, root_hash, BUNDLE_HASH_SIZE) != 0)
+        ret = error_set(err, "sound in itself, but its root hash is another: this is another image");
+    return ret;
+}
+
+int bundle_image_verify(const char *image, const uint8_t root_hash[BUNDLE_HASH_SIZE],
+                        struct error *err)
+{
+    cleanup_close int fd = open(image, O_RDONLY | O_CLOEXEC);
+    struct stat st;
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return error_errno(err, errno, "image %s", image);
+    int ret = seal_verify(fd, (uint64_t)st.st_size, root_hash, err);
+    return ret < 0 ? error_wrap(err, "image %s", image) : 0;
 }

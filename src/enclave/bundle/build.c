@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The signed enclave of an image: found by all that goes into it, or built. */
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <limits.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/alloc.h"
+#include "base/cleanup.h"
+#include "base/fd.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/path.h"
+#include "enclave/bundle/layout_build.h"
+#include "enclave/bundle/signing.h"
+#include "layout.h"
+#include "sgx/sigstruct.h"
+
+#define LIBOS_NAME    "libos.elf"
+#define LIBOS_LIMIT   (256u << 20)
+#define ENCLAVE_FORMAT 1u /* change when the same inputs would give another enclave file */
+
+struct enclave_maker {
+    const struct bundle_options *options;
+    const struct image_info *info;
+    struct bundle_settings settings;
+    struct manifest_image manifest;
+    char *libos_path;
+    struct buffer libos;
+    const char *key_path;
+};
+
+/* Option, RUNE_RUNTIMES_DIR, next to the installed binary, the build's own directory. */
+static char *find_libos(const char *option)
+{
+    if (option)
+        return xstrdup(option);
+    const char *dir = secure_getenv("RUNE_RUNTIMES_DIR");
+    if (dir && *dir)
+        return path_join(dir, LIBOS_NAME);
+    char self[PATH_MAX];
+    ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+    if (n > 0) {
+        self[n] = 0;
+        char *slash = strrchr(self, '/');
+        *slash = 0;
+        char *candidate = xasprintf("%s/../%s/%s", self, RUNTIMES_RELATIVE, LIBOS_NAME);
+        if (access(candidate, R_OK) == 0)
+            return candidate;
+        free(candidate);
+    }
+    return path_join(RUNTIMES_DIR, LIBOS_NAME);
+}
+
+static bool enclave_exists(int parent, const char *name)
+{
+    struct stat st;
+    cleanup_free char *path = xasprintf("%s/manifest.json", name);
+    return fstatat(parent, path, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode);
+}
+
+static int compute_key(const struct enclave_maker *maker, char name[80], struct error *err)
+{
+    uint8_t key[BUNDLE_HASH_SIZE], signer[BUNDLE_HASH_SIZE] = {0};
+    if (!maker->options->client_signing) {
+        int ret = signing_key_prepare(maker->key_path, signer, err);
+        if (ret < 0)
+            return ret;
+    }
+    const struct bundle_settings *s = &maker->settings;
+    uint64_t numbers[] = {ENCLAVE_FORMAT,   s->enclave_size, s->preadded_user, s->no_sgx2,
+                          s->isv_prod_id,   s->isv_svn,      s->production,    s->static_tcs,
+                          LAYOUT_STACK_SIZE, LAYOUT_NSSA,    LAYOUT_SSA_PAGES, LAYOUT_HEAP_INITIAL};
+    struct hash *h = hash_new();
+    hash_add(h, "rune enclave", 12);
+    hash_add(h, numbers, sizeof(numbers));
+    hash_add(h, &maker->manifest, sizeof(maker->manifest));
+    hash_add(h, signer, sizeof(signer));
+    hash_add(h, buffer_text(&maker->libos), maker->libos.size);
+    hash_end(h, key);
+    hash_free(h);
+    char hex[2 * BUNDLE_HASH_SIZE + 1];
+    put_hex(hex, key, sizeof(key));
+    snprintf(name, 80, "enclave-%.32s", hex);
+    return 0;
+}
+
+static int write_summary(int dir, const struct enclave_maker *maker, const char *sigstruct_name,
+                         struct error *err)
+{
+    struct sgx_sigstruct s;
+    int ret = signing_read(dir, sigstruct_name, &s, err);
+    if (ret < 0)
+        return ret;
+    char root[65], enclave[65], signer[65] = "", sites[65];
+    uint8_t mrsigner[BUNDLE_HASH_SIZE];
+    put_hex(root, maker->manifest.root_hash, 32);
+    put_hex(sites, maker->manifest.sites_hash, 32);
+    put_hex(enclave, s.mrenclave, 32);
+    if (!maker->options->client_signing) {
+        sgx_sigstruct_mrsigner(&s, mrsigner);
+        put_hex(signer, mrsigner, 32);
+    }
+    cleanup_json json_t *json = json_pack(
+        "{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:i, s:b, s:b, s:b, s:b, s:i, s:i}", "mrenclave",
+        enclave, "mrsigner", signer, "rootHash", root, "sitesHash", sites, "imageSize",
+        (json_int_t)maker->manifest.image_size, "dataSize", (json_int_t)maker->manifest.hash_offset,
+        "siteCount", (json_int_t)maker->info->site_count, "enclaveSize",
+        (json_int_t)maker->settings.enclave_size, "memoryLimit",
+        (json_int_t)maker->settings.memory_limit, "staticThreads", (int)maker->settings.static_tcs,
+        "debug", !maker->settings.production, "kss", !maker->settings.no_kss, "sgx2",
+        !maker->settings.no_sgx2, "exec", !maker->settings.no_exec, "isvProdId",
+        (int)maker->settings.isv_prod_id, "isvSvn", (int)maker->settings.isv_svn);
+    if (!json)
+        return error_set(err, "manifest.json: out of memory");
+    cleanup_free char *text = json_text(json, JSON_INDENT(2));
+    return replace_file_at(dir, "manifest.json", text, strlen(text), 0600, true, err);
+}
+
+static int build_file(struct enclave_maker *maker, int dir, struct error *err)
+{
+    struct libos_elf elf;
+    int ret = libos_elf_read(maker->libos_path, maker->libos.data, maker->libos.size,
+                             LAYOUT_LIBOS_BASE(maker->settings.enclave_size), &elf, err);
+    if (ret < 0)
+        return ret;
+    cleanup_close int fd = openat(dir, "enclave", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0)
+        ret = error_errno(err, errno, "make the enclave file");
+    else
+        ret = layout_write(&elf, &maker->manifest, &maker->settings, fd, err);
+    libos_elf_release(&elf);
+    if (ret < 0)
+        return ret;
+    const char *name = SIGNING_UNSIGNED;
+    ret = signing_material_write(dir, fd, !maker->settings.production, err);
+    if (ret == 0 && !maker->options->client_signing) {
+        ret = signing_sign(dir, maker->key_path, err);
+        name = SIGNING_SIGNED;
+    }
+    if (ret == 0 && fsync(fd) < 0)
+        ret = error_errno(err, errno, "write the enclave file");
+    return ret < 0 ? ret : write_summary(dir, maker, name, err);
+}
+
+static int make_enclave(struct enclave_maker *maker, int image_dir, const char *name, bool *built,
+                        struct error *err)
+{
+    struct cache_entry entry = CACHE_ENTRY_INIT;
+    int ret = cache_begin(&entry, image_dir, name, enclave_exists, err);
+    if (ret == 1) {
+        if (maker->options->progress)
+            maker->options->progress(maker->options->progress_ctx, "building the enclave");
+        ret = build_file(maker, entry.dir, err);
+        if (ret == 0)
+            ret = cache_commit(&entry, err);
+        *built = ret == 0;
+    }
+    cache_end(&entry);
+    return ret < 0 ? error_wrap(err, "build the enclave") : 0;
+}
+
+static int describe(const char *enclave_dir, struct bundle_result *result, struct error *err)
+{
+    cleanup_close int dir = open(enclave_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dir < 0)
+        return error_errno(err, errno, "%s", enclave_dir);
+    struct sgx_sigstruct s;
+    bool is_signed = faccessat(dir, SIGNING_SIGNED, F_OK, 0) == 0;
+    int ret = signing_read(dir, is_signed ? SIGNING_SIGNED : SIGNING_UNSIGNED, &s, err);
+    if (ret < 0)
+        return ret;
+    memcpy(result->mrenclave, s.mrenclave, sizeof(result->mrenclave));
+    if (is_signed) {
+        sgx_sigstruct_mrsigner(&s, result->mrsigner);
+        result->sigstruct = path_join(enclave_dir, SIGNING_SIGNED);
+    }
+    result->enclave = path_join(enclave_dir, "enclave");
+    result->manifest = path_join(enclave_dir, "manifest.json");
+    return 0;
+}
+
+int enclave_prepare(const struct bundle_options *options, int image_dir, const char *image_path,
+                    const struct image_info *info, struct bundle_result *result, struct error *err)
+{
+    struct enclave_maker maker = {.options = options,
+                                  .info = info,
+                                  .settings = options->settings,
+                                  .libos = BUFFER_INIT,
+                                  .key_path = options->key ? options->key : BUNDLE_KEY_DEFAULT};
+    int ret = settings_complete(&maker.settings, err);
+    if (ret < 0)
+        return ret;
+    manifest_fill(&maker.settings, info, &maker.manifest);
+    maker.libos_path = find_libos(options->libos);
+    ret = read_file_at(AT_FDCWD, maker.libos_path, &maker.libos, LIBOS_LIMIT, err);
+    if (ret < 0)
+        ret = error_wrap(err, "LibOS (RUNE_RUNTIMES_DIR or --libos tells where it is)");
+
+    char name[80];
+    if (ret == 0)
+        ret = compute_key(&maker, name, err);
+    if (ret == 0 && !enclave_exists(image_dir, name)) {
+        cache_sweep(image_dir);
+        ret = make_enclave(&maker, image_dir, name, &result->enclave_built, err);
+    }
+    if (ret == 0) {
+        result->enclave_dir = path_join(image_path, name);
+        ret = describe(result->enclave_dir, result, err);
+    }
+    free(maker.libos_path);
+    buffer_release(&maker.libos);
+    return ret;
+}

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "enclave/bundle/signing.h"
+
+#include <fcntl.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/alloc.h"
+#include "base/cleanup.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/path.h"
+#include "enclave/bundle/internal.h"
+
+#define MATERIAL_SIZE SGX_SIGNING_MATERIAL_SIZE
+
+static int make_key(const char *path, struct error *err)
+{
+    cleanup_free char *dir = xstrdup(path);
+    char *slash = strrchr(dir, '/');
+    if (slash && slash != dir) {
+        *slash = 0;
+        int ret = path_mkdir_p(dir, 0700, err);
+        if (ret < 0)
+            return error_wrap(err, "directory of the signing key");
+    }
+    log_info("making a signing key at %s", path);
+    int ret = sgx_key_generate(path, err);
+    return ret == -EEXIST ? 0 : ret; /* another start was faster: its key is as good */
+}
+
+int signing_key_prepare(const char *path, uint8_t signer[BUNDLE_HASH_SIZE], struct error *err)
+{
+    if (access(path, F_OK) < 0) {
+        int ret = make_key(path, err);
+        if (ret < 0)
+            return ret;
+    }
+    cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC);
+    struct stat st;
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return error_errno(err, errno, "signing key %s", path);
+    if (st.st_mode & 077)
+        log_warning("signing key %s can be read by others; chmod 600 it", path);
+    cleanup_file FILE *file = fdopen(fd, "r");
+    if (!file)
+        return error_errno(err, errno, "signing key %s", path);
+    fd = -1;
+    EVP_PKEY *key = PEM_read_PrivateKey(file, NULL, NULL, (void *)"");
+    unsigned char *der = NULL;
+    int size = key ? i2d_PUBKEY(key, &der) : -1;
+    EVP_PKEY_free(key);
+    if (size <= 0)
+        return error_set(err, "signing key %s is not a private key in PEM without a password", path);
+    hash_of(der, (size_t)size, signer);
+    OPENSSL_free(der);
+    return 0;
+}
+
+int signing_read(int dir, const char *name, struct sgx_sigstruct *out, struct error *err)
+{
+    cleanup_close int fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return error_errno(err, errno, "open %s", name);
+    return sgx_sigstruct_read(fd, out, err);
+}
+
+static int store(int dir, const char *name, const struct sgx_sigstruct *s, struct error *err)
+{
+    return replace_file_at(dir, name, s, sizeof(*s), 0600, true, err);
+}
+
+int signing_material_write(int dir, int enclave_fd, bool debug, struct error *err)
+{
+    struct sgx_sign_params params;
+    struct sgx_sigstruct s;
+    int ret = sgx_sign_params_from_file(enclave_fd, debug, &params, err);
+    if (ret < 0)
+        return ret;
+    sgx_sigstruct_fill(&params, &s);
+    return store(dir, SIGNING_UNSIGNED, &s, err);
+}
+
+int signing_sign(int dir, const char *key, struct error *err)
+{
+    struct sgx_sigstruct s;
+    int ret = signing_read(dir, SIGNING_UNSIGNED, &s, err);
+    if (ret == 0)
+        ret = sgx_sigstruct_sign(&s, key, err);
+    return ret < 0 ? ret : store(dir, SIGNING_SIGNED, &s, err);
+}
+
+static int open_enclave_dir(const char *path, struct error *err)
+{
+    int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dir < 0)
+        return error_errno(err, errno, "enclave %s", path);
+    return dir;
+}
+
+int bundle_signature_export(const char *enclave_dir, const char *out_path, struct error *err)
+{
+    cleanup_close int dir = open_enclave_dir(enclave_dir, err);
+    if (dir < 0)
+        return dir;
+    struct sgx_sigstruct s;
+    int ret = signing_read(dir, SIGNING_UNSIGNED, &s, err);
+    if (ret < 0)
+        return ret;
+    uint8_t material[MATERIAL_SIZE];
+    sgx_sigstruct_signing_material(&s, material);
+    return replace_file_at(AT_FDCWD, out_path, material, sizeof(material), 0644, false, err);
+}
+
+int bundle_signature_import(const char *enclave_dir, const char *signature, const char *public_key,
+                            struct error *err)
+{
+    cleanup_close int dir = open_enclave_dir(enclave_dir, err);
+    if (dir < 0)
+        return dir;
+    cleanup_buffer struct buffer raw = BUFFER_INIT;
+    struct sgx_sigstruct s;
+    int ret = read_file_at(AT_FDCWD, signature, &raw, 4096, err);
+    if (ret < 0)
+        return ret;
+    if (raw.size != SGX_RSA_SIZE)
+        return error_set(err, "%s has %zu bytes; an RSA-3072 signature has %u", signature, raw.size,
+                         (unsigned)SGX_RSA_SIZE);
+    ret = signing_read(dir, SIGNING_UNSIGNED, &s, err);
+    if (ret == 0)
+        ret = sgx_sigstruct_import(&s, public_key, (const uint8_t *)raw.data, err);
+    return ret < 0 ? ret : store(dir, SIGNING_SIGNED, &s, err);
+}
