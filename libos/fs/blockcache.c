@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Verified blocks, least recently used first out. Each shard has its own lock, hash chains and use list; a fill (which reads
- * and hashes) runs without the lock, so two threads may verify the same block at once, and the second finds the first's.
+ * Verified blocks, least recently used first out. Each shard has its own lock, hash chains and use
+ * list; a fill (which reads and hashes) runs without the lock, so two threads may verify the same
+ * block at once, and the second finds the first's.
  */
 #include "image.h"
 
-#define SHARDS  8
-#define CHAINS  256 /* per shard */
+#define SHARDS 8
+#define CHAINS 256 /* per shard */
 
 struct entry {
     struct list_head use;

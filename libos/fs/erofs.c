@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * EROFS reader for uncompressed images (on-disk format: Linux fs/erofs/erofs_fs.h). The bytes that it reads are verified when it
- * runs in the enclave, but they come from a packer that we do not trust more than any parser's input: every offset, size and name is
- * checked, and what does not fit is -EIO.
+ * EROFS reader for uncompressed images (on-disk format: Linux fs/erofs/erofs_fs.h). The bytes that
+ * it reads are verified when it runs in the enclave, but they come from a packer that we do not
+ * trust more than any parser's input: every offset, size and name is checked, and what does not fit
+ * is -EIO.
  */
 #include "image.h"
 
@@ -13,7 +14,8 @@
 #define LINK_MAX_SIZE 4096u
 #define NSEC_PER_SEC  1000000000ll
 
-/* feature_incompat: LZ4 zero padding says nothing about plain files; chunked files are refused one by one. */
+/* feature_incompat: LZ4 zero padding says nothing about plain files; chunked files are refused one
+ * by one. */
 #define INCOMPAT_READABLE 0x5u
 
 enum { LAYOUT_PLAIN = 0, LAYOUT_INLINE = 2, LAYOUT_CHUNKS = 4 };
@@ -81,9 +83,9 @@ static bool inside(const struct erofs *fs, u64 off, u64 n)
 
 static int fetch(struct erofs *fs, u64 off, void *buf, size_t n)
 {
-    if (!inside(fs, off, n))
-        return -EIO;
-    return n ? fs->read(fs->ctx, off, buf, n) : 0;
+    if (n == 0)
+        return 0; /* what has no blocks has no place either */
+    return inside(fs, off, n) ? fs->read(fs->ctx, off, buf, n) : -EIO;
 }
 
 static int damaged(const char *what, u64 nid)
@@ -160,7 +162,8 @@ static int fill_extended(const struct disk_inode_extended *disk, struct erofs_in
     return 0;
 }
 
-/* Where an inode's content is, checked against the image. `body` is the byte after the inode and its xattrs. */
+/* Where an inode's content is, checked against the image. `body` is the byte after the inode and
+ * its xattrs. */
 static int place_data(struct erofs *fs, struct erofs_inode *inode, u32 data, u64 body)
 {
     u32 type = inode->mode & MODE_TYPE;
@@ -175,8 +178,9 @@ static int place_data(struct erofs *fs, struct erofs_inode *inode, u32 data, u64
     if (type == MODE_LINK && inode->size >= LINK_MAX_SIZE)
         return damaged("symbolic link too long", inode->nid);
     if (inode->layout == LAYOUT_CHUNKS) {
-        log_error("sealed image: inode %llu: chunked files are not supported; pack without --chunksize",
-                  (unsigned long long)inode->nid);
+        log_error(
+            "sealed image: inode %llu: chunked files are not supported; pack without --chunksize",
+            (unsigned long long)inode->nid);
         return -EINVAL;
     }
     u64 plain = inode->size;
@@ -315,7 +319,8 @@ static int compare_name(const char *a, size_t a_len, const char *b, size_t b_len
 
 static u8 type_to_dt(u8 type)
 {
-    static const u8 table[] = {0, 8, 4, 2, 6, 1, 12, 10}; /* unknown reg dir chr blk fifo sock lnk */
+    static const u8 table[] = {0, 8, 4,  2,
+                               6, 1, 12, 10}; /* unknown reg dir chr blk fifo sock lnk */
     return type < sizeof(table) ? table[type] : 0;
 }
 
@@ -356,7 +361,8 @@ int erofs_lookup(struct erofs *fs, const struct erofs_inode *dir, const char *na
         return -ENOMEM;
     u64 low = 0, high = (dir->size + IMAGE_BLOCK - 1) / IMAGE_BLOCK;
     int ret = -ENOENT;
-    /* Blocks are sorted by their first names; the name is in the last block that does not begin behind it. */
+    /* Blocks are sorted by their first names; the name is in the last block that does not begin
+     * behind it. */
     while (low < high) {
         u64 middle = low + (high - low) / 2;
         struct disk_dirent entry;
@@ -440,10 +446,12 @@ struct xattr_visit {
 };
 
 static const char *const g_prefixes[] = {
-    NULL, "user.", "system.posix_acl_access", "system.posix_acl_default", "trusted.", NULL, "security.",
+    NULL, "user.",     "system.posix_acl_access", "system.posix_acl_default", "trusted.",
+    NULL, "security.",
 };
 
-/* One entry at off (checked to lie in the image). Returns 1 when the visit is over, and its whole size in *size. */
+/* One entry at off (checked to lie in the image). Returns 1 when the visit is over, and its whole
+ * size in *size. */
 static int visit_xattr(struct erofs *fs, u64 nid, u64 off, struct xattr_visit *visit, u64 *size)
 {
     struct disk_xattr entry;

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reads a block of the untrusted image into enclave memory, once, and proves it against the measured root hash (dm-verity, hash type
- * 1: SHA-256(salt, block)). The geometry comes from the manifest alone. Hash blocks that were proved are cached, so a data block
- * usually costs two hashes at most. What cannot be proved is never returned.
+ * Reads a block of the untrusted image into enclave memory, once, and proves it against the
+ * measured root hash (dm-verity, hash type 1: SHA-256(salt, block)). The geometry comes from the
+ * manifest alone. Hash blocks that were proved are cached, so a data block usually costs two hashes
+ * at most. What cannot be proved is never returned.
  */
 #include "image.h"
 #include "manifest.h"
 
-#define PER_BLOCK        (IMAGE_BLOCK / SHA256_SIZE)
-#define TREE_CACHE_SIZE  (4ull << 20) /* covers 512 MiB of data */
+#define PER_BLOCK       (IMAGE_BLOCK / SHA256_SIZE)
+#define TREE_CACHE_SIZE (4ull << 20) /* covers 512 MiB of data */
 
 struct verity_super {
     u8 signature[8];
@@ -98,7 +99,8 @@ int verity_read(struct verity *v, u64 block, void *out)
     return read_proved(v, -1, block, block, out);
 }
 
-/* Sizes of the levels and their places: the top level comes first, after the block of the superblock. */
+/* Sizes of the levels and their places: the top level comes first, after the block of the
+ * superblock. */
 static int lay_out(struct verity *v, const struct manifest_image *m)
 {
     if (!m->data_blocks || m->data_blocks > (1ull << 48) || m->salt_size > sizeof(v->salt) ||
@@ -126,7 +128,8 @@ static int lay_out(struct verity *v, const struct manifest_image *m)
     return 0;
 }
 
-/* Nothing is taken from the image's own superblock, but one that contradicts the manifest is another image's, or damaged. */
+/* Nothing is taken from the image's own superblock, but one that contradicts the manifest is
+ * another image's, or damaged. */
 static int check_super(struct verity *v)
 {
     struct verity_super super;
@@ -164,7 +167,8 @@ int verity_open(struct verity *v, const struct manifest_image *manifest, u64 ima
     v->tree = blockcache_create(TREE_CACHE_SIZE, fill_hash_block, v);
     if (!v->tree)
         return -ENOMEM;
-    /* The first block proves the path to the root: a swapped image is refused here, not at some later read. */
+    /* The first block proves the path to the root: a swapped image is refused here, not at some
+     * later read. */
     u8 *block = kmalloc(IMAGE_BLOCK);
     int ret = block ? verity_read(v, 0, block) : -ENOMEM;
     kfree(block);

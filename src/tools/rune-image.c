@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* rune-image: conversion, inspection and signing of enclave bundles by hand; `rune` does the same by itself. */
+/* rune-image: conversion, inspection and signing of enclave bundles by hand; `rune` does the same
+ * by itself. */
 #include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
@@ -44,8 +45,7 @@ static int parse_size(const char *option, const char *text, uint64_t max, uint64
     const char *suffixes = "KMGT";
     const char *suffix = *end ? strchr(suffixes, *end) : NULL;
     unsigned shift = suffix ? 10u * (unsigned)(suffix - suffixes + 1) : 0;
-    if (errno || end == text || *text == '-' || (suffix ? end[1] : *end) ||
-        value > max >> shift)
+    if (errno || end == text || *text == '-' || (suffix ? end[1] : *end) || value > max >> shift)
         return error_set(err, "%s: \"%s\" is not a number in range", option, text);
     *out = (uint64_t)value << shift;
     return 0;
@@ -225,7 +225,8 @@ static int run_verify(int argc, char **argv, struct error *err)
 {
     uint8_t hash[BUNDLE_HASH_SIZE];
     if (argc != 2 && argc != 3)
-        return error_set(err, "verify needs an image file, and the root hash if it is not beside it");
+        return error_set(err,
+                         "verify needs an image file, and the root hash if it is not beside it");
     int ret = read_root_hash(argv[1], argc == 3 ? argv[2] : NULL, hash, err);
     if (ret == 0)
         ret = bundle_image_verify(argv[1], hash, err);
@@ -281,7 +282,8 @@ static const struct command g_commands[] = {
 static void usage(FILE *out)
 {
     fputs("Usage: rune-image [--debug] COMMAND ...\n\nEnclave bundles by hand: `rune` converts by "
-          "itself.\n\n", out);
+          "itself.\n\n",
+          out);
     for (size_t i = 0; i < array_count(g_commands); i++)
         fprintf(out, "  %-17s %-33s %s\n", g_commands[i].name, g_commands[i].arguments,
                 g_commands[i].help);

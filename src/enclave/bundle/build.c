@@ -20,8 +20,8 @@
 #include "layout.h"
 #include "sgx/sigstruct.h"
 
-#define LIBOS_NAME    "libos.elf"
-#define LIBOS_LIMIT   (256u << 20)
+#define LIBOS_NAME     "libos.elf"
+#define LIBOS_LIMIT    (256u << 20)
 #define ENCLAVE_FORMAT 1u /* change when the same inputs would give another enclave file */
 
 struct enclave_maker {
@@ -72,9 +72,10 @@ static int compute_key(const struct enclave_maker *maker, char name[80], struct 
             return ret;
     }
     const struct bundle_settings *s = &maker->settings;
-    uint64_t numbers[] = {ENCLAVE_FORMAT,   s->enclave_size, s->preadded_user, s->no_sgx2,
-                          s->isv_prod_id,   s->isv_svn,      s->production,    s->static_tcs,
-                          LAYOUT_STACK_SIZE, LAYOUT_NSSA,    LAYOUT_SSA_PAGES, LAYOUT_HEAP_INITIAL};
+    uint64_t numbers[] = {ENCLAVE_FORMAT, s->enclave_size,  s->preadded_user,
+                          s->no_sgx2,     s->isv_prod_id,   s->isv_svn,
+                          s->production,  s->static_tcs,    LAYOUT_STACK_SIZE,
+                          LAYOUT_NSSA,    LAYOUT_SSA_PAGES, LAYOUT_HEAP_INITIAL};
     struct hash *h = hash_new();
     hash_add(h, "rune enclave", 12);
     hash_add(h, numbers, sizeof(numbers));
@@ -106,8 +107,8 @@ static int write_summary(int dir, const struct enclave_maker *maker, const char 
         put_hex(signer, mrsigner, 32);
     }
     cleanup_json json_t *json = json_pack(
-        "{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:i, s:b, s:b, s:b, s:b, s:i, s:i}", "mrenclave",
-        enclave, "mrsigner", signer, "rootHash", root, "sitesHash", sites, "imageSize",
+        "{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:i, s:b, s:b, s:b, s:b, s:i, s:i}",
+        "mrenclave", enclave, "mrsigner", signer, "rootHash", root, "sitesHash", sites, "imageSize",
         (json_int_t)maker->manifest.image_size, "dataSize", (json_int_t)maker->manifest.hash_offset,
         "siteCount", (json_int_t)maker->info->site_count, "enclaveSize",
         (json_int_t)maker->settings.enclave_size, "memoryLimit",

@@ -9,8 +9,9 @@
 #include "base/error.h"
 
 /*
- * Bundle conversion (DESIGN section 6): an ordinary root directory becomes a sealed image, a system call site table and a signed
- * enclave, kept in a cache. docs/design/bundle.md tells what is in the cache and when an entry is used again.
+ * Bundle conversion (DESIGN section 6): an ordinary root directory becomes a sealed image, a system
+ * call site table and a signed enclave, kept in a cache. docs/design/bundle.md tells what is in the
+ * cache and when an entry is used again.
  *
  *   <cache>/<image key>/image, sites, info.json
  *   <cache>/<image key>/enclave-<enclave key>/enclave, sigstruct, manifest.json
@@ -19,7 +20,8 @@
 #define BUNDLE_KEY_DEFAULT   "/var/lib/rune/keys/signing-key.pem"
 #define BUNDLE_HASH_SIZE     32
 
-/* What the enclave is to be, beside its image. Everything here is measured; zero takes the default. */
+/* What the enclave is to be, beside its image. Everything here is measured; zero takes the default.
+ */
 struct bundle_settings {
     uint64_t enclave_size;  /* ELRANGE, power of two */
     uint64_t memory_limit;  /* bytes, 0: none */
@@ -40,12 +42,13 @@ struct bundle_options {
     const char *rootfs;    /* directory to seal */
     const char *cache_dir; /* NULL: BUNDLE_CACHE_DEFAULT */
     const char *libos;     /* LibOS ELF; NULL: the installed one */
-    const char *key;       /* RSA-3072 key with e = 3, made when missing; NULL: BUNDLE_KEY_DEFAULT */
-    const char *mkfs;      /* NULL: mkfs.erofs from PATH, /usr/sbin, /sbin */
-    bool client_signing;   /* leave sigstruct to bundle_signature_import */
-    bool image_only;       /* no enclave */
+    const char *key;     /* RSA-3072 key with e = 3, made when missing; NULL: BUNDLE_KEY_DEFAULT */
+    const char *mkfs;    /* NULL: mkfs.erofs from PATH, /usr/sbin, /sbin */
+    bool client_signing; /* leave sigstruct to bundle_signature_import */
+    bool image_only;     /* no enclave */
     struct bundle_settings settings;
-    /* Told at the start of each step that takes time ("packing the root filesystem"); may be NULL. */
+    /* Told at the start of each step that takes time ("packing the root filesystem"); may be NULL.
+     */
     void (*progress)(void *ctx, const char *step);
     void *progress_ctx;
 };
@@ -72,8 +75,9 @@ struct bundle_result {
 #define cleanup_bundle_result __attribute__((cleanup(bundle_result_release)))
 
 /*
- * Convert, or find what an earlier call converted. Safe against other converters of the same image, at once or killed half-way. An
- * error is one line that says what to do; nothing is left behind then.
+ * Convert, or find what an earlier call converted. Safe against other converters of the same image,
+ * at once or killed half-way. An error is one line that says what to do; nothing is left behind
+ * then.
  */
 int bundle_convert(const struct bundle_options *options, struct bundle_result *result,
                    struct error *err);
@@ -109,20 +113,24 @@ struct bundle_deployment {
     const char *const *readonly_paths;
     bool terminal, readonly_root;
 };
-/* The blob and its SHA-256 (the first 32 bytes of CONFIGID). The same input gives the same bytes. */
+/* The blob and its SHA-256 (the first 32 bytes of CONFIGID). The same input gives the same bytes.
+ */
 int bundle_deployment_build(const struct bundle_deployment *deployment, struct buffer *blob,
                             uint8_t hash[BUNDLE_HASH_SIZE], struct error *err);
 
 /* ---- signing off the machine (the `client` method) ---- */
 /*
- * Write the signing material of a converted enclave: the SIGSTRUCT with everything but key and signature, of which header and body
- * (bytes 0..127 and 900..1027) are what is signed, RSA-3072 PKCS#1 v1.5 with SHA-256, e = 3.
+ * Write the signing material of a converted enclave: the SIGSTRUCT with everything but key and
+ * signature, of which header and body (bytes 0..127 and 900..1027) are what is signed, RSA-3072
+ * PKCS#1 v1.5 with SHA-256, e = 3.
  */
 int bundle_signature_export(const char *enclave_dir, const char *out_path, struct error *err);
-/* Complete it: `signature` is the raw 384 bytes, big endian, `public_key` a PEM file. Checked before it is stored. */
+/* Complete it: `signature` is the raw 384 bytes, big endian, `public_key` a PEM file. Checked
+ * before it is stored. */
 int bundle_signature_import(const char *enclave_dir, const char *signature, const char *public_key,
                             struct error *err);
 
-/* Check a sealed image file on the host, every block. 0, or an error that names the first bad block. */
+/* Check a sealed image file on the host, every block. 0, or an error that names the first bad
+ * block. */
 int bundle_image_verify(const char *image, const uint8_t root_hash[BUNDLE_HASH_SIZE],
                         struct error *err);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Cache entries appear whole or not at all. A maker works in <name>.tmp, holding a lock (flock) on that directory itself, and renames
- * it to <name>. Who waits for the lock finds afterwards that the directory it locked is no longer called <name>.tmp, and
- * looks again. A maker that was killed leaves an unlocked <name>.tmp, which the next one takes over and clears.
+ * Cache entries appear whole or not at all. A maker works in <name>.tmp, holding a lock (flock) on
+ * that directory itself, and renames it to <name>. Who waits for the lock finds afterwards that the
+ * directory it locked is no longer called <name>.tmp, and looks again. A maker that was killed
+ * leaves an unlocked <name>.tmp, which the next one takes over and clears.
  */
 #include "enclave/bundle/internal.h"
 
@@ -65,8 +66,8 @@ int cache_begin(struct cache_entry *entry, int parent, const char *name,
     for (;;) {
         if (mkdirat(parent, entry->tmp, 0700) < 0 && errno != EEXIST)
             return error_errno(err, errno, "make cache entry %s", entry->tmp);
-        cleanup_close int dir =
-            openat(parent, entry->tmp, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        cleanup_close int dir = openat(parent, entry->tmp,
+                                       O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (dir < 0 && errno == ENOENT)
             continue;
         if (dir < 0)
@@ -92,7 +93,8 @@ int cache_begin(struct cache_entry *entry, int parent, const char *name,
 int cache_commit(struct cache_entry *entry, struct error *err)
 {
     if (renameat2(entry->parent, entry->tmp, entry->parent, entry->name, 0) < 0) {
-        /* A damaged entry is in the way: an entry with files in it is only replaced by an exchange. */
+        /* A damaged entry is in the way: an entry with files in it is only replaced by an exchange.
+         */
         if ((errno != ENOTEMPTY && errno != EEXIST) ||
             renameat2(entry->parent, entry->tmp, entry->parent, entry->name, RENAME_EXCHANGE) < 0)
             return error_errno(err, errno, "put cache entry %s in place", entry->name);
@@ -132,8 +134,8 @@ void cache_sweep(int parent)
         size_t size = strlen(entry->d_name), suffix = sizeof(TMP_SUFFIX) - 1;
         if (size <= suffix || strcmp(entry->d_name + size - suffix, TMP_SUFFIX) != 0)
             continue;
-        cleanup_close int victim =
-            openat(parent, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        cleanup_close int victim = openat(parent, entry->d_name,
+                                          O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (victim >= 0 && lock_directory(victim, false) == 0 &&
             same_directory(parent, entry->d_name, victim))
             (void)path_remove_tree(parent, entry->d_name, NULL);

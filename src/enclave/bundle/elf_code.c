@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Where the code of an ELF file is and where its functions begin: .eh_frame_hdr and .eh_frame, and symbol tables. */
+/* Where the code of an ELF file is and where its functions begin: .eh_frame_hdr and .eh_frame, and
+ * symbol tables. */
 #include "enclave/bundle/sites.h"
 
 #include <elf.h>
@@ -11,13 +12,13 @@
 #define FUNCTIONS_MAX (8u << 20)
 
 /* Pointer encodings of .eh_frame (LSB Core, "Exception Frames"). */
-#define PE_OMIT   0xff
-#define PE_ABSPTR 0x00
-#define PE_UDATA4 0x03
-#define PE_UDATA8 0x04
-#define PE_SDATA4 0x0b
-#define PE_SDATA8 0x0c
-#define PE_PCREL  0x10
+#define PE_OMIT    0xff
+#define PE_ABSPTR  0x00
+#define PE_UDATA4  0x03
+#define PE_UDATA8  0x04
+#define PE_SDATA4  0x0b
+#define PE_SDATA8  0x0c
+#define PE_PCREL   0x10
 #define PE_DATAREL 0x30
 
 struct reader {
@@ -72,11 +73,11 @@ static void add_function(struct reader *r, uint64_t start, uint64_t size, bool l
         return;
     if (r->out->function_count == r->function_room) {
         r->function_room = r->function_room ? r->function_room * 2 : 256;
-        r->out->functions =
-            xreallocarray(r->out->functions, r->function_room, sizeof(struct function));
+        r->out->functions = xreallocarray(r->out->functions, r->function_room,
+                                          sizeof(struct function));
     }
-    r->out->functions[r->out->function_count++] =
-        (struct function){start, start + size, landing_pads};
+    r->out->functions[r->out->function_count++] = (struct function){start, start + size,
+                                                                    landing_pads};
 }
 
 static void add_label(struct reader *r, uint64_t address)
@@ -117,7 +118,8 @@ struct cie {
     bool landing_pads;
 };
 
-/* What a CIE's augmentation says: 'R' the encoding of addresses, 'L' that there may be landing pads. */
+/* What a CIE's augmentation says: 'R' the encoding of addresses, 'L' that there may be landing
+ * pads. */
 static bool read_cie(const struct reader *r, uint64_t address, struct cie *out)
 {
     const uint8_t *p = at_address(r, address, 4);
@@ -195,7 +197,8 @@ static bool read_fde(struct reader *r, uint64_t address)
     return true;
 }
 
-/* The binary search table of .eh_frame_hdr in its one usual form: pairs of 4-byte offsets from the header. */
+/* The binary search table of .eh_frame_hdr in its one usual form: pairs of 4-byte offsets from the
+ * header. */
 static void read_frame_header(struct reader *r, uint64_t address)
 {
     const uint8_t *p = at_address(r, address, 12);
@@ -256,7 +259,8 @@ static int compare_addresses(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-/* Each start once; a function ends where the next begins. What was cut away stays as a label through its start. */
+/* Each start once; a function ends where the next begins. What was cut away stays as a label
+ * through its start. */
 static void tidy(struct reader *r)
 {
     struct elf_code *out = r->out;
@@ -289,8 +293,8 @@ static void read_segments(struct reader *r)
         Elf64_Phdr s = segment_at(r, i);
         if (s.p_type == PT_LOAD && (s.p_flags & PF_X) && s.p_filesz &&
             s.p_vaddr + s.p_filesz > s.p_vaddr && inside(r, s.p_offset, s.p_filesz))
-            out->ranges[out->range_count++] =
-                (struct code_range){s.p_vaddr, s.p_offset, s.p_filesz};
+            out->ranges[out->range_count++] = (struct code_range){s.p_vaddr, s.p_offset,
+                                                                  s.p_filesz};
     }
 }
 
@@ -302,9 +306,9 @@ bool elf_code_read(const uint8_t *file, size_t size, struct elf_code *out)
         return false;
     memcpy(&header, file, sizeof(header));
     struct reader r = {.file = file, .size = size, .out = out};
-    if (memcmp(header.e_ident, ELFMAG, SELFMAG) != 0 ||
-        header.e_ident[EI_CLASS] != ELFCLASS64 || header.e_ident[EI_DATA] != ELFDATA2LSB ||
-        header.e_machine != EM_X86_64 || (header.e_type != ET_EXEC && header.e_type != ET_DYN) ||
+    if (memcmp(header.e_ident, ELFMAG, SELFMAG) != 0 || header.e_ident[EI_CLASS] != ELFCLASS64 ||
+        header.e_ident[EI_DATA] != ELFDATA2LSB || header.e_machine != EM_X86_64 ||
+        (header.e_type != ET_EXEC && header.e_type != ET_DYN) ||
         header.e_phentsize != sizeof(Elf64_Phdr) ||
         !inside(&r, header.e_phoff, (uint64_t)header.e_phnum * sizeof(Elf64_Phdr)))
         return false;

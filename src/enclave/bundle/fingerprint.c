@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The fingerprint of a root directory: SHA-256 over the metadata of every object in it, in the order of names. What makes it
- * notice a change is the ctime: any write, truncation, chmod, chown, link, rename or setxattr moves it, nobody can set it back
- * (short of the clock or the block device), and inode and device numbers tell a replaced file. Extended attributes are
- * covered by it too. docs/design/bundle.md lists what it cannot see.
+ * The fingerprint of a root directory: SHA-256 over the metadata of every object in it, in the
+ * order of names. What makes it notice a change is the ctime: any write, truncation, chmod, chown,
+ * link, rename or setxattr moves it, nobody can set it back (short of the clock or the block
+ * device), and inode and device numbers tell a replaced file. Extended attributes are covered by it
+ * too. docs/design/bundle.md lists what it cannot see.
  */
 #include "enclave/bundle/internal.h"
 
@@ -180,8 +181,7 @@ int fingerprint_walk(int dir, const char *where, bool root_attributes_only, stru
     if (statx(dir, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &st) < 0)
         return error_errno(err, errno, "%s", where);
     if (root_attributes_only) {
-        struct statx kept = {
-            .stx_mode = st.stx_mode, .stx_uid = st.stx_uid, .stx_gid = st.stx_gid};
+        struct statx kept = {.stx_mode = st.stx_mode, .stx_uid = st.stx_uid, .stx_gid = st.stx_gid};
         st = kept;
     }
     add_record(&walk, &st, "", NULL, 0);
@@ -200,7 +200,8 @@ static bool directory_empty(int dir)
     return empty;
 }
 
-/* Containers of one image share the lower layers, whatever their own mount is called: key on those. */
+/* Containers of one image share the lower layers, whatever their own mount is called: key on those.
+ */
 static int fingerprint_layers(const struct layers *layers, struct hash *h, struct fingerprint *out,
                               struct error *err)
 {
@@ -213,7 +214,8 @@ static int fingerprint_layers(const struct layers *layers, struct hash *h, struc
         if (dir < 0)
             return error_errno(err, errno, "layer %s", path);
         hash_add(h, upper ? "upper" : "lower", 6);
-        /* An untouched upper layer is a fresh directory for each container; only what it shows of itself counts. */
+        /* An untouched upper layer is a fresh directory for each container; only what it shows of
+         * itself counts. */
         int ret = fingerprint_walk(dir, path, upper && directory_empty(dir), h, out, err);
         if (ret < 0)
             return ret;

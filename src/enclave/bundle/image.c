@@ -20,8 +20,9 @@
 #define INFO_LIMIT 65536
 #define ATTEMPTS   3
 /*
- * ctime is taken from a clock that ticks every 1 to 10 ms, so a file changed twice within a tick looks changed once. A tree is only packed
- * when its newest change is this much older than the fingerprint.
+ * ctime is taken from a clock that ticks every 1 to 10 ms, so a file changed twice within a tick
+ * looks changed once. A tree is only packed when its newest change is this much older than the
+ * fingerprint.
  */
 #define CTIME_TICK_NS 20000000ll
 
@@ -75,8 +76,7 @@ static bool load_info(int dir, struct image_info *info)
            json_get_uint64(json, "", "sitesSize", &info->sites_size, NULL) == 1 &&
            json_get_uint64(json, "", "siteCount", &info->site_count, NULL) == 1 &&
            json_get_uint64(json, "", "entries", &info->entries, NULL) == 1 &&
-           get_hash(json, "sitesHash", info->sites_hash) &&
-           seal->salt_size <= sizeof(seal->salt) &&
+           get_hash(json, "sitesHash", info->sites_hash) && seal->salt_size <= sizeof(seal->salt) &&
            file_has_size(dir, "image", seal->image_size) &&
            file_has_size(dir, "sites", info->sites_size);
 }
@@ -159,7 +159,8 @@ static int fill_entry(struct maker *maker, struct cache_entry *entry, struct err
                                          maker->fingerprint.layered, entry->dir, err);
     if (image < 0)
         return image;
-    (void)sync_file_range(image, 0, 0, SYNC_FILE_RANGE_WRITE); /* a head start for fdatasync below */
+    (void)sync_file_range(image, 0, 0,
+                          SYNC_FILE_RANGE_WRITE); /* a head start for fdatasync below */
 
     struct fingerprint after;
     int ret = fingerprint_tree(maker->rootfs, &after, err);
@@ -299,8 +300,10 @@ int image_prepare(const struct bundle_options *options, char **path, int *dir,
     size_t rootfs_size = strlen(rootfs);
     if (strncmp(cache_path, rootfs, rootfs_size) == 0 &&
         (rootfs_size == 1 || !cache_path[rootfs_size] || cache_path[rootfs_size] == '/'))
-        return error_set(err, "the image cache %s lies inside the root filesystem %s; choose "
-                              "another cache directory", cache_path, rootfs);
+        return error_set(err,
+                         "the image cache %s lies inside the root filesystem %s; choose "
+                         "another cache directory",
+                         cache_path, rootfs);
 
     struct maker maker = {
         .options = options, .rootfs = rootfs, .cache_path = cache_path, .cache = cache};

@@ -11,7 +11,8 @@
 #include "base/error.h"
 #include "enclave/bundle/bundle.h"
 
-/* Private to src/enclave/bundle. Change when the same tree would be packed to other bytes: old entries are then not found. */
+/* Private to src/enclave/bundle. Change when the same tree would be packed to other bytes: old
+ * entries are then not found. */
 #define PACK_FORMAT 1u
 
 static inline void put_hex(char *out, const uint8_t *data, size_t size)
@@ -24,7 +25,8 @@ static inline void put_hex(char *out, const uint8_t *data, size_t size)
     out[2 * size] = 0;
 }
 
-/* ---- hash.c: SHA-256 by OpenSSL. Failing to hash is failing to allocate: it ends the process. ---- */
+/* ---- hash.c: SHA-256 by OpenSSL. Failing to hash is failing to allocate: it ends the process.
+ * ---- */
 struct hash; /* EVP_MD_CTX */
 struct hash *hash_new(void);
 void hash_begin(struct hash *h);
@@ -42,7 +44,8 @@ struct fingerprint {
     bool layered;          /* taken from the layers of an overlay */
 };
 int fingerprint_tree(const char *rootfs, struct fingerprint *out, struct error *err);
-/* One directory tree into h, sorted by name; with `root_attributes_only`, of the top directory only mode and owner count. */
+/* One directory tree into h, sorted by name; with `root_attributes_only`, of the top directory only
+ * mode and owner count. */
 int fingerprint_walk(int dir, const char *where, bool root_attributes_only, struct hash *h,
                      struct fingerprint *out, struct error *err);
 
@@ -52,7 +55,8 @@ struct layers {
     size_t lower_count;
     char *upper; /* NULL: read-only overlay */
 };
-/* 1: rootfs is the root of an overlay without mounts inside, and *out its layers; 0: it is not, or they cannot be told. */
+/* 1: rootfs is the root of an overlay without mounts inside, and *out its layers; 0: it is not, or
+ * they cannot be told. */
 int layers_find(const char *rootfs, struct layers *out);
 void layers_release(struct layers *layers);
 
@@ -60,8 +64,8 @@ void layers_release(struct layers *layers);
 /* Path of mkfs.erofs (malloc'd), or NULL with err. */
 char *pack_find_mkfs(const char *option, struct error *err);
 /*
- * Pack rootfs (absolute) to the new file `image`; deterministic. `lock` is a descriptor that the packer holds open for as long as it
- * lives. Returns an open descriptor.
+ * Pack rootfs (absolute) to the new file `image`; deterministic. `lock` is a descriptor that the
+ * packer holds open for as long as it lives. Returns an open descriptor.
  */
 int pack_image(const char *mkfs, const char *rootfs, const char *image, bool layered, int lock,
                struct error *err);
@@ -99,8 +103,9 @@ struct cache_entry {
         -1, -1, NULL, NULL, false \
     }
 /*
- * Become the one that makes entry `name` in `parent` (not owned): waits for another maker. 1: it is ours to make, in the empty
- * directory entry->dir; 0: it has been made meanwhile (exists(parent, name) said so).
+ * Become the one that makes entry `name` in `parent` (not owned): waits for another maker. 1: it is
+ * ours to make, in the empty directory entry->dir; 0: it has been made meanwhile (exists(parent,
+ * name) said so).
  */
 int cache_begin(struct cache_entry *entry, int parent, const char *name,
                 bool (*exists)(int parent, const char *name), struct error *err);

@@ -26,7 +26,8 @@ static void unescape_octal(char *text)
     *out = 0;
 }
 
-/* Up to `stop`, with backslash taking the next character as it is; *rest points behind the separator or at the end. */
+/* Up to `stop`, with backslash taking the next character as it is; *rest points behind the
+ * separator or at the end. */
 static char *take_escaped(const char *text, char stop, const char **rest)
 {
     char *out = xmalloc(strlen(text) + 1);
@@ -53,7 +54,8 @@ static void parse_lower_list(struct layers *layers, const char *list)
         add_lower(layers, take_escaped(list, ':', &list));
 }
 
-/* The superblock options of an overlay; false when a layer's place cannot be told (relative, data-only "::"). */
+/* The superblock options of an overlay; false when a layer's place cannot be told (relative,
+ * data-only "::"). */
 static bool parse_options(struct layers *layers, const char *options)
 {
     while (*options) {

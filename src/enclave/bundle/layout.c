@@ -10,10 +10,10 @@
 #include "sgx/arch.h"
 #include "sgx/enclave_file.h"
 
-#define RW   (ENCLAVE_FILE_R | ENCLAVE_FILE_W)
-#define SIZE_MIN (1ull << 30)
+#define RW        (ENCLAVE_FILE_R | ENCLAVE_FILE_W)
+#define SIZE_MIN  (1ull << 30)
 #define SIZE_MAX_ (1ull << 46)
-#define TCS_MAX  4096u
+#define TCS_MAX   4096u
 
 struct plan {
     struct enclave_file_builder *builder;
@@ -98,8 +98,8 @@ static void place(struct plan *plan)
 {
     const struct bundle_settings *s = plan->settings;
     struct enclave_layout *l = &plan->layout;
-    uint64_t thread_size =
-        (1 + LAYOUT_NSSA * LAYOUT_SSA_PAGES + 2) * LAYOUT_PAGE + LAYOUT_STACK_SIZE;
+    uint64_t thread_size = (1 + LAYOUT_NSSA * LAYOUT_SSA_PAGES + 2) * LAYOUT_PAGE +
+                           LAYOUT_STACK_SIZE;
     l->magic = ENCLAVE_LAYOUT_MAGIC;
     l->size = s->enclave_size;
     l->libos_base = LAYOUT_LIBOS_BASE(s->enclave_size);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The LibOS's ELF file. Its place in ELRANGE is known when the enclave file is made, so relocations are applied here: what is measured is
- * what runs, and relocated constants can be read-only.
+ * The LibOS's ELF file. Its place in ELRANGE is known when the enclave file is made, so relocations
+ * are applied here: what is measured is what runs, and relocated constants can be read-only.
  */
 #include "enclave/bundle/layout_build.h"
 
@@ -13,7 +13,7 @@
 #include "enclave_file.h"
 #include "layout.h"
 
-#define SEGMENTS_MAX 32
+#define SEGMENTS_MAX  32
 #define SITES_SECTION ".enclu_sites"
 
 static bool inside(size_t size, uint64_t offset, uint64_t count)
@@ -31,8 +31,8 @@ static uint64_t page_up(uint64_t v)
     return page_down(v + LAYOUT_PAGE - 1);
 }
 
-static int load_segment(struct libos_elf *out, const Elf64_Phdr *s, const uint8_t *file, size_t size,
-                        const char *path, struct error *err)
+static int load_segment(struct libos_elf *out, const Elf64_Phdr *s, const uint8_t *file,
+                        size_t size, const char *path, struct error *err)
 {
     uint64_t start = page_down(s->p_vaddr), end = page_up(s->p_vaddr + s->p_memsz);
     if (!inside(size, s->p_offset, s->p_filesz) || s->p_filesz > s->p_memsz ||
@@ -81,7 +81,8 @@ static int relocate(struct libos_elf *elf, uint64_t table, uint64_t table_size, 
         uint8_t *place = loaded(elf, rela.r_offset, 8);
         if (ELF64_R_TYPE(rela.r_info) != R_X86_64_RELATIVE || !place)
             return error_set(err, "%s: relocation of type %u at 0x%llx is not supported", path,
-                             (unsigned)ELF64_R_TYPE(rela.r_info), (unsigned long long)rela.r_offset);
+                             (unsigned)ELF64_R_TYPE(rela.r_info),
+                             (unsigned long long)rela.r_offset);
         uint64_t value = base + (uint64_t)rela.r_addend;
         memcpy(place, &value, sizeof(value));
     }
@@ -171,10 +172,9 @@ int libos_elf_read(const char *path, const void *data, size_t size, uint64_t bas
     if (size < sizeof(header))
         return error_set(err, "%s is not an ELF file", path);
     memcpy(&header, file, sizeof(header));
-    if (memcmp(header.e_ident, ELFMAG, SELFMAG) != 0 ||
-        header.e_ident[EI_CLASS] != ELFCLASS64 || header.e_machine != EM_X86_64 ||
-        header.e_type != ET_DYN || header.e_phentsize != sizeof(Elf64_Phdr) ||
-        header.e_phnum > SEGMENTS_MAX ||
+    if (memcmp(header.e_ident, ELFMAG, SELFMAG) != 0 || header.e_ident[EI_CLASS] != ELFCLASS64 ||
+        header.e_machine != EM_X86_64 || header.e_type != ET_DYN ||
+        header.e_phentsize != sizeof(Elf64_Phdr) || header.e_phnum > SEGMENTS_MAX ||
         !inside(size, header.e_phoff, header.e_phnum * sizeof(Elf64_Phdr)))
         return error_set(err, "%s is not a position-independent x86-64 ELF file", path);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A root directory to an EROFS image by mkfs.erofs, the same bytes for the same tree wherever it lies: fixed UUID, no build time, every
- * inode in the long form with its own mtime, extended attributes inline (shared ones would be laid out in the order of the walk).
+ * A root directory to an EROFS image by mkfs.erofs, the same bytes for the same tree wherever it
+ * lies: fixed UUID, no build time, every inode in the long form with its own mtime, extended
+ * attributes inline (shared ones would be laid out in the order of the walk).
  */
 #include "enclave/bundle/internal.h"
 
@@ -61,15 +62,17 @@ char *pack_find_mkfs(const char *option, struct error *err)
             return candidate;
         free(candidate);
     }
-    error_code(err, ENOENT, "mkfs.erofs is not installed; install erofs-utils (apt-get install "
-                            "erofs-utils)");
+    error_code(err, ENOENT,
+               "mkfs.erofs is not installed; install erofs-utils (apt-get install "
+               "erofs-utils)");
     return NULL;
 }
 
 static void run_child(const char *mkfs, const char *rootfs, const char *image, int messages,
                       pid_t parent, int lock)
 {
-    /* The packer must not outlive us; until it is gone it keeps the lock of the entry that it writes into. */
+    /* The packer must not outlive us; until it is gone it keeps the lock of the entry that it
+     * writes into. */
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent || fcntl(lock, F_SETFD, 0) < 0)
         _exit(126);
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -80,12 +83,20 @@ static void run_child(const char *mkfs, const char *rootfs, const char *image, i
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     /* SOURCE_DATE_EPOCH would clamp the files' own times. */
-    static const char *const environment[] = {"LC_ALL=C", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", NULL};
-    const char *const args[] = {mkfs,     "--quiet",        "--preserve-mtime",
-                                "-U",     PACK_UUID,        "-E",
-                                "force-inode-extended",     "-x",
-                                "2147483647",               image,
-                                rootfs,   NULL};
+    static const char *const environment[] = {"LC_ALL=C", "PATH=/usr/sbin:/usr/bin:/sbin:/bin",
+                                              NULL};
+    const char *const args[] = {mkfs,
+                                "--quiet",
+                                "--preserve-mtime",
+                                "-U",
+                                PACK_UUID,
+                                "-E",
+                                "force-inode-extended",
+                                "-x",
+                                "2147483647",
+                                image,
+                                rootfs,
+                                NULL};
     execve(mkfs, (char *const *)args, (char *const *)environment);
     _exit(127);
 }
@@ -157,7 +168,8 @@ static uint32_t crc32c(uint32_t crc, const uint8_t *data, size_t size)
 
 static int clear_root_mtime(int fd, const struct pack_super *super, struct error *err)
 {
-    off_t at = (off_t)le32toh(super->meta_block) * EROFS_BLOCK + (off_t)le16toh(super->root_nid) * 32;
+    off_t at = (off_t)le32toh(super->meta_block) * EROFS_BLOCK +
+               (off_t)le16toh(super->root_nid) * 32;
     struct pack_inode inode;
     if (pread(fd, &inode, sizeof(inode), at) != (ssize_t)sizeof(inode) ||
         !(le16toh(inode.format) & 1) || !S_ISDIR(le16toh(inode.mode)))
@@ -170,8 +182,8 @@ static int clear_root_mtime(int fd, const struct pack_super *super, struct error
 }
 
 /*
- * Take out what differs between two runs: the build time, and for an overlay the mtime of its root, which is that of the container's
- * own upper directory.
+ * Take out what differs between two runs: the build time, and for an overlay the mtime of its root,
+ * which is that of the container's own upper directory.
  */
 static int normalise(int fd, bool layered, struct error *err)
 {

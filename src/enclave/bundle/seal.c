@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * dm-verity tree over an image, in the same file, in veritysetup's format 1 (Linux Documentation/admin-guide/device-mapper/verity.rst
- * and cryptsetup's docs/on-disk-format): superblock at the first byte after the data, then the levels, top first.
+ * dm-verity tree over an image, in the same file, in veritysetup's format 1 (Linux
+ * Documentation/admin-guide/device-mapper/verity.rst and cryptsetup's docs/on-disk-format):
+ * superblock at the first byte after the data, then the levels, top first.
  */
 #include "enclave/bundle/internal.h"
 
@@ -118,7 +119,8 @@ static int hash_data(int fd, const struct seal *seal, uint8_t *digests)
     return jobs[0].result ? jobs[0].result : jobs[1].result;
 }
 
-/* Salt and UUID come from the content, so that equal images are equal files. The first block holds the image's superblock. */
+/* Salt and UUID come from the content, so that equal images are equal files. The first block holds
+ * the image's superblock. */
 static int choose_salt(int fd, struct seal *seal, struct hash *h)
 {
     uint8_t block[BLOCK];
@@ -152,11 +154,13 @@ static void fill_super(struct verity_super *super, const struct seal *seal, stru
     hash_add(h, seal->root_hash, sizeof(seal->root_hash));
     hash_end(h, id);
     memcpy(super->uuid, id, sizeof(super->uuid));
-    super->uuid[6] = (uint8_t)((super->uuid[6] & 0x0f) | 0x80); /* RFC 9562: version 8, our own making */
+    super->uuid[6] = (uint8_t)((super->uuid[6] & 0x0f) |
+                               0x80); /* RFC 9562: version 8, our own making */
     super->uuid[8] = (uint8_t)((super->uuid[8] & 0x3f) | 0x80);
 }
 
-/* Digests of one level to its blocks, at `offset`; their hashes replace `digests`. *count becomes their number. */
+/* Digests of one level to its blocks, at `offset`; their hashes replace `digests`. *count becomes
+ * their number. */
 static int write_level(int fd, const struct seal *seal, struct hash *h, uint8_t *digests,
                        uint64_t *count, uint64_t offset)
 {
@@ -212,8 +216,7 @@ int seal_image(int fd, struct seal *out, struct error *err)
     out->hash_offset = (uint64_t)st.st_size;
 
     struct hash *h = hash_new();
-    cleanup_free uint8_t *digests =
-        xcalloc((out->data_blocks + PER_BLOCK - 1) / PER_BLOCK, BLOCK);
+    cleanup_free uint8_t *digests = xcalloc((out->data_blocks + PER_BLOCK - 1) / PER_BLOCK, BLOCK);
     int code = choose_salt(fd, out, h);
     if (!code)
         code = hash_data(fd, out, digests);
@@ -227,11 +230,12 @@ int seal_image(int fd, struct seal *out, struct error *err)
 
 static int read_super(int fd, uint64_t size, struct seal *out, struct error *err)
 {
-    /* The place of the superblock is not recorded in the file: the tree after it must fill the rest. Try the number of data blocks
-     * that makes it so. */
+    /* The place of the superblock is not recorded in the file: the tree after it must fill the
+     * rest. Try the number of data blocks that makes it so. */
     uint64_t blocks = size / BLOCK;
     struct verity_super super;
-    for (uint64_t data = blocks - blocks / PER_BLOCK - 8 < blocks ? blocks - blocks / PER_BLOCK - 8 : 1;
+    for (uint64_t data = blocks - blocks / PER_BLOCK - 8 < blocks ? blocks - blocks / PER_BLOCK - 8
+                                                                  : 1;
          data < blocks; data++) {
         if (read_at(fd, &super, sizeof(super), data * BLOCK) != 0)
             break;
@@ -258,8 +262,7 @@ static int check_level(int fd, const struct seal *seal, struct hash *h, uint8_t 
         memcpy(expected, digests + i * BLOCK, here * BUNDLE_HASH_SIZE);
         int code = read_at(fd, found, sizeof(found), offset + i * BLOCK);
         if (code)
-            return error_errno(err, code, "block %llu",
-                               (unsigned long long)(offset / BLOCK + i));
+            return error_errno(err, code, "block %llu", (unsigned long long)(offset / BLOCK + i));
         for (unsigned k = 0; k < PER_BLOCK; k++) {
             if (memcmp(expected + k * 32, found + k * 32, 32) == 0)
                 continue;
@@ -276,10 +279,12 @@ static int check_level(int fd, const struct seal *seal, struct hash *h, uint8_t 
     return 0;
 }
 
-static int seal_verify(int fd, uint64_t size, const uint8_t root_hash[BUNDLE_HASH_SIZE], struct error *err)
+static int seal_verify(int fd, uint64_t size, const uint8_t root_hash[BUNDLE_HASH_SIZE],
+                       struct error *err)
 {
     struct seal seal = {0};
-    int ret = size % BLOCK ? error_set(err, "truncated: not whole blocks") : read_super(fd, size, &seal, err);
+    int ret = size % BLOCK ? error_set(err, "truncated: not whole blocks")
+                           : read_super(fd, size, &seal, err);
     if (ret < 0)
         return ret;
     uint64_t total = 0;
@@ -299,7 +304,8 @@ static int seal_verify(int fd, uint64_t size, const uint8_t root_hash[BUNDLE_HAS
     }
     hash_free(h);
     if (ret == 0 && memcmp(digests, root_hash, BUNDLE_HASH_SIZE) != 0)
-        ret = error_set(err, "sound in itself, but its root hash is another: this is another image");
+        ret = error_set(err,
+                        "sound in itself, but its root hash is another: this is another image");
     return ret;
 }
 

@@ -36,8 +36,9 @@ int sealed_open(struct sealed_reader **out, int fd, uint64_t size, struct error 
     int ret = erofs_open(&reader->fs, size, read_mapped, reader);
     if (ret < 0) {
         sealed_close(reader);
-        return error_code(err, -ret, "the packed image is not of a kind that the LibOS reads; use "
-                                     "mkfs.erofs of erofs-utils 1.5 or later");
+        return error_code(err, -ret,
+                          "the packed image is not of a kind that the LibOS reads; use "
+                          "mkfs.erofs of erofs-utils 1.5 or later");
     }
     *out = reader;
     return 0;

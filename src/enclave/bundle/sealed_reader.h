@@ -8,8 +8,8 @@
 #include "base/error.h"
 
 /*
- * The LibOS's EROFS reader over a file on the host. A door of its own, because libos/include and the C library's headers cannot be
- * included together.
+ * The LibOS's EROFS reader over a file on the host. A door of its own, because libos/include and
+ * the C library's headers cannot be included together.
  */
 struct sealed_reader;
 enum sealed_type { SEALED_OTHER, SEALED_REGULAR, SEALED_DIRECTORY };

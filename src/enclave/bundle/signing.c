@@ -53,7 +53,8 @@ int signing_key_prepare(const char *path, uint8_t signer[BUNDLE_HASH_SIZE], stru
     int size = key ? i2d_PUBKEY(key, &der) : -1;
     EVP_PKEY_free(key);
     if (size <= 0)
-        return error_set(err, "signing key %s is not a private key in PEM without a password", path);
+        return error_set(err, "signing key %s is not a private key in PEM without a password",
+                         path);
     hash_of(der, (size_t)size, signer);
     OPENSSL_free(der);
     return 0;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The site table of a packed image. Files are found and read through the LibOS's own EROFS reader, in the image rather than in the tree
- * it was made from, so the table describes exactly the bytes that are sealed.
+ * The site table of a packed image. Files are found and read through the LibOS's own EROFS reader,
+ * in the image rather than in the tree it was made from, so the table describes exactly the bytes
+ * that are sealed.
  */
 #include "enclave/bundle/sites.h"
 
@@ -11,8 +12,10 @@
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
+#include "base/log.h"
 #include "enclave/bundle/internal.h"
 #include "enclave/bundle/sealed_reader.h"
+#include "enclave/bundle/trusted_shim.h"
 
 struct nid_list {
     uint64_t *nids;
@@ -111,10 +114,16 @@ static int scan_files(struct sealed_reader *reader, const struct nid_list *files
     return 0;
 }
 
+static void pass_line(const char *line)
+{
+    log_warning("%s", line);
+}
+
 int sites_build(int image_fd, uint64_t data_size, struct buffer *table, struct sites_stats *stats,
                 struct error *err)
 {
     struct sealed_reader *reader = NULL;
+    trusted_log_divert(pass_line);
     int ret = sealed_open(&reader, image_fd, data_size, err);
     if (ret < 0)
         return ret;

@@ -7,7 +7,8 @@
 
 #include "manifest.h"
 
-/* Private to the site scanner: elf_code.c tells where code is, sites_scan.c finds windows in it, sites.c makes the table. */
+/* Private to the site scanner: elf_code.c tells where code is, sites_scan.c finds windows in it,
+ * sites.c makes the table. */
 
 struct function {
     uint64_t start, end; /* virtual addresses */

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Finds windows around `syscall` instructions that the LibOS may overwrite with a jump (abi/manifest.h). Only functions with the bytes
- * 0f 05 in them are disassembled. A window is taken when nothing can enter its bytes 1..4: no label, no direct branch of this
- * function, of its neighbours (8-bit) or of anything executable in the file (32-bit, at any alignment), and, where an
- * indirect jump or an exception might, only when its first instruction covers all five bytes.
+ * Finds windows around `syscall` instructions that the LibOS may overwrite with a jump
+ * (abi/manifest.h). Only functions with the bytes 0f 05 in them are disassembled. A window is taken
+ * when nothing can enter its bytes 1..4: no label, no direct branch of this function, of its
+ * neighbours (8-bit) or of anything executable in the file (32-bit, at any alignment), and, where
+ * an indirect jump or an exception might, only when its first instruction covers all five bytes.
  */
 #include "enclave/bundle/sites.h"
 
@@ -13,8 +14,8 @@
 
 #include "base/alloc.h"
 
-#define JUMP_SIZE  5u
-#define WINDOW_MAX 32u
+#define JUMP_SIZE   5u
+#define WINDOW_MAX  32u
 #define SHORT_REACH 133u /* bytes around a window from where an 8-bit branch may reach it */
 
 struct insn {
@@ -119,7 +120,8 @@ static void add_insn(struct scan *scan, const struct insn *insn)
     scan->insns[scan->insn_count++] = *insn;
 }
 
-/* Instructions and branches of a function; false when it does not decode to its very end (data in it, or a wrong size). */
+/* Instructions and branches of a function; false when it does not decode to its very end (data in
+ * it, or a wrong size). */
 static bool decode(struct scan *scan, const struct function *function, cs_insn *room)
 {
     scan->function = function;
@@ -149,8 +151,8 @@ static bool movable(const struct scan *scan, const struct insn *insn)
 {
     cs_insn *decoded = NULL;
     const uint8_t *p = scan->bytes + insn->offset;
-    size_t count =
-        cs_disasm(scan->detailed, p, insn->size, scan->function->start + insn->offset, 1, &decoded);
+    size_t count = cs_disasm(scan->detailed, p, insn->size, scan->function->start + insn->offset, 1,
+                             &decoded);
     if (count != 1)
         return false;
     bool ok = !insn->is_syscall && decoded->id != X86_INS_UD2 && decoded->id != X86_INS_HLT &&
@@ -166,7 +168,8 @@ static bool movable(const struct scan *scan, const struct insn *insn)
         ok = detail->x86.operands[i].type != X86_OP_MEM ||
              (detail->x86.operands[i].mem.base != X86_REG_RIP &&
               detail->x86.operands[i].mem.base != X86_REG_EIP);
-    /* Capstone leaves some implicit operands out: mod 0, rm 5 is relative to RIP whatever it says. */
+    /* Capstone leaves some implicit operands out: mod 0, rm 5 is relative to RIP whatever it says.
+     */
     if (ok && detail->x86.modrm && (detail->x86.modrm & 0xc7) == 0x05)
         ok = false;
     cs_free(decoded, count);
@@ -186,7 +189,8 @@ static bool label_between(const struct elf_code *code, uint64_t first, uint64_t 
     return low < code->label_count && code->labels[low] <= last;
 }
 
-/* May the five bytes from insn `first` on become a jump, as far as this function and the labels say? */
+/* May the five bytes from insn `first` on become a jump, as far as this function and the labels
+ * say? */
 static bool may_overwrite(const struct scan *scan, size_t first)
 {
     const struct insn *insn = &scan->insns[first];
@@ -223,8 +227,9 @@ static void add_site(struct scan *scan, size_t first, unsigned before, unsigned 
 }
 
 /*
- * The shortest window that ends with the syscall; else one that takes in what follows: then the instruction after the
- * syscall is overwritten, and a signal handler that returns there needs the LibOS's help.
+ * The shortest window that ends with the syscall; else one that takes in what follows: then the
+ * instruction after the syscall is overwritten, and a signal handler that returns there needs the
+ * LibOS's help.
  */
 static void choose_window(struct scan *scan, size_t at)
 {
@@ -355,10 +360,11 @@ static void bit_put(struct bitmap *map, uint64_t address, bool value)
     if (value)
         map->bits[i / 8] |= (uint8_t)(1u << (i % 8));
     else
-        map->bits[i / 8] &= (uint8_t)~(1u << (i % 8));
+        map->bits[i / 8] &= (uint8_t) ~(1u << (i % 8));
 }
 
-/* Mark in `hit` which byte addresses of `wanted` any 32-bit branch may go to; opcodes are looked for at every byte. */
+/* Mark in `hit` which byte addresses of `wanted` any 32-bit branch may go to; opcodes are looked
+ * for at every byte. */
 static void find_near_branches(const struct scan *scan, const struct bitmap *wanted,
                                struct bitmap *hit)
 {
