@@ -9,6 +9,10 @@
 #include <nettle/memops.h>
 #include <nettle/sha2.h>
 
+/* nettle's headers rename these to their nettle_ forms. */
+#undef sha256_init
+#undef sha256_update
+
 /* What vector.S saves: XMM0-15, then the FS base. */
 struct crypto_frame {
     u8 xmm[16][16];
@@ -175,6 +179,8 @@ void crypto_wipe(void *data, size_t size)
 /* ---- start ---- */
 
 static const char *g_nettle_features = "vendor:intel,aesni,pclmul";
+
+const char *crypto_nettle_features(void);
 
 /* nettle's dispatch asks here before it would execute CPUID, which enclaves cannot. */
 const char *crypto_nettle_features(void)
