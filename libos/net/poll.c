@@ -311,7 +311,6 @@ int deadline_from_timespec(const void __user *ts, u64 *deadline)
 
 int sigmask_enter(const void __user *mask, size_t size)
 {
-    struct thread *t = current();
     u64 set;
 
     if (mask == NULL)
@@ -320,25 +319,14 @@ int sigmask_enter(const void __user *mask, size_t size)
         return -EINVAL;
     if (copy_from_user(&set, mask, sizeof(set)) < 0)
         return -EFAULT;
-    set &= ~(1ull << (9 - 1) | 1ull << (19 - 1)); /* SIGKILL, SIGSTOP */
-    t->saved_mask = t->sig_mask;
-    t->restore_mask = true;
-    __atomic_store_n(&t->sig_mask, set, __ATOMIC_SEQ_CST);
-    if (signal_pending())
-        __atomic_or_fetch(&t->attention, ATTENTION_SIGNAL, __ATOMIC_SEQ_CST);
+    signal_mask_set_temporary(set);
     return 0;
 }
 
 void sigmask_leave(bool interrupted)
 {
-    struct thread *t = current();
-
-    if (!t->restore_mask || interrupted)
-        return;
-    t->restore_mask = false;
-    __atomic_store_n(&t->sig_mask, t->saved_mask, __ATOMIC_SEQ_CST);
-    if (signal_pending())
-        __atomic_or_fetch(&t->attention, ATTENTION_SIGNAL, __ATOMIC_SEQ_CST);
+    if (current()->restore_mask && !interrupted)
+        signal_mask_restore();
 }
 
 /* What is left until the deadline, for the calls that write it back. Failure to write is ignored, as Linux does. */

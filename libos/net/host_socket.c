@@ -1,0 +1,497 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * TCP, UDP and routing netlink sockets of the host. The host's socket is always non-blocking; blocking is done here by
+ * socket_wait(). Nothing that the host says is more than data from the network: lengths are bounded by host.h, addresses must be of
+ * the socket's family, errors must be errors.
+ */
+#include "host.h"
+#include "socket.h"
+#include <linux/netlink.h>
+#include <linux/sockios.h>
+#include <linux/tcp.h>
+
+#define SMALL      4096           /* on the stack */
+#define CHUNK      (128u << 10)   /* of a stream */
+#define DATAGRAM   65536u
+#define POLL_HOST  (POLLIN | POLLOUT | POLLPRI | POLLRDHUP | POLLRDNORM | POLLWRNORM | POLLRDBAND | POLLWRBAND)
+
+struct host_socket {
+    struct socket base;
+    int hfd;
+    bool connecting; /* connect() was started and its result not yet told */
+};
+
+static const struct socket_ops host_socket_ops;
+
+static struct host_socket *host_of(struct socket *s)
+{
+    return container_of(s, struct host_socket, base);
+}
+
+static int wrap(int hfd, int domain, int type, int protocol, struct socket **out)
+{
+    struct host_socket *h = kzalloc(sizeof(*h));
+
+    if (h == NULL) {
+        host_close(hfd);
+        return -ENOMEM;
+    }
+    socket_init(&h->base, &host_socket_ops, domain, type, protocol);
+    h->hfd = hfd;
+    *out = &h->base;
+    return 0;
+}
+
+int host_socket_create(int domain, int type, int protocol, struct socket **out)
+{
+    int hfd;
+
+    if (domain == AF_NETLINK) {
+        if (type != SOCK_RAW && type != SOCK_DGRAM)
+            return -ESOCKTNOSUPPORT;
+        if (protocol != NETLINK_ROUTE)
+            return -EPROTONOSUPPORT;
+    } else if (type == SOCK_RAW) {
+        if (!capable(13)) /* CAP_NET_RAW */
+            return -EPERM;
+    } else if (type != SOCK_STREAM && type != SOCK_DGRAM) {
+        return -ESOCKTNOSUPPORT;
+    }
+    hfd = host_socket(domain, type, protocol);
+    if (hfd < 0)
+        return hfd;
+    if (protocol == 0 && type == SOCK_STREAM)
+        protocol = IPPROTO_TCP;
+    else if (protocol == 0 && type == SOCK_DGRAM && domain != AF_NETLINK)
+        protocol = IPPROTO_UDP;
+    return wrap(hfd, domain, type, protocol, out);
+}
+
+/* An address that the host gave: none, or one of the socket's family and size. */
+static void check_name(const struct socket *s, const u8 *name, u32 *len)
+{
+    u32 expected = s->domain == AF_INET ? sizeof(struct sockaddr_in)
+                   : s->domain == AF_INET6 ? sizeof(struct sockaddr_in6)
+                                           : sizeof(struct sockaddr_nl);
+    u16 family;
+
+    if (*len == 0)
+        return;
+    memcpy(&family, name, sizeof(family));
+    if (*len != expected || family != s->domain)
+        panic("the host gave a socket address of family %u and %u bytes for a socket of family %d", family, *len,
+              s->domain);
+}
+
+static int host_error(struct host_socket *h)
+{
+    int err = 0;
+    u32 len = sizeof(err);
+    int r = host_getsockopt(h->hfd, SOL_SOCKET, SO_ERROR, &err, &len);
+
+    if (r < 0)
+        return r;
+    if (len != sizeof(err) || err < 0 || err > 4095)
+        panic("the host gave the socket error %d", err);
+    return -err;
+}
+
+static int hs_bind(struct socket *s, const u8 *name, u32 len)
+{
+    return host_bind(host_of(s)->hfd, name, len);
+}
+
+static int hs_connect(struct socket *s, const u8 *name, u32 len, bool nonblock)
+{
+    struct host_socket *h = host_of(s);
+    int r;
+
+    if (!h->connecting || nonblock) {
+        r = host_connect(h->hfd, name, len);
+        if (r != -EINPROGRESS) {
+            h->connecting = h->connecting && r == -EALREADY;
+            return r;
+        }
+        h->connecting = true;
+        if (nonblock)
+            return r;
+    }
+    r = socket_wait(s, POLLOUT, socket_deadline(s->send_timeout), s->send_timeout);
+    if (r == -EAGAIN)
+        return -EINPROGRESS;
+    if (r < 0)
+        return r; /* a restarted connect() waits on */
+    h->connecting = false;
+    return host_error(h);
+}
+
+static int hs_listen(struct socket *s, int backlog)
+{
+    return host_listen(host_of(s)->hfd, backlog);
+}
+
+static int hs_accept(struct socket *s, bool nonblock, struct socket **out, u8 *name, u32 *len)
+{
+    u64 deadline = nonblock ? 0 : socket_deadline(s->receive_timeout);
+    int hfd, r;
+
+    for (;;) {
+        *len = ADDRESS_MAX;
+        hfd = host_accept(host_of(s)->hfd, name, len);
+        if (hfd >= 0)
+            break;
+        if (hfd != -EAGAIN || nonblock)
+            return hfd;
+        r = socket_wait(s, POLLIN, deadline, s->receive_timeout);
+        if (r < 0)
+            return r;
+    }
+    check_name(s, name, len);
+    return wrap(hfd, s->domain, s->type, s->protocol, out);
+}
+
+static int hs_getname(struct socket *s, bool peer, u8 *name, u32 *len)
+{
+    int r;
+
+    *len = ADDRESS_MAX;
+    r = host_getsockname(host_of(s)->hfd, name, len, peer);
+    if (r == 0)
+        check_name(s, name, len);
+    return r;
+}
+
+static int hs_shutdown(struct socket *s, int how)
+{
+    return host_shutdown(host_of(s)->hfd, how);
+}
+
+/* ---- data ---- */
+
+#define SEND_FLAGS (MSG_OOB | MSG_DONTROUTE | MSG_EOR | MSG_CONFIRM | MSG_MORE)
+#define RECV_FLAGS (MSG_OOB | MSG_PEEK)
+
+/* One piece, waiting as the flags say. */
+static ssize_t send_piece(struct socket *s, const u8 *data, size_t n, struct socket_msg *m, u64 *deadline)
+{
+    int flags = (m->flags & SEND_FLAGS) | MSG_DONTWAIT | MSG_NOSIGNAL;
+    ssize_t r;
+
+    for (;;) {
+        r = host_send(host_of(s)->hfd, data, n, flags, m->name_len > 0 ? m->name : NULL, m->name_len);
+        if (r != -EAGAIN || (m->flags & MSG_DONTWAIT) != 0)
+            return r;
+        if (*deadline == 0)
+            *deadline = socket_deadline(s->send_timeout);
+        r = socket_wait(s, POLLOUT, *deadline, s->send_timeout);
+        if (r < 0)
+            return r;
+    }
+}
+
+static ssize_t send_stream(struct socket *s, struct socket_msg *m, u8 *buf, size_t room)
+{
+    u64 deadline = 0;
+    ssize_t done = 0, n, r;
+
+    for (;;) {
+        n = uio_from(m->io, buf, MIN(room, m->io->left));
+        if (n < 0)
+            return done > 0 ? done : n;
+        for (ssize_t sent = 0; sent < n || n == 0; sent += r) {
+            r = send_piece(s, buf + sent, (size_t)(n - sent), m, &deadline);
+            if (r < 0)
+                return done > 0 ? done : r;
+            done += r;
+            if (n == 0)
+                return done;
+        }
+        if (m->io->left == 0)
+            return done;
+    }
+}
+
+static ssize_t send_datagram(struct socket *s, struct socket_msg *m, u8 *buf)
+{
+    size_t n = m->io->left;
+    u64 deadline = 0;
+    ssize_t r = n > 0 ? uio_from(m->io, buf, n) : 0;
+
+    if (r < 0)
+        return r;
+    if ((size_t)r != n)
+        return -EFAULT;
+    if (s->domain == AF_NETLINK) {
+        r = netlink_check_request(buf, n);
+        if (r < 0)
+            return r;
+    }
+    return send_piece(s, buf, n, m, &deadline);
+}
+
+static ssize_t hs_send(struct socket *s, struct socket_msg *m)
+{
+    u8 small[SMALL], *buf = small;
+    size_t room = MIN(m->io->left, (size_t)CHUNK);
+    ssize_t r;
+
+    if (s->type != SOCK_STREAM && m->io->left > DATAGRAM)
+        return -EMSGSIZE;
+    if (room > sizeof(small)) {
+        buf = kmalloc(room);
+        if (buf == NULL)
+            return -ENOBUFS;
+    }
+    if (s->type == SOCK_STREAM)
+        r = send_stream(s, m, buf, MAX(room, sizeof(small)));
+    else
+        r = send_datagram(s, m, buf);
+    if (buf != small)
+        kfree(buf);
+    return r;
+}
+
+/* One piece from the host, waiting as the flags say. */
+static ssize_t recv_piece(struct socket *s, u8 *buf, size_t n, struct socket_msg *m, u64 *deadline)
+{
+    int flags = (m->flags & RECV_FLAGS) | MSG_DONTWAIT;
+    ssize_t r;
+
+    for (;;) {
+        u32 len = ADDRESS_MAX;
+        int out_flags = 0;
+
+        r = host_recv(host_of(s)->hfd, buf, n, flags, m->name, m->name != NULL ? &len : NULL, &out_flags);
+        if (r >= 0) {
+            m->out_flags = out_flags & (MSG_TRUNC | MSG_OOB | MSG_EOR);
+            if (m->name != NULL) {
+                check_name(s, m->name, &len);
+                m->name_len = len;
+            }
+            return r;
+        }
+        if (r != -EAGAIN || (m->flags & MSG_DONTWAIT) != 0)
+            return r;
+        if (*deadline == 0)
+            *deadline = socket_deadline(s->receive_timeout);
+        r = socket_wait(s, (m->flags & MSG_OOB) != 0 ? POLLPRI : POLLIN, *deadline, s->receive_timeout);
+        if (r < 0)
+            return r;
+    }
+}
+
+static ssize_t recv_stream(struct socket *s, struct socket_msg *m, u8 *buf, size_t room)
+{
+    bool all = (m->flags & (MSG_WAITALL | MSG_PEEK)) == MSG_WAITALL;
+    ssize_t done = 0, r, moved;
+    u64 deadline = 0;
+    size_t want;
+
+    while ((want = MIN(room, m->io->left)) > 0) {
+        r = recv_piece(s, buf, want, m, &deadline);
+        if (r <= 0)
+            return done > 0 ? done : r;
+        if ((m->flags & MSG_TRUNC) != 0) { /* TCP: thrown away instead of copied */
+            moved = r;
+            m->io->left -= (size_t)r;
+        } else {
+            moved = uio_to(m->io, buf, (size_t)r);
+        }
+        if (moved < 0)
+            return done > 0 ? done : moved;
+        done += moved;
+        if (!all)
+            break;
+    }
+    return done;
+}
+
+/* With MSG_TRUNC the true length is wanted: receive into enough room to know it without asking the host. */
+static ssize_t recv_datagram(struct socket *s, struct socket_msg *m, u8 *buf, size_t room)
+{
+    size_t left = m->io->left;
+    u64 deadline = 0;
+    ssize_t r = recv_piece(s, buf, room, m, &deadline), moved;
+
+    if (r < 0)
+        return r;
+    if (s->domain == AF_NETLINK && (m->out_flags & MSG_TRUNC) == 0)
+        r = (ssize_t)netlink_check_reply(buf, (size_t)r);
+    moved = r > 0 && left > 0 ? uio_to(m->io, buf, MIN((size_t)r, left)) : 0;
+    if (moved < 0)
+        return moved;
+    if ((size_t)r > left)
+        m->out_flags |= MSG_TRUNC;
+    return (m->flags & MSG_TRUNC) != 0 ? r : moved;
+}
+
+static ssize_t hs_recv(struct socket *s, struct socket_msg *m)
+{
+    u8 small[SMALL], *buf = small;
+    size_t room = MIN(m->io->left, (size_t)CHUNK);
+    ssize_t r;
+
+    if (s->type != SOCK_STREAM)
+        room = (m->flags & MSG_TRUNC) != 0 || s->domain == AF_NETLINK ? DATAGRAM : MIN(room, (size_t)DATAGRAM);
+    if (room > sizeof(small)) {
+        buf = kmalloc(room);
+        if (buf == NULL)
+            return -ENOBUFS;
+    }
+    if (s->type == SOCK_STREAM)
+        r = recv_stream(s, m, buf, room);
+    else
+        r = recv_datagram(s, m, buf, room);
+    if (buf != small)
+        kfree(buf);
+    return r;
+}
+
+/* ---- options that are harmless to pass on: the host sees and decides about its network anyway ---- */
+
+struct option {
+    int level, name;
+};
+static const struct option safe_options[] = {
+    {SOL_SOCKET, SO_REUSEADDR},  {SOL_SOCKET, SO_REUSEPORT}, {SOL_SOCKET, SO_KEEPALIVE},
+    {SOL_SOCKET, SO_BROADCAST},  {SOL_SOCKET, SO_SNDBUF},    {SOL_SOCKET, SO_RCVBUF},
+    {SOL_SOCKET, SO_LINGER},     {SOL_SOCKET, SO_OOBINLINE}, {SOL_SOCKET, SO_PRIORITY},
+    {SOL_SOCKET, SO_RCVLOWAT},   {SOL_SOCKET, SO_DONTROUTE}, {SOL_SOCKET, SO_INCOMING_CPU},
+    {SOL_SOCKET, SO_BUSY_POLL},  {SOL_SOCKET, SO_SNDBUFFORCE}, {SOL_SOCKET, SO_RCVBUFFORCE},
+    {SOL_SOCKET, SO_ACCEPTCONN}, {SOL_SOCKET, SO_MARK},      {SOL_SOCKET, SO_BINDTODEVICE},
+    {IPPROTO_TCP, TCP_NODELAY},  {IPPROTO_TCP, TCP_MAXSEG},  {IPPROTO_TCP, TCP_CORK},
+    {IPPROTO_TCP, TCP_KEEPIDLE}, {IPPROTO_TCP, TCP_KEEPINTVL}, {IPPROTO_TCP, TCP_KEEPCNT},
+    {IPPROTO_TCP, TCP_SYNCNT},   {IPPROTO_TCP, TCP_LINGER2}, {IPPROTO_TCP, TCP_DEFER_ACCEPT},
+    {IPPROTO_TCP, TCP_WINDOW_CLAMP}, {IPPROTO_TCP, TCP_INFO}, {IPPROTO_TCP, TCP_QUICKACK},
+    {IPPROTO_TCP, TCP_CONGESTION}, {IPPROTO_TCP, TCP_USER_TIMEOUT}, {IPPROTO_TCP, TCP_FASTOPEN},
+    {IPPROTO_TCP, TCP_FASTOPEN_CONNECT}, {IPPROTO_TCP, TCP_NOTSENT_LOWAT},
+    {IPPROTO_IP, IP_TOS},        {IPPROTO_IP, IP_TTL},       {IPPROTO_IP, IP_MTU_DISCOVER},
+    {IPPROTO_IP, IP_MTU},        {IPPROTO_IP, IP_RECVERR},   {IPPROTO_IP, IP_FREEBIND},
+    {IPPROTO_IP, IP_MULTICAST_TTL}, {IPPROTO_IP, IP_MULTICAST_LOOP}, {IPPROTO_IP, IP_MULTICAST_IF},
+    {IPPROTO_IP, IP_MULTICAST_ALL}, {IPPROTO_IP, IP_ADD_MEMBERSHIP}, {IPPROTO_IP, IP_DROP_MEMBERSHIP},
+    {IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT}, {IPPROTO_IP, IP_TRANSPARENT},
+    {IPPROTO_IPV6, IPV6_V6ONLY}, {IPPROTO_IPV6, IPV6_UNICAST_HOPS}, {IPPROTO_IPV6, IPV6_MULTICAST_HOPS},
+    {IPPROTO_IPV6, IPV6_MULTICAST_LOOP}, {IPPROTO_IPV6, IPV6_MULTICAST_IF}, {IPPROTO_IPV6, IPV6_ADD_MEMBERSHIP},
+    {IPPROTO_IPV6, IPV6_DROP_MEMBERSHIP}, {IPPROTO_IPV6, IPV6_TCLASS}, {IPPROTO_IPV6, IPV6_MTU},
+    {IPPROTO_IPV6, IPV6_MTU_DISCOVER}, {IPPROTO_IPV6, IPV6_RECVERR}, {IPPROTO_IPV6, IPV6_FREEBIND},
+    {IPPROTO_IPV6, IPV6_MULTICAST_ALL}, {IPPROTO_IPV6, IPV6_AUTOFLOWLABEL},
+};
+
+static bool option_is_safe(const struct socket *s, int level, int name)
+{
+    if (s->domain == AF_NETLINK)
+        return (level == SOL_SOCKET && (name == SO_SNDBUF || name == SO_RCVBUF)) ||
+               (level == 270 && name != 6); /* SOL_NETLINK but for its rings */
+    for (size_t i = 0; i < ARRAY_SIZE(safe_options); i++) {
+        if (safe_options[i].level == level && safe_options[i].name == name)
+            return true;
+    }
+    return false;
+}
+
+static int hs_getsockopt(struct socket *s, int level, int name, u8 *val, u32 *len)
+{
+    struct host_socket *h = host_of(s);
+
+    if (level == SOL_SOCKET && name == SO_ERROR) {
+        int err = host_error(h);
+
+        if (err < 0)
+            h->connecting = false;
+        err = -err;
+        *len = MIN(*len, (u32)sizeof(err));
+        memcpy(val, &err, *len);
+        return 0;
+    }
+    if (!option_is_safe(s, level, name))
+        return -ENOPROTOOPT;
+    return host_getsockopt(h->hfd, level, name, val, len);
+}
+
+static int hs_setsockopt(struct socket *s, int level, int name, const u8 *val, u32 len)
+{
+    if (!option_is_safe(s, level, name))
+        return -ENOPROTOOPT;
+    return host_setsockopt(host_of(s)->hfd, level, name, val, len);
+}
+
+/* ---- ioctl ---- */
+
+#define IFREQ_SIZE 40
+
+static long ioctl_int(struct host_socket *h, u32 cmd, u64 arg)
+{
+    i32 x = 0;
+    int r = host_ioctl(h->hfd, cmd, &x, sizeof(x));
+
+    if (r < 0)
+        return r;
+    return put_user(x, (void __user *)arg);
+}
+
+static long ioctl_ifreq(struct host_socket *h, u32 cmd, u64 arg)
+{
+    u8 req[IFREQ_SIZE];
+    int r = copy_from_user(req, (void __user *)arg, sizeof(req));
+
+    if (r == 0)
+        r = host_ioctl(h->hfd, cmd, req, sizeof(req));
+    if (r < 0)
+        return r;
+    return copy_to_user((void __user *)arg, req, sizeof(req));
+}
+
+static long hs_ioctl(struct socket *s, u32 cmd, u64 arg)
+{
+    struct host_socket *h = host_of(s);
+
+    switch (cmd) {
+    case FIONREAD:
+    case TIOCOUTQ:
+    case SIOCATMARK:
+        return ioctl_int(h, cmd, arg);
+    case SIOCGIFCONF:
+        return netlink_ifconf(arg);
+    case SIOCGIFNAME:
+    case SIOCGIFFLAGS:
+    case SIOCGIFADDR:
+    case SIOCGIFDSTADDR:
+    case SIOCGIFBRDADDR:
+    case SIOCGIFNETMASK:
+    case SIOCGIFMETRIC:
+    case SIOCGIFMTU:
+    case SIOCGIFHWADDR:
+    case SIOCGIFINDEX:
+    case SIOCGIFTXQLEN:
+        return ioctl_ifreq(h, cmd, arg);
+    default:
+        return -ENOTTY;
+    }
+}
+
+static u32 hs_poll(struct socket *s, struct poll_table *pt)
+{
+    return poll_host(pt, host_of(s)->hfd, POLL_HOST);
+}
+
+static void hs_release(struct socket *s)
+{
+    host_close(host_of(s)->hfd);
+    kfree(host_of(s));
+}
+
+static const struct socket_ops host_socket_ops = {
+    .bind = hs_bind,
+    .connect = hs_connect,
+    .listen = hs_listen,
+    .accept = hs_accept,
+    .getname = hs_getname,
+    .send = hs_send,
+    .recv = hs_recv,
+    .shutdown = hs_shutdown,
+    .getsockopt = hs_getsockopt,
+    .setsockopt = hs_setsockopt,
+    .ioctl = hs_ioctl,
+    .poll = hs_poll,
+    .release = hs_release,
+};

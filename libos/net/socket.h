@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Private to libos/net: a socket and its families. struct socket is the first member of a family's own structure and belongs to
+ * its file. The system calls (socket.c) copy arguments in and out; a family sees LibOS memory, except for the data itself.
+ */
+#pragma once
+
+#include "poll.h"
+#include <asm/socket.h>
+#include <asm/sockios.h>
+#include <asm/ioctls.h>
+#include <linux/in.h>
+#include <linux/in6.h>
+#include <linux/un.h>
+
+#define AF_UNSPEC  0
+#define AF_UNIX    1
+#define AF_INET    2
+#define AF_INET6   10
+#define AF_NETLINK 16
+
+#define SOCK_STREAM    1
+#define SOCK_DGRAM     2
+#define SOCK_RAW       3
+#define SOCK_SEQPACKET 5
+#define SOCK_TYPE_MASK 0xf
+#define SOCK_NONBLOCK  O_NONBLOCK
+#define SOCK_CLOEXEC   O_CLOEXEC
+
+#define MSG_OOB          0x1
+#define MSG_PEEK         0x2
+#define MSG_DONTROUTE    0x4
+#define MSG_CTRUNC       0x8
+#define MSG_TRUNC        0x20
+#define MSG_DONTWAIT     0x40
+#define MSG_EOR          0x80
+#define MSG_WAITALL      0x100
+#define MSG_CONFIRM      0x800
+#define MSG_ERRQUEUE     0x2000
+#define MSG_NOSIGNAL     0x4000
+#define MSG_MORE         0x8000
+#define MSG_WAITFORONE   0x10000
+#define MSG_CMSG_CLOEXEC 0x40000000
+
+#define SHUT_RD   0
+#define SHUT_WR   1
+#define SHUT_RDWR 2
+
+#define SCM_RIGHTS      1
+#define SCM_CREDENTIALS 2
+#define SCM_FILES_MAX   253
+
+#define ADDRESS_MAX 128
+
+struct ucred {
+    i32 pid;
+    u32 uid, gid;
+};
+
+/* What travels beside the data of a UNIX socket. */
+struct scm {
+    u32 count;
+    struct file **files; /* references; NULL without any */
+    bool has_cred;       /* the sender gave them */
+    struct ucred cred;
+};
+void scm_release(struct scm *scm);
+
+struct socket_msg {
+    struct uio *io;
+    int flags;           /* MSG_* as given; MSG_DONTWAIT set for a file with O_NONBLOCK */
+    int out_flags;       /* recv: MSG_TRUNC, MSG_EOR, ... */
+    u8 *name;            /* ADDRESS_MAX bytes, or NULL: not wanted */
+    u32 name_len;        /* send: 0 for none; recv: out */
+    struct scm scm;      /* send: taken by the family (count set to 0); recv: given by it */
+    bool scm_wanted;     /* recv: there is room for control data */
+};
+
+struct socket {
+    const struct socket_ops *ops;
+    struct file *file;   /* not a reference: its own; NULL until accepted */
+    int domain, type, protocol;
+    u64 receive_timeout, send_timeout; /* ns; NO_DEADLINE: none */
+    bool pass_cred;
+};
+
+struct socket_ops {
+    int (*bind)(struct socket *s, const u8 *name, u32 len);
+    int (*connect)(struct socket *s, const u8 *name, u32 len, bool nonblock);
+    int (*listen)(struct socket *s, int backlog);
+    int (*accept)(struct socket *s, bool nonblock, struct socket **out, u8 *name, u32 *len); /* of the peer */
+    int (*getname)(struct socket *s, bool peer, u8 *name, u32 *len); /* *len: out */
+    ssize_t (*send)(struct socket *s, struct socket_msg *m);
+    ssize_t (*recv)(struct socket *s, struct socket_msg *m);
+    int (*shutdown)(struct socket *s, int how);
+    /* SOL_SOCKET options that are the same everywhere are answered before these. *len in: room; out: length. */
+    int (*getsockopt)(struct socket *s, int level, int name, u8 *val, u32 *len);
+    int (*setsockopt)(struct socket *s, int level, int name, const u8 *val, u32 len);
+    long (*ioctl)(struct socket *s, u32 cmd, u64 arg);
+    u32 (*poll)(struct socket *s, struct poll_table *pt);
+    void (*release)(struct socket *s);
+};
+
+void socket_init(struct socket *s, const struct socket_ops *ops, int domain, int type, int protocol);
+/* The file takes the socket; NULL when out of memory (the socket stays the caller's). */
+struct file *socket_file(struct socket *s, u32 flags);
+/* Wait for the socket's file: `timeout` is the socket's. 0, or what the call returns: -EAGAIN, -EINTR, -ERESTARTSYS. */
+int socket_wait(struct socket *s, u16 events, u64 deadline, u64 timeout);
+static inline u64 socket_deadline(u64 timeout)
+{
+    return timeout == NO_DEADLINE ? NO_DEADLINE : deadline_after(timeout);
+}
+
+int host_socket_create(int domain, int type, int protocol, struct socket **out);
+int unix_create(int type, int protocol, struct socket **out);
+int unix_pair(int type, int protocol, struct socket *out[2]);
+
+/* Checks of NETLINK_ROUTE traffic, see netlink.c. 0 or negative errno; replies are truncated to what is well formed. */
+int netlink_check_request(const u8 *data, size_t n);
+size_t netlink_check_reply(u8 *data, size_t n);
+/* SIOCGIFCONF for an interface list of the host. */
+long netlink_ifconf(u64 arg);
