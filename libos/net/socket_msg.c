@@ -1,0 +1,444 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Sending and receiving: messages of user memory, and what travels beside their data. */
+#include "socket.h"
+
+#define IOV_INLINE 8
+#define IOV_MAX    1024
+#define RW_MAX     0x7ffff000ul
+#define CONTROL_MAX 8192
+
+#define SIGPIPE 13
+
+struct user_msghdr {
+    u8 __user *name;
+    i32 name_len;
+    struct uio_segment __user *iov;
+    u64 iov_len;
+    u8 __user *control;
+    u64 control_len;
+    u32 flags;
+};
+struct user_mmsghdr {
+    struct user_msghdr hdr;
+    u32 len;
+};
+struct user_cmsghdr {
+    u64 len;
+    i32 level, type;
+};
+#define CMSG_ALIGN(n) (((n) + 7) & ~7ul)
+
+void scm_release(struct scm *scm)
+{
+    for (u32 i = 0; i < scm->count; i++)
+        file_put(scm->files[i]);
+    kfree(scm->files);
+    scm->files = NULL;
+    scm->count = 0;
+}
+
+static ssize_t do_send(struct file *f, struct socket_msg *m)
+{
+    struct socket *s = f->private;
+    ssize_t r;
+
+    if ((f->flags & O_NONBLOCK) != 0)
+        m->flags |= MSG_DONTWAIT;
+    r = s->ops->send(s, m);
+    if (r == -EPIPE && (m->flags & MSG_NOSIGNAL) == 0 && s->type != SOCK_DGRAM) {
+        struct siginfo_k info = {.signo = SIGPIPE, .pid = current_process()->pid};
+
+        (void)signal_send_thread(current(), &info);
+    }
+    return r;
+}
+
+static ssize_t do_recv(struct file *f, struct socket_msg *m)
+{
+    struct socket *s = f->private;
+
+    if ((f->flags & O_NONBLOCK) != 0)
+        m->flags |= MSG_DONTWAIT;
+    if ((m->flags & MSG_ERRQUEUE) != 0)
+        return -EAGAIN;
+    return s->ops->recv(s, m);
+}
+
+ssize_t socket_read(struct file *f, struct uio *io, u64 *pos)
+{
+    struct socket_msg m = {.io = io};
+    ssize_t r = do_recv(f, &m);
+
+    scm_release(&m.scm);
+    return r;
+}
+
+ssize_t socket_write(struct file *f, struct uio *io, u64 *pos)
+{
+    struct socket_msg m = {.io = io};
+
+    return do_send(f, &m);
+}
+
+long sys_sendto(SYSCALL_ARGS)
+{
+    struct uio_segment segment;
+    struct uio io;
+    u8 name[ADDRESS_MAX];
+    struct socket_msg m = {.io = &io, .flags = (int)d, .name = name};
+    struct file *file;
+    long r = socket_get((int)a, &file);
+
+    if (r < 0)
+        return r;
+    if (e != 0) {
+        r = socket_name_from_user(name, (void __user *)e, (int)f);
+        m.name_len = (u32)f;
+    }
+    uio_init(&io, &segment, (void *)b, MIN((size_t)c, RW_MAX), true);
+    if (r == 0)
+        r = do_send(file, &m);
+    file_put(file);
+    return r;
+}
+
+long sys_recvfrom(SYSCALL_ARGS)
+{
+    struct uio_segment segment;
+    struct uio io;
+    u8 name[ADDRESS_MAX];
+    struct socket_msg m = {.io = &io, .flags = (int)d & ~MSG_CMSG_CLOEXEC, .name = e != 0 ? name : NULL};
+    struct file *file;
+    long r = socket_get((int)a, &file);
+
+    if (r < 0)
+        return r;
+    uio_init(&io, &segment, (void *)b, MIN((size_t)c, RW_MAX), true);
+    r = do_recv(file, &m);
+    scm_release(&m.scm);
+    file_put(file);
+    if (r >= 0 && e != 0) {
+        int bad = socket_name_to_user(name, m.name_len, (void __user *)e, (u32 __user *)f);
+
+        if (bad < 0)
+            return bad;
+    }
+    return r;
+}
+
+/* Segments of a message; the caller frees io->segments when it is not `fast`. */
+static int iov_from_user(struct uio *io, struct uio_segment *fast, const struct user_msghdr *h)
+{
+    size_t total = 0;
+
+    if (h->iov_len > IOV_MAX)
+        return -EMSGSIZE;
+    io->segments = fast;
+    if (h->iov_len > IOV_INLINE) {
+        io->segments = kmalloc(h->iov_len * sizeof(*fast));
+        if (io->segments == NULL)
+            return -ENOMEM;
+    }
+    io->count = h->iov_len;
+    io->offset = 0;
+    io->user = true;
+    if (copy_from_user(io->segments, h->iov, h->iov_len * sizeof(*fast)) < 0)
+        goto fault;
+    for (size_t i = 0; i < io->count; i++) {
+        if (io->segments[i].size > INT64_MAX) {
+            if (io->segments != fast)
+                kfree(io->segments);
+            return -EINVAL;
+        }
+        io->segments[i].size = MIN(io->segments[i].size, RW_MAX - total);
+        total += io->segments[i].size;
+    }
+    io->left = total;
+    return 0;
+fault:
+    if (io->segments != fast)
+        kfree(io->segments);
+    return -EFAULT;
+}
+
+static int scm_add_files(struct scm *scm, const u8 *data, size_t n)
+{
+    size_t count = n / sizeof(i32);
+    i32 fd;
+
+    if (count + scm->count > SCM_FILES_MAX)
+        return -EINVAL;
+    if (scm->files == NULL) {
+        scm->files = kmalloc(SCM_FILES_MAX * sizeof(*scm->files));
+        if (scm->files == NULL)
+            return -ENOMEM;
+    }
+    for (size_t i = 0; i < count; i++) {
+        memcpy(&fd, data + i * sizeof(fd), sizeof(fd));
+        scm->files[scm->count] = fd_get(fd);
+        if (scm->files[scm->count] == NULL)
+            return -EBADF;
+        scm->count++;
+    }
+    return 0;
+}
+
+/* A process may tell of itself only, unless it may be anyone. */
+static int scm_add_cred(struct scm *scm, const u8 *data, size_t n)
+{
+    const struct cred *c = &current_process()->cred;
+    struct ucred u;
+
+    if (n != sizeof(u))
+        return -EINVAL;
+    memcpy(&u, data, sizeof(u));
+    if ((u.pid != current_process()->pid && !capable(21)) || /* CAP_SYS_ADMIN */
+        (u.uid != c->uid && u.uid != c->euid && u.uid != c->suid && !capable(7)) || /* CAP_SETUID */
+        (u.gid != c->gid && u.gid != c->egid && u.gid != c->sgid && !capable(6)))   /* CAP_SETGID */
+        return -EPERM;
+    scm->has_cred = true;
+    scm->cred = u;
+    return 0;
+}
+
+static int scm_parse(struct scm *scm, const u8 *control, size_t size)
+{
+    struct user_cmsghdr c;
+    int r = 0;
+
+    for (size_t at = 0; r == 0 && size - at >= sizeof(c); at += CMSG_ALIGN(c.len)) {
+        memcpy(&c, control + at, sizeof(c));
+        if (c.len < sizeof(c) || c.len > size - at)
+            return -EINVAL;
+        if (c.level == SOL_SOCKET && c.type == SCM_RIGHTS)
+            r = scm_add_files(scm, control + at + sizeof(c), c.len - sizeof(c));
+        else if (c.level == SOL_SOCKET && c.type == SCM_CREDENTIALS)
+            r = scm_add_cred(scm, control + at + sizeof(c), c.len - sizeof(c));
+        else if (c.level == SOL_SOCKET)
+            r = -EINVAL;
+        if (CMSG_ALIGN(c.len) > size - at)
+            break;
+    }
+    return r;
+}
+
+/* Control data matter to UNIX sockets; those of IP (TOS, PKTINFO) are hints that the host does not get. */
+static int scm_from_user(struct scm *scm, struct socket *s, const struct user_msghdr *h)
+{
+    u8 *control;
+    int r;
+
+    if (h->control == NULL || h->control_len == 0 || s->domain != AF_UNIX)
+        return 0;
+    if (h->control_len > CONTROL_MAX)
+        return -ENOBUFS;
+    control = kmalloc(h->control_len);
+    if (control == NULL)
+        return -ENOBUFS;
+    r = copy_from_user(control, h->control, h->control_len);
+    if (r == 0)
+        r = scm_parse(scm, control, h->control_len);
+    kfree(control);
+    return r;
+}
+
+static long send_one(struct file *f, const struct user_msghdr *h, int flags)
+{
+    struct uio_segment fast[IOV_INLINE];
+    struct uio io;
+    u8 name[ADDRESS_MAX];
+    struct socket_msg m = {.io = &io, .flags = flags, .name = name};
+    long r = 0;
+
+    if (h->name != NULL) {
+        r = socket_name_from_user(name, h->name, h->name_len);
+        m.name_len = (u32)h->name_len;
+    }
+    if (r == 0)
+        r = iov_from_user(&io, fast, h);
+    if (r < 0)
+        return r;
+    r = scm_from_user(&m.scm, f->private, h);
+    if (r == 0)
+        r = do_send(f, &m);
+    scm_release(&m.scm);
+    if (io.segments != fast)
+        kfree(io.segments);
+    return r;
+}
+
+/* ---- control data of a received message ---- */
+
+struct control_out {
+    u8 __user *user;
+    u64 room, used;
+    int flags;
+};
+
+static void control_put(struct control_out *o, int type, const void *data, size_t n)
+{
+    struct user_cmsghdr c = {.len = sizeof(c) + n, .level = SOL_SOCKET, .type = type};
+
+    if (o->room - o->used < sizeof(c)) {
+        o->flags |= MSG_CTRUNC;
+        return;
+    }
+    if (c.len > o->room - o->used) {
+        o->flags |= MSG_CTRUNC;
+        c.len = o->room - o->used;
+    }
+    if (copy_to_user(o->user + o->used, &c, sizeof(c)) < 0 ||
+        copy_to_user(o->user + o->used + sizeof(c), data, c.len - sizeof(c)) < 0)
+        return;
+    o->used = MIN(o->used + CMSG_ALIGN(c.len), o->room);
+}
+
+static void control_put_files(struct control_out *o, struct scm *scm, bool cloexec)
+{
+    i32 fds[SCM_FILES_MAX];
+    u32 fit = 0, done = 0;
+
+    if (o->room - o->used >= sizeof(struct user_cmsghdr) + sizeof(i32))
+        fit = (u32)MIN((o->room - o->used - sizeof(struct user_cmsghdr)) / sizeof(i32), (u64)scm->count);
+    while (done < fit) {
+        int fd = fd_install(file_get(scm->files[done]), cloexec);
+
+        if (fd < 0)
+            break;
+        fds[done++] = fd;
+    }
+    if (done < scm->count)
+        o->flags |= MSG_CTRUNC;
+    if (done > 0)
+        control_put(o, SCM_RIGHTS, fds, done * sizeof(i32));
+}
+
+static long recv_one(struct file *f, const struct user_msghdr *h, int flags, struct user_msghdr *out)
+{
+    struct socket *s = f->private;
+    struct uio_segment fast[IOV_INLINE];
+    struct uio io;
+    u8 name[ADDRESS_MAX];
+    struct socket_msg m = {.io = &io, .flags = flags & ~MSG_CMSG_CLOEXEC, .name = h->name != NULL ? name : NULL,
+                           .scm_wanted = true};
+    struct control_out o = {.user = h->control, .room = h->control != NULL ? h->control_len : 0};
+    long r;
+
+    if (h->name != NULL && h->name_len < 0)
+        return -EINVAL;
+    r = iov_from_user(&io, fast, h);
+    if (r < 0)
+        return r;
+    r = do_recv(f, &m);
+    if (io.segments != fast)
+        kfree(io.segments);
+    if (r >= 0) {
+        if (s->pass_cred && m.scm.has_cred)
+            control_put(&o, SCM_CREDENTIALS, &m.scm.cred, sizeof(m.scm.cred));
+        if (m.scm.count > 0)
+            control_put_files(&o, &m.scm, (flags & MSG_CMSG_CLOEXEC) != 0);
+        *out = *h;
+        out->flags = (u32)(m.out_flags | o.flags | (flags & MSG_CMSG_CLOEXEC));
+        out->control_len = o.used;
+        out->name_len = h->name != NULL ? (i32)m.name_len : h->name_len;
+        if (h->name != NULL && copy_to_user(h->name, name, MIN((u32)h->name_len, m.name_len)) < 0)
+            r = -EFAULT;
+    }
+    scm_release(&m.scm);
+    return r;
+}
+
+/* The fields of a msghdr that recvmsg writes. */
+static int msghdr_results(struct user_msghdr __user *user, const struct user_msghdr *h)
+{
+    if (copy_to_user(&user->name_len, &h->name_len, sizeof(h->name_len)) < 0 ||
+        copy_to_user(&user->control_len, &h->control_len, sizeof(h->control_len)) < 0 ||
+        copy_to_user(&user->flags, &h->flags, sizeof(h->flags)) < 0)
+        return -EFAULT;
+    return 0;
+}
+
+long sys_sendmsg(SYSCALL_ARGS)
+{
+    struct user_msghdr h;
+    struct file *file;
+    long r = socket_get((int)a, &file);
+
+    if (r < 0)
+        return r;
+    r = get_user(h, (void __user *)b);
+    if (r == 0)
+        r = send_one(file, &h, (int)c);
+    file_put(file);
+    return r;
+}
+
+long sys_recvmsg(SYSCALL_ARGS)
+{
+    struct user_msghdr __user *user = (struct user_msghdr __user *)b;
+    struct user_msghdr h, out;
+    struct file *file;
+    long r = socket_get((int)a, &file);
+
+    if (r < 0)
+        return r;
+    r = get_user(h, user);
+    if (r == 0)
+        r = recv_one(file, &h, (int)c, &out);
+    if (r >= 0 && msghdr_results(user, &out) < 0)
+        r = -EFAULT;
+    file_put(file);
+    return r;
+}
+
+long sys_sendmmsg(SYSCALL_ARGS)
+{
+    struct user_mmsghdr __user *user = (struct user_mmsghdr __user *)b;
+    u32 count = MIN((u32)c, (u32)IOV_MAX), done = 0;
+    struct user_msghdr h;
+    struct file *file;
+    long r = socket_get((int)a, &file);
+
+    if (r < 0)
+        return r;
+    for (; done < count; done++) {
+        r = get_user(h, &user[done].hdr);
+        if (r == 0)
+            r = send_one(file, &h, (int)d);
+        if (r < 0 || put_user((u32)r, &user[done].len) < 0)
+            break;
+    }
+    file_put(file);
+    return done > 0 || count == 0 ? (long)done : r < 0 ? r : -EFAULT;
+}
+
+long sys_recvmmsg(SYSCALL_ARGS)
+{
+    struct user_mmsghdr __user *user = (struct user_mmsghdr __user *)b;
+    u32 count = MIN((u32)c, (u32)IOV_MAX), done = 0;
+    int flags = (int)d & ~MSG_WAITFORONE;
+    struct user_msghdr h, out;
+    struct file *file = NULL;
+    u64 deadline;
+    long r = deadline_from_timespec((void __user *)e, &deadline);
+
+    if (r == 0)
+        r = socket_get((int)a, &file);
+    if (r < 0)
+        return r;
+    for (; done < count; done++) {
+        r = get_user(h, &user[done].hdr);
+        if (r == 0)
+            r = recv_one(file, &h, flags, &out);
+        if (r < 0 || msghdr_results(&user[done].hdr, &out) < 0 || put_user((u32)r, &user[done].len) < 0)
+            break;
+        if (((int)d & MSG_WAITFORONE) != 0)
+            flags |= MSG_DONTWAIT;
+        if (deadline != NO_DEADLINE && clock_monotonic() >= deadline) {
+            done++;
+            break;
+        }
+    }
+    file_put(file);
+    return done > 0 || count == 0 ? (long)done : r < 0 ? r : -EFAULT;
+}
