@@ -58,8 +58,10 @@ int emu_restrict_permissions(struct sgx_handle *e, struct sgx_enclave_restrict_p
     for (done = 0; rc == 0 && done < count; done++) {
         uint32_t entry = entry_of(e, start + done);
         uint32_t type = (entry & EPCM_TYPE_MASK) >> EPCM_TYPE_SHIFT;
-        if (!entry || type != SGX_PT_REG)
-            rc = -EFAULT; /* the leaf faults */
+        if (!entry)
+            rc = -EFAULT;
+        else if (type != SGX_PT_REG)
+            rc = -EINVAL; /* the leaf would fault */
         else if (entry & (EPCM_PENDING | EPCM_MODIFIED)) {
             arg->result = SGX_PAGE_NOT_MODIFIABLE;
             rc = -EFAULT;

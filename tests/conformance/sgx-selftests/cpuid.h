@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Given to the compiler with -include when the kernel's SGX selftests are built: what they ask CPUID about SGX is answered for the
+ * emulator (SGX1 and SGX2, one EPC section of 64 MiB), everything else by the processor.
+ */
+#pragma once
+
+#ifndef __ASSEMBLER__ /* some of the source is assembler */
+
+#include <cpuid.h>
+
+static inline void sgx_test_cpuid(unsigned leaf, unsigned subleaf, unsigned *a, unsigned *b,
+                                  unsigned *c, unsigned *d)
+{
+    if (leaf != 0x12) {
+        __cpuid_count(leaf, subleaf, *a, *b, *c, *d);
+        return;
+    }
+    *a = *b = *c = *d = 0;
+    if (subleaf == 0) {
+        *a = 3;
+    } else if (subleaf == 2) {
+        *a = 0x40000000u | 1; /* a section, at 1 GiB */
+        *c = 64u << 20 | 1;
+    }
+}
+
+#undef __cpuid_count
+#define __cpuid_count(leaf, subleaf, a, b, c, d) \
+    sgx_test_cpuid((leaf), (subleaf), &(a), &(b), &(c), &(d))
+
+#endif
