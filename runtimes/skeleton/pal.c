@@ -97,9 +97,9 @@ static int enter(struct skeleton_call *call)
 {
     struct sgx_enclave_run run = {.tcs = g_pal.enclave->tcs[0]};
     pthread_mutex_lock(&g_pal.inside);
-    int result = g_pal.enclave->driver->enter((unsigned long)call, 0, 0, EENTER, 0, 0, &run);
+    int result = g_pal.enclave->driver->enter((unsigned long)call, 0, 0, SGX_EENTER, 0, 0, &run);
     pthread_mutex_unlock(&g_pal.inside);
-    if (result != 0 || run.function != EEXIT)
+    if (result != 0 || run.function != SGX_EEXIT)
         return -EFAULT;
     return call->out_size <= sizeof(call->out) ? 0 : -EPROTO;
 }
