@@ -3,20 +3,22 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/mman.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/path.h"
-#include "enclave/bundle/bundle.h"
 #include "enclave/deployment.h"
 #include "enclave/enclave.h"
 #include "enclave/locate.h"
-#include "enclave/progress.h"
 #include "enclave/settings.h"
 
 static const char *const g_sgx_devices[] = {"/dev/sgx_enclave", "/dev/sgx_provision"};
@@ -41,15 +43,6 @@ static int add_fd(struct enclave_launch *launch, const char *name, int fd)
 {
     launch->fds[launch->fd_count++] = (struct container_fd){name, fd};
     return 0;
-}
-
-static int add_file(struct enclave_launch *launch, const char *name, const char *path,
-                    struct error *err)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return error_errno(err, errno, "open %s", path);
-    return add_fd(launch, name, fd);
 }
 
 /* ---- the configuration as the enclave container has it ---- */
@@ -148,51 +141,78 @@ static int adapt_config(const struct enclave_request *request, const char *rootf
 
 /* ---- conversion ---- */
 
-static int convert(const char *rootfs, struct enclave_launch *launch, struct error *err)
+/*
+ * The converter is a program of its own: what it needs (a disassembler, cryptography) would cost
+ * every start of an ordinary container its loading. It dies with rune, and answers with one
+ * message.
+ */
+static pid_t spawn_converter(const char *program, int answer, int request, struct error *err)
 {
-    struct progress *progress = progress_start();
-    cleanup_bundle_result struct bundle_result result = BUNDLE_RESULT_INIT;
-    struct bundle_options options = {
-        .rootfs = rootfs,
-        .cache_dir = secure_getenv("RUNE_CACHE_DIR"),
-        .libos = secure_getenv("RUNE_LIBOS"),
-        .key = secure_getenv("RUNE_SIGNING_KEY"),
-        .progress = progress_step,
-        .progress_ctx = progress,
-    };
-    int status = bundle_convert(&options, &result, err);
-    progress_end(progress);
-    if (status < 0)
-        return error_wrap(err, "convert %s", rootfs);
-    if (result.sigstruct == NULL)
-        return error_set(err, "the enclave in %s has no signature yet", result.enclave_dir);
-    log_debug("image %s (%s), enclave %s", result.image, result.converted ? "converted" : "cached",
-              result.enclave);
-    if (add_file(launch, ENCLAVE_FD_FILE, result.enclave, err) < 0 ||
-        add_file(launch, ENCLAVE_FD_SIGSTRUCT, result.sigstruct, err) < 0 ||
-        add_file(launch, ENCLAVE_FD_IMAGE, result.image, err) < 0 ||
-        add_file(launch, ENCLAVE_FD_SITES, result.sites, err) < 0)
-        return -1;
+    pid_t parent = getpid(), pid = fork();
+    if (pid < 0)
+        return error_errno(err, errno, "fork");
+    if (pid > 0)
+        return pid;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent || dup2(request, STDIN_FILENO) < 0 || dup2(answer, 3) < 0)
+        _exit(1);
+    fd_set_cloexec(3, false); /* dup2 onto itself keeps the flag */
+    execl(program, program, (char *)NULL);
+    _exit(127);
+}
+
+static int converter_request(const struct oci_config *config, const char *rootfs, struct error *err)
+{
+    cleanup_json json_t *json = json_pack("{s:s, s:b, s:O}", "rootfs", rootfs, "debug",
+                                          log_enabled(LOG_LEVEL_DEBUG), "config", config->json);
+    cleanup_free char *text = json != NULL ? json_text(json, JSON_COMPACT) : NULL;
+    if (text == NULL)
+        return error_set(err, "root filesystem %s: the path is not UTF-8", rootfs);
+    return enclave_sealed_memory("enclave-convert", text, strlen(text), err);
+}
+
+static int read_answer(int socket, struct enclave_launch *launch, struct error *err)
+{
+    static const char *const names[] = ENCLAVE_CONVERTER_FDS;
+    char text[ENCLAVE_CONVERTER_TEXT];
+    int fds[array_count(names)];
+    size_t count = array_count(names);
+    ssize_t size = fd_recv(socket, text, sizeof(text) - 1, fds, &count);
+    if (size < 0)
+        return error_errno(err, (int)-size, "read the converter's answer");
+    if (size == 0)
+        return error_set(err,
+                         "the converter ended without an answer (was it killed, is memory short?)");
+    text[size] = '\0';
+    for (size_t i = 0; i < count; i++)
+        add_fd(launch, names[i], fds[i]);
+    if (count != array_count(names))
+        return error_set(err, "%s", text);
+    log_debug("%s", text);
     return 0;
 }
 
-static int add_deployment(const struct deployment *deployment, struct enclave_launch *launch,
-                          struct error *err)
+static int convert(const struct oci_config *config, const char *rootfs,
+                   struct enclave_launch *launch, struct error *err)
 {
-    cleanup_buffer struct buffer blob = BUFFER_INIT;
-    uint8_t hash[BUNDLE_HASH_SIZE];
-    int result = bundle_deployment_build(&deployment->manifest, &blob, hash, err);
-    if (result < 0)
-        return result;
-    cleanup_close int fd = memfd_create("enclave-deployment", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    if (fd < 0)
-        return error_errno(err, errno, "deployment: memfd_create");
-    result = write_all(fd, blob.data, blob.size);
-    if (result == 0 && fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW) < 0)
-        result = -errno;
-    if (result < 0)
-        return error_errno(err, -result, "deployment: write");
-    return add_fd(launch, ENCLAVE_FD_DEPLOYMENT, take_fd(fd));
+    int pair[2];
+    cleanup_free char *program = locate_program("enclave-convert");
+    if (access(program, X_OK) < 0)
+        return error_errno(err, errno, "%s (is the installation complete?)", program);
+    cleanup_close int request = converter_request(config, rootfs, err);
+    if (request < 0)
+        return request;
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+        return error_errno(err, errno, "socketpair");
+    cleanup_close int ours = pair[0];
+    pid_t pid = spawn_converter(program, pair[1], request, err);
+    close(pair[1]);
+    if (pid < 0)
+        return -1;
+    int result = read_answer(ours, launch, err);
+    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+        ;
+    return result;
 }
 
 static int add_settings(const struct enclave_request *request, const struct oci_config *config,
@@ -253,9 +273,7 @@ int enclave_launch_prepare(const struct enclave_request *request, const char *bu
         result = add_settings(request, *config, &deployment, log_json, out, err);
     }
     if (result == 0 && request->builtin)
-        result = convert(rootfs, out, err);
-    if (result == 0 && request->builtin)
-        result = add_deployment(&deployment, out, err);
+        result = convert(*config, rootfs, out, err);
     return result;
 }
 

@@ -12,6 +12,21 @@
 
 #define SETTINGS_MAX (16u << 20)
 
+int enclave_sealed_memory(const char *name, const void *data, size_t size, struct error *err)
+{
+    cleanup_close int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (fd < 0)
+        return error_errno(err, errno, "%s: memfd_create", name);
+    int result = write_all(fd, data, size);
+    if (result == 0 && fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW) < 0)
+        result = -errno;
+    if (result == 0 && lseek(fd, 0, SEEK_SET) < 0)
+        result = -errno;
+    if (result < 0)
+        return error_errno(err, -result, "%s: write", name);
+    return take_fd(fd);
+}
+
 static void set_string(json_t *json, const char *key, const char *value)
 {
     if (value != NULL)
@@ -35,15 +50,7 @@ int enclave_settings_write(const struct enclave_settings *settings, struct error
     json_object_set_new(json, "mounts", mounts);
 
     cleanup_free char *text = json_text(json, JSON_COMPACT);
-    cleanup_close int fd = memfd_create("enclave-settings", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    if (fd < 0)
-        return error_errno(err, errno, "enclave settings: memfd_create");
-    int result = write_all(fd, text, strlen(text));
-    if (result == 0 && fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW) < 0)
-        result = -errno;
-    if (result < 0)
-        return error_errno(err, -result, "enclave settings: write");
-    return take_fd(fd);
+    return enclave_sealed_memory("enclave-settings", text, strlen(text), err);
 }
 
 int enclave_settings_read(int fd, struct enclave_settings *out, struct error *err)

@@ -21,6 +21,18 @@
 #define ENCLAVE_FD_SITES      "sites"
 #define ENCLAVE_FD_DEPLOYMENT "deployment"
 
+/*
+ * The converter (convert.c): rune gives a request in a sealed memfd as stdin and a SOCK_SEQPACKET
+ * as descriptor 3; the answer is one message, a line of text with these descriptors, or with none
+ * when the line is an error.
+ */
+#define ENCLAVE_CONVERTER_FDS                                                      \
+    {                                                                              \
+        ENCLAVE_FD_FILE, ENCLAVE_FD_SIGSTRUCT, ENCLAVE_FD_IMAGE, ENCLAVE_FD_SITES, \
+            ENCLAVE_FD_DEPLOYMENT                                                  \
+    }
+#define ENCLAVE_CONVERTER_TEXT 8192
+
 struct enclave_settings {
     json_t *json; /* owns the strings */
     const char *type, *runtime, *args, *log_level;
@@ -31,6 +43,8 @@ struct enclave_settings {
     size_t mount_count;
 };
 
+/* Bytes that nobody can change any more; returns the descriptor, at its start. */
+int enclave_sealed_memory(const char *name, const void *data, size_t size, struct error *err);
 /* A sealed memfd with the settings; returns the descriptor. */
 int enclave_settings_write(const struct enclave_settings *settings, struct error *err);
 int enclave_settings_read(int fd, struct enclave_settings *out, struct error *err);
