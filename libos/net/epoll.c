@@ -765,7 +765,7 @@ static long epoll_create(u32 flags)
     ep->host_fd = -1;
     ep->file = f;
     f->private = ep;
-    f->kind = "anon_inode:[eventpoll]";
+    f->kind = "eventpoll";
     return fd_install(f, (flags & O_CLOEXEC) != 0);
 }
 
