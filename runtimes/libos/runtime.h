@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The LibOS's untrusted half: a PAL library (include/pal.h, version 4) that loads the enclave, lends it host threads, and serves the ocalls
+ * of abi/boundary.h.
+ *
+ *   pal.c     the PAL functions: initialisation, processes, information
+ *   thread.c  host threads and their TCS, the enter loop, waiting, waking, kicks
+ *   ocall.c   the table of ocalls; ocall_file.c, ocall_net.c, ocall_system.c serve them
+ *
+ * Nothing here is trusted by the enclave; it is trusted by the host not to do more than it is asked, with the container's rights.
+ */
+#pragma once
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "boundary.h"
+#include "sgx/driver.h"
+#include "sgx/loader.h"
+
+#define PAL_VERSION 4
+#include "pal.h"
+
+struct runtime {
+    struct sgx_enclave *enclave;
+    struct pal_init_args_v4 args; /* callbacks, context */
+    pthread_mutex_t callback_lock;
+    void *image, *sites, *deployment;
+    uint64_t image_size, sites_size, deployment_size;
+    int proc_fd; /* /proc/self/fd, from before pivot_root */
+    bool ready;
+};
+extern struct runtime g_runtime;
+
+/* ---- thread.c ---- */
+struct host_thread;
+int threads_init(struct error *err);
+/*
+ * Run an ecall on this thread, through a free TCS. fill: called with the area before entering, done: after leaving, both may be NULL.
+ * The result is the ecall's, or -errno when the enclave could not be entered.
+ */
+int64_t ecall(uint64_t number, uint64_t argument, void (*fill)(struct boundary_area *, void *),
+              void (*done)(struct boundary_area *, void *), void *context);
+int thread_pool_add(void);         /* OCALL_THREAD_CREATE */
+void tcs_add(uint64_t address);    /* OCALL_TCS_ADD */
+int64_t thread_park(struct boundary_area *area, uint64_t timeout, uint64_t count);
+void thread_unpark(struct boundary_area *area);
+void thread_kick(struct boundary_area *area);
+bool area_valid(uint64_t address); /* one of ours */
+
+/* ---- ocall.c ---- */
+void ocall_serve(struct boundary_area *area, uint64_t number);
+/* NUL-terminated string in data at offset, or NULL. */
+const char *ocall_string(struct boundary_area *area, uint64_t offset);
+typedef int64_t ocall_fn(struct boundary_area *area, const uint64_t *args);
+#define O(name, count, what) ocall_fn ocall_##name;
+BOUNDARY_OCALLS(O)
+#undef O
+static inline int64_t result_of(int64_t r)
+{
+    extern int *__errno_location(void);
+    return r < 0 ? -*__errno_location() : r;
+}
+
+/* ---- ocall_system.c ---- */
+void runtime_log(int level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void runtime_event(uint32_t type, int32_t pid, int32_t status, const char *message);
+_Noreturn void runtime_fatal(const char *message);
