@@ -284,19 +284,6 @@ static i64 control(u64 number, u64 argument)
     }
 }
 
-/* R_X86_64_RELATIVE only: the link checks it. */
-static void relocate(void)
-{
-    struct rela {
-        u64 offset, info, addend;
-    };
-    extern const struct rela __rela_start[], __rela_end[];
-    u64 base = (u64)__libos_start;
-
-    for (const struct rela *r = __rela_start; r < __rela_end; r++)
-        *(u64 *)(base + r->offset) = base + r->addend;
-}
-
 /* What the builder measured, but a wrong builder should fail with a message. */
 static void check_layout(const struct tcb *t)
 {
@@ -312,7 +299,7 @@ static void check_layout(const struct tcb *t)
 
 u64 ecall_main(u64 number, struct boundary_area *area, u64 argument)
 {
-    static u32 stage; /* 0: not relocated, 1: under way, 2: booted */
+    static u32 stage; /* 0: not booted, 1: under way, 2: booted */
     struct tcb *t = tcb();
     u32 fresh = 0;
     i64 r;
@@ -326,7 +313,6 @@ u64 ecall_main(u64 number, struct boundary_area *area, u64 argument)
         return (u64)-EFAULT;
     if (number == ECALL_BOOT &&
         __atomic_compare_exchange_n(&stage, &fresh, 1, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
-        relocate();
         t->area = area;
         thread_bind_control(t, area);
         check_layout(t);

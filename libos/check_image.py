@@ -1,0 +1,47 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Check the linked LibOS image: what a reviewer would look for by hand. Writes a stamp file when all is well."""
+import re
+import subprocess
+import sys
+
+image, stamp = sys.argv[1], sys.argv[2]
+
+
+def run(*args):
+    return subprocess.run(args, check=True, capture_output=True, text=True).stdout
+
+
+problems = []
+
+# Instructions that leave the enclave without ENCLU, or fault in it.
+code = run('objdump', '-d', '--no-show-raw-insn', image)
+for line in code.splitlines():
+    parts = line.split('\t')
+    if len(parts) > 1 and re.match(r'(syscall|sysenter|int |iret|cpuid|in |out |hlt)', parts[1]):
+        problems.append('forbidden instruction: ' + line.strip())
+
+headers = run('readelf', '-lW', image)
+for line in headers.splitlines():
+    f = line.split()
+    if f and f[0] == 'LOAD' and 'W' in ''.join(f[6:-1]) and 'E' in ''.join(f[6:-1]):
+        problems.append('writable and executable segment: ' + line.strip())
+    if f and f[0] == 'INTERP':
+        problems.append('the image wants a dynamic linker')
+
+for line in run('readelf', '-rW', image).splitlines():
+    if 'R_X86_64_' in line and 'R_X86_64_RELATIVE' not in line:
+        problems.append('relocation that the bundle converter does not do: ' + line.strip())
+
+for line in run('readelf', '--dyn-syms', '-W', image).splitlines():
+    f = line.split()
+    if len(f) == 8 and f[0] != '0:' and f[0].endswith(':') and f[6] != 'UND' and f[1] != 'Value':
+        problems.append('exported symbol: ' + f[7])
+    if len(f) == 8 and f[6] == 'UND' and f[0] not in ('0:', 'Num:'):
+        problems.append('undefined symbol: ' + f[7])
+
+if problems:
+    print('\n'.join(problems[:20]), file=sys.stderr)
+    sys.exit(1)
+with open(stamp, 'w', encoding='ascii') as out:
+    out.write('checked\n')
