@@ -23,7 +23,10 @@ void host_time(struct host_time *t)
     t->monotonic = (u64)r;
     t->tsc = host_out(0);
     t->frequency = host_out(1);
-    t->realtime = host_out(2);
+    r = host_clock(0); /* CLOCK_REALTIME */
+    if (r < 0)
+        host_lied("no clock");
+    t->realtime = (u64)r;
 }
 
 int host_cpuid(u32 leaf, u32 subleaf, u32 out[4])
