@@ -93,6 +93,7 @@ struct process {
 
 extern struct mutex g_process_lock;
 extern struct list_head g_processes;
+extern struct process g_kernel_process; /* of LibOS threads: pid 0, no mm, not in g_processes */
 static inline struct process *current_process(void)
 {
     return current()->process;
@@ -104,6 +105,7 @@ i32 pid_allocate(void);
 /* Calls fn for each process, g_process_lock held; stops at a non-zero result and returns it. */
 int process_for_each(int (*fn)(struct process *p, void *ctx), void *ctx);
 char process_state_char(struct process *p);      /* R S T Z, as in /proc/PID/stat */
+u32 cpu_count(void);                             /* 1..1024 */
 u64 process_cpu_time(struct process *p);         /* ns, user and system, so far */
 struct thread *thread_find(i32 tid);             /* g_process_lock held by the caller */
 bool cred_capable(const struct cred *c, int cap);

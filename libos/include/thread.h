@@ -57,7 +57,12 @@ struct thread {
     u32 exit_code;
     i32 vfork_parent;      /* tid to release, 0 none */
     void *futex;           /* proc/futex.c while waiting */
-    u64 utime_start;
+    u64 utime_start;       /* of the host thread's CPU clock when this thread began */
+    u64 utime_last;        /* CPU time at the last look, ns */
+    u64 fault_addr, fault_error; /* for the next signal frame */
+    u32 fault_trap;
+    i32 nice;
+    u64 exited;            /* left its process */
     char comm[16];
     void (*kernel_fn)(void *arg); /* LibOS thread without user code */
     void *kernel_arg;

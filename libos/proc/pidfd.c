@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* pidfd_open and friends: a descriptor that names a process and becomes readable when it ends. */
+#include "proc.h"
+#include <linux/poll.h>
+
+#define PIDFD_NONBLOCK 04000
+#define O_RDWR_FLAG    02
+
+static u32 pidfd_poll(struct file *f, struct poll_table *pt)
+{
+    struct process *p = f->private;
+    poll_wait(pt, &p->exit_wait);
+    return p->state == PROCESS_ZOMBIE ? POLLIN | POLLRDNORM : 0;
+}
+
+static ssize_t pidfd_no_io(struct file *f, struct uio *io, u64 *pos)
+{
+    return -EINVAL;
+}
+
+static void pidfd_release(struct file *f)
+{
+    process_put(f->private);
+}
+
+static const struct file_ops g_pidfd_ops = {
+    .read = pidfd_no_io,
+    .write = pidfd_no_io,
+    .poll = pidfd_poll,
+    .release = pidfd_release,
+};
+
+int pidfd_create(struct process *p, u32 flags);
+int pidfd_to_pid(int fd);
+
+int pidfd_create(struct process *p, u32 flags)
+{
+    struct file *f = file_alloc(&g_pidfd_ops, O_RDWR_FLAG | (flags & PIDFD_NONBLOCK));
+    if (!f)
+        return -ENOMEM;
+    f->private = process_get(p);
+    f->kind = "[pidfd]";
+    return fd_install(f, true);
+}
+
+static struct process *pidfd_process(int fd)
+{
+    struct file *f = fd_get(fd);
+    if (!f)
+        return NULL;
+    struct process *p = f->ops == &g_pidfd_ops ? process_get(f->private) : NULL;
+    file_put(f);
+    return p;
+}
+
+int pidfd_to_pid(int fd)
+{
+    struct process *p = pidfd_process(fd);
+    int pid = p ? p->pid : -EBADF;
+    process_put(p);
+    return pid;
+}
+
+long sys_pidfd_open(SYSCALL_ARGS)
+{
+    if (a <= 0 || (b & ~PIDFD_NONBLOCK))
+        return -EINVAL;
+    struct process *p = process_find((i32)a);
+    if (!p)
+        return -ESRCH;
+    int fd = pidfd_create(p, (u32)b);
+    process_put(p);
+    return fd;
+}
+
+long sys_pidfd_send_signal(SYSCALL_ARGS)
+{
+    struct process *p = pidfd_process((int)a);
+    if (!p)
+        return -EBADF;
+    long r;
+    if (d != 0)
+        r = -EINVAL;
+    else if (p->state == PROCESS_ZOMBIE && p->reaped)
+        r = -ESRCH;
+    else if (c)
+        r = sys_rt_sigqueueinfo(p->pid, b, c, 0, 0, 0);
+    else
+        r = sys_kill(p->pid, b, 0, 0, 0, 0);
+    process_put(p);
+    return r;
+}
+
+long sys_pidfd_getfd(SYSCALL_ARGS)
+{
+    struct process *p = pidfd_process((int)a);
+    if (!p)
+        return -EBADF;
+    long r = -EPERM;
+    if (c != 0) {
+        r = -EINVAL;
+    } else if (p == current_process() || capable(19 /* CAP_SYS_PTRACE */)) {
+        struct file *file = NULL;
+        mutex_lock(&g_process_lock);
+        struct files *files = p->files;
+        if (files)
+            ref_get(&files->refs);
+        mutex_unlock(&g_process_lock);
+        if (files) {
+            mutex_lock(&files->lock);
+            if ((u64)b < files->size && files->fds[b].file)
+                file = file_get(files->fds[b].file);
+            mutex_unlock(&files->lock);
+            files_put(files);
+        }
+        r = file ? fd_install(file, true) : -EBADF;
+    }
+    process_put(p);
+    return r;
+}

@@ -1,0 +1,453 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Timers of processes: timer_create() and friends, setitimer(), alarm(). A process's timers are one
+ * list under g_process_lock. CPU-time timers count wall time (noted in the table).
+ */
+#include "proc.h"
+#include <linux/time.h>
+
+struct ptimer {
+    struct list_head link;
+    struct ktimer timer;
+    struct process *process; /* outlives its timers */
+    i32 id, clock, notify_tid;
+    int signo;           /* 0: SIGEV_NONE */
+    u64 value, interval; /* value: sigev_value; interval: ns */
+    u64 expires;         /* monotonic ns, 0: disarmed */
+    bool queued;         /* its signal is pending */
+    bool itimer, dead;
+    u32 overrun, overrun_last;
+};
+struct timers {
+    struct list_head list;
+    i32 next_id;
+    struct ptimer itimers[3];
+};
+
+#define TIMERS_MAX 1024
+#define ITIMER_IDS (-10)
+
+static void expire(struct ktimer *k);
+
+static void ptimer_init(struct ptimer *t, struct process *p, i32 id)
+{
+    memset(t, 0, sizeof(*t));
+    list_init(&t->link);
+    ktimer_init(&t->timer, expire);
+    t->process = p;
+    t->id = id;
+}
+
+static struct timers *timers_get(struct process *p)
+{
+    static const int signals[3] = {SIGALRM, SIGVTALRM, SIGPROF};
+    if (p->timers)
+        return p->timers;
+    struct timers *ts = kzalloc(sizeof(*ts));
+    if (!ts)
+        return NULL;
+    list_init(&ts->list);
+    for (int i = 0; i < 3; i++) {
+        ptimer_init(&ts->itimers[i], p, ITIMER_IDS - i);
+        ts->itimers[i].itimer = true;
+        ts->itimers[i].signo = signals[i];
+    }
+    mutex_lock(&g_process_lock);
+    if (p->timers) {
+        kfree(ts);
+        ts = p->timers;
+    } else {
+        p->timers = ts;
+    }
+    mutex_unlock(&g_process_lock);
+    return ts;
+}
+
+static void send_locked(struct ptimer *t)
+{
+    struct siginfo_k info = {
+        .signo = t->signo, .code = SI_TIMER, .timer_id = (u32)t->id, .value = t->value};
+    if (t->itimer) {
+        info.code = SI_KERNEL;
+        signal_send_process_locked(t->process, &info, false);
+        return;
+    }
+    if (t->queued) {
+        t->overrun++;
+        return;
+    }
+    t->queued = true;
+    if (t->notify_tid) {
+        struct thread *target = thread_find(t->notify_tid);
+        if (target && target->process == t->process)
+            signal_send_thread_locked(target, &info, false);
+    } else {
+        signal_send_process_locked(t->process, &info, false);
+    }
+    /* Ignored signals are never taken, so they cannot clear the mark. */
+    u64 pending = t->process->sig_pending;
+    struct thread *o;
+    list_for_each_entry (o, &t->process->threads, siblings)
+        pending |= o->sig_pending;
+    if (!(pending & SIG_BIT(t->signo)))
+        t->queued = false;
+}
+
+static void expire(struct ktimer *k)
+{
+    struct ptimer *t = container_of(k, struct ptimer, timer);
+    mutex_lock(&g_process_lock);
+    u64 now = clock_monotonic();
+    if (t->dead || !t->expires || t->expires > now) {
+        mutex_unlock(&g_process_lock);
+        return;
+    }
+    if (t->interval) {
+        u64 missed = (now - t->expires) / t->interval;
+        t->overrun += t->itimer ? 0 : (u32)MIN(missed, INT32_MAX);
+        t->expires += (missed + 1) * t->interval;
+    } else {
+        t->expires = 0;
+    }
+    u64 next = t->expires;
+    if (t->signo)
+        send_locked(t);
+    if (next)
+        ktimer_arm(&t->timer, next);
+    mutex_unlock(&g_process_lock);
+}
+
+/* A thread takes a timer's signal: how often the timer ran out meanwhile goes with it. */
+int timers_signal_taken_locked(struct process *p, struct siginfo_k *info)
+{
+    struct ptimer *t;
+    if (!p->timers)
+        return 0;
+    list_for_each_entry (t, &p->timers->list, link)
+        if ((u32)t->id == info->timer_id) {
+            t->queued = false;
+            t->overrun_last = t->overrun;
+            info->overrun = t->overrun;
+            t->overrun = 0;
+        }
+    return 0;
+}
+
+static void destroy_posix(struct timers *ts)
+{
+    for (;;) {
+        mutex_lock(&g_process_lock);
+        if (list_empty(&ts->list)) {
+            mutex_unlock(&g_process_lock);
+            return;
+        }
+        struct ptimer *t = list_first_entry(&ts->list, struct ptimer, link);
+        t->dead = true;
+        list_del(&t->link);
+        mutex_unlock(&g_process_lock);
+        ktimer_cancel_sync(&t->timer);
+        kfree(t);
+    }
+}
+
+void timers_destroy(struct process *p)
+{
+    struct timers *ts = p->timers;
+    if (!ts)
+        return;
+    destroy_posix(ts);
+    mutex_lock(&g_process_lock);
+    for (int i = 0; i < 3; i++)
+        ts->itimers[i].dead = true;
+    p->timers = NULL;
+    mutex_unlock(&g_process_lock);
+    for (int i = 0; i < 3; i++)
+        ktimer_cancel_sync(&ts->itimers[i].timer);
+    kfree(ts);
+}
+
+/* exec keeps interval timers and drops the others. */
+void timers_exec(struct process *p)
+{
+    if (p->timers)
+        destroy_posix(p->timers);
+}
+
+static int arm_locked(struct ptimer *t, u64 deadline, u64 interval)
+{
+    t->expires = deadline;
+    t->interval = interval;
+    if (!deadline) {
+        ktimer_cancel(&t->timer);
+        return 0;
+    }
+    return ktimer_arm(&t->timer, deadline);
+}
+
+static u64 remaining(const struct ptimer *t)
+{
+    u64 now = clock_monotonic();
+    if (!t->expires)
+        return 0;
+    return t->expires > now ? t->expires - now : 1;
+}
+
+/* ---- interval timers ---- */
+
+struct timeval64 {
+    i64 sec, usec;
+};
+struct itimerval64 {
+    struct timeval64 interval, value;
+};
+
+static struct timeval64 timeval_of(u64 ns)
+{
+    return (struct timeval64){(i64)(ns / 1000000000), (i64)(ns % 1000000000 / 1000)};
+}
+
+static bool timeval_valid(const struct timeval64 *tv)
+{
+    return tv->sec >= 0 && tv->usec >= 0 && tv->usec < 1000000;
+}
+
+static u64 timeval_ns(const struct timeval64 *tv)
+{
+    return (u64)MIN(tv->sec, 9000000000ll) * 1000000000u + (u64)tv->usec * 1000u;
+}
+
+static int itimer_set(int which, u64 value, u64 interval, u64 *old_value, u64 *old_interval)
+{
+    struct timers *ts = timers_get(current_process());
+    if (!ts)
+        return -ENOMEM;
+    struct ptimer *t = &ts->itimers[which];
+    mutex_lock(&g_process_lock);
+    *old_value = remaining(t);
+    *old_interval = t->interval;
+    int r = arm_locked(t, value ? clock_monotonic() + value : 0, interval);
+    mutex_unlock(&g_process_lock);
+    return r;
+}
+
+static void itimer_get(int which, struct itimerval64 *out)
+{
+    struct timers *ts = current_process()->timers;
+    memset(out, 0, sizeof(*out));
+    if (!ts)
+        return;
+    mutex_lock(&g_process_lock);
+    u64 left = remaining(&ts->itimers[which]);
+    out->interval = timeval_of(ts->itimers[which].interval);
+    mutex_unlock(&g_process_lock);
+    out->value = timeval_of(left && left < 1000 ? 1000 : left);
+}
+
+long sys_setitimer(SYSCALL_ARGS)
+{
+    struct itimerval64 new = {{0, 0}, {0, 0}}, old;
+    if ((u64)a > 2)
+        return -EINVAL;
+    if (b && get_user(new, (void *)b) < 0)
+        return -EFAULT;
+    if (!timeval_valid(&new.value) || !timeval_valid(&new.interval))
+        return -EINVAL;
+    u64 old_value, old_interval;
+    int r = itimer_set((int)a, timeval_ns(&new.value), timeval_ns(&new.interval), &old_value,
+                       &old_interval);
+    if (r < 0)
+        return r;
+    old.value = timeval_of(old_value && old_value < 1000 ? 1000 : old_value);
+    old.interval = timeval_of(old_interval);
+    return c ? copy_to_user((void *)c, &old, sizeof(old)) : 0;
+}
+
+long sys_getitimer(SYSCALL_ARGS)
+{
+    struct itimerval64 now;
+    if ((u64)a > 2)
+        return -EINVAL;
+    itimer_get((int)a, &now);
+    return copy_to_user((void *)b, &now, sizeof(now));
+}
+
+long sys_alarm(SYSCALL_ARGS)
+{
+    u64 old, interval;
+    int r = itimer_set(0, (u64)(u32)a * 1000000000u, 0, &old, &interval);
+    if (r < 0)
+        return 0;
+    u64 seconds = old / 1000000000, rest = old % 1000000000;
+    /* As Linux: never 0 for a running alarm, otherwise to the nearest second. */
+    if ((seconds == 0 && rest) || rest >= 500000000)
+        seconds++;
+    return (long)seconds;
+}
+
+/* ---- timer_create and friends ---- */
+
+struct sigevent64 {
+    u64 value;
+    i32 signo, notify, tid;
+    u8 pad[44];
+};
+_Static_assert(sizeof(struct sigevent64) == 64, "sigevent layout");
+
+static struct ptimer *find_locked(i32 id)
+{
+    struct timers *ts = current_process()->timers;
+    struct ptimer *t;
+    if (ts)
+        list_for_each_entry (t, &ts->list, link)
+            if (t->id == id)
+                return t;
+    return NULL;
+}
+
+static int event_check(const struct sigevent64 *ev)
+{
+    int kind = ev->notify & ~SIGEV_THREAD_ID;
+    if (kind == SIGEV_NONE && !(ev->notify & SIGEV_THREAD_ID))
+        return 0;
+    if (kind != SIGEV_SIGNAL && kind != SIGEV_THREAD)
+        return -EINVAL;
+    if (ev->signo < 1 || ev->signo > NSIG)
+        return -EINVAL;
+    if (!(ev->notify & SIGEV_THREAD_ID))
+        return 0;
+    mutex_lock(&g_process_lock);
+    struct thread *t = thread_find(ev->tid);
+    int r = t && t->process == current_process() ? 0 : -EINVAL;
+    mutex_unlock(&g_process_lock);
+    return r;
+}
+
+long sys_timer_create(SYSCALL_ARGS)
+{
+    struct sigevent64 ev = {.signo = SIGALRM, .notify = SIGEV_SIGNAL};
+    u64 now;
+    int r = clock_read((i32)a, &now);
+    if (r < 0)
+        return r;
+    if (b && get_user(ev, (void *)b) < 0)
+        return -EFAULT;
+    r = event_check(&ev);
+    if (r < 0)
+        return r;
+    struct timers *ts = timers_get(current_process());
+    struct ptimer *t = kzalloc(sizeof(*t));
+    if (!ts || !t) {
+        kfree(t);
+        return -EAGAIN;
+    }
+    mutex_lock(&g_process_lock);
+    i32 id = ts->next_id++;
+    ptimer_init(t, current_process(), id);
+    t->clock = (i32)a;
+    t->signo = (ev.notify & ~SIGEV_THREAD_ID) == SIGEV_NONE ? 0 : ev.signo;
+    t->notify_tid = (ev.notify & SIGEV_THREAD_ID) ? ev.tid : 0;
+    t->value = b ? ev.value : (u64)id;
+    list_add_tail(&t->link, &ts->list);
+    mutex_unlock(&g_process_lock);
+    if (put_user(id, (i32 *)c) == 0)
+        return 0;
+    mutex_lock(&g_process_lock);
+    list_del(&t->link);
+    mutex_unlock(&g_process_lock);
+    kfree(t);
+    return -EFAULT;
+}
+
+struct itimerspec64 {
+    struct timespec64 interval, value;
+};
+
+static bool timespec_valid(const struct timespec64 *ts)
+{
+    return ts->sec >= 0 && ts->nsec >= 0 && ts->nsec < 1000000000;
+}
+
+static u64 timespec_ns(const struct timespec64 *ts)
+{
+    return (u64)MIN(ts->sec, 9000000000ll) * 1000000000u + (u64)ts->nsec;
+}
+
+static struct timespec64 timespec_of(u64 ns)
+{
+    return (struct timespec64){(i64)(ns / 1000000000), (i64)(ns % 1000000000)};
+}
+
+long sys_timer_settime(SYSCALL_ARGS)
+{
+    struct itimerspec64 new, old;
+    u64 deadline = 0;
+    if (!c)
+        return -EINVAL;
+    if (get_user(new, (void *)c) < 0)
+        return -EFAULT;
+    if (!timespec_valid(&new.value) || !timespec_valid(&new.interval))
+        return -EINVAL;
+    mutex_lock(&g_process_lock);
+    struct ptimer *t = find_locked((i32)a);
+    i32 clock = t ? t->clock : 0;
+    mutex_unlock(&g_process_lock);
+    if (!t)
+        return -EINVAL;
+    u64 value = timespec_ns(&new.value);
+    if (value) {
+        int r = clock_deadline(clock, b & 1 /* TIMER_ABSTIME */, value, &deadline);
+        if (r < 0)
+            return r;
+    }
+    mutex_lock(&g_process_lock);
+    t = find_locked((i32)a);
+    int r = -EINVAL;
+    if (t) {
+        old.value = timespec_of(remaining(t));
+        old.interval = timespec_of(t->interval);
+        t->overrun = 0;
+        r = arm_locked(t, deadline, timespec_ns(&new.interval));
+    }
+    mutex_unlock(&g_process_lock);
+    if (r == 0 && d)
+        r = copy_to_user((void *)d, &old, sizeof(old));
+    return r;
+}
+
+long sys_timer_gettime(SYSCALL_ARGS)
+{
+    struct itimerspec64 now;
+    mutex_lock(&g_process_lock);
+    struct ptimer *t = find_locked((i32)a);
+    if (t) {
+        now.value = timespec_of(remaining(t));
+        now.interval = timespec_of(t->interval);
+    }
+    mutex_unlock(&g_process_lock);
+    return t ? copy_to_user((void *)b, &now, sizeof(now)) : -EINVAL;
+}
+
+long sys_timer_getoverrun(SYSCALL_ARGS)
+{
+    mutex_lock(&g_process_lock);
+    struct ptimer *t = find_locked((i32)a);
+    long r = t ? (long)t->overrun_last : -EINVAL;
+    mutex_unlock(&g_process_lock);
+    return r;
+}
+
+long sys_timer_delete(SYSCALL_ARGS)
+{
+    mutex_lock(&g_process_lock);
+    struct ptimer *t = find_locked((i32)a);
+    if (t) {
+        t->dead = true;
+        list_del(&t->link);
+    }
+    mutex_unlock(&g_process_lock);
+    if (!t)
+        return -EINVAL;
+    ktimer_cancel_sync(&t->timer);
+    kfree(t);
+    return 0;
+}

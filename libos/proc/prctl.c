@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* prctl and arch_prctl. */
+#include "proc.h"
+#include <asm/prctl.h>
+#include <linux/capability.h>
+#include <linux/prctl.h>
+#include <linux/seccomp.h>
+#include <linux/securebits.h>
+
+static long set_name(u64 where)
+{
+    struct thread *t = current();
+    char name[16] = {0};
+    ssize_t n = strncpy_from_user(name, (char *)where, sizeof(name) - 1);
+    if (n == -EFAULT)
+        return n;
+    name[15] = '\0';
+    memcpy(t->comm, name, sizeof(name));
+    if (t->tid == t->process->pid)
+        memcpy(t->process->comm, name, sizeof(name));
+    return 0;
+}
+
+static long ambient(long op, long cap)
+{
+    struct cred *c = &current_process()->cred;
+    if (op == PR_CAP_AMBIENT_CLEAR_ALL) {
+        c->cap_ambient = 0;
+        return 0;
+    }
+    if (cap < 0 || cap > CAP_LAST_CAP)
+        return -EINVAL;
+    u64 bit = 1ull << cap;
+    switch (op) {
+    case PR_CAP_AMBIENT_IS_SET:
+        return !!(c->cap_ambient & bit);
+    case PR_CAP_AMBIENT_RAISE:
+        if (!(c->cap_permitted & c->cap_inheritable & bit))
+            return -EPERM;
+        c->cap_ambient |= bit;
+        return 0;
+    case PR_CAP_AMBIENT_LOWER:
+        c->cap_ambient &= ~bit;
+        return 0;
+    default:
+        return -EINVAL;
+    }
+}
+
+static long bounding(long op, long cap)
+{
+    struct cred *c = &current_process()->cred;
+    if (cap < 0 || cap > CAP_LAST_CAP)
+        return -EINVAL;
+    if (op == PR_CAPBSET_READ)
+        return c->cap_bounding >> cap & 1;
+    if (!capable(CAP_SETPCAP))
+        return -EPERM;
+    c->cap_bounding &= ~(1ull << cap);
+    return 0;
+}
+
+static long set_mm(long what, u64 addr)
+{
+    struct mm *mm = current_process()->mm;
+    if (!capable(CAP_SYS_RESOURCE))
+        return -EPERM;
+    switch (what) {
+    case PR_SET_MM_ARG_START:
+        mm->arg_start = addr;
+        return 0;
+    case PR_SET_MM_ARG_END:
+        mm->arg_end = addr;
+        return 0;
+    case PR_SET_MM_ENV_START:
+        mm->env_start = addr;
+        return 0;
+    case PR_SET_MM_ENV_END:
+        mm->env_end = addr;
+        return 0;
+    default:
+        return -EINVAL;
+    }
+}
+
+long sys_prctl(SYSCALL_ARGS)
+{
+    struct thread *t = current();
+    struct process *p = t->process;
+    switch (a) {
+    case PR_SET_NAME:
+        return set_name((u64)b);
+    case PR_GET_NAME:
+        return copy_to_user((void *)b, t->comm, sizeof(t->comm));
+    case PR_SET_PDEATHSIG:
+        if (b < 0 || b > NSIG)
+            return -EINVAL;
+        p->pdeathsig = (u32)b;
+        return 0;
+    case PR_GET_PDEATHSIG:
+        return put_user((i32)p->pdeathsig, (i32 *)b);
+    case PR_SET_DUMPABLE:
+        if (b != 0 && b != 1)
+            return -EINVAL;
+        p->dumpable = (u32)b;
+        return 0;
+    case PR_GET_DUMPABLE:
+        return p->dumpable;
+    case PR_SET_KEEPCAPS:
+        if (b != 0 && b != 1)
+            return -EINVAL;
+        p->keepcaps = (u32)b;
+        return 0;
+    case PR_GET_KEEPCAPS:
+        return p->keepcaps;
+    case PR_SET_NO_NEW_PRIVS:
+        if (b != 1 || c || d || e)
+            return -EINVAL;
+        p->cred.no_new_privs = true;
+        return 0;
+    case PR_GET_NO_NEW_PRIVS:
+        return b || c || d || e ? -EINVAL : p->cred.no_new_privs;
+    case PR_SET_CHILD_SUBREAPER:
+        p->child_subreaper = !!b;
+        return 0;
+    case PR_GET_CHILD_SUBREAPER:
+        return put_user((i32)p->child_subreaper, (i32 *)b);
+    case PR_CAPBSET_READ:
+    case PR_CAPBSET_DROP:
+        return bounding(a, b);
+    case PR_CAP_AMBIENT:
+        return ambient(b, c);
+    case PR_GET_SECUREBITS:
+        return SECUREBITS_DEFAULT;
+    case PR_SET_SECUREBITS:
+        return b == SECUREBITS_DEFAULT ? 0 : -EPERM;
+    case PR_GET_SECCOMP:
+        return 0;
+    case PR_SET_TIMERSLACK:
+        return 0;
+    case PR_GET_TIMERSLACK:
+        return 50000;
+    case PR_GET_TID_ADDRESS:
+        return put_user(t->clear_child_tid, (u64 *)b);
+    case PR_SET_MM:
+        return set_mm(b, (u64)c);
+    case PR_GET_TSC:
+        return put_user((i32)PR_TSC_ENABLE, (i32 *)b);
+    case PR_SET_THP_DISABLE:
+    case PR_SET_VMA: /* names of anonymous memory: shown nowhere */
+        return 0;
+    case PR_GET_THP_DISABLE:
+        return 0;
+    default:
+        log_debug("prctl option %ld is not there", a);
+        return -EINVAL;
+    }
+}
+
+long sys_arch_prctl(SYSCALL_ARGS)
+{
+    struct thread *t = current();
+    switch (a) {
+    case ARCH_SET_FS:
+        if ((u64)b >> 47)
+            return -EPERM;
+        t->fs_base = (u64)b;
+        return 0;
+    case ARCH_GET_FS:
+        return put_user(t->fs_base, (u64 *)b);
+    case ARCH_SET_GS: /* GS is the LibOS's way to itself */
+    case ARCH_GET_GS:
+    default:
+        return -EINVAL;
+    }
+}

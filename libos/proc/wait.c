@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* wait4 and waitid: children that ended, stopped or went on. */
+#include "proc.h"
+#include "resource.h"
+#include <linux/wait.h>
+
+struct wait_request {
+    int kind; /* P_ALL, P_PID, P_PGID */
+    i32 id;
+    u32 options;
+};
+struct wait_result {
+    i32 pid;
+    u32 uid, status; /* as wait(2) */
+    int code;        /* CLD_* */
+    struct rusage usage;
+};
+
+static struct __kernel_old_timeval timeval_of(u64 ns)
+{
+    return (struct __kernel_old_timeval){(long)(ns / 1000000000), (long)(ns % 1000000000 / 1000)};
+}
+
+void rusage_fill(struct process *p, bool children, struct rusage *out)
+{
+    memset(out, 0, sizeof(*out));
+    out->ru_utime = timeval_of(children ? p->cutime : process_cpu_time(p));
+    out->ru_stime = timeval_of(children ? p->cstime : 0);
+    if (!children) {
+        out->ru_minflt = (long)p->min_flt;
+        out->ru_maxrss = (long)(p->mm ? MAX(p->max_rss, p->mm->committed * 4) : p->max_rss);
+    }
+}
+
+static bool matches(const struct process *c, const struct wait_request *r)
+{
+    if (r->kind == P_PID && c->pid != r->id)
+        return false;
+    if (r->kind == P_PGID && c->pgid != r->id)
+        return false;
+    bool clone_child = c->exit_signal != SIGCHLD;
+    return (r->options & __WALL) || clone_child == !!(r->options & __WCLONE);
+}
+
+static void describe(struct process *c, u32 status, struct wait_result *out)
+{
+    out->pid = c->pid;
+    out->uid = c->cred.uid;
+    out->status = status;
+    rusage_fill(c, false, &out->usage);
+}
+
+/* 1: found and filled, 0: nothing to tell yet. */
+static int check_child_locked(struct process *me, struct process *c, u32 options,
+                              struct wait_result *out)
+{
+    bool keep = options & WNOWAIT;
+    if (c->state == PROCESS_ZOMBIE) {
+        if (!(options & WEXITED))
+            return 0;
+        describe(c, c->exit_status, out);
+        u32 sig = c->exit_status & 0x7f;
+        out->code = !sig ? CLD_EXITED : (c->exit_status & 0x80) ? CLD_DUMPED : CLD_KILLED;
+        if (!keep) {
+            me->cutime += c->utime + c->cutime;
+            me->cstime += c->stime + c->cstime;
+            process_reap_locked(c);
+        }
+        return 1;
+    }
+    if (c->wait_event == WAIT_EVENT_STOPPED && (options & WSTOPPED)) {
+        describe(c, c->wait_status, out);
+        out->code = CLD_STOPPED;
+    } else if (c->wait_event == WAIT_EVENT_CONTINUED && (options & WCONTINUED)) {
+        describe(c, 0xffff, out);
+        out->code = CLD_CONTINUED;
+    } else {
+        return 0;
+    }
+    if (!keep)
+        c->wait_event = 0;
+    return 1;
+}
+
+static int scan(const struct wait_request *r, struct wait_result *out)
+{
+    struct process *me = current_process(), *c, *n;
+    int found = -ECHILD;
+    mutex_lock(&g_process_lock);
+    list_for_each_entry_safe (c, n, &me->children, sibling) {
+        if (!matches(c, r))
+            continue;
+        found = check_child_locked(me, c, r->options, out);
+        if (found == 1)
+            break;
+    }
+    mutex_unlock(&g_process_lock);
+    return found;
+}
+
+static int do_wait(const struct wait_request *r, struct wait_result *out)
+{
+    struct process *me = current_process();
+    struct wait_entry e;
+    int result;
+    waitq_add(&me->wait_children, &e);
+    while ((result = scan(r, out)) == 0 && !(r->options & WNOHANG)) {
+        int w = thread_wait(NO_DEADLINE, true, NULL, 0);
+        if (w < 0) {
+            result = scan(r, out);
+            if (result == 0)
+                result = -ERESTARTSYS;
+            break;
+        }
+    }
+    waitq_remove(&e);
+    return result;
+}
+
+long sys_wait4(SYSCALL_ARGS)
+{
+    i32 pid = (i32)a;
+    u32 options = (u32)c;
+    struct wait_request r = {.options = options | WEXITED};
+    struct wait_result out;
+    if (options & ~(u32)(WNOHANG | WUNTRACED | WCONTINUED | __WNOTHREAD | __WCLONE | __WALL))
+        return -EINVAL;
+    if (pid == INT32_MIN)
+        return -ESRCH;
+    if (pid == -1)
+        r.kind = P_ALL;
+    else if (pid > 0)
+        r.kind = P_PID, r.id = pid;
+    else
+        r.kind = P_PGID, r.id = pid == 0 ? current_process()->pgid : -pid;
+    int found = do_wait(&r, &out);
+    if (found <= 0)
+        return found;
+    if (b && put_user(out.status, (u32 *)b) < 0)
+        return -EFAULT;
+    if (d && copy_to_user((void *)d, &out.usage, sizeof(out.usage)) < 0)
+        return -EFAULT;
+    return out.pid;
+}
+
+static u32 siginfo_status(const struct wait_result *w)
+{
+    switch (w->code) {
+    case CLD_EXITED:
+        return w->status >> 8 & 0xff;
+    case CLD_STOPPED:
+        return w->status >> 8 & 0xff;
+    case CLD_CONTINUED:
+        return SIGCONT;
+    default:
+        return w->status & 0x7f;
+    }
+}
+
+int pidfd_to_pid(int fd); /* pidfd.c */
+
+long sys_waitid(SYSCALL_ARGS)
+{
+    u32 options = (u32)d;
+    struct wait_request r = {.kind = (int)a, .id = (i32)b, .options = options};
+    struct wait_result out;
+    u8 info[128] = {0};
+    if (options & ~(u32)(WNOHANG | WNOWAIT | WEXITED | WSTOPPED | WCONTINUED | __WNOTHREAD |
+                         __WCLONE | __WALL))
+        return -EINVAL;
+    if (!(options & (WEXITED | WSTOPPED | WCONTINUED)))
+        return -EINVAL;
+    switch (a) {
+    case P_ALL:
+        break;
+    case P_PID:
+        if (r.id <= 0)
+            return -EINVAL;
+        break;
+    case P_PGID:
+        if (r.id < 0)
+            return -EINVAL;
+        if (r.id == 0)
+            r.id = current_process()->pgid;
+        break;
+    case P_PIDFD:
+        r.kind = P_PID;
+        r.id = pidfd_to_pid((int)b);
+        if (r.id < 0)
+            return r.id;
+        break;
+    default:
+        return -EINVAL;
+    }
+    int found = do_wait(&r, &out);
+    if (found < 0)
+        return found;
+    if (found == 1) {
+        struct siginfo_k k = {.signo = SIGCHLD,
+                              .code = out.code,
+                              .pid = out.pid,
+                              .uid = out.uid,
+                              .status = (i32)siginfo_status(&out)};
+        siginfo_encode(&k, info);
+        if (e && copy_to_user((void *)e, &out.usage, sizeof(out.usage)) < 0)
+            return -EFAULT;
+    }
+    /* Linux writes only these fields, and zeroes when there was nothing. */
+    if (c && copy_to_user((void *)c, info, 32) < 0)
+        return -EFAULT;
+    return 0;
+}

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Small calls that belong to no other room. */
+#include "deployment.h"
+#include "fs.h"
+#include "lib.h"
+#include "mm.h"
+#include "process.h"
+#include "syscall.h"
+#include "user.h"
+#include <linux/capability.h>
+#include <linux/membarrier.h>
+#include <linux/random.h>
+#include <linux/sysinfo.h>
+#include <linux/utsname.h>
+
+#define RELEASE   "6.1.0-libos" /* the API level that programs may expect */
+#define NAME_SIZE 65
+
+static struct mutex g_names_lock;
+static char g_hostname[NAME_SIZE], g_domainname[NAME_SIZE];
+static bool g_names_set;
+
+static void names_init_locked(void)
+{
+    if (g_names_set)
+        return;
+    g_names_set = true;
+    strlcpy(g_hostname, g_deployment.hostname ? g_deployment.hostname : "localhost", NAME_SIZE);
+    strlcpy(g_domainname, g_deployment.domainname ? g_deployment.domainname : "(none)", NAME_SIZE);
+}
+
+long sys_uname(SYSCALL_ARGS)
+{
+    struct new_utsname u = {.sysname = "Linux", .release = RELEASE, .machine = "x86_64"};
+    strlcpy(u.version, "#1 SMP enclave LibOS", sizeof(u.version));
+    mutex_lock(&g_names_lock);
+    names_init_locked();
+    memcpy(u.nodename, g_hostname, NAME_SIZE);
+    memcpy(u.domainname, g_domainname, NAME_SIZE);
+    mutex_unlock(&g_names_lock);
+    return copy_to_user((void *)a, &u, sizeof(u));
+}
+
+static long set_name(char *name, u64 from, long size)
+{
+    char buf[NAME_SIZE] = {0};
+    if (!capable(CAP_SYS_ADMIN))
+        return -EPERM;
+    if (size < 0 || size > NAME_SIZE - 1)
+        return -EINVAL;
+    if (copy_from_user(buf, (void *)from, (size_t)size) < 0)
+        return -EFAULT;
+    mutex_lock(&g_names_lock);
+    names_init_locked();
+    memcpy(name, buf, NAME_SIZE);
+    mutex_unlock(&g_names_lock);
+    return 0;
+}
+
+long sys_sethostname(SYSCALL_ARGS)
+{
+    return set_name(g_hostname, (u64)a, b);
+}
+
+long sys_setdomainname(SYSCALL_ARGS)
+{
+    return set_name(g_domainname, (u64)a, b);
+}
+
+static int count_one(struct process *p, void *ctx)
+{
+    ++*(u32 *)ctx;
+    return 0;
+}
+
+long sys_sysinfo(SYSCALL_ARGS)
+{
+    struct sysinfo s = {.mem_unit = 1};
+    struct mm_totals m;
+    u32 processes = 0;
+    mm_totals(&m);
+    process_for_each(count_one, &processes);
+    u64 total = m.limit ? m.limit : m.elrange_user;
+    s.uptime = (__kernel_long_t)(clock_monotonic() / 1000000000);
+    s.totalram = total;
+    s.freeram = total > m.committed ? total - m.committed : 0;
+    s.procs = (u16)MIN(processes, 65535u);
+    return copy_to_user((void *)a, &s, sizeof(s));
+}
+
+long sys_getrandom(SYSCALL_ARGS)
+{
+    u8 buf[256];
+    u64 done = 0, size = MIN((u64)b, 0x7fffffful * 16);
+    u32 flags = (u32)c;
+    if (flags & ~(u32)(GRND_NONBLOCK | GRND_RANDOM | GRND_INSECURE))
+        return -EINVAL;
+    if ((flags & (GRND_RANDOM | GRND_INSECURE)) == (GRND_RANDOM | GRND_INSECURE))
+        return -EINVAL;
+    while (done < size) {
+        size_t n = MIN(size - done, sizeof(buf));
+        random_bytes(buf, n);
+        if (copy_to_user((u8 *)a + done, buf, n) < 0)
+            return done ? (long)done : -EFAULT;
+        done += n;
+        if (done % 65536 == 0 && signal_pending())
+            break;
+    }
+    return (long)done;
+}
+
+long sys_personality(SYSCALL_ARGS)
+{
+    struct process *p = current_process();
+    u32 old = p->personality;
+    if ((u32)a != 0xffffffffu)
+        p->personality = (u32)a;
+    return old;
+}
+
+long sys_umask(SYSCALL_ARGS)
+{
+    struct fs_context *fs = current_process()->fs;
+    mutex_lock(&fs->lock);
+    u32 old = fs->umask;
+    fs->umask = (u32)a & 0777;
+    mutex_unlock(&fs->lock);
+    return old;
+}
+
+/* No command is offered: libraries that ask first use their slower way. */
+long sys_membarrier(SYSCALL_ARGS)
+{
+    if (a == MEMBARRIER_CMD_QUERY)
+        return b ? -EINVAL : 0;
+    return -EINVAL;
+}
+
+/* No namespaces of its own for anybody inside: as without CAP_SYS_ADMIN. Unsharing what is not
+ * shared is fine. */
+long sys_unshare(SYSCALL_ARGS)
+{
+    u64 flags = (u64)a;
+    struct process *p = current_process();
+    const u64 fs_flag = 0x200, files_flag = 0x400, sysvsem = 0x40000;
+    if (flags & ~(fs_flag | files_flag | sysvsem))
+        return flags & 0x7e020000 ? -EPERM : -EINVAL;
+    if ((flags & fs_flag) && p->fs->refs.n > 1) {
+        struct fs_context *own = fs_context_copy(p->fs), *old = p->fs;
+        if (!own)
+            return -ENOMEM;
+        mutex_lock(&g_process_lock);
+        p->fs = own;
+        mutex_unlock(&g_process_lock);
+        fs_context_put(old);
+    }
+    if ((flags & files_flag) && p->files->refs.n > 1) {
+        struct files *own = files_copy(p->files), *old = p->files;
+        if (!own)
+            return -ENOMEM;
+        mutex_lock(&g_process_lock);
+        p->files = own;
+        mutex_unlock(&g_process_lock);
+        files_put(old);
+    }
+    return 0;
+}
+
+long sys_not_permitted(SYSCALL_ARGS)
+{
+    return -EPERM;
+}
+
+/* What a kernel without the feature says, so that libraries take their other way without a log
+ * line. */
+long sys_not_there(SYSCALL_ARGS)
+{
+    return -ENOSYS;
+}
+
+long sys_vhangup(SYSCALL_ARGS)
+{
+    return capable(CAP_SYS_TTY_CONFIG) ? 0 : -EPERM;
+}
