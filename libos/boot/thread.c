@@ -216,7 +216,7 @@ int thread_start(struct thread *t, const struct uregs *regs)
 
 struct thread *kthread_start(void (*fn)(void *), void *arg)
 {
-    struct thread *t = thread_alloc(NULL);
+    struct thread *t = thread_alloc(&g_kernel_process);
 
     if (t == NULL)
         return NULL;
@@ -235,6 +235,8 @@ static void bind(struct tcb *t, struct slot *s, struct boundary_area *area)
     t->vector_saved = VECTOR_SCRUBBED;
     t->syscall_entry = syscall_entry;
     s->thread.host = area;
+    if (s->thread.process == NULL)
+        s->thread.process = &g_kernel_process;
     t->current = &s->thread;
     if (!t->booted) {
         t->booted = true;

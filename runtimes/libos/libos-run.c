@@ -4,7 +4,6 @@
  *   libos-run [--libos ELF] [--cache DIR] [--log LEVEL] [--env NAME=VALUE]... [--bind SOURCE:TARGET]... --rootfs DIR -- program [args]
  * The exit code is the program's, 128 + n when signal n killed it, 125 when it could not be started.
  */
-#define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>

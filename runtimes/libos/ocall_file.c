@@ -4,7 +4,6 @@
  * came as stdio) cannot be made non-blocking without changing it for them, so it is asked with poll first, and written to in
  * pieces that fit when it says that it is writable.
  */
-#define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Ocalls on sockets. All are non-blocking; addresses are at data[0], bytes of SEND and RECV behind them. */
-#define _GNU_SOURCE
 #include <errno.h>
 #include <sys/socket.h>
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Ocalls of threads, time, memory and messages. */
-#define _GNU_SOURCE
 #include <cpuid.h>
 #include <errno.h>
 #include <sched.h>

@@ -11,11 +11,12 @@
  * A kick interrupts a thread that computes in the enclave: the signal handler finds ERESUME pending at the AEP and makes it EENTER, so the LibOS
  * sees what it asked for. A thread that is just outside to resume cannot be turned round; it is kicked again a little later.
  */
-#define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/futex.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
