@@ -42,8 +42,6 @@ int signing_key_prepare(const char *path, uint8_t signer[BUNDLE_HASH_SIZE], stru
     struct stat st;
     if (fd < 0 || fstat(fd, &st) < 0)
         return error_errno(err, errno, "signing key %s", path);
-    if (st.st_mode & 077)
-        log_warning("signing key %s can be read by others; chmod 600 it", path);
     cleanup_file FILE *file = fdopen(fd, "r");
     if (!file)
         return error_errno(err, errno, "signing key %s", path);
@@ -55,6 +53,8 @@ int signing_key_prepare(const char *path, uint8_t signer[BUNDLE_HASH_SIZE], stru
     if (size <= 0)
         return error_set(err, "signing key %s is not a private key in PEM without a password",
                          path);
+    if (st.st_mode & 077)
+        log_warning("signing key %s can be read by others; chmod 600 it", path);
     hash_of(der, (size_t)size, signer);
     OPENSSL_free(der);
     return 0;
