@@ -30,9 +30,10 @@ struct epoll {
     struct file *file;       /* not a reference: its own */
 };
 
-struct extra_entry {
-    struct extra_entry *next;
+struct item_entry {
     struct wait_entry entry;
+    struct epoll_item *item;
+    struct item_entry *next; /* of those beyond the first ones */
 };
 
 struct epoll_item {
@@ -51,8 +52,8 @@ struct epoll_item {
     int hfd; /* -1: none */
     bool hfd_owned;
     u32 entry_count;
-    struct wait_entry entries[2];
-    struct extra_entry *extra;
+    struct item_entry entries[2];
+    struct item_entry *extra;
 };
 
 struct item_table {
@@ -85,7 +86,7 @@ static void item_queue(struct epoll_item *item)
 
 static void item_callback(struct wait_entry *e)
 {
-    item_queue(e->tag);
+    item_queue(container_of(e, struct item_entry, entry)->item);
 }
 
 static void item_unqueue(struct epoll_item *item)
@@ -104,24 +105,22 @@ static void item_wait(struct poll_table *pt, struct waitq *q)
 {
     struct item_table *t = container_of(pt, struct item_table, pt);
     struct epoll_item *item = t->item;
-    struct extra_entry *x;
-    struct wait_entry *e;
+    struct item_entry *e;
 
     if (item->entry_count < ARRAY_SIZE(item->entries)) {
         e = &item->entries[item->entry_count];
     } else {
-        x = kmalloc(sizeof(*x));
-        if (x == NULL) {
+        e = kmalloc(sizeof(*e));
+        if (e == NULL) {
             t->err = -ENOMEM;
             return;
         }
-        x->next = item->extra;
-        item->extra = x;
-        e = &x->entry;
+        e->next = item->extra;
+        item->extra = e;
     }
     item->entry_count++;
-    e->tag = item;
-    waitq_add_fn(q, e, item_callback);
+    e->item = item;
+    waitq_add_fn(q, &e->entry, item_callback);
 }
 
 static u32 item_host_events(const struct epoll_item *item)
@@ -260,10 +259,10 @@ static void item_erase(struct epoll_item *item)
 static void item_remove(struct epoll_item *item)
 {
     struct epoll *ep = item->ep;
-    struct extra_entry *x;
+    struct item_entry *x;
 
     for (u32 i = 0; i < MIN(item->entry_count, (u32)ARRAY_SIZE(item->entries)); i++)
-        waitq_remove(&item->entries[i]);
+        waitq_remove(&item->entries[i].entry);
     while ((x = item->extra) != NULL) {
         waitq_remove(&x->entry);
         item->extra = x->next;
@@ -658,20 +657,51 @@ static u64 deadline_from_ms(int ms)
     return ms < 0 ? NO_DEADLINE : ms == 0 ? 0 : deadline_after((u64)ms * 1000000);
 }
 
+static long wait_restartable(int epfd, u64 user, int max, u64 deadline);
+
+static long wait_restart(struct thread *t)
+{
+    return wait_restartable((int)t->restart_args[0], t->restart_args[1], (int)t->restart_args[2], t->restart_args[3]);
+}
+
+/* -EINTR for a handler as in Linux; what interrupts without one (a stop, the turn of a fork group) does not show. */
+static long wait_restartable(int epfd, u64 user, int max, u64 deadline)
+{
+    struct thread *t = current();
+    long r = epoll_wait_user(epfd, (struct epoll_event __user *)user, max, deadline);
+
+    if (r != -EINTR)
+        return r;
+    t->restart = wait_restart;
+    t->restart_args[0] = (u64)epfd;
+    t->restart_args[1] = user;
+    t->restart_args[2] = (u64)max;
+    t->restart_args[3] = deadline;
+    return -ERESTART_RESTARTBLOCK;
+}
+
 long sys_epoll_wait(SYSCALL_ARGS)
 {
-    return epoll_wait_user((int)a, (struct epoll_event __user *)b, (int)c, deadline_from_ms((int)d));
+    return wait_restartable((int)a, (u64)b, (int)c, deadline_from_ms((int)d));
+}
+
+static long wait_masked(int epfd, u64 user, int max, u64 deadline, const void __user *mask, size_t size)
+{
+    long r;
+
+    if (mask == NULL)
+        return wait_restartable(epfd, user, max, deadline);
+    r = sigmask_enter(mask, size);
+    if (r < 0)
+        return r;
+    r = epoll_wait_user(epfd, (struct epoll_event __user *)user, max, deadline);
+    sigmask_leave(r == -EINTR);
+    return r == -EINTR ? -ERESTARTNOHAND : r;
 }
 
 long sys_epoll_pwait(SYSCALL_ARGS)
 {
-    long r = sigmask_enter((void __user *)e, (size_t)f);
-
-    if (r < 0)
-        return r;
-    r = epoll_wait_user((int)a, (struct epoll_event __user *)b, (int)c, deadline_from_ms((int)d));
-    sigmask_leave(r == -EINTR);
-    return r;
+    return wait_masked((int)a, (u64)b, (int)c, deadline_from_ms((int)d), (void __user *)e, (size_t)f);
 }
 
 long sys_epoll_pwait2(SYSCALL_ARGS)
@@ -679,13 +709,7 @@ long sys_epoll_pwait2(SYSCALL_ARGS)
     u64 deadline;
     long r = deadline_from_timespec((void __user *)d, &deadline);
 
-    if (r == 0)
-        r = sigmask_enter((void __user *)e, (size_t)f);
-    if (r < 0)
-        return r;
-    r = epoll_wait_user((int)a, (struct epoll_event __user *)b, (int)c, deadline);
-    sigmask_leave(r == -EINTR);
-    return r;
+    return r < 0 ? r : wait_masked((int)a, (u64)b, (int)c, deadline, (void __user *)e, (size_t)f);
 }
 
 /* ---- the file ---- */

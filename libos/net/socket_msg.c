@@ -126,28 +126,30 @@ long sys_recvfrom(SYSCALL_ARGS)
     return r;
 }
 
-/* Segments of a message; the caller frees io->segments when it is not `fast`. */
-static int iov_from_user(struct uio *io, struct uio_segment *fast, const struct user_msghdr *h)
+/* Segments of a message. *memory: what the caller frees (io->segments moves on as data do). */
+static int iov_from_user(struct uio *io, struct uio_segment *fast, const struct user_msghdr *h, void **memory)
 {
     size_t total = 0;
 
+    *memory = NULL;
     if (h->iov_len > IOV_MAX)
         return -EMSGSIZE;
     io->segments = fast;
     if (h->iov_len > IOV_INLINE) {
-        io->segments = kmalloc(h->iov_len * sizeof(*fast));
+        io->segments = *memory = kmalloc(h->iov_len * sizeof(*fast));
         if (io->segments == NULL)
             return -ENOMEM;
     }
     io->count = h->iov_len;
     io->offset = 0;
     io->user = true;
-    if (copy_from_user(io->segments, h->iov, h->iov_len * sizeof(*fast)) < 0)
-        goto fault;
+    if (copy_from_user(io->segments, h->iov, h->iov_len * sizeof(*fast)) < 0) {
+        kfree(*memory);
+        return -EFAULT;
+    }
     for (size_t i = 0; i < io->count; i++) {
         if (io->segments[i].size > INT64_MAX) {
-            if (io->segments != fast)
-                kfree(io->segments);
+            kfree(*memory);
             return -EINVAL;
         }
         io->segments[i].size = MIN(io->segments[i].size, RW_MAX - total);
@@ -155,10 +157,6 @@ static int iov_from_user(struct uio *io, struct uio_segment *fast, const struct 
     }
     io->left = total;
     return 0;
-fault:
-    if (io->segments != fast)
-        kfree(io->segments);
-    return -EFAULT;
 }
 
 static int scm_add_files(struct scm *scm, const u8 *data, size_t n)
@@ -245,6 +243,7 @@ static int scm_from_user(struct scm *scm, struct socket *s, const struct user_ms
 static long send_one(struct file *f, const struct user_msghdr *h, int flags)
 {
     struct uio_segment fast[IOV_INLINE];
+    void *memory = NULL;
     struct uio io;
     u8 name[ADDRESS_MAX];
     struct socket_msg m = {.io = &io, .flags = flags, .name = name};
@@ -255,15 +254,14 @@ static long send_one(struct file *f, const struct user_msghdr *h, int flags)
         m.name_len = (u32)h->name_len;
     }
     if (r == 0)
-        r = iov_from_user(&io, fast, h);
+        r = iov_from_user(&io, fast, h, &memory);
     if (r < 0)
         return r;
     r = scm_from_user(&m.scm, f->private, h);
     if (r == 0)
         r = do_send(f, &m);
     scm_release(&m.scm);
-    if (io.segments != fast)
-        kfree(io.segments);
+    kfree(memory);
     return r;
 }
 
@@ -317,6 +315,7 @@ static long recv_one(struct file *f, const struct user_msghdr *h, int flags, str
 {
     struct socket *s = f->private;
     struct uio_segment fast[IOV_INLINE];
+    void *memory = NULL;
     struct uio io;
     u8 name[ADDRESS_MAX];
     struct socket_msg m = {.io = &io, .flags = flags & ~MSG_CMSG_CLOEXEC, .name = h->name != NULL ? name : NULL,
@@ -326,12 +325,11 @@ static long recv_one(struct file *f, const struct user_msghdr *h, int flags, str
 
     if (h->name != NULL && h->name_len < 0)
         return -EINVAL;
-    r = iov_from_user(&io, fast, h);
+    r = iov_from_user(&io, fast, h, &memory);
     if (r < 0)
         return r;
     r = do_recv(f, &m);
-    if (io.segments != fast)
-        kfree(io.segments);
+    kfree(memory);
     if (r >= 0) {
         if (s->pass_cred && m.scm.has_cred)
             control_put(&o, SCM_CREDENTIALS, &m.scm.cred, sizeof(m.scm.cred));
