@@ -10,8 +10,9 @@
  *   signal.c    which signal is an exception, which is an interrupt; handlers of the host
  *   thread.c    per-thread state, signal stacks, Syscall User Dispatch
  *   leaf.c      ENCLU leaves from inside
+ *   accept.c    EACCEPT and EMODPE, which use general registers only
  *   keys.c      EREPORT, EGETKEY
- *   sites.c     ENCLU sites rewritten into calls
+ *   sites.c, sites.S   ENCLU sites rewritten into calls
  *
  * A thread is `in the enclave` from the moment that EENTER or ERESUME loads its FS base until EEXIT or AEX. Meanwhile no
  * host code may run on it but enter.S, and C code called from there once FS is the host's again.
@@ -65,13 +66,13 @@ struct emu_mapping {
 };
 
 struct emu_tcs {
+    struct emu_thread *thread; /* inside now; 0x00 */
+    uint64_t aep;              /* 0x08 */
+    atomic_uint busy;          /* 0x10 */
+    uint32_t cssa;             /* only by the thread that has `busy` */
     uint64_t address;
     uint64_t entry, fsbase, gsbase, ssa; /* addresses, base added */
     uint32_t nssa;
-    uint32_t cssa;         /* only by the thread that has `busy` */
-    uint64_t aep;
-    struct emu_thread *thread; /* inside now */
-    atomic_uint busy;
 };
 
 struct emu_root {
@@ -110,25 +111,36 @@ struct emu_image {
     uint64_t xfrm; /* load these components from the buffer; 0: none */
 };
 
-/* At the start of a thread's block; what is above it is its signal stack. */
-struct emu_thread {
-    uint64_t magic;
-    uint64_t host_fs, host_gs; /* 0x08 */
-    uint64_t enc_fs, enc_gs;   /* 0x18: as they were when a signal hit the enclave */
-    struct emu_image *crit;    /* 0x28: what is being loaded, between emu_crit_start and emu_crit_end */
-    struct emu_tcs *tcs;       /* inside now */
-    struct sgx_handle *enclave;
-    struct sgx_handle *dispatch; /* whose ELRANGE Syscall User Dispatch guards */
-    struct emu_leaf_context *leaf; /* sites.c */
-};
-#define EMU_THREAD_MAGIC 0x4541444852545845ull
-
 /* A fault of a leaf, or of enclave code */
 struct emu_fault {
     uint8_t vector;
     uint32_t error;
     uint64_t address;
 };
+
+/* Registers of a leaf */
+struct emu_leaf_regs {
+    uint64_t rax, rbx, rcx, rdx, rflags;
+};
+
+/* At the start of a thread's block; what is above it are its stacks. */
+struct emu_thread {
+    uint64_t magic;
+    uint64_t host_fs, host_gs; /* 0x08 */
+    uint64_t enc_fs, enc_gs;   /* 0x18: as they were when a signal hit the enclave */
+    struct emu_image *crit;    /* 0x28: what is being loaded, between emu_crit_start and emu_crit_end */
+    struct emu_tcs *tcs;       /* 0x30: inside now */
+    uint64_t in_leaf;          /* 0x38: a rewritten site's leaf is running, sites.c */
+    uint64_t deferred;         /* 0x40: signals are held back until it is done */
+    struct emu_leaf_regs leaf; /* 0x48 */
+    uint64_t leaf_saved[6];    /* 0x70: rdi, rsi, r8 to r11 */
+    uint64_t leaf_rsp, leaf_fs, leaf_gs; /* 0xa0 */
+    struct emu_fault leaf_fault;
+    uint64_t deferred_mask;
+    struct sgx_handle *enclave;
+    struct sgx_handle *dispatch; /* whose ELRANGE Syscall User Dispatch guards */
+};
+#define EMU_THREAD_MAGIC 0x4541444852545845ull
 
 /* enclave.c */
 extern _Atomic(struct sgx_handle *) g_emu_enclaves[EMU_RANGE_COUNT];
@@ -220,10 +232,14 @@ struct emu_thread *emu_thread_self(void);   /* made at need; NULL without memory
 struct emu_thread *emu_thread_current(void); /* NULL when this thread never entered */
 void emu_thread_guard_syscalls(struct emu_thread *t, struct sgx_handle *e);
 
-/* leaf.c: registers of a leaf. Returns 0, or -1 with *fault. */
-struct emu_leaf_regs {
-    uint64_t rax, rbx, rcx, rdx, rflags;
-};
+/* accept.c. All leaves return 0, or -1 with *fault. */
+int emu_eaccept(struct sgx_handle *e, struct emu_leaf_regs *r, struct emu_fault *fault);
+int emu_emodpe(struct sgx_handle *e, struct emu_leaf_regs *r, struct emu_fault *fault);
+int emu_get_secinfo(struct sgx_handle *e, uint64_t address, uint64_t *flags, struct emu_fault *fault);
+int emu_check_target(const struct sgx_handle *e, uint64_t address, struct emu_fault *fault);
+void emu_leaf_result(struct emu_leaf_regs *r, uint32_t code);
+
+/* leaf.c */
 int emu_leaf(struct emu_thread *t, struct emu_leaf_regs *r, struct emu_fault *fault);
 
 /* keys.c */
@@ -234,3 +250,26 @@ int emu_egetkey(struct sgx_handle *e, struct emu_leaf_regs *r, struct emu_fault 
 /* sites.c */
 int emu_use_sites(struct sgx_handle *h, const uint64_t *sites, uint32_t count, uint64_t trampoline,
                   struct error *err);
+void emu_site_add(struct emu_tcs *tcs);
+void emu_site_drop(const struct emu_tcs *tcs);
+/*
+ * A signal came while `t` was on its way from a rewritten site: what now? The context is settled as if the leaf had not begun
+ * (EMU_SITE_ENCLAVE), had left (EMU_SITE_HOST), or the signal comes back when the leaf is done (EMU_SITE_DEFERRED).
+ * EMU_SITE_FAULT: the leaf faulted, *fault says how.
+ */
+enum emu_site_verdict {
+    EMU_SITE_NONE,
+    EMU_SITE_ENCLAVE,
+    EMU_SITE_HOST,
+    EMU_SITE_DEFERRED,
+    EMU_SITE_RESUMED, /* the signal was the leaf's own, for signals held back: go on */
+    EMU_SITE_FAULT,
+    EMU_SITE_LEAF, /* ENCLU of a site that is not worth more: emulate it at RIP */
+};
+enum emu_site_verdict emu_site_signal(struct emu_thread *t, int signo, siginfo_t *info, ucontext_t *uc,
+                                      struct emu_fault *fault);
+/* After a fault of EMU_SITE_LEAF: back to the site. */
+void emu_site_rewind(ucontext_t *uc);
+
+/* sites.S */
+extern const char emu_site_entry[], emu_site_end[];

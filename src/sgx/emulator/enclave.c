@@ -392,6 +392,7 @@ const struct sgx_driver *sgx_driver_emulated(struct error *err)
         .modify_types = emu_modify_types,
         .remove_pages = emu_remove_pages,
         .sigaction = emu_sigaction,
+        .use_sites = emu_use_sites,
         .enter = sgx_enter_emulated,
         .close = emulated_close,
     };

@@ -215,6 +215,13 @@ emu_signal_entry:
     sub %rcx, %r8
     cmp %r8, %r9
     jb .Lenclave
+    lea emu_site_entry(%rip), %rcx
+    lea emu_site_end(%rip), %r8
+    mov %rax, %r9
+    sub %rcx, %r9
+    sub %rcx, %r8
+    cmp %r8, %r9
+    jb .Lenclave
     lea g_emu_ranges(%rip), %rcx
     lea (EMU_RANGE_COUNT * 16)(%rcx), %r8
 3:  mov %rax, %r9

@@ -9,6 +9,36 @@
 #define T_ENC_FS  0x18
 #define T_ENC_GS  0x20
 #define T_CRIT    0x28
+#define T_TCS     0x30
+#define T_LEAF    0x38 /* a leaf runs for a rewritten site; its registers follow */
+#define T_DEFER   0x40
+#define T_L_RAX   0x48
+#define T_L_RBX   0x50
+#define T_L_RCX   0x58
+#define T_L_RDX   0x60
+#define T_L_FLAGS 0x68
+#define T_L_RDI   0x70
+#define T_L_RSI   0x78
+#define T_L_R8    0x80
+#define T_L_R9    0x88
+#define T_L_R10   0x90
+#define T_L_R11   0x98
+#define T_L_RSP   0xa0
+#define T_L_FS    0xa8
+#define T_L_GS    0xb0
+
+/* struct emu_tcs */
+#define C_THREAD 0x00
+#define C_AEP    0x08
+#define C_BUSY   0x10
+
+/* A thread's block: struct, guard, stack of leaves, guard, signal stack */
+#define EMU_LEAF_STACK_TOP 0xa000
+#define EMU_STACK_AT       0xb000
+
+/* Table of GS bases: 16 bytes an entry, a power of two of them */
+#define EMU_SITE_COUNT 0x10000
+#define EMU_SITE_MASK  0xffff0
 
 /* struct emu_image: popped from r15 on, then the frame of IRETQ */
 #define I_R15    0x00

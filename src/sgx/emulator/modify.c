@@ -83,7 +83,11 @@ int emu_restrict_permissions(struct sgx_handle *e, struct sgx_enclave_restrict_p
 
 void emu_tcs_drop(struct sgx_handle *e, uint64_t page)
 {
-    free(atomic_exchange(&e->tcs[page], NULL));
+    struct emu_tcs *tcs = atomic_exchange(&e->tcs[page], NULL);
+
+    if (tcs && e->trampoline)
+        emu_site_drop(tcs);
+    free(tcs);
 }
 
 int emu_tcs_new(struct sgx_handle *e, uint64_t page, const struct sgx_tcs *content)
@@ -99,8 +103,10 @@ int emu_tcs_new(struct sgx_handle *e, uint64_t page, const struct sgx_tcs *conte
     tcs->ssa = e->base + content->ossa;
     tcs->nssa = content->nssa;
     tcs->cssa = content->cssa;
-    struct emu_tcs *old = atomic_exchange(&e->tcs[page], tcs);
-    free(old);
+    emu_tcs_drop(e, page);
+    atomic_store(&e->tcs[page], tcs);
+    if (e->trampoline)
+        emu_site_add(tcs);
     return 0;
 }
 

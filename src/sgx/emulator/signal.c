@@ -202,7 +202,12 @@ void emu_signal_host(int signo, siginfo_t *info, ucontext_t *uc)
     const uint64_t there = (uint64_t)uc->uc_mcontext.gregs[REG_RSP];
     const uint64_t block = (uint64_t)t;
     int saved = errno;
+    struct emu_fault fault;
 
+    if (t && t->in_leaf && emu_site_signal(t, signo, info, uc, &fault) == EMU_SITE_DEFERRED) {
+        errno = saved;
+        return;
+    }
     /* On the signal stack, and the interrupted code is not? */
     bool on_signal_stack = t && here - block < EMU_STACK_BLOCK && there - block >= EMU_STACK_BLOCK;
     deliver(signo, info, uc, on_signal_stack);
@@ -271,7 +276,11 @@ static int run_leaf(struct emu_thread *t, ucontext_t *uc, struct emu_fault *faul
     return 1;
 }
 
-enum verdict { SETTLED, LEFT, EXCEPTION, INTERRUPT };
+/*
+ * SETTLED: go on in the enclave. LEFT: by EEXIT, nothing more to do. OUTSIDE: left, and the signal is for the host. The others: the
+ * context is one of enclave code.
+ */
+enum verdict { SETTLED, LEFT, OUTSIDE, EXCEPTION, INTERRUPT };
 
 static enum verdict page_fault(struct emu_thread *t, const greg_t *regs, struct emu_fault *fault)
 {
@@ -319,27 +328,64 @@ static enum verdict judge(int signo, const siginfo_t *info, struct emu_thread *t
     }
 }
 
-/* 1: go on in the enclave, 0: the context is now one of host code. */
-int emu_signal_enclave(int signo, siginfo_t *info, ucontext_t *uc, struct emu_thread *t)
+/* ENCLU in sites.S, for a leaf that is not done there. */
+static enum verdict site_leaf(struct emu_thread *t, ucontext_t *uc, struct emu_fault *fault)
+{
+    greg_t *regs = uc->uc_mcontext.gregs;
+
+    if ((uint32_t)regs[REG_RAX] == SGX_EEXIT) {
+        regs[REG_RSP] += 8;
+        emu_eexit(t, uc);
+        return LEFT;
+    }
+    if (run_leaf(t, uc, fault) > 0)
+        return SETTLED;
+    emu_site_rewind(uc);
+    return EXCEPTION;
+}
+
+static enum verdict judge_all(int signo, siginfo_t *info, struct emu_thread *t, ucontext_t *uc,
+                              struct emu_fault *fault)
 {
     greg_t *regs = uc->uc_mcontext.gregs;
     const uint64_t rip = (uint64_t)regs[REG_RIP];
-    struct emu_fault fault;
-    int saved = errno;
 
     if (rip - (uint64_t)emu_crit_start < (uint64_t)(emu_crit_end - emu_crit_start))
         roll_forward(t, regs);
-    enum verdict v = judge(signo, info, t, uc, &fault);
-    if (v == SETTLED || v == LEFT) {
-        errno = saved;
-        return v == SETTLED;
+    switch (emu_site_signal(t, signo, info, uc, fault)) {
+    case EMU_SITE_ENCLAVE:
+        return INTERRUPT;
+    case EMU_SITE_HOST:
+        return signo == SIGILL && info->si_code > 0 ? LEFT : OUTSIDE;
+    case EMU_SITE_DEFERRED:
+    case EMU_SITE_RESUMED:
+        return SETTLED;
+    case EMU_SITE_FAULT:
+        return EXCEPTION;
+    case EMU_SITE_LEAF:
+        return site_leaf(t, uc, fault);
+    default:
+        return judge(signo, info, t, uc, fault);
     }
-    /* Linux hands #DB and #BP to the host as SIGTRAP; with nobody there it is more use to the enclave's runtime. */
-    bool trap = v == EXCEPTION && (fault.vector == X86_BP || fault.vector == X86_DB);
-    bool reported = v == EXCEPTION && !(trap && has_handler(atomic_load(&g_actions[SIGTRAP])));
-    emu_aex(t, uc, v == EXCEPTION ? &fault : NULL, reported);
-    if (!reported)
+}
+
+/* 1: go on in the enclave, 0: the context is now one of host code. */
+int emu_signal_enclave(int signo, siginfo_t *info, ucontext_t *uc, struct emu_thread *t)
+{
+    struct emu_fault fault;
+    int saved = errno;
+    enum verdict v = judge_all(signo, info, t, uc, &fault);
+
+    if (v == EXCEPTION || v == INTERRUPT) {
+        /* Linux hands #DB and #BP to the host as SIGTRAP; with nobody there it is more use to the enclave's runtime. */
+        bool trap = v == EXCEPTION && (fault.vector == X86_BP || fault.vector == X86_DB);
+        bool reported = v == EXCEPTION && !(trap && has_handler(atomic_load(&g_actions[SIGTRAP])));
+        emu_aex(t, uc, v == EXCEPTION ? &fault : NULL, reported);
+        if (!reported)
+            v = OUTSIDE;
+    }
+    if (v == OUTSIDE)
         deliver(signo, info, uc, true);
     errno = saved;
-    return 0;
+    return v == SETTLED;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the emulator keeps for a host thread: a block, aligned to its size, whose start is struct emu_thread and whose
- * rest is the signal stack. A handler finds the struct by rounding its stack pointer down, which needs no TLS.
+ * rest are two stacks, one for signals and one for leaves of rewritten sites. A handler finds the struct by rounding its stack pointer down, which needs no TLS.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -15,8 +15,6 @@
 #ifndef PR_SYS_DISPATCH_INCLUSIVE_ON
 #define PR_SYS_DISPATCH_INCLUSIVE_ON 2
 #endif
-
-#define STACK_AT (2 * SGX_PAGE_SIZE) /* the struct's page, and a guard page */
 
 static __thread struct emu_thread *g_self __attribute__((tls_model("initial-exec")));
 static pthread_key_t g_key;
@@ -49,7 +47,10 @@ static void *aligned_block(void)
         munmap(raw, block - raw);
     munmap(block + EMU_STACK_BLOCK, raw + EMU_STACK_BLOCK - block);
     if (mprotect(block, SGX_PAGE_SIZE, PROT_READ | PROT_WRITE) < 0 ||
-        mprotect(block + STACK_AT, EMU_STACK_BLOCK - STACK_AT, PROT_READ | PROT_WRITE) < 0) {
+        mprotect(block + 2 * SGX_PAGE_SIZE, EMU_LEAF_STACK_TOP - 2 * SGX_PAGE_SIZE,
+                 PROT_READ | PROT_WRITE) < 0 ||
+        mprotect(block + EMU_STACK_AT, EMU_STACK_BLOCK - EMU_STACK_AT, PROT_READ | PROT_WRITE) <
+            0) {
         munmap(block, EMU_STACK_BLOCK);
         return NULL;
     }
@@ -69,7 +70,8 @@ struct emu_thread *emu_thread_self(void)
     struct emu_thread *t = aligned_block();
     if (!t)
         return NULL;
-    stack_t stack = {.ss_sp = (uint8_t *)t + STACK_AT, .ss_size = EMU_STACK_BLOCK - STACK_AT};
+    stack_t stack = {.ss_sp = (uint8_t *)t + EMU_STACK_AT,
+                     .ss_size = EMU_STACK_BLOCK - EMU_STACK_AT};
     t->magic = EMU_THREAD_MAGIC;
     if (sigaltstack(&stack, NULL) < 0 || pthread_setspecific(g_key, t) != 0) {
         munmap(t, EMU_STACK_BLOCK);

@@ -17,6 +17,7 @@
 #include <sys/prctl.h>
 #include <sys/time.h>
 #include <sys/ucontext.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -472,6 +473,73 @@ static void restricts_and_removes(void)
     assert_int_equal(ok_call(TEST_READ, page, 0, 0), 0);
 }
 
+/* ---- rewritten ENCLU sites ---- */
+
+static void *pester(void *arg)
+{
+    const pthread_t target = *(pthread_t *)arg;
+
+    while (!g_flag) {
+        pthread_kill(target, SIGALRM);
+        for (volatile int i = 0; i < 2000; i++)
+            ;
+    }
+    return NULL;
+}
+
+/* The same calls with sites rewritten, under a rain of signals; every page is accepted exactly once. */
+static void sites_work_under_signals(void)
+{
+    const struct sgx_load_options options = {.debug = true};
+    struct sigaction act = {.sa_sigaction = on_alarm, .sa_flags = SA_SIGINFO};
+    struct error err = ERROR_INIT;
+    struct sgx_enclave *e = NULL, *other = g_enclave;
+    struct sgx_enclave_run run;
+    pthread_t self = pthread_self(), thread;
+    unsigned bad = 0;
+
+    assert_int_equal(load(0, 1, &options, &e, &err), 0);
+    g_enclave = e;
+    const uint8_t *site = (const uint8_t *)e->base + TEST_CODE +
+                          (test_enclave_sites - __start_enclave_text);
+    assert_int_equal(site[0], 0xe8);
+    g_signals = INT32_MIN;
+    g_flag = 0;
+    assert_int_equal(g_driver->sigaction(SIGALRM, &act, NULL), 0);
+    assert_int_equal(pthread_create(&thread, NULL, pester, &self), 0);
+    const time_t deadline = time(NULL) + 30; /* on a busy machine the pestering thread may starve */
+    for (unsigned i = 0; i < 30000 || (g_signals < INT32_MIN + 2000 && time(NULL) < deadline); i++) {
+        uint64_t page = e->base + TEST_HOLE + i % 1500 * SGX_PAGE_SIZE;
+        struct test_call call = {TEST_SITE_ADD, page, i, 1, 0, 0};
+        bad += call_on(e, 0, SGX_EENTER, &call, &run) != SGX_EEXIT;
+        bad += call.result != (i < 1500 ? page + i : 0); /* 0: accepted before */
+    }
+    uint64_t fs, gs;
+    __asm__ volatile("rdfsbase %0" : "=r"(fs));
+    __asm__ volatile("rdgsbase %0" : "=r"(gs));
+    g_flag = 1;
+    pthread_join(thread, NULL);
+    assert_int_equal(bad, 0);
+    assert_int_equal(gs, 0);
+    assert_int_equal(fs, *(uint64_t *)fs); /* glibc: the thread's TCB begins with its own address */
+    assert_true(g_signals >= INT32_MIN + 2000);
+    sigset_t mask;
+    pthread_sigmask(SIG_SETMASK, NULL, &mask);
+    for (int signo = 1; signo < 32; signo++)
+        assert_int_equal(sigismember(&mask, signo), 0);
+    /* a fault in a leaf is reported at the site */
+    struct test_call fault = {TEST_SITE_ADD, 0x1000, 1, 1, 0, 0};
+    struct test_call look = {TEST_SKIP, 0, 0, 0, 0, 0};
+    assert_int_equal(call_on(e, 0, SGX_EENTER, &fault, &run), SGX_ERESUME);
+    assert_int_equal(run.exception_vector, X86_PF);
+    assert_int_equal(call_on(e, 0, SGX_EENTER, &look, &run), SGX_EEXIT);
+    assert_int_equal(look.b, e->base + TEST_CODE + (test_enclave_sites_end - __start_enclave_text));
+    sgx_enclave_free(e);
+    g_enclave = other;
+    act = (struct sigaction){.sa_handler = SIG_DFL};
+    assert_int_equal(g_driver->sigaction(SIGALRM, &act, NULL), 0);
+}
+
 /* ---- loading ---- */
 
 static void loads_at_zero(void)
@@ -559,6 +627,7 @@ int main(void)
         TEST(adds_pages_on_demand),
         TEST(runs_code_that_it_wrote),
         TEST(restricts_and_removes),
+        TEST(sites_work_under_signals),
         TEST(loads_at_zero),
         TEST(refuses_what_was_not_signed),
         TEST(reports_exceptions),

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * EACCEPT and EMODPE. A rewritten site calls them with the enclave's vector registers live, so that this file, and epcm.c below
+ * it, are compiled to use general registers only, and call nothing of libc that might not.
+ */
+#include "sgx/emulator/emulator.h"
+
+#define FLAG_ZF     0x40u
+#define FLAGS_ARITH 0x8d5u /* CF PF AF ZF SF OF */
+
+static int gp(struct emu_fault *fault)
+{
+    fault->vector = X86_GP;
+    fault->error = 0;
+    fault->address = 0;
+    return -1;
+}
+
+static int page_fault(uint64_t address, uint32_t error, struct emu_fault *fault)
+{
+    fault->vector = X86_PF;
+    fault->error = X86_PF_USER | error;
+    fault->address = address;
+    return -1;
+}
+
+/* SECINFO operand: in the enclave, aligned, readable, nothing reserved in it. */
+int emu_get_secinfo(struct sgx_handle *e, uint64_t address, uint64_t *flags,
+                    struct emu_fault *fault)
+{
+    if ((address & 63) || !emu_inside(e, address, sizeof(struct sgx_secinfo)))
+        return gp(fault);
+    if (emu_access(e, address, EPCM_R, fault) < 0)
+        return -1;
+    const volatile struct sgx_secinfo *secinfo = (const volatile struct sgx_secinfo *)address;
+    for (unsigned i = 0; i < sizeof(secinfo->reserved) / sizeof(secinfo->reserved[0]); i++)
+        if (secinfo->reserved[i])
+            return gp(fault);
+    *flags = secinfo->flags;
+    if ((*flags & ~(uint64_t)EPCM_SECINFO_MASK_SDM) ||
+        (*flags & (SGX_SECINFO_R | SGX_SECINFO_W)) == SGX_SECINFO_W)
+        return gp(fault);
+    return 0;
+}
+
+int emu_check_target(const struct sgx_handle *e, uint64_t address, struct emu_fault *fault)
+{
+    if ((address & (SGX_PAGE_SIZE - 1)) || !emu_inside(e, address, SGX_PAGE_SIZE))
+        return gp(fault);
+    return 0;
+}
+
+void emu_leaf_result(struct emu_leaf_regs *r, uint32_t code)
+{
+    r->rax = code;
+    r->rflags = (r->rflags & ~(uint64_t)FLAGS_ARITH) | (code ? FLAG_ZF : 0);
+}
+
+/* The states that a page may be accepted in (SDM, EACCEPT). */
+static bool acceptable(uint64_t flags)
+{
+    const uint64_t state = flags & (SGX_SECINFO_PENDING | SGX_SECINFO_MODIFIED | SGX_SECINFO_PR);
+    const uint64_t type = (flags & SGX_SECINFO_TYPE_MASK) >> SGX_SECINFO_TYPE_SHIFT;
+
+    if (type == SGX_PT_REG)
+        return state == SGX_SECINFO_PENDING || state == SGX_SECINFO_PR;
+    return (type == SGX_PT_TCS || type == SGX_PT_TRIM) && state == SGX_SECINFO_MODIFIED;
+}
+
+static uint32_t epcm_of(uint64_t flags)
+{
+    uint32_t type = (flags & SGX_SECINFO_TYPE_MASK) >> SGX_SECINFO_TYPE_SHIFT;
+
+    return (flags & SGX_SECINFO_PERM_MASK) | EPCM_TYPE(type) |
+           (flags & SGX_SECINFO_PENDING ? EPCM_PENDING : 0) |
+           (flags & SGX_SECINFO_MODIFIED ? EPCM_MODIFIED : 0) |
+           (flags & SGX_SECINFO_PR ? EPCM_PR : 0);
+}
+
+int emu_eaccept(struct sgx_handle *e, struct emu_leaf_regs *r, struct emu_fault *fault)
+{
+    uint64_t flags;
+
+    if (emu_get_secinfo(e, r->rbx, &flags, fault) < 0 || emu_check_target(e, r->rcx, fault) < 0)
+        return -1;
+    if (!acceptable(flags))
+        return gp(fault);
+    const uint64_t page = emu_page(e, r->rcx);
+    uint32_t entry = emu_augment(e, page);
+    if (!entry)
+        return page_fault(r->rcx, 0, fault);
+    const uint32_t wanted = epcm_of(flags);
+    do {
+        if ((entry & EPCM_SECINFO_MASK) != wanted) {
+            emu_leaf_result(r, SGX_PAGE_ATTRIBUTES_MISMATCH);
+            return 0;
+        }
+    } while (!atomic_compare_exchange_weak(&e->epcm[page], &entry,
+                                           entry & ~(EPCM_PENDING | EPCM_MODIFIED | EPCM_PR)));
+    emu_leaf_result(r, SGX_SUCCESS);
+    return 0;
+}
+
+int emu_emodpe(struct sgx_handle *e, struct emu_leaf_regs *r, struct emu_fault *fault)
+{
+    const uint32_t want = EPCM_VALID | EPCM_TYPE(SGX_PT_REG);
+    uint64_t flags;
+
+    if (emu_get_secinfo(e, r->rbx, &flags, fault) < 0 || emu_check_target(e, r->rcx, fault) < 0)
+        return -1;
+    const uint64_t page = emu_page(e, r->rcx);
+    uint32_t entry = atomic_load(&e->epcm[page]);
+    do {
+        if (!(entry & EPCM_VALID))
+            return page_fault(r->rcx, 0, fault);
+        if ((entry & (EPCM_VALID | EPCM_TYPE_MASK | EPCM_PENDING | EPCM_MODIFIED)) != want)
+            return page_fault(r->rcx, X86_PF_PRESENT | X86_PF_SGX, fault);
+        if (!(entry & EPCM_R) && !(flags & SGX_SECINFO_R) && (flags & SGX_SECINFO_W))
+            return gp(fault);
+    } while (!atomic_compare_exchange_weak(&e->epcm[page], &entry,
+                                           entry | (flags & SGX_SECINFO_PERM_MASK)));
+    return 0;
+}
+
+/* Called by sites.S on the thread's leaf stack, with the host's FS and GS. */
+int emu_site_leaf(struct emu_thread *t);
+int emu_site_leaf(struct emu_thread *t)
+{
+    if ((uint32_t)t->leaf.rax == SGX_EACCEPT)
+        return emu_eaccept(t->enclave, &t->leaf, &t->leaf_fault);
+    return emu_emodpe(t->enclave, &t->leaf, &t->leaf_fault);
+}
