@@ -56,11 +56,13 @@ static const uint8_t *at_address(const struct reader *r, uint64_t address, uint6
     return NULL;
 }
 
-static bool executable(const struct reader *r, uint64_t address)
+/* Wholly inside one executable segment. */
+static bool executable(const struct reader *r, uint64_t address, uint64_t size)
 {
     for (size_t i = 0; i < r->out->range_count; i++) {
         const struct code_range *range = &r->out->ranges[i];
-        if (address >= range->address && address - range->address < range->size)
+        if (address >= range->address && address - range->address < range->size &&
+            size <= range->size - (address - range->address))
             return true;
     }
     return false;
@@ -69,7 +71,7 @@ static bool executable(const struct reader *r, uint64_t address)
 static void add_function(struct reader *r, uint64_t start, uint64_t size, bool landing_pads)
 {
     if (!size || size > (1u << 26) || r->out->function_count >= FUNCTIONS_MAX ||
-        start + size < start || !executable(r, start) || !executable(r, start + size - 1))
+        !executable(r, start, size))
         return;
     if (r->out->function_count == r->function_room) {
         r->function_room = r->function_room ? r->function_room * 2 : 256;
@@ -82,7 +84,7 @@ static void add_function(struct reader *r, uint64_t start, uint64_t size, bool l
 
 static void add_label(struct reader *r, uint64_t address)
 {
-    if (r->out->label_count >= FUNCTIONS_MAX || !executable(r, address))
+    if (r->out->label_count >= FUNCTIONS_MAX || !executable(r, address, 1))
         return;
     if (r->out->label_count == r->label_room) {
         r->label_room = r->label_room ? r->label_room * 2 : 256;
@@ -285,17 +287,24 @@ static void tidy(struct reader *r)
     out->function_count = kept + 1;
 }
 
-static void read_segments(struct reader *r)
+/* False when two executable segments claim one address: no loader makes sense of that, so neither
+ * do we. */
+static bool read_segments(struct reader *r)
 {
     struct elf_code *out = r->out;
     out->ranges = xcalloc(r->segment_count + 1u, sizeof(*out->ranges));
     for (unsigned i = 0; i < r->segment_count; i++) {
         Elf64_Phdr s = segment_at(r, i);
-        if (s.p_type == PT_LOAD && (s.p_flags & PF_X) && s.p_filesz &&
-            s.p_vaddr + s.p_filesz > s.p_vaddr && inside(r, s.p_offset, s.p_filesz))
-            out->ranges[out->range_count++] = (struct code_range){s.p_vaddr, s.p_offset,
-                                                                  s.p_filesz};
+        if (s.p_type != PT_LOAD || !(s.p_flags & PF_X) || !s.p_filesz ||
+            s.p_vaddr + s.p_filesz <= s.p_vaddr || !inside(r, s.p_offset, s.p_filesz))
+            continue;
+        for (size_t k = 0; k < out->range_count; k++)
+            if (s.p_vaddr < out->ranges[k].address + out->ranges[k].size &&
+                out->ranges[k].address < s.p_vaddr + s.p_filesz)
+                return false;
+        out->ranges[out->range_count++] = (struct code_range){s.p_vaddr, s.p_offset, s.p_filesz};
     }
+    return out->range_count > 0;
 }
 
 bool elf_code_read(const uint8_t *file, size_t size, struct elf_code *out)
@@ -314,16 +323,16 @@ bool elf_code_read(const uint8_t *file, size_t size, struct elf_code *out)
         return false;
     r.segments = file + header.e_phoff;
     r.segment_count = header.e_phnum;
-    read_segments(&r);
-    for (unsigned i = 0; i < r.segment_count && out->range_count; i++) {
+    if (!read_segments(&r))
+        return false;
+    for (unsigned i = 0; i < r.segment_count; i++) {
         Elf64_Phdr s = segment_at(&r, i);
         if (s.p_type == PT_GNU_EH_FRAME)
             read_frame_header(&r, s.p_vaddr);
     }
-    if (out->range_count)
-        read_sections(&r, &header);
+    read_sections(&r, &header);
     tidy(&r);
-    return out->range_count > 0;
+    return true;
 }
 
 void elf_code_release(struct elf_code *code)

@@ -141,7 +141,7 @@ static bool decode(struct scan *scan, const struct function *function, cs_insn *
             add_target(scan, branch.target);
         scan->indirect_jump |= branch.indirect_jump;
         add_insn(scan, &(struct insn){(uint32_t)(at - function->start), (uint8_t)(p - begin),
-                                      room->id == X86_INS_SYSCALL});
+                                      room->id == X86_INS_SYSCALL && p - begin == 2});
     }
     return true;
 }
@@ -155,8 +155,9 @@ static bool movable(const struct scan *scan, const struct insn *insn)
                              &decoded);
     if (count != 1)
         return false;
-    bool ok = !insn->is_syscall && decoded->id != X86_INS_UD2 && decoded->id != X86_INS_HLT &&
-              decoded->id != X86_INS_SYSENTER && decoded->id != X86_INS_XBEGIN;
+    bool ok = decoded->id != X86_INS_SYSCALL && decoded->id != X86_INS_UD2 &&
+              decoded->id != X86_INS_HLT && decoded->id != X86_INS_SYSENTER &&
+              decoded->id != X86_INS_XBEGIN;
     const cs_detail *detail = decoded->detail;
     for (unsigned i = 0; ok && i < detail->groups_count; i++) {
         unsigned group = detail->groups[i];

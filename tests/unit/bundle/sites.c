@@ -276,6 +276,14 @@ static void test_function_that_does_not_decode(void **state)
     expect_none(&m, 0);
 }
 
+static void test_syscall_with_a_prefix(void **state)
+{
+    struct made m;
+    begin(&m);
+    PUT(&m, 0x10, MOV_EAX "\x48" SYSCALL RET); /* rex.W syscall: three bytes; left to the trap */
+    expect_none(&m, 0);
+}
+
 static void test_any_bytes(void **state)
 {
     struct made m;
@@ -323,6 +331,7 @@ int main(void)
         cmocka_unit_test(test_only_known_functions),
         cmocka_unit_test(test_bytes_that_look_like_it),
         cmocka_unit_test(test_function_that_does_not_decode),
+        cmocka_unit_test(test_syscall_with_a_prefix),
         cmocka_unit_test(test_any_bytes),
     };
     return cmocka_run_group_tests_name("bundle-sites", tests, NULL, NULL);
