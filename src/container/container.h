@@ -57,7 +57,7 @@ struct container_fd {
     int fd;
 };
 
-/* Which cgroup driver. */
+/* --rootless: whether failures to set up cgroups are tolerated. */
 enum container_rootless {
     CONTAINER_ROOTLESS_AUTO,
     CONTAINER_ROOTLESS_ON,
@@ -80,6 +80,7 @@ struct container_create_options {
     bool detach;
     bool keep;
     bool no_subreaper;
+    bool config_edited; /* the JSON tree was changed after loading: save the tree, not the text */
     /* enclave containers */
     const char *init_program;            /* absolute host path; NULL for an ordinary container */
     const struct container_fd *init_fds; /* borrowed; passed to the payload by name */
@@ -152,6 +153,10 @@ enum container_status {
 };
 const char *container_status_name(enum container_status status);
 enum container_status container_status(const struct container *container);
+/* The configuration that the container was created with (a copy in its state directory). */
+int container_config(const struct container *container, struct oci_config **out, struct error *err);
+/* The state document that hooks and `rune state` show, malloc'd. */
+char *container_state_document(const struct container *container, enum container_status status);
 
 int container_start(struct container *container, struct error *err);
 /* Signal the init, or with `all` every process of the cgroup. */

@@ -276,6 +276,7 @@ int oci_config_parse(const char *text, size_t size, const char *origin, struct o
     config->json = json_parse(text, size, origin, err);
     if (!config->json)
         return -1;
+    buffer_append(&config->text, text, size);
     if (parse_top(config, err) < 0)
         return error_wrap(err, "%s", origin);
     *out = take_ptr(config);
@@ -304,6 +305,7 @@ void oci_config_free(struct oci_config *config)
         config->arena = next;
     }
     json_decref(config->json);
+    buffer_release(&config->text);
     free(config);
 }
 

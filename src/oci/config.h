@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "base/buffer.h"
 #include "base/error.h"
 #include "base/json.h"
 
@@ -232,7 +233,8 @@ struct oci_time_offset {
 };
 
 struct oci_config {
-    json_t *json; /* the whole tree */
+    json_t *json;       /* the whole tree */
+    struct buffer text; /* what it was parsed from */
     struct oci_arena *arena;
 
     const char *version;

@@ -42,7 +42,6 @@ static int fill(struct oci_state *state, struct error *err)
         json_get_bool(json, "", "rootless", &state->rootless, err) < 0 ||
         json_get_object(json, "", "cgroupPaths", &state->cgroup_paths, err) < 0 ||
         json_get_object(json, "", "annotations", &state->annotations, err) < 0 ||
-        json_get_object(json, "", "config", &state->config, err) < 0 ||
         get_pid(json, "pid", &state->pid, err) < 0 ||
         get_pid(json, "creator", &state->creator, err) < 0)
         return -1;

@@ -31,7 +31,6 @@ struct oci_state {
     bool rootless;
     json_t *cgroup_paths; /* controller -> absolute directory, "" for v2; borrowed */
     json_t *annotations;  /* borrowed, may be NULL */
-    json_t *config; /* the configuration as created, borrowed; may be NULL in a state cut short */
 };
 
 int oci_state_parse(const char *text, size_t size, struct oci_state **out, struct error *err);

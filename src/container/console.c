@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The terminal of a container: a pty of its own devpts, its master handed out, its slave bound to
+ * /dev/console. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <linux/mount.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/un.h>
+#include <sys/vfs.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/fd.h"
+#include "base/path.h"
+#include "container/private.h"
+
+/* The multiplexer must be the real device of a devpts, not what an image put there (CVE-2025-52565
+ * family). */
+static int open_multiplexer(int root_fd, struct error *err)
+{
+    cleanup_close int path = path_open_in_root(root_fd, "/dev/pts/ptmx", O_PATH | O_NOFOLLOW, 0,
+                                               NULL);
+    if (path < 0)
+        path = path_open_in_root(root_fd, "/dev/ptmx", O_PATH, 0, NULL);
+    if (path < 0)
+        return error_errno(err, -path, "open /dev/ptmx of the container");
+    struct stat st;
+    struct statfs fs;
+    if (fstat(path, &st) < 0 || fstatfs(path, &fs) < 0)
+        return error_errno(err, errno, "stat /dev/ptmx of the container");
+    if (!S_ISCHR(st.st_mode) || st.st_rdev != makedev(5, 2))
+        return error_set(err, "/dev/ptmx of the container is not the pty multiplexer");
+    struct fd_path link;
+    int fd = open(fd_path_of(&link, path), O_RDWR | O_NOCTTY | O_CLOEXEC);
+    if (fd < 0)
+        return error_errno(err, errno, "open /dev/ptmx of the container");
+    return fd;
+}
+
+int console_open(int root_fd, const struct oci_process *process, int *master, int *slave,
+                 struct error *err)
+{
+    cleanup_close int fd = open_multiplexer(root_fd, err);
+    if (fd < 0)
+        return fd;
+    int unlock = 0;
+    if (ioctl(fd, TIOCSPTLCK, &unlock) < 0)
+        return error_errno(err, errno, "unlock the terminal");
+    /* By the master, not by path: nothing can be put in between. */
+    int peer = ioctl(fd, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
+    if (peer < 0)
+        return error_errno(err, errno, "open the terminal");
+    if (process->console_width && process->console_height) {
+        struct winsize size = {.ws_col = (unsigned short)process->console_width,
+                               .ws_row = (unsigned short)process->console_height};
+        if (ioctl(fd, TIOCSWINSZ, &size) < 0) {
+            close(peer);
+            return error_errno(err, errno, "set the size of the terminal");
+        }
+    }
+    /* The container's user must be able to open its own terminal. */
+    if (process->uid != 0 && fchown(peer, process->uid, (gid_t)-1) < 0 && errno != EPERM &&
+        errno != EINVAL) {
+        close(peer);
+        return error_errno(err, errno, "change the owner of the terminal");
+    }
+    *master = take_fd(fd);
+    *slave = peer;
+    return 0;
+}
+
+int console_bind(int root_fd, int slave, struct error *err)
+{
+    cleanup_free char *name = NULL;
+    cleanup_close int dev = path_parent_in_root(root_fd, "/dev/console", &name, err);
+    if (dev < 0)
+        return dev;
+    cleanup_close int made = openat(
+        dev, name, O_CREAT | O_WRONLY | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK | O_CLOEXEC, 0666);
+    cleanup_close int target = openat(dev, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (target < 0)
+        return error_errno(err, errno, "create /dev/console");
+    struct stat st;
+    if (fstat(target, &st) < 0 || S_ISLNK(st.st_mode))
+        return error_set(err, "/dev/console of the container is a link");
+    cleanup_close int tree = sys_open_tree(slave, "",
+                                           OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+    if (tree < 0 || mount_detached(tree, target) < 0)
+        return error_errno(err, errno, "bind the terminal to /dev/console");
+    return 0;
+}
+
+int console_attach(int slave, struct error *err)
+{
+    if (ioctl(slave, TIOCSCTTY, 0) < 0)
+        return error_errno(err, errno, "make the terminal the controlling one");
+    for (int fd = 0; fd < 3; fd++)
+        if (dup3(slave, fd, 0) < 0)
+            return error_errno(err, errno, "attach the terminal");
+    return 0;
+}
+
+int console_connect(const char *path, struct error *err)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    if (strlen(path) >= sizeof(address.sun_path)) {
+        /* Longer than a socket address: go through a descriptor of the file. */
+        cleanup_close int file = open(path, O_PATH | O_CLOEXEC);
+        if (file < 0)
+            return error_errno(err, errno, "open console socket %s", path);
+        struct fd_path link;
+        memcpy(address.sun_path, fd_path_of(&link, file), sizeof(link.text));
+        cleanup_close int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+            return error_errno(err, errno, "connect to console socket %s", path);
+        return take_fd(fd);
+    }
+    memcpy(address.sun_path, path, strlen(path) + 1);
+    cleanup_close int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+        return error_errno(err, errno, "connect to console socket %s", path);
+    return take_fd(fd);
+}
+
+int console_send(int socket, int master)
+{
+    /* The text is what runc sends: the name that the terminal has for it. */
+    static const char name[] = "/dev/ptmx";
+    return fd_send(socket, name, sizeof(name) - 1, &master, 1);
+}

@@ -1,0 +1,536 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* rune's side of making a container: state directory, cgroups, the process, and serving it until it
+ * is ready. */
+#include <errno.h>
+#include <fcntl.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/cleanup.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/path.h"
+#include "container/private.h"
+
+/* Everything that container_create() makes, for undoing it. */
+struct creation {
+    const struct container_create_options *options;
+    struct oci_config *config;
+    struct container_init init;
+    struct spawn_request spawn;
+    struct cgroup cgroup;
+    struct oci_state *state;
+    struct foreground *fg;
+    int *cgroup_files;
+    size_t cgroup_file_count;
+    int dir;
+    int sync[2]; /* ours, the child's */
+    int pidfd;
+    pid_t pid;
+    bool dir_made, cgroup_planned;
+};
+
+void close_fds(int *fds, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (fds[i] >= 0)
+            close_and_reset(&fds[i]);
+}
+
+int write_pid_file(const char *path, pid_t pid, struct error *err)
+{
+    char text[16];
+    int length = snprintf(text, sizeof(text), "%d", (int)pid);
+    /* Renamed into place: who waits for the file never reads half a number. */
+    if (replace_file_at(AT_FDCWD, path, text, (size_t)length, 0644, false, err) < 0)
+        return error_wrap(err, "pid file");
+    return 0;
+}
+
+static int open_root(const struct container_create_options *options, struct error *err)
+{
+    if (path_mkdir_p(options->root, 0700, err) < 0)
+        return error_wrap(err, "state root");
+    return 0;
+}
+
+static int make_state_dir(struct creation *c, struct error *err)
+{
+    const char *id = c->options->id;
+    if (open_root(c->options, err) < 0)
+        return -1;
+    cleanup_free char *path = path_join(c->options->root, id);
+    if (mkdir(path, 0711) < 0) {
+        if (errno == EEXIST)
+            return error_code(err, EEXIST, "container with given ID already exists: %s", id);
+        return error_errno(err, errno, "create state directory %s", path);
+    }
+    c->dir_made = true;
+    c->dir = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (c->dir < 0)
+        return error_errno(err, errno, "open state directory %s", path);
+    c->init.state_dir = xstrdup(path);
+    return 0;
+}
+
+static char *owner_name(void)
+{
+    /* getpwuid() would load NSS modules; the name of root is known, others are shown by number. */
+    return geteuid() == 0 ? xstrdup("root") : xasprintf("%u", geteuid());
+}
+
+static json_t *new_state_tree(const struct creation *c)
+{
+    const struct container_create_options *options = c->options;
+    struct timespec now;
+    struct tm utc;
+    char stamp[64];
+    clock_gettime(CLOCK_REALTIME, &now);
+    gmtime_r(&now.tv_sec, &utc);
+    size_t n = strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%S", &utc);
+    snprintf(stamp + n, sizeof(stamp) - n, ".%09ldZ", now.tv_nsec);
+    cleanup_free char *owner = owner_name();
+    uint64_t start_time = 0;
+    (void)proc_stat(getpid(), &start_time, NULL);
+
+    json_t *tree = json_object();
+    json_object_set_new(tree, "id", json_string(options->id));
+    json_object_set_new(tree, "ociVersion", json_string(c->config->version));
+    json_object_set_new(tree, "pid", json_integer(0));
+    json_object_set_new(tree, "startTime", json_integer(0));
+    json_object_set_new(tree, "bundle", json_string(options->bundle));
+    json_object_set_new(tree, "rootfs", json_string(c->init.rootfs));
+    json_object_set_new(tree, "created", json_string(stamp));
+    json_object_set_new(tree, "owner", json_string(owner));
+    json_object_set_new(tree, "creator", json_integer(getpid()));
+    json_object_set_new(tree, "creatorStartTime", json_integer((json_int_t)start_time));
+    json_object_set_new(tree, "systemdCgroup", json_boolean(options->systemd_cgroup));
+    json_object_set_new(tree, "rootless", json_boolean(c->cgroup.optional));
+    json_object_set(tree, "cgroupPaths", c->cgroup.paths);
+    if (c->cgroup.unit)
+        json_object_set_new(tree, "systemdUnit", json_string(c->cgroup.unit));
+    if (options->enclave)
+        json_object_set_new(tree, "enclave", json_string(options->enclave));
+    json_t *annotations = json_object_get(c->config->json, "annotations");
+    if (json_object_size(annotations) > 0)
+        json_object_set(tree, "annotations", annotations);
+    return tree;
+}
+
+static int save_first_state(struct creation *c, struct error *err)
+{
+    cleanup_json json_t *tree = new_state_tree(c);
+    cleanup_free char *text = json_text(tree, JSON_COMPACT);
+    if (oci_state_parse(text, strlen(text), &c->state, err) < 0 ||
+        oci_state_save(c->dir, c->state, err) < 0)
+        return -1;
+    if (!c->options->config_edited)
+        return replace_file_at(c->dir, "config.json", c->config->text.data, c->config->text.size,
+                               0600, false, err);
+    cleanup_free char *config = json_text(c->config->json, JSON_COMPACT);
+    return replace_file_at(c->dir, "config.json", config, strlen(config), 0600, false, err);
+}
+
+/*
+ * Its name says that the set-up is not over yet; it gets the name that `start` looks for when it
+ * is. Writable for all, since the init opens it as the container's user; the directory keeps
+ * everybody else out.
+ */
+static int make_fifo(struct creation *c, struct error *err)
+{
+    mode_t old = umask(0);
+    int ret = mkfifoat(c->dir, "setup.fifo", 0622);
+    umask(old);
+    if (ret < 0)
+        return error_errno(err, errno, "create the exec fifo");
+    c->init.fifo_fd = openat(c->dir, "setup.fifo", O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (c->init.fifo_fd < 0)
+        return error_errno(err, errno, "open the exec fifo");
+    return 0;
+}
+
+/* ---- the child ---- */
+
+static int become_root_of_namespace(struct container_init *init, struct error *err)
+{
+    if (sync_wait_go(init, err) < 0)
+        return -1;
+    /* The ids have to be those of the namespace before anything is made in it. An unmapped 0 is no
+     * error as such. */
+    if (setresgid(0, 0, 0) < 0 && errno != EINVAL)
+        return error_errno(err, errno, "become group 0 of the user namespace");
+    if (setresuid(0, 0, 0) < 0 && errno != EINVAL)
+        return error_errno(err, errno, "become user 0 of the user namespace");
+    prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+    return 0;
+}
+
+static _Noreturn void exec_init_program(struct creation *c, struct error *err)
+{
+    int fd = init_serialize(&c->init, err);
+    if (fd >= 0) {
+        char number[16];
+        snprintf(number, sizeof(number), "%d", fd);
+        static char name[] = "init-runelet", verb[] = "init";
+        char *argv[] = {name, verb, number, NULL};
+        execve(c->options->init_program, argv, environ);
+        error_errno(err, errno, "run %s", c->options->init_program);
+    }
+    init_report(&c->init, err);
+    _exit(1);
+}
+
+static int enter(struct creation *c, int cgroup_status, struct error *err)
+{
+    /* Until it is ready the init must not outlive rune. */
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
+        return error_errno(err, errno, "set the parent death signal");
+    if (cgroup_status < 0)
+        return error_errno(err, -cgroup_status, "enter the container's cgroup");
+    if (c->init.new_user_namespace && become_root_of_namespace(&c->init, err) < 0)
+        return -1;
+    if (setsid() < 0)
+        return error_errno(err, errno, "create a session");
+    return spawn_enter(&c->spawn, err);
+}
+
+static int child_main(void *ctx, int cgroup_status)
+{
+    struct creation *c = ctx;
+    cleanup_error struct error err = ERROR_INIT;
+    close_and_reset(&c->sync[0]);
+    if (c->fg)
+        foreground_child(c->fg);
+    if (enter(c, cgroup_status, &err) < 0) {
+        init_report(&c->init, &err);
+        return 1;
+    }
+    if (c->options->init_program)
+        exec_init_program(c, &err);
+    return container_init_child(&c->init, NULL, &err);
+}
+
+/* ---- serving the child ---- */
+
+static int serve_hooks(struct sync_server *server, int socket, struct error *err)
+{
+    const struct oci_config *config = server->config;
+    cleanup_free char *state = state_document(config->version, server->id, "creating", server->pid,
+                                              server->bundle,
+                                              json_object_get(config->json, "annotations"));
+    if (hooks_run(config, OCI_HOOK_PRESTART, state, server->bundle, err) < 0 ||
+        hooks_run(config, OCI_HOOK_CREATE_RUNTIME, state, server->bundle, err) < 0)
+        return -1;
+    int ret = sync_send(socket, SYNC_GO, server->pid, NULL, -1);
+    return ret < 0 ? error_errno(err, -ret, "answer the container's init") : 0;
+}
+
+static int serve_seccomp(struct sync_server *server, int socket, int fd, struct error *err)
+{
+    const struct oci_config *config = server->config;
+    if (fd < 0)
+        return error_set(err, "the init sent no seccomp descriptor");
+    cleanup_free char *state = state_document(config->version, server->id, "creating", server->pid,
+                                              server->bundle,
+                                              json_object_get(config->json, "annotations"));
+    if (seccomp_send_listener(config->seccomp, fd, state, server->pid, err) < 0)
+        return -1;
+    int ret = sync_send(socket, SYNC_GO, 0, NULL, -1);
+    return ret < 0 ? error_errno(err, -ret, "answer the container's init") : 0;
+}
+
+int sync_serve(struct sync_server *server, int socket, struct error *err)
+{
+    for (;;) {
+        struct sync_message message;
+        int fd_slot = -1;
+        int ret = sync_recv(socket, &message, &fd_slot);
+        cleanup_close int fd = fd_slot;
+        if (ret < 0)
+            return error_errno(err, -ret, "read from the container's init");
+        if (ret == 0)
+            return 0;
+        switch (message.type) {
+        case SYNC_READY:
+            return 1;
+        case SYNC_ERROR:
+            return error_code(err, message.code, "%s", message.text);
+        case SYNC_LOG:
+            log_message((enum log_level)message.code, "%s", message.text);
+            break;
+        case SYNC_HOOKS:
+            if (serve_hooks(server, socket, err) < 0)
+                return -1;
+            break;
+        case SYNC_SECCOMP:
+            if (serve_seccomp(server, socket, fd, err) < 0)
+                return -1;
+            break;
+        case SYNC_TTY:
+            if (!server->fg || fd < 0)
+                return error_set(err, "the init sent a terminal that nobody asked for");
+            if (foreground_tty(server->fg, take_fd(fd), err) < 0)
+                return -1;
+            break;
+        default:
+            return error_set(err, "unexpected message %u from the container's init", message.type);
+        }
+    }
+}
+
+static int report_death(pid_t pid, struct error *err)
+{
+    int status = 0;
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    if (WIFSIGNALED(status))
+        return error_set(err, "the container's init was killed by signal %d (%s) during set-up",
+                         WTERMSIG(status), strsignal(WTERMSIG(status)));
+    return error_set(err, "the container's init ended with status %d during set-up",
+                     WEXITSTATUS(status));
+}
+
+/* ---- the parent ---- */
+
+static int fill_init(struct creation *c, struct error *err)
+{
+    const struct container_create_options *options = c->options;
+    struct container_init *init = &c->init;
+    init->sync_fd = init->fifo_fd = init->console_socket_fd = init->proc_fd = -1;
+    init->id = xstrdup(options->id);
+    init->bundle = xstrdup(options->bundle);
+    init->config = c->config;
+    init->process = &c->config->process;
+    init->preserve_fds = options->preserve_fds;
+    init->no_pivot = options->no_pivot;
+    init->no_new_keyring = options->no_new_keyring;
+    init->new_user_namespace = c->config->namespaces[OCI_NS_USER].present;
+    init->fds = (struct container_fd *)(uintptr_t)options->init_fds;
+    init->fd_count = options->init_fd_count;
+
+    cleanup_free char *joined = c->config->root_path[0] == '/'
+                                    ? xstrdup(c->config->root_path)
+                                    : path_join(options->bundle, c->config->root_path);
+    init->rootfs = realpath(joined, NULL);
+    struct stat st;
+    if (!init->rootfs || stat(init->rootfs, &st) < 0)
+        return error_code(err, errno, "rootfs (%s) does not exist", joined);
+    if (!S_ISDIR(st.st_mode))
+        return error_set(err, "rootfs (%s) is not a directory", joined);
+    return 0;
+}
+
+static int prepare(struct creation *c, struct error *err)
+{
+    const struct container_create_options *options = c->options;
+    if (c->config->seccomp &&
+        seccomp_filter_prepare(options->root, c->config->seccomp, &c->init.seccomp, err) < 0)
+        return -1;
+    if (options->console_socket && *options->console_socket) {
+        c->init.console_socket_fd = console_connect(options->console_socket, err);
+        if (c->init.console_socket_fd < 0)
+            return -1;
+    }
+    c->init.proc_fd = proc_open(err);
+    if (c->init.proc_fd < 0)
+        return -1;
+    if (cgroup_plan(options, c->config, &c->cgroup, err) < 0)
+        return -1;
+    c->cgroup_planned = true;
+    if (make_state_dir(c, err) < 0 || save_first_state(c, err) < 0)
+        return -1;
+    if (!options->run && make_fifo(c, err) < 0)
+        return -1;
+    if (cgroup_create(&c->cgroup, c->config, err) < 0)
+        return -1;
+    c->init.cgroup_mounts = json_incref(c->cgroup.paths);
+    return 0;
+}
+
+static int launch(struct creation *c, struct error *err)
+{
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, c->sync) < 0)
+        return error_errno(err, errno, "create a socket pair");
+    c->init.sync_fd = c->sync[1];
+    if (spawn_plan(c->config, &c->spawn, err) < 0)
+        return -1;
+    int ret = cgroup_entrances(&c->cgroup, &c->cgroup_files, &c->cgroup_file_count,
+                               &c->spawn.cgroup_dir, err);
+    if (ret == 0 && c->options->run && !c->options->detach) {
+        c->fg = foreground_new(err);
+        ret = c->fg ? 0 : -1;
+    }
+    if (ret == 0) {
+        c->spawn.cgroup_files = c->cgroup_files;
+        c->spawn.cgroup_file_count = c->cgroup_file_count;
+        c->spawn.child = child_main;
+        c->spawn.ctx = c;
+        c->pid = spawn_process(&c->spawn, &c->pidfd, err);
+        ret = c->pid < 0 ? -1 : 0;
+    }
+    close_fds(c->cgroup_files, c->cgroup_file_count);
+    free(c->cgroup_files);
+    if (c->spawn.cgroup_dir >= 0)
+        close_and_reset(&c->spawn.cgroup_dir);
+    spawn_close(&c->spawn);
+    close_and_reset(&c->sync[1]);
+    return ret;
+}
+
+static int map_ids(struct creation *c, struct error *err)
+{
+    const struct oci_namespace *user = &c->config->namespaces[OCI_NS_USER];
+    if (!user->present)
+        return 0;
+    if (!user->path &&
+        userns_write_maps(c->pid, &c->config->uid_mappings, &c->config->gid_mappings, err) < 0)
+        return -1;
+    int ret = sync_send(c->sync[0], SYNC_GO, c->pid, NULL, -1);
+    /* It is dead already; sync_serve() finds out why. */
+    return ret < 0 && ret != -EPIPE ? error_errno(err, -ret, "answer the container's init") : 0;
+}
+
+static int bring_up(struct creation *c, struct error *err)
+{
+    const struct container_create_options *options = c->options;
+    if (map_ids(c, err) < 0)
+        return -1;
+    if (c->cgroup.systemd && cgroup_systemd_create(&c->cgroup, c->config, c->pid, err) < 0)
+        return -1;
+    if (rdt_apply(c->config, options->id, c->pid, err) < 0)
+        return -1;
+    uint64_t start_time = 0;
+    (void)proc_stat(c->pid, &start_time, NULL);
+    oci_state_set_pid(c->state, c->pid, start_time);
+    /* While the child sets itself up: the write costs no time of its own. */
+    if (oci_state_save(c->dir, c->state, err) < 0)
+        return -1;
+
+    struct sync_server server = {options->id, options->bundle, c->config, options, c->pid, c->fg};
+    int ret = sync_serve(&server, c->sync[0], err);
+    if (ret < 0)
+        return -1;
+    if (ret == 0) {
+        pid_t pid = c->pid;
+        c->pid = 0;
+        return report_death(pid, err);
+    }
+    if (!options->run && renameat(c->dir, "setup.fifo", c->dir, "exec.fifo") < 0)
+        return error_errno(err, errno, "publish the exec fifo");
+    if (options->pid_file && *options->pid_file)
+        return write_pid_file(options->pid_file, c->pid, err);
+    return 0;
+}
+
+/* Of `run`: the init has gone on to execve(); hear whether it worked. */
+static int await_exec(struct creation *c, struct error *err)
+{
+    struct sync_server server = {c->options->id, c->options->bundle, c->config, c->options, c->pid,
+                                 c->fg};
+    int ret = sync_serve(&server, c->sync[0], err);
+    if (ret > 0)
+        return error_set(err, "unexpected message from the container's init");
+    if (ret < 0)
+        return ret;
+    cleanup_free char *state = state_document(c->config->version, c->options->id, "running", c->pid,
+                                              c->options->bundle,
+                                              json_object_get(c->config->json, "annotations"));
+    if (hooks_run(c->config, OCI_HOOK_POSTSTART, state, c->options->bundle, err) < 0)
+        return error_wrap(err, "poststart");
+    return 0;
+}
+
+static void run_poststop(const struct creation *c)
+{
+    cleanup_error struct error err = ERROR_INIT;
+    cleanup_free char *state = state_document(c->config->version, c->options->id, "stopped", 0,
+                                              c->options->bundle,
+                                              json_object_get(c->config->json, "annotations"));
+    if (hooks_run(c->config, OCI_HOOK_POSTSTOP, state, c->options->bundle, &err) < 0)
+        log_warning("%s", error_text(&err));
+}
+
+static void undo(struct creation *c)
+{
+    cleanup_error struct error err = ERROR_INIT;
+    if (c->pid > 0) {
+        kill(c->pid, SIGKILL);
+        while (waitpid(c->pid, NULL, 0) < 0 && errno == EINTR)
+            ;
+    }
+    if (c->cgroup_planned && c->dir_made) {
+        if (c->pid > 0 && !c->config->namespaces[OCI_NS_PID].present)
+            (void)cgroup_signal_all(&c->cgroup, SIGKILL, NULL);
+        if (cgroup_remove(&c->cgroup, &err) < 0)
+            log_warning("%s", error_text(&err));
+        rdt_remove(c->config, c->options->id);
+        run_poststop(c);
+    }
+    if (c->dir_made && path_remove_tree(AT_FDCWD, c->init.state_dir, &err) < 0)
+        log_warning("%s", error_text(&err));
+}
+
+static void release(struct creation *c)
+{
+    close_fds(c->sync, 2);
+    close_fds(&c->dir, 1);
+    close_fds(&c->pidfd, 1);
+    int *own[] = {&c->init.fifo_fd, &c->init.console_socket_fd, &c->init.proc_fd};
+    for (size_t i = 0; i < array_count(own); i++)
+        close_fds(own[i], 1);
+    container_init_free(&c->init);
+    oci_state_free(c->state);
+    cgroup_release(&c->cgroup);
+    if (c->fg)
+        foreground_free(c->fg);
+}
+
+int container_create(const struct container_create_options *options, struct oci_config *config,
+                     int *exit_status, struct error *err)
+{
+    struct creation c = {
+        .options = options, .config = config, .dir = -1, .sync = {-1, -1}, .pidfd = -1};
+    c.init.sync_fd = c.init.fifo_fd = c.init.console_socket_fd = c.init.proc_fd = -1;
+    if (!container_id_valid(options->id))
+        return error_set(err, "invalid container ID format: \"%s\"", options->id);
+    if (config_validate(options, config, err) < 0)
+        return -1;
+    if (options->run && !options->detach && !options->no_subreaper)
+        prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+
+    int ret = fill_init(&c, err);
+    if (ret == 0)
+        ret = prepare(&c, err);
+    if (ret == 0)
+        ret = launch(&c, err);
+    if (ret == 0)
+        ret = bring_up(&c, err);
+    if (ret == 0 && options->run)
+        ret = await_exec(&c, err);
+    if (ret < 0) {
+        undo(&c);
+    } else if (c.fg) {
+        close_fds(c.sync, 1);
+        int status = foreground_wait(c.fg, c.pid, err);
+        c.pid = 0;
+        if (exit_status)
+            *exit_status = status;
+        ret = status < 0 ? status : 0;
+        if (!options->keep) {
+            if (!config->namespaces[OCI_NS_PID].present)
+                (void)cgroup_signal_all(&c.cgroup, SIGKILL, NULL);
+            undo(&c);
+        }
+    }
+    release(&c);
+    return ret;
+}

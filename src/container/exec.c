@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A further process in a container: joins what the init has, then goes through the second half of
+ * its set-up. */
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/cleanup.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/path.h"
+#include "container/private.h"
+
+struct exec_context {
+    struct container *container;
+    const struct container_exec_options *options;
+    struct container_init init;
+    struct spawn_request spawn;
+    struct cgroup cgroup;
+    struct foreground *fg;
+    int sync[2];
+    int pidfd;
+    pid_t pid;
+};
+
+static const char *const namespace_files[OCI_NS_TYPES] = {
+    [OCI_NS_USER] = "user",     [OCI_NS_IPC] = "ipc",   [OCI_NS_UTS] = "uts",
+    [OCI_NS_NETWORK] = "net",   [OCI_NS_PID] = "pid",   [OCI_NS_MOUNT] = "mnt",
+    [OCI_NS_CGROUP] = "cgroup", [OCI_NS_TIME] = "time",
+};
+
+/* The namespaces in which the init differs from us. */
+static int plan_namespaces(struct exec_context *c, struct error *err)
+{
+    pid_t pid = c->container->state->pid;
+    c->spawn.config = c->init.config;
+    c->spawn.cgroup_dir = -1;
+    for (size_t i = 0; i < OCI_NS_TYPES; i++)
+        c->spawn.join[i] = -1;
+    cleanup_free char *path = xasprintf("/proc/%d/ns", (int)pid);
+    cleanup_close int theirs = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    cleanup_close int ours = open("/proc/self/ns", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (theirs < 0 || ours < 0)
+        return error_errno(err, errno, "open the namespaces of process %d", (int)pid);
+    for (size_t i = 0; i < OCI_NS_TYPES; i++) {
+        struct stat a, b;
+        if (!c->init.config->namespaces[i].present)
+            continue;
+        if (fstatat(theirs, namespace_files[i], &a, 0) < 0 ||
+            fstatat(ours, namespace_files[i], &b, 0) < 0)
+            return error_errno(err, errno, "read the %s namespace", oci_namespace_names[i]);
+        if (a.st_ino == b.st_ino && a.st_dev == b.st_dev)
+            continue;
+        c->spawn.join[i] = openat(theirs, namespace_files[i], O_RDONLY | O_CLOEXEC);
+        if (c->spawn.join[i] < 0)
+            return error_errno(err, errno, "open the %s namespace", oci_namespace_names[i]);
+    }
+    /* The init may have died meanwhile and its number been reused: what was opened is then somebody
+     * else's. */
+    if (!proc_alive(pid, c->container->state->start_time))
+        return error_set(err, "cannot exec in a stopped container");
+    return 0;
+}
+
+static int terminal_in_container(struct container_init *init, struct error *err)
+{
+    if (!init->process->terminal)
+        return 0;
+    cleanup_close int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    cleanup_close int master = -1, slave = -1;
+    if (root < 0)
+        return error_errno(err, errno, "open /");
+    if (console_open(root, init->process, &master, &slave, err) < 0)
+        return -1;
+    int ret = init->console_socket_fd >= 0 ? console_send(init->console_socket_fd, master)
+                                           : sync_send(init->sync_fd, SYNC_TTY, 0, NULL, master);
+    close_and_reset(&init->console_socket_fd);
+    if (ret < 0)
+        return error_errno(err, -ret, "hand over the terminal");
+    return console_attach(slave, err);
+}
+
+static int enter(struct exec_context *c, int cgroup_status, struct error *err)
+{
+    struct container_init *init = &c->init;
+    if (cgroup_status < 0)
+        return error_errno(err, -cgroup_status, "enter the container's cgroup");
+    if (setsid() < 0)
+        return error_errno(err, errno, "create a session");
+    const struct oci_process *process = init->process;
+    if (process_affinity(process->cpu_affinity_initial, err) < 0)
+        return -1;
+    if (c->options->payload && c->options->payload->prepare &&
+        c->options->payload->prepare(c->options->payload->ctx, init, err) < 0)
+        return error_wrap(err, "%s", c->options->payload->name);
+    if (spawn_enter(&c->spawn, err) < 0)
+        return -1;
+    /* Root of the joined user namespace, so that the identity can be changed from there. */
+    if (init->new_user_namespace && (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0) &&
+        errno != EINVAL)
+        return error_errno(err, errno, "become root of the user namespace");
+    if (process_oom_score(init, err) < 0 || process_scheduling(process, err) < 0)
+        return -1;
+    if (terminal_in_container(init, err) < 0)
+        return -1;
+    umask(process->umask_set ? process->umask : 0022);
+    return process_affinity(process->cpu_affinity_final, err);
+}
+
+static int child_main(void *ctx, int cgroup_status)
+{
+    struct exec_context *c = ctx;
+    cleanup_error struct error err = ERROR_INIT;
+    close_and_reset(&c->sync[0]);
+    /* Nobody in the container may look into us, or at rune's binary through /proc/PID/exe, before
+     * the execve(). */
+    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+    if (c->fg)
+        foreground_child(c->fg);
+    int ret = enter(c, cgroup_status, &err);
+    if (ret == 0) {
+        /* Not dumpable makes our own /proc/self files root's; the set-up of a user namespace writes
+         * there. */
+        ret = init_finish(&c->init, c->options->payload, &err);
+        if (ret >= 0)
+            return ret;
+    }
+    init_report(&c->init, &err);
+    return 255;
+}
+
+static int check_status(struct exec_context *c, struct error *err)
+{
+    switch (container_status(c->container)) {
+    case CONTAINER_STOPPED:
+        return error_set(err, "cannot exec in a stopped container");
+    case CONTAINER_PAUSED:
+        if (!c->options->ignore_paused)
+            return error_set(err,
+                             "cannot exec in a paused container (use --ignore-paused to override)");
+        break;
+    case CONTAINER_CREATING:
+        return error_set(err, "cannot exec in a container that is being created");
+    default:
+        break;
+    }
+    return 0;
+}
+
+static bool within(const char *path)
+{
+    cleanup_free char *joined = path_join("/base", path);
+    cleanup_free char *clean = path_clean(joined);
+    return strncmp(clean, "/base", 5) == 0 && (clean[5] == '/' || !clean[5]);
+}
+
+/* --cgroup: a directory below the container's own, given as PATH or CONTROLLER[,...]:PATH. */
+static int sub_cgroup(struct cgroup *cgroup, const char *wanted, struct error *err)
+{
+    const char *colon = strchr(wanted, ':');
+    cleanup_free char *controllers = colon ? xstrndup(wanted, (size_t)(colon - wanted)) : NULL;
+    const char *path = colon ? colon + 1 : wanted;
+    if (!within(path))
+        return error_set(err, "%s is not a sub cgroup path", path);
+    json_t *paths = json_object(), *value;
+    const char *key;
+    json_object_foreach (cgroup->paths, key, value) {
+        if (controllers && strcmp(controllers, key) != 0 &&
+            !(cgroup_path(cgroup, controllers) == json_string_value(value))) {
+            json_object_set(paths, key, value);
+            continue;
+        }
+        cleanup_free char *joined = path_join(json_string_value(value), path);
+        cleanup_free char *clean = path_clean(joined);
+        json_object_set_new(paths, key, json_string(clean));
+    }
+    json_decref(cgroup->paths);
+    cgroup->paths = paths;
+    return 0;
+}
+
+static int prepare(struct exec_context *c, struct oci_config *config,
+                   const struct oci_process *process, struct error *err)
+{
+    const struct container_exec_options *options = c->options;
+    struct container_init *init = &c->init;
+    init->id = xstrdup(c->container->id);
+    init->bundle = xstrdup(c->container->state->bundle);
+    init->state_dir = path_join(c->container->root, c->container->id);
+    init->config = config;
+    init->process = process;
+    init->is_exec = true;
+    init->preserve_fds = options->preserve_fds;
+    init->new_user_namespace = config->namespaces[OCI_NS_USER].present;
+    if (!process->cwd || process->cwd[0] != '/')
+        return error_set(err, "Cwd must be an absolute path");
+    if (process->args.count == 0)
+        return error_set(err, "process args cannot be empty");
+    bool socket = options->console_socket && *options->console_socket;
+    if (options->detach && process->terminal && !socket)
+        return error_set(err,
+                         "cannot allocate tty if rune will detach without setting console socket");
+    if ((!options->detach || !process->terminal) && socket)
+        return error_set(err, "cannot use console socket if rune will not detach or allocate tty");
+    if (socket) {
+        init->console_socket_fd = console_connect(options->console_socket, err);
+        if (init->console_socket_fd < 0)
+            return -1;
+    }
+    init->proc_fd = proc_open(err);
+    if (init->proc_fd < 0)
+        return -1;
+    if (config->seccomp &&
+        seccomp_filter_prepare(c->container->root, config->seccomp, &init->seccomp, err) < 0)
+        return -1;
+    cgroup_from_state(c->container->state, &c->cgroup);
+    if (options->sub_cgroup && sub_cgroup(&c->cgroup, options->sub_cgroup, err) < 0)
+        return -1;
+    return plan_namespaces(c, err);
+}
+
+static int launch(struct exec_context *c, struct error *err)
+{
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, c->sync) < 0)
+        return error_errno(err, errno, "create a socket pair");
+    c->init.sync_fd = c->sync[1];
+    int *files = NULL;
+    size_t count = 0;
+    int ret = cgroup_entrances(&c->cgroup, &files, &count, &c->spawn.cgroup_dir, err);
+    if (ret == 0 && !c->options->detach) {
+        c->fg = foreground_new(err);
+        ret = c->fg ? 0 : -1;
+    }
+    if (ret == 0) {
+        c->spawn.cgroup_files = files;
+        c->spawn.cgroup_file_count = count;
+        c->spawn.child = child_main;
+        c->spawn.ctx = c;
+        c->pid = spawn_process(&c->spawn, &c->pidfd, err);
+        ret = c->pid < 0 ? -1 : 0;
+    }
+    close_fds(files, count);
+    free(files);
+    if (c->spawn.cgroup_dir >= 0)
+        close_and_reset(&c->spawn.cgroup_dir);
+    close_and_reset(&c->sync[1]);
+    return ret;
+}
+
+static void reap_failed(struct exec_context *c)
+{
+    if (c->pid <= 0)
+        return;
+    kill(c->pid, SIGKILL);
+    while (waitpid(c->pid, NULL, 0) < 0 && errno == EINTR)
+        ;
+    c->pid = 0;
+}
+
+static int serve(struct exec_context *c, struct error *err)
+{
+    struct sync_server server = {
+        c->container->id, c->container->state->bundle, c->init.config, NULL, c->pid, c->fg};
+    /* The end of the stream is the success of the execve(), or of the payload's start. */
+    int ret = sync_serve(&server, c->sync[0], err);
+    if (ret < 0)
+        return ret;
+    if (c->options->pid_file && *c->options->pid_file)
+        return write_pid_file(c->options->pid_file, c->pid, err);
+    return 0;
+}
+
+int container_exec(struct container *container, struct oci_config *config,
+                   const struct oci_process *process, const struct container_exec_options *options,
+                   int *exit_status, struct error *err)
+{
+    struct exec_context c = {
+        .container = container, .options = options, .sync = {-1, -1}, .pidfd = -1};
+    c.init.sync_fd = c.init.fifo_fd = c.init.console_socket_fd = c.init.proc_fd = -1;
+    for (size_t i = 0; i < OCI_NS_TYPES; i++)
+        c.spawn.join[i] = -1;
+    int ret = check_status(&c, err);
+    if (ret == 0)
+        ret = prepare(&c, config, process, err);
+    if (ret == 0)
+        ret = launch(&c, err);
+    if (ret == 0)
+        ret = serve(&c, err);
+    if (ret < 0) {
+        reap_failed(&c);
+    } else if (c.fg) {
+        close_fds(c.sync, 1);
+        int status = foreground_wait(c.fg, c.pid, err);
+        if (exit_status)
+            *exit_status = status;
+        ret = status < 0 ? status : 0;
+    }
+    spawn_close(&c.spawn);
+    close_fds(c.sync, 2);
+    close_fds(&c.pidfd, 1);
+    close_fds(&c.init.console_socket_fd, 1);
+    close_fds(&c.init.proc_fd, 1);
+    container_init_free(&c.init);
+    cgroup_release(&c.cgroup);
+    if (c.fg)
+        foreground_free(c.fg);
+    return ret;
+}

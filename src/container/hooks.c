@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Hooks: programs of the configuration, run with the container's state on stdin. In rune or in the
+ * init. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/cleanup.h"
+#include "base/fd.h"
+#include "base/json.h"
+#include "container/private.h"
+
+char *state_document(const char *version, const char *id, const char *status, pid_t pid,
+                     const char *bundle, const json_t *annotations)
+{
+    cleanup_json json_t *state = json_pack("{s:s,s:s,s:s}", "ociVersion",
+                                           version ? version : "1.0.2", "id", id, "status", status);
+    if (!state)
+        state = json_object();
+    if (pid > 0)
+        json_object_set_new(state, "pid", json_integer(pid));
+    json_object_set_new(state, "bundle", json_string(bundle));
+    if (json_object_size(annotations) > 0)
+        json_object_set(state, "annotations", (json_t *)(uintptr_t)annotations);
+    return json_text(state, JSON_COMPACT);
+}
+
+static void exec_hook(const struct oci_hook *hook, int input, int output, const char *cwd)
+{
+    /* After the dup2s only these three stay open, and no signal is blocked. */
+    dup2(input, 0);
+    dup2(output, 1);
+    dup2(output, 2);
+    fd_close_from(3, false);
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    if (cwd && chdir(cwd) < 0)
+        _exit(126);
+    static char *empty[] = {NULL};
+    char *plain[] = {(char *)(uintptr_t)hook->path, NULL};
+    char **argv = hook->args.count ? (char **)(uintptr_t)hook->args.items : plain;
+    char **env = hook->env.items ? (char **)(uintptr_t)hook->env.items : empty;
+    execve(hook->path, argv, env);
+    int code = errno;
+    const char *why = strerror(code);
+    (void)!write(2, why, strlen(why));
+    _exit(127);
+}
+
+/* Milliseconds left of a deadline, -1 for none. */
+static int time_left(const struct timespec *deadline)
+{
+    if (!deadline)
+        return -1;
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    long long left = (deadline->tv_sec - now.tv_sec) * 1000ll +
+                     (deadline->tv_nsec - now.tv_nsec) / 1000000;
+    return left > 0 ? (int)(left < INT32_MAX ? left : INT32_MAX) : 0;
+}
+
+/* Feed stdin and collect output until the hook ends or the time is up; 0, or -ETIMEDOUT. */
+static int converse(int pidfd, int input, int output, const char *state, struct buffer *said,
+                    const struct timespec *deadline)
+{
+    size_t sent = 0, size = strlen(state);
+    bool gone = false;
+    while (!gone || output >= 0) {
+        struct pollfd fds[3] = {
+            {.fd = gone ? -1 : pidfd, .events = POLLIN},
+            {.fd = output, .events = POLLIN},
+            {.fd = input, .events = POLLOUT},
+        };
+        int n = poll(fds, 3, gone ? 0 : time_left(deadline));
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n == 0) {
+            if (gone)
+                return 0; /* a grandchild holds the pipe; the hook itself is over */
+            return -ETIMEDOUT;
+        }
+        if (fds[2].revents) {
+            ssize_t w = write(input, state + sent, size - sent);
+            if (w > 0)
+                sent += (size_t)w;
+            if (sent == size || (w < 0 && errno != EAGAIN && errno != EINTR)) {
+                close(input);
+                input = -1;
+            }
+        }
+        if (fds[1].revents) {
+            char block[1024];
+            ssize_t r = read(output, block, sizeof(block));
+            if (r > 0 && said->size < 4096)
+                buffer_append(said, block, (size_t)r);
+            if (r <= 0)
+                output = -1;
+        }
+        if (fds[0].revents)
+            gone = true;
+    }
+    if (input >= 0)
+        close(input);
+    return 0;
+}
+
+static int run_one(const struct oci_hook *hook, const char *state, const char *cwd,
+                   struct error *err)
+{
+    int in[2], out[2];
+    if (pipe2(in, O_CLOEXEC) < 0)
+        return error_errno(err, errno, "create a pipe");
+    if (pipe2(out, O_CLOEXEC) < 0) {
+        close(in[0]);
+        close(in[1]);
+        return error_errno(err, errno, "create a pipe");
+    }
+    struct timespec deadline;
+    clock_gettime(CLOCK_MONOTONIC, &deadline);
+    deadline.tv_sec += hook->timeout;
+
+    pid_t pid = fork();
+    if (pid == 0)
+        exec_hook(hook, in[0], out[1], cwd);
+    close(in[0]);
+    close(out[1]);
+    if (pid < 0) {
+        close(in[1]);
+        close(out[0]);
+        return error_errno(err, errno, "fork");
+    }
+    cleanup_close int output = out[0];
+    cleanup_close int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+    cleanup_buffer struct buffer said = BUFFER_INIT;
+    fd_set_nonblock(in[1], true);
+    struct sigaction ignore = {.sa_handler = SIG_IGN}, old;
+    sigaction(SIGPIPE, &ignore, &old);
+    int ret = converse(pidfd, in[1], output, state, &said, hook->timeout ? &deadline : NULL);
+    sigaction(SIGPIPE, &old, NULL);
+    if (ret < 0)
+        kill(pid, SIGKILL);
+    int status = 0;
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    if (ret == -ETIMEDOUT)
+        return error_set(err, "hook ran past specified timeout of %d.0s", hook->timeout);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+        return 0;
+    while (said.size > 0 && (said.data[said.size - 1] == '\n' || said.data[said.size - 1] == ' '))
+        said.data[--said.size] = '\0';
+    if (WIFSIGNALED(status))
+        return error_set(err, "signal: %s, stdout/stderr: %s", strsignal(WTERMSIG(status)),
+                         buffer_text(&said));
+    return error_set(err, "exit status %d, stdout/stderr: %s", WEXITSTATUS(status),
+                     buffer_text(&said));
+}
+
+int hooks_run(const struct oci_config *config, enum oci_hook_kind kind, const char *state,
+              const char *cwd, struct error *err)
+{
+    const struct oci_hooks *hooks = &config->hooks[kind];
+    for (size_t i = 0; i < hooks->count; i++)
+        if (run_one(&hooks->items[i], state, cwd, err) < 0)
+            return error_wrap(err, "error running %s hook #%zu (%s)", oci_hook_names[kind], i,
+                              hooks->items[i].path);
+    return 0;
+}

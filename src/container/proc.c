@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reading and writing procfs through a descriptor that has been checked to be procfs. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/fd.h"
+#include "container/private.h"
+
+int proc_open(struct error *err)
+{
+    cleanup_close int fd = open("/proc", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return error_errno(err, errno, "open /proc");
+    struct statfs fs;
+    struct stat st;
+    enum { PROC_ROOT_INO = 1 };
+    if (fstatfs(fd, &fs) < 0 || fs.f_type != PROC_SUPER_MAGIC || fstat(fd, &st) < 0 ||
+        st.st_ino != PROC_ROOT_INO)
+        return error_set(err, "/proc is not the proc file system");
+    return take_fd(fd);
+}
+
+int proc_write(int proc_fd, const char *path, const char *text, struct error *err)
+{
+    /* Nothing may be mounted over the file, and no link may lead elsewhere (self is the one
+     * exception). */
+    struct open_how how = {.flags = O_WRONLY | O_CLOEXEC | O_NOCTTY,
+                           .resolve = RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS | RESOLVE_BENEATH};
+    cleanup_close int fd = (int)syscall(SYS_openat2, proc_fd, path, &how, sizeof(how));
+    if (fd < 0 && errno == ENOSYS)
+        fd = openat(proc_fd, path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
+    if (fd < 0)
+        return error_errno(err, errno, "open /proc/%s", path);
+    size_t size = strlen(text);
+    if (write(fd, text, size) != (ssize_t)size)
+        return error_errno(err, errno, "write %s to /proc/%s", text, path);
+    return 0;
+}
+
+int proc_stat(pid_t pid, uint64_t *start_time, char *state)
+{
+    char path[32], text[1024];
+    snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+    cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    ssize_t n = read(fd, text, sizeof(text) - 1);
+    if (n <= 0)
+        return n < 0 ? -errno : -ESRCH;
+    text[n] = '\0';
+    /* The name in parentheses may hold anything, also parentheses: fields start after the last one.
+     */
+    char *p = strrchr(text, ')');
+    if (!p || p[1] != ' ')
+        return -EPROTO;
+    p += 2;
+    if (state)
+        *state = *p;
+    for (int field = 3; field < 22; field++) {
+        p = strchr(p, ' ');
+        if (!p)
+            return -EPROTO;
+        p++;
+    }
+    if (start_time)
+        *start_time = strtoull(p, NULL, 10);
+    return 0;
+}
+
+bool proc_alive(pid_t pid, uint64_t start_time)
+{
+    uint64_t now = 0;
+    char state = 0;
+    if (pid <= 0 || proc_stat(pid, &now, &state) < 0)
+        return false;
+    return now == start_time && state != 'Z' && state != 'X';
+}

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What several commands share: the state root, opening containers, signal names, creating. */
+#include <errno.h>
+#include <limits.h>
+#include <seccomp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/cleanup.h"
+#include "rune/commands.h"
+#include "rune/rune.h"
+
+struct create_flags g_create;
+
+const struct command *const g_commands[] = {
+    &command_create,
+    &command_delete,
+    &command_exec,
+    &command_kill,
+    &command_list,
+    &command_pause,
+    &command_ps,
+    &command_resume,
+    &command_run,
+    &command_spec,
+    &command_start,
+    &command_state,
+    NULL,
+};
+
+const char *seccomp_version_text(void)
+{
+    static char text[32];
+    const struct scmp_version *v = seccomp_version();
+    snprintf(text, sizeof(text), "%u.%u.%u", v->major, v->minor, v->micro);
+    return text;
+}
+
+const char *default_root(void)
+{
+    const char *runtime = getenv("XDG_RUNTIME_DIR");
+    if (geteuid() != 0 && runtime && *runtime)
+        return xasprintf("%s/rune", runtime);
+    return "/run/rune";
+}
+
+enum container_rootless rootless_mode(void)
+{
+    if (strcmp(g_globals.rootless, "true") == 0)
+        return CONTAINER_ROOTLESS_ON;
+    if (strcmp(g_globals.rootless, "false") == 0)
+        return CONTAINER_ROOTLESS_OFF;
+    return CONTAINER_ROOTLESS_AUTO;
+}
+
+int open_container(const char *id, struct container **out, struct error *err)
+{
+    int ret = container_open(g_globals.root, id, out, err);
+    if (ret < 0 && *out) {
+        container_close(*out);
+        *out = NULL;
+    }
+    return ret;
+}
+
+int signal_number(const char *text)
+{
+    char *end;
+    long number = strtol(text, &end, 10);
+    if (end != text && !*end)
+        return number >= 0 && number < NSIG ? (int)number : -1;
+    const char *name = strncasecmp(text, "SIG", 3) == 0 ? text + 3 : text;
+    for (int sig = 1; sig < NSIG; sig++) {
+        const char *known = sigabbrev_np(sig);
+        if (known && strcasecmp(known, name) == 0)
+            return sig;
+    }
+    if (strncasecmp(name, "RTMIN", 5) == 0 || strncasecmp(name, "RTMAX", 5) == 0) {
+        long offset = strtol(name + 5, &end, 10);
+        int base = strncasecmp(name, "RTMIN", 5) == 0 ? SIGRTMIN : SIGRTMAX;
+        if (!*end && base + offset >= SIGRTMIN && base + offset <= SIGRTMAX)
+            return base + (int)offset;
+    }
+    return -1;
+}
+
+/* Descriptors given by socket activation go to the container (sd_listen_fds(3)). */
+static void pass_listen_fds(struct oci_config *config, long long *preserve_fds)
+{
+    const char *fds = getenv("LISTEN_FDS"), *pid = getenv("LISTEN_PID");
+    if (!fds || (pid && strtol(pid, NULL, 10) != getpid()))
+        return;
+    char *end;
+    long count = strtol(fds, &end, 10);
+    if (*end || count <= 0 || count > 1024)
+        return;
+    *preserve_fds += count;
+    struct oci_strings *env = &config->process.env;
+    const char **items = oci_config_alloc(config, env->count + 3, sizeof(*items));
+    memcpy(items, env->items, env->count * sizeof(*items));
+    items[env->count] = oci_config_format(config, "LISTEN_FDS=%ld", count);
+    items[env->count + 1] = "LISTEN_PID=1";
+    env->items = items;
+    env->count += 2;
+}
+
+int create_container(const char *id, bool run, struct error *err)
+{
+    cleanup_config struct oci_config *config = NULL;
+    if (g_create.bundle && chdir(g_create.bundle) < 0)
+        return error_errno(err, errno, "open bundle %s", g_create.bundle);
+    cleanup_free char *bundle = getcwd(NULL, 0);
+    if (!bundle)
+        return error_errno(err, errno, "find the path of the bundle");
+    if (oci_config_load(bundle, &config, err) < 0)
+        return -1;
+    pass_listen_fds(config, &g_create.preserve_fds);
+    if (g_create.preserve_fds < 0 || g_create.preserve_fds > 1 << 20)
+        return error_set(err, "--preserve-fds: %lld is out of range", g_create.preserve_fds);
+    struct container_create_options options = {
+        .root = g_globals.root,
+        .id = id,
+        .bundle = bundle,
+        .console_socket = g_create.console_socket,
+        .pid_file = g_create.pid_file,
+        .preserve_fds = (int)g_create.preserve_fds,
+        .no_pivot = g_create.no_pivot,
+        .no_new_keyring = g_create.no_new_keyring,
+        .systemd_cgroup = g_globals.systemd_cgroup,
+        .rootless = rootless_mode(),
+        .run = run,
+        .detach = g_create.detach,
+        .keep = g_create.keep,
+        .no_subreaper = g_create.no_subreaper,
+    };
+    int status = 0;
+    if (container_create(&options, config, &status, err) < 0)
+        return -1;
+    return status;
+}

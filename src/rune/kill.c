@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/cleanup.h"
+#include "rune/commands.h"
+
+static bool all;
+static const struct option options[] = {
+    {"all", "a", OPTION_FLAG, &all, NULL,
+     "send the specified signal to all processes inside the container"},
+};
+
+static int run(int argc, char **argv, struct error *err)
+{
+    const char *text = argc > 1 ? argv[1] : "SIGTERM";
+    int sig = signal_number(text);
+    if (sig < 0)
+        return error_set(err, "unknown signal \"%s\"", text);
+    cleanup_container struct container *container = NULL;
+    if (open_container(argv[0], &container, err) < 0)
+        return -1;
+    return container_kill(container, sig, all, err);
+}
+
+const struct command command_kill = {
+    .name = "kill",
+    .arguments = "<container-id> [signal]",
+    .summary = "kill sends the specified signal (default: SIGTERM) to the container's init process",
+    .options = options,
+    .option_count = array_count(options),
+    .min_arguments = 1,
+    .max_arguments = 2,
+    .run = run,
+};

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "rune/commands.h"
+
+static int run(int argc, char **argv, struct error *err)
+{
+    cleanup_container struct container *container = NULL;
+    if (open_container(argv[0], &container, err) < 0)
+        return -1;
+    return container_start(container, err);
+}
+
+const struct command command_start = {
+    .name = "start",
+    .arguments = "<container-id>",
+    .summary = "executes the user defined process in a created container",
+    .min_arguments = 1,
+    .max_arguments = 1,
+    .run = run,
+};
