@@ -299,6 +299,13 @@ int init_finish(struct container_init *init, const struct container_payload *pay
     cleanup_free char *path = NULL;
     if (!(payload && payload->run) && process_find(process, NULL, &path, err) < 0)
         return -1;
+    /* A payload that makes itself ready starts threads, which a filter loaded later would not bind.
+     */
+    bool early = payload && payload->ready && !init->is_exec;
+    if (early && process->no_new_privileges && load_filter(init, err) < 0)
+        return -1;
+    if (early && payload->ready(payload->ctx, init, err) < 0)
+        return error_wrap(err, "%s", payload->name);
     if (!init->is_exec) {
         if (report_ready(init, err) < 0)
             return -1;
@@ -311,7 +318,7 @@ int init_finish(struct container_init *init, const struct container_payload *pay
         if (run_own_hooks(init, OCI_HOOK_START_CONTAINER, "running", NULL, err) < 0)
             return -1;
     }
-    if (process->no_new_privileges && load_filter(init, err) < 0)
+    if (!early && process->no_new_privileges && load_filter(init, err) < 0)
         return -1;
 
     char **env = process_environment(process);
