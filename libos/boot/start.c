@@ -250,9 +250,7 @@ static i64 ecall_stats(void)
     s.memory_committed = m.committed;
     s.memory_peak = m.peak;
     s.memory_reserved = m.elrange_user;
-    mutex_lock(&g_process_lock);
-    process_for_each(count_process, &s.processes);
-    mutex_unlock(&g_process_lock);
+    process_for_each(count_process, &s.processes); /* takes g_process_lock */
     threads_stats(&s);
     memcpy(tcb()->area->data, &s, sizeof(s));
     return 0;

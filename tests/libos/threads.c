@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Threads and futexes: mutexes, conditions, robust and priority-inheritance locks, process-shared ones, exit. */
+#include "check.h"
+#include <linux/futex.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
+#define THREADS 6
+#define ROUNDS  3000
+
+static pthread_mutex_t g_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t g_cond = PTHREAD_COND_INITIALIZER;
+static long g_counter;
+static __thread int g_local = 5;
+
+static void *add(void *arg)
+{
+    g_local++;
+    for (int i = 0; i < ROUNDS; i++) {
+        pthread_mutex_lock(&g_lock);
+        g_counter++;
+        pthread_mutex_unlock(&g_lock);
+    }
+    return (void *)(long)g_local;
+}
+
+static void mutexes(void)
+{
+    pthread_t t[THREADS];
+    for (int i = 0; i < THREADS; i++)
+        CHECK(pthread_create(&t[i], NULL, add, NULL) == 0);
+    for (int i = 0; i < THREADS; i++) {
+        void *r = NULL;
+        CHECK(pthread_join(t[i], &r) == 0 && r == (void *)6);
+    }
+    CHECK(g_counter == THREADS * ROUNDS && g_local == 5);
+}
+
+static int g_turn;
+static void *ping(void *arg)
+{
+    int me = (int)(long)arg;
+    for (int i = 0; i < 200; i++) {
+        pthread_mutex_lock(&g_lock);
+        while (g_turn != me)
+            pthread_cond_wait(&g_cond, &g_lock);
+        g_turn = (g_turn + 1) % 3;
+        pthread_cond_broadcast(&g_cond);
+        pthread_mutex_unlock(&g_lock);
+    }
+    return NULL;
+}
+
+static void conditions(void)
+{
+    pthread_t t[3];
+    for (long i = 0; i < 3; i++)
+        CHECK(pthread_create(&t[i], NULL, ping, (void *)i) == 0);
+    for (int i = 0; i < 3; i++)
+        CHECK(pthread_join(t[i], NULL) == 0);
+    CHECK(g_turn == 0);
+    struct timespec ts;
+    clock_gettime(CLOCK_REALTIME, &ts);
+    ts.tv_nsec += 30000000;
+    ts.tv_sec += ts.tv_nsec / 1000000000;
+    ts.tv_nsec %= 1000000000;
+    pthread_mutex_lock(&g_lock);
+    double start = now();
+    CHECK(pthread_cond_timedwait(&g_cond, &g_lock, &ts) == ETIMEDOUT);
+    CHECK(now() - start > 0.02);
+    pthread_mutex_unlock(&g_lock);
+}
+
+static pthread_mutex_t g_robust;
+static void *die_with_lock(void *arg)
+{
+    pthread_mutex_lock(&g_robust);
+    return NULL;
+}
+
+static void robust(void)
+{
+    pthread_mutexattr_t a;
+    pthread_t t;
+    pthread_mutexattr_init(&a);
+    pthread_mutexattr_setrobust(&a, PTHREAD_MUTEX_ROBUST);
+    pthread_mutex_init(&g_robust, &a);
+    CHECK(pthread_create(&t, NULL, die_with_lock, NULL) == 0 && pthread_join(t, NULL) == 0);
+    CHECK(pthread_mutex_lock(&g_robust) == EOWNERDEAD);
+    CHECK(pthread_mutex_consistent(&g_robust) == 0 && pthread_mutex_unlock(&g_robust) == 0);
+    CHECK(pthread_mutex_lock(&g_robust) == 0 && pthread_mutex_unlock(&g_robust) == 0);
+}
+
+static pthread_mutex_t g_pi;
+static long g_pi_count;
+static void *add_pi(void *arg)
+{
+    for (int i = 0; i < 500; i++) {
+        pthread_mutex_lock(&g_pi);
+        g_pi_count++;
+        if (i % 100 == 0)
+            sched_yield();
+        pthread_mutex_unlock(&g_pi);
+    }
+    return NULL;
+}
+
+static void priority_inheritance(void)
+{
+    pthread_mutexattr_t a;
+    pthread_t t[4];
+    pthread_mutexattr_init(&a);
+    pthread_mutexattr_setprotocol(&a, PTHREAD_PRIO_INHERIT);
+    CHECK(pthread_mutex_init(&g_pi, &a) == 0);
+    for (int i = 0; i < 4; i++)
+        CHECK(pthread_create(&t[i], NULL, add_pi, NULL) == 0);
+    for (int i = 0; i < 4; i++)
+        CHECK(pthread_join(t[i], NULL) == 0);
+    CHECK(g_pi_count == 2000);
+}
+
+static void between_processes(void)
+{
+    struct shared {
+        pthread_mutex_t lock;
+        pthread_cond_t cond;
+        int turn;
+    } *s = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    pthread_mutexattr_t ma;
+    pthread_condattr_t ca;
+    pthread_mutexattr_init(&ma);
+    pthread_mutexattr_setpshared(&ma, PTHREAD_PROCESS_SHARED);
+    pthread_mutex_init(&s->lock, &ma);
+    pthread_condattr_init(&ca);
+    pthread_condattr_setpshared(&ca, PTHREAD_PROCESS_SHARED);
+    pthread_cond_init(&s->cond, &ca);
+    pid_t pid = fork();
+    int me = pid == 0;
+    for (int i = 0; i < 50; i++) {
+        pthread_mutex_lock(&s->lock);
+        while (s->turn != me)
+            pthread_cond_wait(&s->cond, &s->lock);
+        s->turn = !me;
+        pthread_cond_signal(&s->cond);
+        pthread_mutex_unlock(&s->lock);
+    }
+    if (pid == 0)
+        _exit(0);
+    int status = -1;
+    CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+    munmap(s, 4096);
+}
+
+static long futex(unsigned *word, int op, unsigned value, const struct timespec *ts, unsigned *word2, unsigned value3)
+{
+    return syscall(SYS_futex, word, op, value, ts, word2, value3);
+}
+
+static unsigned g_word, g_word2;
+static void *wait_word(void *arg)
+{
+    return (void *)futex(&g_word, FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0);
+}
+
+static void raw_futex(void)
+{
+    struct timespec ts = {0, 20000000};
+    CHECK(futex(&g_word, FUTEX_WAIT, 1, NULL, NULL, 0) == -1 && errno == EAGAIN);
+    CHECK(futex(&g_word, FUTEX_WAIT, 0, &ts, NULL, 0) == -1 && errno == ETIMEDOUT);
+    CHECK(futex((unsigned *)((char *)&g_word + 1), FUTEX_WAIT, 0, NULL, NULL, 0) == -1 && errno == EINVAL);
+    CHECK(futex((unsigned *)8, FUTEX_WAIT, 0, NULL, NULL, 0) == -1 && errno == EFAULT);
+    CHECK(futex(&g_word, FUTEX_WAKE, 1, NULL, NULL, 0) == 0);
+    pthread_t t[3];
+    for (int i = 0; i < 3; i++)
+        CHECK(pthread_create(&t[i], NULL, wait_word, NULL) == 0);
+    sleep_ms(50);
+    CHECK(futex(&g_word, FUTEX_CMP_REQUEUE_PRIVATE, 1, (void *)10, &g_word2, 1) == -1 && errno == EAGAIN);
+    CHECK(futex(&g_word, FUTEX_CMP_REQUEUE_PRIVATE, 1, (void *)10, &g_word2, 0) == 3);
+    CHECK(futex(&g_word2, FUTEX_WAKE_PRIVATE, 10, NULL, NULL, 0) == 2);
+    for (int i = 0; i < 3; i++)
+        CHECK(pthread_join(t[i], NULL) == 0);
+    unsigned op = FUTEX_OP(FUTEX_OP_ADD, 5, FUTEX_OP_CMP_EQ, 0);
+    CHECK(futex(&g_word, FUTEX_WAKE_OP_PRIVATE, 1, (void *)1, &g_word2, op) == 0 && g_word2 == 5);
+}
+
+static void *sleeper(void *arg)
+{
+    for (;;)
+        pause();
+}
+
+static void exit_with_threads(void)
+{
+    pthread_t t;
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0) {
+        for (int i = 0; i < 3; i++)
+            if (pthread_create(&t, NULL, sleeper, NULL) != 0)
+                _exit(1);
+        exit(21);
+    }
+    int s = -1;
+    CHECK(waitpid(pid, &s, 0) == pid && WEXITSTATUS(s) == 21);
+    pid = fork();
+    if (pid == 0) {
+        pthread_create(&t, NULL, sleeper, NULL);
+        raise(SIGTERM);
+    }
+    CHECK(waitpid(pid, &s, 0) == pid && WTERMSIG(s) == SIGTERM);
+}
+
+static void *exits_process(void *arg)
+{
+    sleep_ms(20);
+    exit(33);
+}
+
+static void main_thread_leaves(void)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        pthread_t t;
+        pthread_create(&t, NULL, exits_process, NULL);
+        pthread_exit(NULL);
+    }
+    int s = -1;
+    CHECK(waitpid(pid, &s, 0) == pid && WEXITSTATUS(s) == 33);
+}
+
+static void *fork_in_thread(void *arg)
+{
+    int s = -1;
+    pid_t pid = fork();
+    if (pid == 0) {
+        pthread_mutex_lock(&g_lock);
+        g_counter = -1;
+        pthread_mutex_unlock(&g_lock);
+        _exit(8);
+    }
+    return (void *)(long)(waitpid(pid, &s, 0) == pid && WEXITSTATUS(s) == 8);
+}
+
+static void forks_of_threads(void)
+{
+    pthread_t t[3];
+    for (int i = 0; i < 3; i++)
+        CHECK(pthread_create(&t[i], NULL, fork_in_thread, NULL) == 0);
+    for (int i = 0; i < 3; i++) {
+        void *r = NULL;
+        CHECK(pthread_join(t[i], &r) == 0 && r == (void *)1);
+    }
+    CHECK(g_counter == THREADS * ROUNDS);
+}
+
+int main(void)
+{
+    RUN(mutexes);
+    RUN(conditions);
+    RUN(robust);
+    RUN(priority_inheritance);
+    RUN(between_processes);
+    RUN(raw_futex);
+    RUN(exit_with_threads);
+    RUN(main_thread_leaves);
+    RUN(forks_of_threads);
+    return finish();
+}

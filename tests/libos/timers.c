@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Clocks, sleeping, interval timers and POSIX timers. */
+#include "check.h"
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <sys/times.h>
+
+static volatile sig_atomic_t g_count, g_value, g_code;
+
+static void on_timer(int sig, siginfo_t *info, void *context)
+{
+    g_count++;
+    g_value = info->si_value.sival_int;
+    g_code = info->si_code;
+}
+
+static void install(int sig)
+{
+    struct sigaction sa = {.sa_flags = SA_SIGINFO};
+    sa.sa_sigaction = on_timer;
+    CHECK(sigaction(sig, &sa, NULL) == 0);
+}
+
+static void clocks(void)
+{
+    struct timespec a, b, r;
+    const clockid_t ids[] = {CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_BOOTTIME, CLOCK_MONOTONIC_RAW,
+                             CLOCK_PROCESS_CPUTIME_ID, CLOCK_THREAD_CPUTIME_ID};
+    for (size_t i = 0; i < sizeof(ids) / sizeof(ids[0]); i++) {
+        CHECK(clock_gettime(ids[i], &a) == 0 && clock_gettime(ids[i], &b) == 0);
+        CHECK(b.tv_sec > a.tv_sec || (b.tv_sec == a.tv_sec && b.tv_nsec >= a.tv_nsec));
+        CHECK(clock_getres(ids[i], &r) == 0 && r.tv_sec == 0 && r.tv_nsec > 0);
+        CHECK(syscall(SYS_clock_gettime, ids[i], &a) == 0);
+    }
+    CHECK(clock_gettime(100, &a) == -1 && errno == EINVAL);
+    struct timeval tv;
+    CHECK(gettimeofday(&tv, NULL) == 0 && clock_gettime(CLOCK_REALTIME, &a) == 0);
+    CHECK(labs(tv.tv_sec - a.tv_sec) <= 1 && labs(time(NULL) - a.tv_sec) <= 1);
+    CHECK(a.tv_sec > 1600000000);
+}
+
+static void sleeping(void)
+{
+    struct timespec ts = {0, 50000000}, bad = {0, 1000000000};
+    double start = now();
+    CHECK(nanosleep(&ts, NULL) == 0 && now() - start >= 0.05 && now() - start < 2);
+    CHECK(nanosleep(&bad, NULL) == -1 && errno == EINVAL);
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    ts.tv_nsec += 30000000;
+    ts.tv_sec += ts.tv_nsec / 1000000000;
+    ts.tv_nsec %= 1000000000;
+    start = now();
+    CHECK(clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &ts, NULL) == 0 && now() - start >= 0.02);
+    CHECK(clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &ts, NULL) == 0);
+    CHECK(clock_nanosleep(100, 0, &ts, NULL) == EINVAL);
+}
+
+static void alarms(void)
+{
+    install(SIGALRM);
+    g_count = 0;
+    CHECK(alarm(100) == 0);
+    CHECK(alarm(0) == 100);
+    struct itimerval it = {{0, 10000}, {0, 20000}}, old;
+    CHECK(setitimer(ITIMER_REAL, &it, NULL) == 0);
+    while (g_count < 3)
+        pause();
+    CHECK(getitimer(ITIMER_REAL, &old) == 0 && old.it_interval.tv_usec == 10000);
+    memset(&it, 0, sizeof(it));
+    CHECK(setitimer(ITIMER_REAL, &it, &old) == 0 && old.it_interval.tv_usec == 10000);
+    int seen = g_count;
+    sleep_ms(40);
+    CHECK(g_count == seen);
+    it.it_value.tv_usec = 1000000;
+    CHECK(setitimer(ITIMER_REAL, &it, NULL) == -1 && errno == EINVAL);
+}
+
+static void interrupted_sleep(void)
+{
+    install(SIGALRM);
+    struct itimerval it = {{0, 0}, {0, 30000}};
+    struct timespec ts = {10, 0}, left = {0, 0};
+    CHECK(setitimer(ITIMER_REAL, &it, NULL) == 0);
+    CHECK(nanosleep(&ts, &left) == -1 && errno == EINTR);
+    CHECK(left.tv_sec == 9 && left.tv_nsec > 0);
+}
+
+static void posix_timers(void)
+{
+    timer_t t;
+    struct sigevent ev = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGRTMIN};
+    struct itimerspec its = {{0, 5000000}, {0, 20000000}}, now_;
+    ev.sigev_value.sival_int = 1234;
+    install(SIGRTMIN);
+    g_count = 0;
+    CHECK(timer_create(CLOCK_MONOTONIC, &ev, &t) == 0);
+    CHECK(timer_settime(t, 0, &its, NULL) == 0);
+    CHECK(timer_gettime(t, &now_) == 0 && now_.it_interval.tv_nsec == 5000000 && now_.it_value.tv_nsec > 0);
+    while (g_count < 3)
+        pause();
+    CHECK(g_value == 1234 && g_code == SI_TIMER);
+    sigset_t set, old;
+    sigemptyset(&set);
+    sigaddset(&set, SIGRTMIN);
+    sigprocmask(SIG_BLOCK, &set, &old);
+    sleep_ms(60);
+    siginfo_t info;
+    CHECK(sigwaitinfo(&set, &info) == SIGRTMIN && info.si_overrun >= 3);
+    CHECK(timer_getoverrun(t) >= 3);
+    CHECK(timer_delete(t) == 0);
+    struct timespec zero = {0, 0};
+    while (sigtimedwait(&set, &info, &zero) == SIGRTMIN)
+        ;
+    sigprocmask(SIG_SETMASK, &old, NULL);
+    CHECK(timer_delete(t) == -1 && errno == EINVAL);
+    CHECK(timer_create(1000, &ev, &t) == -1 && errno == EINVAL);
+}
+
+static void thread_fn(union sigval v)
+{
+    g_count += v.sival_int;
+}
+
+static void thread_timer(void)
+{
+    timer_t t;
+    struct sigevent ev = {.sigev_notify = SIGEV_THREAD};
+    struct itimerspec its = {{0, 0}, {0, 10000000}};
+    ev.sigev_notify_function = thread_fn;
+    ev.sigev_value.sival_int = 50;
+    g_count = 0;
+    CHECK(timer_create(CLOCK_REALTIME, &ev, &t) == 0 && timer_settime(t, 0, &its, NULL) == 0);
+    for (int i = 0; i < 200 && g_count == 0; i++)
+        sleep_ms(5);
+    CHECK(g_count == 50 && timer_delete(t) == 0);
+}
+
+static void usage(void)
+{
+    struct rusage u;
+    struct tms t;
+    struct timespec a, b;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &a);
+    double end = now() + 0.1;
+    volatile unsigned x = 0;
+    while (now() < end)
+        x++;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &b);
+    CHECK((double)(b.tv_sec - a.tv_sec) + (double)(b.tv_nsec - a.tv_nsec) / 1e9 > 0.01);
+    CHECK(getrusage(RUSAGE_SELF, &u) == 0 && u.ru_utime.tv_sec * 1000000 + u.ru_utime.tv_usec +
+          u.ru_stime.tv_sec * 1000000 + u.ru_stime.tv_usec > 10000);
+    CHECK(times(&t) != (clock_t)-1);
+    CHECK(getrusage(55, &u) == -1 && errno == EINVAL);
+}
+
+int main(void)
+{
+    RUN(clocks);
+    RUN(sleeping);
+    RUN(alarms);
+    RUN(interrupted_sleep);
+    RUN(posix_timers);
+    RUN(thread_timer);
+    RUN(usage);
+    return finish();
+}
