@@ -12,10 +12,13 @@
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
+#include "enclave/enclave.h"
 #include "rune/commands.h"
 #include "rune/rune.h"
 
 struct create_flags g_create;
+
+enum { MAX_PRESERVED = 1 << 16 };
 
 const struct command *const g_commands[] = {
     &command_create,
@@ -119,9 +122,18 @@ int create_container(const char *id, bool run, struct error *err)
         return error_errno(err, errno, "find the path of the bundle");
     if (oci_config_load(bundle, &config, err) < 0)
         return -1;
-    pass_listen_fds(config, &g_create.preserve_fds);
-    if (g_create.preserve_fds < 0 || g_create.preserve_fds > 1 << 20)
+    if (g_create.preserve_fds < 0 || g_create.preserve_fds > MAX_PRESERVED)
         return error_set(err, "--preserve-fds: %lld is out of range", g_create.preserve_fds);
+    if (!container_id_valid(id))
+        return error_set(err, "invalid container ID format: \"%s\"", id);
+    cleanup_enclave_request struct enclave_request request = {0};
+    cleanup_enclave_launch struct enclave_launch launch = {0};
+    int enclave = enclave_request_read(config, g_globals.enclave, &request, err);
+    if (enclave < 0 || (enclave && enclave_launch_prepare(&request, bundle,
+                                                          strcmp(g_globals.log_format, "json") == 0,
+                                                          &config, &launch, err) < 0))
+        return -1;
+    pass_listen_fds(config, &g_create.preserve_fds);
     struct container_create_options options = {
         .root = g_globals.root,
         .id = id,
@@ -137,6 +149,11 @@ int create_container(const char *id, bool run, struct error *err)
         .detach = g_create.detach,
         .keep = g_create.keep,
         .no_subreaper = g_create.no_subreaper,
+        .init_program = launch.init_program,
+        .init_fds = launch.fds,
+        .init_fd_count = launch.fd_count,
+        .enclave = enclave ? launch.type : NULL,
+        .config_edited = enclave > 0,
     };
     int status = 0;
     if (container_create(&options, config, &status, err) < 0)

@@ -9,6 +9,8 @@
 #include "base/buffer.h"
 #include "base/cleanup.h"
 #include "base/fd.h"
+#include "enclave/enclave.h"
+#include "enclave/proxy.h"
 #include "rune/commands.h"
 
 static struct {
@@ -183,6 +185,13 @@ static int run(int argc, char **argv, struct error *err)
         .ignore_paused = o.ignore_paused,
         .sub_cgroup = o.cgroup,
     };
+    struct enclave_proxy proxy = {.socket = -1};
+    if (container->state->enclave) {
+        enclave_strip_environment(&process);
+        if (enclave_proxy_open(container->dir, &proxy, err) < 0)
+            return -1;
+        exec_options.payload = &proxy.payload;
+    }
     int status = 0;
     if (container_exec(container, config, &process, &exec_options, &status, err) < 0) {
         /* 255 tells a failure of rune from one of the command, as runc does. */

@@ -30,9 +30,8 @@ const struct option g_global_options[] = {
      "\"system.slice:rune:434234\""},
     {"rootless", NULL, OPTION_TEXT, &g_globals.rootless, "value",
      "ignore cgroup permission errors (\"true\", \"false\", or \"auto\")"},
-    {"enclave", NULL, OPTION_TEXT, &g_globals.enclave, "type",
-     "run every container in an enclave of this type, as if the annotation enclave.type were "
-     "given"},
+    {"enclave", NULL, OPTION_FLAG, &g_globals.enclave, NULL,
+     "run every container in an enclave, also those whose configuration does not ask for one"},
 };
 const size_t g_global_option_count = array_count(g_global_options);
 

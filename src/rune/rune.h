@@ -41,8 +41,7 @@ struct globals {
     const char *log_format;
     const char *rootless;
     const char *criu;
-    const char *enclave;
-    bool debug, systemd_cgroup;
+    bool debug, systemd_cgroup, enclave;
 };
 extern struct globals g_globals;
 
