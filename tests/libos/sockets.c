@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* UNIX sockets across fork, descriptors and credentials in messages, TCP and UDP on the loopback, interface lists. */
+#include "check.h"
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stddef.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+static void pair_across_fork(void)
+{
+    int s[2];
+    char buf[64];
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, s) == 0);
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0) {
+        close(s[0]);
+        ssize_t n;
+        while ((n = read(s[1], buf, sizeof(buf))) > 0) {
+            for (ssize_t i = 0; i < n; i++)
+                buf[i] ^= 0x20;
+            if (write(s[1], buf, (size_t)n) != n)
+                _exit(1);
+        }
+        _exit(n == 0 ? 0 : 2);
+    }
+    close(s[1]);
+    for (int i = 0; i < 50; i++) {
+        CHECK(write(s[0], "Hello", 5) == 5);
+        CHECK(read(s[0], buf, sizeof(buf)) == 5 && memcmp(buf, "hELLO", 5) == 0);
+    }
+    CHECK(shutdown(s[0], SHUT_WR) == 0);
+    int status;
+    CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+    CHECK(read(s[0], buf, 1) == 0);
+    close(s[0]);
+}
+
+static void send_fd(int via, int fd)
+{
+    union {
+        struct cmsghdr align;
+        char room[CMSG_SPACE(sizeof(int))];
+    } control = {0};
+    struct iovec iov = {"f", 1};
+    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.room, .msg_controllen = sizeof(control.room)};
+    struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+    c->cmsg_level = SOL_SOCKET;
+    c->cmsg_type = SCM_RIGHTS;
+    c->cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(c), &fd, sizeof(fd));
+    CHECK(sendmsg(via, &m, 0) == 1);
+}
+
+static int receive_fd(int via, struct ucred *cred)
+{
+    union {
+        struct cmsghdr align;
+        char room[256];
+    } control;
+    char byte;
+    int fd = -1;
+    struct iovec iov = {&byte, 1};
+    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.room, .msg_controllen = sizeof(control.room)};
+    CHECK(recvmsg(via, &m, MSG_CMSG_CLOEXEC) == 1 && byte == 'f');
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); c; c = CMSG_NXTHDR(&m, c)) {
+        if (c->cmsg_type == SCM_RIGHTS)
+            memcpy(&fd, CMSG_DATA(c), sizeof(fd));
+        if (c->cmsg_type == SCM_CREDENTIALS)
+            memcpy(cred, CMSG_DATA(c), sizeof(*cred));
+    }
+    return fd;
+}
+
+static void descriptors(void)
+{
+    int s[2], p[2], one = 1;
+    char buf[8];
+    struct ucred cred = {0};
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, s) == 0 && pipe(p) == 0);
+    CHECK(setsockopt(s[0], SOL_SOCKET, SO_PASSCRED, &one, sizeof(one)) == 0);
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0) {
+        send_fd(s[1], p[1]);
+        _exit(g_failed);
+    }
+    close(p[1]);
+    int fd = receive_fd(s[0], &cred);
+    CHECK(fd >= 0 && fcntl(fd, F_GETFD) == FD_CLOEXEC);
+    CHECK(cred.pid == pid && cred.uid == getuid());
+    int status;
+    CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+    CHECK(write(fd, "through", 7) == 7 && close(fd) == 0);
+    CHECK(read(p[0], buf, 8) == 7 && memcmp(buf, "through", 7) == 0);
+    CHECK(read(p[0], buf, 8) == 0);
+    close(p[0]);
+    close(s[0]);
+    close(s[1]);
+}
+
+static void *accept_and_answer(void *arg)
+{
+    int fd = accept4(*(int *)arg, NULL, NULL, SOCK_CLOEXEC);
+    char buf[32];
+    ssize_t n = read(fd, buf, sizeof(buf));
+    CHECK(n > 0 && write(fd, buf, (size_t)n) == n);
+    close(fd);
+    return NULL;
+}
+
+static void path_names(void)
+{
+    struct sockaddr_un a = {.sun_family = AF_UNIX}, got;
+    socklen_t len = sizeof(got);
+    struct stat st;
+    char buf[8];
+    pthread_t t;
+    snprintf(a.sun_path, sizeof(a.sun_path), "/tmp/libos-socket.%d", getpid());
+    int l = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), c = socket(AF_UNIX, SOCK_STREAM, 0);
+    CHECK(connect(c, (struct sockaddr *)&a, sizeof(a)) == -1 && errno == ENOENT);
+    CHECK(bind(l, (struct sockaddr *)&a, sizeof(a)) == 0);
+    CHECK(stat(a.sun_path, &st) == 0 && S_ISSOCK(st.st_mode));
+    CHECK(open(a.sun_path, O_RDWR) == -1 && errno == ENXIO);
+    CHECK(connect(c, (struct sockaddr *)&a, sizeof(a)) == -1 && errno == ECONNREFUSED);
+    CHECK(listen(l, 4) == 0);
+    CHECK(pthread_create(&t, NULL, accept_and_answer, &l) == 0);
+    CHECK(connect(c, (struct sockaddr *)&a, sizeof(a)) == 0);
+    CHECK(getpeername(c, (struct sockaddr *)&got, &len) == 0 && strcmp(got.sun_path, a.sun_path) == 0);
+    CHECK(write(c, "ping", 4) == 4 && read(c, buf, 8) == 4 && memcmp(buf, "ping", 4) == 0);
+    pthread_join(t, NULL);
+    int again = socket(AF_UNIX, SOCK_STREAM, 0);
+    CHECK(bind(again, (struct sockaddr *)&a, sizeof(a)) == -1 && errno == EADDRINUSE);
+    CHECK(unlink(a.sun_path) == 0);
+    CHECK(connect(again, (struct sockaddr *)&a, sizeof(a)) == -1 && errno == ENOENT);
+    close(again);
+    close(c);
+    close(l);
+}
+
+static void datagrams(void)
+{
+    struct sockaddr_un a = {.sun_family = AF_UNIX}, from;
+    socklen_t len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1), from_len = sizeof(from);
+    char buf[16];
+    len += (socklen_t)snprintf(a.sun_path + 1, 60, "libos-datagrams-%d", getpid());
+    int d = socket(AF_UNIX, SOCK_DGRAM, 0), s = socket(AF_UNIX, SOCK_DGRAM, 0);
+    CHECK(bind(d, (struct sockaddr *)&a, len) == 0);
+    CHECK(sendto(s, "one", 3, 0, (struct sockaddr *)&a, len) == 3);
+    CHECK(connect(s, (struct sockaddr *)&a, len) == 0 && send(s, "second", 6, 0) == 6);
+    CHECK(recvfrom(d, buf, sizeof(buf), 0, (struct sockaddr *)&from, &from_len) == 3);
+    CHECK(from_len == sizeof(sa_family_t));
+    CHECK(recv(d, buf, 2, MSG_TRUNC) == 6);
+    CHECK(recv(d, buf, 2, MSG_DONTWAIT) == -1 && errno == EAGAIN);
+    close(s);
+    close(d);
+}
+
+static void *serve_one(void *arg)
+{
+    static char buf[100000];
+    int fd = accept(*(int *)arg, NULL, NULL);
+    ssize_t n;
+    CHECK(fd >= 0);
+    while ((n = read(fd, buf, sizeof(buf))) > 0) {
+        for (ssize_t done = 0, r; done < n; done += r) {
+            r = write(fd, buf + done, (size_t)(n - done));
+            if (r <= 0) {
+                CHECK(r > 0);
+                break;
+            }
+        }
+    }
+    CHECK(n == 0);
+    close(fd);
+    return NULL;
+}
+
+static void tcp(void)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)}, peer;
+    socklen_t len = sizeof(a);
+    int one = 1, value = 0, type = 0;
+    static char out[200000], in[200000];
+    pthread_t t;
+    int l = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    CHECK(setsockopt(l, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) == 0);
+    CHECK(bind(l, (struct sockaddr *)&a, sizeof(a)) == 0 && listen(l, 5) == 0);
+    CHECK(getsockname(l, (struct sockaddr *)&a, &len) == 0 && a.sin_port != 0);
+    CHECK(pthread_create(&t, NULL, serve_one, &l) == 0);
+    int c = socket(AF_INET, SOCK_STREAM, IPPROTO_TCP);
+    CHECK(connect(c, (struct sockaddr *)&a, sizeof(a)) == 0);
+    CHECK(getpeername(c, (struct sockaddr *)&peer, &len) == 0 && peer.sin_port == a.sin_port);
+    CHECK(setsockopt(c, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)) == 0);
+    len = sizeof(value);
+    CHECK(getsockopt(c, IPPROTO_TCP, TCP_NODELAY, &value, &len) == 0 && value != 0);
+    CHECK(getsockopt(c, SOL_SOCKET, SO_TYPE, &type, &len) == 0 && type == SOCK_STREAM);
+    for (size_t i = 0; i < sizeof(out); i++)
+        out[i] = (char)(i * 7 + (i >> 9));
+    size_t sent = 0, got = 0;
+    while (got < sizeof(in)) {
+        if (sent < sizeof(out)) {
+            ssize_t r = send(c, out + sent, sizeof(out) - sent > 30000 ? 30000 : sizeof(out) - sent, MSG_DONTWAIT);
+            CHECK(r > 0 || errno == EAGAIN);
+            sent += r > 0 ? (size_t)r : 0;
+        }
+        ssize_t r = recv(c, in + got, sizeof(in) - got, sent < sizeof(out) ? MSG_DONTWAIT : 0);
+        CHECK(r > 0 || errno == EAGAIN);
+        got += r > 0 ? (size_t)r : 0;
+        if (g_failed)
+            break;
+    }
+    CHECK(memcmp(in, out, sizeof(in)) == 0);
+    CHECK(shutdown(c, SHUT_WR) == 0 && read(c, in, 1) == 0);
+    pthread_join(t, NULL);
+    close(c);
+    close(l);
+    c = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    CHECK(connect(c, (struct sockaddr *)&a, sizeof(a)) == -1 && (errno == EINPROGRESS || errno == ECONNREFUSED));
+    close(c);
+}
+
+static void udp(void)
+{
+    struct sockaddr_in6 a = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+    struct sockaddr_in b = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)}, from;
+    socklen_t len = sizeof(b);
+    char buf[64];
+    int d = socket(AF_INET, SOCK_DGRAM, 0), s = socket(AF_INET, SOCK_DGRAM, 0);
+    CHECK(bind(d, (struct sockaddr *)&b, sizeof(b)) == 0 && getsockname(d, (struct sockaddr *)&b, &len) == 0);
+    CHECK(connect(s, (struct sockaddr *)&b, sizeof(b)) == 0);
+    struct iovec iov[2] = {{"data", 4}, {"gram", 4}};
+    struct mmsghdr mm[2] = {{{.msg_iov = iov, .msg_iovlen = 2}, 0}, {{.msg_iov = iov, .msg_iovlen = 1}, 0}};
+    CHECK(sendmmsg(s, mm, 2, 0) == 2 && mm[0].msg_len == 8 && mm[1].msg_len == 4);
+    len = sizeof(from);
+    CHECK(recvfrom(d, buf, sizeof(buf), 0, (struct sockaddr *)&from, &len) == 8 && memcmp(buf, "datagram", 8) == 0);
+    CHECK(len == sizeof(from) && from.sin_addr.s_addr == htonl(INADDR_LOOPBACK));
+    struct timeval tv = {0, 50000};
+    CHECK(recv(d, buf, sizeof(buf), 0) == 4);
+    CHECK(setsockopt(d, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv)) == 0);
+    double start = now();
+    CHECK(recv(d, buf, sizeof(buf), 0) == -1 && errno == EAGAIN && now() - start > 0.04);
+    close(s);
+    close(d);
+    s = socket(AF_INET6, SOCK_DGRAM, 0);
+    if (s >= 0) {
+        if (bind(s, (struct sockaddr *)&a, sizeof(a)) == 0) {
+            len = sizeof(a);
+            CHECK(getsockname(s, (struct sockaddr *)&a, &len) == 0 && len == sizeof(a) && a.sin6_port != 0);
+        }
+        close(s);
+    }
+}
+
+static volatile sig_atomic_t g_sigpipe;
+
+static void on_sigpipe(int sig)
+{
+    g_sigpipe++;
+}
+
+static void broken(void)
+{
+    int s[2];
+    signal(SIGPIPE, on_sigpipe);
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, s) == 0 && close(s[1]) == 0);
+    CHECK(write(s[0], "x", 1) == -1 && errno == EPIPE && g_sigpipe == 1);
+    CHECK(send(s[0], "x", 1, MSG_NOSIGNAL) == -1 && errno == EPIPE && g_sigpipe == 1);
+    close(s[0]);
+    signal(SIGPIPE, SIG_DFL);
+}
+
+static void interfaces(void)
+{
+    struct ifaddrs *list = NULL;
+    int loopback = 0;
+    CHECK(getifaddrs(&list) == 0);
+    for (struct ifaddrs *i = list; i; i = i->ifa_next)
+        loopback |= i->ifa_addr && i->ifa_addr->sa_family == AF_INET && (i->ifa_flags & IFF_LOOPBACK) &&
+                    ((struct sockaddr_in *)i->ifa_addr)->sin_addr.s_addr == htonl(INADDR_LOOPBACK);
+    CHECK(loopback);
+    freeifaddrs(list);
+    CHECK(if_nametoindex("lo") == 1);
+    char buf[4096];
+    struct ifconf conf = {.ifc_len = sizeof(buf), .ifc_buf = buf};
+    int s = socket(AF_INET, SOCK_DGRAM, 0);
+    CHECK(ioctl(s, SIOCGIFCONF, &conf) == 0 && conf.ifc_len >= (int)sizeof(struct ifreq));
+    struct ifreq req = {.ifr_name = "lo"};
+    CHECK(ioctl(s, SIOCGIFFLAGS, &req) == 0 && (req.ifr_flags & IFF_LOOPBACK));
+    close(s);
+}
+
+static void refusals(void)
+{
+    int p[2];
+    char c;
+    CHECK(socket(AF_PACKET, SOCK_DGRAM, 0) == -1 || 1);
+    CHECK(socket(47, SOCK_STREAM, 0) == -1 && errno == EAFNOSUPPORT);
+    CHECK(socket(AF_UNIX, SOCK_STREAM, 99) == -1 && errno == EPROTONOSUPPORT);
+    CHECK(socket(AF_UNIX, 15, 0) == -1);
+    CHECK(pipe(p) == 0 && recv(p[0], &c, 1, 0) == -1 && errno == ENOTSOCK);
+    CHECK(recv(999, &c, 1, 0) == -1 && errno == EBADF);
+    int s = socket(AF_UNIX, SOCK_STREAM, 0);
+    CHECK(send(s, "x", 1, MSG_NOSIGNAL) == -1 && errno == ENOTCONN);
+    CHECK(recv(s, &c, 1, 0) == -1 && errno == EINVAL);
+    CHECK(accept(s, NULL, NULL) == -1 && errno == EINVAL);
+    struct pollfd pf = {.fd = s, .events = POLLIN | POLLOUT};
+    CHECK(poll(&pf, 1, 0) == 1 && pf.revents == (POLLOUT | POLLHUP));
+    close(s);
+    close(p[0]);
+    close(p[1]);
+}
+
+int main(void)
+{
+    RUN(pair_across_fork);
+    RUN(descriptors);
+    RUN(path_names);
+    RUN(datagrams);
+    RUN(tcp);
+    RUN(udp);
+    RUN(broken);
+    RUN(interfaces);
+    RUN(refusals);
+    return finish();
+}
