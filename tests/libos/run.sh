@@ -18,7 +18,7 @@ while [ $# -gt 0 ]; do
     *) break ;;
     esac
 done
-[ $# -gt 0 ] || set -- process signals threads timers jobs exec
+[ $# -gt 0 ] || set -- process signals threads timers jobs exec polling sockets
 
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
