@@ -73,23 +73,24 @@ u32 fs_gid(void)
     return c ? c->fsgid : 0;
 }
 
+static bool has_capability(const struct cred *c, int cap)
+{
+    return !c || cred_capable(c, cap);
+}
+
+static bool has_group(const struct cred *c, u32 gid)
+{
+    return !c || cred_in_group(c, gid);
+}
+
 bool fs_capable(int cap)
 {
-    const struct cred *c = cred_now();
-
-    return !c || (c->cap_effective >> cap & 1);
+    return has_capability(cred_now(), cap);
 }
 
 bool fs_in_group(u32 gid)
 {
-    const struct cred *c = cred_now();
-
-    if (!c || c->fsgid == gid)
-        return true;
-    for (u32 i = 0; i < c->group_count; i++)
-        if (c->groups[i] == gid)
-            return true;
-    return false;
+    return has_group(cred_now(), gid);
 }
 
 bool inode_owner_or_capable(struct inode *i)
@@ -97,30 +98,35 @@ bool inode_owner_or_capable(struct inode *i)
     return fs_uid() == i->uid || fs_capable(CAP_FOWNER);
 }
 
-int inode_permission(struct inode *i, int mask)
+int inode_permission_as(const struct cred *c, struct inode *i, int mask)
 {
     u32 mode = i->mode, bits;
 
-    if (fs_uid() == i->uid)
+    if (!c || c->fsuid == i->uid)
         bits = mode >> 6;
-    else if (fs_in_group(i->gid))
+    else if (has_group(c, i->gid))
         bits = mode >> 3;
     else
         bits = mode;
     if (likely((mask & ~bits & 7) == 0))
         return 0;
     if (S_ISDIR(mode)) {
-        if (fs_capable(CAP_DAC_OVERRIDE))
+        if (has_capability(c, CAP_DAC_OVERRIDE))
             return 0;
-        if (!(mask & MAY_WRITE) && fs_capable(CAP_DAC_READ_SEARCH))
+        if (!(mask & MAY_WRITE) && has_capability(c, CAP_DAC_READ_SEARCH))
             return 0;
         return -EACCES;
     }
-    if (mask == MAY_READ && fs_capable(CAP_DAC_READ_SEARCH))
+    if (mask == MAY_READ && has_capability(c, CAP_DAC_READ_SEARCH))
         return 0;
-    if ((!(mask & MAY_EXEC) || (mode & 0111)) && fs_capable(CAP_DAC_OVERRIDE))
+    if ((!(mask & MAY_EXEC) || (mode & 0111)) && has_capability(c, CAP_DAC_OVERRIDE))
         return 0;
     return -EACCES;
+}
+
+int inode_permission(struct inode *i, int mask)
+{
+    return inode_permission_as(cred_now(), i, mask);
 }
 
 void inode_init_owner(struct inode *i, const struct inode *dir)

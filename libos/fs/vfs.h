@@ -61,6 +61,7 @@ u32 fs_uid(void);
 u32 fs_gid(void);
 bool fs_in_group(u32 gid);
 bool inode_owner_or_capable(struct inode *i);
+int inode_permission_as(const struct cred *c, struct inode *i, int mask);
 
 
 /* ---- inodes (inode.c) ---- */

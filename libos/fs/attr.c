@@ -1,0 +1,400 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* chmod, chown, utimes, extended attributes, working directory and root. */
+#include "vfs.h"
+
+#include <linux/xattr.h>
+
+#define NS          1000000000ll
+#define UTIME_NOW_V  0x3fffffff
+#define UTIME_OMIT_V 0x3ffffffe
+#define IN_ATTRIB   0x4u
+
+struct user_timespec {
+    i64 sec, nsec;
+};
+
+/* Target of an *at call by path, or by descriptor with AT_EMPTY_PATH. */
+static int target_at(int dirfd, const void __user *upath, u32 at_flags, struct dentry **out)
+{
+    char path[PATH_MAX];
+    ssize_t n = strncpy_from_user(path, upath, PATH_MAX);
+
+    if (n < 0)
+        return (int)n;
+    return path_lookup(dirfd, path, (at_flags & AT_SYMLINK_NOFOLLOW ? LOOKUP_NOFOLLOW : 0) | (at_flags & AT_EMPTY_PATH ? LOOKUP_EMPTY : 0),
+                       out);
+}
+
+/* Target of an f* call; anonymous files get a dentry of their own. */
+static int target_fd(int fd, bool path_ok, struct dentry **out)
+{
+    struct file *f = fd_get(fd);
+    int r = 0;
+
+    if (!f)
+        return -EBADF;
+    if ((f->flags & O_PATH) && !path_ok) {
+        r = -EBADF;
+    } else {
+        *out = f->dentry ? dentry_get(f->dentry) : file_anon_dentry(f);
+        r = is_err(*out) ? ptr_err(*out) : 0;
+    }
+    file_put(f);
+    return r;
+}
+
+static int change(struct dentry *d, const struct setattr *at)
+{
+    int r;
+
+    if (d->mount && dentry_readonly(d))
+        return -EROFS;
+    r = inode_setattr(d->inode, at);
+    if (r == 0)
+        notify_inode(d, IN_ATTRIB);
+    return r;
+}
+
+static int do_chmod(struct dentry *d, u32 mode)
+{
+    struct setattr at = {.valid = SETATTR_MODE, .mode = mode & 07777};
+
+    if (!inode_owner_or_capable(d->inode))
+        return -EPERM;
+    if (S_ISLNK(d->inode->mode))
+        return -EOPNOTSUPP;
+    if (!fs_in_group(d->inode->gid) && !fs_capable(CAP_FSETID))
+        at.mode &= ~(u32)S_ISGID;
+    return change(d, &at);
+}
+
+static int do_chown(struct dentry *d, u32 uid, u32 gid)
+{
+    struct inode *i = d->inode;
+    struct setattr at = {0};
+
+    if (uid != (u32)-1) {
+        at.valid |= SETATTR_UID;
+        at.uid = uid;
+        if (!fs_capable(CAP_CHOWN) && (fs_uid() != i->uid || uid != i->uid))
+            return -EPERM;
+    }
+    if (gid != (u32)-1) {
+        at.valid |= SETATTR_GID;
+        at.gid = gid;
+        if (!fs_capable(CAP_CHOWN) && (fs_uid() != i->uid || (gid != i->gid && !fs_in_group(gid))))
+            return -EPERM;
+    }
+    if (!S_ISDIR(i->mode) && (i->mode & (S_ISUID | S_ISGID)) && at.valid) {
+        at.valid |= SETATTR_MODE;
+        at.mode = i->mode & 07777 & ~(u32)S_ISUID;
+        if (i->mode & 010)
+            at.mode &= ~(u32)S_ISGID;
+    }
+    return change(d, &at);
+}
+
+static int time_of(const struct user_timespec *t, i64 now, u32 bit, struct setattr *at, i64 *out)
+{
+    if (t->nsec == UTIME_OMIT_V)
+        return 0;
+    at->valid |= bit;
+    if (t->nsec == UTIME_NOW_V) {
+        *out = now;
+        return 0;
+    }
+    if (t->nsec < 0 || t->nsec >= NS)
+        return -EINVAL;
+    *out = t->sec > INT64_MAX / NS ? INT64_MAX : t->sec < INT64_MIN / NS ? INT64_MIN : t->sec * NS + t->nsec;
+    return 0;
+}
+
+/* times NULL: both now. */
+static int do_utimes(struct dentry *d, const struct user_timespec *times)
+{
+    static const struct user_timespec both_now[2] = {{0, UTIME_NOW_V}, {0, UTIME_NOW_V}};
+    struct setattr at = {0};
+    i64 now = (i64)clock_realtime();
+    bool to_now;
+    int r;
+
+    if (!times)
+        times = both_now;
+    r = time_of(&times[0], now, SETATTR_ATIME, &at, &at.atime);
+    if (r == 0)
+        r = time_of(&times[1], now, SETATTR_MTIME, &at, &at.mtime);
+    if (r < 0 || !at.valid)
+        return r;
+    to_now = times[0].nsec == UTIME_NOW_V && times[1].nsec == UTIME_NOW_V;
+    if (!inode_owner_or_capable(d->inode)) {
+        if (!to_now)
+            return -EPERM;
+        r = inode_permission(d->inode, MAY_WRITE);
+        if (r < 0)
+            return r;
+    }
+    return change(d, &at);
+}
+
+/* ---- system calls ---- */
+long sys_chmod(SYSCALL_ARGS);
+long sys_fchmod(SYSCALL_ARGS);
+long sys_fchmodat(SYSCALL_ARGS);
+long sys_fchmodat2(SYSCALL_ARGS);
+long sys_chown(SYSCALL_ARGS);
+long sys_lchown(SYSCALL_ARGS);
+long sys_fchown(SYSCALL_ARGS);
+long sys_fchownat(SYSCALL_ARGS);
+long sys_utimensat(SYSCALL_ARGS);
+long sys_futimesat(SYSCALL_ARGS);
+long sys_utimes(SYSCALL_ARGS);
+long sys_utime(SYSCALL_ARGS);
+long sys_umask(SYSCALL_ARGS);
+long sys_chdir(SYSCALL_ARGS);
+long sys_fchdir(SYSCALL_ARGS);
+long sys_chroot(SYSCALL_ARGS);
+long sys_getcwd(SYSCALL_ARGS);
+
+long sys_fchmodat2(SYSCALL_ARGS)
+{
+    struct dentry *target;
+    int r;
+
+    if (d & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH))
+        return -EINVAL;
+    r = target_at((int)a, (const void *)b, (u32)d, &target);
+    if (r < 0)
+        return r;
+    r = do_chmod(target, (u32)c);
+    dentry_put(target);
+    return r;
+}
+
+long sys_fchmodat(SYSCALL_ARGS)
+{
+    return sys_fchmodat2(a, b, c, 0, 0, 0);
+}
+
+long sys_chmod(SYSCALL_ARGS)
+{
+    return sys_fchmodat2(AT_FDCWD, a, b, 0, 0, 0);
+}
+
+long sys_fchmod(SYSCALL_ARGS)
+{
+    struct dentry *target;
+    int r = target_fd((int)a, false, &target);
+
+    if (r < 0)
+        return r;
+    r = do_chmod(target, (u32)b);
+    dentry_put(target);
+    return r;
+}
+
+long sys_fchownat(SYSCALL_ARGS)
+{
+    struct dentry *target;
+    int r;
+
+    if (e & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH))
+        return -EINVAL;
+    r = target_at((int)a, (const void *)b, (u32)e, &target);
+    if (r < 0)
+        return r;
+    r = do_chown(target, (u32)c, (u32)d);
+    dentry_put(target);
+    return r;
+}
+
+long sys_chown(SYSCALL_ARGS)
+{
+    return sys_fchownat(AT_FDCWD, a, b, c, 0, 0);
+}
+
+long sys_lchown(SYSCALL_ARGS)
+{
+    return sys_fchownat(AT_FDCWD, a, b, c, AT_SYMLINK_NOFOLLOW, 0);
+}
+
+long sys_fchown(SYSCALL_ARGS)
+{
+    struct dentry *target;
+    int r = target_fd((int)a, false, &target);
+
+    if (r < 0)
+        return r;
+    r = do_chown(target, (u32)b, (u32)c);
+    dentry_put(target);
+    return r;
+}
+
+static long utimes_at(int dirfd, u64 path, u32 flags, const struct user_timespec *times)
+{
+    struct dentry *target;
+    int r;
+
+    r = path == 0 ? dirfd == AT_FDCWD ? -EFAULT : target_fd(dirfd, false, &target)
+                  : target_at(dirfd, (const void *)path, flags, &target);
+    if (r < 0)
+        return r;
+    r = do_utimes(target, times);
+    dentry_put(target);
+    return r;
+}
+
+long sys_utimensat(SYSCALL_ARGS)
+{
+    struct user_timespec times[2];
+
+    if (d & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH))
+        return -EINVAL;
+    if (c && copy_from_user(times, (const void *)c, sizeof(times)) < 0)
+        return -EFAULT;
+    return utimes_at((int)a, (u64)b, (u32)d, c ? times : NULL);
+}
+
+long sys_futimesat(SYSCALL_ARGS)
+{
+    struct user_timespec times[2];
+
+    if (c) {
+        if (copy_from_user(times, (const void *)c, sizeof(times)) < 0)
+            return -EFAULT;
+        for (int i = 0; i < 2; i++) {
+            if (times[i].nsec < 0 || times[i].nsec >= 1000000)
+                return -EINVAL;
+            times[i].nsec *= 1000;
+        }
+    }
+    return utimes_at((int)a, (u64)b, 0, c ? times : NULL);
+}
+
+long sys_utimes(SYSCALL_ARGS)
+{
+    return sys_futimesat(AT_FDCWD, a, b, 0, 0, 0);
+}
+
+long sys_utime(SYSCALL_ARGS)
+{
+    struct user_timespec times[2] = {{0, 0}, {0, 0}};
+    i64 seconds[2];
+
+    if (b) {
+        if (copy_from_user(seconds, (const void *)b, sizeof(seconds)) < 0)
+            return -EFAULT;
+        times[0].sec = seconds[0];
+        times[1].sec = seconds[1];
+    }
+    return utimes_at(AT_FDCWD, (u64)a, 0, b ? times : NULL);
+}
+
+long sys_umask(SYSCALL_ARGS)
+{
+    struct fs_context *fs = current_process()->fs;
+    u32 old;
+
+    mutex_lock(&fs->lock);
+    old = fs->umask;
+    fs->umask = (u32)a & 0777;
+    mutex_unlock(&fs->lock);
+    return old;
+}
+
+static int may_enter(struct dentry *d)
+{
+    if (!S_ISDIR(d->inode->mode))
+        return -ENOTDIR;
+    return inode_permission(d->inode, MAY_EXEC);
+}
+
+/* Takes the reference of d. root: chroot. */
+static void set_place(struct dentry *d, bool root)
+{
+    struct fs_context *fs = current_process()->fs;
+    struct dentry *old;
+
+    mutex_lock(&fs->lock);
+    mutex_lock(&g_tree_lock); /* dentry_path() looks at the root */
+    old = root ? fs->root : fs->cwd;
+    if (root)
+        fs->root = d;
+    else
+        fs->cwd = d;
+    mutex_unlock(&g_tree_lock);
+    mutex_unlock(&fs->lock);
+    dentry_put(old);
+}
+
+long sys_chdir(SYSCALL_ARGS)
+{
+    struct dentry *target;
+    char path[PATH_MAX];
+    ssize_t r = path_from_user(path, (const void *)a);
+
+    if (r >= 0)
+        r = path_lookup(AT_FDCWD, path, LOOKUP_DIRECTORY, &target);
+    if (r < 0)
+        return r;
+    r = may_enter(target);
+    if (r < 0)
+        dentry_put(target);
+    else
+        set_place(target, false);
+    return r;
+}
+
+long sys_fchdir(SYSCALL_ARGS)
+{
+    struct dentry *target;
+    int r = target_fd((int)a, true, &target);
+
+    if (r < 0)
+        return r;
+    r = may_enter(target);
+    if (r < 0)
+        dentry_put(target);
+    else
+        set_place(target, false);
+    return r;
+}
+
+long sys_chroot(SYSCALL_ARGS)
+{
+    struct dentry *target;
+    char path[PATH_MAX];
+    ssize_t r = path_from_user(path, (const void *)a);
+
+    if (r >= 0)
+        r = path_lookup(AT_FDCWD, path, LOOKUP_DIRECTORY, &target);
+    if (r < 0)
+        return r;
+    r = may_enter(target);
+    if (r == 0 && !fs_capable(CAP_SYS_CHROOT))
+        r = -EPERM;
+    if (r < 0)
+        dentry_put(target);
+    else
+        set_place(target, true);
+    return r;
+}
+
+long sys_getcwd(SYSCALL_ARGS)
+{
+    struct fs_context *fs = current_process()->fs;
+    char buf[PATH_MAX], *path;
+    struct dentry *cwd;
+    size_t size;
+
+    mutex_lock(&fs->lock);
+    cwd = dentry_get(fs->cwd);
+    mutex_unlock(&fs->lock);
+    path = cwd->unlinked ? err_ptr(-ENOENT) : dentry_path(cwd, buf, sizeof(buf));
+    dentry_put(cwd);
+    if (is_err(path))
+        return ptr_err(path);
+    size = strlen(path) + 1;
+    if (size > (u64)b)
+        return -ERANGE;
+    return copy_to_user((void *)a, path, size) < 0 ? -EFAULT : (long)size;
+}

@@ -1,0 +1,516 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Inodes and file systems in memory: tmpfs, memfd, and what the sealed root becomes when written to. */
+#include "memfs.h"
+
+#include <linux/magic.h>
+#include <linux/xattr.h>
+
+#define NEW_INO_START (1ull << 32) /* above every inode number of an image */
+#define INODE_LIMIT_UNLIMITED (1ull << 40)
+
+static const struct inode_ops *ops_of(u32 mode)
+{
+    switch (mode & S_IFMT) {
+    case S_IFDIR:
+        return &g_mem_dir_ops;
+    case S_IFREG:
+        return &g_mem_file_ops;
+    case S_IFLNK:
+        return &g_mem_link_ops;
+    default:
+        return &g_mem_special_ops;
+    }
+}
+
+bool inode_is_memfs(const struct inode *i)
+{
+    return i->ops->destroy == mem_destroy;
+}
+
+static struct mem_inode *inode_raw(struct mem_super *s, u32 mode)
+{
+    struct mem_inode *m = kzalloc(sizeof(*m));
+
+    if (!m)
+        return NULL;
+    inode_init(&m->i, &s->s, ops_of(mode), mode);
+    __atomic_add_fetch(&s->inodes, 1, __ATOMIC_RELAXED);
+    return m;
+}
+
+struct mem_inode *mem_inode_new(struct mem_super *s, u32 mode)
+{
+    struct mem_inode *m = inode_raw(s, mode);
+
+    if (!m)
+        return NULL;
+    m->i.ino = __atomic_fetch_add(&s->next_ino, 1, __ATOMIC_RELAXED);
+    m->xattrs_loaded = true;
+    if (S_ISDIR(mode)) {
+        m->i.nlink = 2;
+        m->i.size = 40;
+        m->dir.loaded = true;
+    }
+    return m;
+}
+
+/* ---- the image's inodes ---- */
+
+static bool inode_try_get(struct inode *i)
+{
+    u32 n = __atomic_load_n(&i->refs.n, __ATOMIC_RELAXED);
+
+    while (n)
+        if (__atomic_compare_exchange_n(&i->refs.n, &n, n + 1, true, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+            return true;
+    return false;
+}
+
+static struct mem_inode *inode_of_image(struct mem_super *s, const struct erofs_inode *e)
+{
+    struct mem_inode *m = inode_raw(s, e->mode);
+
+    if (!m)
+        return NULL;
+    m->backing = kmalloc(sizeof(*e));
+    if (!m->backing) {
+        kfree(m);
+        __atomic_sub_fetch(&s->inodes, 1, __ATOMIC_RELAXED);
+        return NULL;
+    }
+    *m->backing = *e;
+    m->i.ino = e->nid;
+    m->i.nid = e->nid;
+    m->i.rdev = e->rdev;
+    m->i.size = e->size;
+    m->i.nlink = e->nlink;
+    m->i.uid = e->uid;
+    m->i.gid = e->gid;
+    m->i.atime = m->i.mtime = m->i.ctime = e->mtime;
+    if (S_ISREG(e->mode))
+        m->data.backing_end = e->size;
+    return m;
+}
+
+int mem_inode_from_image(struct mem_super *s, u64 nid, struct inode **out)
+{
+    struct erofs_inode e;
+    struct mem_inode *m;
+    struct rb_node *n;
+    int r;
+
+    mutex_lock(&s->lock);
+    n = rb_find(&s->by_nid, nid);
+    if (n && inode_try_get(&container_of(n, struct mem_inode, by_nid)->i)) {
+        *out = &container_of(n, struct mem_inode, by_nid)->i;
+        mutex_unlock(&s->lock);
+        return 0;
+    }
+    r = erofs_inode_read(s->erofs, nid, &e);
+    m = r == 0 ? inode_of_image(s, &e) : NULL;
+    if (m && !n && e.nlink > 1 && !S_ISDIR(e.mode)) { /* other names lead here */
+        m->by_nid.key = nid;
+        m->shared_nid = rb_insert(&s->by_nid, &m->by_nid) == 0;
+    }
+    mutex_unlock(&s->lock);
+    if (!m)
+        return r < 0 ? r : -ENOMEM;
+    *out = &m->i;
+    return 0;
+}
+
+void mem_destroy(struct inode *i)
+{
+    struct mem_inode *m = mem_of(i);
+    struct mem_super *s = mem_super_of(i);
+
+    if (m->shared_nid) {
+        mutex_lock(&s->lock);
+        rb_erase(&s->by_nid, &m->by_nid);
+        mutex_unlock(&s->lock);
+    }
+    switch (i->mode & S_IFMT) {
+    case S_IFDIR:
+        mem_dir_free(&m->dir);
+        break;
+    case S_IFREG:
+        mem_data_free(m);
+        break;
+    case S_IFLNK:
+        kfree(m->link);
+        break;
+    case S_IFIFO:
+        fifo_destroy(i);
+    }
+    mem_xattrs_free(m);
+    kfree(m->backing);
+    kfree(m);
+    __atomic_sub_fetch(&s->inodes, 1, __ATOMIC_RELAXED);
+}
+
+/* ---- attributes ---- */
+
+int mem_getattr(struct inode *i, struct kstat *st)
+{
+    struct mem_inode *m = mem_of(i);
+
+    *st = (struct kstat){
+        .dev = i->super->dev,
+        .ino = i->ino,
+        .rdev = i->rdev,
+        .size = i->size,
+        .mode = i->mode,
+        .nlink = i->nlink,
+        .uid = i->uid,
+        .gid = i->gid,
+        .blksize = PAGE_SIZE,
+        .atime = i->atime,
+        .mtime = i->mtime,
+        .ctime = i->ctime,
+        .btime = i->ctime,
+    };
+    if (S_ISREG(i->mode))
+        st->blocks = m->backing ? MAX(m->data.pages * 8, (MIN(m->data.backing_end, i->size) + 511) / 512) : m->data.pages * 8;
+    else if (S_ISDIR(i->mode) && m->backing)
+        st->blocks = (i->size + PAGE_SIZE - 1) / PAGE_SIZE * 8;
+    return 0;
+}
+
+int mem_setattr(struct inode *i, const struct setattr *a)
+{
+    int r = 0;
+
+    if (a->valid & SETATTR_SIZE) {
+        if (!S_ISREG(i->mode))
+            return S_ISDIR(i->mode) ? -EISDIR : -EINVAL;
+        r = mem_resize(mem_of(i), a->size);
+    }
+    if (r == 0) {
+        mutex_lock(&i->lock);
+        setattr_copy(i, a);
+        mutex_unlock(&i->lock);
+    }
+    return r;
+}
+
+/* ---- extended attributes ---- */
+
+void mem_xattrs_free(struct mem_inode *m)
+{
+    while (m->xattrs) {
+        struct mem_xattr *x = m->xattrs;
+
+        m->xattrs = x->next;
+        kfree(x->name);
+        kfree(x);
+    }
+}
+
+static int xattr_add(struct mem_inode *m, const char *name, const void *value, size_t size)
+{
+    struct mem_xattr *x = kmalloc(sizeof(*x) + size);
+
+    if (!x)
+        return -ENOMEM;
+    x->name = kstrdup(name);
+    if (!x->name) {
+        kfree(x);
+        return -ENOMEM;
+    }
+    x->size = size;
+    memcpy(x->value, value, size);
+    x->next = m->xattrs;
+    m->xattrs = x;
+    return 0;
+}
+
+/* Before the first change: all of the image's attributes into the list. */
+static int xattrs_load(struct mem_inode *m)
+{
+    struct erofs *fs = mem_super_of(&m->i)->erofs;
+    ssize_t total, size;
+    char *names, *value;
+    int r = 0;
+
+    if (m->xattrs_loaded)
+        return 0;
+    total = erofs_listxattr(fs, m->backing, NULL, 0);
+    if (total < 0)
+        return total == -ENODATA || total == -EOPNOTSUPP ? (m->xattrs_loaded = true, 0) : (int)total;
+    names = kmalloc((size_t)total + 1);
+    value = kmalloc(XATTR_SIZE_MAX);
+    if (!names || !value)
+        r = -ENOMEM;
+    total = r == 0 ? erofs_listxattr(fs, m->backing, names, (size_t)total) : 0;
+    for (char *p = names; r == 0 && p < names + total; p += strlen(p) + 1) {
+        size = erofs_getxattr(fs, m->backing, p, value, XATTR_SIZE_MAX);
+        r = size < 0 ? (int)size : xattr_add(m, p, value, (size_t)size);
+    }
+    kfree(names);
+    kfree(value);
+    if (r < 0)
+        mem_xattrs_free(m);
+    else
+        m->xattrs_loaded = true;
+    return r;
+}
+
+static struct mem_xattr **xattr_find(struct mem_inode *m, const char *name)
+{
+    struct mem_xattr **p = &m->xattrs;
+
+    while (*p && strcmp((*p)->name, name))
+        p = &(*p)->next;
+    return p;
+}
+
+static bool xattr_supported(const char *name)
+{
+    return strncmp(name, XATTR_SYSTEM_PREFIX, XATTR_SYSTEM_PREFIX_LEN) != 0;
+}
+
+ssize_t mem_getxattr(struct inode *i, const char *name, void *buf, size_t size)
+{
+    struct mem_inode *m = mem_of(i);
+    struct mem_xattr *x;
+    ssize_t r;
+
+    if (!xattr_supported(name))
+        return -EOPNOTSUPP;
+    mutex_lock(&i->lock);
+    if (!m->xattrs_loaded) {
+        r = erofs_getxattr(mem_super_of(i)->erofs, m->backing, name, buf, size);
+    } else {
+        x = *xattr_find(m, name);
+        r = !x ? -ENODATA : size && x->size > size ? -ERANGE : (ssize_t)x->size;
+        if (r > 0 && size)
+            memcpy(buf, x->value, x->size);
+    }
+    mutex_unlock(&i->lock);
+    return r;
+}
+
+int mem_setxattr(struct inode *i, const char *name, const void *buf, size_t size, int flags)
+{
+    struct mem_inode *m = mem_of(i);
+    struct mem_xattr **p, *old = NULL;
+    int r;
+
+    if (!xattr_supported(name))
+        return -EOPNOTSUPP;
+    mutex_lock(&i->lock);
+    r = xattrs_load(m);
+    if (r == 0) {
+        p = xattr_find(m, name);
+        old = *p;
+        if (old && (flags & XATTR_CREATE))
+            r = -EEXIST;
+        else if (!old && (flags & XATTR_REPLACE))
+            r = -ENODATA;
+        else if (old)
+            *p = old->next;
+    }
+    if (r == 0) {
+        r = xattr_add(m, name, buf, size);
+        if (old && r == 0) {
+            kfree(old->name);
+            kfree(old);
+        } else if (old) {
+            old->next = m->xattrs;
+            m->xattrs = old;
+        }
+        i->ctime = (i64)clock_realtime();
+    }
+    mutex_unlock(&i->lock);
+    return r;
+}
+
+ssize_t mem_listxattr(struct inode *i, char *buf, size_t size)
+{
+    struct mem_inode *m = mem_of(i);
+    size_t total = 0;
+    ssize_t r = 0;
+
+    mutex_lock(&i->lock);
+    if (!m->xattrs_loaded) {
+        r = erofs_listxattr(mem_super_of(i)->erofs, m->backing, buf, size);
+        mutex_unlock(&i->lock);
+        return r == -ENODATA ? 0 : r;
+    }
+    for (struct mem_xattr *x = m->xattrs; x; x = x->next) {
+        size_t n = strlen(x->name) + 1;
+
+        if (size && total + n > size) {
+            r = -ERANGE;
+            break;
+        }
+        if (size)
+            memcpy(buf + total, x->name, n);
+        total += n;
+    }
+    mutex_unlock(&i->lock);
+    return r < 0 ? r : (ssize_t)total;
+}
+
+int mem_removexattr(struct inode *i, const char *name)
+{
+    struct mem_inode *m = mem_of(i);
+    struct mem_xattr **p, *x;
+    int r;
+
+    mutex_lock(&i->lock);
+    r = xattrs_load(m);
+    if (r == 0) {
+        p = xattr_find(m, name);
+        x = *p;
+        if (x) {
+            *p = x->next;
+            kfree(x->name);
+            kfree(x);
+            i->ctime = (i64)clock_realtime();
+        } else {
+            r = -ENODATA;
+        }
+    }
+    mutex_unlock(&i->lock);
+    return r;
+}
+
+/* ---- links, devices, fifos, sockets ---- */
+
+static ssize_t mem_readlink(struct inode *i, char *buf, size_t size)
+{
+    struct mem_inode *m = mem_of(i);
+    size_t n;
+
+    if (!m->link)
+        return erofs_readlink(mem_super_of(i)->erofs, m->backing, buf, size);
+    n = MIN(size, (size_t)i->size);
+    memcpy(buf, m->link, n);
+    return (ssize_t)n;
+}
+
+const struct inode_ops g_mem_link_ops = {MEM_COMMON_OPS, .readlink = mem_readlink};
+const struct inode_ops g_mem_special_ops = {MEM_COMMON_OPS};
+
+/* ---- supers ---- */
+
+static int mem_statfs(struct super *super, struct host_statfs *out)
+{
+    struct mem_super *s = container_of(super, struct mem_super, s);
+    u64 used = s->pages;
+
+    out->blocks = s->page_limit == UINT64_MAX ? 0 : s->page_limit;
+    if (s->erofs && !out->blocks)
+        out->blocks = s->image_blocks + used + (1ull << 20); /* as if a gigabyte were left */
+    out->bfree = out->bavail = s->erofs ? 1ull << 20 : out->blocks > used ? out->blocks - used : 0;
+    out->files = s->erofs ? s->image_inodes + (1ull << 20) : s->page_limit == UINT64_MAX ? 0 : s->page_limit;
+    out->ffree = out->files > s->inodes ? out->files - s->inodes : 0;
+    return 0;
+}
+
+static struct mem_super *super_new(const char *type, u64 magic)
+{
+    struct mem_super *s = kzalloc(sizeof(*s));
+
+    if (!s)
+        return NULL;
+    s->s.type = type;
+    s->s.magic = magic;
+    s->s.dev = super_new_dev();
+    s->s.statfs = mem_statfs;
+    s->page_limit = UINT64_MAX;
+    s->next_ino = 1;
+    return s;
+}
+
+struct super *memfs_create(const char *type, u64 limit, u32 mode, u32 uid, u32 gid)
+{
+    struct mem_super *s = super_new(type, strcmp(type, "mqueue") == 0 ? 0x19800202 : TMPFS_MAGIC);
+    struct mem_inode *root = s ? mem_inode_new(s, S_IFDIR | (mode & 07777)) : NULL;
+
+    if (!root) {
+        kfree(s);
+        return err_ptr(-ENOMEM);
+    }
+    if (limit)
+        s->page_limit = PAGE_UP(limit) >> PAGE_SHIFT;
+    root->i.uid = uid;
+    root->i.gid = gid;
+    s->s.root = &root->i;
+    return &s->s;
+}
+
+struct super *memfs_over_image(struct erofs *fs)
+{
+    struct mem_super *s = super_new("erofs", OVERLAYFS_SUPER_MAGIC);
+    int r;
+
+    if (!s)
+        return err_ptr(-ENOMEM);
+    s->s.type = "overlay"; /* what a writable root of a container is called elsewhere */
+    s->erofs = fs;
+    s->next_ino = NEW_INO_START;
+    s->image_inodes = fs->inode_count;
+    s->image_blocks = fs->blocks;
+    r = mem_inode_from_image(s, fs->root_nid, &s->s.root);
+    if (r < 0) {
+        kfree(s);
+        return err_ptr(r);
+    }
+    return &s->s;
+}
+
+int anon_tmpfile(struct dentry *dir, u32 mode, struct inode **out)
+{
+    struct mem_inode *m;
+
+    if (!inode_is_memfs(dir->inode))
+        return -EOPNOTSUPP;
+    m = mem_inode_new(mem_super_of(dir->inode), mode);
+    if (!m)
+        return -ENOSPC;
+    inode_init_owner(&m->i, dir->inode);
+    m->i.nlink = 0;
+    *out = &m->i;
+    return 0;
+}
+
+/* ---- memfd ---- */
+
+static struct mem_super *g_shm;
+
+int memfs_make_file(const char *name, u32 seals, struct file **out)
+{
+    struct mem_super *s = __atomic_load_n(&g_shm, __ATOMIC_ACQUIRE);
+    struct mem_inode *m;
+    struct dentry *d;
+    char label[300];
+    int r;
+
+    if (!s) {
+        struct mem_super *none = NULL, *fresh = super_new("tmpfs", TMPFS_MAGIC);
+
+        if (!fresh)
+            return -ENOMEM;
+        if (!__atomic_compare_exchange_n(&g_shm, &none, fresh, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+            kfree(fresh);
+            fresh = none;
+        }
+        s = fresh;
+    }
+    m = mem_inode_new(s, S_IFREG | 0777);
+    if (!m)
+        return -ENOMEM;
+    inode_init_owner(&m->i, NULL);
+    m->i.nlink = 0;
+    m->i.seals = seals;
+    snprintf(label, sizeof(label), "/memfd:%s (deleted)", name);
+    d = dentry_alloc(NULL, NULL, label, strlen(label), &m->i);
+    inode_put(&m->i);
+    if (!d)
+        return -ENOMEM;
+    r = dentry_open_flags(d, O_RDWR | O_LARGEFILE, out);
+    dentry_put(d);
+    return r;
+}

@@ -1,0 +1,681 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Calls that change or list directories: mkdir, rmdir, unlink, rename, link, symlink, readlink, getdents. */
+#include "vfs.h"
+
+#define IN_MOVED_FROM  0x40u
+#define IN_MOVED_TO    0x80u
+#define IN_CREATE      0x100u
+#define IN_DELETE      0x200u
+#define IN_DELETE_SELF 0x400u
+#define IN_MOVE_SELF   0x800u
+#define IN_ATTRIB      0x4u
+#define IN_ISDIR       0x40000000u
+
+static struct mutex g_rename_lock; /* renames between directories, one at a time */
+static u32 g_rename_cookie;
+
+static u32 current_umask(void)
+{
+    struct process *p = fs_process();
+
+    return p && p->fs ? p->fs->umask : 0;
+}
+
+/* The dentry of w's last name, whatever it is; w->at is its directory. */
+static int last_entry(struct walk *w, struct dentry **out)
+{
+    return dentry_child(w->at, w->last, w->last_len, out);
+}
+
+/* A new entry's dentry: fill the cached negative one, or cache a new one. Directory locked. */
+static int instantiate(struct dentry *dir, struct dentry **d, const char *name, size_t len, struct inode *i)
+{
+    struct dentry *fresh;
+
+    if ((*d)->hashed) {
+        __atomic_store_n(&(*d)->inode, i, __ATOMIC_RELEASE);
+        return 0;
+    }
+    fresh = dentry_alloc(dir, dir->mount, name, len, i);
+    inode_put(i);
+    if (!fresh)
+        return -ENOMEM;
+    dcache_insert(fresh);
+    dentry_put(*d);
+    *d = fresh;
+    return 0;
+}
+
+static int path_mkdir(int dirfd, const char *path, u32 mode)
+{
+    struct walk w;
+    struct dentry *d;
+    struct inode *i, *dir;
+    int r = path_parent(dirfd, path, &w, -EEXIST);
+
+    if (r < 0)
+        return r;
+    r = last_entry(&w, &d);
+    if (r < 0) {
+        walk_end(&w);
+        return r;
+    }
+    dir = w.at->inode;
+    r = d->inode ? -EEXIST : may_create(w.at);
+    if (r == 0 && !dir->ops->create)
+        r = -EPERM;
+    if (r == 0) {
+        mutex_lock(&dir->lock);
+        r = d->inode ? -EEXIST : dir->ops->create(dir, w.last, w.last_len, S_IFDIR | (mode & 01777 & ~current_umask()), 0, &i);
+        if (r == 0)
+            r = instantiate(w.at, &d, w.last, w.last_len, i);
+        mutex_unlock(&dir->lock);
+    }
+    if (r == 0)
+        notify_entry(w.at, w.last, w.last_len, d->inode, IN_CREATE | IN_ISDIR, 0);
+    dentry_put(d);
+    walk_end(&w);
+    return r;
+}
+
+static int path_unlink(int dirfd, const char *path, bool is_dir)
+{
+    struct walk w;
+    struct dentry *d = NULL;
+    struct inode *dir;
+    int r = walk_begin(&w, dirfd, path, 0);
+
+    if (r == 0)
+        r = walk_parent(&w);
+    if (r == 0 && w.last_len == 0)
+        r = is_dir ? -EBUSY : -EISDIR;
+    else if (r == 0 && w.last[0] == '.' && w.last_len == 1)
+        r = is_dir ? -EINVAL : -EISDIR;
+    else if (r == 0 && w.last[0] == '.' && w.last[1] == '.' && w.last_len == 2)
+        r = is_dir ? -ENOTEMPTY : -EISDIR;
+    if (r == 0)
+        r = last_entry(&w, &d);
+    if (r < 0) {
+        walk_end(&w);
+        return r;
+    }
+    dir = w.at->inode;
+    if (!d->inode)
+        r = -ENOENT;
+    else if (!is_dir && w.trailing_slash)
+        r = S_ISDIR(d->inode->mode) ? -EISDIR : -ENOTDIR;
+    else
+        r = may_delete(w.at, d, is_dir);
+    if (r == 0 && !dir->ops->unlink)
+        r = -EPERM;
+    if (r == 0) {
+        mutex_lock(&dir->lock);
+        r = d->unlinked ? -ENOENT : dir->ops->unlink(dir, w.last, w.last_len, d->inode, is_dir);
+        if (r == 0) {
+            d->unlinked = true;
+            dcache_remove(d);
+        }
+        mutex_unlock(&dir->lock);
+    }
+    if (r == 0 && unlikely(g_fs_notify)) {
+        notify_entry(w.at, w.last, w.last_len, d->inode, IN_DELETE | (is_dir ? IN_ISDIR : 0), 0);
+        g_fs_notify(d->inode, NULL, NULL, 0, d->inode->nlink && !is_dir ? IN_ATTRIB : IN_DELETE_SELF, 0);
+    }
+    dentry_put(d);
+    walk_end(&w);
+    return r;
+}
+
+static int path_symlink(const char *target, int dirfd, const char *path)
+{
+    struct walk w;
+    struct dentry *d;
+    struct inode *i, *dir;
+    int r = path_parent(dirfd, path, &w, -EEXIST);
+
+    if (r < 0)
+        return r;
+    r = last_entry(&w, &d);
+    if (r < 0) {
+        walk_end(&w);
+        return r;
+    }
+    dir = w.at->inode;
+    r = d->inode ? -EEXIST : w.trailing_slash ? -ENOENT : may_create(w.at);
+    if (r == 0 && !dir->ops->symlink)
+        r = -EPERM;
+    if (r == 0) {
+        mutex_lock(&dir->lock);
+        r = d->inode ? -EEXIST : dir->ops->symlink(dir, w.last, w.last_len, target, &i);
+        if (r == 0)
+            r = instantiate(w.at, &d, w.last, w.last_len, i);
+        mutex_unlock(&dir->lock);
+    }
+    if (r == 0)
+        notify_entry(w.at, w.last, w.last_len, d->inode, IN_CREATE, 0);
+    dentry_put(d);
+    walk_end(&w);
+    return r;
+}
+
+static int path_link(struct dentry *old, int dirfd, const char *path)
+{
+    struct walk w;
+    struct dentry *d;
+    struct inode *dir;
+    int r = path_parent(dirfd, path, &w, -EEXIST);
+
+    if (r < 0)
+        return r;
+    r = last_entry(&w, &d);
+    if (r < 0) {
+        walk_end(&w);
+        return r;
+    }
+    dir = w.at->inode;
+    if (d->inode)
+        r = -EEXIST;
+    else if (w.trailing_slash)
+        r = -ENOENT;
+    else if (old->mount != w.at->mount)
+        r = -EXDEV;
+    else
+        r = may_create(w.at);
+    if (r == 0 && S_ISDIR(old->inode->mode))
+        r = -EPERM;
+    if (r == 0 && !dir->ops->link)
+        r = -EPERM;
+    if (r == 0) {
+        mutex_lock(&dir->lock);
+        r = d->inode ? -EEXIST : dir->ops->link(dir, w.last, w.last_len, old->inode);
+        if (r == 0)
+            r = instantiate(w.at, &d, w.last, w.last_len, inode_get(old->inode));
+        mutex_unlock(&dir->lock);
+    }
+    if (r == 0)
+        notify_entry(w.at, w.last, w.last_len, d->inode, IN_CREATE, 0);
+    dentry_put(d);
+    walk_end(&w);
+    return r;
+}
+
+/* ---- rename ---- */
+
+#define RENAME_NOREPLACE_FLAG 1u
+#define RENAME_EXCHANGE_FLAG  2u
+
+static void lock_two(struct inode *x, struct inode *y)
+{
+    if (x == y) {
+        mutex_lock(&x->lock);
+    } else if (x < y) {
+        mutex_lock(&x->lock);
+        mutex_lock(&y->lock);
+    } else {
+        mutex_lock(&y->lock);
+        mutex_lock(&x->lock);
+    }
+}
+
+static void unlock_two(struct inode *x, struct inode *y)
+{
+    mutex_unlock(&x->lock);
+    if (x != y)
+        mutex_unlock(&y->lock);
+}
+
+static int rename_check(struct walk *o, struct walk *n, struct dentry *od, struct dentry *nd, u32 flags)
+{
+    bool is_dir;
+    int r;
+
+    if (!od->inode)
+        return -ENOENT;
+    is_dir = S_ISDIR(od->inode->mode);
+    if (!is_dir && (o->trailing_slash || (n->trailing_slash && !(flags & RENAME_EXCHANGE_FLAG))))
+        return -ENOTDIR;
+    if (nd->inode && (flags & RENAME_NOREPLACE_FLAG))
+        return -EEXIST;
+    if (!nd->inode && (flags & RENAME_EXCHANGE_FLAG))
+        return -ENOENT;
+    if (dentry_is_below(n->at, od))
+        return -EINVAL;
+    if (nd->inode && dentry_is_below(o->at, nd))
+        return flags & RENAME_EXCHANGE_FLAG ? -EINVAL : -ENOTEMPTY;
+    r = may_delete(o->at, od, is_dir);
+    if (r < 0)
+        return r;
+    if (!nd->inode)
+        r = may_create(n->at);
+    else if (flags & RENAME_EXCHANGE_FLAG)
+        r = may_delete(n->at, nd, S_ISDIR(nd->inode->mode));
+    else
+        r = may_delete(n->at, nd, is_dir);
+    if (r == 0 && is_dir && o->at != n->at)
+        r = inode_permission(od->inode, MAY_WRITE);
+    if (r == 0 && !o->at->inode->ops->rename)
+        r = -EPERM;
+    return r;
+}
+
+/* The cache follows what the file system did. Both directories are locked. */
+static void rename_dentries(struct walk *o, struct walk *n, struct dentry *od, struct dentry *nd, u32 flags)
+{
+    char old_name[NAME_LIMIT + 1];
+    size_t old_len = o->last_len;
+
+    memcpy(old_name, o->last, old_len);
+    if (flags & RENAME_EXCHANGE_FLAG) {
+        dcache_remove(nd);
+        dcache_move(od, n->at, n->last, n->last_len);
+        dcache_move(nd, o->at, old_name, old_len);
+        return;
+    }
+    if (nd->inode)
+        nd->unlinked = true;
+    dcache_remove(nd);
+    dcache_move(od, n->at, n->last, n->last_len);
+}
+
+static void rename_notify(struct walk *o, struct walk *n, struct inode *i)
+{
+    u32 cookie, dir = S_ISDIR(i->mode) ? IN_ISDIR : 0;
+
+    if (likely(!g_fs_notify))
+        return;
+    cookie = __atomic_add_fetch(&g_rename_cookie, 1, __ATOMIC_RELAXED);
+    notify_entry(o->at, o->last, o->last_len, i, IN_MOVED_FROM | dir, cookie);
+    notify_entry(n->at, n->last, n->last_len, i, IN_MOVED_TO | dir, cookie);
+    g_fs_notify(i, NULL, NULL, 0, IN_MOVE_SELF, 0);
+}
+
+static int rename_walked(struct walk *o, struct walk *n, u32 flags)
+{
+    struct dentry *od, *nd;
+    struct inode *i = NULL;
+    int r;
+
+    if (o->at->mount != n->at->mount)
+        return -EXDEV;
+    r = last_entry(o, &od);
+    if (r < 0)
+        return r;
+    r = last_entry(n, &nd);
+    if (r < 0) {
+        dentry_put(od);
+        return r;
+    }
+    mutex_lock(&g_rename_lock);
+    r = rename_check(o, n, od, nd, flags);
+    if (r == 0 && od->inode != nd->inode) { /* two links of one file: nothing happens */
+        lock_two(o->at->inode, n->at->inode);
+        if (od->unlinked || (nd->inode && nd->unlinked))
+            r = -ENOENT;
+        else
+            r = o->at->inode->ops->rename(o->at->inode, o->last, o->last_len, n->at->inode, n->last, n->last_len, flags);
+        if (r == 0) {
+            rename_dentries(o, n, od, nd, flags);
+            i = od->inode;
+        }
+        unlock_two(o->at->inode, n->at->inode);
+    }
+    mutex_unlock(&g_rename_lock);
+    if (i)
+        rename_notify(o, n, i);
+    dentry_put(nd);
+    dentry_put(od);
+    return r;
+}
+
+static int path_rename(int old_dir, const char *old, int new_dir, const char *new, u32 flags)
+{
+    struct walk o, n;
+    int r;
+
+    r = path_parent(old_dir, old, &o, -EBUSY);
+    if (r < 0)
+        return r;
+    r = path_parent(new_dir, new, &n, flags & RENAME_NOREPLACE_FLAG ? -EEXIST : -EBUSY);
+    if (r == 0) {
+        r = rename_walked(&o, &n, flags);
+        walk_end(&n);
+    }
+    walk_end(&o);
+    return r;
+}
+
+/* ---- getdents ---- */
+
+struct dirent64 {
+    u64 ino;
+    i64 off;
+    u16 reclen;
+    u8 type;
+    char name[];
+};
+struct dirent_old { /* type is the last byte of the record */
+    u64 ino, off;
+    u16 reclen;
+    char name[];
+};
+
+struct dirent_fill {
+    u8 *buf;
+    size_t used, size;
+    bool old_format, full;
+};
+
+static bool fill_dirent(void *ctx, const char *name, size_t len, u64 ino, u8 d_type, u64 next_pos)
+{
+    struct dirent_fill *x = ctx;
+    size_t head = x->old_format ? offsetof(struct dirent_old, name) : offsetof(struct dirent64, name);
+    size_t reclen = (head + len + 1 + (x->old_format ? 1 : 0) + 7) & ~7ul;
+
+    if (x->used + reclen > x->size) {
+        x->full = true;
+        return false;
+    }
+    memset(x->buf + x->used, 0, reclen);
+    if (x->old_format) {
+        struct dirent_old *d = (struct dirent_old *)(x->buf + x->used);
+
+        d->ino = ino;
+        d->off = next_pos;
+        d->reclen = (u16)reclen;
+        memcpy(d->name, name, len);
+        x->buf[x->used + reclen - 1] = d_type;
+    } else {
+        struct dirent64 *d = (struct dirent64 *)(x->buf + x->used);
+
+        d->ino = ino;
+        d->off = (i64)next_pos;
+        d->reclen = (u16)reclen;
+        d->type = d_type;
+        memcpy(d->name, name, len);
+    }
+    x->used += reclen;
+    return true;
+}
+
+struct shifted {
+    dirent_fn *fn;
+    void *ctx;
+    u64 last;
+};
+
+/* Positions 0 and 1 are "." and "..". */
+static bool fill_shifted(void *ctx, const char *name, size_t len, u64 ino, u8 d_type, u64 next_pos)
+{
+    struct shifted *s = ctx;
+
+    if (!s->fn(s->ctx, name, len, ino, d_type, next_pos + 2))
+        return false;
+    s->last = next_pos + 2;
+    return true;
+}
+
+static u64 parent_ino(struct dentry *d)
+{
+    struct kstat st = {0};
+    struct dentry *up;
+
+    mutex_lock(&g_tree_lock);
+    while (d->parent == d && d->mount && d->mount->mountpoint)
+        d = d->mount->mountpoint;
+    up = dentry_get(d->parent);
+    mutex_unlock(&g_tree_lock);
+    inode_stat(up->inode, &st);
+    dentry_put(up);
+    return st.ino;
+}
+
+static int iterate_all(struct file *f, struct dirent_fill *x)
+{
+    struct shifted s = {fill_dirent, x, 0};
+    struct kstat st = {0};
+    u64 pos;
+    int r;
+
+    if (f->ops->iterate) {
+        pos = f->pos;
+        r = f->ops->iterate(f, &pos, fill_dirent, x);
+        f->pos = pos;
+        return r;
+    }
+    if (f->pos == 0) {
+        inode_stat(f->inode, &st);
+        if (!fill_dirent(x, ".", 1, st.ino, DT_DIR, 1))
+            return 0;
+        f->pos = 1;
+    }
+    if (f->pos == 1) {
+        if (!fill_dirent(x, "..", 2, parent_ino(f->dentry), DT_DIR, 2))
+            return 0;
+        f->pos = 2;
+    }
+    s.last = f->pos;
+    mutex_lock(&f->inode->lock);
+    r = f->inode->ops->iterate(f->inode, f->pos - 2, fill_shifted, &s);
+    mutex_unlock(&f->inode->lock);
+    f->pos = s.last;
+    return r;
+}
+
+static long do_getdents(int fd, u64 buf, u32 size, bool old_format)
+{
+    struct dirent_fill x = {.size = MIN(size, 32768u), .old_format = old_format};
+    struct fdref ref = fdref_get(fd);
+    struct file *f = ref.file;
+    u64 before;
+    long r;
+
+    if (!f)
+        return -EBADF;
+    if (!f->inode || !S_ISDIR(f->inode->mode) || (!f->ops->iterate && !f->inode->ops->iterate)) {
+        fdref_put(ref);
+        return -ENOTDIR;
+    }
+    x.buf = kmalloc(x.size ? x.size : 1);
+    if (!x.buf) {
+        fdref_put(ref);
+        return -ENOMEM;
+    }
+    mutex_lock(&f->pos_lock);
+    before = f->pos;
+    r = f->dentry->unlinked ? 0 : iterate_all(f, &x);
+    if (r >= 0 || x.used) {
+        r = x.used ? (long)x.used : x.full ? -EINVAL : 0;
+        if (x.used && copy_to_user((void *)buf, x.buf, x.used) < 0) {
+            f->pos = before;
+            r = -EFAULT;
+        }
+    }
+    mutex_unlock(&f->pos_lock);
+    kfree(x.buf);
+    fdref_put(ref);
+    return r;
+}
+
+/* ---- system calls ---- */
+long sys_mkdir(SYSCALL_ARGS);
+long sys_mkdirat(SYSCALL_ARGS);
+long sys_rmdir(SYSCALL_ARGS);
+long sys_unlink(SYSCALL_ARGS);
+long sys_unlinkat(SYSCALL_ARGS);
+long sys_rename(SYSCALL_ARGS);
+long sys_renameat(SYSCALL_ARGS);
+long sys_renameat2(SYSCALL_ARGS);
+long sys_link(SYSCALL_ARGS);
+long sys_linkat(SYSCALL_ARGS);
+long sys_symlink(SYSCALL_ARGS);
+long sys_symlinkat(SYSCALL_ARGS);
+long sys_readlink(SYSCALL_ARGS);
+long sys_readlinkat(SYSCALL_ARGS);
+long sys_getdents(SYSCALL_ARGS);
+long sys_getdents64(SYSCALL_ARGS);
+
+long sys_mkdirat(SYSCALL_ARGS)
+{
+    char path[PATH_MAX];
+    ssize_t n = path_from_user(path, (const void *)b);
+
+    return n < 0 ? n : path_mkdir((int)a, path, (u32)c);
+}
+
+long sys_mkdir(SYSCALL_ARGS)
+{
+    return sys_mkdirat(AT_FDCWD, a, b, 0, 0, 0);
+}
+
+long sys_unlinkat(SYSCALL_ARGS)
+{
+    char path[PATH_MAX];
+    ssize_t n;
+
+    if (c & ~AT_REMOVEDIR)
+        return -EINVAL;
+    n = path_from_user(path, (const void *)b);
+    return n < 0 ? n : path_unlink((int)a, path, (c & AT_REMOVEDIR) != 0);
+}
+
+long sys_unlink(SYSCALL_ARGS)
+{
+    return sys_unlinkat(AT_FDCWD, a, 0, 0, 0, 0);
+}
+
+long sys_rmdir(SYSCALL_ARGS)
+{
+    return sys_unlinkat(AT_FDCWD, a, AT_REMOVEDIR, 0, 0, 0);
+}
+
+long sys_renameat2(SYSCALL_ARGS)
+{
+    char old[PATH_MAX], new[PATH_MAX];
+    ssize_t n;
+
+    if ((e & ~(RENAME_NOREPLACE_FLAG | RENAME_EXCHANGE_FLAG)) ||
+        (e & (RENAME_NOREPLACE_FLAG | RENAME_EXCHANGE_FLAG)) == (RENAME_NOREPLACE_FLAG | RENAME_EXCHANGE_FLAG))
+        return -EINVAL;
+    n = path_from_user(old, (const void *)b);
+    if (n >= 0)
+        n = path_from_user(new, (const void *)d);
+    return n < 0 ? n : path_rename((int)a, old, (int)c, new, (u32)e);
+}
+
+long sys_renameat(SYSCALL_ARGS)
+{
+    return sys_renameat2(a, b, c, d, 0, 0);
+}
+
+long sys_rename(SYSCALL_ARGS)
+{
+    return sys_renameat2(AT_FDCWD, a, AT_FDCWD, b, 0, 0);
+}
+
+long sys_linkat(SYSCALL_ARGS)
+{
+    char old[PATH_MAX], new[PATH_MAX];
+    struct dentry *target;
+    ssize_t n;
+    int r;
+
+    if (e & ~(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH))
+        return -EINVAL;
+    if ((e & AT_EMPTY_PATH) && !fs_capable(CAP_DAC_READ_SEARCH))
+        return -ENOENT;
+    n = strncpy_from_user(old, (const void *)b, PATH_MAX);
+    if (n >= 0)
+        n = path_from_user(new, (const void *)d);
+    if (n < 0)
+        return n;
+    r = path_lookup((int)a, old, (e & AT_SYMLINK_FOLLOW ? 0 : LOOKUP_NOFOLLOW) | (e & AT_EMPTY_PATH ? LOOKUP_EMPTY : 0), &target);
+    if (r < 0)
+        return r;
+    r = path_link(target, (int)c, new);
+    dentry_put(target);
+    return r;
+}
+
+long sys_link(SYSCALL_ARGS)
+{
+    return sys_linkat(AT_FDCWD, a, AT_FDCWD, b, 0, 0);
+}
+
+long sys_symlinkat(SYSCALL_ARGS)
+{
+    char target[PATH_MAX], path[PATH_MAX];
+    ssize_t n = path_from_user(target, (const void *)a);
+
+    if (n >= 0)
+        n = path_from_user(path, (const void *)c);
+    return n < 0 ? n : path_symlink(target, (int)b, path);
+}
+
+long sys_symlink(SYSCALL_ARGS)
+{
+    return sys_symlinkat(a, AT_FDCWD, b, 0, 0, 0);
+}
+
+/* What a magic link shows: the path of what it leads to. */
+static ssize_t readlink_any(struct inode *i, char *buf, size_t size)
+{
+    struct dentry *target;
+    char *path, *text;
+    ssize_t n;
+    int r;
+
+    if (i->ops->readlink)
+        return i->ops->readlink(i, buf, size);
+    if (!i->ops->follow)
+        return -EINVAL;
+    r = i->ops->follow(i, &target);
+    if (r < 0)
+        return r;
+    path = kmalloc(PATH_MAX);
+    text = path ? dentry_path(target, path, PATH_MAX) : err_ptr(-ENOMEM);
+    dentry_put(target);
+    if (is_err(text)) {
+        n = ptr_err(text);
+    } else {
+        n = (ssize_t)MIN(strlen(text), size);
+        memcpy(buf, text, (size_t)n);
+    }
+    kfree(path);
+    return n;
+}
+
+long sys_readlinkat(SYSCALL_ARGS)
+{
+    char path[PATH_MAX], out[PATH_MAX];
+    struct dentry *link;
+    ssize_t n = strncpy_from_user(path, (const void *)b, PATH_MAX);
+    int r;
+
+    if (n < 0)
+        return n;
+    if ((int)d <= 0)
+        return -EINVAL;
+    r = path_lookup((int)a, path, LOOKUP_NOFOLLOW | ((int)a != AT_FDCWD ? LOOKUP_EMPTY : 0), &link);
+    if (r < 0)
+        return r;
+    n = S_ISLNK(link->inode->mode) ? readlink_any(link->inode, out, MIN((size_t)(int)d, sizeof(out))) : n == 0 ? -ENOENT : -EINVAL;
+    dentry_put(link);
+    if (n > 0 && copy_to_user((void *)c, out, (size_t)n) < 0)
+        return -EFAULT;
+    return n;
+}
+
+long sys_readlink(SYSCALL_ARGS)
+{
+    return sys_readlinkat(AT_FDCWD, a, b, c, 0, 0);
+}
+
+long sys_getdents64(SYSCALL_ARGS)
+{
+    return do_getdents((int)a, (u64)b, (u32)c, false);
+}
+
+long sys_getdents(SYSCALL_ARGS)
+{
+    return do_getdents((int)a, (u64)b, (u32)c, true);
+}

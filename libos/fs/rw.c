@@ -1,0 +1,452 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* read(2), write(2) and their vectored and positioned forms; lseek, truncate, sync. */
+#include "vfs.h"
+
+#define IOV_LIMIT  1024
+#define IOV_STACK  16
+#define SIGXFSZ    25
+#define RWF_ALL    0x1fl
+#define RWF_NOWAIT_FLAG 0x8
+#define RWF_APPEND_FLAG 0x10
+
+struct user_iovec {
+    u64 base, size;
+};
+
+/* Streams have no position, and may block: no lock. */
+static inline bool has_position(const struct file *f)
+{
+    return f->ops->seek != NULL;
+}
+
+static ssize_t transfer(struct file *f, struct uio *io, bool write)
+{
+    ssize_t r;
+
+    if (!has_position(f))
+        return write ? vfs_write(f, io, &f->pos) : vfs_read(f, io, &f->pos);
+    mutex_lock(&f->pos_lock);
+    r = write ? vfs_write(f, io, &f->pos) : vfs_read(f, io, &f->pos);
+    mutex_unlock(&f->pos_lock);
+    return r;
+}
+
+static ssize_t transfer_at(struct file *f, struct uio *io, i64 off, bool write)
+{
+    u64 pos = (u64)off;
+
+    if (!has_position(f))
+        return -ESPIPE;
+    return write ? vfs_write(f, io, &pos) : vfs_read(f, io, &pos);
+}
+
+static long rw_simple(long fd, long buf, long size, bool write, bool at, i64 off)
+{
+    struct uio_segment one;
+    struct uio io;
+    struct fdref r = fdref_get((int)fd);
+    ssize_t n;
+
+    if (unlikely(!r.file))
+        return -EBADF;
+    uio_init(&io, &one, (void *)buf, MIN((u64)size, RW_LIMIT), true);
+    n = at ? transfer_at(r.file, &io, off, write) : transfer(r.file, &io, write);
+    fdref_put(r);
+    return n;
+}
+
+/* The segments of a user iovec array; *own is to be freed when not NULL. */
+static int import_iovec(long iov, long count, struct uio *io, struct uio_segment *stack, struct uio_segment **own)
+{
+    struct uio_segment *segments = stack;
+    u64 total = 0;
+
+    _Static_assert(sizeof(struct user_iovec) == sizeof(struct uio_segment), "an iovec is read as segments");
+    *own = NULL;
+    if (count < 0 || count > IOV_LIMIT)
+        return -EINVAL;
+    if (count > IOV_STACK) {
+        segments = *own = kmalloc((size_t)count * sizeof(*segments));
+        if (!segments)
+            return -ENOMEM;
+    }
+    if (count && copy_from_user(segments, (const void *)iov, (size_t)count * sizeof(*segments)) < 0)
+        return -EFAULT;
+    for (long i = 0; i < count; i++) {
+        if (segments[i].size > INT64_MAX)
+            return -EINVAL;
+        segments[i].size = MIN(segments[i].size, RW_LIMIT - total);
+        total += segments[i].size;
+    }
+    *io = (struct uio){.segments = segments, .count = (size_t)count, .left = total, .user = true};
+    return 0;
+}
+
+static long rw_vector(long fd, long iov, long count, bool write, bool at, i64 off, long flags)
+{
+    struct uio_segment stack[IOV_STACK], *own;
+    struct uio io;
+    struct fdref r;
+    ssize_t n;
+
+    if (flags & ~RWF_ALL)
+        return -EOPNOTSUPP;
+    r = fdref_get((int)fd);
+    if (!r.file)
+        return -EBADF;
+    n = import_iovec(iov, count, &io, stack, &own);
+    if (n == 0 && at && off == -1 && (flags & RWF_APPEND_FLAG) == 0)
+        n = transfer(r.file, &io, write);
+    else if (n == 0)
+        n = at ? transfer_at(r.file, &io, flags & RWF_APPEND_FLAG && r.file->inode ? (i64)r.file->inode->size : off, write)
+               : transfer(r.file, &io, write);
+    kfree(own);
+    fdref_put(r);
+    return n;
+}
+
+/* ---- system calls ---- */
+long sys_read(SYSCALL_ARGS);
+long sys_write(SYSCALL_ARGS);
+long sys_pread64(SYSCALL_ARGS);
+long sys_pwrite64(SYSCALL_ARGS);
+long sys_readv(SYSCALL_ARGS);
+long sys_writev(SYSCALL_ARGS);
+long sys_preadv(SYSCALL_ARGS);
+long sys_pwritev(SYSCALL_ARGS);
+long sys_preadv2(SYSCALL_ARGS);
+long sys_pwritev2(SYSCALL_ARGS);
+long sys_lseek(SYSCALL_ARGS);
+long sys_truncate(SYSCALL_ARGS);
+long sys_ftruncate(SYSCALL_ARGS);
+long sys_fallocate(SYSCALL_ARGS);
+long sys_fsync(SYSCALL_ARGS);
+long sys_fdatasync(SYSCALL_ARGS);
+long sys_sync(SYSCALL_ARGS);
+long sys_syncfs(SYSCALL_ARGS);
+long sys_sync_file_range(SYSCALL_ARGS);
+long sys_fadvise64(SYSCALL_ARGS);
+long sys_readahead(SYSCALL_ARGS);
+long sys_ioctl(SYSCALL_ARGS);
+
+long sys_read(SYSCALL_ARGS)
+{
+    return rw_simple(a, b, c, false, false, 0);
+}
+
+long sys_write(SYSCALL_ARGS)
+{
+    return rw_simple(a, b, c, true, false, 0);
+}
+
+long sys_pread64(SYSCALL_ARGS)
+{
+    return d < 0 ? -EINVAL : rw_simple(a, b, c, false, true, d);
+}
+
+long sys_pwrite64(SYSCALL_ARGS)
+{
+    return d < 0 ? -EINVAL : rw_simple(a, b, c, true, true, d);
+}
+
+long sys_readv(SYSCALL_ARGS)
+{
+    return rw_vector(a, b, c, false, false, 0, 0);
+}
+
+long sys_writev(SYSCALL_ARGS)
+{
+    return rw_vector(a, b, c, true, false, 0, 0);
+}
+
+long sys_preadv(SYSCALL_ARGS)
+{
+    return d < 0 ? -EINVAL : rw_vector(a, b, c, false, true, d, 0);
+}
+
+long sys_pwritev(SYSCALL_ARGS)
+{
+    return d < 0 ? -EINVAL : rw_vector(a, b, c, true, true, d, 0);
+}
+
+long sys_preadv2(SYSCALL_ARGS)
+{
+    return d < -1 ? -EINVAL : rw_vector(a, b, c, false, true, d, f);
+}
+
+long sys_pwritev2(SYSCALL_ARGS)
+{
+    return d < -1 ? -EINVAL : rw_vector(a, b, c, true, true, d, f);
+}
+
+long sys_lseek(SYSCALL_ARGS)
+{
+    struct fdref r = fdref_get((int)a);
+    i64 n;
+
+    if (!r.file)
+        return -EBADF;
+    if (!has_position(r.file)) {
+        n = -ESPIPE;
+    } else {
+        mutex_lock(&r.file->pos_lock);
+        n = r.file->ops->seek(r.file, b, (int)c);
+        mutex_unlock(&r.file->pos_lock);
+    }
+    fdref_put(r);
+    return n;
+}
+
+/* Growing beyond RLIMIT_FSIZE is a signal. */
+static int check_file_size(u64 size)
+{
+    struct process *p = fs_process();
+
+    if (p && size > p->rlimits[1].soft) {
+        signal_send_thread(current(), &(struct siginfo_k){.signo = SIGXFSZ, .code = 0x80});
+        return -EFBIG;
+    }
+    return 0;
+}
+
+static int truncate_inode(struct inode *i, i64 size)
+{
+    struct setattr at = {.valid = SETATTR_SIZE | SETATTR_MTIME, .size = (u64)size};
+    int r;
+
+    if ((i->seals & 2 && (u64)size < i->size) || (i->seals & 4 && (u64)size > i->size)) /* F_SEAL_SHRINK, F_SEAL_GROW */
+        return -EPERM;
+    r = check_file_size((u64)size);
+    at.mtime = (i64)clock_realtime();
+    return r < 0 ? r : inode_setattr(i, &at);
+}
+
+long sys_truncate(SYSCALL_ARGS)
+{
+    char path[PATH_MAX];
+    struct dentry *target;
+    ssize_t r = path_from_user(path, (const void *)a);
+
+    if (r < 0)
+        return r;
+    if (b < 0)
+        return -EINVAL;
+    r = path_lookup(AT_FDCWD, path, 0, &target);
+    if (r < 0)
+        return r;
+    if (S_ISDIR(target->inode->mode))
+        r = -EISDIR;
+    else if (!S_ISREG(target->inode->mode))
+        r = -EINVAL;
+    else if (dentry_readonly(target))
+        r = -EROFS;
+    else
+        r = inode_permission(target->inode, MAY_WRITE);
+    if (r == 0 && target->inode->writers < 0)
+        r = -ETXTBSY;
+    if (r == 0)
+        r = truncate_inode(target->inode, b);
+    if (r == 0)
+        notify_inode(target, 0x2);
+    dentry_put(target);
+    return r;
+}
+
+long sys_ftruncate(SYSCALL_ARGS)
+{
+    struct fdref r = fdref_get((int)a);
+    long n;
+
+    if (!r.file)
+        return -EBADF;
+    if (b < 0 || (r.file->flags & O_ACCMODE) == O_RDONLY || !r.file->inode || !S_ISREG(r.file->inode->mode))
+        n = -EINVAL;
+    else
+        n = truncate_inode(r.file->inode, b);
+    fdref_put(r);
+    return n;
+}
+
+long sys_fallocate(SYSCALL_ARGS)
+{
+    struct fdref r = fdref_get((int)a);
+    long n;
+
+    if (!r.file)
+        return -EBADF;
+    if (c < 0 || d <= 0)
+        n = -EINVAL;
+    else if (c > INT64_MAX - d)
+        n = -EFBIG;
+    else if ((r.file->flags & O_ACCMODE) == O_RDONLY)
+        n = -EBADF;
+    else if (!r.file->inode || S_ISFIFO(r.file->inode->mode))
+        n = -ESPIPE;
+    else if (S_ISDIR(r.file->inode->mode))
+        n = -EISDIR;
+    else if (!r.file->ops->fallocate)
+        n = S_ISREG(r.file->inode->mode) ? -EOPNOTSUPP : -ENODEV;
+    else
+        n = b & 1 ? 0 : check_file_size((u64)(c + d));
+    if (n == 0 && r.file->ops->fallocate && c >= 0 && d > 0)
+        n = r.file->ops->fallocate(r.file, (int)b, (u64)c, (u64)d);
+    fdref_put(r);
+    return n;
+}
+
+static long do_fsync(int fd, bool data_only)
+{
+    struct fdref r = fdref_get(fd);
+    long n;
+
+    if (!r.file)
+        return -EBADF;
+    if (r.file->ops->fsync)
+        n = r.file->ops->fsync(r.file, data_only);
+    else /* memory: nothing to do; streams and devices refuse */
+        n = r.file->inode && (S_ISREG(r.file->inode->mode) || S_ISDIR(r.file->inode->mode)) ? 0 : -EINVAL;
+    fdref_put(r);
+    return n;
+}
+
+long sys_fsync(SYSCALL_ARGS)
+{
+    return do_fsync((int)a, false);
+}
+
+long sys_fdatasync(SYSCALL_ARGS)
+{
+    return do_fsync((int)a, true);
+}
+
+long sys_sync(SYSCALL_ARGS)
+{
+    return 0; /* pass-through files are written at once; the rest lives in memory */
+}
+
+long sys_syncfs(SYSCALL_ARGS)
+{
+    struct fdref r = fdref_get((int)a);
+
+    if (!r.file)
+        return -EBADF;
+    if (r.file->ops->fsync)
+        r.file->ops->fsync(r.file, false);
+    fdref_put(r);
+    return 0;
+}
+
+long sys_sync_file_range(SYSCALL_ARGS)
+{
+    struct fdref r = fdref_get((int)a);
+    long n = 0;
+
+    if (!r.file)
+        return -EBADF;
+    if (b < 0 || c < 0 || (d & ~7l))
+        n = -EINVAL;
+    else if (!has_position(r.file))
+        n = -ESPIPE;
+    else if (r.file->ops->fsync)
+        n = r.file->ops->fsync(r.file, true);
+    fdref_put(r);
+    return n;
+}
+
+long sys_fadvise64(SYSCALL_ARGS)
+{
+    struct fdref r = fdref_get((int)a);
+    long n = 0;
+
+    if (!r.file)
+        return -EBADF;
+    if (!has_position(r.file))
+        n = -ESPIPE;
+    else if (c < 0 || d < 0 || d > 5)
+        n = -EINVAL;
+    fdref_put(r);
+    return n;
+}
+
+long sys_readahead(SYSCALL_ARGS)
+{
+    struct fdref r = fdref_get((int)a);
+    long n = 0;
+
+    if (!r.file)
+        return -EBADF;
+    if ((r.file->flags & O_ACCMODE) == O_WRONLY)
+        n = -EBADF;
+    else if (!r.file->inode || !S_ISREG(r.file->inode->mode))
+        n = -EINVAL;
+    fdref_put(r);
+    return n;
+}
+
+#define FIOCLEX_CMD  0x5451
+#define FIONCLEX_CMD 0x5450
+#define FIONBIO_CMD  0x5421
+#define FIOASYNC_CMD 0x5452
+#define FIONREAD_CMD 0x541b
+#define FIOQSIZE_CMD 0x5460
+#define FIGETBSZ_CMD 2
+
+static long ioctl_generic(struct file *f, int fd, u32 cmd, u64 arg, bool *done)
+{
+    struct files *t = current_process()->files;
+    i32 on;
+
+    *done = true;
+    switch (cmd) {
+    case FIOCLEX_CMD:
+    case FIONCLEX_CMD:
+        mutex_lock(&t->lock);
+        if ((u32)fd < t->size && t->fds[fd].file)
+            t->fds[fd].cloexec = cmd == FIOCLEX_CMD;
+        mutex_unlock(&t->lock);
+        return 0;
+    case FIONBIO_CMD:
+        if (get_user(on, (const void *)arg) < 0)
+            return -EFAULT;
+        if (on)
+            __atomic_or_fetch(&f->flags, O_NONBLOCK, __ATOMIC_RELAXED);
+        else
+            __atomic_and_fetch(&f->flags, ~(u32)O_NONBLOCK, __ATOMIC_RELAXED);
+        *done = f->ops->ioctl == NULL || S_ISREG(f->inode ? f->inode->mode : 0);
+        return 0;
+    case FIOASYNC_CMD:
+        return get_user(on, (const void *)arg) < 0 ? -EFAULT : 0;
+    case FIGETBSZ_CMD:
+        if (f->inode && (S_ISREG(f->inode->mode) || S_ISDIR(f->inode->mode)))
+            return put_user((i32)PAGE_SIZE, (void *)arg);
+        break;
+    case FIONREAD_CMD:
+        if (f->inode && S_ISREG(f->inode->mode))
+            return put_user((i32)MIN(f->inode->size > f->pos ? f->inode->size - f->pos : 0, INT32_MAX), (void *)arg);
+        break;
+    case FIOQSIZE_CMD:
+        if (f->inode && (S_ISREG(f->inode->mode) || S_ISDIR(f->inode->mode)))
+            return put_user((i64)f->inode->size, (void *)arg);
+        break;
+    }
+    *done = false;
+    return 0;
+}
+
+long sys_ioctl(SYSCALL_ARGS)
+{
+    struct fdref r = fdref_get((int)a);
+    bool done;
+    long n;
+
+    if (!r.file)
+        return -EBADF;
+    n = ioctl_generic(r.file, (int)a, (u32)b, (u64)c, &done);
+    if (!done) {
+        long own = r.file->ops->ioctl ? r.file->ops->ioctl(r.file, (u32)b, (u64)c) : -ENOTTY;
+
+        n = (u32)b == FIONBIO_CMD ? 0 : own;
+    }
+    fdref_put(r);
+    return n;
+}
