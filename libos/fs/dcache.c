@@ -262,6 +262,8 @@ static bool still_valid(struct dentry *dir, struct dentry *d)
 
     if (__atomic_load_n(&d->mounted, __ATOMIC_ACQUIRE))
         return true;
+    if (dir->inode->super->valid)
+        return d->inode && dir->inode->super->valid(d);
     mutex_lock(&dir->inode->lock);
     if (dir->inode->ops->lookup(dir->inode, d->name, d->name_len, &now) < 0)
         now = NULL;

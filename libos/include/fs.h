@@ -101,6 +101,7 @@ struct super {
     u32 flags;         /* MS_RDONLY, ... */
     bool revalidate;   /* names may change behind the dentry cache: ask lookup again; nothing negative is kept */
     void *private;
+    bool (*valid)(struct dentry *d); /* with revalidate: is the cached name still right? NULL: by lookup */
     int (*statfs)(struct super *s, struct host_statfs *out);
 };
 

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The file systems of a container, from the measured manifest and its deployment half. */
+#include "manifest.h"
+
+#include "deployment.h"
+#include "vfs.h"
+
+struct super *mount_make_super(const char *type, const char *options);
+struct super *attestation_create(void);
+
+static u32 mount_flags(u32 flags)
+{
+    return (flags & MANIFEST_MOUNT_READONLY ? MS_RDONLY : 0) | (flags & MANIFEST_MOUNT_NOEXEC ? MS_NOEXEC : 0) |
+           (flags & MANIFEST_MOUNT_NOSUID ? MS_NOSUID : 0) | (flags & MANIFEST_MOUNT_NODEV ? MS_NODEV : 0);
+}
+
+/* The place to mount on; what is missing is made, as runtimes do. */
+static int make_target(const char *path, bool is_file, struct dentry **out)
+{
+    char part[PATH_MAX];
+    size_t n = strlen(path);
+    int r = path_lookup(AT_FDCWD, path, 0, out);
+
+    if (r != -ENOENT || n >= sizeof(part))
+        return r;
+    for (size_t k = 1; k <= n; k++) {
+        struct dentry *parent, *d = NULL;
+        const char *name;
+
+        if (path[k] != '/' && path[k])
+            continue;
+        memcpy(part, path, k);
+        part[k] = 0;
+        name = strrchr(part, '/') + 1;
+        if (!*name || path_lookup(AT_FDCWD, part, 0, &d) == 0) {
+            if (d)
+                dentry_put(d);
+            continue;
+        }
+        if (path[k] == 0 && is_file) {
+            r = path_mknod(AT_FDCWD, part, S_IFREG | 0644, 0, NULL);
+        } else {
+            struct inode *i;
+
+            part[name - part - 1 ? name - part - 1 : 1] = 0;
+            r = path_lookup(AT_FDCWD, part, LOOKUP_DIRECTORY, &parent);
+            if (r == 0) {
+                mutex_lock(&parent->inode->lock);
+                r = parent->inode->ops->create
+                        ? parent->inode->ops->create(parent->inode, path + (name - part), k - (size_t)(name - part), S_IFDIR | 0755, 0, &i)
+                        : -EROFS;
+                mutex_unlock(&parent->inode->lock);
+                if (r == 0) {
+                    /* Drop what the failed lookup left behind. */
+                    struct dentry *negative = dcache_find(parent, path + (name - part), k - (size_t)(name - part),
+                                                          name_hash(parent, path + (name - part), k - (size_t)(name - part)));
+
+                    if (negative) {
+                        dcache_remove(negative);
+                        dentry_put(negative);
+                    }
+                    inode_put(i);
+                }
+                dentry_put(parent);
+            }
+        }
+        if (r < 0)
+            return r;
+    }
+    return path_lookup(AT_FDCWD, path, 0, out);
+}
+
+static struct super *make_super(const struct deployment_mount *m)
+{
+    bool is_file = (m->flags & MANIFEST_MOUNT_IS_FILE) != 0;
+    int fd;
+
+    switch (m->kind) {
+    case MANIFEST_MOUNT_TMPFS:
+        return memfs_create("tmpfs", m->size, m->mode ? m->mode : 01777, 0, 0);
+    case MANIFEST_MOUNT_PROC:
+        return procfs_create();
+    case MANIFEST_MOUNT_DEV:
+        return devfs_create();
+    case MANIFEST_MOUNT_DEVPTS:
+        return mount_make_super("devpts", m->options);
+    case MANIFEST_MOUNT_SYSFS:
+        return sysfs_create();
+    case MANIFEST_MOUNT_MQUEUE:
+        return mount_make_super("mqueue", NULL);
+    case MANIFEST_MOUNT_CGROUP:
+        return cgroupfs_create();
+    case MANIFEST_MOUNT_PASSTHROUGH:
+        fd = deployment_mount_fd(m->index);
+        return fd < 0 ? err_ptr(fd) : hostfs_create(fd, is_file, (m->flags & MANIFEST_MOUNT_READONLY) != 0);
+    default: /* encrypted volumes: refused rather than shown empty */
+        return err_ptr(-EOPNOTSUPP);
+    }
+}
+
+static const char *default_source(const struct deployment_mount *m)
+{
+    switch (m->kind) {
+    case MANIFEST_MOUNT_PASSTHROUGH:
+        return "host"; /* the host's path is nobody's business in here */
+    default:
+        return m->source && *m->source ? m->source : NULL;
+    }
+}
+
+static int do_mount(const struct deployment_mount *m)
+{
+    struct dentry *target;
+    struct super *s;
+    int r = make_target(m->target, (m->flags & MANIFEST_MOUNT_IS_FILE) != 0, &target);
+
+    if (r < 0) {
+        log_error("mount %s: cannot make the mount point: error %d", m->target, -r);
+        return r;
+    }
+    s = make_super(m);
+    r = is_err(s) ? ptr_err(s) : mount_attach(s, s->root, target, mount_flags(m->flags), default_source(m), m->options, NULL);
+    dentry_put(target);
+    if (r < 0)
+        log_error("mount %s: error %d%s", m->target, -r, m->kind == MANIFEST_MOUNT_ENCRYPTED ? " (encrypted volumes are not supported)" : "");
+    return r;
+}
+
+/* /dev/attestation, in whatever is mounted on /dev. */
+static void mount_attestation(void)
+{
+    struct dentry *target;
+    struct super *s;
+
+    if (make_target("/dev/attestation", false, &target) < 0)
+        return;
+    s = attestation_create();
+    if (!is_err(s))
+        mount_attach(s, s->root, target, MS_NOSUID | MS_NOEXEC, "attestation", NULL, NULL);
+    dentry_put(target);
+}
+
+static int mask_path(const char *path)
+{
+    struct dentry *d, *null;
+    struct super *s;
+    int r = path_lookup(AT_FDCWD, path, 0, &d);
+
+    if (r < 0)
+        return r == -ENOENT || r == -ENOTDIR ? 0 : r;
+    if (S_ISDIR(d->inode->mode)) {
+        s = memfs_create("tmpfs", PAGE_SIZE, 0755, 0, 0);
+        r = is_err(s) ? ptr_err(s) : mount_attach(s, s->root, d, MS_RDONLY, "tmpfs", NULL, NULL);
+    } else {
+        r = path_lookup(AT_FDCWD, "/dev/null", 0, &null);
+        if (r == 0) {
+            r = mount_bind(null, d, 0);
+            dentry_put(null);
+        }
+    }
+    dentry_put(d);
+    return r;
+}
+
+static int make_readonly(const char *path)
+{
+    struct dentry *d;
+    int r = path_lookup(AT_FDCWD, path, 0, &d);
+
+    if (r < 0)
+        return r == -ENOENT || r == -ENOTDIR ? 0 : r;
+    r = mount_bind(d, d, MS_RDONLY);
+    dentry_put(d);
+    return r;
+}
+
+static int for_each_path(char **paths, int (*fn)(const char *), const char *what)
+{
+    for (; paths && *paths; paths++) {
+        int r = fn(*paths);
+
+        if (r < 0) {
+            log_error("%s path %s: error %d", what, *paths, -r);
+            return r;
+        }
+    }
+    return 0;
+}
+
+static bool has_mount(const struct deployment *d, const char *target)
+{
+    for (u32 k = 0; k < d->mount_count; k++)
+        if (strcmp(d->mounts[k].target, target) == 0)
+            return true;
+    return false;
+}
+
+int fs_init(const struct manifest_image *manifest, const struct deployment *deployment)
+{
+    static const struct deployment_mount defaults[] = {
+        {.kind = MANIFEST_MOUNT_PROC, .target = (char *)(uintptr_t)"/proc"},
+        {.kind = MANIFEST_MOUNT_DEV, .target = (char *)(uintptr_t)"/dev"},
+    };
+    struct super *s;
+    int r;
+
+    dcache_init();
+    s = sealed_create(manifest);
+    r = is_err(s) ? ptr_err(s) : mount_attach(s, s->root, NULL, 0, "overlay", NULL, NULL);
+    if (r < 0) {
+        log_error("the sealed root filesystem cannot be opened: error %d", -r);
+        return r;
+    }
+    /* Programs cannot live without these two; configurations that leave them out mean the host's. */
+    for (size_t k = 0; k < ARRAY_SIZE(defaults); k++)
+        if (!has_mount(deployment, defaults[k].target))
+            do_mount(&defaults[k]);
+    for (u32 k = 0; k < deployment->mount_count; k++) {
+        r = do_mount(&deployment->mounts[k]);
+        if (r < 0)
+            return r;
+    }
+    mount_attestation();
+    r = for_each_path(deployment->masked_paths, mask_path, "masked");
+    if (r == 0)
+        r = for_each_path(deployment->readonly_paths, make_readonly, "read-only");
+    if (r == 0 && deployment->readonly_root)
+        g_root_mount->flags |= MS_RDONLY;
+    return r;
+}
