@@ -43,6 +43,8 @@ struct inode *inode_get(struct inode *i)
 void inode_put(struct inode *i)
 {
     if (i && ref_put(&i->refs)) {
+        if (i->locks)
+            locks_free(i);
         if (i->ops->destroy)
             i->ops->destroy(i);
         else

@@ -384,6 +384,41 @@ long pipe_fcntl(struct file *f, u32 cmd, long arg)
     return r;
 }
 
+/* What `in` holds, copied into `out`, left in `in`. */
+ssize_t pipe_tee(struct file *in, struct file *out, size_t n, bool nonblock)
+{
+    struct pipe *p = in->private;
+    ssize_t r = 0;
+    u8 *buf;
+
+    if ((in->flags & O_ACCMODE) == O_WRONLY || (out->flags & O_ACCMODE) == O_RDONLY)
+        return -EBADF;
+    while (!__atomic_load_n(&p->used, __ATOMIC_ACQUIRE)) {
+        if (!__atomic_load_n(&p->writers, __ATOMIC_ACQUIRE))
+            return 0;
+        if (nonblock || (in->flags & O_NONBLOCK))
+            return -EAGAIN;
+        r = wait_event(&p->read_queue, __atomic_load_n(&p->used, __ATOMIC_ACQUIRE) || !__atomic_load_n(&p->writers, __ATOMIC_ACQUIRE),
+                       NO_DEADLINE);
+        if (r < 0)
+            return -ERESTARTSYS;
+    }
+    mutex_lock(&p->lock);
+    n = MIN(n, (size_t)p->used);
+    buf = kmalloc(n ? n : 1);
+    if (!buf) {
+        mutex_unlock(&p->lock);
+        return -ENOMEM;
+    }
+    for (size_t k = 0; k < n; k++)
+        buf[k] = p->buf[(p->head + k) & (p->size - 1)];
+    mutex_unlock(&p->lock);
+    if (n)
+        r = file_write_kernel(out, buf, n, NULL);
+    kfree(buf);
+    return r;
+}
+
 /* ---- system calls ---- */
 long sys_pipe(SYSCALL_ARGS);
 long sys_pipe2(SYSCALL_ARGS);

@@ -40,7 +40,7 @@ static int show_meminfo(struct pseudo_inode *p, struct text *t)
 
 static int show_cpuinfo(struct pseudo_inode *p, struct text *t)
 {
-    u32 count = host_cpu_count();
+    u32 count = cpu_count();
 
     /* The model is not ours to tell: CPUID inside an enclave is the host's word. Programs read the number of processors and flags. */
     for (u32 k = 0; k < count; k++)
@@ -64,7 +64,7 @@ static int add_cpu_time(struct process *p, void *ctx)
 
 static int show_stat(struct pseudo_inode *p, struct text *t)
 {
-    u32 count = host_cpu_count();
+    u32 count = cpu_count();
     u64 busy = 0, up = clock_monotonic();
 
     process_for_each(add_cpu_time, &busy);

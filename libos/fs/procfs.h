@@ -4,8 +4,8 @@
 
 #include "pseudo.h"
 
-#define LIBOS_RELEASE "6.1.0-rune"
-#define LIBOS_VERSION "#1 SMP PREEMPT_DYNAMIC rune LibOS"
+#define LIBOS_RELEASE "6.1.0-libos"
+#define LIBOS_VERSION "#1 SMP enclave LibOS"
 
 extern const struct pseudo_entry g_proc_sys_entries[]; /* proc_sys.c */
 struct inode *proc_pid_inode(struct super *s, struct process *p); /* proc_pid.c */

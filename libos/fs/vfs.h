@@ -153,6 +153,7 @@ extern const struct file_ops g_path_file_ops;
 i64 generic_seek(struct file *f, i64 off, int whence, u64 size);
 i64 inode_seek(struct file *f, i64 off, int whence);
 void locks_release_file(struct file *f);                      /* flock and OFD locks of an open description */
+void locks_free(struct inode *i);                             /* its last reference is gone */
 void locks_release_owner(struct inode *i, struct files *owner); /* POSIX locks, at close */
 int lock_fcntl(struct file *f, int cmd, struct flock *fl);
 ssize_t vfs_read(struct file *f, struct uio *io, u64 *pos);
@@ -164,6 +165,7 @@ int device_open(struct inode *i, struct file *f);
 int fifo_open(struct inode *i, struct file *f);
 long pipe_fcntl(struct file *f, u32 cmd, long arg);
 bool file_is_pipe(struct file *f);
+ssize_t pipe_tee(struct file *in, struct file *out, size_t n, bool nonblock);
 void fifo_destroy(struct inode *i);
 /* A dentry for a file without one, so that /proc/self/fd/N can be walked to; +1. */
 struct dentry *file_anon_dentry(struct file *f);

@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * /dev/attestation: the pseudo-files that programs for Gramine know. What a process writes to user_report_data and target_info is its
+ * own. Sealing keys are bound to the deployment (CONFIGID) as well: another command line over the same image would read them out.
+ */
+#include "pseudo.h"
+#include "crypto.h"
+#include "sgx.h"
+
+#define QUOTE_MAX   8192u
+#define KEY_SIZE    16u
+#define KEY_MAX     32u
+#define KEY_NAME_SEAL        4u
+#define KEY_POLICY_MRENCLAVE 1u
+#define KEY_POLICY_MRSIGNER  2u
+#define KEY_POLICY_CONFIGID  8u
+#define SEAL_ATTRIBUTES      0xff0000000000000bull /* what must not change: INIT, DEBUG, MODE64BIT and the reserved */
+#define SEAL_MISC            0xf0000000u
+
+/* ---- what each process has set ---- */
+
+struct user_state {
+    struct user_state *next;
+    i32 pid;
+    u64 start;
+    u8 report_data[64];
+    u8 target_info[512];
+};
+
+static struct mutex g_lock;
+static struct user_state *g_states;
+
+static bool is_alive(const struct user_state *s)
+{
+    struct process *p = process_find(s->pid);
+    bool alive = p && p->start_time == s->start;
+
+    if (p)
+        process_put(p);
+    return alive;
+}
+
+/* Of the current process; g_lock held. Those of processes that are gone are dropped on the way. */
+static struct user_state *state_of_current(bool create)
+{
+    struct process *me = current_process();
+    struct user_state **p = &g_states, *s;
+
+    while (*p) {
+        s = *p;
+        if (s->pid == me->pid && s->start == me->start_time)
+            return s;
+        if (is_alive(s)) {
+            p = &s->next;
+        } else {
+            *p = s->next;
+            kfree(s);
+        }
+    }
+    s = create ? kzalloc(sizeof(*s)) : NULL;
+    if (s) {
+        s->pid = me->pid;
+        s->start = me->start_time;
+        s->next = g_states;
+        g_states = s;
+    }
+    return s;
+}
+
+static void get_state(u8 report_data[64], u8 target_info[512])
+{
+    struct user_state *s;
+
+    mutex_lock(&g_lock);
+    s = state_of_current(false);
+    if (report_data)
+        memcpy(report_data, s ? s->report_data : (const u8[64]){0}, 64);
+    if (target_info) {
+        memset(target_info, 0, 512);
+        if (s)
+            memcpy(target_info, s->target_info, 512);
+    }
+    mutex_unlock(&g_lock);
+}
+
+static ssize_t set_state(const char *buf, size_t n, bool report_data)
+{
+    struct user_state *s;
+    u8 *to;
+    size_t size = report_data ? 64 : 512;
+
+    mutex_lock(&g_lock);
+    s = state_of_current(true);
+    if (s) {
+        to = report_data ? s->report_data : s->target_info;
+        memset(to, 0, size);
+        memcpy(to, buf, MIN(n, size));
+    }
+    mutex_unlock(&g_lock);
+    return s ? (ssize_t)n : -ENOMEM;
+}
+
+/* ---- files ---- */
+
+static bool has_quotes(void)
+{
+    u8 target[512];
+
+    return host_get_target_info(target) >= 0;
+}
+
+static int show_type(struct pseudo_inode *p, struct text *t)
+{
+    text_printf(t, "%s", has_quotes() ? "dcap" : "none");
+    return 0;
+}
+
+static int show_report_data(struct pseudo_inode *p, struct text *t)
+{
+    u8 data[64];
+
+    get_state(data, NULL);
+    text_add(t, data, sizeof(data));
+    return 0;
+}
+
+static ssize_t store_report_data(struct pseudo_inode *p, const char *buf, size_t n)
+{
+    return set_state(buf, n, true);
+}
+
+static int show_target_info(struct pseudo_inode *p, struct text *t)
+{
+    u8 target[512];
+
+    get_state(NULL, target);
+    text_add(t, target, sizeof(target));
+    return 0;
+}
+
+static ssize_t store_target_info(struct pseudo_inode *p, const char *buf, size_t n)
+{
+    return set_state(buf, n, false);
+}
+
+/* TARGETINFO of this enclave (SDM 3D, 38.16). */
+static int show_my_target_info(struct pseudo_inode *p, struct text *t)
+{
+    struct {
+        u8 mrenclave[32];
+        u64 attributes, xfrm;
+        u8 cet_attributes, reserved1;
+        u16 config_svn;
+        u32 miscselect;
+        u8 reserved2[8];
+        u8 config_id[64];
+        u8 reserved3[384];
+    } target = {
+        .attributes = g_self.attributes,
+        .xfrm = g_self.xfrm,
+        .cet_attributes = g_self.cet_attributes,
+        .config_svn = g_self.config_svn,
+        .miscselect = g_self.miscselect,
+    };
+
+    _Static_assert(sizeof(target) == 512, "TARGETINFO");
+    memcpy(target.mrenclave, g_self.mrenclave, sizeof(target.mrenclave));
+    memcpy(target.config_id, g_self.config_id, sizeof(target.config_id));
+    text_add(t, &target, sizeof(target));
+    return 0;
+}
+
+static int show_report(struct pseudo_inode *p, struct text *t)
+{
+    u8 data[64], target[512], report[432];
+
+    get_state(data, target);
+    if (sgx_report(target, data, report) != 0)
+        return -EINVAL;
+    text_add(t, report, sizeof(report));
+    return 0;
+}
+
+static int show_quote(struct pseudo_inode *p, struct text *t)
+{
+    u8 data[64], target[512], report[432], *quote;
+    ssize_t n;
+    int r = host_get_target_info(target);
+
+    if (r < 0)
+        return r;
+    get_state(data, NULL);
+    if (sgx_report(target, data, report) != 0)
+        return -EIO;
+    quote = kmalloc(QUOTE_MAX);
+    if (!quote)
+        return -ENOMEM;
+    n = host_get_quote(report, sizeof(report), quote, QUOTE_MAX);
+    if (n > 0)
+        text_add(t, quote, (size_t)n);
+    kfree(quote);
+    return n < 0 ? (int)n : 0;
+}
+
+/* ---- keys ---- */
+
+static int show_seal_key(struct pseudo_inode *p, struct text *t)
+{
+    bool signer = strcmp(p->entry->name, "_sgx_mrsigner") == 0, kss = (g_self.attributes & SGX_ATTRIBUTE_KSS) != 0;
+    struct sgx_key_request q = {
+        .key_name = KEY_NAME_SEAL,
+        .key_policy = (u16)((signer ? KEY_POLICY_MRSIGNER : KEY_POLICY_MRENCLAVE) | (kss ? KEY_POLICY_CONFIGID : 0)),
+        .isv_svn = g_self.isv_svn,
+        .config_svn = g_self.config_svn,
+        .attribute_mask = SEAL_ATTRIBUTES | (kss ? SGX_ATTRIBUTE_KSS : 0),
+        .misc_mask = SEAL_MISC,
+    };
+    u8 key[KEY_SIZE];
+
+    memcpy(q.cpu_svn, g_self.cpu_svn, sizeof(q.cpu_svn));
+    if (sgx_get_key(&q, key) != 0)
+        return -EIO;
+    text_add(t, key, sizeof(key));
+    crypto_wipe(key, sizeof(key));
+    return 0;
+}
+
+/* Keys that programs, or provisioning on their behalf, have set: shared by the whole container. p->fd: index + 1. */
+static struct named_key {
+    char name[64];
+    bool set;
+    u8 value[KEY_SIZE];
+} g_keys[KEY_MAX] = {{.name = "default"}};
+
+static int show_named_key(struct pseudo_inode *p, struct text *t)
+{
+    struct named_key *k = &g_keys[p->fd - 1];
+
+    mutex_lock(&g_lock);
+    if (k->set)
+        text_add(t, k->value, KEY_SIZE);
+    mutex_unlock(&g_lock);
+    return 0;
+}
+
+static ssize_t store_named_key(struct pseudo_inode *p, const char *buf, size_t n)
+{
+    struct named_key *k = &g_keys[p->fd - 1];
+
+    if (n != KEY_SIZE)
+        return -EACCES;
+    mutex_lock(&g_lock);
+    memcpy(k->value, buf, KEY_SIZE);
+    k->set = true;
+    mutex_unlock(&g_lock);
+    return (ssize_t)n;
+}
+
+static const struct pseudo_entry g_named_key = {.name = "key", .mode = S_IFREG | 0600, .show = show_named_key, .store = store_named_key};
+
+static int key_lookup(struct pseudo_inode *dir, const char *name, size_t len, struct inode **out)
+{
+    u32 k, unused = KEY_MAX;
+
+    if (len >= sizeof(g_keys[0].name) || name[0] == '_')
+        return -ENOENT;
+    mutex_lock(&g_lock);
+    for (k = 0; k < KEY_MAX; k++) {
+        if (strncmp(g_keys[k].name, name, len) == 0 && g_keys[k].name[len] == 0)
+            break;
+        if (!g_keys[k].name[0] && unused == KEY_MAX)
+            unused = k;
+    }
+    if (k == KEY_MAX && unused < KEY_MAX) { /* any name may be set */
+        k = unused;
+        memcpy(g_keys[k].name, name, len);
+    }
+    mutex_unlock(&g_lock);
+    if (k == KEY_MAX)
+        return -ENOSPC;
+    *out = pseudo_inode_new(dir->i.super, &g_named_key, dir);
+    if (!*out)
+        return -ENOMEM;
+    pseudo_of(*out)->fd = (i32)k + 1;
+    (*out)->ino += k + 1;
+    return 0;
+}
+
+static int key_iterate(struct pseudo_inode *dir, u64 pos, dirent_fn *fn, void *ctx)
+{
+    for (u64 k = pos; k < KEY_MAX; k++) {
+        if (!g_keys[k].name[0] || (k && !g_keys[k].set))
+            continue;
+        if (!fn(ctx, g_keys[k].name, strlen(g_keys[k].name), dir->i.ino + k + 1, DT_REG, k + 1))
+            return 1;
+    }
+    return 0;
+}
+
+static const struct pseudo_entry g_key_entries[] = {
+    {.name = "_sgx_mrenclave", .mode = S_IFREG | 0400, .show = show_seal_key},
+    {.name = "_sgx_mrsigner", .mode = S_IFREG | 0400, .show = show_seal_key},
+    {0},
+};
+
+static const struct pseudo_entry g_entries[] = {
+    {.name = "attestation_type", .mode = S_IFREG | 0444, .show = show_type},
+    {.name = "keys", .mode = S_IFDIR | 0555, .children = g_key_entries, .lookup = key_lookup, .iterate = key_iterate},
+    {.name = "my_target_info", .mode = S_IFREG | 0444, .show = show_my_target_info},
+    {.name = "quote", .mode = S_IFREG | 0444, .show = show_quote},
+    {.name = "report", .mode = S_IFREG | 0444, .show = show_report},
+    {.name = "target_info", .mode = S_IFREG | 0666, .show = show_target_info, .store = store_target_info},
+    {.name = "user_report_data", .mode = S_IFREG | 0666, .show = show_report_data, .store = store_report_data},
+    {0},
+};
+static const struct pseudo_entry g_root = {.name = "/", .mode = S_IFDIR | 0555, .children = g_entries};
+
+struct super *attestation_create(void);
+struct super *attestation_create(void)
+{
+    return pseudo_super("attestation", 0x61747374, &g_root);
+}

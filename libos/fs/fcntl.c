@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* fcntl(2), memfd_create(2). */
+#include "vfs.h"
+
+#include <linux/memfd.h>
+
+#define SETTABLE (O_APPEND | O_NONBLOCK | O_DIRECT | O_NOATIME | FASYNC)
+#define SEAL_SEAL  1
+#define SEALS_ALL  0x1f
+#define SEAL_WRITE 8
+
+static long get_cloexec(int fd)
+{
+    struct files *t = current_process()->files;
+    long r = -EBADF;
+
+    mutex_lock(&t->lock);
+    if (fd >= 0 && (u32)fd < t->size && t->fds[fd].file)
+        r = t->fds[fd].cloexec ? FD_CLOEXEC : 0;
+    mutex_unlock(&t->lock);
+    return r;
+}
+
+static long set_cloexec(int fd, bool on)
+{
+    struct files *t = current_process()->files;
+    long r = -EBADF;
+
+    mutex_lock(&t->lock);
+    if (fd >= 0 && (u32)fd < t->size && t->fds[fd].file) {
+        t->fds[fd].cloexec = on;
+        r = 0;
+    }
+    mutex_unlock(&t->lock);
+    return r;
+}
+
+static long dup_fd(struct file *f, long min, bool cloexec)
+{
+    if (min < 0 || (u64)min >= current_process()->rlimits[7].soft)
+        return -EINVAL;
+    return fd_install_min((int)min, file_get(f), cloexec);
+}
+
+static long set_flags(struct file *f, u32 flags)
+{
+    if ((f->flags & O_APPEND) && !(flags & O_APPEND) && f->inode && (f->inode->seals & SEAL_WRITE))
+        return -EPERM;
+    if ((flags & O_NOATIME) && !(f->flags & O_NOATIME) && f->inode && !inode_owner_or_capable(f->inode))
+        return -EPERM;
+    f->flags = (f->flags & ~(u32)SETTABLE) | (flags & SETTABLE);
+    return 0;
+}
+
+static long record_lock(struct file *f, int cmd, u64 arg)
+{
+    struct flock fl;
+    int r;
+
+    if (copy_from_user(&fl, (const void *)arg, sizeof(fl)) < 0)
+        return -EFAULT;
+    r = lock_fcntl(f, cmd, &fl);
+    if (r == 0 && (cmd == F_GETLK || cmd == F_OFD_GETLK) && copy_to_user((void *)arg, &fl, sizeof(fl)) < 0)
+        r = -EFAULT;
+    return r;
+}
+
+static long add_seals(struct file *f, u32 seals)
+{
+    long r = 0;
+
+    if (!f->inode || !S_ISREG(f->inode->mode) || !inode_is_memfs(f->inode))
+        return -EINVAL;
+    if ((f->flags & O_ACCMODE) == O_RDONLY)
+        return -EPERM;
+    if (seals & ~(u32)SEALS_ALL)
+        return -EINVAL;
+    mutex_lock(&f->inode->lock);
+    if (f->inode->seals & SEAL_SEAL)
+        r = -EPERM;
+    else if ((seals & SEAL_WRITE) && !list_empty(&f->inode->shared_maps))
+        r = -EBUSY;
+    else
+        f->inode->seals |= seals;
+    mutex_unlock(&f->inode->lock);
+    return r;
+}
+
+static long fcntl_file(struct file *f, int fd, int cmd, long arg)
+{
+    switch (cmd) {
+    case F_DUPFD:
+    case F_DUPFD_CLOEXEC:
+        return dup_fd(f, arg, cmd == F_DUPFD_CLOEXEC);
+    case F_GETFD:
+        return get_cloexec(fd);
+    case F_SETFD:
+        return set_cloexec(fd, (arg & FD_CLOEXEC) != 0);
+    case F_GETFL:
+        return f->flags;
+    }
+    if (f->flags & O_PATH)
+        return -EBADF;
+    switch (cmd) {
+    case F_SETFL:
+        return set_flags(f, (u32)arg);
+    case F_GETLK:
+    case F_SETLK:
+    case F_SETLKW:
+    case F_OFD_GETLK:
+    case F_OFD_SETLK:
+    case F_OFD_SETLKW:
+        return record_lock(f, cmd, (u64)arg);
+    case F_GETPIPE_SZ:
+    case F_SETPIPE_SZ:
+        return pipe_fcntl(f, (u32)cmd, arg);
+    case F_GET_SEALS:
+        return f->inode && S_ISREG(f->inode->mode) && inode_is_memfs(f->inode) ? (long)f->inode->seals : -EINVAL;
+    case F_ADD_SEALS:
+        return add_seals(f, (u32)arg);
+    case F_SETOWN: /* SIGIO is not sent; programs set an owner as a matter of form */
+    case F_SETSIG:
+    case F_SETLEASE:
+        return cmd == F_SETLEASE ? -EINVAL : 0;
+    case F_GETOWN:
+    case F_GETSIG:
+        return 0;
+    case F_GETLEASE:
+        return F_UNLCK;
+    case F_GET_RW_HINT:
+    case F_GET_FILE_RW_HINT:
+        return put_user((u64)0, (void *)arg);
+    case F_SET_RW_HINT:
+    case F_SET_FILE_RW_HINT:
+        return 0;
+    case F_NOTIFY:
+        return -EINVAL;
+    default:
+        return -EINVAL;
+    }
+}
+
+long sys_fcntl(SYSCALL_ARGS);
+long sys_memfd_create(SYSCALL_ARGS);
+
+long sys_fcntl(SYSCALL_ARGS)
+{
+    struct file *file = fd_get((int)a);
+    long r;
+
+    if (!file)
+        return -EBADF;
+    r = fcntl_file(file, (int)a, (int)b, c);
+    file_put(file);
+    return r;
+}
+
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 8u
+#define MFD_EXEC        16u
+#endif
+
+long sys_memfd_create(SYSCALL_ARGS)
+{
+    char name[250];
+    struct file *file;
+    ssize_t n;
+    int r;
+
+    if (b & ~(long)(MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL | MFD_EXEC))
+        return -EINVAL;
+    n = strncpy_from_user(name, (const void *)a, sizeof(name));
+    if (n < 0)
+        return n == -ENAMETOOLONG ? -EINVAL : n;
+    r = memfs_make_file(name, b & (MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL) ? 0 : SEAL_SEAL, &file);
+    if (r < 0)
+        return r;
+    if (b & MFD_NOEXEC_SEAL)
+        file->inode->mode &= ~0111u;
+    return fd_install(file, (b & MFD_CLOEXEC) != 0);
+}

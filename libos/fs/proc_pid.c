@@ -1,0 +1,653 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* /proc/PID and /proc/PID/task/TID. */
+#include "procfs.h"
+#include "mm.h"
+
+static const struct pseudo_entry g_pid_dir, g_task_dir;
+
+struct process *proc_process(struct pseudo_inode *p)
+{
+    struct process *proc = process_find(p->pid);
+
+    if (proc && proc->start_time != p->start) {
+        process_put(proc);
+        proc = NULL;
+    }
+    return proc;
+}
+
+struct mm *proc_mm(struct pseudo_inode *p)
+{
+    struct process *proc = proc_process(p);
+    struct mm *mm = NULL;
+
+    if (!proc)
+        return NULL;
+    mutex_lock(&g_process_lock);
+    if (proc->mm)
+        mm = mm_get(proc->mm);
+    mutex_unlock(&g_process_lock);
+    process_put(proc);
+    return mm;
+}
+
+static struct files *proc_files(struct pseudo_inode *p)
+{
+    struct process *proc = proc_process(p);
+    struct files *files = NULL;
+
+    if (!proc)
+        return NULL;
+    mutex_lock(&g_process_lock);
+    files = proc->files;
+    if (files)
+        ref_get(&files->refs);
+    mutex_unlock(&g_process_lock);
+    process_put(proc);
+    return files;
+}
+
+/* As ptrace_may_access: another user's environment and descriptors are not shown. */
+static int may_look(struct pseudo_inode *p)
+{
+    struct process *proc = proc_process(p), *me = fs_process();
+    int r = 0;
+
+    if (!proc)
+        return -ESRCH;
+    if (me && proc != me && (me->cred.fsuid != proc->cred.uid || me->cred.fsuid != proc->cred.suid) && !fs_capable(CAP_SYS_PTRACE))
+        r = -EACCES;
+    process_put(proc);
+    return r;
+}
+
+/* ---- memory of the process ---- */
+
+static int show_range(struct pseudo_inode *p, struct text *t, bool environment)
+{
+    struct mm *mm = proc_mm(p);
+    u64 start, end;
+    char buf[512];
+
+    if (!mm)
+        return 0;
+    start = environment ? mm->env_start : mm->arg_start;
+    end = environment ? mm->env_end : mm->arg_end;
+    while (start < end && t->used < (1u << 21)) {
+        size_t n = mm_peek(mm, start, buf, MIN((size_t)(end - start), sizeof(buf)));
+
+        if (n == 0)
+            break;
+        text_add(t, buf, n);
+        start += n;
+    }
+    mm_put(mm);
+    return 0;
+}
+
+static int show_cmdline(struct pseudo_inode *p, struct text *t)
+{
+    return show_range(p, t, false);
+}
+
+static int show_environ(struct pseudo_inode *p, struct text *t)
+{
+    int r = may_look(p);
+
+    return r < 0 ? r : show_range(p, t, true);
+}
+
+static int show_auxv(struct pseudo_inode *p, struct text *t)
+{
+    struct mm *mm = proc_mm(p);
+
+    if (mm) {
+        text_add(t, mm->auxv, mm->auxv_count * sizeof(u64));
+        mm_put(mm);
+    }
+    return 0;
+}
+
+/* ---- numbers ---- */
+
+static void get_comm(struct pseudo_inode *p, struct process *proc, char comm[16])
+{
+    struct thread *th;
+
+    strlcpy(comm, proc->comm, 16);
+    if (!p->tid)
+        return;
+    mutex_lock(&g_process_lock);
+    th = thread_find(p->tid);
+    if (th && th->comm[0])
+        strlcpy(comm, th->comm, 16);
+    mutex_unlock(&g_process_lock);
+}
+
+struct mm_numbers {
+    u64 total, committed; /* pages */
+};
+
+static struct mm_numbers mm_numbers(struct pseudo_inode *p)
+{
+    struct mm *mm = proc_mm(p);
+    struct mm_numbers n = {0};
+
+    if (mm) {
+        n = (struct mm_numbers){mm->total, mm->committed};
+        mm_put(mm);
+    }
+    return n;
+}
+
+static int show_stat(struct pseudo_inode *p, struct text *t)
+{
+    struct process *proc = proc_process(p);
+    struct mm_numbers m = mm_numbers(p);
+    char comm[16];
+    i32 ppid, tty = 0, foreground = -1, sid = 0;
+
+    if (!proc)
+        return -ESRCH;
+    get_comm(p, proc, comm);
+    mutex_lock(&g_process_lock);
+    ppid = proc->parent ? proc->parent->pid : 0;
+    if (proc->session) {
+        sid = proc->session->sid;
+        if (proc->session->tty) {
+            tty = 136 << 8;
+            foreground = proc->session->foreground;
+        }
+    }
+    mutex_unlock(&g_process_lock);
+    text_printf(t, "%d (%s) %c %d %d %d %d %d 4194304 %llu 0 0 0 %llu %llu %llu %llu 20 %d %u 0 %llu %llu %llu ", p->tid ? p->tid : p->pid, comm,
+                process_state_char(proc), ppid, proc->pgid, sid, tty, foreground, (unsigned long long)proc->min_flt,
+                (unsigned long long)(process_cpu_time(proc) / 10000000), (unsigned long long)0, (unsigned long long)(proc->cutime / 10000000),
+                (unsigned long long)(proc->cstime / 10000000), proc->nice, proc->thread_count,
+                (unsigned long long)(proc->start_time / 10000000), (unsigned long long)(m.total << PAGE_SHIFT), (unsigned long long)m.committed);
+    text_printf(t, "18446744073709551615 0 0 0 0 0 %llu 0 0 0 0 0 0 %d 0 0 0 0 0 0 0 0 0 0 0 0 0 %u\n", (unsigned long long)proc->sig_pending,
+                proc->exit_signal, proc->exit_status);
+    process_put(proc);
+    return 0;
+}
+
+static int show_statm(struct pseudo_inode *p, struct text *t)
+{
+    struct mm_numbers m = mm_numbers(p);
+
+    text_printf(t, "%llu %llu 0 0 0 %llu 0\n", (unsigned long long)m.total, (unsigned long long)m.committed, (unsigned long long)m.committed);
+    return 0;
+}
+
+static const char *state_name(char c)
+{
+    switch (c) {
+    case 'R':
+        return "R (running)";
+    case 'T':
+        return "T (stopped)";
+    case 'Z':
+        return "Z (zombie)";
+    default:
+        return "S (sleeping)";
+    }
+}
+
+static void status_signals(struct text *t, struct process *proc)
+{
+    u64 ignored = 0, caught = 0;
+
+    for (int k = 0; proc->sighand && k < NSIG; k++) {
+        if (proc->sighand->action[k].handler == 1)
+            ignored |= 1ull << k;
+        else if (proc->sighand->action[k].handler)
+            caught |= 1ull << k;
+    }
+    text_printf(t, "SigQ:\t0/127\nSigPnd:\t%016llx\nShdPnd:\t%016llx\nSigBlk:\t%016llx\nSigIgn:\t%016llx\nSigCgt:\t%016llx\n", 0ull,
+                (unsigned long long)proc->sig_pending, proc == fs_process() ? (unsigned long long)current()->sig_mask : 0ull,
+                (unsigned long long)ignored, (unsigned long long)caught);
+}
+
+static int show_status(struct pseudo_inode *p, struct text *t)
+{
+    struct process *proc = proc_process(p);
+    struct mm_numbers m = mm_numbers(p);
+    const struct cred *c;
+    struct files *files;
+    char comm[16];
+    u32 cpus = cpu_count();
+    i32 ppid;
+
+    if (!proc)
+        return -ESRCH;
+    get_comm(p, proc, comm);
+    c = &proc->cred;
+    files = proc_files(p);
+    mutex_lock(&g_process_lock);
+    ppid = proc->parent ? proc->parent->pid : 0;
+    text_printf(t, "Name:\t%s\nUmask:\t%04o\nState:\t%s\nTgid:\t%d\nNgid:\t0\nPid:\t%d\nPPid:\t%d\nTracerPid:\t0\n", comm,
+                proc->fs ? proc->fs->umask : 0, state_name(process_state_char(proc)), p->pid, p->tid ? p->tid : p->pid, ppid);
+    text_printf(t, "Uid:\t%u\t%u\t%u\t%u\nGid:\t%u\t%u\t%u\t%u\nFDSize:\t%u\nGroups:\t", c->uid, c->euid, c->suid, c->fsuid, c->gid, c->egid, c->sgid,
+                c->fsgid, files ? files->size : 0);
+    for (u32 k = 0; k < c->group_count; k++)
+        text_printf(t, "%u ", c->groups[k]);
+    text_printf(t, "\nNStgid:\t%d\nNSpid:\t%d\nNSpgid:\t%d\nNSsid:\t%d\n", p->pid, p->tid ? p->tid : p->pid, proc->pgid,
+                proc->session ? proc->session->sid : 0);
+    if (m.total)
+        text_printf(t, "VmPeak:\t%8llu kB\nVmSize:\t%8llu kB\nVmLck:\t%8u kB\nVmHWM:\t%8llu kB\nVmRSS:\t%8llu kB\nRssAnon:\t%8llu kB\nVmData:\t%8llu kB\n"
+                       "VmStk:\t%8u kB\nVmSwap:\t%8u kB\n",
+                    (unsigned long long)m.total << 2, (unsigned long long)m.total << 2, 0, (unsigned long long)m.committed << 2,
+                    (unsigned long long)m.committed << 2, (unsigned long long)m.committed << 2, (unsigned long long)m.total << 2, 132, 0);
+    text_printf(t, "Threads:\t%u\n", proc->thread_count);
+    status_signals(t, proc);
+    text_printf(t, "CapInh:\t%016llx\nCapPrm:\t%016llx\nCapEff:\t%016llx\nCapBnd:\t%016llx\nCapAmb:\t%016llx\nNoNewPrivs:\t%u\nSeccomp:\t0\n",
+                (unsigned long long)c->cap_inheritable, (unsigned long long)c->cap_permitted, (unsigned long long)c->cap_effective,
+                (unsigned long long)c->cap_bounding, (unsigned long long)c->cap_ambient, c->no_new_privs);
+    mutex_unlock(&g_process_lock);
+    text_printf(t, "Cpus_allowed:\t%llx\nCpus_allowed_list:\t0-%u\nMems_allowed:\t1\nMems_allowed_list:\t0\nvoluntary_ctxt_switches:\t0\n"
+                   "nonvoluntary_ctxt_switches:\t0\n",
+                cpus >= 64 ? ~0ull : (1ull << cpus) - 1, cpus - 1);
+    if (files)
+        files_put(files);
+    process_put(proc);
+    return 0;
+}
+
+static int show_comm(struct pseudo_inode *p, struct text *t)
+{
+    struct process *proc = proc_process(p);
+    char comm[16];
+
+    if (!proc)
+        return -ESRCH;
+    get_comm(p, proc, comm);
+    process_put(proc);
+    text_printf(t, "%s\n", comm);
+    return 0;
+}
+
+static ssize_t store_comm(struct pseudo_inode *p, const char *buf, size_t n)
+{
+    struct thread *th;
+
+    if (!fs_process() || p->pid != fs_process()->pid)
+        return -EINVAL;
+    mutex_lock(&g_process_lock);
+    th = p->tid && p->tid != p->pid ? thread_find(p->tid) : NULL;
+    strlcpy(th ? th->comm : fs_process()->comm, buf, 16);
+    mutex_unlock(&g_process_lock);
+    return (ssize_t)n;
+}
+
+static int show_limits(struct pseudo_inode *p, struct text *t)
+{
+    static const struct {
+        const char *name, *unit;
+        u8 index;
+    } limits[] = {
+        {"Max cpu time", "seconds", 0},       {"Max file size", "bytes", 1},          {"Max data size", "bytes", 2},
+        {"Max stack size", "bytes", 3},       {"Max core file size", "bytes", 4},     {"Max resident set", "bytes", 5},
+        {"Max processes", "processes", 6},    {"Max open files", "files", 7},         {"Max locked memory", "bytes", 8},
+        {"Max address space", "bytes", 9},    {"Max file locks", "locks", 10},        {"Max pending signals", "signals", 11},
+        {"Max msgqueue size", "bytes", 12},   {"Max nice priority", "", 13},          {"Max realtime priority", "", 14},
+        {"Max realtime timeout", "us", 15},
+    };
+    struct process *proc = proc_process(p);
+    char soft[24], hard[24];
+
+    if (!proc)
+        return -ESRCH;
+    text_printf(t, "%-25s %-20s %-20s %-10s\n", "Limit", "Soft Limit", "Hard Limit", "Units");
+    for (size_t k = 0; k < ARRAY_SIZE(limits); k++) {
+        const struct rlimit64 *l = &proc->rlimits[limits[k].index];
+
+        snprintf(soft, sizeof(soft), "%llu", (unsigned long long)l->soft);
+        snprintf(hard, sizeof(hard), "%llu", (unsigned long long)l->hard);
+        text_printf(t, "%-25s %-20s %-20s %-10s\n", limits[k].name, l->soft == UINT64_MAX ? "unlimited" : soft,
+                    l->hard == UINT64_MAX ? "unlimited" : hard, limits[k].unit);
+    }
+    process_put(proc);
+    return 0;
+}
+
+static int show_oom_adj(struct pseudo_inode *p, struct text *t)
+{
+    struct process *proc = proc_process(p);
+
+    if (!proc)
+        return -ESRCH;
+    text_printf(t, "%d\n", proc->oom_score_adj);
+    process_put(proc);
+    return 0;
+}
+
+static ssize_t store_oom_adj(struct pseudo_inode *p, const char *buf, size_t n)
+{
+    struct process *proc;
+    bool negative = *buf == '-';
+    i32 v = 0;
+
+    for (const char *s = buf + negative; *s >= '0' && *s <= '9' && v < 10000; s++)
+        v = v * 10 + (*s - '0');
+    v = negative ? -v : v;
+    if (v < -1000 || v > 1000)
+        return -EINVAL;
+    proc = proc_process(p);
+    if (!proc)
+        return -ESRCH;
+    if (v < proc->oom_score_adj && !fs_capable(CAP_SYS_RESOURCE)) {
+        process_put(proc);
+        return -EACCES;
+    }
+    proc->oom_score_adj = v;
+    process_put(proc);
+    return (ssize_t)n;
+}
+
+/* ---- magic links ---- */
+
+static int follow_exe(struct pseudo_inode *p, struct dentry **out)
+{
+    struct mm *mm = proc_mm(p);
+    int r = -ENOENT;
+
+    if (mm && mm->exe && mm->exe->dentry) {
+        *out = dentry_get(mm->exe->dentry);
+        r = 0;
+    }
+    if (mm)
+        mm_put(mm);
+    return r;
+}
+
+static int follow_place(struct pseudo_inode *p, struct dentry **out, bool root)
+{
+    struct process *proc = proc_process(p);
+    struct fs_context *fs;
+    int r = may_look(p);
+
+    if (!proc)
+        return -ENOENT;
+    mutex_lock(&g_process_lock);
+    fs = proc->fs;
+    if (fs)
+        ref_get(&fs->refs);
+    mutex_unlock(&g_process_lock);
+    if (r == 0 && fs) {
+        mutex_lock(&fs->lock);
+        *out = dentry_get(root ? fs->root : fs->cwd);
+        mutex_unlock(&fs->lock);
+    } else if (r == 0) {
+        r = -ENOENT;
+    }
+    fs_context_put(fs);
+    process_put(proc);
+    return r;
+}
+
+static int follow_cwd(struct pseudo_inode *p, struct dentry **out)
+{
+    return follow_place(p, out, false);
+}
+
+static int follow_root(struct pseudo_inode *p, struct dentry **out)
+{
+    return follow_place(p, out, true);
+}
+
+/* ---- descriptors ---- */
+
+static struct file *file_of(struct pseudo_inode *p, int fd)
+{
+    struct files *files = proc_files(p);
+    struct file *f = NULL;
+
+    if (!files)
+        return NULL;
+    mutex_lock(&files->lock);
+    if (fd >= 0 && (u32)fd < files->size && files->fds[fd].file)
+        f = file_get(files->fds[fd].file);
+    mutex_unlock(&files->lock);
+    files_put(files);
+    return f;
+}
+
+static int follow_fd(struct pseudo_inode *p, struct dentry **out)
+{
+    struct file *f = file_of(p, p->fd - 1);
+
+    if (!f)
+        return -ENOENT;
+    *out = f->dentry ? dentry_get(f->dentry) : file_anon_dentry(f);
+    file_put(f);
+    return is_err(*out) ? ptr_err(*out) : 0;
+}
+
+static int show_fdinfo(struct pseudo_inode *p, struct text *t)
+{
+    struct file *f = file_of(p, p->fd - 1);
+    struct kstat st = {0};
+
+    if (!f)
+        return -ENOENT;
+    if (f->inode)
+        inode_stat(f->inode, &st);
+    text_printf(t, "pos:\t%llu\nflags:\t0%o\nmnt_id:\t%u\nino:\t%llu\n", (unsigned long long)f->pos, f->flags,
+                f->dentry && f->dentry->mount ? f->dentry->mount->id : 15, (unsigned long long)(f->inode ? st.ino : f->id));
+    file_put(f);
+    return 0;
+}
+
+static const struct pseudo_entry g_fd_link = {.name = "fd", .mode = S_IFLNK | 0700, .follow = follow_fd};
+static const struct pseudo_entry g_fdinfo_file = {.name = "fdinfo", .mode = S_IFREG | 0400, .show = show_fdinfo};
+
+static int parse_number(const char *name, size_t len)
+{
+    i64 v = 0;
+
+    if (!len || len > 9 || (name[0] == '0' && len > 1))
+        return -1;
+    for (size_t k = 0; k < len; k++) {
+        if (name[k] < '0' || name[k] > '9')
+            return -1;
+        v = v * 10 + (name[k] - '0');
+    }
+    return (int)v;
+}
+
+static int fd_entry(struct pseudo_inode *dir, const char *name, size_t len, const struct pseudo_entry *e, struct inode **out)
+{
+    int fd = parse_number(name, len), r = may_look(dir);
+    struct file *f = r == 0 && fd >= 0 ? file_of(dir, fd) : NULL;
+    struct inode *i;
+
+    if (!f)
+        return r < 0 ? r : -ENOENT;
+    i = pseudo_inode_new(dir->i.super, e, dir);
+    if (i) {
+        pseudo_of(i)->fd = fd + 1;
+        i->ino += (u64)fd + 1;
+        if (S_ISLNK(i->mode)) /* the bits say how it is open */
+            i->mode = S_IFLNK | 0100 | ((f->flags & O_ACCMODE) != O_WRONLY ? 0400 : 0) | ((f->flags & O_ACCMODE) != O_RDONLY ? 0200 : 0);
+        i->size = 64;
+    }
+    file_put(f);
+    *out = i;
+    return i ? 0 : -ENOMEM;
+}
+
+int proc_fd_lookup(struct pseudo_inode *dir, const char *name, size_t len, struct inode **out)
+{
+    return fd_entry(dir, name, len, &g_fd_link, out);
+}
+
+int proc_fdinfo_lookup(struct pseudo_inode *dir, const char *name, size_t len, struct inode **out)
+{
+    return fd_entry(dir, name, len, &g_fdinfo_file, out);
+}
+
+int proc_fd_iterate(struct pseudo_inode *dir, u64 pos, dirent_fn *fn, void *ctx)
+{
+    struct files *files;
+    char name[16];
+    int r = may_look(dir);
+
+    files = r == 0 ? proc_files(dir) : NULL;
+    if (!files)
+        return r;
+    for (u64 fd = pos; fd < files->size; fd++) {
+        if (!files->fds[fd].file)
+            continue;
+        snprintf(name, sizeof(name), "%u", (u32)fd);
+        if (!fn(ctx, name, strlen(name), dir->i.ino + fd + 1, DT_LNK, fd + 1)) {
+            r = 1;
+            break;
+        }
+    }
+    files_put(files);
+    return r;
+}
+
+/* ---- task ---- */
+
+struct tids {
+    i32 list[256];
+    u32 count;
+};
+
+static void collect_tids(struct pseudo_inode *p, struct tids *out)
+{
+    struct process *proc = proc_process(p);
+    struct thread *th;
+
+    out->count = 0;
+    if (!proc)
+        return;
+    mutex_lock(&g_process_lock);
+    list_for_each_entry(th, &proc->threads, siblings)
+        if (out->count < ARRAY_SIZE(out->list))
+            out->list[out->count++] = th->tid;
+    mutex_unlock(&g_process_lock);
+    if (!out->count) /* a zombie still shows its main thread */
+        out->list[out->count++] = p->pid;
+    process_put(proc);
+}
+
+static int task_lookup(struct pseudo_inode *dir, const char *name, size_t len, struct inode **out)
+{
+    int tid = parse_number(name, len);
+    struct tids tids;
+
+    collect_tids(dir, &tids);
+    for (u32 k = 0; k < tids.count && tid > 0; k++) {
+        if (tids.list[k] != tid)
+            continue;
+        *out = pseudo_inode_new(dir->i.super, &g_task_dir, dir);
+        if (!*out)
+            return -ENOMEM;
+        pseudo_of(*out)->tid = tid;
+        (*out)->ino = (u64)tid | 0x20000000;
+        return 0;
+    }
+    return -ENOENT;
+}
+
+static int task_iterate(struct pseudo_inode *dir, u64 pos, dirent_fn *fn, void *ctx)
+{
+    struct tids tids;
+    char name[16];
+
+    collect_tids(dir, &tids);
+    for (u64 k = pos; k < tids.count; k++) {
+        snprintf(name, sizeof(name), "%d", tids.list[k]);
+        if (!fn(ctx, name, strlen(name), (u64)tids.list[k] | 0x20000000, DT_DIR, k + 1))
+            return 1;
+    }
+    return 0;
+}
+
+/* ---- tables ---- */
+
+static int show_wchan(struct pseudo_inode *p, struct text *t)
+{
+    text_add(t, "0", 1);
+    return 0;
+}
+
+static const struct pseudo_entry g_net_entries[] = {
+    {.name = "dev", .mode = S_IFREG | 0444,
+     .text = "Inter-|   Receive                                                |  Transmit\n"
+             " face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed\n"
+             "    lo:       0       0    0    0    0     0          0         0        0       0    0    0    0     0       0          0\n"},
+    {.name = "if_inet6", .mode = S_IFREG | 0444, .text = "00000000000000000000000000000001 01 80 10 80       lo\n"},
+    {.name = "unix", .mode = S_IFREG | 0444, .text = "Num       RefCount Protocol Flags    Type St Inode Path\n"},
+    {0},
+};
+
+static const struct pseudo_entry g_ns_entries[] = {
+    {.name = "mnt", .mode = S_IFLNK | 0777, .text = "mnt:[4026531841]"},   {.name = "pid", .mode = S_IFLNK | 0777, .text = "pid:[4026531836]"},
+    {.name = "net", .mode = S_IFLNK | 0777, .text = "net:[4026531840]"},   {.name = "uts", .mode = S_IFLNK | 0777, .text = "uts:[4026531838]"},
+    {.name = "ipc", .mode = S_IFLNK | 0777, .text = "ipc:[4026531839]"},   {.name = "user", .mode = S_IFLNK | 0777, .text = "user:[4026531837]"},
+    {.name = "cgroup", .mode = S_IFLNK | 0777, .text = "cgroup:[4026531835]"},
+    {0},
+};
+
+#define ID_MAP "         0          0 4294967295\n"
+#define COMMON_ENTRIES                                                                             \
+    {.name = "auxv", .mode = S_IFREG | 0400, .show = show_auxv},                                   \
+    {.name = "cgroup", .mode = S_IFREG | 0444, .text = "0::/\n"},                                  \
+    {.name = "cmdline", .mode = S_IFREG | 0444, .show = show_cmdline},                             \
+    {.name = "comm", .mode = S_IFREG | 0644, .show = show_comm, .store = store_comm},              \
+    {.name = "cwd", .mode = S_IFLNK | 0777, .follow = follow_cwd},                                 \
+    {.name = "environ", .mode = S_IFREG | 0400, .show = show_environ},                             \
+    {.name = "exe", .mode = S_IFLNK | 0777, .follow = follow_exe},                                 \
+    {.name = "fd", .mode = S_IFDIR | 0500, .lookup = proc_fd_lookup, .iterate = proc_fd_iterate},  \
+    {.name = "fdinfo", .mode = S_IFDIR | 0555, .lookup = proc_fdinfo_lookup, .iterate = proc_fd_iterate},          \
+    {.name = "gid_map", .mode = S_IFREG | 0644, .text = ID_MAP},                                   \
+    {.name = "io", .mode = S_IFREG | 0400,                                                         \
+     .text = "rchar: 0\nwchar: 0\nsyscr: 0\nsyscw: 0\nread_bytes: 0\nwrite_bytes: 0\ncancelled_write_bytes: 0\n"}, \
+    {.name = "limits", .mode = S_IFREG | 0444, .show = show_limits},                               \
+    {.name = "loginuid", .mode = S_IFREG | 0644, .text = "4294967295"},                            \
+    {.name = "maps", .mode = S_IFREG | 0444, .show = proc_show_maps},                              \
+    {.name = "mountinfo", .mode = S_IFREG | 0444, .show = proc_show_mountinfo},                    \
+    {.name = "mounts", .mode = S_IFREG | 0444, .show = proc_show_mounts},                          \
+    {.name = "net", .mode = S_IFDIR | 0555, .children = g_net_entries},                            \
+    {.name = "ns", .mode = S_IFDIR | 0511, .children = g_ns_entries},                              \
+    {.name = "oom_adj", .mode = S_IFREG | 0644, .text = "0\n"},                                    \
+    {.name = "oom_score", .mode = S_IFREG | 0444, .text = "0\n"},                                  \
+    {.name = "oom_score_adj", .mode = S_IFREG | 0644, .show = show_oom_adj, .store = store_oom_adj},               \
+    {.name = "personality", .mode = S_IFREG | 0400, .text = "00000000\n"},                         \
+    {.name = "root", .mode = S_IFLNK | 0777, .follow = follow_root},                               \
+    {.name = "sessionid", .mode = S_IFREG | 0444, .text = "4294967295"},                           \
+    {.name = "setgroups", .mode = S_IFREG | 0644, .text = "allow\n"},                              \
+    {.name = "smaps", .mode = S_IFREG | 0444, .show = proc_show_smaps},                            \
+    {.name = "smaps_rollup", .mode = S_IFREG | 0444, .show = proc_show_smaps_rollup},              \
+    {.name = "stat", .mode = S_IFREG | 0444, .show = show_stat},                                   \
+    {.name = "statm", .mode = S_IFREG | 0444, .show = show_statm},                                 \
+    {.name = "status", .mode = S_IFREG | 0444, .show = show_status},                               \
+    {.name = "uid_map", .mode = S_IFREG | 0644, .text = ID_MAP},                                   \
+    {.name = "wchan", .mode = S_IFREG | 0444, .show = show_wchan}
+
+static const struct pseudo_entry g_task_entries[] = {COMMON_ENTRIES, {0}};
+static const struct pseudo_entry g_pid_entries[] = {
+    COMMON_ENTRIES,
+    {.name = "mountstats", .mode = S_IFREG | 0400, .show = proc_show_mountstats},
+    {.name = "task", .mode = S_IFDIR | 0555, .lookup = task_lookup, .iterate = task_iterate},
+    {0},
+};
+static const struct pseudo_entry g_task_dir = {.name = "task", .mode = S_IFDIR | 0555, .children = g_task_entries};
+static const struct pseudo_entry g_pid_dir = {.name = "pid", .mode = S_IFDIR | 0555, .children = g_pid_entries};
+
+struct inode *proc_pid_inode(struct super *s, struct process *p)
+{
+    struct inode *i = pseudo_inode_new(s, &g_pid_dir, NULL);
+
+    if (i) {
+        pseudo_of(i)->pid = p->pid;
+        pseudo_of(i)->start = p->start_time;
+        i->uid = p->cred.euid;
+        i->gid = p->cred.egid;
+        i->ino = (u64)p->pid | 0x10000000;
+    }
+    return i;
+}

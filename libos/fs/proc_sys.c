@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* /proc/sys: what programs read; a few values can be changed and are then remembered. */
+#include "procfs.h"
+#include "deployment.h"
+#include "mm.h"
+
+static char g_host_name[65], g_domain_name[65];
+static u8 g_boot_id[16];
+
+static const char *host_name(void)
+{
+    if (!g_host_name[0])
+        strlcpy(g_host_name, g_deployment.hostname ? g_deployment.hostname : "localhost", sizeof(g_host_name));
+    return g_host_name;
+}
+
+static int show_hostname(struct pseudo_inode *p, struct text *t)
+{
+    text_printf(t, "%s\n", host_name());
+    return 0;
+}
+
+static int show_domainname(struct pseudo_inode *p, struct text *t)
+{
+    if (!g_domain_name[0])
+        strlcpy(g_domain_name, g_deployment.domainname && *g_deployment.domainname ? g_deployment.domainname : "(none)", sizeof(g_domain_name));
+    text_printf(t, "%s\n", g_domain_name);
+    return 0;
+}
+
+static void text_uuid(struct text *t, const u8 u[16])
+{
+    text_printf(t, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x\n", u[0], u[1], u[2], u[3], u[4], u[5],
+                u[6], u[7], u[8], u[9], u[10], u[11], u[12], u[13], u[14], u[15]);
+}
+
+static void make_uuid(u8 u[16])
+{
+    random_bytes(u, 16);
+    u[6] = (u8)((u[6] & 0x0f) | 0x40);
+    u[8] = (u8)((u[8] & 0x3f) | 0x80);
+}
+
+static int show_uuid(struct pseudo_inode *p, struct text *t)
+{
+    u8 u[16];
+
+    make_uuid(u);
+    text_uuid(t, u);
+    return 0;
+}
+
+static int show_boot_id(struct pseudo_inode *p, struct text *t)
+{
+    static struct mutex lock;
+
+    mutex_lock(&lock);
+    if (!g_boot_id[6])
+        make_uuid(g_boot_id);
+    mutex_unlock(&lock);
+    text_uuid(t, g_boot_id);
+    return 0;
+}
+
+/* Values that keep what is written to them; nothing else in the LibOS asks for them. */
+static struct setting {
+    const char *name;
+    char value[128];
+} g_settings[] = {
+    {"overcommit_memory", "1"}, {"overcommit_ratio", "50"}, {"max_map_count", "1048576"}, {"swappiness", "60"},
+    {"somaxconn", "4096"},      {"ip_local_port_range", "32768\t60999"},  {"core_pattern", "core"}, {"shmmax", "18446744073692774399"},
+    {"shmall", "18446744073692774399"}, {"shmmni", "4096"}, {"file-max", "1048576"}, {"msgmax", "8192"}, {"msgmnb", "16384"},
+    {"tcp_syncookies", "1"},    {"rmem_max", "212992"},     {"wmem_max", "212992"},  {"ip_forward", "0"}, {"sem", "32000\t1024000000\t500\t32000"},
+    {"max_user_watches", "524288"}, {"max_user_instances", "128"}, {"max_queued_events", "16384"},
+};
+
+static struct setting *setting_of(struct pseudo_inode *p)
+{
+    for (size_t k = 0; k < ARRAY_SIZE(g_settings); k++)
+        if (strcmp(g_settings[k].name, p->entry->name) == 0)
+            return &g_settings[k];
+    return NULL;
+}
+
+static int show_setting(struct pseudo_inode *p, struct text *t)
+{
+    struct setting *s = setting_of(p);
+
+    text_printf(t, "%s\n", s ? s->value : "0");
+    return 0;
+}
+
+static ssize_t store_setting(struct pseudo_inode *p, const char *buf, size_t n)
+{
+    struct setting *s = setting_of(p);
+
+    if (!s || n >= sizeof(s->value))
+        return -EINVAL;
+    strlcpy(s->value, buf, sizeof(s->value));
+    n = strlen(s->value);
+    while (n && s->value[n - 1] == '\n')
+        s->value[--n] = 0;
+    return (ssize_t)strlen(buf);
+}
+
+#define CONSTANT(entry_name, value) {.name = entry_name, .mode = S_IFREG | 0444, .text = value "\n"}
+#define SETTING(entry_name) {.name = entry_name, .mode = S_IFREG | 0644, .show = show_setting, .store = store_setting}
+
+static const struct pseudo_entry g_random[] = {
+    {.name = "boot_id", .mode = S_IFREG | 0444, .show = show_boot_id},
+    CONSTANT("entropy_avail", "256"),
+    CONSTANT("poolsize", "256"),
+    {.name = "uuid", .mode = S_IFREG | 0444, .show = show_uuid},
+    {0},
+};
+
+static const struct pseudo_entry g_yama[] = {CONSTANT("ptrace_scope", "1"), {0}};
+
+static const struct pseudo_entry g_kernel[] = {
+    CONSTANT("cap_last_cap", "40"),
+    SETTING("core_pattern"),
+    {.name = "domainname", .mode = S_IFREG | 0444, .show = show_domainname},
+    {.name = "hostname", .mode = S_IFREG | 0444, .show = show_hostname},
+    SETTING("msgmax"),
+    SETTING("msgmnb"),
+    CONSTANT("ngroups_max", "65536"),
+    CONSTANT("osrelease", LIBOS_RELEASE),
+    CONSTANT("ostype", "Linux"),
+    CONSTANT("overflowgid", "65534"),
+    CONSTANT("overflowuid", "65534"),
+    CONSTANT("perf_event_paranoid", "3"),
+    CONSTANT("pid_max", "4194304"),
+    {.name = "random", .mode = S_IFDIR | 0555, .children = g_random},
+    CONSTANT("randomize_va_space", "2"),
+    CONSTANT("sched_rr_timeslice_ms", "100"),
+    CONSTANT("seccomp", "0"),
+    SETTING("sem"),
+    SETTING("shmall"),
+    SETTING("shmmax"),
+    SETTING("shmmni"),
+    CONSTANT("tainted", "0"),
+    CONSTANT("threads-max", "65536"),
+    CONSTANT("version", LIBOS_VERSION),
+    {.name = "yama", .mode = S_IFDIR | 0555, .children = g_yama},
+    {0},
+};
+
+static const struct pseudo_entry g_vm[] = {
+    SETTING("max_map_count"), CONSTANT("mmap_min_addr", "65536"), SETTING("overcommit_memory"), SETTING("overcommit_ratio"),
+    SETTING("swappiness"), {0},
+};
+
+static const struct pseudo_entry g_inotify[] = {SETTING("max_queued_events"), SETTING("max_user_instances"), SETTING("max_user_watches"), {0}};
+static const struct pseudo_entry g_fs[] = {
+    CONSTANT("aio-max-nr", "65536"),
+    SETTING("file-max"),
+    CONSTANT("file-nr", "256\t0\t1048576"),
+    {.name = "inotify", .mode = S_IFDIR | 0555, .children = g_inotify},
+    CONSTANT("nr_open", "1048576"),
+    CONSTANT("pipe-max-size", "1048576"),
+    CONSTANT("protected_hardlinks", "0"),
+    CONSTANT("protected_symlinks", "0"),
+    {0},
+};
+
+static const struct pseudo_entry g_net_core[] = {SETTING("rmem_max"), SETTING("somaxconn"), SETTING("wmem_max"), {0}};
+static const struct pseudo_entry g_net_ipv4[] = {
+    SETTING("ip_forward"), SETTING("ip_local_port_range"), CONSTANT("ip_unprivileged_port_start", "1024"), CONSTANT("tcp_fin_timeout", "60"),
+    CONSTANT("tcp_keepalive_time", "7200"), CONSTANT("tcp_rmem", "4096\t131072\t6291456"), SETTING("tcp_syncookies"),
+    CONSTANT("tcp_wmem", "4096\t16384\t4194304"), {0},
+};
+static const struct pseudo_entry g_net_ipv6_all[] = {CONSTANT("disable_ipv6", "0"), {0}};
+static const struct pseudo_entry g_net_ipv6_conf[] = {{.name = "all", .mode = S_IFDIR | 0555, .children = g_net_ipv6_all}, {0}};
+static const struct pseudo_entry g_net_ipv6[] = {{.name = "conf", .mode = S_IFDIR | 0555, .children = g_net_ipv6_conf}, {0}};
+static const struct pseudo_entry g_net[] = {
+    {.name = "core", .mode = S_IFDIR | 0555, .children = g_net_core},
+    {.name = "ipv4", .mode = S_IFDIR | 0555, .children = g_net_ipv4},
+    {.name = "ipv6", .mode = S_IFDIR | 0555, .children = g_net_ipv6},
+    {0},
+};
+
+const struct pseudo_entry g_proc_sys_entries[] = {
+    {.name = "fs", .mode = S_IFDIR | 0555, .children = g_fs},
+    {.name = "kernel", .mode = S_IFDIR | 0555, .children = g_kernel},
+    {.name = "net", .mode = S_IFDIR | 0555, .children = g_net},
+    {.name = "vm", .mode = S_IFDIR | 0555, .children = g_vm},
+    {0},
+};

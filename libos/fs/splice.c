@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Data from descriptor to descriptor: sendfile, copy_file_range, splice, tee, vmsplice. All go through a buffer of the LibOS. */
+#include "vfs.h"
+
+#define CHUNK (64u << 10)
+
+/*
+ * Move up to n bytes. Input that has a position can be read again, so what the output does not take is given back; from a stream no more
+ * is read than the output took room for before (a pipe's PIPE_BUF, or it blocks).
+ */
+static ssize_t pump(struct file *in, u64 *in_pos, struct file *out, u64 *out_pos, size_t n)
+{
+    size_t room = MIN(n, (size_t)CHUNK);
+    u8 *buf = kmalloc(room ? room : 1);
+    ssize_t done = 0, r = 0, w;
+
+    if (!buf)
+        return -ENOMEM;
+    while (n) {
+        u64 before = in_pos ? *in_pos : 0;
+
+        r = file_read_kernel(in, buf, MIN(n, room), in_pos);
+        if (r <= 0)
+            break;
+        for (w = 0; w < r;) {
+            ssize_t k = file_write_kernel(out, buf + w, (size_t)(r - w), out_pos);
+
+            if (k == -EAGAIN && !in->ops->seek) { /* cannot give it back: wait */
+                k = file_wait(out, POLL_OUT, NO_DEADLINE);
+                if (k == 0)
+                    continue;
+            }
+            if (k <= 0) {
+                if (in_pos)
+                    *in_pos = before + (u64)w;
+                done += w;
+                kfree(buf);
+                return done ? done : k;
+            }
+            w += k;
+        }
+        done += w;
+        n -= (size_t)w;
+        if (!in->ops->seek)
+            break; /* what was there now */
+    }
+    kfree(buf);
+    return done ? done : r;
+}
+
+/* An offset argument: NULL means the file's own position (locked while in use). */
+struct place {
+    struct file *f;
+    u64 at;
+    u64 user; /* address, or 0 */
+    bool own;
+};
+
+static int place_take(struct place *p, struct file *f, u64 user)
+{
+    i64 at = 0;
+
+    *p = (struct place){.f = f, .user = user};
+    if (user) {
+        if (!f->ops->seek)
+            return -ESPIPE;
+        if (get_user(at, (const void *)user) < 0)
+            return -EFAULT;
+        if (at < 0)
+            return -EINVAL;
+        p->at = (u64)at;
+    } else if (f->ops->seek) {
+        p->own = true;
+        p->at = f->pos;
+    }
+    return 0;
+}
+
+static int place_give(struct place *p)
+{
+    if (p->own)
+        p->f->pos = p->at;
+    if (p->user)
+        return put_user((i64)p->at, (void *)p->user);
+    return 0;
+}
+
+static long transfer(int in_fd, u64 in_off, int out_fd, u64 out_off, size_t n, int (*check)(struct file *in, struct file *out))
+{
+    struct file *in = fd_get(in_fd), *out = fd_get(out_fd);
+    struct place from, to;
+    long r = in && out && !((in->flags | out->flags) & O_PATH) ? 0 : -EBADF;
+
+    if (r == 0 && ((in->flags & O_ACCMODE) == O_WRONLY || (out->flags & O_ACCMODE) == O_RDONLY))
+        r = -EBADF;
+    if (r == 0)
+        r = check(in, out);
+    if (r == 0)
+        r = place_take(&from, in, in_off);
+    if (r == 0)
+        r = place_take(&to, out, out_off);
+    if (r == 0) {
+        r = pump(in, &from.at, out, &to.at, MIN(n, RW_LIMIT));
+        if (place_give(&from) < 0 || place_give(&to) < 0)
+            r = -EFAULT;
+    }
+    if (in)
+        file_put(in);
+    if (out)
+        file_put(out);
+    return r;
+}
+
+static int check_sendfile(struct file *in, struct file *out)
+{
+    if (out->flags & O_APPEND)
+        return -EINVAL;
+    return in->inode && S_ISDIR(in->inode->mode) ? -EINVAL : in->ops->seek ? 0 : -EINVAL;
+}
+
+static int check_copy(struct file *in, struct file *out)
+{
+    if (!in->inode || !out->inode)
+        return -EINVAL;
+    if (S_ISDIR(in->inode->mode) || S_ISDIR(out->inode->mode))
+        return -EISDIR;
+    if (!S_ISREG(in->inode->mode) || !S_ISREG(out->inode->mode))
+        return -EINVAL;
+    if (out->flags & O_APPEND)
+        return -EBADF;
+    /* Files whose text is made up say their size is 0: programs fall back to read. */
+    return in->inode->super == out->inode->super || (inode_is_memfs(in->inode) && inode_is_memfs(out->inode)) ? 0 : -EXDEV;
+}
+
+static int check_splice(struct file *in, struct file *out)
+{
+    if (!file_is_pipe(in) && !file_is_pipe(out))
+        return -EINVAL;
+    if (in->inode && in->inode == out->inode)
+        return -EINVAL;
+    return out->flags & O_APPEND ? -EINVAL : 0;
+}
+
+long sys_sendfile(SYSCALL_ARGS);
+long sys_copy_file_range(SYSCALL_ARGS);
+long sys_splice(SYSCALL_ARGS);
+long sys_tee(SYSCALL_ARGS);
+long sys_vmsplice(SYSCALL_ARGS);
+long sys_writev(SYSCALL_ARGS);
+long sys_readv(SYSCALL_ARGS);
+
+long sys_sendfile(SYSCALL_ARGS)
+{
+    return transfer((int)b, (u64)c, (int)a, 0, (size_t)d, check_sendfile);
+}
+
+long sys_copy_file_range(SYSCALL_ARGS)
+{
+    return f ? -EINVAL : transfer((int)a, (u64)b, (int)c, (u64)d, (size_t)e, check_copy);
+}
+
+#define SPLICE_NONBLOCK 2
+
+long sys_splice(SYSCALL_ARGS)
+{
+    struct file *in;
+
+    if (f & ~15l)
+        return -EINVAL;
+    if (e == 0)
+        return 0;
+    if (f & SPLICE_NONBLOCK) { /* only the pipe side must not block */
+        in = fd_get((int)a);
+        if (in && file_is_pipe(in) && in->ops->poll && !(in->ops->poll(in, NULL) & (POLL_IN | POLL_HUP))) {
+            file_put(in);
+            return -EAGAIN;
+        }
+        if (in)
+            file_put(in);
+    }
+    return transfer((int)a, (u64)b, (int)c, (u64)d, (size_t)e, check_splice);
+}
+
+long sys_tee(SYSCALL_ARGS)
+{
+    struct file *in = fd_get((int)a), *out = fd_get((int)b);
+    long r = -EBADF;
+
+    if (in && out)
+        r = file_is_pipe(in) && file_is_pipe(out) && in->inode != out->inode ? pipe_tee(in, out, (size_t)c, (d & SPLICE_NONBLOCK) != 0) : -EINVAL;
+    if (in)
+        file_put(in);
+    if (out)
+        file_put(out);
+    return r;
+}
+
+long sys_vmsplice(SYSCALL_ARGS)
+{
+    struct file *file = fd_get((int)a);
+    bool reads;
+
+    if (!file)
+        return -EBADF;
+    reads = (file->flags & O_ACCMODE) == O_RDONLY;
+    if (!file_is_pipe(file)) {
+        file_put(file);
+        return -EBADF;
+    }
+    file_put(file);
+    return reads ? sys_readv(a, b, c, 0, 0, 0) : sys_writev(a, b, c, 0, 0, 0);
+}

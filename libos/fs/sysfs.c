@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* /sys: processors and memory as far as language runtimes read them; and a cgroup v2 hierarchy of one group. */
+#include "pseudo.h"
+#include "mm.h"
+
+#include <linux/magic.h>
+
+static int show_cpu_list(struct pseudo_inode *p, struct text *t)
+{
+    u32 n = cpu_count();
+
+    text_printf(t, "%s%u\n", n > 1 ? "0-" : "", n - 1);
+    return 0;
+}
+
+/* ---- cpuN: p->fd is N + 1 ---- */
+
+static int show_cpu_mask(struct pseudo_inode *p, struct text *t)
+{
+    u32 n = cpu_count();
+
+    text_printf(t, "%llx\n", n >= 64 ? ~0ull : (1ull << n) - 1);
+    return 0;
+}
+
+static int show_own_mask(struct pseudo_inode *p, struct text *t)
+{
+    text_printf(t, "%llx\n", 1ull << ((u32)(p->fd - 1) % 64));
+    return 0;
+}
+
+static int show_own_number(struct pseudo_inode *p, struct text *t)
+{
+    text_printf(t, "%d\n", p->fd - 1);
+    return 0;
+}
+
+#define TEXT(entry_name, value) {.name = entry_name, .mode = S_IFREG | 0444, .text = value "\n"}
+#define SHOW(entry_name, function) {.name = entry_name, .mode = S_IFREG | 0444, .show = function}
+#define DIR(entry_name, table) {.name = entry_name, .mode = S_IFDIR | 0555, .children = table}
+
+static const struct pseudo_entry g_topology[] = {
+    SHOW("core_cpus", show_own_mask),       SHOW("core_cpus_list", show_own_number), SHOW("core_id", show_own_number),
+    SHOW("core_siblings", show_cpu_mask),   SHOW("core_siblings_list", show_cpu_list), SHOW("package_cpus_list", show_cpu_list),
+    TEXT("physical_package_id", "0"),       SHOW("thread_siblings", show_own_mask),  SHOW("thread_siblings_list", show_own_number),
+    {0},
+};
+
+#define CACHE(number, level, type, size)                                                           \
+    static const struct pseudo_entry g_cache##number[] = {                                         \
+        TEXT("coherency_line_size", "64"), TEXT("level", level), SHOW("shared_cpu_list", show_own_number),          \
+        TEXT("size", size), TEXT("type", type), TEXT("ways_of_associativity", "8"), {0}}
+CACHE(0, "1", "Data", "48K");
+CACHE(1, "1", "Instruction", "32K");
+CACHE(2, "2", "Unified", "1280K");
+CACHE(3, "3", "Unified", "32768K");
+static const struct pseudo_entry g_cache[] = {DIR("index0", g_cache0), DIR("index1", g_cache1), DIR("index2", g_cache2), DIR("index3", g_cache3), {0}};
+static const struct pseudo_entry g_cpu_entries[] = {DIR("cache", g_cache), TEXT("online", "1"), DIR("topology", g_topology), {0}};
+static const struct pseudo_entry g_cpu_dir = DIR("cpu", g_cpu_entries);
+
+static int cpu_lookup(struct pseudo_inode *dir, const char *name, size_t len, struct inode **out)
+{
+    u32 n = 0;
+
+    if (len < 4 || len > 7 || memcmp(name, "cpu", 3) != 0 || (name[3] == '0' && len > 4))
+        return -ENOENT;
+    for (size_t k = 3; k < len; k++) {
+        if (name[k] < '0' || name[k] > '9')
+            return -ENOENT;
+        n = n * 10 + (u32)(name[k] - '0');
+    }
+    if (n >= cpu_count())
+        return -ENOENT;
+    *out = pseudo_inode_new(dir->i.super, &g_cpu_dir, dir);
+    if (!*out)
+        return -ENOMEM;
+    pseudo_of(*out)->fd = (i32)n + 1;
+    (*out)->ino += n + 1;
+    return 0;
+}
+
+static int cpu_iterate(struct pseudo_inode *dir, u64 pos, dirent_fn *fn, void *ctx)
+{
+    char name[16];
+
+    for (u64 n = pos; n < cpu_count(); n++) {
+        snprintf(name, sizeof(name), "cpu%u", (u32)n);
+        if (!fn(ctx, name, strlen(name), dir->i.ino + n + 1, DT_DIR, n + 1))
+            return 1;
+    }
+    return 0;
+}
+
+static int show_node_meminfo(struct pseudo_inode *p, struct text *t)
+{
+    struct mm_totals m;
+    u64 total;
+
+    mm_totals(&m);
+    total = m.limit && m.limit < m.elrange_user ? m.limit : m.elrange_user;
+    text_printf(t, "Node 0 MemTotal:       %llu kB\nNode 0 MemFree:        %llu kB\nNode 0 MemUsed:        %llu kB\n",
+                (unsigned long long)(total >> 10), (unsigned long long)((total - MIN(total, m.committed)) >> 10),
+                (unsigned long long)(m.committed >> 10));
+    return 0;
+}
+
+static const struct pseudo_entry g_cpus[] = {
+    SHOW("kernel_max", show_cpu_list), TEXT("isolated", ""), TEXT("offline", ""), SHOW("online", show_cpu_list),
+    SHOW("possible", show_cpu_list), SHOW("present", show_cpu_list), {0},
+};
+static const struct pseudo_entry g_node0[] = {
+    SHOW("cpulist", show_cpu_list), SHOW("cpumap", show_cpu_mask), TEXT("distance", "10"), SHOW("meminfo", show_node_meminfo), {0},
+};
+static const struct pseudo_entry g_node[] = {
+    TEXT("has_cpu", "0"), TEXT("has_memory", "0"), DIR("node0", g_node0), TEXT("online", "0"), TEXT("possible", "0"), {0},
+};
+static const struct pseudo_entry g_system[] = {
+    {.name = "cpu", .mode = S_IFDIR | 0555, .children = g_cpus, .lookup = cpu_lookup, .iterate = cpu_iterate},
+    DIR("node", g_node),
+    {0},
+};
+static const struct pseudo_entry g_devices[] = {DIR("system", g_system), {0}};
+static const struct pseudo_entry g_thp[] = {
+    TEXT("defrag", "always defer defer+madvise madvise [never]"), TEXT("enabled", "always madvise [never]"), TEXT("hpage_pmd_size", "2097152"),
+    TEXT("shmem_enabled", "always within_size advise [never] deny force"), {0},
+};
+static const struct pseudo_entry g_hugepages[] = {{0}};
+static const struct pseudo_entry g_mm[] = {DIR("hugepages", g_hugepages), DIR("transparent_hugepage", g_thp), {0}};
+static const struct pseudo_entry g_empty[] = {{0}};
+static const struct pseudo_entry g_fs[] = {DIR("cgroup", g_empty), {0}};
+static const struct pseudo_entry g_kernel[] = {DIR("mm", g_mm), TEXT("uevent_seqnum", "0"), {0}};
+static const struct pseudo_entry g_class[] = {DIR("net", g_empty), {0}};
+static const struct pseudo_entry g_root_entries[] = {
+    DIR("block", g_empty), DIR("bus", g_empty), DIR("class", g_class), DIR("devices", g_devices), DIR("fs", g_fs), DIR("kernel", g_kernel),
+    DIR("module", g_empty), {0},
+};
+static const struct pseudo_entry g_root = DIR("/", g_root_entries);
+
+struct super *sysfs_create(void)
+{
+    return pseudo_super("sysfs", SYSFS_MAGIC, &g_root);
+}
+
+/* ---- cgroup v2 ---- */
+
+static int show_memory_max(struct pseudo_inode *p, struct text *t)
+{
+    struct mm_totals m;
+
+    mm_totals(&m);
+    if (m.limit)
+        text_printf(t, "%llu\n", (unsigned long long)m.limit);
+    else
+        text_printf(t, "max\n");
+    return 0;
+}
+
+static int show_memory_current(struct pseudo_inode *p, struct text *t)
+{
+    struct mm_totals m;
+
+    mm_totals(&m);
+    text_printf(t, "%llu\n", (unsigned long long)(strcmp(p->entry->name, "memory.peak") == 0 ? m.peak : m.committed));
+    return 0;
+}
+
+static int show_memory_stat(struct pseudo_inode *p, struct text *t)
+{
+    struct mm_totals m;
+
+    mm_totals(&m);
+    text_printf(t, "anon %llu\nfile 0\nkernel 0\nshmem 0\nfile_mapped 0\ninactive_anon 0\nactive_anon %llu\ninactive_file 0\nactive_file 0\n",
+                (unsigned long long)m.committed, (unsigned long long)m.committed);
+    return 0;
+}
+
+static int print_pid(struct process *p, void *ctx)
+{
+    text_printf(ctx, "%d\n", p->pid);
+    return 0;
+}
+
+static int show_procs(struct pseudo_inode *p, struct text *t)
+{
+    return process_for_each(print_pid, t);
+}
+
+static int add_one(struct process *p, void *ctx)
+{
+    *(u32 *)ctx += p->thread_count;
+    return 0;
+}
+
+static int show_pids_current(struct pseudo_inode *p, struct text *t)
+{
+    u32 n = 0;
+
+    process_for_each(add_one, &n);
+    text_printf(t, "%u\n", n);
+    return 0;
+}
+
+static const struct pseudo_entry g_cgroup_entries[] = {
+    TEXT("cgroup.controllers", "cpu memory pids"),
+    TEXT("cgroup.events", "populated 1\nfrozen 0"),
+    SHOW("cgroup.procs", show_procs),
+    TEXT("cgroup.subtree_control", ""),
+    TEXT("cgroup.type", "domain"),
+    TEXT("cpu.max", "max 100000"),
+    TEXT("cpu.stat", "usage_usec 0\nuser_usec 0\nsystem_usec 0\nnr_periods 0\nnr_throttled 0\nthrottled_usec 0"),
+    TEXT("cpu.weight", "100"),
+    SHOW("cpuset.cpus.effective", show_cpu_list),
+    TEXT("cpuset.mems.effective", "0"),
+    SHOW("memory.current", show_memory_current),
+    TEXT("memory.events", "low 0\nhigh 0\nmax 0\noom 0\noom_kill 0"),
+    TEXT("memory.high", "max"),
+    TEXT("memory.low", "0"),
+    SHOW("memory.max", show_memory_max),
+    TEXT("memory.min", "0"),
+    SHOW("memory.peak", show_memory_current),
+    SHOW("memory.stat", show_memory_stat),
+    TEXT("memory.swap.current", "0"),
+    TEXT("memory.swap.max", "0"),
+    SHOW("pids.current", show_pids_current),
+    TEXT("pids.max", "max"),
+    {0},
+};
+static const struct pseudo_entry g_cgroup_root = DIR("/", g_cgroup_entries);
+
+struct super *cgroupfs_create(void)
+{
+    return pseudo_super("cgroup2", CGROUP2_SUPER_MAGIC, &g_cgroup_root);
+}
