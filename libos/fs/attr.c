@@ -149,7 +149,6 @@ long sys_utimensat(SYSCALL_ARGS);
 long sys_futimesat(SYSCALL_ARGS);
 long sys_utimes(SYSCALL_ARGS);
 long sys_utime(SYSCALL_ARGS);
-long sys_umask(SYSCALL_ARGS);
 long sys_chdir(SYSCALL_ARGS);
 long sys_fchdir(SYSCALL_ARGS);
 long sys_chroot(SYSCALL_ARGS);
@@ -287,18 +286,6 @@ long sys_utime(SYSCALL_ARGS)
         times[1].sec = seconds[1];
     }
     return utimes_at(AT_FDCWD, (u64)a, 0, b ? times : NULL);
-}
-
-long sys_umask(SYSCALL_ARGS)
-{
-    struct fs_context *fs = current_process()->fs;
-    u32 old;
-
-    mutex_lock(&fs->lock);
-    old = fs->umask;
-    fs->umask = (u32)a & 0777;
-    mutex_unlock(&fs->lock);
-    return old;
 }
 
 static int may_enter(struct dentry *d)

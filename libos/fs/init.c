@@ -217,7 +217,7 @@ int fs_init(const struct manifest_image *manifest, const struct deployment *depl
             do_mount(&defaults[k]);
     for (u32 k = 0; k < deployment->mount_count; k++) {
         r = do_mount(&deployment->mounts[k]);
-        if (r < 0)
+        if (r < 0 && r != -ENODEV)
             return r;
     }
     mount_attestation();
