@@ -28,6 +28,7 @@ struct reader {
     unsigned segment_count;
     struct elf_code *out;
     size_t function_room, label_room;
+    bool frame_header;
 };
 
 static bool inside(const struct reader *r, uint64_t offset, uint64_t size)
@@ -211,6 +212,7 @@ static void read_frame_header(struct reader *r, uint64_t address)
         return;
     uint32_t count = get32(p + 8);
     p = count <= FUNCTIONS_MAX ? at_address(r, address + 12, 8ull * count) : NULL;
+    r->frame_header = p != NULL;
     for (uint32_t i = 0; p && i < count; i++)
         read_fde(r, address + (uint64_t)(int64_t)(int32_t)get32(p + 8 * i + 4));
 }
@@ -234,16 +236,78 @@ static void read_symbols(struct reader *r, const Elf64_Shdr *section)
     }
 }
 
+/* .eh_frame without a header: one record after the other. */
+static void read_frames(struct reader *r, const Elf64_Shdr *section)
+{
+    if (!section->sh_addr || !inside(r, section->sh_offset, section->sh_size))
+        return;
+    for (uint64_t at = 0; at + 8 <= section->sh_size;) {
+        const uint8_t *p = r->file + section->sh_offset + at;
+        uint64_t length = get32(p);
+        if (length < 4 || length == 0xffffffff || length > section->sh_size - at - 4)
+            return;
+        if (get32(p + 4) != 0)
+            read_fde(r, section->sh_addr + at);
+        at += 4 + length;
+    }
+}
+
+/* Go's function table (runtime/symtab.go, Go 1.18 and later): entry points relative to the start of
+ * the text. */
+static void read_go_table(struct reader *r, const Elf64_Shdr *section)
+{
+    if (section->sh_size < 72 || !inside(r, section->sh_offset, section->sh_size))
+        return;
+    const uint8_t *p = r->file + section->sh_offset;
+    uint32_t magic = get32(p);
+    uint64_t count = get64(p + 8), text = get64(p + 24), table = get64(p + 64);
+    if ((magic != 0xfffffff0 && magic != 0xfffffff1) || p[7] != 8 || count > FUNCTIONS_MAX ||
+        table > section->sh_size || (count + 1) * 8 > section->sh_size - table)
+        return;
+    for (uint64_t i = 0; i < count; i++) {
+        uint32_t start = get32(p + table + 8 * i), end = get32(p + table + 8 * (i + 1));
+        if (end > start)
+            add_function(r, text + start, end - start, false);
+    }
+}
+
+static bool ends_with(const char *name, const char *suffix)
+{
+    size_t size = strlen(name), tail = strlen(suffix);
+    return size >= tail && strcmp(name + size - tail, suffix) == 0;
+}
+
+static void read_section(struct reader *r, const Elf64_Shdr *section, const char *name)
+{
+    if (section->sh_type == SHT_SYMTAB || section->sh_type == SHT_DYNSYM)
+        read_symbols(r, section);
+    else if (strcmp(name, ".eh_frame") == 0 && !r->frame_header)
+        read_frames(r, section);
+    else if (ends_with(name, ".gopclntab"))
+        read_go_table(r, section);
+}
+
 static void read_sections(struct reader *r, const Elf64_Ehdr *header)
 {
     if (header->e_shentsize != sizeof(Elf64_Shdr) ||
         !inside(r, header->e_shoff, (uint64_t)header->e_shnum * sizeof(Elf64_Shdr)))
         return;
+    Elf64_Shdr names = {0};
+    if (header->e_shstrndx < header->e_shnum)
+        memcpy(&names, r->file + header->e_shoff + header->e_shstrndx * sizeof(names),
+               sizeof(names));
+    if (!inside(r, names.sh_offset, names.sh_size))
+        names.sh_size = 0;
     for (unsigned i = 0; i < header->e_shnum; i++) {
         Elf64_Shdr section;
+        char name[32] = "";
         memcpy(&section, r->file + header->e_shoff + i * sizeof(section), sizeof(section));
-        if (section.sh_type == SHT_SYMTAB || section.sh_type == SHT_DYNSYM)
-            read_symbols(r, &section);
+        if (section.sh_name < names.sh_size) {
+            size_t room = names.sh_size - section.sh_name;
+            memcpy(name, r->file + names.sh_offset + section.sh_name,
+                   room < sizeof(name) - 1 ? room : sizeof(name) - 1);
+        }
+        read_section(r, &section, name);
     }
 }
 
@@ -277,7 +341,7 @@ static void tidy(struct reader *r)
     for (size_t i = 1; i < out->function_count; i++) {
         struct function *last = &out->functions[kept], *next = &out->functions[i];
         if (next->start < last->end) { /* an alias or a label inside: keep the outer one */
-            last->landing_pads |= next->landing_pads;
+            last->many_entries |= next->many_entries;
             if (next->end > last->end && next->start == last->start)
                 last->end = next->end;
             continue;

@@ -12,7 +12,8 @@
 
 struct function {
     uint64_t start, end; /* virtual addresses */
-    bool landing_pads;   /* an exception may enter it in the middle */
+    bool many_entries;   /* something unknown (an exception) may enter it in the middle */
+    bool guessed;        /* the code between two known functions */
 };
 
 struct code_range {

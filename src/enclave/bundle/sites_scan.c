@@ -16,6 +16,8 @@
 
 #define JUMP_SIZE   5u
 #define WINDOW_MAX  32u
+#define GUESS_MAX   65536u
+#define NUMBER_MAX  1024u
 #define SHORT_REACH 133u /* bytes around a window from where an 8-bit branch may reach it */
 
 struct insn {
@@ -190,6 +192,16 @@ static bool label_between(const struct elf_code *code, uint64_t first, uint64_t 
     return low < code->label_count && code->labels[low] <= last;
 }
 
+/* mov $number, %eax */
+static bool sets_number(const uint8_t *p, size_t size)
+{
+    uint32_t number;
+    if (size != 5 || p[0] != 0xb8)
+        return false;
+    memcpy(&number, p + 1, sizeof(number));
+    return number < NUMBER_MAX;
+}
+
 /* May the five bytes from insn `first` on become a jump, as far as this function and the labels
  * say? */
 static bool may_overwrite(const struct scan *scan, size_t first)
@@ -198,7 +210,9 @@ static bool may_overwrite(const struct scan *scan, size_t first)
     uint64_t start = scan->function->start + insn->offset;
     if (start < scan->last_end || label_between(&scan->code, start + 1, start + JUMP_SIZE - 1))
         return false;
-    if (insn->size < JUMP_SIZE && (scan->indirect_jump || scan->function->landing_pads))
+    if (insn->size < JUMP_SIZE && (scan->indirect_jump || scan->function->many_entries))
+        return false;
+    if (scan->function->guessed && !sets_number(scan->bytes + insn->offset, insn->size))
         return false;
     for (size_t i = 0; i < scan->target_count; i++)
         if (scan->targets[i] > start && scan->targets[i] < start + JUMP_SIZE)
@@ -266,6 +280,22 @@ static void choose_window(struct scan *scan, size_t at)
     }
 }
 
+/*
+ * The return from a signal handler: unwinders and debuggers know a signal frame by these very bytes
+ * (libgcc's fallback for code without .eh_frame, gdb), so they stay.
+ */
+static bool is_sigreturn(const struct scan *scan, size_t at)
+{
+    static const uint8_t mov_rax[] = {0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0},
+                         mov_eax[] = {0xb8, 0x0f, 0, 0, 0};
+    if (at == 0)
+        return false;
+    const struct insn *insn = &scan->insns[at - 1];
+    const uint8_t *p = scan->bytes + insn->offset;
+    return (insn->size == sizeof(mov_rax) && memcmp(p, mov_rax, sizeof(mov_rax)) == 0) ||
+           (insn->size == sizeof(mov_eax) && memcmp(p, mov_eax, sizeof(mov_eax)) == 0);
+}
+
 static void scan_function(struct scan *scan, const struct function *function, cs_insn *room)
 {
     if (!decode(scan, function, room))
@@ -274,7 +304,8 @@ static void scan_function(struct scan *scan, const struct function *function, cs
         if (!scan->insns[i].is_syscall)
             continue;
         scan->out->syscalls++;
-        choose_window(scan, i);
+        if (!is_sigreturn(scan, i))
+            choose_window(scan, i);
     }
 }
 
@@ -291,11 +322,39 @@ static const struct function *function_of(const struct elf_code *code, uint64_t 
     return low && address < code->functions[low - 1].end ? &code->functions[low - 1] : NULL;
 }
 
+/*
+ * The code around an address that no function covers, from the end of the one before to the start
+ * of the next. Compilers put nothing but code and padding there; it must decode to its very end,
+ * its windows must begin with a whole `mov $number, %eax`, and the number must be one of a system
+ * call.
+ */
+static bool guess_function(const struct elf_code *code, const struct code_range *range,
+                           uint64_t address, struct function *out)
+{
+    size_t low = 0, high = code->function_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (code->functions[middle].start <= address)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if (low == 0 || low == code->function_count)
+        return false;
+    *out = (struct function){code->functions[low - 1].end, code->functions[low].start, true, true};
+    return out->start >= range->address && out->end <= range->address + range->size &&
+           out->start <= address && out->end - out->start <= GUESS_MAX;
+}
+
 static void scan_range(struct scan *scan, const struct code_range *range, cs_insn *room)
 {
     const uint8_t *begin = scan->file + range->offset, *end = begin + range->size;
     for (const uint8_t *p = begin; (p = memmem(p, (size_t)(end - p), "\x0f\x05", 2));) {
-        const struct function *f = function_of(&scan->code, range->address + (uint64_t)(p - begin));
+        uint64_t address = range->address + (uint64_t)(p - begin);
+        const struct function *f = function_of(&scan->code, address);
+        struct function guess;
+        if (!f && guess_function(&scan->code, range, address, &guess))
+            f = &guess;
         if (!f) {
             p++;
             continue;

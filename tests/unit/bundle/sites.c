@@ -260,6 +260,33 @@ static void test_only_known_functions(void **state)
     expect_none(&m, 0);
 }
 
+static void test_between_functions(void **state)
+{
+    struct made m;
+    begin(&m);
+    PUT(&m, 0x00, "\x90" RET);
+    memcpy(m.file + CODE_AT + 0x10, MOV_EAX SYSCALL RET, 8);
+    PUT(&m, 0x40, "\x90" RET);
+    expect_one(&m, 0x10, 5, 0);
+    /* Only what begins with the number: anything could enter between two short instructions. */
+    memcpy(m.file + CODE_AT + 0x10, "\x89\xf7\x90" XOR_EAX SYSCALL RET, 8);
+    expect_none(&m, 1);
+    /* Bytes that are no instructions: not code after all. */
+    memcpy(m.file + CODE_AT + 0x10, MOV_EAX SYSCALL RET "\x06", 9);
+    expect_none(&m, 0);
+}
+
+static void test_sigreturn_stays(void **state)
+{
+    struct made m;
+    begin(&m);
+    PUT(&m, 0x10, "\x48\xc7\xc0\x0f\x00\x00\x00" SYSCALL);
+    expect_none(&m, 1);
+    begin(&m);
+    PUT(&m, 0x10, "\xb8\x0f\x00\x00\x00" SYSCALL);
+    expect_none(&m, 1);
+}
+
 static void test_bytes_that_look_like_it(void **state)
 {
     struct made m;
@@ -329,6 +356,8 @@ int main(void)
         cmocka_unit_test(test_short_branch_from_neighbour),
         cmocka_unit_test(test_label_inside),
         cmocka_unit_test(test_only_known_functions),
+        cmocka_unit_test(test_between_functions),
+        cmocka_unit_test(test_sigreturn_stays),
         cmocka_unit_test(test_bytes_that_look_like_it),
         cmocka_unit_test(test_function_that_does_not_decode),
         cmocka_unit_test(test_syscall_with_a_prefix),
