@@ -11,10 +11,10 @@ static long set_name(u64 where)
 {
     struct thread *t = current();
     char name[16] = {0};
-    ssize_t n = strncpy_from_user(name, (char *)where, sizeof(name) - 1);
-    if (n == -EFAULT)
-        return n;
-    name[15] = '\0';
+    /* Longer names are cut, without an error. */
+    if (strncpy_from_user(name, (char *)where, sizeof(name)) == -EFAULT)
+        return -EFAULT;
+    name[sizeof(name) - 1] = '\0';
     memcpy(t->comm, name, sizeof(name));
     if (t->tid == t->process->pid)
         memcpy(t->process->comm, name, sizeof(name));

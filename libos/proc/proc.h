@@ -11,6 +11,9 @@
 #include <asm/signal.h>
 #include <asm/siginfo.h>
 
+#undef NSIG /* the old header's is 32 */
+#define NSIG 64
+
 #define SIG_BIT(n)      (1ull << ((n)-1))
 #define SIG_UNBLOCKABLE (SIG_BIT(SIGKILL) | SIG_BIT(SIGSTOP))
 #define SIG_STOP_SET    (SIG_BIT(SIGSTOP) | SIG_BIT(SIGTSTP) | SIG_BIT(SIGTTIN) | SIG_BIT(SIGTTOU))
