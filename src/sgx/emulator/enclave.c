@@ -100,8 +100,10 @@ static int emulated_reserve(struct sgx_handle *e, uint64_t base, uint64_t size, 
     /* Low addresses first: that is below everything else, see emu_thread_guard_syscalls. */
     for (uint64_t at = size > 1ull << 32 ? size : 1ull << 32;
          any_base && rc < 0 && at <= (1ull << 46) - size; at = at * 2) {
-        base = at;
-        rc = reserve_at(base, size);
+        for (unsigned i = 0; rc < 0 && i < EMU_RANGE_COUNT && i * size < at; i++) {
+            base = at + i * size;
+            rc = reserve_at(base, size);
+        }
     }
     if (!any_base)
         rc = reserve_at(base, size);

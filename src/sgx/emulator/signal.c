@@ -37,8 +37,16 @@ struct signal_frame {
     siginfo_t info;
 };
 
-/* The host's handlers; an entry is never changed once it is published, and never freed, because a handler may read it. */
+/*
+ * The host's handlers. One that was published is never changed nor freed, because a handler may be reading it; a list keeps all
+ * there ever were, and the next like it is used again.
+ */
+struct published {
+    struct sigaction act;
+    struct published *older;
+};
 static _Atomic(const struct sigaction *) g_actions[NSIG];
+static struct published *g_published;
 static pthread_mutex_t g_actions_lock = PTHREAD_MUTEX_INITIALIZER;
 static const int g_exceptions[] = {SIGSEGV, SIGILL, SIGBUS, SIGFPE, SIGTRAP, SIGSYS};
 
@@ -72,12 +80,20 @@ static int install(int signo, int flags)
 
 static int publish(int signo, const struct sigaction *act)
 {
-    struct sigaction *copy = malloc(sizeof(*copy));
+    struct published *p = g_published;
 
-    if (!copy)
-        return -ENOMEM;
-    *copy = *act;
-    atomic_store(&g_actions[signo], copy);
+    while (p && (p->act.sa_sigaction != act->sa_sigaction || p->act.sa_flags != act->sa_flags ||
+                 memcmp(&p->act.sa_mask, &act->sa_mask, sizeof(uint64_t)) != 0))
+        p = p->older;
+    if (!p) {
+        p = malloc(sizeof(*p));
+        if (!p)
+            return -ENOMEM;
+        p->act = *act;
+        p->older = g_published;
+        g_published = p;
+    }
+    atomic_store(&g_actions[signo], &p->act);
     return 0;
 }
 
