@@ -27,10 +27,12 @@ static int g_pipe[2];
 
 static void on_event(void *context, const struct pal_event *event)
 {
-    if (event->type == PAL_EVENT_FATAL)
+    if (event->type == PAL_EVENT_FATAL) {
         dprintf(STDERR_FILENO, "libos-run: %s\n", event->message);
-    if (event->type == PAL_EVENT_FATAL || (event->type == PAL_EVENT_EXITED && event->pid == 1)) {
-        int32_t status = event->type == PAL_EVENT_FATAL ? 125 << 8 : event->status;
+        _exit(125);
+    }
+    if (event->type == PAL_EVENT_EXITED && event->pid == 1) {
+        int32_t status = event->status;
         if (write(g_pipe[1], &status, sizeof(status)) != sizeof(status))
             _exit(125);
     }
