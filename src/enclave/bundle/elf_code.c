@@ -119,6 +119,7 @@ static bool skip_leb128(const uint8_t **p, const uint8_t *end)
 struct cie {
     uint8_t encoding; /* of pc_begin */
     bool landing_pads;
+    bool signal_frame;
 };
 
 /* What a CIE's augmentation says: 'R' the encoding of addresses, 'L' that there may be landing
@@ -157,7 +158,9 @@ static bool read_cie(const struct reader *r, uint64_t address, struct cie *out)
             if ((size_t)(end - p) < size)
                 return false;
             p += size;
-        } else if (*c != 'S' && *c != 'B') {
+        } else if (*c == 'S') {
+            out->signal_frame = true;
+        } else if (*c != 'B') {
             return false;
         }
     }
@@ -196,7 +199,10 @@ static bool read_fde(struct reader *r, uint64_t address)
         start += address + 8;
     else if (cie.encoding & 0x70)
         return false;
-    add_function(r, start, size, cie.landing_pads);
+    /* The record of a signal return begins a byte before its code, for unwinders that look up the return
+     * address less one: decoding from there is out of step. */
+    if (!cie.signal_frame)
+        add_function(r, start, size, cie.landing_pads);
     return true;
 }
 

@@ -13,7 +13,7 @@
 
 /* Private to src/enclave/bundle. Change when the same tree would be packed to other bytes: old
  * entries are then not found. */
-#define PACK_FORMAT 1u
+#define PACK_FORMAT 2u
 
 static inline void put_hex(char *out, const uint8_t *data, size_t size)
 {
