@@ -1,10 +1,679 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Pseudo-terminals inside the enclave. A pair has one lock, the line discipline's state (the slave's input) and the output
+ * that the master reads. The slave side is a struct tty; the pair lives until both sides are closed.
+ *
+ *   master write --> line discipline (ldisc.c): signals, echo, editing --> input --> slave read
+ *   slave write  --> output processing (ONLCR...) --> output --> master read
+ */
+#include "ldisc.h"
+#include "memfs.h"
 #include "tty.h"
+
+#include <asm/ioctls.h>
+#include <linux/magic.h>
+
+#define SIG_HUP   1
+#define SIG_CONT  18
+#define SIG_TTIN  21
+#define SIG_TTOU  22
+#define SIG_WINCH 28
+
+struct pty {
+    struct tty t; /* its references are the pair's */
+    struct mutex lock;
+    struct ldisc ld;
+    struct waitq queue; /* both sides; anything changed */
+    u32 master_open, slave_open;
+    bool slave_was_open, locked;
+    struct {
+        u16 rows, cols, xpixel, ypixel;
+    } size;
+};
+
+static struct pty *pty_of(struct tty *t)
+{
+    return container_of(t, struct pty, t);
+}
+
+static void wake(struct pty *p)
+{
+    if (!list_empty(&p->queue.entries))
+        waitq_wake(&p->queue, UINT32_MAX);
+}
+
+/* ---- slave ---- */
+
+static ssize_t slave_read(struct file *f, struct uio *io, u64 *pos)
+{
+    struct pty *p = f->private;
+    u64 deadline = NO_DEADLINE;
+    ssize_t r, done = 0;
+
+    r = tty_check(&p->t, SIG_TTIN);
+    if (r < 0)
+        return r;
+    if (!io->left)
+        return 0;
+    for (;;) {
+        u32 min, time;
+
+        mutex_lock(&p->lock);
+        r = ldisc_read(&p->ld, io);
+        min = p->ld.termios.c_lflag & ICANON ? 1 : p->ld.termios.c_cc[VMIN];
+        time = p->ld.termios.c_lflag & ICANON ? 0 : p->ld.termios.c_cc[VTIME];
+        if (r == -EAGAIN && !p->master_open)
+            r = 0;
+        mutex_unlock(&p->lock);
+        if (r > 0) {
+            wake(p);
+            done += r;
+            if ((u32)done >= min || !io->left)
+                return done;
+        } else if (r != -EAGAIN) {
+            return done ? done : r;
+        }
+        if (f->flags & O_NONBLOCK)
+            return done ? done : -EAGAIN;
+        if (min == 0 && time == 0)
+            return done;
+        /* VTIME counts from the first byte, or from now when VMIN is 0. */
+        if (time && (min == 0 || done) && (r > 0 || deadline == NO_DEADLINE))
+            deadline = clock_monotonic() + (u64)time * 100000000;
+        r = wait_event(&p->queue, ldisc_input_size(&p->ld) || !p->master_open, deadline);
+        if (r == -ETIMEDOUT)
+            return done;
+        if (r < 0)
+            return done ? done : -ERESTARTSYS;
+        r = tty_check(&p->t, SIG_TTIN);
+        if (r < 0)
+            return done ? done : r;
+    }
+}
+
+static ssize_t slave_write(struct file *f, struct uio *io, u64 *pos)
+{
+    struct pty *p = f->private;
+    ssize_t done = 0, r;
+
+    if (p->ld.termios.c_lflag & TOSTOP) {
+        r = tty_check(&p->t, SIG_TTOU);
+        if (r < 0)
+            return r;
+    }
+    while (io->left) {
+        mutex_lock(&p->lock);
+        r = p->master_open ? ldisc_write(&p->ld, io) : -EIO;
+        mutex_unlock(&p->lock);
+        if (r > 0) {
+            wake(p);
+            done += r;
+            continue;
+        }
+        if (r != -EAGAIN)
+            return done ? done : r;
+        if (f->flags & O_NONBLOCK)
+            return done ? done : -EAGAIN;
+        r = wait_event(&p->queue, ldisc_output_room(&p->ld) || !p->master_open, NO_DEADLINE);
+        if (r < 0)
+            return done ? done : -ERESTARTSYS;
+    }
+    return done;
+}
+
+static u32 slave_poll(struct file *f, struct poll_table *pt)
+{
+    struct pty *p = f->private;
+    u32 events = 0;
+
+    poll_wait(pt, &p->queue);
+    mutex_lock(&p->lock);
+    if (ldisc_readable(&p->ld))
+        events |= POLL_IN | POLL_RDNORM;
+    if (ldisc_output_room(&p->ld))
+        events |= POLL_OUT | POLL_WRNORM;
+    if (!p->master_open)
+        events |= POLL_HUP | POLL_IN | POLL_OUT | POLL_ERR;
+    mutex_unlock(&p->lock);
+    return events;
+}
+
+/* ---- ioctl of both sides ---- */
+
+static void termios_from2(struct termios *t, const struct termios2 *t2)
+{
+    t->c_iflag = t2->c_iflag;
+    t->c_oflag = t2->c_oflag;
+    t->c_cflag = t2->c_cflag;
+    t->c_lflag = t2->c_lflag;
+    t->c_line = t2->c_line;
+    memcpy(t->c_cc, t2->c_cc, sizeof(t->c_cc));
+}
+
+static long get_termios(struct pty *p, u32 cmd, u64 arg)
+{
+    struct termios t;
+    struct termios2 t2 = {.c_ispeed = 38400, .c_ospeed = 38400};
+
+    mutex_lock(&p->lock);
+    t = p->ld.termios;
+    mutex_unlock(&p->lock);
+    if (cmd == TCGETS)
+        return copy_to_user((void *)arg, &t, sizeof(t));
+    t2.c_iflag = t.c_iflag;
+    t2.c_oflag = t.c_oflag;
+    t2.c_cflag = t.c_cflag;
+    t2.c_lflag = t.c_lflag;
+    t2.c_line = t.c_line;
+    memcpy(t2.c_cc, t.c_cc, sizeof(t.c_cc));
+    return copy_to_user((void *)arg, &t2, sizeof(t2));
+}
+
+static long set_termios(struct pty *p, bool slave, u32 cmd, u64 arg)
+{
+    struct termios t;
+    struct termios2 t2;
+    bool two = cmd == TCSETS2 || cmd == TCSETSW2 || cmd == TCSETSF2;
+    int r = slave ? tty_check(&p->t, SIG_TTOU) : 0;
+
+    if (r < 0)
+        return r;
+    if (copy_from_user(two ? (void *)&t2 : (void *)&t, (const void *)arg, two ? sizeof(t2) : sizeof(t)) < 0)
+        return -EFAULT;
+    if (two)
+        termios_from2(&t, &t2);
+    mutex_lock(&p->lock);
+    if (cmd == TCSETSF || cmd == TCSETSF2)
+        ldisc_flush_input(&p->ld);
+    ldisc_set_termios(&p->ld, &t);
+    mutex_unlock(&p->lock);
+    wake(p);
+    return 0;
+}
+
+static long set_window(struct pty *p, u64 arg)
+{
+    typeof(p->size) size;
+    bool changed;
+
+    if (copy_from_user(&size, (const void *)arg, sizeof(size)) < 0)
+        return -EFAULT;
+    mutex_lock(&p->lock);
+    changed = memcmp(&size, &p->size, sizeof(size)) != 0;
+    p->size = size;
+    mutex_unlock(&p->lock);
+    if (changed)
+        tty_signal_foreground(&p->t, SIG_WINCH);
+    return 0;
+}
+
+static long flush_queue(struct pty *p, bool slave, u64 what)
+{
+    if (what > 2)
+        return -EINVAL;
+    mutex_lock(&p->lock);
+    if ((what == 0 || what == 2) == slave || what == 2) /* TCIFLUSH of the slave, TCOFLUSH of the master */
+        ldisc_flush_input(&p->ld);
+    if ((what == 1 || what == 2) == slave || what == 2)
+        ldisc_flush_output(&p->ld);
+    mutex_unlock(&p->lock);
+    wake(p);
+    return 0;
+}
+
+static long common_ioctl(struct pty *p, bool slave, u32 cmd, u64 arg)
+{
+    switch (cmd) {
+    case TCGETS:
+    case TCGETS2:
+        return get_termios(p, cmd, arg);
+    case TCSETS:
+    case TCSETSW:
+    case TCSETSF:
+    case TCSETS2:
+    case TCSETSW2:
+    case TCSETSF2:
+        return set_termios(p, slave, cmd, arg);
+    case TIOCGWINSZ:
+        return copy_to_user((void *)arg, &p->size, sizeof(p->size));
+    case TIOCSWINSZ:
+        return set_window(p, arg);
+    case TCFLSH:
+        return flush_queue(p, slave, arg);
+    case TCXONC:
+        mutex_lock(&p->lock);
+        if (arg < 2)
+            p->ld.stopped = arg == 0;
+        mutex_unlock(&p->lock);
+        wake(p);
+        return arg > 3 ? -EINVAL : 0;
+    case TCSBRK:
+    case TCSBRKP:
+        return 0;
+    case TIOCGETD:
+        return put_user((i32)0, (void *)arg);
+    default:
+        return -ENOTTY;
+    }
+}
+
+static long slave_ioctl(struct file *f, u32 cmd, u64 arg)
+{
+    struct pty *p = f->private;
+    long r = tty_ioctl(&p->t, f, cmd, arg);
+    u32 n;
+
+    if (r != -ENOIOCTLCMD)
+        return r;
+    switch (cmd) {
+    case FIONREAD:
+    case TIOCOUTQ:
+        mutex_lock(&p->lock);
+        n = cmd == FIONREAD ? ldisc_input_size(&p->ld) : ldisc_output_size(&p->ld);
+        mutex_unlock(&p->lock);
+        return put_user((i32)n, (void *)arg);
+    default:
+        return common_ioctl(p, true, cmd, arg);
+    }
+}
+
+static void slave_release(struct file *f)
+{
+    struct pty *p = f->private;
+
+    mutex_lock(&p->lock);
+    p->slave_open--;
+    mutex_unlock(&p->lock);
+    wake(p);
+    tty_put(&p->t);
+}
+
+static const struct file_ops g_slave_ops = {
+    .read = slave_read,
+    .write = slave_write,
+    .poll = slave_poll,
+    .ioctl = slave_ioctl,
+    .release = slave_release,
+};
+
+static int slave_open(struct tty *t, struct file *f)
+{
+    struct pty *p = pty_of(t);
+    int r = 0;
+
+    mutex_lock(&p->lock);
+    if (p->locked || !p->master_open) {
+        r = -EIO;
+    } else {
+        p->slave_open++;
+        p->slave_was_open = true;
+    }
+    mutex_unlock(&p->lock);
+    if (r < 0)
+        return r;
+    tty_get(t);
+    f->ops = &g_slave_ops;
+    f->private = p;
+    wake(p);
+    return 0;
+}
+
+static void pty_destroy(struct tty *t)
+{
+    struct pty *p = pty_of(t);
+
+    ldisc_free(&p->ld);
+    kfree(p);
+}
+
+/* ---- master ---- */
+
+static ssize_t master_read(struct file *f, struct uio *io, u64 *pos)
+{
+    struct pty *p = f->private;
+    ssize_t r;
+
+    if (!io->left)
+        return 0;
+    for (;;) {
+        mutex_lock(&p->lock);
+        r = ldisc_output_read(&p->ld, io);
+        if (r == -EAGAIN && p->slave_was_open && !p->slave_open)
+            r = -EIO; /* the last slave is gone: what Linux says */
+        mutex_unlock(&p->lock);
+        if (r > 0)
+            wake(p);
+        if (r != -EAGAIN || (f->flags & O_NONBLOCK))
+            return r;
+        r = wait_event(&p->queue, ldisc_output_ready(&p->ld) || (p->slave_was_open && !p->slave_open), NO_DEADLINE);
+        if (r < 0)
+            return -ERESTARTSYS;
+    }
+}
+
+/* Signals are sent without the pair's lock. */
+static void send_signals(struct pty *p, u32 signals)
+{
+    for (int sig = 1; signals; sig++, signals >>= 1)
+        if (signals & 1)
+            tty_signal_foreground(&p->t, sig);
+}
+
+static ssize_t master_write(struct file *f, struct uio *io, u64 *pos)
+{
+    struct pty *p = f->private;
+    ssize_t done = 0, r;
+    u8 buf[256];
+
+    while (io->left) {
+        struct uio before = *io;
+        size_t n = MIN(io->left, sizeof(buf)), used;
+        u32 signals = 0;
+
+        r = uio_from(io, buf, n);
+        if (r <= 0)
+            return done ? done : r;
+        mutex_lock(&p->lock);
+        used = ldisc_input(&p->ld, buf, (size_t)r, &signals);
+        mutex_unlock(&p->lock);
+        send_signals(p, signals);
+        wake(p);
+        done += (ssize_t)used;
+        if (used == (size_t)r)
+            continue;
+        *io = before;
+        if (used)
+            uio_from(io, buf, used);
+        if (f->flags & O_NONBLOCK)
+            return done ? done : -EAGAIN;
+        r = wait_event(&p->queue, ldisc_input_room(&p->ld), NO_DEADLINE);
+        if (r < 0)
+            return done ? done : -ERESTARTSYS;
+    }
+    return done;
+}
+
+static u32 master_poll(struct file *f, struct poll_table *pt)
+{
+    struct pty *p = f->private;
+    u32 events = 0;
+
+    poll_wait(pt, &p->queue);
+    mutex_lock(&p->lock);
+    if (ldisc_output_ready(&p->ld))
+        events |= POLL_IN | POLL_RDNORM;
+    if (ldisc_input_room(&p->ld))
+        events |= POLL_OUT | POLL_WRNORM;
+    if (p->slave_was_open && !p->slave_open)
+        events |= POLL_HUP;
+    mutex_unlock(&p->lock);
+    return events;
+}
+
+static long open_peer(struct pty *p, u32 flags)
+{
+    struct file *f;
+    char path[32];
+    int r;
+
+    snprintf(path, sizeof(path), "/dev/pts/%u", p->t.index);
+    r = path_open(AT_FDCWD, path, flags, 0, &f);
+    return r < 0 ? r : fd_install(f, (flags & O_CLOEXEC) != 0);
+}
+
+static long master_ioctl(struct file *f, u32 cmd, u64 arg)
+{
+    struct pty *p = f->private;
+    i32 v;
+    u32 n;
+
+    switch (cmd) {
+    case TIOCGPTN:
+        return put_user((u32)p->t.index, (void *)arg);
+    case TIOCSPTLCK:
+        if (get_user(v, (const void *)arg) < 0)
+            return -EFAULT;
+        p->locked = v != 0;
+        return 0;
+    case TIOCGPTLCK:
+        return put_user((i32)p->locked, (void *)arg);
+    case TIOCGPTPEER:
+        return open_peer(p, (u32)arg);
+    case TIOCSIG:
+        if (arg < 1 || arg > 31)
+            return -EINVAL;
+        tty_signal_foreground(&p->t, (int)arg);
+        return 0;
+    case TIOCGPGRP:
+    case TIOCGSID:
+        mutex_lock(&g_tty_lock);
+        v = !p->t.session ? 0 : cmd == TIOCGPGRP ? p->t.session->foreground : p->t.session->sid;
+        mutex_unlock(&g_tty_lock);
+        return v ? put_user(v, (void *)arg) : -ENOTTY;
+    case FIONREAD:
+    case TIOCOUTQ:
+        mutex_lock(&p->lock);
+        n = cmd == FIONREAD ? ldisc_output_size(&p->ld) : ldisc_input_size(&p->ld);
+        mutex_unlock(&p->lock);
+        return put_user((i32)n, (void *)arg);
+    case TIOCPKT:
+        if (get_user(v, (const void *)arg) < 0)
+            return -EFAULT;
+        return v ? -EINVAL : 0; /* packet mode is not there */
+    default:
+        return common_ioctl(p, false, cmd, arg);
+    }
+}
+
+static void master_release(struct file *f)
+{
+    struct pty *p = f->private;
+    struct session *s;
+    i32 group;
+    struct siginfo_k info = {.signo = SIG_HUP, .code = 0x80};
+
+    mutex_lock(&p->lock);
+    p->master_open--;
+    mutex_unlock(&p->lock);
+    wake(p);
+    tty_unregister(&p->t); /* the number is free, the node gone */
+    mutex_lock(&g_tty_lock);
+    s = p->t.session;
+    group = s ? s->foreground : 0;
+    mutex_unlock(&g_tty_lock);
+    if (group > 0) {
+        signal_send_group(group, &info);
+        info.signo = SIG_CONT;
+        signal_send_group(group, &info);
+    }
+    tty_put(&p->t);
+}
+
+static const struct file_ops g_master_ops = {
+    .read = master_read,
+    .write = master_write,
+    .poll = master_poll,
+    .ioctl = master_ioctl,
+    .release = master_release,
+};
+
+static u32 g_node_gid = 5, g_node_mode = 0620;
+
 int ptmx_open(struct inode *i, struct file *f)
 {
-    return -ENODEV;
+    struct pty *p = kzalloc(sizeof(*p));
+    int r;
+
+    if (!p)
+        return -ENOMEM;
+    ref_init(&p->t.refs);
+    p->t.open = slave_open;
+    p->t.destroy = pty_destroy;
+    p->t.mode = g_node_mode;
+    p->t.uid = fs_uid();
+    p->t.gid = g_node_gid;
+    p->locked = true;
+    p->master_open = 1;
+    waitq_init(&p->queue);
+    r = ldisc_init(&p->ld);
+    if (r == 0)
+        r = tty_register(&p->t);
+    if (r < 0) {
+        ldisc_free(&p->ld);
+        kfree(p);
+        return r;
+    }
+    f->ops = &g_master_ops;
+    f->private = p;
+    return 0;
 }
+
+/* ---- devpts ---- */
+
+struct pts_inode {
+    struct inode i;
+    u32 index;
+};
+
+static int pts_getattr(struct inode *i, struct kstat *st)
+{
+    struct tty *t = tty_by_index(container_of(i, struct pts_inode, i)->index);
+
+    *st = (struct kstat){.dev = i->super->dev, .ino = i->ino, .rdev = i->rdev, .mode = i->mode, .nlink = 1, .uid = i->uid, .gid = i->gid,
+                         .blksize = PAGE_SIZE, .atime = i->atime, .mtime = i->mtime, .ctime = i->ctime, .btime = i->ctime};
+    if (t) {
+        st->mode = S_IFCHR | t->mode;
+        st->uid = t->uid;
+        st->gid = t->gid;
+        tty_put(t);
+    }
+    return 0;
+}
+
+static int pts_setattr(struct inode *i, const struct setattr *a)
+{
+    struct tty *t = tty_by_index(container_of(i, struct pts_inode, i)->index);
+
+    if (!t)
+        return -EIO;
+    if (a->valid & SETATTR_MODE)
+        t->mode = a->mode & 07777;
+    if (a->valid & SETATTR_UID)
+        t->uid = a->uid;
+    if (a->valid & SETATTR_GID)
+        t->gid = a->gid;
+    i->mode = S_IFCHR | t->mode;
+    i->uid = t->uid;
+    i->gid = t->gid;
+    tty_put(t);
+    return a->valid & SETATTR_SIZE ? -EINVAL : 0;
+}
+
+static void pts_destroy(struct inode *i)
+{
+    kfree(container_of(i, struct pts_inode, i));
+}
+
+static const struct inode_ops g_pts_ops = {.getattr = pts_getattr, .setattr = pts_setattr, .destroy = pts_destroy};
+
+static struct inode *pts_node(struct super *s, u64 ino, u32 mode, u64 rdev)
+{
+    struct pts_inode *n = kzalloc(sizeof(*n));
+
+    if (!n)
+        return NULL;
+    inode_init(&n->i, s, &g_pts_ops, mode);
+    n->i.ino = ino;
+    n->i.rdev = rdev;
+    n->index = UINT32_MAX;
+    return &n->i;
+}
+
+static int devpts_lookup(struct inode *dir, const char *name, size_t len, struct inode **out)
+{
+    u32 index = 0;
+    struct tty *t;
+
+    if (len == 4 && memcmp(name, "ptmx", 4) == 0) {
+        *out = pts_node(dir->super, 2, S_IFCHR | 0666, TTY_DEV(5, 2));
+        return *out ? 0 : -ENOMEM;
+    }
+    if (!len || len > 6 || (name[0] == '0' && len > 1))
+        return -ENOENT;
+    for (size_t k = 0; k < len; k++) {
+        if (name[k] < '0' || name[k] > '9')
+            return -ENOENT;
+        index = index * 10 + (u32)(name[k] - '0');
+    }
+    t = tty_by_index(index);
+    if (!t)
+        return -ENOENT;
+    *out = pts_node(dir->super, index + 3, S_IFCHR | t->mode, TTY_DEV(TTY_MAJOR_PTS, index));
+    if (*out) {
+        container_of(*out, struct pts_inode, i)->index = index;
+        (*out)->uid = t->uid;
+        (*out)->gid = t->gid;
+        (*out)->atime = (*out)->mtime = (*out)->ctime = t->created;
+    }
+    tty_put(t);
+    return *out ? 0 : -ENOMEM;
+}
+
+static int devpts_iterate(struct inode *dir, u64 pos, dirent_fn *fn, void *ctx)
+{
+    char name[16];
+
+    if (pos == 0 && !fn(ctx, "ptmx", 4, 2, DT_CHR, 1))
+        return 0;
+    for (u64 k = pos ? pos - 1 : 0; k < 4096; k++) {
+        struct tty *t = tty_by_index((u32)k);
+
+        if (!t)
+            continue;
+        tty_put(t);
+        snprintf(name, sizeof(name), "%u", (u32)k);
+        if (!fn(ctx, name, strlen(name), k + 3, DT_CHR, k + 2))
+            break;
+    }
+    return 0;
+}
+
+static const struct file_ops g_devpts_dir_ops = {.seek = inode_seek};
+static int devpts_open(struct inode *i, struct file *f)
+{
+    f->ops = &g_devpts_dir_ops;
+    return 0;
+}
+static const struct inode_ops g_devpts_dir = {.lookup = devpts_lookup, .iterate = devpts_iterate, .open = devpts_open};
+
+static bool devpts_valid(struct dentry *d)
+{
+    u64 rdev = d->inode->rdev;
+    struct tty *t = rdev >> 8 == TTY_MAJOR_PTS ? tty_by_index((u32)(d->inode->ino - 3)) : NULL;
+    bool same = rdev == TTY_DEV(5, 2) || (t && t->created == d->inode->ctime);
+
+    if (t)
+        tty_put(t);
+    return same;
+}
+
 struct super *devpts_create(u32 gid, u32 mode, u32 ptmx_mode)
 {
-    return memfs_create("devpts", 0, 0755, 0, 0);
+    struct super *s = super_alloc("devpts", DEVPTS_SUPER_MAGIC);
+
+    if (!s)
+        return err_ptr(-ENOMEM);
+    g_node_gid = gid;
+    g_node_mode = mode;
+    s->revalidate = true;
+    s->valid = devpts_valid;
+    s->root = kmalloc(sizeof(struct inode));
+    if (!s->root) {
+        kfree(s);
+        return err_ptr(-ENOMEM);
+    }
+    inode_init(s->root, s, &g_devpts_dir, S_IFDIR | 0755);
+    s->root->ino = 1;
+    s->root->nlink = 2;
+    return s;
 }
