@@ -288,12 +288,11 @@ static bool is_sigreturn(const struct scan *scan, size_t at)
 {
     static const uint8_t mov_rax[] = {0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0},
                          mov_eax[] = {0xb8, 0x0f, 0, 0, 0};
-    if (at == 0)
-        return false;
-    const struct insn *insn = &scan->insns[at - 1];
-    const uint8_t *p = scan->bytes + insn->offset;
-    return (insn->size == sizeof(mov_rax) && memcmp(p, mov_rax, sizeof(mov_rax)) == 0) ||
-           (insn->size == sizeof(mov_eax) && memcmp(p, mov_eax, sizeof(mov_eax)) == 0);
+    /* By bytes, not by instructions: glibc's call frame information has the function begin a byte before its code. */
+    uint32_t end = scan->insns[at].offset;
+    const uint8_t *p = scan->bytes + end;
+    return (end >= sizeof(mov_rax) && memcmp(p - sizeof(mov_rax), mov_rax, sizeof(mov_rax)) == 0) ||
+           (end >= sizeof(mov_eax) && memcmp(p - sizeof(mov_eax), mov_eax, sizeof(mov_eax)) == 0);
 }
 
 static void scan_function(struct scan *scan, const struct function *function, cs_insn *room)
