@@ -429,27 +429,24 @@ static long ioctl_int(struct host_socket *h, u32 cmd, u64 arg)
     return put_user(x, (void __user *)arg);
 }
 
-static long ioctl_ifreq(struct host_socket *h, u32 cmd, u64 arg)
+static long ioctl_ifreq(int hfd, u32 cmd, u64 arg)
 {
     u8 req[IFREQ_SIZE];
     int r = copy_from_user(req, (void __user *)arg, sizeof(req));
 
     if (r == 0)
-        r = host_ioctl(h->hfd, cmd, req, sizeof(req));
+        r = host_ioctl(hfd, cmd, req, sizeof(req));
     if (r < 0)
         return r;
     return copy_to_user((void __user *)arg, req, sizeof(req));
 }
 
-static long hs_ioctl(struct socket *s, u32 cmd, u64 arg)
+long socket_interface_ioctl(u32 cmd, u64 arg)
 {
-    struct host_socket *h = host_of(s);
+    int hfd;
+    long r;
 
     switch (cmd) {
-    case FIONREAD:
-    case TIOCOUTQ:
-    case SIOCATMARK:
-        return ioctl_int(h, cmd, arg);
     case SIOCGIFCONF:
         return netlink_ifconf(arg);
     case SIOCGIFNAME:
@@ -463,9 +460,29 @@ static long hs_ioctl(struct socket *s, u32 cmd, u64 arg)
     case SIOCGIFHWADDR:
     case SIOCGIFINDEX:
     case SIOCGIFTXQLEN:
-        return ioctl_ifreq(h, cmd, arg);
+        break;
     default:
         return -ENOTTY;
+    }
+    hfd = host_socket(AF_INET, SOCK_DGRAM, 0);
+    if (hfd < 0)
+        return hfd;
+    r = ioctl_ifreq(hfd, cmd, arg);
+    host_close(hfd);
+    return r;
+}
+
+static long hs_ioctl(struct socket *s, u32 cmd, u64 arg)
+{
+    struct host_socket *h = host_of(s);
+
+    switch (cmd) {
+    case FIONREAD:
+    case TIOCOUTQ:
+    case SIOCATMARK:
+        return ioctl_int(h, cmd, arg);
+    default:
+        return socket_interface_ioctl(cmd, arg);
     }
 }
 

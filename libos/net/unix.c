@@ -700,7 +700,7 @@ static long unix_ioctl(struct socket *s, u32 cmd, u64 arg)
             x = (i32)unix_readable_bytes(u->peer);
         break;
     default:
-        return -ENOTTY;
+        return socket_interface_ioctl(cmd, arg);
     }
     return put_user(x, (i32 __user *)arg);
 }
