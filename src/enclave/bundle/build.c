@@ -48,10 +48,13 @@ static char *find_libos(const char *option)
         self[n] = 0;
         char *slash = strrchr(self, '/');
         *slash = 0;
-        char *candidate = xasprintf("%s/../%s/%s", self, RUNTIMES_RELATIVE, LIBOS_NAME);
-        if (access(candidate, R_OK) == 0)
-            return candidate;
-        free(candidate);
+        static const char *const up[] = {"..", "../.."}; /* from bin, from libexec/rune */
+        for (size_t i = 0; i < sizeof(up) / sizeof(up[0]); i++) {
+            char *candidate = xasprintf("%s/%s/%s/%s", self, up[i], RUNTIMES_RELATIVE, LIBOS_NAME);
+            if (access(candidate, R_OK) == 0)
+                return candidate;
+            free(candidate);
+        }
     }
     return path_join(RUNTIMES_DIR, LIBOS_NAME);
 }
