@@ -70,7 +70,9 @@ timed "enclave, first run" "$rune" --root "$state" --enclave run --bundle "$work
 echo "4. once more, nothing is converted"
 timed "enclave, cached" "$rune" --root "$state" --enclave run --bundle "$work/bundle" "demo-again-$$"
 echo "5. what a verifier pins"
-"$stage/usr/bin/rune-image" info --rootfs "$work/bundle/rootfs"
+for manifest in "$RUNE_CACHE_DIR"/*/enclave-*/manifest.json; do
+    jq -r '"   root hash of the sealed image  \(.rootHash)\n   MRENCLAVE  \(.mrenclave)\n   MRSIGNER   \(.mrsigner)"' "$manifest"
+done
 if [ -e /dev/sgx_enclave ]; then
     echo "   this machine has SGX hardware"
 else

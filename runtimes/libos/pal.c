@@ -13,14 +13,18 @@
 
 #include "base/cleanup.h"
 #include "base/fd.h"
+#include "sgx/emulated.h"
 #include "runtime.h"
 
 struct runtime g_runtime = {.callback_lock = PTHREAD_MUTEX_INITIALIZER, .proc_fd = -1};
 
-/* The library is loaded from the host, before pivot_root: /proc may be gone, or another, later. */
-__attribute__((constructor)) static void open_proc(void)
+/* The library is loaded from the host, before pivot_root: what is needed of the host's files is taken now. */
+__attribute__((constructor)) static void take_host_files(void)
 {
+    struct error err = {0};
     g_runtime.proc_fd = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (access("/dev/sgx_enclave", F_OK) < 0 && sgx_emulated_preload(&err) < 0)
+        error_release(&err); /* said again, by who opens the enclave */
 }
 
 int pal_get_version(void)

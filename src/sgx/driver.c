@@ -45,7 +45,7 @@ static const struct sgx_driver *emulated(struct error *err)
     const struct sgx_driver *driver = sgx_driver_emulated(err);
 
     if (driver && !atomic_flag_test_and_set(&warned))
-        log_warning("SGX is emulated: the enclave is not protected from this machine");
+        log_info("SGX is emulated: the enclave is not protected from this machine");
     return driver;
 }
 

@@ -22,3 +22,8 @@ int sgx_emulated_report_verify(const struct sgx_report *report, const struct sgx
  * enclave's key.
  */
 int sgx_emulated_secret(const char *label, uint8_t out[32], struct error *err);
+
+/*
+ * Read (or make) the emulated root key now. For programs that change their root directory before they open an enclave.
+ */
+int sgx_emulated_preload(struct error *err);

@@ -89,7 +89,7 @@ static int open_root_dir(const char *path, struct error *err)
     return dir < 0 ? error_errno(err, errno, "open %s", path) : dir;
 }
 
-int emu_root_load(struct emu_root *root, struct error *err)
+static int read_root(struct emu_root *root, struct error *err)
 {
     const char *path = secure_getenv("RUNE_SGX_EMULATOR_ROOT");
     struct stat st;
@@ -114,6 +114,33 @@ int emu_root_load(struct emu_root *root, struct error *err)
                           path, ROOT_NAME);
     int rc = read_exact(owned, root->secret, sizeof(root->secret));
     return rc < 0 ? error_errno(err, -rc, "read %s/%s", path, ROOT_NAME) : 0;
+}
+
+/* Read once: later the process may have another root directory (sgx_emulated_preload). */
+int emu_root_load(struct emu_root *root, struct error *err)
+{
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    static struct emu_root kept;
+    static bool loaded;
+    int rc = 0;
+
+    pthread_mutex_lock(&lock);
+    if (!loaded)
+        rc = read_root(&kept, err);
+    loaded = rc == 0;
+    if (loaded)
+        *root = kept;
+    pthread_mutex_unlock(&lock);
+    return rc;
+}
+
+int sgx_emulated_preload(struct error *err)
+{
+    struct emu_root root;
+    int rc = emu_root_load(&root, err);
+
+    OPENSSL_cleanse(&root, sizeof(root));
+    return rc;
 }
 
 /* ---- derivation ---- */
