@@ -52,16 +52,28 @@ void emu_die(const char *why)
     abort();
 }
 
+/* End of an XSAVE component in the standard format. CPUID costs an exit of a virtual machine, and this is on the path of every AEX:
+ * so each is asked for once (two threads that do it at once store the same). */
+static uint64_t component_end(unsigned i)
+{
+    static _Atomic uint32_t ends[63];
+    uint32_t end = atomic_load_explicit(&ends[i], memory_order_relaxed);
+    unsigned eax, ebx, ecx, edx;
+
+    if (end == 0) {
+        end = __get_cpuid_count(0xd, i, &eax, &ebx, &ecx, &edx) && ebx + eax > 0 ? ebx + eax : 1;
+        atomic_store_explicit(&ends[i], end, memory_order_relaxed);
+    }
+    return end;
+}
+
 uint64_t emu_xsave_size(uint64_t xfrm)
 {
     uint64_t size = XSAVE_LEGACY_SIZE + XSAVE_HEADER_SIZE;
 
     for (unsigned i = 2; i < 63; i++) {
-        unsigned eax, ebx, ecx, edx;
-        if (!(xfrm & (1ull << i)) || !__get_cpuid_count(0xd, i, &eax, &ebx, &ecx, &edx))
-            continue;
-        if ((uint64_t)ebx + eax > size)
-            size = (uint64_t)ebx + eax;
+        if ((xfrm & (1ull << i)) && component_end(i) > size)
+            size = component_end(i);
     }
     return size;
 }
