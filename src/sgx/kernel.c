@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* SGX hardware through Linux: /dev/sgx_enclave and __vdso_sgx_enter_enclave. */
 #include <cpuid.h>
-#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/auxv.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -15,9 +12,8 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "sgx/driver.h"
+#include "sgx/vdso.h"
 
-#define DEVICE      "/dev/sgx_enclave"
-#define PROVISION   "/dev/sgx_provision"
 #define MIN_ADDRESS 0x10000ull
 
 /* The vDSO's function, and what makes it callable from C (enter.S). */
@@ -37,11 +33,11 @@ static int kernel_open(struct sgx_handle **out, struct error *err)
 
     if (!h)
         return error_errno(err, ENOMEM, "SGX");
-    h->fd = open(DEVICE, O_RDWR | O_CLOEXEC);
+    h->fd = open(SGX_DEVICE, O_RDWR | O_CLOEXEC);
     if (h->fd < 0) {
         int code = errno;
         free(h);
-        return error_errno(err, code, "open %s", DEVICE);
+        return error_errno(err, code, "open %s", SGX_DEVICE);
     }
     *out = h;
     return 0;
@@ -95,7 +91,7 @@ static int kernel_create(struct sgx_handle *h, const struct sgx_secs *secs, stru
     struct sgx_enclave_create arg = {.src = (uintptr_t)secs};
 
     if (ioctl(h->fd, SGX_IOC_ENCLAVE_CREATE, &arg) < 0)
-        return error_errno(err, errno, "ECREATE (%s)", DEVICE);
+        return error_errno(err, errno, "ECREATE (%s)", SGX_DEVICE);
     return 0;
 }
 
@@ -129,11 +125,11 @@ static int kernel_add_pages(struct sgx_handle *h, const void *src, uint64_t offs
 
 static int kernel_provision(struct sgx_handle *h, struct error *err)
 {
-    cleanup_close int fd = open(PROVISION, O_RDONLY | O_CLOEXEC);
+    cleanup_close int fd = open(SGX_PROVISION_DEVICE, O_RDONLY | O_CLOEXEC);
     struct sgx_enclave_provision arg = {.fd = (uint64_t)fd};
 
     if (fd < 0)
-        return error_errno(err, errno, "open %s", PROVISION);
+        return error_errno(err, errno, "open %s", SGX_PROVISION_DEVICE);
     if (ioctl(h->fd, SGX_IOC_ENCLAVE_PROVISION, &arg) < 0)
         return error_errno(err, errno, "grant the provisioning key");
     return 0;
@@ -236,50 +232,6 @@ static void kernel_close(struct sgx_handle *h)
     free(h);
 }
 
-/* ---- the vDSO ---- */
-
-/*
- * Look the function up in the vDSO's dynamic symbols. The kernel put the image there, so it is well formed; the count of
- * symbols comes from DT_HASH, or the symbol table ends where the string table starts.
- */
-static void *vdso_symbol(const char *wanted)
-{
-    const uint8_t *image = (const uint8_t *)getauxval(AT_SYSINFO_EHDR);
-    const Elf64_Ehdr *ehdr = (const Elf64_Ehdr *)image;
-    const Elf64_Dyn *dyn = NULL;
-    const Elf64_Sym *symbols = NULL;
-    const char *strings = NULL;
-    const uint32_t *hash = NULL;
-    uint64_t bias = 0;
-
-    if (!image)
-        return NULL;
-    const Elf64_Phdr *phdr = (const Elf64_Phdr *)(image + ehdr->e_phoff);
-    for (unsigned i = 0; i < ehdr->e_phnum; i++) {
-        if (phdr[i].p_type == PT_LOAD)
-            bias = (uint64_t)image + phdr[i].p_offset - phdr[i].p_vaddr;
-        else if (phdr[i].p_type == PT_DYNAMIC)
-            dyn = (const Elf64_Dyn *)(image + phdr[i].p_offset);
-    }
-    for (; dyn && dyn->d_tag != DT_NULL; dyn++) {
-        uint64_t at = bias + dyn->d_un.d_ptr;
-        if (dyn->d_tag == DT_SYMTAB)
-            symbols = (const Elf64_Sym *)at;
-        else if (dyn->d_tag == DT_STRTAB)
-            strings = (const char *)at;
-        else if (dyn->d_tag == DT_HASH)
-            hash = (const uint32_t *)at;
-    }
-    if (!symbols || !strings)
-        return NULL;
-    uint64_t count = hash ? hash[1]
-                          : ((uint64_t)strings - (uint64_t)symbols) / sizeof(Elf64_Sym);
-    for (uint64_t i = 0; i < count; i++)
-        if (symbols[i].st_shndx != SHN_UNDEF && strcmp(strings + symbols[i].st_name, wanted) == 0)
-            return (void *)(bias + symbols[i].st_value);
-    return NULL;
-}
-
 static bool cpu_sgx2(void)
 {
     unsigned eax, ebx, ecx, edx;
@@ -320,11 +272,11 @@ const struct sgx_driver *sgx_driver_kernel(struct error *err)
         rc = error_code(err, ENODEV,
                         "this processor has no SGX (or the firmware switched it off); "
                         "enclave.type simulatedSgx runs the enclave emulated");
-    else if (access(DEVICE, R_OK | W_OK) < 0)
-        rc = error_errno(err, errno, "%s", DEVICE);
+    else if (access(SGX_DEVICE, R_OK | W_OK) < 0)
+        rc = error_errno(err, errno, "%s", SGX_DEVICE);
     if (rc == 0 && !sgx_vdso_enter) {
         driver.sgx2 = cpu_sgx2();
-        sgx_vdso_enter = (vdso_sgx_enter_enclave_t)vdso_symbol("__vdso_sgx_enter_enclave");
+        sgx_vdso_enter = (vdso_sgx_enter_enclave_t)sgx_vdso_symbol("__vdso_sgx_enter_enclave");
         if (!sgx_vdso_enter)
             rc = error_code(err, ENODEV, "the kernel's vDSO cannot enter SGX enclaves");
     }
