@@ -8,17 +8,17 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+static volatile uint8_t g_sum;
+
 static void walk(const struct enclave_file *file)
 {
-    volatile uint8_t sum = 0;
-
     for (uint32_t i = 0; i < file->header->range_count; i++) {
         const struct enclave_file_range *r = &file->ranges[i];
         if (r->offset + r->size > file->header->size)
             abort();
         if (r->file_offset != ENCLAVE_FILE_ZERO) {
-            sum += file->data[r->file_offset];
-            sum += file->data[r->file_offset + r->size - 1];
+            g_sum += file->data[r->file_offset];
+            g_sum += file->data[r->file_offset + r->size - 1];
         }
     }
     for (uint32_t i = 0; i < file->header->site_count; i++)
