@@ -1,6 +1,491 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "vfs.h"
+#include "hostfs.h"
+
+#define NS 1000000000ll
+
+static const struct inode_ops g_host_ops;
+
+int host_path(struct host_inode *h, char *buf)
+{
+    char *p = buf + PATH_MAX - 1;
+    struct host_super *s = host_super_of(&h->i);
+    int r = 0;
+
+    *p = 0;
+    mutex_lock(&s->lock);
+    for (; h->parent; h = h->parent) {
+        size_t n = strlen(h->name);
+
+        if ((size_t)(p - buf) < n + 1) {
+            r = -ENAMETOOLONG;
+            break;
+        }
+        if (*p)
+            *--p = '/';
+        p -= n;
+        memcpy(p, h->name, n);
+    }
+    mutex_unlock(&s->lock);
+    memmove(buf, p, strlen(p) + 1);
+    return r;
+}
+
+static int child_path(struct host_inode *dir, const char *name, size_t len, char *buf)
+{
+    size_t n;
+    int r = host_path(dir, buf);
+
+    if (r < 0)
+        return r;
+    n = strlen(buf);
+    if (n + len + 2 > PATH_MAX)
+        return -ENAMETOOLONG;
+    if (n)
+        buf[n++] = '/';
+    memcpy(buf + n, name, len);
+    buf[n + len] = 0;
+    return 0;
+}
+
+/* ---- inodes ---- */
+
+static i64 time_of(i64 sec, u32 nsec)
+{
+    if (sec > INT64_MAX / NS - 1 || sec < INT64_MIN / NS + 1)
+        return 0;
+    return sec * NS + (nsec < NS ? nsec : 0);
+}
+
+static void take_facts(struct inode *i, const struct host_stat *st)
+{
+    i->mode = (i->mode & S_IFMT) | (st->mode & 07777);
+    i->uid = st->uid;
+    i->gid = st->gid;
+    i->nlink = (u32)MIN(st->nlink, UINT32_MAX);
+    i->size = MIN(st->size, (u64)INT64_MAX);
+    i->rdev = st->rdev;
+    i->atime = time_of(st->atime_sec, st->atime_nsec);
+    i->mtime = time_of(st->mtime_sec, st->mtime_nsec);
+    i->ctime = time_of(st->ctime_sec, st->ctime_nsec);
+}
+
+static u64 identity(u64 dev, u64 ino)
+{
+    return ino * 0x9e3779b97f4a7c15ull ^ dev;
+}
+
+static bool try_get(struct inode *i)
+{
+    u32 n = __atomic_load_n(&i->refs.n, __ATOMIC_RELAXED);
+
+    while (n)
+        if (__atomic_compare_exchange_n(&i->refs.n, &n, n + 1, true, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+            return true;
+    return false;
+}
+
+static void leave_tree(struct host_inode *h)
+{
+    if (h->in_tree)
+        rb_erase(&host_super_of(&h->i)->inodes, &h->node);
+    h->in_tree = false;
+}
+
+/* s->lock held. Found again under another name: that name is as good. */
+static void set_place(struct host_inode *h, struct host_inode *parent, const char *name, size_t len, struct host_inode **old)
+{
+    char *copy;
+
+    *old = NULL;
+    if (h->parent == parent && h->name && strncmp(h->name, name, len) == 0 && h->name[len] == 0)
+        return;
+    copy = kstrndup(name, len);
+    if (!copy)
+        return;
+    kfree(h->name);
+    h->name = copy;
+    *old = h->parent;
+    inode_get(&parent->i);
+    h->parent = parent;
+}
+
+static struct host_inode *inode_make(struct host_super *s, const struct host_stat *st)
+{
+    struct host_inode *h = kzalloc(sizeof(*h));
+
+    if (!h)
+        return NULL;
+    inode_init(&h->i, &s->s, &g_host_ops, st->mode);
+    h->host_dev = st->dev;
+    h->host_ino = st->ino;
+    h->i.ino = st->ino;
+    h->map_fd = -1;
+    return h;
+}
+
+static int inode_for(struct host_inode *dir, const char *name, size_t len, const struct host_stat *st, struct inode **out)
+{
+    struct host_super *s = host_super_of(&dir->i);
+    struct host_inode *h = NULL, *old;
+    struct rb_node *n;
+
+    mutex_lock(&s->lock);
+    n = rb_find(&s->inodes, identity(st->dev, st->ino));
+    if (n) {
+        struct host_inode *k = container_of(n, struct host_inode, node);
+
+        if (k->host_dev == st->dev && k->host_ino == st->ino && (k->i.mode & S_IFMT) == (st->mode & S_IFMT) && try_get(&k->i))
+            h = k;
+        else
+            leave_tree(k); /* another file by now */
+    }
+    if (!h) {
+        h = inode_make(s, st);
+        if (!h) {
+            mutex_unlock(&s->lock);
+            return -ENOMEM;
+        }
+        h->node.key = identity(st->dev, st->ino);
+        h->in_tree = rb_insert(&s->inodes, &h->node) == 0;
+    }
+    if (h == dir) { /* a host that says that a directory is in itself */
+        mutex_unlock(&s->lock);
+        inode_put(&h->i);
+        return -EIO;
+    }
+    set_place(h, dir, name, len, &old);
+    take_facts(&h->i, st);
+    mutex_unlock(&s->lock);
+    if (old)
+        inode_put(&old->i);
+    *out = &h->i;
+    return 0;
+}
+
+static void host_destroy(struct inode *i)
+{
+    struct host_inode *h = host_of(i), *parent;
+    struct host_super *s = host_super_of(i);
+
+    mutex_lock(&s->lock);
+    leave_tree(h);
+    parent = h->parent;
+    mutex_unlock(&s->lock);
+    if (h->map_fd >= 0)
+        host_close(h->map_fd);
+    if (S_ISFIFO(i->mode))
+        fifo_destroy(i);
+    kfree(h->name);
+    kfree(h);
+    if (parent)
+        inode_put(&parent->i);
+}
+
+int host_refresh(struct host_inode *h, struct host_stat *st)
+{
+    char *path = kmalloc(PATH_MAX);
+    int r;
+
+    if (!path)
+        return -ENOMEM;
+    r = host_path(h, path);
+    if (r == 0)
+        r = host_stat(host_super_of(&h->i)->fd, path, false, st);
+    if (r == 0 && (st->dev != h->host_dev || st->ino != h->host_ino))
+        r = -ESTALE;
+    if (r >= 0)
+        take_facts(&h->i, st);
+    kfree(path);
+    return r < 0 ? r : 0;
+}
+
+int host_open_inode(struct host_inode *h, int flags)
+{
+    char *path = kmalloc(PATH_MAX);
+    int r;
+
+    if (!path)
+        return -ENOMEM;
+    r = host_path(h, path);
+    if (r == 0)
+        r = host_open(host_super_of(&h->i)->fd, path, flags | O_NOFOLLOW | O_CLOEXEC, 0);
+    kfree(path);
+    return r;
+}
+
+/* ---- attributes ---- */
+
+static int host_getattr(struct inode *i, struct kstat *st)
+{
+    struct host_stat hs;
+    int r = host_refresh(host_of(i), &hs);
+
+    /* Removed meanwhile: what was known, as for an open file without a name. */
+    if (r < 0 && r != -ENOENT && r != -ESTALE)
+        return r;
+    *st = (struct kstat){
+        .dev = i->super->dev,
+        .ino = i->ino,
+        .rdev = S_ISCHR(i->mode) || S_ISBLK(i->mode) ? i->rdev : 0,
+        .size = i->size,
+        .blocks = r == 0 ? hs.blocks : 0,
+        .mode = i->mode,
+        .nlink = r == 0 ? i->nlink : 0,
+        .uid = i->uid,
+        .gid = i->gid,
+        .blksize = r == 0 && hs.blksize <= (1u << 24) ? (u32)hs.blksize : PAGE_SIZE,
+        .atime = i->atime,
+        .mtime = i->mtime,
+        .ctime = i->ctime,
+        .btime = i->ctime,
+    };
+    return 0;
+}
+
+static void split_time(i64 t, i64 *sec, i64 *nsec)
+{
+    *sec = t >= 0 ? t / NS : -((-t + NS - 1) / NS);
+    *nsec = t - *sec * NS;
+}
+
+static int host_setattr(struct inode *i, const struct setattr *a)
+{
+    struct host_inode *h = host_of(i);
+    int dir = host_super_of(i)->fd, r;
+    char *path = kmalloc(PATH_MAX);
+
+    if (!path)
+        return -ENOMEM;
+    r = host_path(h, path);
+    if (r == 0 && (a->valid & SETATTR_SIZE)) {
+        int fd = host_open(dir, path, O_WRONLY | O_NOFOLLOW | O_CLOEXEC, 0);
+
+        r = fd < 0 ? fd : host_ftruncate(fd, a->size);
+        if (fd >= 0)
+            host_close(fd);
+        if (r == 0)
+            i->size = a->size;
+    }
+    if (r == 0 && (a->valid & (SETATTR_UID | SETATTR_GID)))
+        r = host_chown(dir, path, a->valid & SETATTR_UID ? a->uid : (u32)-1, a->valid & SETATTR_GID ? a->gid : (u32)-1, false);
+    if (r == 0 && (a->valid & SETATTR_MODE))
+        r = host_chmod(dir, path, a->mode);
+    if (r == 0 && (a->valid & (SETATTR_ATIME | SETATTR_MTIME)) && !(a->valid & SETATTR_SIZE)) {
+        i64 times[4] = {0, 0x3ffffffe, 0, 0x3ffffffe}; /* UTIME_OMIT */
+
+        if (a->valid & SETATTR_ATIME)
+            split_time(a->atime, &times[0], &times[1]);
+        if (a->valid & SETATTR_MTIME)
+            split_time(a->mtime, &times[2], &times[3]);
+        r = host_utimens(dir, path, times, false);
+    }
+    if (r == 0)
+        setattr_copy(i, a);
+    kfree(path);
+    return r < 0 ? r : 0;
+}
+
+/* ---- names; the directory's lock is held ---- */
+
+static int host_lookup(struct inode *dir, const char *name, size_t len, struct inode **out)
+{
+    struct host_stat st;
+    char *path = kmalloc(PATH_MAX);
+    int r;
+
+    if (!path)
+        return -ENOMEM;
+    r = child_path(host_of(dir), name, len, path);
+    if (r == 0)
+        r = host_stat(host_super_of(dir)->fd, path, false, &st);
+    if (r >= 0)
+        r = inode_for(host_of(dir), name, len, &st, out);
+    kfree(path);
+    return r;
+}
+
+/* A new file belongs to whom the creating process is; the host made it as our runtime's user. */
+static void give_to_caller(struct inode *dir, const char *path, u32 mode)
+{
+    struct inode owner = {.mode = mode};
+
+    inode_init_owner(&owner, dir);
+    if (host_chown(host_super_of(dir)->fd, path, owner.uid, owner.gid, false) < 0)
+        log_debug("pass-through: the host refuses to change an owner");
+}
+
+static int host_create(struct inode *dir, const char *name, size_t len, u32 mode, u64 rdev, struct inode **out)
+{
+    int fd = host_super_of(dir)->fd, r;
+    char *path = kmalloc(PATH_MAX);
+
+    if (!path)
+        return -ENOMEM;
+    r = child_path(host_of(dir), name, len, path);
+    if (r == 0 && S_ISDIR(mode)) {
+        r = host_mkdir(fd, path, mode & 07777);
+    } else if (r == 0 && S_ISREG(mode)) {
+        r = host_open(fd, path, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW | O_CLOEXEC, mode & 07777);
+        if (r >= 0)
+            r = host_close(r);
+    } else if (r == 0) {
+        r = host_mknod(fd, path, mode, rdev);
+    }
+    if (r >= 0) {
+        give_to_caller(dir, path, mode);
+        host_chmod(fd, path, mode & 07777); /* the runtime's own umask cut it */
+        r = host_lookup(dir, name, len, out);
+    }
+    kfree(path);
+    return r;
+}
+
+static int host_symlink_in(struct inode *dir, const char *name, size_t len, const char *target, struct inode **out)
+{
+    char *path = kmalloc(PATH_MAX);
+    int r;
+
+    if (!path)
+        return -ENOMEM;
+    r = child_path(host_of(dir), name, len, path);
+    if (r == 0)
+        r = host_symlink(target, host_super_of(dir)->fd, path);
+    if (r >= 0) {
+        give_to_caller(dir, path, S_IFLNK);
+        r = host_lookup(dir, name, len, out);
+    }
+    kfree(path);
+    return r;
+}
+
+static int two_paths(struct host_inode *a, const char *a_name, size_t a_len, struct host_inode *b, const char *b_name, size_t b_len, char **pa,
+                     char **pb)
+{
+    int r = -ENOMEM;
+
+    *pa = kmalloc(PATH_MAX);
+    *pb = kmalloc(PATH_MAX);
+    if (*pa && *pb)
+        r = a_name ? child_path(a, a_name, a_len, *pa) : host_path(a, *pa);
+    if (r == 0)
+        r = child_path(b, b_name, b_len, *pb);
+    return r;
+}
+
+static int host_link_in(struct inode *dir, const char *name, size_t len, struct inode *target)
+{
+    int fd = host_super_of(dir)->fd, r;
+    char *old, *new;
+
+    r = two_paths(host_of(target), NULL, 0, host_of(dir), name, len, &old, &new);
+    if (r == 0)
+        r = host_link(fd, old, fd, new);
+    kfree(old);
+    kfree(new);
+    return r < 0 ? r : 0;
+}
+
+static int host_unlink_in(struct inode *dir, const char *name, size_t len, struct inode *victim, bool is_dir)
+{
+    char *path = kmalloc(PATH_MAX);
+    int r;
+
+    if (!path)
+        return -ENOMEM;
+    r = child_path(host_of(dir), name, len, path);
+    if (r == 0)
+        r = host_unlink(host_super_of(dir)->fd, path, is_dir);
+    kfree(path);
+    return r < 0 ? r : 0;
+}
+
+static int host_rename_in(struct inode *old_dir, const char *old_name, size_t old_len, struct inode *new_dir, const char *new_name,
+                          size_t new_len, u32 flags)
+{
+    struct host_super *s = host_super_of(old_dir);
+    struct inode *moved;
+    char *old, *new;
+    int r;
+
+    r = two_paths(host_of(old_dir), old_name, old_len, host_of(new_dir), new_name, new_len, &old, &new);
+    if (r == 0)
+        r = host_rename(s->fd, old, s->fd, new, flags);
+    kfree(old);
+    kfree(new);
+    if (r < 0)
+        return r;
+    /* What was moved finds its new place by a lookup of its new name. */
+    if (host_lookup(new_dir, new_name, new_len, &moved) == 0)
+        inode_put(moved);
+    if ((flags & 2) && host_lookup(old_dir, old_name, old_len, &moved) == 0)
+        inode_put(moved);
+    return 0;
+}
+
+static ssize_t host_readlink_of(struct inode *i, char *buf, size_t size)
+{
+    char *path = kmalloc(PATH_MAX);
+    ssize_t r;
+
+    if (!path)
+        return -ENOMEM;
+    r = host_path(host_of(i), path);
+    if (r == 0)
+        r = host_readlink(host_super_of(i)->fd, path, buf, size);
+    kfree(path);
+    return r;
+}
+
+static const struct inode_ops g_host_ops = {
+    .lookup = host_lookup,
+    .create = host_create,
+    .symlink = host_symlink_in,
+    .link = host_link_in,
+    .unlink = host_unlink_in,
+    .rename = host_rename_in,
+    .readlink = host_readlink_of,
+    .getattr = host_getattr,
+    .setattr = host_setattr,
+    .open = hostfs_open,
+    .read_page = hostfs_read_page,
+    .write_page = hostfs_write_page,
+    .destroy = host_destroy,
+};
+
+/* ---- mounting ---- */
+
+static int host_statfs_of(struct super *super, struct host_statfs *out)
+{
+    struct host_super *s = container_of(super, struct host_super, s);
+
+    return host_statfs(s->fd, out);
+}
+
 struct super *hostfs_create(int hfd, bool is_file, bool readonly)
 {
-    return err_ptr(-ENODEV);
+    struct host_super *s = kzalloc(sizeof(*s));
+    struct host_inode *root;
+    struct host_stat st;
+    int r;
+
+    if (!s)
+        return err_ptr(-ENOMEM);
+    r = host_stat(hfd, "", false, &st);
+    if (r >= 0 && S_ISDIR(st.mode) == is_file)
+        r = is_file ? -EISDIR : -ENOTDIR;
+    root = r >= 0 ? inode_make(s, &st) : NULL;
+    if (!root) {
+        kfree(s);
+        return err_ptr(r < 0 ? r : -ENOMEM);
+    }
+    s->s.type = "hostfs"; /* untrusted: programs that look at /proc/mounts can see it */
+    s->s.magic = 0x00c0ffee;
+    s->s.dev = super_new_dev();
+    s->s.flags = readonly ? MS_RDONLY : 0;
+    s->s.revalidate = true;
+    s->s.statfs = host_statfs_of;
+    s->fd = hfd;
+    take_facts(&root->i, &st);
+    s->s.root = &root->i;
+    return &s->s;
 }

@@ -175,7 +175,6 @@ int inode_stat(struct inode *i, struct kstat *st)
         .ino = i->ino,
         .rdev = i->rdev,
         .size = i->size,
-        .blocks = (i->size + 511) / 512,
         .mode = i->mode,
         .nlink = i->nlink,
         .uid = i->uid,

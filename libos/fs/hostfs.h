@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Pass-through mounts: a directory or file of the host, untrusted. Everything is asked of the host by path below the mount's
+ * descriptor, every time: nothing is cached but the identity of inodes (host device and inode number), so that a dentry whose
+ * file was replaced outside is dropped. hostfs.c: names and attributes; hostfs_file.c: contents.
+ */
+#pragma once
+
+#include "vfs.h"
+
+struct host_super {
+    struct super s;
+    struct mutex lock; /* the tree of inodes, their names */
+    int fd;
+    struct rb_root inodes; /* key: hash of host identity */
+};
+
+struct host_inode {
+    struct inode i;
+    struct rb_node node;
+    bool in_tree;
+    u64 host_dev, host_ino;
+    struct host_inode *parent; /* where it was found last; a reference. NULL: the mount's root */
+    char *name;
+    int map_fd; /* for mm, opened at the first page; -1 */
+    bool map_writable;
+};
+
+static inline struct host_inode *host_of(struct inode *i)
+{
+    return container_of(i, struct host_inode, i);
+}
+static inline struct host_super *host_super_of(const struct inode *i)
+{
+    return container_of(i->super, struct host_super, s);
+}
+/* Path below the mount's descriptor into buf (PATH_MAX). */
+int host_path(struct host_inode *h, char *buf);
+/* Fresh facts from the host into the inode. */
+int host_refresh(struct host_inode *h, struct host_stat *st);
+int hostfs_open(struct inode *i, struct file *f);
+int hostfs_read_page(struct inode *i, u64 off, void *dst);
+int hostfs_write_page(struct inode *i, u64 off, const void *src, size_t n);
+/* An open descriptor of the inode; the caller closes it. */
+int host_open_inode(struct host_inode *h, int flags);

@@ -1,0 +1,394 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Contents of pass-through files and directories. Each open file has a descriptor of the host of its own. */
+#include "hostfs.h"
+#include "mm.h"
+
+#define CHUNK       (64u << 10)
+#define NAMES_LIMIT (1u << 20)
+
+/* ---- regular files ---- */
+
+static ssize_t read_mapped(struct file *f, struct uio *io, u64 pos)
+{
+    size_t skip = pos & ~PAGE_MASK, n;
+    u8 *buf;
+    void *page;
+    ssize_t r;
+
+    if (pos >= f->inode->size)
+        return 0;
+    n = MIN(MIN(io->left, PAGE_SIZE - skip), (size_t)(f->inode->size - pos));
+    buf = page_alloc(1);
+    if (!buf)
+        return -ENOMEM;
+    mutex_lock(&f->inode->lock);
+    page = mm_shared_page(f->inode, pos & PAGE_MASK);
+    if (page)
+        memcpy(buf, page, PAGE_SIZE);
+    mutex_unlock(&f->inode->lock);
+    r = page ? (ssize_t)n : host_read(f->host_fd, buf + skip, n, (off_t)pos);
+    if (r > 0)
+        r = uio_to(io, buf + skip, (size_t)r);
+    page_free(buf, 1);
+    return r;
+}
+
+static ssize_t hostfs_read(struct file *f, struct uio *io, u64 *pos)
+{
+    size_t room = MIN(io->left, (size_t)CHUNK);
+    u8 small[1024], *buf = room <= sizeof(small) ? small : kmalloc(room);
+    ssize_t done = 0, r = 0;
+
+    if (!buf)
+        return -ENOMEM;
+    while (io->left) {
+        size_t want = MIN(io->left, room);
+
+        if (*pos > INT64_MAX - want)
+            break;
+        if (unlikely(!list_empty(&f->inode->shared_maps))) {
+            want = 0;
+            r = read_mapped(f, io, *pos);
+        } else {
+            r = host_read(f->host_fd, buf, want, (off_t)*pos);
+            if (r > 0)
+                r = uio_to(io, buf, (size_t)r);
+        }
+        if (r <= 0)
+            break;
+        done += r;
+        *pos += (u64)r;
+        if (want && (size_t)r < want)
+            break;
+    }
+    if (buf != small)
+        kfree(buf);
+    return done ? done : r;
+}
+
+/* What a shared mapping shows follows what is written. */
+static void update_mapped(struct inode *i, u64 pos, const u8 *data, size_t n)
+{
+    mutex_lock(&i->lock);
+    while (n) {
+        size_t skip = pos & ~PAGE_MASK, part = MIN(n, PAGE_SIZE - skip);
+        u8 *page = mm_shared_page(i, pos & PAGE_MASK);
+
+        if (page)
+            memcpy(page + skip, data, part);
+        pos += part;
+        data += part;
+        n -= part;
+    }
+    mutex_unlock(&i->lock);
+}
+
+static ssize_t hostfs_write(struct file *f, struct uio *io, u64 *pos)
+{
+    size_t room = MIN(io->left, (size_t)CHUNK);
+    u8 small[1024], *buf = room <= sizeof(small) ? small : kmalloc(room);
+    ssize_t done = 0, r = 0;
+    struct host_stat st;
+
+    if (!buf)
+        return -ENOMEM;
+    if ((f->flags & O_APPEND) && host_stat(f->host_fd, "", true, &st) >= 0)
+        *pos = MIN(st.size, (u64)INT64_MAX);
+    while (io->left) {
+        size_t taken;
+
+        if (*pos > INT64_MAX - room) {
+            r = -EFBIG;
+            break;
+        }
+        r = uio_from(io, buf, MIN(io->left, room));
+        if (r <= 0)
+            break;
+        taken = (size_t)r;
+        for (size_t at = 0; at < taken; at += (size_t)r) {
+            r = host_write(f->host_fd, buf + at, taken - at, (off_t)*pos);
+            if (r == 0)
+                r = -EIO;
+            if (r < 0)
+                break;
+            if (unlikely(!list_empty(&f->inode->shared_maps)))
+                update_mapped(f->inode, *pos, buf + at, (size_t)r);
+            *pos += (u64)r;
+            done += r;
+        }
+        if (r < 0)
+            break;
+    }
+    if (buf != small)
+        kfree(buf);
+    f->inode->size = MAX(f->inode->size, *pos);
+    return done ? done : r;
+}
+
+static i64 hostfs_seek(struct file *f, i64 off, int whence)
+{
+    struct host_stat st;
+    off_t r;
+
+    if (whence == SEEK_DATA || whence == SEEK_HOLE) {
+        r = host_lseek(f->host_fd, off, whence);
+        if (r >= 0)
+            f->pos = (u64)r;
+        return r;
+    }
+    if (whence == SEEK_END && host_stat(f->host_fd, "", true, &st) >= 0)
+        f->inode->size = MIN(st.size, (u64)INT64_MAX);
+    return generic_seek(f, off, whence, f->inode->size);
+}
+
+static int hostfs_fsync(struct file *f, bool data_only)
+{
+    return host_fsync(f->host_fd, data_only);
+}
+
+static int hostfs_fallocate(struct file *f, int mode, u64 off, u64 len)
+{
+    int r = host_fallocate(f->host_fd, mode, off, len);
+
+    if (r == 0 && !(mode & 1))
+        f->inode->size = MAX(f->inode->size, off + len);
+    return r;
+}
+
+static void hostfs_release(struct file *f)
+{
+    host_close(f->host_fd);
+}
+
+static const struct file_ops g_hostfs_file_ops = {
+    .read = hostfs_read,
+    .write = hostfs_write,
+    .seek = hostfs_seek,
+    .fsync = hostfs_fsync,
+    .fallocate = hostfs_fallocate,
+    .release = hostfs_release,
+};
+
+/* ---- directories: all names are read when a listing begins ---- */
+
+struct name_entry {
+    u64 ino;
+    u32 name; /* offset in text */
+    u8 len, type;
+};
+
+struct listing {
+    struct name_entry *entries;
+    u32 count, room;
+    char *text;
+    size_t used, size;
+};
+
+static void listing_free(struct listing *l)
+{
+    kfree(l->entries);
+    kfree(l->text);
+    *l = (struct listing){0};
+}
+
+static int listing_add(struct listing *l, const char *name, size_t len, u64 ino, u8 type)
+{
+    if (l->count >= NAMES_LIMIT || len > NAME_LIMIT)
+        return -EIO;
+    if (l->count == l->room) {
+        u32 room = l->room ? l->room * 2 : 64;
+        struct name_entry *e = krealloc(l->entries, room * sizeof(*e));
+
+        if (!e)
+            return -ENOMEM;
+        l->entries = e;
+        l->room = room;
+    }
+    if (l->used + len > l->size) {
+        size_t size = MAX(l->size * 2, (size_t)2048);
+        char *t = krealloc(l->text, size);
+
+        if (!t)
+            return -ENOMEM;
+        l->text = t;
+        l->size = size;
+    }
+    memcpy(l->text + l->used, name, len);
+    l->entries[l->count++] = (struct name_entry){.ino = ino, .name = (u32)l->used, .len = (u8)len, .type = type};
+    l->used += len;
+    return 0;
+}
+
+static int listing_load(struct listing *l, int hfd)
+{
+    u8 *buf = kmalloc(CHUNK);
+    ssize_t n = 0;
+    int r = buf ? (int)MIN(host_lseek(hfd, 0, SEEK_SET), 0) : -ENOMEM;
+
+    while (r == 0 && (n = host_getdents(hfd, buf, CHUNK)) > 0) {
+        for (ssize_t at = 0; at < n && r == 0;) {
+            /* struct linux_dirent64; host_getdents() has checked lengths and names */
+            const char *name = (char *)buf + at + 19;
+            u64 ino;
+            u16 reclen;
+
+            memcpy(&ino, buf + at, sizeof(ino));
+            memcpy(&reclen, buf + at + 16, sizeof(reclen));
+            if (strcmp(name, ".") && strcmp(name, ".."))
+                r = listing_add(l, name, strlen(name), ino, buf[at + 18]);
+            at += reclen;
+        }
+    }
+    kfree(buf);
+    return r < 0 ? r : n < 0 ? (int)n : 0;
+}
+
+static u64 parent_ino(struct file *f)
+{
+    struct kstat st = {0};
+
+    inode_stat(f->dentry->parent->inode, &st);
+    return st.ino;
+}
+
+static int hostfs_iterate(struct file *f, u64 *pos, dirent_fn *fn, void *ctx)
+{
+    struct listing *l = f->private;
+    int r;
+
+    if (*pos == 0) {
+        listing_free(l);
+        r = listing_load(l, f->host_fd);
+        if (r < 0)
+            return r;
+        if (!fn(ctx, ".", 1, f->inode->ino, DT_DIR, 1))
+            return 0;
+        *pos = 1;
+    }
+    if (*pos == 1) {
+        if (!fn(ctx, "..", 2, parent_ino(f), DT_DIR, 2))
+            return 0;
+        *pos = 2;
+    }
+    for (; *pos - 2 < l->count; ++*pos) {
+        const struct name_entry *e = &l->entries[*pos - 2];
+
+        if (!fn(ctx, l->text + e->name, e->len, e->ino, e->type, *pos + 1))
+            break;
+    }
+    return 0;
+}
+
+static void hostfs_dir_release(struct file *f)
+{
+    host_close(f->host_fd);
+    listing_free(f->private);
+    kfree(f->private);
+}
+
+static const struct file_ops g_hostfs_dir_ops = {
+    .seek = inode_seek,
+    .iterate = hostfs_iterate,
+    .fsync = hostfs_fsync,
+    .release = hostfs_dir_release,
+};
+
+/* Descriptors of the mount are often opened for reading alone: a directory, or a file, that is read-only on the host. */
+int hostfs_open(struct inode *i, struct file *f)
+{
+    struct host_stat st;
+    int fd;
+
+    switch (i->mode & S_IFMT) {
+    case S_IFREG:
+    case S_IFDIR:
+        break;
+    case S_IFIFO:
+        return fifo_open(i, f);
+    case S_IFCHR:
+        return device_open(i, f);
+    default:
+        return -ENXIO;
+    }
+    fd = host_open_inode(host_of(i), (int)(f->flags & (O_ACCMODE | O_APPEND | O_DSYNC | O_SYNC)) & ~O_APPEND);
+    if (fd < 0)
+        return fd;
+    /* The host may have put another file there between the two questions. */
+    if (host_stat(fd, "", true, &st) < 0 || (st.mode & S_IFMT) != (i->mode & S_IFMT)) {
+        host_close(fd);
+        return -ESTALE;
+    }
+    i->size = MIN(st.size, (u64)INT64_MAX);
+    f->host_fd = fd;
+    f->ops = &g_hostfs_file_ops;
+    if (S_ISDIR(i->mode)) {
+        f->private = kzalloc(sizeof(struct listing));
+        f->ops = &g_hostfs_dir_ops;
+        if (!f->private) {
+            host_close(fd);
+            return -ENOMEM;
+        }
+    }
+    return 0;
+}
+
+/* ---- mapping ---- */
+
+static int map_fd(struct host_inode *h, bool write)
+{
+    int fd;
+
+    if (h->map_fd >= 0 && (h->map_writable || !write))
+        return h->map_fd;
+    fd = host_open_inode(h, write ? O_RDWR : O_RDONLY);
+    if (fd < 0)
+        return fd;
+    if (h->map_fd >= 0)
+        host_close(h->map_fd);
+    h->map_fd = fd;
+    h->map_writable = write;
+    return fd;
+}
+
+int hostfs_read_page(struct inode *i, u64 off, void *dst)
+{
+    u8 *p = dst;
+    size_t have = 0;
+    int fd;
+
+    mutex_lock(&i->lock);
+    fd = map_fd(host_of(i), false);
+    while (fd >= 0 && have < PAGE_SIZE) {
+        ssize_t r = host_read(fd, p + have, PAGE_SIZE - have, (off_t)(off + have));
+
+        if (r < 0)
+            fd = (int)r;
+        if (r <= 0)
+            break;
+        have += (size_t)r;
+    }
+    mutex_unlock(&i->lock);
+    memset(p + have, 0, PAGE_SIZE - have);
+    return fd < 0 ? fd : 0;
+}
+
+int hostfs_write_page(struct inode *i, u64 off, const void *src, size_t n)
+{
+    const u8 *p = src;
+    int fd, r = 0;
+
+    mutex_lock(&i->lock);
+    n = off < i->size ? (size_t)MIN(i->size - off, n) : 0;
+    fd = map_fd(host_of(i), true);
+    for (size_t at = 0; fd >= 0 && at < n;) {
+        ssize_t w = host_write(fd, p + at, n - at, (off_t)(off + at));
+
+        if (w <= 0) {
+            r = w < 0 ? (int)w : -EIO;
+            break;
+        }
+        at += (size_t)w;
+    }
+    mutex_unlock(&i->lock);
+    return fd < 0 ? fd : r;
+}
