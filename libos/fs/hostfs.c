@@ -208,7 +208,7 @@ int host_open_inode(struct host_inode *h, int flags)
         return -ENOMEM;
     r = host_path(h, path);
     if (r == 0)
-        r = host_open(host_super_of(&h->i)->fd, path, flags | O_NOFOLLOW | O_CLOEXEC, 0);
+        r = host_open(host_super_of(&h->i)->fd, path, flags | (*path ? O_NOFOLLOW : 0) | O_CLOEXEC, 0);
     kfree(path);
     return r;
 }
@@ -258,7 +258,7 @@ static int host_setattr(struct inode *i, const struct setattr *a)
         return -ENOMEM;
     r = host_path(h, path);
     if (r == 0 && (a->valid & SETATTR_SIZE)) {
-        int fd = host_open(dir, path, O_WRONLY | O_NOFOLLOW | O_CLOEXEC, 0);
+        int fd = host_open(dir, path, O_WRONLY | (*path ? O_NOFOLLOW : 0) | O_CLOEXEC, 0);
 
         r = fd < 0 ? fd : host_ftruncate(fd, a->size);
         if (fd >= 0)
