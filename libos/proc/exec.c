@@ -162,11 +162,12 @@ static void thread_reset(struct thread *t, const struct exec_image *image)
 }
 
 /* The point of no return: the process becomes the new program. */
-static void commit(struct thread *t, struct exec_image *image)
+static void commit(struct thread *t, struct exec_image *image, bool use_old)
 {
     struct process *p = t->process;
     struct mm *old = p->mm;
-    if (old) {
+    t->clear_child_tid = use_old ? t->clear_child_tid : 0;
+    if (old && use_old) {
         mm_leave(image->mm);
         mm_enter(old);
         leave_old_memory(t, old);
@@ -200,6 +201,9 @@ int process_exec(struct dentry *program, const char *path, char **argv, char **e
     struct thread *t = current();
     struct process *p = t->process;
     struct exec_image image;
+    /* A fork's child gives its parent's range up while it loads the new program, and has no business there
+     * afterwards, unless somebody shares this memory or waits for its futexes. */
+    bool use_old = p->mm && (p->mm->refs.n > 1 || futex_robust_held(t));
     int r = exec_load(program, path, argv, env, &image);
     if (r < 0)
         return r;
@@ -212,7 +216,7 @@ int process_exec(struct dentry *program, const char *path, char **argv, char **e
         mm_enter(p->mm);
         return r;
     }
-    commit(t, &image);
+    commit(t, &image, use_old);
     memset(t->regs, 0, sizeof(*t->regs));
     t->regs->orig_rax = (u64)-1;
     t->regs->rip = image.entry;

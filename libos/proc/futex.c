@@ -521,6 +521,13 @@ static void robust_word(struct thread *t, u64 addr, bool pi, bool pending)
     }
 }
 
+bool futex_robust_held(const struct thread *t)
+{
+    struct robust_list_head head;
+    return t->robust_list && get_user(head, (void *)t->robust_list) == 0 &&
+           ((u64)head.list.next != t->robust_list || head.list_op_pending);
+}
+
 void futex_robust_exit(struct thread *t)
 {
     struct robust_list_head head;

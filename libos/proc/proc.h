@@ -96,6 +96,7 @@ void exception_cpuid(struct uregs *regs); /* boot/instructions.c */
 /* ---- futex.c ---- */
 void futex_wake_address(struct mm *mm, u64 addr, u32 count);
 void futex_robust_exit(struct thread *t);
+bool futex_robust_held(const struct thread *t); /* robust futexes that exit would have to release */
 
 /* ---- timer.c, posix_timer.c ---- */
 void timers_destroy(struct process *p);
