@@ -1,0 +1,57 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# What the linker made: the enclave image has no way out but ENCLU, no writable and executable segment, no export, and the same bytes
+# when it is linked again; PAL libraries export the PAL functions and nothing else.   binary.sh BUILD
+set -u
+build=$(realpath "$1")
+cd "$(dirname "$0")/.." || exit 1
+count=0
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+check() { # DESCRIPTION COMMAND...
+    local what=$1
+    shift
+    count=$((count + 1))
+    if "$@" >"$work/out" 2>&1; then
+        echo "ok $count - $what"
+    else
+        echo "not ok $count - $what"
+        sed 's/^/# /' "$work/out" | head -20
+    fi
+}
+
+exports_only_pal() {
+    local extra
+    extra=$(nm -D --defined-only "$1" | awk '{print $3}' | grep -v '^pal_')
+    [ -z "$extra" ] || { echo "exported: $extra"; return 1; }
+    nm -D --defined-only "$1" | grep -q ' pal_init$'
+}
+
+image_links_again() {
+    local objects=$build/libos/liblibos_objects.a again=$work/libos.elf
+    cp "$build/libos/libos.elf" "$work/first"
+    rm "$build/libos/libos.elf"
+    ninja -C "$build" libos/libos.elf >/dev/null && cmp "$work/first" "$build/libos/libos.elf"
+}
+
+no_undefined() {
+    ! nm -u "$build/libos/libos.elf" | grep .
+}
+
+pie_and_full_relro() {
+    local program=$1
+    readelf -hW "$program" | grep -q 'Type:.*DYN' && readelf -dW "$program" | grep -qE 'BIND_NOW|FLAGS_1.*NOW' &&
+        readelf -lW "$program" | grep -q GNU_RELRO
+}
+
+check "the LibOS image passes its review" python3 libos/check_image.py "$build/libos/libos.elf" "$work/stamp"
+check "the LibOS image has no undefined symbol" no_undefined
+check "the LibOS image links to the same bytes again" image_links_again
+for library in "$build"/stage/usr/lib/*/rune/liberpal-*.so; do
+    check "$(basename "$library") exports the PAL and nothing else" exports_only_pal "$library"
+done
+for program in "$build"/stage/usr/bin/rune "$build"/stage/usr/libexec/rune/init-runelet; do
+    check "$(basename "$program") is position independent with full RELRO" pie_and_full_relro "$program"
+done
+echo "1..$count"
