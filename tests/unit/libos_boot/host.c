@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The fuzz target of the boundary as a test: seeded random hosts, and a few lies by name, each of which must end the enclave. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <stdint.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+unsigned fuzz_enclave_ends(void);
+
+struct script {
+    uint8_t bytes[4096];
+    size_t size;
+};
+
+static void put(struct script *s, uint32_t v)
+{
+    memcpy(s->bytes + s->size, &v, sizeof(v));
+    s->size += sizeof(v);
+}
+
+/* One call: room of n bytes, then family and function as the target reads them. */
+static void call(struct script *s, uint32_t n, uint32_t family, uint32_t which)
+{
+    put(s, 1);
+    put(s, n);
+    put(s, family);
+    put(s, which);
+}
+
+/* The host's answer: ret, four outs. */
+static void answer(struct script *s, uint64_t ret, uint32_t out0)
+{
+    put(s, 2);
+    memcpy(s->bytes + s->size, &ret, sizeof(ret));
+    s->size += sizeof(ret);
+    for (int i = 0; i < 4; i++) {
+        put(s, 1);
+        put(s, i == 0 ? out0 : 0);
+    }
+    put(s, 0);
+}
+
+static int expect(const char *what, const struct script *s, unsigned ends)
+{
+    unsigned before = fuzz_enclave_ends();
+
+    LLVMFuzzerTestOneInput(s->bytes, s->size);
+    if (fuzz_enclave_ends() - before == ends)
+        return 0;
+    printf("%s: the enclave ended %u times, %u expected\n", what, fuzz_enclave_ends() - before, ends);
+    return 1;
+}
+
+static int lies(void)
+{
+    struct script s = {.size = 0};
+    int bad = 0;
+
+    call(&s, 100, 0, 0);
+    put(&s, 1); /* host_read at the descriptor's position */
+    answer(&s, 101, 0);
+    bad += expect("read: more bytes than asked", &s, 1);
+
+    s.size = 0;
+    call(&s, 100, 0, 0);
+    put(&s, 1);
+    answer(&s, 100, 0);
+    bad += expect("read: as many bytes as asked", &s, 0);
+
+    s.size = 0;
+    call(&s, 100, 0, 0);
+    put(&s, 1);
+    answer(&s, (uint64_t)-4096, 0);
+    bad += expect("read: an errno that Linux does not have", &s, 1);
+
+    s.size = 0;
+    call(&s, 100, 1, 2);
+    answer(&s, 3, 129);
+    bad += expect("accept: an address longer than any", &s, 1);
+
+    s.size = 0;
+    call(&s, 16, 2, 0);
+    answer(&s, 3, 0);
+    bad += expect("poll: more ready descriptors than there are", &s, 1);
+    return bad;
+}
+
+int main(void)
+{
+    static uint8_t bytes[8192];
+    int bad = lies();
+
+    srandom(20240611);
+    for (int i = 0; i < 20000; i++) {
+        size_t n = (size_t)random() % sizeof(bytes);
+
+        for (size_t k = 0; k < n; k += 4) {
+            uint32_t v = (uint32_t)random();
+
+            memcpy(bytes + k, &v, k + 4 <= n ? 4 : n - k);
+        }
+        LLVMFuzzerTestOneInput(bytes, n);
+    }
+    if (fuzz_enclave_ends() < 1000)
+        bad += printf("random hosts ended the enclave only %u times: the test does not reach the checks\n",
+                      fuzz_enclave_ends());
+    return bad != 0;
+}
