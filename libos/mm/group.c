@@ -469,13 +469,22 @@ int group_evict(struct mm *mm, u64 addr, u64 size)
 
 void group_forget(struct mm *mm)
 {
+    u64 start = 0, end = 0; /* neighbours go at once: giving pages back costs by the run */
     for (struct vma *v = vma_next_from(mm, 0); v; v = vma_next_from(mm, 0)) {
-        if (v->flags & VMA_CANONICAL)
+        if (v->flags & VMA_CANONICAL) {
             shared_unmap(v, vma_start(v), v->end - vma_start(v));
-        else
+        } else if (mm->space->shared) {
             group_drop_pages(mm, vma_start(v), v->end - vma_start(v));
+        } else {
+            if (vma_start(v) != end) {
+                pages_trim(start, end - start);
+                start = vma_start(v);
+            }
+            end = v->end;
+        }
         vma_destroy(mm, v);
     }
+    pages_trim(start, end - start);
     saved_free_range(mm, 0, UINT64_MAX);
 }
 
