@@ -135,6 +135,10 @@ static int child_main(void *ctx, int cgroup_status)
         if (ret >= 0)
             return ret;
     }
+    if (c->init.sync_fd < 0) {
+        log_fatal("%s", error_text(&err));
+        return 127;
+    }
     init_report(&c->init, &err);
     return 255;
 }
