@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * EACCEPT and EMODPE. A rewritten site calls them with the enclave's vector registers live, so that this file, and epcm.c below
+ * EACCEPT, EACCEPTCOPY and EMODPE. A rewritten site calls them with the enclave's vector registers live, so that this file, and epcm.c below
  * it, are compiled to use general registers only, and call nothing of libc that might not.
  */
+#include <sys/syscall.h>
+#include <unistd.h>
+
 #include "sgx/emulator/emulator.h"
 
 #define FLAG_ZF     0x40u
@@ -122,11 +125,71 @@ int emu_emodpe(struct sgx_handle *e, struct emu_leaf_regs *r, struct emu_fault *
     return 0;
 }
 
+/*
+ * Contents come in through /proc/self/mem, which the host page's protection does not stop, so that pages accepted one by one need no
+ * mprotect each; their protection is raised together at the first access. 1: the host page had to be made writable.
+ */
+static int copy_page(struct sgx_handle *e, uint64_t page, uint64_t source)
+{
+    const uint64_t target = (uint64_t)emu_address(e, page);
+
+    if (e->memory_fd >= 0 && syscall(SYS_pwrite64, e->memory_fd, source, SGX_PAGE_SIZE, target) ==
+                                 (long)SGX_PAGE_SIZE)
+        return 0;
+    if (emu_protect(e, page, page + 1, EPCM_R | EPCM_W) < 0)
+        return -1;
+    const volatile uint64_t *from = (const volatile uint64_t *)source;
+    volatile uint64_t *to = (volatile uint64_t *)target;
+    for (unsigned i = 0; i < SGX_PAGE_SIZE / sizeof(*to); i++)
+        to[i] = from[i];
+    return 1;
+}
+
+int emu_eacceptcopy(struct sgx_handle *e, struct emu_leaf_regs *r, struct emu_fault *fault)
+{
+    const uint32_t pending = EPCM_VALID | EPCM_PENDING | EPCM_R | EPCM_W | EPCM_TYPE(SGX_PT_REG);
+    uint64_t flags;
+
+    if (emu_get_secinfo(e, r->rbx, &flags, fault) < 0 || emu_check_target(e, r->rcx, fault) < 0 ||
+        emu_check_target(e, r->rdx, fault) < 0)
+        return -1;
+    if ((flags & ~SGX_SECINFO_PERM_MASK) != SGX_SECINFO_TYPE(SGX_PT_REG))
+        return gp(fault);
+    if (emu_access(e, r->rdx, EPCM_R, fault) < 0)
+        return -1;
+    const uint64_t page = emu_page(e, r->rcx);
+    uint32_t entry = emu_augment(e, page);
+    if (!entry)
+        return page_fault(r->rcx, 0, fault);
+
+    emu_lock(e);
+    entry = atomic_load(&e->epcm[page]);
+    if ((entry & (EPCM_VALID | EPCM_SECINFO_MASK)) != pending) {
+        emu_unlock(e);
+        emu_leaf_result(r, SGX_PAGE_ATTRIBUTES_MISMATCH);
+        return 0;
+    }
+    /* Nobody else can use the page until the EPCM says that it is accepted. */
+    int copied = copy_page(e, page, r->rdx);
+    if (copied < 0)
+        emu_die("mprotect failed");
+    emu_epcm_set(e, page,
+                 (entry & EPCM_MAX_MASK) | EPCM_VALID | EPCM_TYPE(SGX_PT_REG) |
+                     (uint32_t)(flags & SGX_SECINFO_PERM_MASK));
+    if (copied > 0 && emu_apply(e, page, page + 1) < 0)
+        emu_die("mprotect failed");
+    emu_unlock(e);
+    emu_leaf_result(r, SGX_SUCCESS);
+    return 0;
+}
+
 /* Called by sites.S on the thread's leaf stack, with the host's FS and GS. */
 int emu_site_leaf(struct emu_thread *t);
 int emu_site_leaf(struct emu_thread *t)
 {
     if ((uint32_t)t->leaf.rax == SGX_EACCEPT)
         return emu_eaccept(t->enclave, &t->leaf, &t->leaf_fault);
+    if ((uint32_t)t->leaf.rax == SGX_EACCEPTCOPY)
+        return emu_eacceptcopy(t->enclave, &t->leaf, &t->leaf_fault);
     return emu_emodpe(t->enclave, &t->leaf, &t->leaf_fault);
 }

@@ -10,7 +10,7 @@
  *   signal.c    which signal is an exception, which is an interrupt; handlers of the host
  *   thread.c    per-thread state, signal stacks, Syscall User Dispatch
  *   leaf.c      ENCLU leaves from inside
- *   accept.c    EACCEPT and EMODPE, which use general registers only
+ *   accept.c    EACCEPT, EACCEPTCOPY and EMODPE, which use general registers only
  *   keys.c      EREPORT, EGETKEY
  *   sites.c, sites.S   ENCLU sites rewritten into calls
  *
@@ -101,6 +101,7 @@ struct sgx_handle {
     uint8_t *trampoline_data;
     size_t trampoline_size;
     int slot;
+    int memory_fd; /* /proc/self/mem, -1 without */
 };
 
 /* All registers that EENTER and ERESUME load. On the host's stack, as enter.S builds it. */
@@ -234,6 +235,7 @@ void emu_thread_guard_syscalls(struct emu_thread *t, struct sgx_handle *e);
 
 /* accept.c. All leaves return 0, or -1 with *fault. */
 int emu_eaccept(struct sgx_handle *e, struct emu_leaf_regs *r, struct emu_fault *fault);
+int emu_eacceptcopy(struct sgx_handle *e, struct emu_leaf_regs *r, struct emu_fault *fault);
 int emu_emodpe(struct sgx_handle *e, struct emu_leaf_regs *r, struct emu_fault *fault);
 int emu_get_secinfo(struct sgx_handle *e, uint64_t address, uint64_t *flags, struct emu_fault *fault);
 int emu_check_target(const struct sgx_handle *e, uint64_t address, struct emu_fault *fault);

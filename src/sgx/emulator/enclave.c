@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The driver table of the emulator: building an enclave up to EINIT, mapping it, and taking it down. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <openssl/crypto.h>
 
@@ -72,6 +74,7 @@ static int emulated_open(struct sgx_handle **out, struct error *err)
         free(e);
         return rc;
     }
+    e->memory_fd = open("/proc/self/mem", O_RDWR | O_CLOEXEC);
     *out = e;
     return 0;
 }
@@ -370,6 +373,8 @@ static void emulated_close(struct sgx_handle *e)
         munmap((void *)e->tcs, (e->pages + 1) * sizeof(*e->tcs));
     if (e->chunks)
         munmap((void *)e->chunks, (e->pages >> EMU_CHUNK_SHIFT) + 2);
+    if (e->memory_fd >= 0)
+        close(e->memory_fd);
     sgx_measure_free(e->measurement);
     free(e->mappings);
     OPENSSL_cleanse(&e->root, sizeof(e->root));

@@ -3,7 +3,7 @@
  * Where a rewritten ENCLU site arrives: the site is `call` to the trampoline page, which jumps here. FS, GS, stack and all registers
  * are the enclave's; (%rsp) is the address behind the call. The thread is found by GS base in g_emu_sites.
  *
- * EEXIT, EACCEPT and EMODPE are done here; other leaves, and a GS base that is not in the table, execute ENCLU, which
+ * EEXIT, EACCEPT, EACCEPTCOPY and EMODPE are done here; other leaves, and a GS base that is not in the table, execute ENCLU, which
  * SIGILL takes care of as ever.
  *
  * A signal may come between any two instructions; emu_site_signal (sites.c) knows by RIP what has been done. So the order of the
@@ -19,6 +19,7 @@
 #define EEXIT   4
 #define EACCEPT 5
 #define EMODPE  6
+#define EACCEPTCOPY 7
 
 #define MARK(name) .globl name; .hidden name; name:
 
@@ -45,6 +46,8 @@ MARK(emu_site_entry)
     cmp $EACCEPT, %eax
     je .Lfast
     cmp $EMODPE, %eax
+    je .Lfast
+    cmp $EACCEPTCOPY, %eax
     je .Lfast
 MARK(emu_site_enclu)
     .byte 0x0f, 0x01, 0xd7
@@ -81,7 +84,7 @@ MARK(emu_site_eexit_last)
     jmp *%rbx
 MARK(emu_site_eexit_end)
 
-/* ---- EACCEPT, EMODPE ---- */
+/* ---- EACCEPT, EMODPE, EACCEPTCOPY ---- */
 
 .Lfast:
     push %rcx
