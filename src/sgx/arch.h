@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The SGX architecture: structures, leaf numbers and error codes as Intel's SDM volume 3D defines them. Nothing of
- * Linux and nothing of ours is in here.
+ * The SGX architecture: structures, leaf numbers and error codes as Intel's SDM volume 3D defines
+ * them. Nothing of Linux and nothing of ours is in here.
  */
 #pragma once
 
@@ -89,7 +89,7 @@ enum x86_vector {
 #define SGX_ATTR_AEX_NOTIFY    (1ull << 10)
 
 /* ATTRIBUTES.XFRM has XCR0's bits */
-#define SGX_XFRM_LEGACY (3ull)        /* x87 and SSE: always set */
+#define SGX_XFRM_LEGACY (3ull) /* x87 and SSE: always set */
 #define SGX_XFRM_AVX    (1ull << 2)
 #define SGX_XFRM_AVX512 (7ull << 5)
 #define SGX_XFRM_PKRU   (1ull << 9)
@@ -123,7 +123,13 @@ enum x86_vector {
 #define SGX_SECINFO_TYPE_MASK  (0xffull << SGX_SECINFO_TYPE_SHIFT)
 #define SGX_SECINFO_TYPE(t)    ((uint64_t)(t) << SGX_SECINFO_TYPE_SHIFT)
 
-enum sgx_page_kind { SGX_PT_SECS = 0, SGX_PT_TCS = 1, SGX_PT_REG = 2, SGX_PT_VA = 3, SGX_PT_TRIM = 4 };
+enum sgx_page_kind {
+    SGX_PT_SECS = 0,
+    SGX_PT_TCS = 1,
+    SGX_PT_REG = 2,
+    SGX_PT_VA = 3,
+    SGX_PT_TRIM = 4
+};
 
 struct sgx_attributes {
     uint64_t flags;
@@ -150,7 +156,7 @@ struct sgx_secs {
     uint8_t reserved4[3834];
 };
 
-#define SGX_TCS_DBGOPTIN (1ull << 0)
+#define SGX_TCS_DBGOPTIN  (1ull << 0)
 #define SGX_TCS_AEXNOTIFY (1ull << 1)
 
 struct sgx_tcs {
@@ -183,7 +189,7 @@ struct sgx_pageinfo {
 } __attribute__((aligned(32)));
 
 #define SGX_EXITINFO_VALID         (1u << 31)
-#define SGX_EXITINFO_VECTOR(x)     ((x) & 0xffu)
+#define SGX_EXITINFO_VECTOR(x)     ((x)&0xffu)
 #define SGX_EXITINFO_TYPE(x)       (((x) >> 8) & 7u)
 #define SGX_EXITINFO_TYPE_HARDWARE 3u
 #define SGX_EXITINFO_TYPE_SOFTWARE 6u

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a host program may know about emulated enclaves of its machine. On hardware only the processor can do this; here it is how
- * the simulated quoting service checks a report before it signs a quote for the simulation root.
+ * What a host program may know about emulated enclaves of its machine. On hardware only the
+ * processor can do this; here it is how the simulated quoting service checks a report before it
+ * signs a quote for the simulation root.
  */
 #pragma once
 
@@ -12,18 +13,20 @@
 struct error;
 
 /*
- * 0 when `report` was made on this machine, by an emulated enclave, for `target`. -EPERM when the MAC does not match.
+ * 0 when `report` was made on this machine, by an emulated enclave, for `target`. -EPERM when the
+ * MAC does not match.
  */
 int sgx_emulated_report_verify(const struct sgx_report *report, const struct sgx_targetinfo *target,
                                struct error *err);
 
 /*
- * 32 bytes that stay the same on this machine, for a purpose named by `label`; e.g. the seed of a simulated quoting
- * enclave's key.
+ * 32 bytes that stay the same on this machine, for a purpose named by `label`; e.g. the seed of a
+ * simulated quoting enclave's key.
  */
 int sgx_emulated_secret(const char *label, uint8_t out[32], struct error *err);
 
 /*
- * Read (or make) the emulated root key now. For programs that change their root directory before they open an enclave.
+ * Read (or make) the emulated root key now. For programs that change their root directory before
+ * they open an enclave.
  */
 int sgx_emulated_preload(struct error *err);

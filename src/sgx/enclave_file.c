@@ -127,7 +127,8 @@ static int check_overlap(const struct owned *o, struct error *err)
     return rc;
 }
 
-/* Sites lie in executable ranges that are never writable, and hold the bytes that the contract says. */
+/* Sites lie in executable ranges that are never writable, and hold the bytes that the contract
+ * says. */
 static int check_site(const struct owned *o, uint32_t index, struct error *err)
 {
     static const uint8_t bytes[ENCLAVE_FILE_SITE_SIZE] = ENCLAVE_FILE_SITE_BYTES;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * struct sgx_driver's `enter`: __vdso_sgx_enter_enclave made callable from C. The vDSO saves only RBX and RBP; an
- * asynchronous exit clears R12 to R15, and an enclave may leave MXCSR and the x87 control word as it likes.
+ * struct sgx_driver's `enter`: __vdso_sgx_enter_enclave made callable from C. The vDSO saves only
+ * RBX and RBP; an asynchronous exit clears R12 to R15, and an enclave may leave MXCSR and the x87
+ * control word as it likes.
  */
     .text
 .macro SAFE_ENTER name, target

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From an enclave file and its SIGSTRUCT to an initialised enclave, and to MRENCLAVE by the same walk over the file. */
+/* From an enclave file and its SIGSTRUCT to an initialised enclave, and to MRENCLAVE by the same
+ * walk over the file. */
 #pragma once
 
 #include <stdbool.h>
@@ -11,8 +12,8 @@
 struct error;
 
 struct sgx_load_options {
-    bool debug;          /* ATTRIBUTES.DEBUG; the SIGSTRUCT must allow it */
-    bool kss;            /* ATTRIBUTES.KSS with the two below */
+    bool debug; /* ATTRIBUTES.DEBUG; the SIGSTRUCT must allow it */
+    bool kss;   /* ATTRIBUTES.KSS with the two below */
     uint8_t config_id[64];
     uint16_t config_svn;
 };
@@ -30,11 +31,13 @@ struct sgx_enclave {
 };
 
 /*
- * Map, create, add, initialise. Holes of ELRANGE are mapped RWX with SGX2, so that pages can be added on demand. Owned by the caller;
- * enclave_fd may be closed afterwards. On failure nothing is left.
+ * Map, create, add, initialise. Holes of ELRANGE are mapped RWX with SGX2, so that pages can be
+ * added on demand. Owned by the caller; enclave_fd may be closed afterwards. On failure nothing is
+ * left.
  */
-int sgx_enclave_load(const struct sgx_driver *driver, int enclave_fd, const struct sgx_sigstruct *sigstruct,
-                     const struct sgx_load_options *options, struct sgx_enclave **out, struct error *err);
+int sgx_enclave_load(const struct sgx_driver *driver, int enclave_fd,
+                     const struct sgx_sigstruct *sigstruct, const struct sgx_load_options *options,
+                     struct sgx_enclave **out, struct error *err);
 void sgx_enclave_free(struct sgx_enclave *enclave);
 
 /* MRENCLAVE of the file, without a driver. */

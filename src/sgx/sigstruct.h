@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * SIGSTRUCT: make, sign (with a local key, or elsewhere by exporting the material), check. Keys are RSA-3072 with
- * public exponent 3, in PEM.
+ * SIGSTRUCT: make, sign (with a local key, or elsewhere by exporting the material), check. Keys are
+ * RSA-3072 with public exponent 3, in PEM.
  */
 #pragma once
 
@@ -26,11 +26,12 @@ struct sgx_sign_params {
 };
 
 /*
- * Parameters from an enclave file: measures it, takes ids and attributes from its header. `debug` lets the enclave be
- * started with the DEBUG attribute; without it DEBUG is forced to 0. KSS and the AVX bits of XFRM stay the loader's
- * choice.
+ * Parameters from an enclave file: measures it, takes ids and attributes from its header. `debug`
+ * lets the enclave be started with the DEBUG attribute; without it DEBUG is forced to 0. KSS and
+ * the AVX bits of XFRM stay the loader's choice.
  */
-int sgx_sign_params_from_file(int enclave_fd, bool debug, struct sgx_sign_params *out, struct error *err);
+int sgx_sign_params_from_file(int enclave_fd, bool debug, struct sgx_sign_params *out,
+                              struct error *err);
 
 /* The body, not yet signed: modulus, exponent, signature, Q1 and Q2 are zero. */
 void sgx_sigstruct_fill(const struct sgx_sign_params *params, struct sgx_sigstruct *out);
@@ -39,11 +40,13 @@ void sgx_sigstruct_fill(const struct sgx_sign_params *params, struct sgx_sigstru
 int sgx_sigstruct_sign(struct sgx_sigstruct *s, const char *key_path, struct error *err);
 
 /* The 256 bytes that are signed (RSA PKCS#1 v1.5, SHA-256), to be signed elsewhere. */
-void sgx_sigstruct_signing_material(const struct sgx_sigstruct *s, uint8_t out[SGX_SIGNING_MATERIAL_SIZE]);
+void sgx_sigstruct_signing_material(const struct sgx_sigstruct *s,
+                                    uint8_t out[SGX_SIGNING_MATERIAL_SIZE]);
 
-/* Take a signature made elsewhere: the PEM public key, and 384 bytes, big-endian as openssl writes them. Checks it. */
-int sgx_sigstruct_import(struct sgx_sigstruct *s, const char *public_key_path, const uint8_t signature[SGX_RSA_SIZE],
-                         struct error *err);
+/* Take a signature made elsewhere: the PEM public key, and 384 bytes, big-endian as openssl writes
+ * them. Checks it. */
+int sgx_sigstruct_import(struct sgx_sigstruct *s, const char *public_key_path,
+                         const uint8_t signature[SGX_RSA_SIZE], struct error *err);
 
 /* Form, key and signature, Q1 and Q2: all that EINIT checks without knowing the enclave. */
 int sgx_sigstruct_check(const struct sgx_sigstruct *s, struct error *err);

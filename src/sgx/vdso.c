@@ -7,8 +7,9 @@
 #include <sys/auxv.h>
 
 /*
- * Look the function up in the vDSO's dynamic symbols. The kernel put the image there, so it is well formed; the count of
- * symbols comes from DT_HASH, or the symbol table ends where the string table starts.
+ * Look the function up in the vDSO's dynamic symbols. The kernel put the image there, so it is well
+ * formed; the count of symbols comes from DT_HASH, or the symbol table ends where the string table
+ * starts.
  */
 void *sgx_vdso_symbol(const char *wanted)
 {
@@ -40,8 +41,7 @@ void *sgx_vdso_symbol(const char *wanted)
     }
     if (!symbols || !strings)
         return NULL;
-    uint64_t count = hash ? hash[1]
-                          : ((uint64_t)strings - (uint64_t)symbols) / sizeof(Elf64_Sym);
+    uint64_t count = hash ? hash[1] : ((uint64_t)strings - (uint64_t)symbols) / sizeof(Elf64_Sym);
     for (uint64_t i = 0; i < count; i++)
         if (symbols[i].st_shndx != SHN_UNDEF && strcmp(strings + symbols[i].st_name, wanted) == 0)
             return (void *)(bias + symbols[i].st_value);

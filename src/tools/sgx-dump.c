@@ -25,10 +25,14 @@ static void flags(const char *label, uint64_t value)
         uint64_t bit;
         const char *name;
     } names[] = {
-        {SGX_ATTR_INIT, "INIT"},           {SGX_ATTR_DEBUG, "DEBUG"},
-        {SGX_ATTR_MODE64, "MODE64BIT"},    {SGX_ATTR_PROVISION_KEY, "PROVISIONKEY"},
-        {SGX_ATTR_EINIT_KEY, "EINITTOKEN"}, {SGX_ATTR_CET, "CET"},
-        {SGX_ATTR_KSS, "KSS"},             {SGX_ATTR_AEX_NOTIFY, "AEXNOTIFY"},
+        {SGX_ATTR_INIT, "INIT"},
+        {SGX_ATTR_DEBUG, "DEBUG"},
+        {SGX_ATTR_MODE64, "MODE64BIT"},
+        {SGX_ATTR_PROVISION_KEY, "PROVISIONKEY"},
+        {SGX_ATTR_EINIT_KEY, "EINITTOKEN"},
+        {SGX_ATTR_CET, "CET"},
+        {SGX_ATTR_KSS, "KSS"},
+        {SGX_ATTR_AEX_NOTIFY, "AEXNOTIFY"},
     };
 
     printf(LABEL "%016" PRIx64, label, value);

@@ -181,8 +181,8 @@ static void usage(FILE *to)
 {
     fprintf(to, "usage:\n");
     for (size_t i = 0; i < array_count(g_commands); i++)
-        fprintf(to, "  sgx-tools %-9s %s\n%22s%s\n", g_commands[i].name, g_commands[i].arguments, "",
-                g_commands[i].help);
+        fprintf(to, "  sgx-tools %-9s %s\n%22s%s\n", g_commands[i].name, g_commands[i].arguments,
+                "", g_commands[i].help);
 }
 
 static const struct command *find_command(const char *name)
@@ -197,9 +197,12 @@ static int parse(int argc, char **argv, const struct command *c, struct argument
                  struct error *err)
 {
     static const struct option options[] = {
-        {"key", required_argument, NULL, 'k'},        {"out", required_argument, NULL, 'o'},
-        {"public-key", required_argument, NULL, 'p'}, {"signature", required_argument, NULL, 's'},
-        {"debug", no_argument, NULL, 'd'},            {NULL, 0, NULL, 0},
+        {"key", required_argument, NULL, 'k'},
+        {"out", required_argument, NULL, 'o'},
+        {"public-key", required_argument, NULL, 'p'},
+        {"signature", required_argument, NULL, 's'},
+        {"debug", no_argument, NULL, 'd'},
+        {NULL, 0, NULL, 0},
     };
     int option;
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * EACCEPT, EACCEPTCOPY and EMODPE. A rewritten site calls them with the enclave's vector registers live, so that this file, and epcm.c below
- * it, are compiled to use general registers only, and call nothing of libc that might not.
+ * EACCEPT, EACCEPTCOPY and EMODPE. A rewritten site calls them with the enclave's vector registers
+ * live, so that this file, and epcm.c below it, are compiled to use general registers only, and
+ * call nothing of libc that might not.
  */
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -126,15 +127,16 @@ int emu_emodpe(struct sgx_handle *e, struct emu_leaf_regs *r, struct emu_fault *
 }
 
 /*
- * Contents come in through /proc/self/mem, which the host page's protection does not stop, so that pages accepted one by one need no
- * mprotect each; their protection is raised together at the first access. 1: the host page had to be made writable.
+ * Contents come in through /proc/self/mem, which the host page's protection does not stop, so that
+ * pages accepted one by one need no mprotect each; their protection is raised together at the first
+ * access. 1: the host page had to be made writable.
  */
 static int copy_page(struct sgx_handle *e, uint64_t page, uint64_t source)
 {
     const uint64_t target = (uint64_t)emu_address(e, page);
 
-    if (e->memory_fd >= 0 && syscall(SYS_pwrite64, e->memory_fd, source, SGX_PAGE_SIZE, target) ==
-                                 (long)SGX_PAGE_SIZE)
+    if (e->memory_fd >= 0 &&
+        syscall(SYS_pwrite64, e->memory_fd, source, SGX_PAGE_SIZE, target) == (long)SGX_PAGE_SIZE)
         return 0;
     if (emu_protect(e, page, page + 1, EPCM_R | EPCM_W) < 0)
         return -1;

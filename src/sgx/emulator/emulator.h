@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The software SGX, private to src/sgx/emulator. One process, its ELRANGEs mapped in its own address space.
+ * The software SGX, private to src/sgx/emulator. One process, its ELRANGEs mapped in its own
+ * address space.
  *
  *   enclave.c   the driver table: open, reserve, create, add, init, map, close
  *   epcm.c      page permissions: EPCM and mappings to host protections, and page faults
  *   modify.c    SGX2 through the driver: EMODPR, EMODT, EREMOVE
- *   enter.S     __vdso_sgx_enter_enclave, ENCLU from outside, the first instructions of every signal handler
- *   enter.c     EENTER, ERESUME, EEXIT, AEX
- *   signal.c    which signal is an exception, which is an interrupt; handlers of the host
- *   thread.c    per-thread state, signal stacks, Syscall User Dispatch
- *   leaf.c      ENCLU leaves from inside
- *   accept.c    EACCEPT, EACCEPTCOPY and EMODPE, which use general registers only
- *   keys.c      EREPORT, EGETKEY
- *   sites.c, sites.S   ENCLU sites rewritten into calls
+ *   enter.S     __vdso_sgx_enter_enclave, ENCLU from outside, the first instructions of every
+ * signal handler enter.c     EENTER, ERESUME, EEXIT, AEX signal.c    which signal is an exception,
+ * which is an interrupt; handlers of the host thread.c    per-thread state, signal stacks, Syscall
+ * User Dispatch leaf.c      ENCLU leaves from inside accept.c    EACCEPT, EACCEPTCOPY and EMODPE,
+ * which use general registers only keys.c      EREPORT, EGETKEY sites.c, sites.S   ENCLU sites
+ * rewritten into calls
  *
- * A thread is `in the enclave` from the moment that EENTER or ERESUME loads its FS base until EEXIT or AEX. Meanwhile no
- * host code may run on it but enter.S, and C code called from there once FS is the host's again.
+ * A thread is `in the enclave` from the moment that EENTER or ERESUME loads its FS base until EEXIT
+ * or AEX. Meanwhile no host code may run on it but enter.S, and C code called from there once FS is
+ * the host's again.
  */
 #pragma once
 
@@ -45,7 +45,8 @@
 #define EPCM_TYPE_SHIFT 8
 #define EPCM_TYPE_MASK  (0xfu << EPCM_TYPE_SHIFT)
 #define EPCM_TYPE(t)    ((uint32_t)(t) << EPCM_TYPE_SHIFT)
-#define EPCM_MAX_SHIFT  12 /* most that a mapping may ask for: the driver's limit, not the processor's */
+#define EPCM_MAX_SHIFT \
+    12 /* most that a mapping may ask for: the driver's limit, not the processor's */
 #define EPCM_MAX_MASK   (7u << EPCM_MAX_SHIFT)
 #define EPCM_HOST_SHIFT 16 /* protection that the host page has now; only with the lock */
 #define EPCM_HOST_MASK  (7u << EPCM_HOST_SHIFT)
@@ -53,8 +54,8 @@
 #define EPCM_SECINFO_MASK (EPCM_PERM | EPCM_PENDING | EPCM_MODIFIED | EPCM_PR | EPCM_TYPE_MASK)
 
 /* All bits of SECINFO.FLAGS that mean something */
-#define EPCM_SECINFO_MASK_SDM                                                                  \
-    (SGX_SECINFO_PERM_MASK | SGX_SECINFO_PENDING | SGX_SECINFO_MODIFIED | SGX_SECINFO_PR |     \
+#define EPCM_SECINFO_MASK_SDM                                                              \
+    (SGX_SECINFO_PERM_MASK | SGX_SECINFO_PENDING | SGX_SECINFO_MODIFIED | SGX_SECINFO_PR | \
      SGX_SECINFO_TYPE_MASK)
 
 #define EMU_MIN_ADDRESS 0x10000ull /* of an ELRANGE at 0 */
@@ -129,12 +130,13 @@ struct emu_thread {
     uint64_t magic;
     uint64_t host_fs, host_gs; /* 0x08 */
     uint64_t enc_fs, enc_gs;   /* 0x18: as they were when a signal hit the enclave */
-    struct emu_image *crit;    /* 0x28: what is being loaded, between emu_crit_start and emu_crit_end */
-    struct emu_tcs *tcs;       /* 0x30: inside now */
-    uint64_t in_leaf;          /* 0x38: a rewritten site's leaf is running, sites.c */
-    uint64_t deferred;         /* 0x40: signals are held back until it is done */
-    struct emu_leaf_regs leaf; /* 0x48 */
-    uint64_t leaf_saved[6];    /* 0x70: rdi, rsi, r8 to r11 */
+    struct emu_image
+        *crit;           /* 0x28: what is being loaded, between emu_crit_start and emu_crit_end */
+    struct emu_tcs *tcs; /* 0x30: inside now */
+    uint64_t in_leaf;    /* 0x38: a rewritten site's leaf is running, sites.c */
+    uint64_t deferred;   /* 0x40: signals are held back until it is done */
+    struct emu_leaf_regs leaf;           /* 0x48 */
+    uint64_t leaf_saved[6];              /* 0x70: rdi, rsi, r8 to r11 */
     uint64_t leaf_rsp, leaf_fs, leaf_gs; /* 0xa0 */
     struct emu_fault leaf_fault;
     uint64_t deferred_mask;
@@ -180,13 +182,15 @@ void emu_epcm_set(struct sgx_handle *e, uint64_t page, uint32_t value);
 /* Set the mapping of pages [start, end). With the lock. */
 int emu_mapping_set(struct sgx_handle *e, uint64_t start, uint64_t end, uint8_t prot);
 uint8_t emu_mapping_prot(const struct sgx_handle *e, uint64_t page, uint64_t *start, uint64_t *end);
-/* Bring host protections of [start, end) to what EPCM and mappings allow. With the lock. 0 or -errno. */
+/* Bring host protections of [start, end) to what EPCM and mappings allow. With the lock. 0 or
+ * -errno. */
 int emu_apply(struct sgx_handle *e, uint64_t start, uint64_t end);
 /* mprotect, and note it in the EPCM. With the lock. */
 int emu_protect(struct sgx_handle *e, uint64_t start, uint64_t end, uint8_t prot);
 /*
- * An access (EPCM_R, W or X) to `address`: 0 when it is allowed, and the host page then allows it too; else the
- * fault that the processor raises. Adds a page to the running enclave (EAUG) where Linux would.
+ * An access (EPCM_R, W or X) to `address`: 0 when it is allowed, and the host page then allows it
+ * too; else the fault that the processor raises. Adds a page to the running enclave (EAUG) where
+ * Linux would.
  */
 int emu_access(struct sgx_handle *e, uint64_t address, uint8_t want, struct emu_fault *fault);
 /* EAUG for an operand of EACCEPT: the page's entry, or 0 when the page cannot be added. */
@@ -202,11 +206,13 @@ int emu_tcs_new(struct sgx_handle *e, uint64_t page, const struct sgx_tcs *conte
 void emu_tcs_drop(struct sgx_handle *e, uint64_t page);
 
 /* enter.S */
-int emu_enter_enclave(unsigned long rdi, unsigned long rsi, unsigned long rdx, unsigned int function,
-                      unsigned long r8, unsigned long r9, struct sgx_enclave_run *run);
+int emu_enter_enclave(unsigned long rdi, unsigned long rsi, unsigned long rdx,
+                      unsigned int function, unsigned long r8, unsigned long r9,
+                      struct sgx_enclave_run *run);
 /* The same, callable from C: src/sgx/enter.S. */
-int sgx_enter_emulated(unsigned long rdi, unsigned long rsi, unsigned long rdx, unsigned int function,
-                       unsigned long r8, unsigned long r9, struct sgx_enclave_run *run);
+int sgx_enter_emulated(unsigned long rdi, unsigned long rsi, unsigned long rdx,
+                       unsigned int function, unsigned long r8, unsigned long r9,
+                       struct sgx_enclave_run *run);
 extern const char emu_aep[], emu_exit[], emu_exception[], emu_crit_start[], emu_crit_end[];
 void emu_signal_entry(int signo, siginfo_t *info, void *context);
 void emu_restorer(void);
@@ -214,7 +220,8 @@ _Noreturn void emu_run_on_stack(void *frame, void (*handler)(int, siginfo_t *, v
                                 siginfo_t *info, void *context, const uint64_t *mask);
 
 /* enter.c */
-/* EENTER or ERESUME of `image`: fills in what to load and returns the thread; NULL for a fault, which is then in image. */
+/* EENTER or ERESUME of `image`: fills in what to load and returns the thread; NULL for a fault,
+ * which is then in image. */
 struct emu_thread *emu_enclu(struct emu_image *image, void *xsave);
 /* Leave for the AEP; `fault` NULL for an interrupt. reported: the exit is to emu_exception. */
 void emu_aex(struct emu_thread *t, ucontext_t *uc, const struct emu_fault *fault, bool reported);
@@ -229,7 +236,7 @@ int emu_sigaction(int signo, const struct sigaction *act, struct sigaction *old)
 int emu_signal_setup(struct error *err);
 
 /* thread.c */
-struct emu_thread *emu_thread_self(void);   /* made at need; NULL without memory */
+struct emu_thread *emu_thread_self(void);    /* made at need; NULL without memory */
 struct emu_thread *emu_thread_current(void); /* NULL when this thread never entered */
 void emu_thread_guard_syscalls(struct emu_thread *t, struct sgx_handle *e);
 
@@ -237,7 +244,8 @@ void emu_thread_guard_syscalls(struct emu_thread *t, struct sgx_handle *e);
 int emu_eaccept(struct sgx_handle *e, struct emu_leaf_regs *r, struct emu_fault *fault);
 int emu_eacceptcopy(struct sgx_handle *e, struct emu_leaf_regs *r, struct emu_fault *fault);
 int emu_emodpe(struct sgx_handle *e, struct emu_leaf_regs *r, struct emu_fault *fault);
-int emu_get_secinfo(struct sgx_handle *e, uint64_t address, uint64_t *flags, struct emu_fault *fault);
+int emu_get_secinfo(struct sgx_handle *e, uint64_t address, uint64_t *flags,
+                    struct emu_fault *fault);
 int emu_check_target(const struct sgx_handle *e, uint64_t address, struct emu_fault *fault);
 void emu_leaf_result(struct emu_leaf_regs *r, uint32_t code);
 
@@ -255,9 +263,9 @@ int emu_use_sites(struct sgx_handle *h, const uint64_t *sites, uint32_t count, u
 void emu_site_add(struct emu_tcs *tcs);
 void emu_site_drop(const struct emu_tcs *tcs);
 /*
- * A signal came while `t` was on its way from a rewritten site: what now? The context is settled as if the leaf had not begun
- * (EMU_SITE_ENCLAVE), had left (EMU_SITE_HOST), or the signal comes back when the leaf is done (EMU_SITE_DEFERRED).
- * EMU_SITE_FAULT: the leaf faulted, *fault says how.
+ * A signal came while `t` was on its way from a rewritten site: what now? The context is settled as
+ * if the leaf had not begun (EMU_SITE_ENCLAVE), had left (EMU_SITE_HOST), or the signal comes back
+ * when the leaf is done (EMU_SITE_DEFERRED). EMU_SITE_FAULT: the leaf faulted, *fault says how.
  */
 enum emu_site_verdict {
     EMU_SITE_NONE,
@@ -268,8 +276,8 @@ enum emu_site_verdict {
     EMU_SITE_FAULT,
     EMU_SITE_LEAF, /* ENCLU of a site that is not worth more: emulate it at RIP */
 };
-enum emu_site_verdict emu_site_signal(struct emu_thread *t, int signo, siginfo_t *info, ucontext_t *uc,
-                                      struct emu_fault *fault);
+enum emu_site_verdict emu_site_signal(struct emu_thread *t, int signo, siginfo_t *info,
+                                      ucontext_t *uc, struct emu_fault *fault);
 /* After a fault of EMU_SITE_LEAF: back to the site. */
 void emu_site_rewind(ucontext_t *uc);
 

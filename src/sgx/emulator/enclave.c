@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The driver table of the emulator: building an enclave up to EINIT, mapping it, and taking it down. */
+/* The driver table of the emulator: building an enclave up to EINIT, mapping it, and taking it
+ * down. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -53,8 +54,8 @@ static uint64_t mapped_start(const struct sgx_handle *e)
 
 static void *sparse(size_t size)
 {
-    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE,
-                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+                   -1, 0);
 
     return p == MAP_FAILED ? NULL : p;
 }
@@ -196,8 +197,7 @@ static int add_one(struct sgx_handle *e, uint64_t page, const uint8_t *src,
                    const struct sgx_secinfo *secinfo, bool measure, struct error *err)
 {
     const uint64_t offset = page << SGX_PAGE_SHIFT;
-    const bool is_tcs =
-        (secinfo->flags & SGX_SECINFO_TYPE_MASK) == SGX_SECINFO_TYPE(SGX_PT_TCS);
+    const bool is_tcs = (secinfo->flags & SGX_SECINFO_TYPE_MASK) == SGX_SECINFO_TYPE(SGX_PT_TCS);
 
     if (atomic_load(&e->epcm[page]) & EPCM_VALID)
         return error_code(err, EBUSY, "EADD: the page at %#llx is there already",
@@ -314,7 +314,8 @@ static int emulated_init(struct sgx_handle *e, const struct sgx_sigstruct *s, st
     return rc;
 }
 
-/* Pages that were added before limit what a mapping may ask for, as vm_max_prot_bits does in Linux. */
+/* Pages that were added before limit what a mapping may ask for, as vm_max_prot_bits does in Linux.
+ */
 static bool may_map(struct sgx_handle *e, uint64_t start, uint64_t end, uint8_t prot)
 {
     for (uint64_t page = start; page < end; page++) {

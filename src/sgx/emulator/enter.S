@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The ways into and out of the enclave. The contract of emu_enter_enclave is that of __vdso_sgx_enter_enclave in
- * <asm/sgx.h>; stack frame and register use at the AEP are those that a handler or an enclave sees on hardware.
+ * The ways into and out of the enclave. The contract of emu_enter_enclave is that of
+ * __vdso_sgx_enter_enclave in <asm/sgx.h>; stack frame and register use at the AEP are those that a
+ * handler or an enclave sees on hardware.
  */
 #include "sgx/emulator/layout.h"
 
@@ -107,9 +108,10 @@ emu_exception: /* RAX: leaf, RDI: vector, RSI: error code, RDX: address */
     .size emu_enter_enclave, . - emu_enter_enclave
 
 /*
- * ENCLU outside of an enclave: EENTER and ERESUME. All registers become a struct emu_image on the stack; C fills in what the
- * enclave starts with, and one IRETQ loads it. A signal between emu_crit_start and emu_crit_end finds the image by
- * thread->crit and acts as if it had been loaded.
+ * ENCLU outside of an enclave: EENTER and ERESUME. All registers become a struct emu_image on the
+ * stack; C fills in what the enclave starts with, and one IRETQ loads it. A signal between
+ * emu_crit_start and emu_crit_end finds the image by thread->crit and acts as if it had been
+ * loaded.
  */
     .type load_enclave, @function
 load_enclave:
@@ -195,9 +197,10 @@ emu_crit_end:
     .size load_enclave, . - load_enclave
 
 /*
- * Every signal handler begins here: (signo, siginfo, ucontext) on this thread's signal stack, or on the ordinary stack of
- * a thread that never entered. FS and GS may be the enclave's, so nothing may touch TLS (the stack protector's canary is
- * there) until that is settled: GS base is 0 in host code; an enclave whose GS base is 0 shows by its RIP.
+ * Every signal handler begins here: (signo, siginfo, ucontext) on this thread's signal stack, or on
+ * the ordinary stack of a thread that never entered. FS and GS may be the enclave's, so nothing may
+ * touch TLS (the stack protector's canary is there) until that is settled: GS base is 0 in host
+ * code; an enclave whose GS base is 0 shows by its RIP.
  */
     HIDDEN(emu_signal_entry)
     .type emu_signal_entry, @function
@@ -266,7 +269,10 @@ emu_restorer:
     ud2
     .size emu_restorer, . - emu_restorer
 
-/* emu_run_on_stack(frame, handler, signo, info, context, mask): as if the kernel had put the frame there. */
+/*
+ * emu_run_on_stack(frame, handler, signo, info, context, mask): as if the kernel had put the frame
+ * there.
+ */
     HIDDEN(emu_run_on_stack)
     .type emu_run_on_stack, @function
 emu_run_on_stack:

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* EENTER, ERESUME, EEXIT and the asynchronous exit (SDM volume 3D, "Enclave entry and exit" and "AEX"). */
+/* EENTER, ERESUME, EEXIT and the asynchronous exit (SDM volume 3D, "Enclave entry and exit" and
+ * "AEX"). */
 #include <cpuid.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -18,13 +19,14 @@ _Static_assert(offsetof(struct emu_image, rip) == I_RIP, "layout.h");
 _Static_assert(offsetof(struct emu_image, fsbase) == I_FSBASE, "layout.h");
 _Static_assert(sizeof(struct emu_image) == I_SIZE, "layout.h");
 
-#define XSAVE_LEGACY_SIZE  512
-#define XSAVE_HEADER_SIZE  64
-#define FXSAVE_MXCSR_AT    24
-#define FXSAVE_RESERVED_AT 464 /* software bytes: the kernel's struct _fpx_sw_bytes in a signal frame */
-#define FP_XSTATE_MAGIC    0x46505853u
-#define MXCSR_INIT         0x1f80u
-#define RFLAGS_FIXED       0x202u
+#define XSAVE_LEGACY_SIZE 512
+#define XSAVE_HEADER_SIZE 64
+#define FXSAVE_MXCSR_AT   24
+#define FXSAVE_RESERVED_AT \
+    464 /* software bytes: the kernel's struct _fpx_sw_bytes in a signal frame */
+#define FP_XSTATE_MAGIC 0x46505853u
+#define MXCSR_INIT      0x1f80u
+#define RFLAGS_FIXED    0x202u
 /* What ERESUME takes from the SSA: CF PF AF ZF SF TF DF OF RF AC ID */
 #define RFLAGS_USER 0x250dd5u
 
@@ -52,8 +54,9 @@ void emu_die(const char *why)
     abort();
 }
 
-/* End of an XSAVE component in the standard format. CPUID costs an exit of a virtual machine, and this is on the path of every AEX:
- * so each is asked for once (two threads that do it at once store the same). */
+/* End of an XSAVE component in the standard format. CPUID costs an exit of a virtual machine, and
+ * this is on the path of every AEX: so each is asked for once (two threads that do it at once store
+ * the same). */
 static uint64_t component_end(unsigned i)
 {
     static _Atomic uint32_t ends[63];
@@ -256,7 +259,8 @@ void emu_eexit(struct emu_thread *t, ucontext_t *uc)
     leave(t);
 }
 
-/* The XSAVE area of the signal frame goes to the SSA; what remains in the frame is the initial state. */
+/* The XSAVE area of the signal frame goes to the SSA; what remains in the frame is the initial
+ * state. */
 static void save_xsave(const struct sgx_handle *e, uint8_t *frame, uint8_t *ssa)
 {
     const uint64_t xfrm = e->secs.attributes.xfrm;
@@ -316,8 +320,8 @@ static void save_exitinfo(const struct sgx_handle *e, struct sgx_ssa_gpr *gpr,
     gpr->exitinfo = 0;
     if (!fault || ((fault->vector == X86_PF || fault->vector == X86_GP) && !exinfo))
         return;
-    uint32_t type =
-        fault->vector == X86_BP ? SGX_EXITINFO_TYPE_SOFTWARE : SGX_EXITINFO_TYPE_HARDWARE;
+    uint32_t type = fault->vector == X86_BP ? SGX_EXITINFO_TYPE_SOFTWARE
+                                            : SGX_EXITINFO_TYPE_HARDWARE;
     gpr->exitinfo = SGX_EXITINFO_VALID | type << 8 | fault->vector;
     if (exinfo && (fault->vector == X86_PF || fault->vector == X86_GP))
         *misc = (struct sgx_ssa_exinfo){fault->address, fault->error, 0};

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Page permissions. What enclave code may do with a page is EPCM ∩ mapping, as EPCM ∩ page table on hardware. The host
- * page never allows more than that; it may allow less until the first access, whose fault then raises it for the whole run
- * of pages around that are alike, so that accepting pages one by one costs no system call. Taking away is immediate.
+ * Page permissions. What enclave code may do with a page is EPCM ∩ mapping, as EPCM ∩ page table on
+ * hardware. The host page never allows more than that; it may allow less until the first access,
+ * whose fault then raises it for the whole run of pages around that are alike, so that accepting
+ * pages one by one costs no system call. Taking away is immediate.
  *
- * The EPCM word of a page is changed by compare-and-exchange. Its host bits and all mprotect calls are under the lock.
+ * The EPCM word of a page is changed by compare-and-exchange. Its host bits and all mprotect calls
+ * are under the lock.
  */
 #include <errno.h>
 #include <linux/futex.h>
@@ -169,9 +171,8 @@ int emu_protect(struct sgx_handle *e, uint64_t start, uint64_t end, uint8_t prot
         return -errno;
     for (uint64_t page = start; page < end; page++) {
         uint32_t old = atomic_load(&e->epcm[page]);
-        while (!atomic_compare_exchange_weak(&e->epcm[page], &old,
-                                             (old & ~EPCM_HOST_MASK) |
-                                                 (uint32_t)prot << EPCM_HOST_SHIFT))
+        while (!atomic_compare_exchange_weak(
+            &e->epcm[page], &old, (old & ~EPCM_HOST_MASK) | (uint32_t)prot << EPCM_HOST_SHIFT))
             ;
     }
     return 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * EREPORT and EGETKEY. Keys are HMAC-SHA256 of the machine's emulated root secret over the SDM's "key dependencies", cut
- * to 16 bytes; the MAC of a report is AES-CMAC, as in hardware.
+ * EREPORT and EGETKEY. Keys are HMAC-SHA256 of the machine's emulated root secret over the SDM's
+ * "key dependencies", cut to 16 bytes; the MAC of a report is AES-CMAC, as in hardware.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -22,8 +22,8 @@
 #include "sgx/emulated.h"
 #include "sgx/emulator/emulator.h"
 
-#define ROOT_DIR  "/var/lib/rune/sgx-emulator"
-#define ROOT_NAME "root-key"
+#define ROOT_DIR    "/var/lib/rune/sgx-emulator"
+#define ROOT_NAME   "root-key"
 #define FLAG_ZF     0x40u
 #define FLAGS_ARITH 0x8d5u
 
@@ -55,8 +55,8 @@ static int make_root(int dir, struct error *err)
         return error_errno(err, errno, "make the emulated SGX root key");
     if (snprintf(temporary, sizeof(temporary), ".%s.%d", ROOT_NAME, (int)gettid()) < 0)
         return error_set(err, "make the emulated SGX root key");
-    cleanup_close int fd =
-        openat(dir, temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    cleanup_close int fd = openat(dir, temporary,
+                                  O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
         return error_errno(err, errno, "make the emulated SGX root key");
     int rc = write_all(fd, secret, sizeof(secret));
@@ -150,8 +150,8 @@ static void derive(const struct emu_root *root, const struct key_dependencies *d
     uint8_t full[32];
     unsigned size = sizeof(full);
 
-    if (!HMAC(EVP_sha256(), root->secret, sizeof(root->secret), (const uint8_t *)d, sizeof(*d), full,
-              &size))
+    if (!HMAC(EVP_sha256(), root->secret, sizeof(root->secret), (const uint8_t *)d, sizeof(*d),
+              full, &size))
         emu_die("HMAC failed");
     memcpy(key, full, 16);
     OPENSSL_cleanse(full, sizeof(full));
@@ -322,8 +322,8 @@ static void requested_key(const struct sgx_handle *e, const struct sgx_keyreques
     d.isv_svn = q->isv_svn;
     d.attribute_mask = q->attribute_mask;
     /* INIT and DEBUG always count: a debug enclave never gets the keys of a production one. */
-    d.attributes.flags =
-        s->attributes.flags & (q->attribute_mask.flags | SGX_ATTR_INIT | SGX_ATTR_DEBUG);
+    d.attributes.flags = s->attributes.flags &
+                         (q->attribute_mask.flags | SGX_ATTR_INIT | SGX_ATTR_DEBUG);
     d.attributes.xfrm = s->attributes.xfrm & q->attribute_mask.xfrm;
     d.misc_mask = q->misc_mask;
     d.miscselect = s->miscselect & q->misc_mask;
@@ -363,7 +363,8 @@ int emu_egetkey(struct sgx_handle *e, struct emu_leaf_regs *r, struct emu_fault 
     for (size_t i = 0; i < sizeof(q.reserved2); i++)
         if (q.reserved2[i])
             return gp(fault);
-    if (q.reserved1 || (q.key_policy & ~(kss_policy | SGX_POLICY_MRENCLAVE | SGX_POLICY_MRSIGNER)) ||
+    if (q.reserved1 ||
+        (q.key_policy & ~(kss_policy | SGX_POLICY_MRENCLAVE | SGX_POLICY_MRSIGNER)) ||
         ((q.key_policy & kss_policy) && !(e->secs.attributes.flags & SGX_ATTR_KSS)))
         return gp(fault);
     uint32_t code = check_request(e, &q);

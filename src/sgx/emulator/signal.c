@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Signals. While a thread is in the enclave a signal is one of
- *   a fault that the emulator settles itself   a page not yet raised to what it may be; ENCLU from inside
- *   an exception of enclave code               AEX, and emu_enter_enclave returns with run->exception_*
- *   an interrupt                               AEX, then the host's own handler with the context that hardware shows
- * and in host code it goes straight to the host's handler.
+ *   a fault that the emulator settles itself   a page not yet raised to what it may be; ENCLU from
+ * inside an exception of enclave code               AEX, and emu_enter_enclave returns with
+ * run->exception_* an interrupt                               AEX, then the host's own handler with
+ * the context that hardware shows and in host code it goes straight to the host's handler.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -38,8 +38,8 @@ struct signal_frame {
 };
 
 /*
- * The host's handlers. One that was published is never changed nor freed, because a handler may be reading it; a list keeps all
- * there ever were, and the next like it is used again.
+ * The host's handlers. One that was published is never changed nor freed, because a handler may be
+ * reading it; a list keeps all there ever were, and the next like it is used again.
  */
 struct published {
     struct sigaction act;
@@ -123,7 +123,8 @@ int emu_sigaction(int signo, const struct sigaction *act, struct sigaction *old)
     return rc;
 }
 
-/* Take the signals that exceptions arrive as; what the process had for them is called for host code. */
+/* Take the signals that exceptions arrive as; what the process had for them is called for host
+ * code. */
 int emu_signal_setup(struct error *err)
 {
     static bool done;
@@ -172,8 +173,9 @@ static void die_of(int signo, const siginfo_t *info)
 }
 
 /*
- * Call the host's handler for a context that is now one of host code. Without SA_ONSTACK it runs on the stack of that
- * context, as it would had the signal come there: so it may take long, and may enter the enclave again.
+ * Call the host's handler for a context that is now one of host code. Without SA_ONSTACK it runs on
+ * the stack of that context, as it would had the signal come there: so it may take long, and may
+ * enter the enclave again.
  */
 static void deliver(int signo, siginfo_t *info, ucontext_t *uc, bool on_signal_stack)
 {
@@ -293,8 +295,8 @@ static int run_leaf(struct emu_thread *t, ucontext_t *uc, struct emu_fault *faul
 }
 
 /*
- * SETTLED: go on in the enclave. LEFT: by EEXIT, nothing more to do. OUTSIDE: left, and the signal is for the host. The others: the
- * context is one of enclave code.
+ * SETTLED: go on in the enclave. LEFT: by EEXIT, nothing more to do. OUTSIDE: left, and the signal
+ * is for the host. The others: the context is one of enclave code.
  */
 enum verdict { SETTLED, LEFT, OUTSIDE, EXCEPTION, INTERRUPT };
 
@@ -366,7 +368,7 @@ static enum verdict judge_all(int signo, siginfo_t *info, struct emu_thread *t, 
     greg_t *regs = uc->uc_mcontext.gregs;
     const uint64_t rip = (uint64_t)regs[REG_RIP];
 
-    if (rip - (uint64_t)emu_crit_start < (uint64_t)(emu_crit_end - emu_crit_start))
+    if (rip - (uint64_t)emu_crit_start < (uint64_t)emu_crit_end - (uint64_t)emu_crit_start)
         roll_forward(t, regs);
     switch (emu_site_signal(t, signo, info, uc, fault)) {
     case EMU_SITE_ENCLAVE:
@@ -393,7 +395,8 @@ int emu_signal_enclave(int signo, siginfo_t *info, ucontext_t *uc, struct emu_th
     enum verdict v = judge_all(signo, info, t, uc, &fault);
 
     if (v == EXCEPTION || v == INTERRUPT) {
-        /* Linux hands #DB and #BP to the host as SIGTRAP; with nobody there it is more use to the enclave's runtime. */
+        /* Linux hands #DB and #BP to the host as SIGTRAP; with nobody there it is more use to the
+         * enclave's runtime. */
         bool trap = v == EXCEPTION && (fault.vector == X86_BP || fault.vector == X86_DB);
         bool reported = v == EXCEPTION && !(trap && has_handler(atomic_load(&g_actions[SIGTRAP])));
         emu_aex(t, uc, v == EXCEPTION ? &fault : NULL, reported);

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Where a rewritten ENCLU site arrives: the site is `call` to the trampoline page, which jumps here. FS, GS, stack and all registers
- * are the enclave's; (%rsp) is the address behind the call. The thread is found by GS base in g_emu_sites.
+ * Where a rewritten ENCLU site arrives: the site is `call` to the trampoline page, which jumps
+ * here. FS, GS, stack and all registers are the enclave's; (%rsp) is the address behind the call.
+ * The thread is found by GS base in g_emu_sites.
  *
- * EEXIT, EACCEPT, EACCEPTCOPY and EMODPE are done here; other leaves, and a GS base that is not in the table, execute ENCLU, which
- * SIGILL takes care of as ever.
+ * EEXIT, EACCEPT, EACCEPTCOPY and EMODPE are done here; other leaves, and a GS base that is not in
+ * the table, execute ENCLU, which SIGILL takes care of as ever.
  *
- * A signal may come between any two instructions; emu_site_signal (sites.c) knows by RIP what has been done. So the order of the
- * instructions here is a contract with that function:
+ * A signal may come between any two instructions; emu_site_signal (sites.c) knows by RIP what has
+ * been done. So the order of the instructions here is a contract with that function:
  *   head   nothing has happened: put the registers back and rewind to the site; g_emu_site_pushes says what is on the stack
  *   EEXIT  finish it
  *   body   t->in_leaf is set: hold the signal back

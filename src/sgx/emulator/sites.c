@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ENCLU sites rewritten into calls, and what a signal on the way means (sites.S has the instructions). The bytes in memory then
- * differ from those that were measured, as a debugger's breakpoint would make them; MRENCLAVE was final before.
+ * ENCLU sites rewritten into calls, and what a signal on the way means (sites.S has the
+ * instructions). The bytes in memory then differ from those that were measured, as a debugger's
+ * breakpoint would make them; MRENCLAVE was final before.
  */
 #include <errno.h>
 #include <stddef.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the emulator keeps for a host thread: a block, aligned to its size, whose start is struct emu_thread and whose
- * rest are two stacks, one for signals and one for leaves of rewritten sites. A handler finds the struct by rounding its stack pointer down, which needs no TLS.
+ * What the emulator keeps for a host thread: a block, aligned to its size, whose start is struct
+ * emu_thread and whose rest are two stacks, one for signals and one for leaves of rewritten sites.
+ * A handler finds the struct by rounding its stack pointer down, which needs no TLS.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -41,8 +42,8 @@ static void *aligned_block(void)
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (raw == MAP_FAILED)
         return NULL;
-    uint8_t *block =
-        (uint8_t *)(((uintptr_t)raw + EMU_STACK_BLOCK - 1) & -(uintptr_t)EMU_STACK_BLOCK);
+    uint8_t *block = (uint8_t *)(((uintptr_t)raw + EMU_STACK_BLOCK - 1) &
+                                 -(uintptr_t)EMU_STACK_BLOCK);
     if (block > raw)
         munmap(raw, block - raw);
     munmap(block + EMU_STACK_BLOCK, raw + EMU_STACK_BLOCK - block);
@@ -81,10 +82,11 @@ struct emu_thread *emu_thread_self(void)
 }
 
 /*
- * A `syscall` instruction in ELRANGE must raise #UD. Newer kernels take the range to trap; older ones the range to let
- * pass, which must not wrap, so that it serves for an ELRANGE below everything else in the process (those of base
- * 0 are). Elsewhere an old kernel lets the instruction through; enclave code that executes it is then broken on hardware
- * and works here, which is no danger to anyone.
+ * A `syscall` instruction in ELRANGE must raise #UD. Newer kernels take the range to trap; older
+ * ones the range to let pass, which must not wrap, so that it serves for an ELRANGE below
+ * everything else in the process (those of base 0 are). Elsewhere an old kernel lets the
+ * instruction through; enclave code that executes it is then broken on hardware and works here,
+ * which is no danger to anyone.
  */
 void emu_thread_guard_syscalls(struct emu_thread *t, struct sgx_handle *e)
 {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Given to the compiler with -include when the kernel's SGX selftests are built: what they ask CPUID about SGX is answered for the
- * emulator (SGX1 and SGX2, one EPC section of 64 MiB), everything else by the processor.
+ * Given to the compiler with -include when the kernel's SGX selftests are built: what they ask
+ * CPUID about SGX is answered for the emulator (SGX1 and SGX2, one EPC section of 64 MiB),
+ * everything else by the processor.
  */
 #pragma once
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * LD_PRELOAD library that stands in for /dev/sgx_enclave and for the vDSO, and hands both to the emulated driver. One enclave at
- * a time and one thread, which is all that the kernel's selftests need.
+ * LD_PRELOAD library that stands in for /dev/sgx_enclave and for the vDSO, and hands both to the
+ * emulated driver. One enclave at a time and one thread, which is all that the kernel's selftests
+ * need.
  */
 #include <dlfcn.h>
 #include <elf.h>
@@ -110,7 +111,7 @@ EXPORT void *mmap(void *addr, size_t length, int prot, int flags, int fd, off_t 
     if (!in_elrange(addr, length)) /* before ECREATE: whether the device can be mapped at all */
         return raw_mmap(addr, length, prot, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     return fail(g.driver->map(g.handle, (uint64_t)addr, length, prot, &err), &err) < 0 ? MAP_FAILED
-                                                                                      : addr;
+                                                                                       : addr;
 }
 
 EXPORT int mprotect(void *addr, size_t length, int prot)

@@ -75,7 +75,8 @@ static int teardown(void **state)
     return rmdir(g_root);
 }
 
-/* Enter on thread slot `i`; the function that was left by is returned, negative for an error of enter itself. */
+/* Enter on thread slot `i`; the function that was left by is returned, negative for an error of
+ * enter itself. */
 static int call_on(struct sgx_enclave *e, unsigned i, unsigned function, struct test_call *c,
                    struct sgx_enclave_run *run)
 {
@@ -183,8 +184,7 @@ static void reports_page_faults(void)
     assert_int_equal(run.exception_vector, X86_PF);
     assert_int_equal(run.exception_error_code, X86_PF_USER | X86_PF_WRITE | X86_PF_PRESENT);
     assert_int_equal(run.exception_addr, code);
-    assert_int_equal(handler.result,
-                     SGX_EXITINFO_VALID | SGX_EXITINFO_TYPE_HARDWARE << 8 | X86_PF);
+    assert_int_equal(handler.result, SGX_EXITINFO_VALID | SGX_EXITINFO_TYPE_HARDWARE << 8 | X86_PF);
     assert_int_equal(handler.c, code + 8);
     handler = fault_call(TEST_READ, g_enclave->tcs[1], 0, 3, &run);
     assert_int_equal(run.exception_error_code, X86_PF_USER | X86_PF_PRESENT | X86_PF_SGX);
@@ -328,8 +328,8 @@ static void many_threads(void)
 
     for (unsigned round = 0; round < 4; round++) {
         for (unsigned i = 0; i < TEST_TCS_COUNT; i++)
-            assert_int_equal(
-                pthread_create(&threads[i], NULL, thread_main, (void *)(uintptr_t)i), 0);
+            assert_int_equal(pthread_create(&threads[i], NULL, thread_main, (void *)(uintptr_t)i),
+                             0);
         for (unsigned i = 0; i < TEST_TCS_COUNT; i++) {
             pthread_join(threads[i], &bad);
             assert_null(bad);
@@ -463,11 +463,11 @@ static void restricts_and_removes(void)
     gone.count = 0;
     assert_int_equal(ok_call(TEST_ACCEPT, page, TRIM, 0), 0);
     assert_int_equal(g_driver->remove_pages(g_enclave->handle, &gone, NULL), 0);
-    assert_int_equal(g_driver->remove_pages(g_enclave->handle,
-                                            &(struct sgx_enclave_remove_pages){
-                                                .offset = offset, .length = SGX_PAGE_SIZE},
-                                            NULL),
-                     -EFAULT);
+    assert_int_equal(
+        g_driver->remove_pages(
+            g_enclave->handle,
+            &(struct sgx_enclave_remove_pages){.offset = offset, .length = SGX_PAGE_SIZE}, NULL),
+        -EFAULT);
     /* a removed page comes back empty */
     assert_int_equal(ok_call(TEST_ACCEPT, page, PENDING, 0), 0);
     assert_int_equal(ok_call(TEST_READ, page, 0, 0), 0);
@@ -487,7 +487,8 @@ static void *pester(void *arg)
     return NULL;
 }
 
-/* The same calls with sites rewritten, under a rain of signals; every page is accepted exactly once. */
+/* The same calls with sites rewritten, under a rain of signals; every page is accepted exactly
+ * once. */
 static void sites_work_under_signals(void)
 {
     const struct sgx_load_options options = {.debug = true};
@@ -508,7 +509,8 @@ static void sites_work_under_signals(void)
     assert_int_equal(g_driver->sigaction(SIGALRM, &act, NULL), 0);
     assert_int_equal(pthread_create(&thread, NULL, pester, &self), 0);
     const time_t deadline = time(NULL) + 30; /* on a busy machine the pestering thread may starve */
-    for (unsigned i = 0; i < 30000 || (g_signals < INT32_MIN + 2000 && time(NULL) < deadline); i++) {
+    for (unsigned i = 0; i < 30000 || (g_signals < INT32_MIN + 2000 && time(NULL) < deadline);
+         i++) {
         uint64_t page = e->base + TEST_HOLE + i % 1500 * SGX_PAGE_SIZE;
         struct test_call call = {TEST_SITE_ADD, page, i, 1, 0, 0};
         bad += call_on(e, 0, SGX_EENTER, &call, &run) != SGX_EEXIT;
@@ -592,8 +594,8 @@ static void refuses_what_was_not_signed(void)
 }
 
 /*
- * cmocka takes SIGSEGV and its like around every test; the emulator must have them. What a test asserts inside a handler's
- * reach still ends the program.
+ * cmocka takes SIGSEGV and its like around every test; the emulator must have them. What a test
+ * asserts inside a handler's reach still ends the program.
  */
 static void run_claimed(void **state)
 {
@@ -605,9 +607,9 @@ static void run_claimed(void **state)
     ((void (*)(void)) * state)();
 }
 
-#define TEST(name)                              \
-    {                                           \
-        #name, run_claimed, NULL, NULL, (void *)name \
+#define TEST(name)                                   \
+    {                                                \
+#name, run_claimed, NULL, NULL, (void *)name \
     }
 
 int main(void)

@@ -5,8 +5,8 @@
 #define ENCLAVE __attribute__((section("enclave_text"), noinline, used, no_stack_protector))
 
 /*
- * RAX: CSSA, RBX: TCS, RCX: where to EEXIT to, RDI: struct test_call of the host. GS base is TEST_TLS(i); RSP and the exit
- * address of each CSSA are kept there.
+ * RAX: CSSA, RBX: TCS, RCX: where to EEXIT to, RDI: struct test_call of the host. GS base is
+ * TEST_TLS(i); RSP and the exit address of each CSSA are kept there.
  */
 __asm__(".pushsection enclave_text, \"ax\", @progbits\n"
         ".balign 64\n"

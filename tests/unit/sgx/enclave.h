@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The tiny enclave of the SGX tests: its code is a section of the test program, copied into an enclave file. */
+/* The tiny enclave of the SGX tests: its code is a section of the test program, copied into an
+ * enclave file. */
 #pragma once
 
 #include <stdint.h>
@@ -7,11 +8,11 @@
 #include "sgx/arch.h"
 
 enum test_command {
-    TEST_ADD,         /* result = a + b */
-    TEST_READ,        /* result = *a */
-    TEST_WRITE,       /* *a = b */
+    TEST_ADD,   /* result = a + b */
+    TEST_READ,  /* result = *a */
+    TEST_WRITE, /* *a = b */
     TEST_UD2,
-    TEST_SYSCALL,     /* getpid */
+    TEST_SYSCALL, /* getpid */
     TEST_INT3,
     TEST_DIVIDE,      /* result = a / b */
     TEST_SPIN,        /* until *a; result = 1 when all registers survived */
@@ -19,34 +20,39 @@ enum test_command {
     TEST_ACCEPT_MANY, /* EACCEPT c pages from a */
     TEST_EXTEND,      /* EMODPE page a with SECINFO flags b */
     TEST_ACCEPT_COPY, /* EACCEPTCOPY to a with SECINFO flags b from c */
-    TEST_REPORT,      /* EREPORT for the TARGETINFO at a with the report data at b to c (all host memory) */
-    TEST_KEY,         /* EGETKEY for the KEYREQUEST at a to c (host memory): result = error code */
-    TEST_BASES,       /* result = FS base, a = GS base */
-    TEST_CALL,        /* call a */
-    TEST_SKIP,        /* at CSSA 1: RIP of the interrupted frame += a; result = EXITINFO, b = RIP, c = MADDR */
-    TEST_SITE_ADD,    /* as TEST_ADD, but leaves by a rewritable site, and EACCEPTs c pages from there */
+    TEST_REPORT, /* EREPORT for the TARGETINFO at a with the report data at b to c (all host memory)
+                  */
+    TEST_KEY,    /* EGETKEY for the KEYREQUEST at a to c (host memory): result = error code */
+    TEST_BASES,  /* result = FS base, a = GS base */
+    TEST_CALL,   /* call a */
+    TEST_SKIP,   /* at CSSA 1: RIP of the interrupted frame += a; result = EXITINFO, b = RIP, c =
+                    MADDR */
+    TEST_SITE_ADD, /* as TEST_ADD, but leaves by a rewritable site, and EACCEPTs c pages from there
+                    */
 };
 
 struct test_call {
     uint64_t command, a, b, c, result, cssa;
 };
 
-#define TEST_TCS_COUNT 64u
-#define TEST_NSSA      3u
-#define TEST_SIZE      (1ull << 24)
-#define TEST_CODE      0x12000ull /* an ELRANGE at 0 is usable from 64 KiB on */
+#define TEST_TCS_COUNT  64u
+#define TEST_NSSA       3u
+#define TEST_SIZE       (1ull << 24)
+#define TEST_CODE       0x12000ull /* an ELRANGE at 0 is usable from 64 KiB on */
 #define TEST_TRAMPOLINE 0x11000ull
-#define TEST_DATA      0x18000ull /* two pages */
-#define TEST_TCS(i)    (0x20000ull + (i) * 0x10000ull)
-#define TEST_SSA(i)    (TEST_TCS(i) + 0x1000)
-#define TEST_TLS(i)    (TEST_TCS(i) + 0x1000 * (1 + TEST_NSSA)) /* GS base; its stack is the page behind */
-#define TEST_HOLE      0x800000ull /* from here on nothing is added */
+#define TEST_DATA       0x18000ull /* two pages */
+#define TEST_TCS(i)     (0x20000ull + (i)*0x10000ull)
+#define TEST_SSA(i)     (TEST_TCS(i) + 0x1000)
+#define TEST_TLS(i) \
+    (TEST_TCS(i) + 0x1000 * (1 + TEST_NSSA)) /* GS base; its stack is the page behind */
+#define TEST_HOLE 0x800000ull                /* from here on nothing is added */
 
 extern const uint8_t __start_enclave_text[], __stop_enclave_text[];
 void test_enclave_entry(void);
 extern const uint8_t test_enclave_sites[], test_enclave_sites_end[];
 
 /*
- * Write the enclave's file to fd and its SIGSTRUCT, signed with a key made for the occasion. `base` UINT64_MAX: any.
+ * Write the enclave's file to fd and its SIGSTRUCT, signed with a key made for the occasion. `base`
+ * UINT64_MAX: any.
  */
 void test_enclave_make(int fd, uint64_t base, int sites, struct sgx_sigstruct *sigstruct);

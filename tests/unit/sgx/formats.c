@@ -109,8 +109,7 @@ static int parse(struct error *err)
 static void refuses_every_wrong_field(void **state)
 {
     struct enclave_file_header *h = (struct enclave_file_header *)g_data;
-    struct enclave_file_range *r =
-        (struct enclave_file_range *)(g_data + h->ranges_offset);
+    struct enclave_file_range *r = (struct enclave_file_range *)(g_data + h->ranges_offset);
     uint64_t *site = (uint64_t *)(g_data + h->sites_offset);
     const struct {
         void *field;
