@@ -12,12 +12,13 @@
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/path.h"
 #include "enclave/bundle/bundle.h"
 #include "enclave/deployment.h"
 #include "enclave/progress.h"
 #include "enclave/settings.h"
 
-enum { REQUEST_MAX = 64 << 20, ANSWER_SOCKET = 3 };
+enum { REQUEST_MAX = 64 << 20, ANSWER_SOCKET = 3, LOG_FILE = 4 };
 
 static int open_file(const char *path, struct error *err)
 {
@@ -78,13 +79,19 @@ static int read_request(struct oci_config **config, char **rootfs, struct error 
         return error_errno(err, -result, "read the request");
     cleanup_json json_t *json = json_parse(request.data, request.size, "request", err);
     const char *path = NULL;
-    bool debug = false;
+    bool debug = false, has_log = false, log_json = false;
     if (json == NULL || json_get_string(json, "", "rootfs", &path, err) < 0 ||
-        json_get_bool(json, "", "debug", &debug, err) < 0)
+        json_get_bool(json, "", "debug", &debug, err) < 0 ||
+        json_get_bool(json, "", "log", &has_log, err) < 0 ||
+        json_get_bool(json, "", "logJson", &log_json, err) < 0)
         return -1;
     if (path == NULL)
         return error_set(err, "this program is started by rune, not by hand");
-    struct log_options options = {.program = "rune", .debug = debug};
+    struct fd_path log_path;
+    struct log_options options = {.program = "rune",
+                                  .path = has_log ? fd_path_of(&log_path, LOG_FILE) : NULL,
+                                  .format = log_json ? LOG_FORMAT_JSON : LOG_FORMAT_TEXT,
+                                  .debug = debug};
     if (log_open(&options, err) < 0)
         return -1;
     *rootfs = strdup(path);

@@ -157,14 +157,18 @@ static pid_t spawn_converter(const char *program, int answer, int request, struc
     if (getppid() != parent || dup2(request, STDIN_FILENO) < 0 || dup2(answer, 3) < 0)
         _exit(1);
     fd_set_cloexec(3, false); /* dup2 onto itself keeps the flag */
+    if (log_fd() != STDERR_FILENO && (dup2(log_fd(), 4) < 0 || fd_set_cloexec(4, false) < 0))
+        _exit(1);
     execl(program, program, (char *)NULL);
     _exit(127);
 }
 
-static int converter_request(const struct oci_config *config, const char *rootfs, struct error *err)
+static int converter_request(const struct oci_config *config, const char *rootfs, bool log_json,
+                             struct error *err)
 {
-    cleanup_json json_t *json = json_pack("{s:s, s:b, s:O}", "rootfs", rootfs, "debug",
-                                          log_enabled(LOG_LEVEL_DEBUG), "config", config->json);
+    cleanup_json json_t *json = json_pack(
+        "{s:s, s:b, s:b, s:b, s:O}", "rootfs", rootfs, "debug", log_enabled(LOG_LEVEL_DEBUG), "log",
+        log_fd() != STDERR_FILENO, "logJson", log_json, "config", config->json);
     cleanup_free char *text = json != NULL ? json_text(json, JSON_COMPACT) : NULL;
     if (text == NULL)
         return error_set(err, "root filesystem %s: the path is not UTF-8", rootfs);
@@ -192,14 +196,14 @@ static int read_answer(int socket, struct enclave_launch *launch, struct error *
     return 0;
 }
 
-static int convert(const struct oci_config *config, const char *rootfs,
+static int convert(const struct oci_config *config, const char *rootfs, bool log_json,
                    struct enclave_launch *launch, struct error *err)
 {
     int pair[2];
     cleanup_free char *program = locate_program("enclave-convert");
     if (access(program, X_OK) < 0)
         return error_errno(err, errno, "%s (is the installation complete?)", program);
-    cleanup_close int request = converter_request(config, rootfs, err);
+    cleanup_close int request = converter_request(config, rootfs, log_json, err);
     if (request < 0)
         return request;
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
@@ -273,7 +277,7 @@ int enclave_launch_prepare(const struct enclave_request *request, const char *bu
         result = add_settings(request, *config, &deployment, log_json, out, err);
     }
     if (result == 0 && request->builtin)
-        result = convert(*config, rootfs, out, err);
+        result = convert(*config, rootfs, log_json, out, err);
     return result;
 }
 

@@ -9,7 +9,6 @@
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
-#include "base/log.h"
 
 #define PATIENCE_SECONDS 2
 
@@ -56,7 +55,6 @@ struct progress *progress_start(void)
 void progress_step(void *ctx, const char *step)
 {
     struct progress *progress = ctx;
-    log_debug("%s", step);
     pthread_mutex_lock(&progress->lock);
     free(progress->step);
     progress->step = xstrdup(step);
