@@ -22,9 +22,9 @@
 #define ENCLAVE_FD_DEPLOYMENT "deployment"
 
 /*
- * The converter (convert.c): rune gives a request in a sealed memfd as stdin and a SOCK_SEQPACKET
- * as descriptor 3; the answer is one message, a line of text with these descriptors, or with none
- * when the line is an error.
+ * The converter (convert.c): rune gives a request in a sealed memfd as stdin, a SOCK_SEQPACKET as
+ * descriptor 3 and its log, if it has one, as 4; the answer is one message, a line of text with
+ * these descriptors, or with none when the line is an error.
  */
 #define ENCLAVE_CONVERTER_FDS                                                      \
     {                                                                              \
