@@ -1,0 +1,176 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# The built-in LibOS from rune's side, with Debian's static busybox as the image: the same output and exit code as the
+# same bundle run as an ordinary container. What the LibOS can run is tests/libos' matter.
+
+load enclave
+
+setup() {
+    enclave_setup
+    busybox=$(command -v busybox) || skip "no busybox"
+    [ -n "$(find "$RUNE_STAGE" -name libos.elf)" ] || skip "no LibOS in $RUNE_STAGE"
+    mkdir -p "$bundle/rootfs/bin" "$bundle/rootfs/data"
+    cp "$busybox" "$bundle/rootfs/bin/busybox"
+    for applet in sh echo cat sleep id pwd env stty kill ps true; do
+        ln -s busybox "$bundle/rootfs/bin/$applet"
+    done
+    # One conversion for the whole file: the cache is keyed by content.
+    export RUNE_CACHE_DIR=$BATS_FILE_TMPDIR/cache RUNE_SIGNING_KEY=$BATS_FILE_TMPDIR/key.pem
+    mkdir -p "$RUNE_CACHE_DIR"
+}
+teardown() { enclave_teardown; }
+
+# same ARGS...: as an ordinary container and as an enclave
+same() {
+    arguments "$@"
+    local expected_status=0 status=0
+    rune run --bundle "$bundle" "$id-plain" </dev/null >"$work/plain" 2>"$work/plain-err" || expected_status=$?
+    rune --enclave run --bundle "$bundle" "$id" </dev/null >"$work/inside" 2>"$work/inside-err" || status=$?
+    diff "$work/plain" "$work/inside" || { cat "$work/inside-err"; return 1; }
+    [ "$status" -eq "$expected_status" ] || { echo "$status, not $expected_status"; cat "$work/inside-err"; return 1; }
+    nothing_left
+}
+
+start_libos() {
+    arguments "$@"
+    rune --enclave run --detach --bundle "$bundle" --pid-file "$work/pid" "$id" >"$work/out" 2>"$work/err" </dev/null
+}
+
+@test "libos: output and exit codes" {
+    same echo hello
+    same sh -c 'exit 42'
+    same sh -c 'kill -9 $$'
+    same sh -c 'kill -TERM $$; sleep 5'
+    same sh -c 'echo one; echo two >&2; exit 3'
+}
+
+@test "libos: cwd, user, environment" {
+    configure 'c["process"]["cwd"] = "/tmp"' 'c["process"]["env"] += ["COLOUR=blue"]'
+    same sh -c 'pwd; env | sort'
+    configure 'c["process"]["user"] = {"uid": 1234, "gid": 567, "additionalGids": [9]}'
+    same id
+}
+
+@test "libos: a program that is not there, one for another machine" {
+    arguments /bin/nothing
+    refused nothing rune --enclave run --bundle "$bundle" "$id"
+    printf '\177ELF\2\1\1\0\0\0\0\0\0\0\0\0\2\0\267\0\1\0\0\0' >"$bundle/rootfs/bin/arm"
+    head -c 200 /dev/zero >>"$bundle/rootfs/bin/arm"
+    chmod +x "$bundle/rootfs/bin/arm"
+    arguments /bin/arm
+    refused /bin/arm rune --enclave run --bundle "$bundle" "$id"
+}
+
+@test "libos: stdio as pipes and files" {
+    arguments cat
+    head -c 500000 /dev/urandom >"$work/in"
+    rune --enclave run --bundle "$bundle" "$id" <"$work/in" >"$work/out" 2>/dev/null
+    cmp "$work/in" "$work/out"
+    [ "$(echo piped | rune --enclave run --bundle "$bundle" "$id" 2>/dev/null | cat)" = piped ]
+}
+
+@test "libos: signals from rune kill" {
+    start_libos sh -c 'trap "echo usr1" USR1; trap "echo term; exit 7" TERM; echo ready; while :; do sleep 0.1; done'
+    within 20 grep -q ready "$work/out"
+    rune kill "$id" USR1
+    within 10 grep -q usr1 "$work/out"
+    rune kill "$id" TERM
+    within 10 status_is "$id" stopped
+    grep -q term "$work/out"
+}
+
+@test "libos: SIGTERM ends a process 1 that does not handle it" {
+    start_libos sleep 1000
+    within 20 status_is "$id" running
+    rune kill "$id" TERM
+    within 10 status_is "$id" stopped
+    rune delete "$id"
+    nothing_left
+}
+
+@test "libos: exec with input, cwd, user, environment, exit code" {
+    start_libos sh -c 'echo secret >/tmp/note; sleep 1000'
+    within 20 rune exec "$id" cat /tmp/note # the same enclave, the same files
+    [ "$(rune exec "$id" cat /tmp/note)" = secret ]
+    [ "$(echo line | rune exec "$id" cat)" = line ]
+    [ "$(rune exec --cwd /tmp "$id" pwd)" = /tmp ]
+    [ "$(rune exec --user 1234:567 "$id" id -u)" = 1234 ]
+    [ "$(rune exec --env COLOUR=green "$id" sh -c 'echo $COLOUR')" = green ]
+    run rune exec "$id" sh -c 'exit 19'
+    [ "$status" -eq 19 ]
+    run rune exec "$id" sh -c 'kill -9 $$'
+    [ "$status" -eq 137 ]
+}
+
+@test "libos: a terminal, its size, ^C" {
+    configure 'c["process"]["terminal"] = True'
+    arguments sh -c 'stty size; trap "echo int; exit 5" INT; echo ready; while :; do sleep 0.1; done'
+    "$tty" run "$work/screen" "$work/control" -- "$RUNE" --root "$state" --enclave run --bundle "$bundle" "$id" &
+    runner=$!
+    background+=($runner)
+    within 20 grep -q ready "$work/screen"
+    printf 'send \\x03\n' >"$work/control"
+    set +e
+    wait $runner
+    [ $? -eq 5 ]
+}
+
+@test "libos: bind mounts pass through, read-only ones refuse writes" {
+    mkdir "$work/shared"
+    echo from the host >"$work/shared/file"
+    configure "c['mounts'].append({'destination': '/data', 'type': 'bind', 'source': '$work/shared', 'options': ['rbind', 'rw']})"
+    same sh -c 'cat /data/file; echo written >/data/new; cat /data/new'
+    [ "$(cat "$work/shared/new")" = written ]
+    configure 'c["mounts"][-1]["options"] = ["rbind", "ro"]'
+    same sh -c 'cat /data/file; echo no 2>/dev/null >/data/other || echo refused'
+    [ ! -e "$work/shared/other" ]
+}
+
+@test "libos: writes stay in the enclave, the second run converts nothing" {
+    same sh -c 'echo x >/etc/new; cat /etc/new'
+    [ ! -e "$bundle/rootfs/etc/new.enclave" ]
+    rm -f "$bundle/rootfs/etc/new" # the ordinary container's
+    arguments sh -c 'echo x >/etc/new'
+    rune --enclave run --bundle "$bundle" "$id" </dev/null 2>/dev/null
+    [ ! -e "$bundle/rootfs/etc/new" ]
+    count=$(ls "$RUNE_CACHE_DIR" | wc -l)
+    rune --enclave run --bundle "$bundle" "$id" </dev/null 2>/dev/null
+    [ "$(ls "$RUNE_CACHE_DIR" | wc -l)" -eq "$count" ]
+}
+
+@test "libos: kill -9 of rune during conversion and start: delete --force leaves nothing" {
+    arguments sleep 1000
+    for round in $(seq 12); do
+        echo "$round" >"$bundle/rootfs/etc/round" # another image each time: converted anew
+        rune --enclave create --bundle "$bundle" "$id" >"$work/out" 2>&1 </dev/null &
+        creator=$!
+        sleep "0.$(printf %03d $((RANDOM % 900)))"
+        pkill -9 -P $creator || true
+        kill -9 $creator 2>/dev/null || true
+        wait $creator 2>/dev/null || true
+        run rune delete --force "$id"
+        within 3 nothing_left || { echo "round $round"; nothing_left; }
+    done
+}
+
+@test "libos: bad input: no mkfs.erofs" {
+    arguments echo hi
+    echo other >"$bundle/rootfs/etc/other"
+    PATH=/nowhere run "$RUNE" --root "$state" --enclave run --bundle "$bundle" "$id"
+    [ "$status" -eq 0 ] || { [ "$status" -eq 1 ] && [[ "$output" == *mkfs.erofs* ]] && nothing_left; }
+}
+
+@test "libos: bad input: a full disk during conversion" {
+    mkdir "$work/small"
+    mount -t tmpfs -o size=256k tmpfs "$work/small"
+    arguments echo hi
+    RUNE_CACHE_DIR=$work/small run rune --enclave run --bundle "$bundle" "$id"
+    echo "$output"
+    left=$(find "$work/small" -type f | wc -l)
+    umount "$work/small"
+    [ "$status" -eq 1 ]
+    [ "${#lines[@]}" -eq 1 ]
+    [[ "$output" == *"No space left"* ]]
+    [ "$left" -eq 0 ]
+    nothing_left
+}
