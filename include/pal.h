@@ -9,7 +9,7 @@
  * value (versions 1 to 3 of older runtimes also return -1 and set errno; rune accepts both).
  *
  * Signals: rune's process has every asynchronous signal blocked before it loads the library (threads inherit that)
- * and reads them itself; a runtime hears of them by pal_kill. SIGILL, SIGTRAP, SIGBUS, SIGFPE, SIGSEGV and SIGSYS are
+ * and reads them itself; a runtime hears of them by pal_kill. SIGILL, SIGBUS, SIGFPE, SIGSEGV and SIGSYS are
  * not blocked; a runtime may install handlers for them, and hands what is not its own to the handler it replaced.
  * A runtime that kicks its own threads uses a real-time signal, sent to the thread and unblocked there only.
  * Children that a runtime forks are reaped by rune: do not wait for them.

@@ -9,7 +9,11 @@
 
 #include "base/cleanup.h"
 
-static const int g_fault_signals[] = {SIGILL, SIGTRAP, SIGBUS, SIGFPE, SIGSEGV, SIGSYS};
+/*
+ * Not SIGTRAP: a handler for it would take breakpoints away from an emulated enclave (sgx/driver.h,
+ * enter).
+ */
+static const int g_fault_signals[] = {SIGILL, SIGBUS, SIGFPE, SIGSEGV, SIGSYS};
 static int g_sent_fault_pipe = -1; /* write end, for the handler */
 
 /* A fault of our own ends us as it would have; one that somebody sent is a signal like any other.
