@@ -9,7 +9,7 @@
 #include "base/error.h"
 
 /*
- * Block every asynchronous signal and give a descriptor to read them from. SIGILL, SIGTRAP, SIGBUS,
+ * Block every asynchronous signal and give a descriptor to read them from. SIGILL, SIGBUS,
  * SIGFPE, SIGSEGV and SIGSYS stay unblocked (an enclave runtime lives on them); those that another
  * process sends are written to the same reader: call this before a runtime installs its own
  * handlers, which hand on what is not theirs.
