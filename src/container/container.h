@@ -124,6 +124,11 @@ const struct oci_config *container_init_config(const struct container_init *init
 const struct oci_process *container_init_process(const struct container_init *init);
 /* Descriptor passed in init_fds, or -1. The payload owns it; the engine leaves it open. */
 int container_init_fd(const struct container_init *init, const char *name);
+/*
+ * Of the payload of a container_exec(): the process runs. rune exec goes on (writes its pid file, or
+ * returns when detached), and an error after this is the payload's own business.
+ */
+void container_init_started(const struct container_init *init);
 /* A line for the user, through rune's log (before the gate) or stderr. */
 void container_init_warn(const struct container_init *init, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));

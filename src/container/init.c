@@ -358,6 +358,13 @@ int container_init_child(struct container_init *init, const struct container_pay
     return 127;
 }
 
+void container_init_started(const struct container_init *init)
+{
+    struct container_init *own = (struct container_init *)(uintptr_t)init;
+    if (init->is_exec)
+        close_and_reset(&own->sync_fd);
+}
+
 const char *container_init_id(const struct container_init *init)
 {
     return init->id;

@@ -2,6 +2,7 @@
 #include "enclave/locate.h"
 
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -13,8 +14,10 @@
 static char *own_prefix(void)
 {
     char path[PATH_MAX];
-    ssize_t size = readlink("/proc/self/exe", path, sizeof(path) - 1);
-    if (size <= 0)
+    const char *original = secure_getenv("RUNE_EXECUTABLE"); /* src/rune/selfexe.c */
+    ssize_t size = original != NULL ? snprintf(path, sizeof(path), "%s", original)
+                                    : readlink("/proc/self/exe", path, sizeof(path) - 1);
+    if (size <= 0 || (size_t)size >= sizeof(path))
         return NULL;
     path[size] = '\0';
     for (int level = 0; level < 2; level++) {

@@ -100,6 +100,7 @@ static int proxy_run(void *ctx, const struct container_init *init, struct error 
         result = send_exec(proxy->socket, container_init_process(init), err);
     if (result < 0)
         return result;
+    container_init_started(init);
     int status = relay(proxy->socket, signal_fd, fault_fd);
     if (WIFEXITED(status))
         return WEXITSTATUS(status);

@@ -193,6 +193,13 @@ static int run(int argc, char **argv, struct error *err)
         exec_options.payload = &proxy.payload;
     }
     int status = 0;
+    struct enclave_proxy proxy;
+    if (container->state->enclave) {
+        if (enclave_proxy_open(container->dir, &proxy, err) < 0)
+            return -1;
+        exec_options.payload = &proxy.payload;
+        enclave_strip_environment(&process);
+    }
     if (container_exec(container, config, &process, &exec_options, &status, err) < 0) {
         /* 255 tells a failure of rune from one of the command, as runc does. */
         cleanup_error struct error failure = ERROR_INIT;

@@ -8,6 +8,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/mount.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,6 +70,13 @@ int self_protect(char **argv, struct error *err)
         return error_errno(err, errno, "open /proc/self/exe");
     if (is_protected(self))
         return 0;
+    /* The copy cannot tell where the installation is that it came from. */
+    char path[PATH_MAX];
+    ssize_t size = readlink("/proc/self/exe", path, sizeof(path) - 1);
+    if (size > 0) {
+        path[size] = '\0';
+        setenv("RUNE_EXECUTABLE", path, 1);
+    }
     cleanup_close int copy = readonly_mount();
     if (copy < 0)
         copy = sealed_copy(self);
