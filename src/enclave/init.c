@@ -142,9 +142,10 @@ static int open_mounts(struct runelet *runelet, int root, int *fds, struct error
     return 0;
 }
 
-static int check_kind(struct runelet *runelet, struct error *err)
+static int check_kind(struct runelet *runelet, bool *emulated, struct error *err)
 {
     struct pal_info_v4 info = {0};
+    *emulated = false;
     int result = pal_runtime_info(runelet->runtime, &info);
     bool hardware_wanted = strcmp(runelet->settings.type, "intelSgx") == 0;
     if (result == -ENOTSUP)
@@ -157,9 +158,7 @@ static int check_kind(struct runelet *runelet, struct error *err)
         return error_set(err,
                          "enclave.type is intelSgx, but the runtime %s gives an emulated enclave",
                          runelet->settings.runtime);
-    container_init_warn(runelet->init,
-                        "the enclave is EMULATED (%.*s): it protects nothing from this host",
-                        (int)sizeof(info.tee), info.tee);
+    *emulated = true;
     return 0;
 }
 
@@ -223,16 +222,20 @@ static int ready(void *ctx, const struct container_init *init, struct error *err
     process.args.flags |= PAL_PROCESS_FIRST;
     runelet->terminal = (process.args.flags & PAL_PROCESS_TERMINAL) != 0;
 
+    bool emulated = false;
     int result = start_enclave(runelet, err);
     if (result == 0)
-        result = check_kind(runelet, err);
+        result = check_kind(runelet, &emulated, err);
     if (result == 0)
         result = pal_runtime_create_process(runelet->runtime, &process.args, &runelet->pid, err);
     if (result == 0)
         result = agent_serve(runelet->agent, runelet->runtime, err);
-    if (result == 0)
-        release_stdio(runelet);
-    return result;
+    if (result < 0)
+        return result;
+    if (emulated)
+        container_init_warn(init, "the enclave is EMULATED: it protects nothing from this host");
+    release_stdio(runelet);
+    return 0;
 }
 
 /* ---- after the gate ---- */

@@ -113,26 +113,6 @@ static void pass_listen_fds(struct oci_config *config, long long *preserve_fds)
     env->count += 2;
 }
 
-/* For a bundle that asks for an enclave: what container_create() has to be given beside it. */
-static int prepare_enclave(const char *bundle, struct oci_config **config,
-                           struct enclave_launch *launch, struct container_create_options *options,
-                           struct error *err)
-{
-    cleanup_enclave_request struct enclave_request request;
-    int wanted = enclave_request_read(*config, g_globals.enclave, &request, err);
-    if (wanted <= 0)
-        return wanted;
-    bool log_json = strcmp(g_globals.log_format, "json") == 0;
-    if (enclave_launch_prepare(&request, bundle, log_json, config, launch, err) < 0)
-        return -1;
-    options->init_program = launch->init_program;
-    options->init_fds = launch->fds;
-    options->init_fd_count = launch->fd_count;
-    options->enclave = launch->type;
-    options->config_edited = true;
-    return 0;
-}
-
 int create_container(const char *id, bool run, struct error *err)
 {
     cleanup_config struct oci_config *config = NULL;
@@ -176,9 +156,6 @@ int create_container(const char *id, bool run, struct error *err)
         .enclave = enclave ? launch.type : NULL,
         .config_edited = enclave > 0,
     };
-    cleanup_enclave_launch struct enclave_launch launch = {0};
-    if (prepare_enclave(bundle, &config, &launch, &options, err) < 0)
-        return -1;
     int status = 0;
     if (container_create(&options, config, &status, err) < 0)
         return -1;

@@ -186,21 +186,15 @@ static int run(int argc, char **argv, struct error *err)
         .sub_cgroup = o.cgroup,
     };
     struct enclave_proxy proxy = {.socket = -1};
-    if (container->state->enclave) {
+    int status = 0, ret = 0;
+    if (container->state->enclave && container_status(container) != CONTAINER_STOPPED) {
         enclave_strip_environment(&process);
-        if (enclave_proxy_open(container->dir, &proxy, err) < 0)
-            return -1;
+        ret = enclave_proxy_open(container->dir, &proxy, err);
         exec_options.payload = &proxy.payload;
     }
-    int status = 0;
-    struct enclave_proxy proxy;
-    if (container->state->enclave) {
-        if (enclave_proxy_open(container->dir, &proxy, err) < 0)
-            return -1;
-        exec_options.payload = &proxy.payload;
-        enclave_strip_environment(&process);
-    }
-    if (container_exec(container, config, &process, &exec_options, &status, err) < 0) {
+    if (ret == 0)
+        ret = container_exec(container, config, &process, &exec_options, &status, err);
+    if (ret < 0) {
         /* 255 tells a failure of rune from one of the command, as runc does. */
         cleanup_error struct error failure = ERROR_INIT;
         error_move(&failure, err);

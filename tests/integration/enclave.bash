@@ -5,7 +5,7 @@ repo=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
 : "${RUNE_STAGE:=$repo/build/stage}"
 : "${RUNE:=$RUNE_STAGE/usr/bin/rune}"
 pals=$(dirname "$RUNE_STAGE")/tests/pal
-tty=$BATS_TEST_DIRNAME/tty.py
+tty=$BATS_TEST_DIRNAME/terminal.py
 
 enclave_setup() {
     [ -x "$RUNE" ] || skip "no rune at $RUNE (make stage)"

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The other end of a terminal, for tests.
 
-  tty.py recv SOCKET OUT CONTROL         be a --console-socket: take the pty's master from it
-  tty.py run OUT CONTROL -- COMMAND...   run COMMAND with a terminal of its own; exit as it does
+  terminal.py recv SOCKET OUT CONTROL         be a --console-socket: take the pty's master from it
+  terminal.py run OUT CONTROL -- COMMAND...   run COMMAND with a terminal of its own; exit as it does
 
 What the terminal shows goes to the file OUT. CONTROL is a fifo that is made here; its lines are orders:
   send TEXT (with escapes of Python)   size ROWS COLUMNS   hangup
