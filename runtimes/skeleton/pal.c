@@ -23,6 +23,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "call.h"
+#include "sgx/emulated.h"
 #include "sgx/loader.h"
 
 #define PROCESS_MAX 64
