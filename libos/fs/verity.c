@@ -9,6 +9,7 @@
 #include "manifest.h"
 
 #define PER_BLOCK       (IMAGE_BLOCK / SHA256_SIZE)
+#define COMPLAINTS_MAX  16u
 #define TREE_CACHE_SIZE (4ull << 20) /* covers 512 MiB of data */
 
 struct verity_super {
@@ -34,14 +35,23 @@ static const char *level_name(int level, char text[24])
     return text;
 }
 
-static int fetch_block(struct verity *v, u64 block, int level, u8 *out)
+/* A program that retries would fill the log: the first bad blocks tell the story. */
+static void complain(struct verity *v, u64 block, int level, const char *what)
 {
     char text[24];
-    int ret = v->read(v->ctx, block * IMAGE_BLOCK, out, IMAGE_BLOCK);
-    if (ret == 0)
+    u32 count = __atomic_fetch_add(&v->complaints, 1, __ATOMIC_RELAXED);
+    if (count < COMPLAINTS_MAX)
+        log_error("sealed image: block %llu (%s) %s", (unsigned long long)block,
+                  level_name(level, text), what);
+    else if (count == COMPLAINTS_MAX)
+        log_error("sealed image: further bad blocks are not logged");
+}
+
+static int fetch_block(struct verity *v, u64 block, int level, u8 *out)
+{
+    if (v->read(v->ctx, block * IMAGE_BLOCK, out, IMAGE_BLOCK) == 0)
         return 0;
-    log_error("sealed image: block %llu (%s) cannot be read: error %d", (unsigned long long)block,
-              level_name(level, text), -ret);
+    complain(v, block, level, "cannot be read");
     return -EIO;
 }
 
@@ -67,9 +77,7 @@ static int read_proved(struct verity *v, int level, u64 index, u64 block, u8 *ou
     if (ret == 0) {
         sha256_once(v->salt, v->salt_size, out, IMAGE_BLOCK, actual);
         if (!crypto_equal(expected, actual, SHA256_SIZE)) {
-            char text[24];
-            log_error("sealed image: block %llu (%s) is not what was measured",
-                      (unsigned long long)block, level_name(level, text));
+            complain(v, block, level, "is not what was measured");
             ret = -EIO;
         }
     }

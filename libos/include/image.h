@@ -48,6 +48,7 @@ struct verity {
     u64 level_start[VERITY_LEVELS_MAX];  /* block number in the image; level 0 holds the hashes of data blocks */
     u64 level_blocks[VERITY_LEVELS_MAX];
     struct blockcache *tree;             /* verified hash blocks, by block number in the image */
+    u32 complaints;                      /* bad blocks logged so far */
 };
 struct manifest_image;
 /*
