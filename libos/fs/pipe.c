@@ -320,7 +320,8 @@ static int pipe_attach(struct pipe *p, struct file *f, bool wait)
 
 static int pipe_reopen(struct inode *i, struct file *f)
 {
-    return pipe_attach(container_of(i, struct pipe, i), f, true);
+    /* Through /proc/self/fd: unlike a FIFO it never waits for the other side. */
+    return pipe_attach(container_of(i, struct pipe, i), f, false);
 }
 
 int fifo_open(struct inode *i, struct file *f)
