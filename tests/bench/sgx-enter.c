@@ -33,6 +33,23 @@ static void call(uint64_t command, uint64_t a, uint64_t c)
         abort();
 }
 
+/* An exception, its handler at CSSA 1, and ERESUME: what a demand-paged access costs. */
+static void except(void)
+{
+    /* a write to code: mov %rdx, (%rax), three bytes */
+    struct test_call t = {TEST_WRITE | TEST_BY_SITE, g_enclave->base + TEST_CODE, 0, 0, 0, 0};
+    struct test_call skip = {TEST_SKIP | TEST_BY_SITE, 3, 0, 0, 0, 0};
+    struct sgx_enclave_run run = {.tcs = g_enclave->tcs[0]};
+    vdso_sgx_enter_enclave_t enter = g_enclave->driver->enter;
+
+    if (enter((unsigned long)&t, 0, 0, SGX_EENTER, 0, 0, &run) != 0 || run.function != SGX_ERESUME)
+        abort();
+    if (enter((unsigned long)&skip, 0, 0, SGX_EENTER, 0, 0, &run) != 0)
+        abort();
+    if (enter(0, 0, 0, SGX_ERESUME, 0, 0, &run) != 0 || run.function != SGX_EEXIT)
+        abort();
+}
+
 static void print(const char *what, double each, double unit)
 {
     printf("%-44s %9.0f ns  %7.2f x getppid\n", what, each, each / unit);
@@ -64,6 +81,10 @@ int main(void)
     for (unsigned i = 0; i < rounds; i++)
         call(TEST_SITE_ADD, 0, 0);
     print("EENTER and EEXIT, rewritten site", (now() - start) / rounds, unit);
+    start = now();
+    for (unsigned i = 0; i < rounds; i++)
+        except();
+    print("page fault, handler at CSSA 1, ERESUME", (now() - start) / rounds, unit);
     uint64_t hole = g_enclave->base + TEST_HOLE;
     start = now();
     call(TEST_ACCEPT_MANY, hole, pages);

@@ -154,50 +154,58 @@ ENCLAVE static void skip(struct test_call *call, uint64_t tcs)
     gpr->rip += call->a;
 }
 
-/* 1: leave by the rewritable site */
-ENCLAVE int test_enclave_main(struct test_call *call, uint64_t cssa, uint64_t tcs)
+ENCLAVE static void run_command(struct test_call *call, uint64_t cssa, uint64_t tcs)
 {
     uint8_t *data = (uint8_t *)(tcs - (tcs & (TEST_SIZE - 1)) + TEST_DATA);
 
+    const uint64_t command = call->command & ~TEST_BY_SITE;
+
     call->cssa = cssa;
-    if (call->command == TEST_ADD)
+    if (command == TEST_ADD)
         call->result = call->a + call->b;
-    else if (call->command == TEST_READ)
+    else if (command == TEST_READ)
         call->result = *(volatile uint64_t *)call->a;
-    else if (call->command == TEST_WRITE)
+    else if (command == TEST_WRITE)
         *(volatile uint64_t *)call->a = call->b;
-    else if (call->command == TEST_UD2)
+    else if (command == TEST_UD2)
         __asm__ volatile("ud2");
-    else if (call->command == TEST_SYSCALL)
+    else if (command == TEST_SYSCALL)
         __asm__ volatile("syscall" : "=a"(call->result) : "a"(39) : "rcx", "r11", "memory");
-    else if (call->command == TEST_INT3)
+    else if (command == TEST_INT3)
         __asm__ volatile("int3");
-    else if (call->command == TEST_DIVIDE)
+    else if (command == TEST_DIVIDE)
         call->result = call->a / call->b;
-    else if (call->command == TEST_SPIN)
+    else if (command == TEST_SPIN)
         call->result = test_enclave_spin(call->a);
-    else if (call->command == TEST_ACCEPT)
+    else if (command == TEST_ACCEPT)
         call->result = with_secinfo(SGX_EACCEPT, call->a, call->b, 0);
-    else if (call->command == TEST_ACCEPT_MANY)
+    else if (command == TEST_ACCEPT_MANY)
         call->result = accept_many(call);
-    else if (call->command == TEST_EXTEND)
+    else if (command == TEST_EXTEND)
         with_secinfo(SGX_EMODPE, call->a, call->b, 0);
-    else if (call->command == TEST_ACCEPT_COPY)
+    else if (command == TEST_ACCEPT_COPY)
         call->result = with_secinfo(SGX_EACCEPTCOPY, call->a, call->b, call->c);
-    else if (call->command == TEST_REPORT)
+    else if (command == TEST_REPORT)
         call->result = report(call, data);
-    else if (call->command == TEST_KEY)
+    else if (command == TEST_KEY)
         call->result = key(call, data);
-    else if (call->command == TEST_BASES) {
+    else if (command == TEST_BASES) {
         __asm__ volatile("rdfsbase %0" : "=r"(call->result));
         __asm__ volatile("rdgsbase %0" : "=r"(call->a));
-    } else if (call->command == TEST_CALL)
+    } else if (command == TEST_CALL)
         call->result = ((uint64_t(*)(void))call->a)();
-    else if (call->command == TEST_SKIP)
+    else if (command == TEST_SKIP)
         skip(call, tcs);
-    else if (call->command == TEST_SITE_ADD) {
+    else if (command == TEST_SITE_ADD) {
         call->result = accept_many(call) ? 0 : call->a + call->b;
-        return 1;
     }
-    return 0;
+}
+
+/* 1: leave by the rewritable site */
+ENCLAVE int test_enclave_main(struct test_call *call, uint64_t cssa, uint64_t tcs)
+{
+    const uint64_t site = call->command & TEST_BY_SITE;
+
+    run_command(call, cssa, tcs);
+    return site || call->command == TEST_SITE_ADD;
 }

@@ -31,6 +31,8 @@ enum test_command {
                     */
 };
 
+#define TEST_BY_SITE 0x100ull /* with a command: leave by the rewritable site */
+
 struct test_call {
     uint64_t command, a, b, c, result, cssa;
 };
