@@ -141,7 +141,7 @@ struct emu_thread {
     struct emu_fault leaf_fault;
     uint64_t deferred_mask;
     struct sgx_handle *enclave;
-    struct sgx_handle *dispatch; /* whose ELRANGE Syscall User Dispatch guards */
+    uint64_t guard_base, guard_size; /* ELRANGE that Syscall User Dispatch guards here */
 };
 #define EMU_THREAD_MAGIC 0x4541444852545845ull
 

@@ -5,6 +5,8 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <asm/hwcap2.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -28,6 +30,18 @@ struct sgx_handle *emu_find(uint64_t address)
     return NULL;
 }
 
+/* A handler may read it at any moment; an entry of size 0 matches nothing. */
+static void set_range(int slot, uint64_t base, uint64_t size)
+{
+    volatile struct emu_range *range = &g_emu_ranges[slot];
+
+    range->size = 0;
+    atomic_thread_fence(memory_order_seq_cst);
+    range->start = base;
+    atomic_thread_fence(memory_order_seq_cst);
+    range->size = size;
+}
+
 static int take_slot(struct sgx_handle *e, struct error *err)
 {
     int rc = -1;
@@ -36,7 +50,7 @@ static int take_slot(struct sgx_handle *e, struct error *err)
     for (int i = 0; rc < 0 && i < EMU_RANGE_COUNT; i++) {
         if (atomic_load(&g_emu_enclaves[i]))
             continue;
-        g_emu_ranges[i] = (struct emu_range){e->base, e->size};
+        set_range(i, e->base, e->size);
         atomic_store(&g_emu_enclaves[i], e);
         e->slot = i;
         rc = 0;
@@ -90,6 +104,7 @@ static int reserve_at(uint64_t base, uint64_t size)
     if (p == MAP_FAILED)
         return -errno;
     madvise(p, base + size - start, MADV_DONTDUMP);
+    madvise(p, base + size - start, MADV_DONTFORK);
     return 0;
 }
 
@@ -357,7 +372,7 @@ static void emulated_close(struct sgx_handle *e)
     if (e->slot >= 0) {
         pthread_mutex_lock(&g_table_lock);
         atomic_store(&g_emu_enclaves[e->slot], NULL);
-        g_emu_ranges[e->slot] = (struct emu_range){0, 0};
+        set_range(e->slot, 0, 0);
         pthread_mutex_unlock(&g_table_lock);
     }
     for (uint64_t page = 0; e->tcs && page < e->pages; page++) {
@@ -405,7 +420,12 @@ const struct sgx_driver *sgx_driver_emulated(struct error *err)
         .close = emulated_close,
     };
 
-    if (!(__builtin_cpu_supports("sse2")))
+    if (!(getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE) || !__builtin_cpu_supports("xsave")) {
+        error_code(
+            err, ENOTSUP,
+            "SGX cannot be emulated here: processor and kernel must offer FSGSBASE and XSAVE "
+            "(Linux 5.9 or newer)");
         return NULL;
+    }
     return &driver;
 }

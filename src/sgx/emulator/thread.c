@@ -83,24 +83,26 @@ struct emu_thread *emu_thread_self(void)
 
 /*
  * A `syscall` instruction in ELRANGE must raise #UD. Newer kernels take the range to trap; older
- * ones the range to let pass, which must not wrap, so that it serves for an ELRANGE below
- * everything else in the process (those of base 0 are). Elsewhere an old kernel lets the
- * instruction through; enclave code that executes it is then broken on hardware and works here,
- * which is no danger to anyone.
+ * ones the range to let pass, which must not wrap, so that it serves for an ELRANGE below all code
+ * of the host (emulated_reserve chooses such). For another ELRANGE an old kernel lets the
+ * instruction through. A kernel or seccomp filter that refuses altogether ends the program: the
+ * application's system calls would go to the host.
  */
 void emu_thread_guard_syscalls(struct emu_thread *t, struct sgx_handle *e)
 {
-    static char allow; /* selector: not used, but must be readable */
+    static char block = SYSCALL_DISPATCH_FILTER_BLOCK;
     const uint64_t end = e->base + e->size;
 
-    if (t->dispatch == e)
+    if (t->guard_base == e->base && t->guard_size == e->size)
         return;
-    t->dispatch = e;
+    t->guard_base = e->base;
+    t->guard_size = e->size;
     prctl(PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_OFF, 0, 0, 0);
-    allow = SYSCALL_DISPATCH_FILTER_BLOCK;
     if (prctl(PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_INCLUSIVE_ON, e->base, e->size,
-              &allow) == 0)
+              &block) == 0)
         return;
-    if (e->base <= 1ull << 36)
-        prctl(PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_ON, end, UINT64_MAX - end, NULL);
+    if (end <= 1ull << 46 &&
+        prctl(PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_ON, end, UINT64_MAX - end, &block) < 0)
+        emu_die("the kernel (older than 5.11?) or a seccomp filter refuses Syscall User Dispatch, "
+                "prctl(PR_SET_SYSCALL_USER_DISPATCH), without which an enclave cannot be emulated");
 }

@@ -612,6 +612,30 @@ static void run_claimed(void **state)
 #name, run_claimed, NULL, NULL, (void *)name \
     }
 
+static void production_enclave_refuses_debug(void)
+{
+    const struct sgx_load_options debug = {.debug = true}, plain = {.kss = true};
+    char dir[] = "/tmp/sgx-key.XXXXXX", path[64];
+    struct error err = ERROR_INIT;
+    struct sgx_enclave *e = NULL;
+    struct sgx_sign_params params;
+    struct sgx_sigstruct s;
+
+    assert_non_null(mkdtemp(dir));
+    snprintf(path, sizeof(path), "%s/key", dir);
+    assert_int_equal(sgx_key_generate(path, &err), 0);
+    assert_int_equal(sgx_sign_params_from_file(g_file, false, &params, &err), 0);
+    sgx_sigstruct_fill(&params, &s);
+    assert_int_equal(sgx_sigstruct_sign(&s, path, &err), 0);
+    unlink(path);
+    rmdir(dir);
+    assert_int_equal(sgx_enclave_load(g_driver, g_file, &s, &debug, &e, &err), -EPERM);
+    assert_non_null(strstr(error_text(&err), "attributes"));
+    assert_int_equal(sgx_enclave_load(g_driver, g_file, &s, &plain, &e, &err), 0);
+    sgx_enclave_free(e);
+    error_release(&err);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -632,6 +656,7 @@ int main(void)
         TEST(sites_work_under_signals),
         TEST(loads_at_zero),
         TEST(refuses_what_was_not_signed),
+        TEST(production_enclave_refuses_debug),
         TEST(reports_exceptions),
     };
 
