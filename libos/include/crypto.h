@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Cryptography of the trusted code (libos/crypto), over libnettle's static library. The application's vector registers
- * and FS base are live while LibOS code runs; every function here that reaches nettle saves and restores them, so callers
- * need not care. nettle's objects use the red zone and 128 bytes below RSP therefore belong to the interrupted code: an
- * exception or preemption handler that runs on the same stack must step over them.
+ * Cryptography of the trusted code (libos/crypto), over libnettle's static library. The
+ * application's vector registers and FS base are live while LibOS code runs; every function here
+ * that reaches nettle saves and restores them, so callers need not care. nettle's objects use the
+ * red zone and 128 bytes below RSP therefore belong to the interrupted code: an exception or
+ * preemption handler that runs on the same stack must step over them.
  */
 #pragma once
 
@@ -15,9 +16,10 @@
 #define AES_CMAC_SIZE 16
 
 /*
- * Once, in boot, before anything else here. AES-NI and PCLMULQDQ are taken for granted (every SGX processor has them, and
- * a host that denied them would get table-driven AES with its cache side channel). SHA-NI is the host's word: a lie costs
- * speed or raises #UD, nothing else. Runs a known-answer test of each algorithm; panics when one fails.
+ * Once, in boot, before anything else here. AES-NI and PCLMULQDQ are taken for granted (every SGX
+ * processor has them, and a host that denied them would get table-driven AES with its cache side
+ * channel). SHA-NI is the host's word: a lie costs speed or raises #UD, nothing else. Runs a
+ * known-answer test of each algorithm; panics when one fails.
  */
 #define CRYPTO_HAVE_SHA_NI (1u << 0)
 void crypto_init(u32 features);
@@ -38,7 +40,8 @@ void hmac_sha256_once(const void *key, size_t key_size, const void *data, size_t
 void hkdf_sha256_once(const void *key, size_t key_size, const void *salt, size_t salt_size,
                       const void *info, size_t info_size, void *out, size_t out_size);
 
-/* AES-GCM with a 16- or 32-byte key (others: -EINVAL), 12-byte IV. out may equal in. An IV is used once per key. */
+/* AES-GCM with a 16- or 32-byte key (others: -EINVAL), 12-byte IV. out may equal in. An IV is used
+ * once per key. */
 int aes_gcm_encrypt(const void *key, size_t key_size, const u8 iv[AES_GCM_IV], const void *aad,
                     size_t aad_size, const void *in, size_t size, void *out, u8 tag[AES_GCM_TAG]);
 /* -EBADMSG when the tag is wrong; out is then all zero. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Any bytes as an EROFS image: the LibOS's reader walks what it finds. The superblock's magic is put right, so that mutation gets in. */
+/* Any bytes as an EROFS image: the LibOS's reader walks what it finds. The superblock's magic is
+ * put right, so that mutation gets in. */
 #include "enclave/bundle/trusted_names.h"
 #include "image.h"
 
@@ -43,7 +44,8 @@ static void visit(struct erofs *fs, struct input *in, u64 nid, unsigned depth)
     u8 type;
     if (erofs_inode_read(fs, nid, &inode) < 0)
         return;
-    ssize_t n = erofs_pread(fs, &inode, inode.size > 5000 ? inode.size - 5000 : 0, buf, sizeof(buf));
+    ssize_t n = erofs_pread(fs, &inode, inode.size > 5000 ? inode.size - 5000 : 0, buf,
+                            sizeof(buf));
     if (n > (ssize_t)sizeof(buf) || (n > 0 && (u64)n > inode.size))
         abort();
     n = erofs_readlink(fs, &inode, buf, 10);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A hostile host's changes to a sealed image, and a host that answers differently each time: verity_read returns the measured block or
- * fails with zeros. The input is a list of changes: 3 bytes of place, 1 byte of xor, and when each takes effect.
+ * A hostile host's changes to a sealed image, and a host that answers differently each time:
+ * verity_read returns the measured block or fails with zeros. The input is a list of changes: 3
+ * bytes of place, 1 byte of xor, and when each takes effect.
  */
 #include "enclave/bundle/trusted_names.h"
 #include "image.h"

@@ -18,7 +18,7 @@
  */
 #define BUNDLE_CACHE_DEFAULT "/var/lib/rune/images"
 #define BUNDLE_KEY_DEFAULT   "/var/lib/rune/keys/signing-key.pem"
-#define BUNDLE_HASH_SIZE     32
+#define BUNDLE_HASH_SIZE     32ul
 
 /* What the enclave is to be, beside its image. Everything here is measured; zero takes the default.
  */

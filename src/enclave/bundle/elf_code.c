@@ -199,8 +199,8 @@ static bool read_fde(struct reader *r, uint64_t address)
         start += address + 8;
     else if (cie.encoding & 0x70)
         return false;
-    /* The record of a signal return begins a byte before its code, for unwinders that look up the return
-     * address less one: decoding from there is out of step. */
+    /* The record of a signal return begins a byte before its code, for unwinders that look up the
+     * return address less one: decoding from there is out of step. */
     if (!cie.signal_frame)
         add_function(r, start, size, cie.landing_pads);
     return true;
@@ -220,7 +220,7 @@ static void read_frame_header(struct reader *r, uint64_t address)
     p = count <= FUNCTIONS_MAX ? at_address(r, address + 12, 8ull * count) : NULL;
     r->frame_header = p != NULL;
     for (uint32_t i = 0; p && i < count; i++)
-        read_fde(r, address + (uint64_t)(int64_t)(int32_t)get32(p + 8 * i + 4));
+        read_fde(r, address + (uint64_t)(int64_t)(int32_t)get32(p + 8ull * i + 4));
 }
 
 static void read_symbols(struct reader *r, const Elf64_Shdr *section)

@@ -59,7 +59,7 @@ static int add_thread(struct plan *plan, uint32_t index)
 {
     uint64_t stack = plan->next + LAYOUT_PAGE;
     uint64_t tcs_at = stack + LAYOUT_STACK_SIZE;
-    uint64_t ssa_size = LAYOUT_NSSA * LAYOUT_SSA_PAGES * LAYOUT_PAGE;
+    uint64_t ssa_size = LAYOUT_PAGE * LAYOUT_NSSA * LAYOUT_SSA_PAGES;
     uint64_t ssa = tcs_at + LAYOUT_PAGE;
     uint64_t tcb_at = ssa + ssa_size;
 

@@ -8,6 +8,7 @@
 
 #include <endian.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -15,9 +16,9 @@
 #include "base/alloc.h"
 #include "base/cleanup.h"
 
-#define BLOCK        4096u
+#define BLOCK        ((size_t)4096)
 #define PER_BLOCK    (BLOCK / BUNDLE_HASH_SIZE)
-#define CHUNK_BLOCKS 256u
+#define CHUNK_BLOCKS ((size_t)256)
 #define THREADS      2
 #define LEVELS_MAX   9
 
@@ -262,16 +263,16 @@ static int check_level(int fd, const struct seal *seal, struct hash *h, uint8_t 
         memcpy(expected, digests + i * BLOCK, here * BUNDLE_HASH_SIZE);
         int code = read_at(fd, found, sizeof(found), offset + i * BLOCK);
         if (code)
-            return error_errno(err, code, "block %llu", (unsigned long long)(offset / BLOCK + i));
+            return error_errno(err, code, "block %" PRIu64, offset / BLOCK + i);
         for (unsigned k = 0; k < PER_BLOCK; k++) {
-            if (memcmp(expected + k * 32, found + k * 32, 32) == 0)
+            if (memcmp(expected + (size_t)32 * k, found + (size_t)32 * k, 32) == 0)
                 continue;
             if (level == 0 && k < here)
-                return error_set(err, "block %llu (data), or its hash in block %llu, was changed",
-                                 (unsigned long long)(i * PER_BLOCK + k),
-                                 (unsigned long long)(offset / BLOCK + i));
-            return error_set(err, "block %llu (hash level %u) was changed",
-                             (unsigned long long)(offset / BLOCK + i), level);
+                return error_set(
+                    err, "block %" PRIu64 " (data), or its hash in block %" PRIu64 ", was changed",
+                    i * PER_BLOCK + k, offset / BLOCK + i);
+            return error_set(err, "block %" PRIu64 " (hash level %u) was changed",
+                             offset / BLOCK + i, level);
         }
         hash_block(h, seal, expected, digests + i * BUNDLE_HASH_SIZE);
     }

@@ -32,6 +32,7 @@ struct scan {
     struct elf_code code;
     /* of the function at hand */
     const struct function *function;
+    struct function guess;
     const uint8_t *bytes;
     struct insn *insns;
     size_t insn_count, insn_room;
@@ -288,7 +289,8 @@ static bool is_sigreturn(const struct scan *scan, size_t at)
 {
     static const uint8_t mov_rax[] = {0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0},
                          mov_eax[] = {0xb8, 0x0f, 0, 0, 0};
-    /* By bytes, not by instructions: glibc's call frame information has the function begin a byte before its code. */
+    /* By bytes, not by instructions: glibc's call frame information has the function begin a byte
+     * before its code. */
     uint32_t end = scan->insns[at].offset;
     const uint8_t *p = scan->bytes + end;
     return (end >= sizeof(mov_rax) && memcmp(p - sizeof(mov_rax), mov_rax, sizeof(mov_rax)) == 0) ||
@@ -351,9 +353,8 @@ static void scan_range(struct scan *scan, const struct code_range *range, cs_ins
     for (const uint8_t *p = begin; (p = memmem(p, (size_t)(end - p), "\x0f\x05", 2));) {
         uint64_t address = range->address + (uint64_t)(p - begin);
         const struct function *f = function_of(&scan->code, address);
-        struct function guess;
-        if (!f && guess_function(&scan->code, range, address, &guess))
-            f = &guess;
+        if (!f && guess_function(&scan->code, range, address, &scan->guess))
+            f = &scan->guess;
         if (!f) {
             p++;
             continue;
