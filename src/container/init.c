@@ -325,7 +325,8 @@ int init_finish(struct container_init *init, const struct container_payload *pay
     if (payload && payload->run) {
         log_divert(NULL, NULL);
         close_own_descriptors(init);
-        /* Its end tells rune that the process is under way; a failure from here on goes to stderr. */
+        /* Its end tells rune that the process is under way; a failure from here on goes to stderr.
+         */
         close_and_reset(&init->sync_fd);
         environ = env;
         return payload->run(payload->ctx, init, err);

@@ -6,6 +6,7 @@
 #include <sys/mount.h>
 
 #include "base/cleanup.h"
+#include "container/feature_names.h"
 
 #ifndef MOUNT_ATTR_NOSYMFOLLOW
 #define MOUNT_ATTR_NOSYMFOLLOW 0x00200000
@@ -215,7 +216,7 @@ unsigned mount_propagation(const char *name)
     return 0;
 }
 
-const char *const *mount_option_names(void)
+const char *const *features_mount_options(void)
 {
     static const char *names[array_count(options) + array_count(recursive_options) + 1];
     size_t count = 0;

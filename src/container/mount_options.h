@@ -27,5 +27,3 @@ void mount_plan_parse(const struct oci_mount *mount, struct mount_plan *out);
 void mount_plan_release(struct mount_plan *plan);
 /* MS_* of "rprivate" and friends; 0 when unknown. */
 unsigned mount_propagation(const char *name);
-/* Names of all options, for `rune features`; NULL-terminated. */
-const char *const *mount_option_names(void);

@@ -18,6 +18,7 @@
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "base/json.h"
+#include "container/feature_names.h"
 #include "container/private.h"
 
 static const struct {
@@ -349,4 +350,43 @@ int seccomp_send_listener(json_t *profile, int listener, const char *state, pid_
     if (ret < 0)
         return error_errno(err, -ret, "send the seccomp descriptor to %s", path);
     return 0;
+}
+
+/* ---- names for `rune features` ---- */
+
+const char *const *features_seccomp_actions(void)
+{
+    static const char *names[array_count(actions) + 1];
+    for (size_t i = 0; i < array_count(actions); i++)
+        names[i] = actions[i].name;
+    return names;
+}
+
+const char *const *features_seccomp_operators(void)
+{
+    static const char *names[array_count(operators) + 1];
+    for (size_t i = 0; i < array_count(operators); i++)
+        names[i] = operators[i].name;
+    return names;
+}
+
+const char *const *features_seccomp_flags(void)
+{
+    static const char *names[array_count(flag_names) + 1];
+    for (size_t i = 0; i < array_count(flag_names); i++)
+        names[i] = flag_names[i].name;
+    return names;
+}
+
+const char *const *features_seccomp_architectures(void)
+{
+    static const char *const names[] = {
+        "SCMP_ARCH_AARCH64",  "SCMP_ARCH_ARM",         "SCMP_ARCH_MIPS",
+        "SCMP_ARCH_MIPS64",   "SCMP_ARCH_MIPS64N32",   "SCMP_ARCH_MIPSEL",
+        "SCMP_ARCH_MIPSEL64", "SCMP_ARCH_MIPSEL64N32", "SCMP_ARCH_PPC",
+        "SCMP_ARCH_PPC64",    "SCMP_ARCH_PPC64LE",     "SCMP_ARCH_RISCV64",
+        "SCMP_ARCH_S390",     "SCMP_ARCH_S390X",       "SCMP_ARCH_X32",
+        "SCMP_ARCH_X86",      "SCMP_ARCH_X86_64",      NULL,
+    };
+    return names;
 }

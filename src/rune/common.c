@@ -24,7 +24,9 @@ const struct command *const g_commands[] = {
     &command_create,
     &command_delete,
     &command_enclave,
+    &command_events,
     &command_exec,
+    &command_features,
     &command_kill,
     &command_list,
     &command_pause,
@@ -34,6 +36,7 @@ const struct command *const g_commands[] = {
     &command_spec,
     &command_start,
     &command_state,
+    &command_update,
     NULL,
 };
 

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the engine can do, by name, for `rune features`. All lists end with NULL. */
+#pragma once
+
+#include <stdbool.h>
+
+const char *const *features_mount_options(void);
+const char *const *features_seccomp_actions(void);
+const char *const *features_seccomp_operators(void);
+const char *const *features_seccomp_architectures(void);
+const char *const *features_seccomp_flags(void);
+bool features_systemd(void);
