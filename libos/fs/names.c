@@ -232,16 +232,22 @@ static int rename_check(struct walk *o, struct walk *n, struct dentry *od, struc
     if (!od->inode)
         return -ENOENT;
     is_dir = S_ISDIR(od->inode->mode);
-    if (!is_dir && (o->trailing_slash || (n->trailing_slash && !(flags & RENAME_EXCHANGE_FLAG))))
-        return -ENOTDIR;
     if (nd->inode && (flags & RENAME_NOREPLACE_FLAG))
         return -EEXIST;
-    if (!nd->inode && (flags & RENAME_EXCHANGE_FLAG))
-        return -ENOENT;
+    if (flags & RENAME_EXCHANGE_FLAG) {
+        if (!nd->inode)
+            return -ENOENT;
+        if (!S_ISDIR(nd->inode->mode) && n->trailing_slash)
+            return -ENOTDIR;
+    }
+    if (!is_dir && (o->trailing_slash || (n->trailing_slash && !(flags & RENAME_EXCHANGE_FLAG))))
+        return -ENOTDIR;
     if (dentry_is_below(n->at, od))
         return -EINVAL;
     if (nd->inode && dentry_is_below(o->at, nd))
         return flags & RENAME_EXCHANGE_FLAG ? -EINVAL : -ENOTEMPTY;
+    if (od->inode == nd->inode) /* two links of one file: nothing happens */
+        return 0;
     r = may_delete(o->at, od, is_dir);
     if (r < 0)
         return r;
@@ -295,8 +301,6 @@ static int rename_walked(struct walk *o, struct walk *n, u32 flags)
     struct inode *i = NULL;
     int r;
 
-    if (o->at->mount != n->at->mount)
-        return -EXDEV;
     r = last_entry(o, &od);
     if (r < 0)
         return r;
@@ -307,7 +311,7 @@ static int rename_walked(struct walk *o, struct walk *n, u32 flags)
     }
     mutex_lock(&g_rename_lock);
     r = rename_check(o, n, od, nd, flags);
-    if (r == 0 && od->inode != nd->inode) { /* two links of one file: nothing happens */
+    if (r == 0 && od->inode != nd->inode) {
         lock_two(o->at->inode, n->at->inode);
         if (od->unlinked || (nd->inode && nd->unlinked))
             r = -ENOENT;
@@ -327,17 +331,42 @@ static int rename_walked(struct walk *o, struct walk *n, u32 flags)
     return r;
 }
 
-static int path_rename(int old_dir, const char *old, int new_dir, const char *new, u32 flags)
+static bool plain_name(const struct walk *w)
+{
+    return w->last_len && !(w->last[0] == '.' && (w->last_len == 1 || (w->last_len == 2 && w->last[1] == '.')));
+}
+
+static int parent_of(struct walk *w, int dirfd, const char *path)
+{
+    int r = walk_begin(w, dirfd, path, 0);
+
+    if (r == 0)
+        r = walk_parent(w);
+    if (r < 0)
+        walk_end(w);
+    return r;
+}
+
+/* Both parents are walked before anything is said about the last names, as Linux does. new_error: of fetching the new path. */
+static int path_rename(int old_dir, const char *old, int new_dir, const char *new, int new_error, u32 flags)
 {
     struct walk o, n;
-    int r;
+    int r = parent_of(&o, old_dir, old);
 
-    r = path_parent(old_dir, old, &o, -EBUSY);
     if (r < 0)
         return r;
-    r = path_parent(new_dir, new, &n, flags & RENAME_NOREPLACE_FLAG ? -EEXIST : -EBUSY);
+    r = new_error < 0 ? new_error : parent_of(&n, new_dir, new);
     if (r == 0) {
-        r = rename_walked(&o, &n, flags);
+        if (o.at->mount != n.at->mount)
+            r = -EXDEV;
+        else if (!plain_name(&o))
+            r = -EBUSY;
+        else if (!plain_name(&n))
+            r = flags & RENAME_NOREPLACE_FLAG ? -EEXIST : -EBUSY;
+        else if (o.last_len > NAME_LIMIT || n.last_len > NAME_LIMIT)
+            r = -ENAMETOOLONG;
+        else
+            r = rename_walked(&o, &n, flags);
         walk_end(&n);
     }
     walk_end(&o);
@@ -557,9 +586,7 @@ long sys_renameat2(SYSCALL_ARGS)
         (e & (RENAME_NOREPLACE_FLAG | RENAME_EXCHANGE_FLAG)) == (RENAME_NOREPLACE_FLAG | RENAME_EXCHANGE_FLAG))
         return -EINVAL;
     n = path_from_user(old, (const void *)b);
-    if (n >= 0)
-        n = path_from_user(new, (const void *)d);
-    return n < 0 ? n : path_rename((int)a, old, (int)c, new, (u32)e);
+    return n < 0 ? n : path_rename((int)a, old, (int)c, new, (int)path_from_user(new, (const void *)d), (u32)e);
 }
 
 long sys_renameat(SYSCALL_ARGS)
@@ -584,14 +611,13 @@ long sys_linkat(SYSCALL_ARGS)
     if ((e & AT_EMPTY_PATH) && !fs_capable(CAP_DAC_READ_SEARCH))
         return -ENOENT;
     n = strncpy_from_user(old, (const void *)b, PATH_MAX);
-    if (n >= 0)
-        n = path_from_user(new, (const void *)d);
     if (n < 0)
         return n;
     r = path_lookup((int)a, old, (e & AT_SYMLINK_FOLLOW ? 0 : LOOKUP_NOFOLLOW) | (e & AT_EMPTY_PATH ? LOOKUP_EMPTY : 0), &target);
     if (r < 0)
         return r;
-    r = path_link(target, (int)c, new);
+    n = path_from_user(new, (const void *)d);
+    r = n < 0 ? (int)n : path_link(target, (int)c, new);
     dentry_put(target);
     return r;
 }

@@ -217,14 +217,12 @@ static int open_last(struct walk *w, u32 flags, u32 mode, struct file **out)
             return flags & O_EXCL ? -EEXIST : -EISDIR;
         return open_existing(w->at, flags, false, out);
     }
+    if ((flags & O_CREAT) && w->trailing_slash)
+        return -EISDIR;
     r = dentry_child(w->at, w->last, w->last_len, &d);
     if (r < 0)
         return r;
     if (!d->inode && (flags & O_CREAT)) {
-        if (w->trailing_slash) {
-            dentry_put(d);
-            return -EISDIR;
-        }
         r = create_entry(w->at, w->last, w->last_len, S_IFREG | (mode & 07777 & ~current_umask()), 0, &d);
         created = r == 0;
         if (r < 0 && r != -EEXIST) {
