@@ -226,11 +226,17 @@ static u32 column_at_end(const struct ldisc *l)
 
 static void drop_last(struct ldisc *l)
 {
-    u32 before = column_at_end(l);
+    u32 before = column_at_end(l), columns;
+    bool tab = l->in[in_slot(l, in_total(l) - 1)] == '\t';
 
     l->in_edit--;
-    if ((l->termios.c_lflag & (ECHO | ECHOE)) == (ECHO | ECHOE))
-        rub_out(l, before - column_at_end(l));
+    if ((l->termios.c_lflag & (ECHO | ECHOE)) != (ECHO | ECHOE))
+        return;
+    columns = before - column_at_end(l);
+    if (!tab)
+        rub_out(l, columns);
+    for (; tab && columns; columns--) /* nothing is to be seen there */
+        out_processed(l, '\b');
 }
 
 static u8 last_byte(const struct ldisc *l)
@@ -311,7 +317,7 @@ static bool signal_char(struct ldisc *l, u8 c, u32 *signals)
         return false;
     if (!(l->termios.c_lflag & NOFLSH)) {
         ldisc_flush_input(l);
-        ldisc_flush_output(l);
+        l->out_used = MIN(l->out_used, l->out_mark); /* the echo of this very input; what was written before stays */
     }
     l->stopped = false;
     echo(l, c);
@@ -406,6 +412,7 @@ static bool input_byte(struct ldisc *l, u8 c, u32 *signals)
 
 size_t ldisc_input(struct ldisc *l, const u8 *data, size_t n, u32 *signals)
 {
+    l->out_mark = l->out_used;
     for (size_t k = 0; k < n; k++)
         if (!input_byte(l, data[k], signals))
             return k;

@@ -16,10 +16,10 @@ struct ldisc {
     u32 in_head, in_ready, in_edit; /* bytes that may be read; bytes of the unfinished line */
     u8 *out;
     u32 out_head, out_used;
+    u32 out_mark;        /* out_used when the input being worked on came */
     u32 column, edit_column; /* of the output; where the edited line began */
     bool stopped;        /* ^S */
     bool literal;        /* ^V: the next byte as it is */
-    bool erasing;        /* ECHOPRT */
 };
 
 int ldisc_init(struct ldisc *l);

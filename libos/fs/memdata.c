@@ -482,12 +482,12 @@ static ssize_t mem_write(struct file *f, struct uio *io, u64 *pos)
             mutex_unlock(&m->data.write_lock);
             return -EPERM;
         }
-        if (i->seals & SEAL_GROW) {
-            if (*pos >= i->size) {
+        if ((i->seals & SEAL_GROW) && *pos + io->left > i->size) { /* pages that end within the file can be written */
+            if (PAGE_DOWN(i->size) <= *pos) {
                 mutex_unlock(&m->data.write_lock);
                 return -EPERM;
             }
-            io->left = (size_t)MIN((u64)io->left, i->size - *pos);
+            io->left = (size_t)(PAGE_DOWN(i->size) - *pos);
         }
     }
     r = write_limited(m, io, pos);

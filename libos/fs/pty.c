@@ -50,6 +50,8 @@ static ssize_t slave_read(struct file *f, struct uio *io, u64 *pos)
     u64 deadline = NO_DEADLINE;
     ssize_t r, done = 0;
 
+    if (!p->master_open)
+        return 0; /* hung up */
     r = tty_check(&p->t, SIG_TTIN);
     if (r < 0)
         return r;
@@ -96,6 +98,8 @@ static ssize_t slave_write(struct file *f, struct uio *io, u64 *pos)
     struct pty *p = f->private;
     ssize_t done = 0, r;
 
+    if (!p->master_open)
+        return -EIO;
     if (p->ld.termios.c_lflag & TOSTOP) {
         r = tty_check(&p->t, SIG_TTOU);
         if (r < 0)
@@ -260,9 +264,12 @@ static long common_ioctl(struct pty *p, bool slave, u32 cmd, u64 arg)
 static long slave_ioctl(struct file *f, u32 cmd, u64 arg)
 {
     struct pty *p = f->private;
-    long r = tty_ioctl(&p->t, f, cmd, arg);
+    long r;
     u32 n;
 
+    if (!p->master_open)
+        return cmd == TIOCSPGRP ? -ENOTTY : -EIO;
+    r = tty_ioctl(&p->t, f, cmd, arg);
     if (r != -ENOIOCTLCMD)
         return r;
     switch (cmd) {

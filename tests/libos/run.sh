@@ -18,7 +18,7 @@ while [ $# -gt 0 ]; do
     *) break ;;
     esac
 done
-[ $# -gt 0 ] || set -- process signals threads timers jobs exec polling sockets
+[ $# -gt 0 ] || set -- process signals threads timers jobs exec polling sockets files pipes terminals fsmodel
 
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
