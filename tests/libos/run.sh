@@ -26,7 +26,7 @@ trap 'exit 130' INT TERM
 root=$work/root
 mkdir -p "$root/bin" "$root/tmp" "$root/proc" "$root/dev" "$root/sys" "$root/etc" "$root/lib64" "$root/lib/x86_64-linux-gnu"
 chmod 1777 "$root/tmp"
-for lib in /lib64/ld-linux-x86-64.so.2 /lib/x86_64-linux-gnu/libc.so.6; do
+for lib in /lib64/ld-linux-x86-64.so.2 /lib/x86_64-linux-gnu/libc.so.6 /lib/x86_64-linux-gnu/libgcc_s.so.1; do
     [ -e "$lib" ] && cp -L "$lib" "$root$lib"
 done
 
@@ -35,7 +35,7 @@ compile() { # source variant output
     static) cc -O1 -g -static -pthread -w -o "$3" "$1" ;;
     pie) cc -O1 -g -fPIE -pie -pthread -w -o "$3" "$1" ;;
     nopie) cc -O1 -g -fno-pie -no-pie -pthread -w -o "$3" "$1" ;;
-    musl) musl-gcc -O1 -g -static -pthread -w -o "$3" "$1" ;;
+    musl) musl-gcc -idirafter /usr/include -idirafter /usr/include/x86_64-linux-gnu -O1 -g -static -pthread -w -o "$3" "$1" ;;
     esac
 }
 
@@ -58,7 +58,7 @@ for variant in $variants; do
             continue
         fi
         if [ -n "$runner" ]; then
-            timeout 120 $runner --rootfs "$root" -- "/bin/$name" >"$work/libos.out" 2>"$work/libos.err" </dev/null
+            timeout -s KILL 120 $runner --rootfs "$root" -- "/bin/$name" >"$work/libos.out" 2>"$work/libos.err" </dev/null
             echo "exit $?" >>"$work/libos.out"
             if ! cmp -s "$work/native.out" "$work/libos.out"; then
                 echo "FAILED in the LibOS: $name"

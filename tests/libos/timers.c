@@ -114,7 +114,9 @@ static void posix_timers(void)
     while (sigtimedwait(&set, &info, &zero) == SIGRTMIN)
         ;
     sigprocmask(SIG_SETMASK, &old, NULL);
+#ifdef __GLIBC__ /* musl looks into the deleted timer */
     CHECK(timer_delete(t) == -1 && errno == EINVAL);
+#endif
     CHECK(timer_create(1000, &ev, &t) == -1 && errno == EINVAL);
 }
 
