@@ -270,9 +270,9 @@ static i64 control(u64 number, u64 argument)
     case ECALL_KILL:
         return process_kill_from_host(pid, (int)(argument >> 32));
     case ECALL_KILL_FOREGROUND:
-        return process_kill_from_host(0, (int)(argument >> 32));
+        return process_kill_foreground(pid, (int)(argument >> 32));
     case ECALL_RESIZE:
-        return process_kill_from_host(0, SIGWINCH);
+        return process_kill_foreground(pid, SIGWINCH);
     case ECALL_REPORT:
         return ecall_report();
     case ECALL_STATS:

@@ -296,25 +296,40 @@ long sys_rt_tgsigqueueinfo(SYSCALL_ARGS)
     return send_to_thread((i32)a, (i32)b, (int)c, &info);
 }
 
-/* A signal from outside (rune kill, the terminal): the host's word counts as a signal, never as a
- * fault. */
+/* A signal from outside (rune kill, the terminal): the host's word counts as a signal, never as a fault. */
 int process_kill_from_host(i32 pid, int sig)
 {
     if (!valid_signal(sig))
         return -EINVAL;
+    if (pid == 0)
+        return process_kill_foreground(1, sig);
     struct siginfo_k info = {.signo = sig, .code = SI_USER};
     struct process *p, *n;
     int r = -ESRCH;
     mutex_lock(&g_process_lock);
-    i32 group = 0;
-    if (pid == 0 && g_init && g_init->session)
-        group = g_init->session->foreground;
-    list_for_each_entry_safe (p, n, &g_processes, all) {
-        if (pid > 0 ? p->pid != pid : (pid == 0 && p->pgid != group))
+    list_for_each_entry_safe(p, n, &g_processes, all)
+    {
+        if (pid > 0 ? p->pid != pid : pid != -1)
             continue;
         signal_send_process_locked(p, &info, true);
         r = 0;
     }
     mutex_unlock(&g_process_lock);
     return r;
+}
+
+int process_kill_foreground(i32 pid, int sig)
+{
+    if (!valid_signal(sig))
+        return -EINVAL;
+    mutex_lock(&g_process_lock);
+    struct process *p = find_any_locked(pid);
+    i32 group = p && p->session && p->session->tty ? p->session->foreground : 0;
+    mutex_unlock(&g_process_lock);
+    if (!p)
+        return -ESRCH;
+    if (group <= 0)
+        return process_kill_from_host(pid, sig); /* it gave its terminal up: all that is left is the process */
+    struct siginfo_k info = {.signo = sig, .code = SI_KERNEL};
+    return signal_send_group(group, &info);
 }

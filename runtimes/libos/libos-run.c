@@ -143,7 +143,13 @@ static int run(struct options *o, char **argv, struct error *err)
             continue;
         if (status >= 0)
             return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-        pal_kill(pid, -status);
+        /* What the terminal's line discipline raises is for the foreground job inside. */
+        if (d.terminal && (-status == SIGINT || -status == SIGQUIT || -status == SIGTSTP))
+            pal_kill_foreground(pid, -status);
+        else if (-status == SIGWINCH)
+            pal_resize(pid, 0, 0);
+        else
+            pal_kill(pid, -status);
     }
 }
 
@@ -186,7 +192,8 @@ int main(int argc, char **argv)
     if (pipe2(g_pipe, O_CLOEXEC) < 0)
         return 125;
     for (int s = 1; s < 32; s++)
-        if (s == SIGINT || s == SIGTERM || s == SIGHUP || s == SIGUSR1 || s == SIGUSR2 || s == SIGQUIT)
+        if (s == SIGINT || s == SIGTERM || s == SIGHUP || s == SIGUSR1 || s == SIGUSR2 || s == SIGQUIT ||
+            (isatty(STDIN_FILENO) && (s == SIGTSTP || s == SIGWINCH)))
             signal(s, forward);
     struct error err = {0};
     int code = run(&o, argv + optind, &err);

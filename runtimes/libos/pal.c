@@ -247,6 +247,13 @@ int pal_kill(int pid, int sig)
     return (int)ecall(ECALL_KILL, (uint32_t)pid | (uint64_t)sig << 32, NULL, NULL, NULL);
 }
 
+int pal_kill_foreground(int pid, int sig)
+{
+    if (!g_runtime.ready)
+        return -ESRCH;
+    return (int)ecall(ECALL_KILL_FOREGROUND, (uint32_t)pid | (uint64_t)sig << 32, NULL, NULL, NULL);
+}
+
 int pal_resize(int pid, uint16_t rows, uint16_t columns)
 {
     uint64_t argument = (uint32_t)pid | (uint64_t)rows << 32 | (uint64_t)columns << 48;
