@@ -179,7 +179,9 @@ static void page_fault(const struct fault_info *f)
         return;
     log_debug("page fault at %lx error %x: %d, rip %lx", (unsigned long)f->addr, f->error_code, r,
               (unsigned long)tcb_uregs()->rip);
-    if (r == -EIO || r == -ENOMEM)
+    if (r == -ENOMEM) /* as Linux's OOM killer; mm has logged what ran out */
+        process_exit_group(SIGKILL);
+    if (r == -EIO)
         signal_fault(SIGBUS, BUS_ADRERR, f->addr, VECTOR_PF, f->error_code);
     else
         signal_fault(SIGSEGV, r == -EACCES ? SEGV_ACCERR : SEGV_MAPERR, f->addr, VECTOR_PF,

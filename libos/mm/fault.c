@@ -93,7 +93,7 @@ static int fault_locked(struct mm *mm, u64 addr, u32 flags)
         if (a != addr && !(page_state(a) & PG_ACCEPTED) && vma_fill_page(mm, v, a) < 0)
             break; /* those that nobody asked for may fail */
     if (r == -ENOMEM)
-        log_error("no enclave memory for the page at 0x%lx of process memory", addr);
+        log_debug("no enclave memory for the page at 0x%lx of process memory", addr);
     return r;
 }
 

@@ -109,6 +109,16 @@ static int log_level(const char *name)
     return strcmp(name, "off") == 0 ? 0 : 2;
 }
 
+/*
+ * What the LibOS may commit of the container's memory: the rest is for this side (threads, areas, the page cache of the image),
+ * so that the LibOS says what ran out before the host's OOM killer says nothing.
+ */
+static uint64_t enclave_share(uint64_t limit)
+{
+    const uint64_t own = (20ull << 20) + limit / 32;
+    return limit > 2 * own ? limit - own : limit / 2;
+}
+
 static int boot(const struct pal_init_args_v4 *args, struct error *err)
 {
     struct boundary_boot boot = {
@@ -117,7 +127,7 @@ static int boot(const struct pal_init_args_v4 *args, struct error *err)
         .deployment = (uint64_t)g_runtime.deployment, .deployment_size = g_runtime.deployment_size,
         .features = cpu_features(), .mount_count = args->mount_count,
         .log_level = (uint32_t)log_level(args->log_level),
-        .thread_limit = args->thread_limit, .memory_limit = args->memory_limit};
+        .thread_limit = args->thread_limit, .memory_limit = enclave_share(args->memory_limit)};
     if (args->mount_count > BOUNDARY_MOUNT_MAX)
         return error_code(err, EINVAL, "more than %u pass-through mounts", BOUNDARY_MOUNT_MAX);
     for (uint32_t i = 0; i < args->mount_count; i++) {
