@@ -404,8 +404,32 @@ static void name_tty(struct file *f, struct host_stream *h)
     struct dentry *d;
 
     snprintf(path, sizeof(path), "/dev/pts/%u", h->tty->index);
-    if (path_lookup(AT_FDCWD, path, 0, &d) == 0 && S_ISCHR(d->inode->mode))
+    if (path_lookup(AT_FDCWD, path, 0, &d) < 0)
+        return;
+    if (S_ISCHR(d->inode->mode)) { /* as if opened there */
         f->dentry = d;
+        inode_put(f->inode);
+        f->inode = inode_get(d->inode);
+    } else {
+        dentry_put(d);
+    }
+}
+
+void fs_take_terminal(struct process *p)
+{
+    struct host_stream *h;
+
+    for (int k = 0; k < 3; k++) {
+        struct file *f = p->files->fds[k].file;
+
+        if (!f || f->ops != &g_stream_ops)
+            continue;
+        h = f->private;
+        if (h->tty) {
+            tty_set_controlling(h->tty, p);
+            return;
+        }
+    }
 }
 
 int fs_install_stdio(struct files *files, const int hfds[3], bool terminal)

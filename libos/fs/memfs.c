@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Inodes and file systems in memory: tmpfs, memfd, and what the sealed root becomes when written to. */
 #include "memfs.h"
+#include "mm.h"
 
 #include <linux/magic.h>
 #include <linux/xattr.h>
@@ -395,17 +396,24 @@ const struct inode_ops g_mem_special_ops = {MEM_COMMON_OPS};
 
 /* ---- supers ---- */
 
+/* Without a limit of its own a file system may fill what memory is left. */
 static int mem_statfs(struct super *super, struct host_statfs *out)
 {
     struct mem_super *s = container_of(super, struct mem_super, s);
-    u64 used = s->pages;
+    struct mm_totals m;
+    u64 total, left;
 
-    out->blocks = s->page_limit == UINT64_MAX ? 0 : s->page_limit;
-    if (s->erofs && !out->blocks)
-        out->blocks = s->image_blocks + used + (1ull << 20); /* as if a gigabyte were left */
-    out->bfree = out->bavail = s->erofs ? 1ull << 20 : out->blocks > used ? out->blocks - used : 0;
-    out->files = s->erofs ? s->image_inodes + (1ull << 20) : s->page_limit == UINT64_MAX ? 0 : s->page_limit;
-    out->ffree = out->files > s->inodes ? out->files - s->inodes : 0;
+    mm_totals(&m);
+    total = (m.limit && m.limit < m.elrange_user ? m.limit : m.elrange_user) >> PAGE_SHIFT;
+    left = total > m.committed >> PAGE_SHIFT ? total - (m.committed >> PAGE_SHIFT) : 0;
+    if (s->page_limit != UINT64_MAX) {
+        total = s->page_limit;
+        left = MIN(left, total > s->pages ? total - s->pages : 0);
+    }
+    out->blocks = s->image_blocks + total;
+    out->bfree = out->bavail = left;
+    out->files = s->image_inodes + total;
+    out->ffree = left;
     return 0;
 }
 

@@ -225,6 +225,8 @@ struct deployment;
 int fs_init(const struct manifest_image *manifest, const struct deployment *deployment);
 /* stdio of a process: wraps host descriptors (already dup'ed; takes them) into files 0, 1, 2. */
 int fs_install_stdio(struct files *files, const int hfds[3], bool terminal);
+/* Its terminal (as installed above) becomes the controlling terminal of the session that p leads. */
+void fs_take_terminal(struct process *p);
 
 
 /* ---- poll (libos/net/poll.c) ----

@@ -157,6 +157,8 @@ static int build(struct process *p, const struct process_spec *s)
     int r = set_up(p, s);
     if (r == 0)
         r = fs_install_stdio(p->files, s->hfds, s->terminal);
+    if (r == 0 && s->terminal)
+        fs_take_terminal(p);
     if (r == 0)
         r = load_program(p, s, &image);
     if (r < 0)
