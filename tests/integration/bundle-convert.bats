@@ -273,10 +273,8 @@ EOF
 
 @test "containers on one overlay share an image; the upper layer counts when it has something" {
     [ "$(id -u)" -eq 0 ] || skip "mounting needs root"
-    mkdir "$work"/{upper1,work1,upper2,work2,merged,other}
-    mount -t overlay overlay -o "lowerdir=$work/root,upperdir=$work/upper1,workdir=$work/work1" "$work/merged" ||
-        skip "no overlay on this file system"
-    mount -t overlay overlay -o "lowerdir=$work/root,upperdir=$work/upper2,workdir=$work/work2" "$work/other"
+    overlay merged "$work/root"
+    overlay other "$work/root"
     convert "$work/merged" >"$work/out1"
     convert "$work/other" >"$work/out2"
     grep -q cached "$work/out2"
@@ -287,6 +285,80 @@ EOF
     ! grep -q cached "$work/out3"
     convert "$work/merged" | grep -q cached
     [ "$(entries)" -eq 2 ]
+}
+
+# overlay NAME LOWER...: mount an overlay at $work/NAME with its own upper directory
+overlay() {
+    local name=$1 lower
+    shift
+    lower=$(IFS=:; echo "$*")
+    mkdir -p "$work/$name" "$work/$name.upper" "$work/$name.work"
+    mount -t overlay overlay -o "lowerdir=$lower,upperdir=$work/$name.upper,workdir=$work/$name.work" "$work/$name" ||
+        skip "no overlay on this file system"
+}
+
+@test "containers with mount points of their own in thin layers share an image, with the same root hash anywhere" {
+    [ "$(id -u)" -eq 0 ] || skip "mounting needs root"
+    for n in 1 2; do # as Docker makes them
+        mkdir -p "$work/init$n"/{dev/shm,proc,sys,etc}
+        touch "$work/init$n"/{.dockerenv,etc/hosts,etc/resolv.conf}
+        ln -s /proc/mounts "$work/init$n/etc/mtab"
+        sleep 0.1
+    done
+    overlay merged "$work/init1" "$work/root"
+    convert "$work/merged" >"$work/out1"
+    overlay other "$work/init2" "$work/root"
+    mkdir "$work/other/mnt" "$work/merged/mnt" # a mount point that an engine adds
+    convert "$work/other" >"$work/out2"
+    convert "$work/merged" >"$work/out3"
+    grep -q cached "$work/out3"
+    [ "$(entries)" -eq 2 ]
+    rm -rf "$cache"
+    convert "$work/merged" >"$work/out4"
+    [ "$(grep '^root hash' "$work/out2")" = "$(grep '^root hash' "$work/out4")" ]
+    [ "$(grep '^root hash' "$work/out1")" != "$(grep '^root hash' "$work/out4")" ]
+    mkdir "$work/mnt"
+    mount -t erofs -o loop,ro "$(field image <"$work/out4")" "$work/mnt" || skip "the kernel has no EROFS"
+    [ "$(stat -c %Y "$work/mnt/etc/hosts")" -eq 0 ]
+    [ "$(stat -c %Y "$work/mnt/etc/motd")" -eq "$(stat -c %Y "$work/root/etc/motd")" ]
+}
+
+@test "what is deleted or replaced on top of an image is another image" {
+    [ "$(id -u)" -eq 0 ] || skip "mounting needs root"
+    overlay merged "$work/root"
+    n=0
+    differs() {
+        eval "$1"
+        convert "$work/merged" >"$work/out"
+        n=$((n + 1))
+        [ "$(entries)" -eq $n ] || { echo "not noticed: $1"; return 1; }
+        hash=$(sed -n 's/^root hash  *//p' "$work/out")
+        ! grep -qx "$hash" "$work/hashes" 2>/dev/null || { echo "same root hash: $1"; return 1; }
+        echo "$hash" >>"$work/hashes"
+    }
+    differs 'true'
+    differs 'rm "$work/merged/etc/motd-hard"'
+    differs 'mkdir "$work/merged/etc/more"'
+    differs 'rm -rf "$work/merged/var"'
+    differs 'mkdir "$work/merged/var"' # opaque: what was below stays hidden
+    differs 'ln -s x "$work/merged/link"'
+    differs 'ln -sfn y "$work/merged/link"'
+    differs 'chmod 700 "$work/merged/etc/more"'
+    differs 'echo text >"$work/merged/etc/more/file"'
+}
+
+@test "a bind mount of a part of an overlay is not taken for the whole" {
+    [ "$(id -u)" -eq 0 ] || skip "mounting needs root"
+    overlay merged "$work/root"
+    mkdir "$work/mnt"
+    mount --bind "$work/merged/etc" "$work/mnt"
+    convert "$work/mnt" >"$work/out1"
+    umount "$work/mnt"
+    mount --bind "$work/merged/usr" "$work/mnt"
+    convert "$work/mnt" >"$work/out2"
+    umount "$work/mnt"
+    ! grep -q cached "$work/out2"
+    [ "$(grep '^root hash' "$work/out1")" != "$(grep '^root hash' "$work/out2")" ]
 }
 
 @test "signing elsewhere: export, openssl, import" {

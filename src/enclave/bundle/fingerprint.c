@@ -16,6 +16,7 @@
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
+#include "base/path.h"
 
 #define DEPTH_MAX 512
 
@@ -173,17 +174,13 @@ static int walk_directory(struct walk *walk, int fd, unsigned depth)
     return ret;
 }
 
-int fingerprint_walk(int dir, const char *where, bool root_attributes_only, struct hash *h,
-                     struct fingerprint *out, struct error *err)
+static int walk_tree(int dir, const char *where, struct hash *h, struct fingerprint *out,
+                     struct error *err)
 {
     struct walk walk = {h, out, where, err};
     struct statx st;
     if (statx(dir, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &st) < 0)
         return error_errno(err, errno, "%s", where);
-    if (root_attributes_only) {
-        struct statx kept = {.stx_mode = st.stx_mode, .stx_uid = st.stx_uid, .stx_gid = st.stx_gid};
-        st = kept;
-    }
     add_record(&walk, &st, "", NULL, 0);
     int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
@@ -191,36 +188,55 @@ int fingerprint_walk(int dir, const char *where, bool root_attributes_only, stru
     return walk_directory(&walk, fd, 0);
 }
 
-static bool directory_empty(int dir)
+/* Is it Docker's layer of mount points? */
+static bool is_init_layer(const char *path)
 {
-    struct names names = {0};
-    int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    bool empty = fd >= 0 && names_read(fd, &names) == 0 && names.count == 0;
-    names_release(&names);
-    return empty;
+    cleanup_free char *mark = path_join(path, ".dockerenv");
+    return access(mark, F_OK) == 0;
 }
 
-/* Containers of one image share the lower layers, whatever their own mount is called: key on those.
- */
-static int fingerprint_layers(const struct layers *layers, struct hash *h, struct fingerprint *out,
-                              struct error *err)
+static int fingerprint_layer(const char *path, bool may_be_thin, struct hash *h,
+                             struct fingerprint *out, struct error *err)
 {
-    for (size_t i = 0; i <= layers->lower_count; i++) {
-        bool upper = i == layers->lower_count;
-        const char *path = upper ? layers->upper : layers->lower[i];
-        if (!path)
-            continue;
-        cleanup_close int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (dir < 0)
-            return error_errno(err, errno, "layer %s", path);
-        hash_add(h, upper ? "upper" : "lower", 6);
-        /* An untouched upper layer is a fresh directory for each container; only what it shows of
-         * itself counts. */
-        int ret = fingerprint_walk(dir, path, upper && directory_empty(dir), h, out, err);
-        if (ret < 0)
-            return ret;
+    if (may_be_thin && thin_fingerprint(path, h, &out->thin))
+        return 0;
+    cleanup_close int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dir < 0)
+        return error_errno(err, errno, "layer %s", path);
+    hash_add(h, "layer", 5);
+    return walk_tree(dir, path, h, out, err);
+}
+
+/* Owners as the merged tree shows them: the same layers may be mounted with an id mapping. */
+static int fingerprint_owners(int root, const char *where, struct hash *h, struct error *err)
+{
+    struct names names = {0};
+    int fd = openat(root, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int ret = fd < 0 ? -errno : names_read(fd, &names);
+    for (size_t i = 0; ret == 0 && i < names.count; i++) {
+        struct stat st;
+        const char *name = names.text + names.offsets[i];
+        ret = fstatat(root, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
+        uint32_t owners[] = {st.st_mode, st.st_uid, st.st_gid};
+        hash_add(h, name, strlen(name) + 1);
+        hash_add(h, owners, sizeof(owners));
     }
-    return 0;
+    names_release(&names);
+    return ret < 0 ? error_errno(err, -ret, "%s", where) : 0;
+}
+
+/*
+ * Containers of one image share the lower layers, whatever their own mounts and upper directories
+ * are called: key on the layers, topmost first.
+ */
+static int fingerprint_layers(int root, const char *where, const struct layers *layers,
+                              struct hash *h, struct fingerprint *out, struct error *err)
+{
+    int ret = layers->upper ? fingerprint_layer(layers->upper, true, h, out, err) : 0;
+    for (size_t i = 0; ret == 0 && i < layers->lower_count; i++)
+        ret = fingerprint_layer(layers->lower[i], i == 0 && is_init_layer(layers->lower[i]), h, out,
+                                err);
+    return ret < 0 ? ret : fingerprint_owners(root, where, h, err);
 }
 
 int fingerprint_tree(const char *rootfs, struct fingerprint *out, struct error *err)
@@ -234,19 +250,25 @@ int fingerprint_tree(const char *rootfs, struct fingerprint *out, struct error *
     struct layers layers = {0};
     int ret = -1;
     if (layers_find(rootfs, &layers) == 1) {
-        out->layered = true;
-        ret = fingerprint_layers(&layers, h, out, NULL);
+        ret = fingerprint_layers(dir, rootfs, &layers, h, out, NULL);
+        out->layered = ret == 0;
         layers_release(&layers);
     }
     if (ret < 0) { /* no overlay, or its layers are out of reach: the merged tree does as well */
-        bool layered = out->layered;
-        memset(out, 0, sizeof(*out));
-        out->layered = layered;
+        fingerprint_release(out);
         hash_begin(h);
-        ret = fingerprint_walk(dir, rootfs, false, h, out, err);
+        ret = walk_tree(dir, rootfs, h, out, err);
     }
     if (ret == 0)
         hash_end(h, out->hash);
+    else
+        fingerprint_release(out);
     hash_free(h);
     return ret;
+}
+
+void fingerprint_release(struct fingerprint *fingerprint)
+{
+    thin_release(&fingerprint->thin);
+    memset(fingerprint, 0, sizeof(*fingerprint));
 }

@@ -155,8 +155,8 @@ static int fill_entry(struct maker *maker, struct cache_entry *entry, struct err
     cleanup_free char *path = xasprintf("%s/%s/image", maker->cache_path, entry->tmp);
     struct image_info info = {.entries = maker->fingerprint.entries};
     tell(maker, "packing the root filesystem");
-    cleanup_close int image = pack_image(maker->mkfs, maker->rootfs, path,
-                                         maker->fingerprint.layered, entry->dir, err);
+    cleanup_close int image = pack_image(maker->mkfs, maker->rootfs, path, &maker->fingerprint,
+                                         entry->dir, err);
     if (image < 0)
         return image;
     (void)sync_file_range(image, 0, 0,
@@ -166,7 +166,9 @@ static int fill_entry(struct maker *maker, struct cache_entry *entry, struct err
     int ret = fingerprint_tree(maker->rootfs, &after, err);
     if (ret < 0)
         return ret;
-    if (memcmp(after.hash, maker->fingerprint.hash, sizeof(after.hash)) != 0)
+    bool changed = memcmp(after.hash, maker->fingerprint.hash, sizeof(after.hash)) != 0;
+    fingerprint_release(&after);
+    if (changed)
         return 1;
 
     tell(maker, "sealing the image");
@@ -205,6 +207,7 @@ static int make_entry(struct maker *maker, bool *made, struct error *err)
 /* The entry's name: the tree, how we pack, and with what. */
 static int compute_key(struct maker *maker, struct error *err)
 {
+    fingerprint_release(&maker->fingerprint);
     int ret = fingerprint_tree(maker->rootfs, &maker->fingerprint, err);
     if (ret < 0)
         return ret;
@@ -309,5 +312,6 @@ int image_prepare(const struct bundle_options *options, char **path, int *dir,
         .options = options, .rootfs = rootfs, .cache_path = cache_path, .cache = cache};
     ret = find_or_make(&maker, path, dir, info, converted, err);
     free(maker.mkfs);
+    fingerprint_release(&maker.fingerprint);
     return ret < 0 ? error_wrap(err, "convert %s", options->rootfs) : 0;
 }

@@ -13,7 +13,7 @@
 
 /* Private to src/enclave/bundle. Change when the same tree would be packed to other bytes: old
  * entries are then not found. */
-#define PACK_FORMAT 2u
+#define PACK_FORMAT 3u
 
 static inline void put_hex(char *out, const uint8_t *data, size_t size)
 {
@@ -35,19 +35,27 @@ void hash_end(struct hash *h, uint8_t out[BUNDLE_HASH_SIZE]);
 void hash_free(struct hash *h);
 void hash_of(const void *data, size_t size, uint8_t out[BUNDLE_HASH_SIZE]);
 
+/* ---- thin.c: layers that hold one container's mount points ---- */
+struct thin_paths {
+    char **items; /* "/etc/hosts" */
+    size_t count;
+};
+/* Hash what a layer shows, without times and inodes, and append its paths; false, with nothing
+ * hashed, when it is not thin. */
+bool thin_fingerprint(const char *layer, struct hash *h, struct thin_paths *paths);
+void thin_release(struct thin_paths *paths);
+
 /* ---- fingerprint.c: what identifies a tree without reading its files ---- */
 struct fingerprint {
     uint8_t hash[BUNDLE_HASH_SIZE];
     uint64_t entries;
-    uint64_t bytes;        /* file contents, hard links once or more */
-    int64_t newest_change; /* ns, latest ctime */
-    bool layered;          /* taken from the layers of an overlay */
+    uint64_t bytes;         /* file contents, hard links once or more */
+    int64_t newest_change;  /* ns, latest ctime */
+    bool layered;           /* the root is an overlay */
+    struct thin_paths thin; /* what its thin layers bring: of no fixed time */
 };
+void fingerprint_release(struct fingerprint *fingerprint);
 int fingerprint_tree(const char *rootfs, struct fingerprint *out, struct error *err);
-/* One directory tree into h, sorted by name; with `root_attributes_only`, of the top directory only
- * mode and owner count. */
-int fingerprint_walk(int dir, const char *where, bool root_attributes_only, struct hash *h,
-                     struct fingerprint *out, struct error *err);
 
 /* ---- layers.c: the directories below an overlay mount ---- */
 struct layers {
@@ -67,8 +75,8 @@ char *pack_find_mkfs(const char *option, struct error *err);
  * Pack rootfs (absolute) to the new file `image`; deterministic. `lock` is a descriptor that the
  * packer holds open for as long as it lives. Returns an open descriptor.
  */
-int pack_image(const char *mkfs, const char *rootfs, const char *image, bool layered, int lock,
-               struct error *err);
+int pack_image(const char *mkfs, const char *rootfs, const char *image,
+               const struct fingerprint *fingerprint, int lock, struct error *err);
 
 /* ---- seal.c: the dm-verity tree ---- */
 struct seal {

@@ -88,17 +88,24 @@ static bool parse_options(struct layers *layers, const char *options)
 
 struct mount_line {
     char *point, *type, *options;
+    bool whole; /* its root is that of the file system */
 };
 
-/* "36 35 98:0 / /mnt rw,noatime master:1 - overlay overlay rw,lowerdir=..." */
+/*
+ * "36 35 98:0 / /mnt rw,noatime master:1 - overlay overlay rw,lowerdir=...". False for a line that
+ * is none, and for a mount of a part of its file system (a bind mount), whose layers' roots are
+ * somewhere above.
+ */
 static bool parse_line(char *line, struct mount_line *out)
 {
     char *field = strsep(&line, " ");
-    for (int i = 0; field && i < 4; i++)
+    for (int i = 0; field && i < 3; i++)
         field = strsep(&line, " ");
-    out->point = field;
-    while (field && strcmp(field, "-") != 0)
+    out->whole = field && strcmp(field, "/") == 0;
+    out->point = strsep(&line, " ");
+    do
         field = strsep(&line, " ");
+    while (field && strcmp(field, "-") != 0);
     out->type = strsep(&line, " ");
     if (!out->type || !strsep(&line, " "))
         return false;
@@ -134,7 +141,8 @@ int layers_find(const char *rootfs, struct layers *out)
         /* The last line for a point is the one on top. */
         layers_release(out);
         unescape_octal(mount.options);
-        found = strcmp(mount.type, "overlay") == 0 && parse_options(out, mount.options);
+        found = mount.whole && strcmp(mount.type, "overlay") == 0 &&
+                parse_options(out, mount.options);
     }
     if (!found)
         layers_release(out);

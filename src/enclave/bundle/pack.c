@@ -18,6 +18,7 @@
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "base/path.h"
+#include "enclave/bundle/sealed_reader.h"
 
 #define PACK_UUID "5e41ed00-7275-4e65-8000-000000000001"
 
@@ -32,7 +33,7 @@ struct pack_super {
     uint8_t block_bits, ext_slots;
     uint16_t root_nid;
     uint64_t inodes, build_time;
-    uint32_t build_nsec, blocks, meta_block;
+    uint32_t build_nsec;
 } __attribute__((packed));
 
 struct pack_inode {
@@ -166,26 +167,42 @@ static uint32_t crc32c(uint32_t crc, const uint8_t *data, size_t size)
     return crc;
 }
 
-static int clear_root_mtime(int fd, const struct pack_super *super, struct error *err)
+static int clear_mtime(int fd, uint64_t at, struct error *err)
 {
-    off_t at = (off_t)le32toh(super->meta_block) * EROFS_BLOCK +
-               (off_t)le16toh(super->root_nid) * 32;
     struct pack_inode inode;
-    if (pread(fd, &inode, sizeof(inode), at) != (ssize_t)sizeof(inode) ||
-        !(le16toh(inode.format) & 1) || !S_ISDIR(le16toh(inode.mode)))
-        return error_set(err, "mkfs.erofs made an image with a root directory we cannot read");
+    if (pread(fd, &inode, sizeof(inode), (off_t)at) != (ssize_t)sizeof(inode) ||
+        !(le16toh(inode.format) & 1))
+        return error_set(err, "mkfs.erofs made an image with an inode that we cannot read");
     inode.mtime = 0;
     inode.mtime_nsec = 0;
-    if (pwrite(fd, &inode, sizeof(inode), at) != (ssize_t)sizeof(inode))
+    if (pwrite(fd, &inode, sizeof(inode), (off_t)at) != (ssize_t)sizeof(inode))
         return error_errno(err, errno, "write image");
     return 0;
 }
 
-/*
- * Take out what differs between two runs: the build time, and for an overlay the mtime of its root,
- * which is that of the container's own upper directory.
- */
-static int normalise(int fd, bool layered, struct error *err)
+/* The root and what thin layers bring have the times of one container. */
+static int clear_times(int fd, uint64_t size, const struct fingerprint *fingerprint,
+                       struct error *err)
+{
+    struct sealed_reader *reader = NULL;
+    int ret = sealed_open(&reader, fd, size, err);
+    if (ret < 0)
+        return ret;
+    ret = clear_mtime(fd, sealed_inode_offset(reader, sealed_root(reader)), err);
+    for (size_t i = 0; ret == 0 && i < fingerprint->thin.count; i++) {
+        uint64_t nid;
+        int found = sealed_find(reader, fingerprint->thin.items[i], &nid);
+        if (found == 0)
+            ret = clear_mtime(fd, sealed_inode_offset(reader, nid), err);
+        else if (found != -ENOENT) /* a whiteout hides something, and is not there itself */
+            ret = error_errno(err, -found, "packed image: %s", fingerprint->thin.items[i]);
+    }
+    sealed_close(reader);
+    return ret;
+}
+
+/* Take the build time out of the superblock. */
+static int normalise(int fd, struct error *err)
 {
     uint8_t block[EROFS_BLOCK];
     if (pread(fd, block, sizeof(block), 0) != (ssize_t)sizeof(block))
@@ -194,13 +211,6 @@ static int normalise(int fd, bool layered, struct error *err)
     memcpy(&super, block + EROFS_SUPER_OFFSET, sizeof(super));
     if (le32toh(super.magic) != EROFS_MAGIC || super.block_bits != 12)
         return error_set(err, "mkfs.erofs made an image that is not EROFS with 4 KiB blocks");
-    if (layered) {
-        int ret = clear_root_mtime(fd, &super, err);
-        if (ret < 0)
-            return ret;
-        if (pread(fd, block, sizeof(block), 0) != (ssize_t)sizeof(block))
-            return error_errno(err, errno, "read image");
-    }
     super.build_time = 0;
     super.build_nsec = 0;
     super.checksum = 0;
@@ -215,8 +225,8 @@ static int normalise(int fd, bool layered, struct error *err)
     return 0;
 }
 
-int pack_image(const char *mkfs, const char *rootfs, const char *image, bool layered, int lock,
-               struct error *err)
+int pack_image(const char *mkfs, const char *rootfs, const char *image,
+               const struct fingerprint *fingerprint, int lock, struct error *err)
 {
     int ret = run_mkfs(mkfs, rootfs, image, lock, err);
     if (ret < 0)
@@ -228,6 +238,9 @@ int pack_image(const char *mkfs, const char *rootfs, const char *image, bool lay
     if (fstat(fd, &st) < 0 || st.st_size == 0 || st.st_size % EROFS_BLOCK != 0)
         return error_set(err, "mkfs.erofs made an image of %lld bytes, not whole blocks",
                          (long long)st.st_size);
-    ret = normalise(fd, layered, err);
+    if (fingerprint->layered)
+        ret = clear_times(fd, (uint64_t)st.st_size, fingerprint, err);
+    if (ret == 0) /* last: the checksum covers the first inodes as well */
+        ret = normalise(fd, err);
     return ret < 0 ? ret : take_fd(fd);
 }

@@ -3,6 +3,7 @@
 #include "image.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include "base/alloc.h"
@@ -53,6 +54,30 @@ void sealed_close(struct sealed_reader *reader)
 uint64_t sealed_root(const struct sealed_reader *reader)
 {
     return reader->fs.root_nid;
+}
+
+uint64_t sealed_inode_offset(const struct sealed_reader *reader, uint64_t nid)
+{
+    return reader->fs.meta_start + nid * 32;
+}
+
+int sealed_find(struct sealed_reader *reader, const char *path, uint64_t *nid)
+{
+    struct erofs_inode inode;
+    *nid = reader->fs.root_nid;
+    for (;;) {
+        path += strspn(path, "/");
+        size_t len = strcspn(path, "/");
+        u8 type;
+        if (!len)
+            return 0;
+        int ret = erofs_inode_read(&reader->fs, *nid, &inode);
+        if (ret == 0)
+            ret = erofs_lookup(&reader->fs, &inode, path, len, nid, &type);
+        if (ret < 0)
+            return ret;
+        path += len;
+    }
 }
 
 struct list_context {

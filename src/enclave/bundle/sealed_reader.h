@@ -17,7 +17,11 @@ enum sealed_type { SEALED_OTHER, SEALED_REGULAR, SEALED_DIRECTORY };
 int sealed_open(struct sealed_reader **out, int fd, uint64_t size, struct error *err);
 void sealed_close(struct sealed_reader *reader);
 uint64_t sealed_root(const struct sealed_reader *reader);
+/* Where in the file an inode is. */
+uint64_t sealed_inode_offset(const struct sealed_reader *reader, uint64_t nid);
 /* Negative errno from here on. */
+/* An absolute path; symbolic links are not followed. */
+int sealed_find(struct sealed_reader *reader, const char *path, uint64_t *nid);
 int sealed_list(struct sealed_reader *reader, uint64_t nid,
                 bool (*fn)(void *ctx, uint64_t nid, enum sealed_type type), void *ctx);
 int64_t sealed_size(struct sealed_reader *reader, uint64_t nid);
