@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Given to the compiler with -include when the kernel's SGX selftests are built: what they ask
- * CPUID about SGX is answered for the emulator (SGX1 and SGX2, one EPC section of 64 MiB),
- * everything else by the processor.
+ * Given to the compiler with -include when the kernel's SGX selftests, or our own kernel driver for
+ * a test, are built: what they ask CPUID about SGX is answered for the emulator (SGX1 and SGX2, one
+ * EPC section of 64 MiB), everything else by the processor.
  */
 #pragma once
 
@@ -15,6 +15,8 @@ static inline void sgx_test_cpuid(unsigned leaf, unsigned subleaf, unsigned *a, 
 {
     if (leaf != 0x12) {
         __cpuid_count(leaf, subleaf, *a, *b, *c, *d);
+        if (leaf == 7)
+            *b |= 1u << 2; /* there is SGX */
         return;
     }
     *a = *b = *c = *d = 0;
@@ -29,5 +31,14 @@ static inline void sgx_test_cpuid(unsigned leaf, unsigned subleaf, unsigned *a, 
 #undef __cpuid_count
 #define __cpuid_count(leaf, subleaf, a, b, c, d) \
     sgx_test_cpuid((leaf), (subleaf), &(a), &(b), &(c), &(d))
+
+static inline int sgx_test_get_cpuid(unsigned leaf, unsigned subleaf, unsigned *a, unsigned *b,
+                                     unsigned *c, unsigned *d)
+{
+    sgx_test_cpuid(leaf, subleaf, a, b, c, d);
+    return 1;
+}
+
+#define __get_cpuid_count sgx_test_get_cpuid
 
 #endif

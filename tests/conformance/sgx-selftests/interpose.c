@@ -69,6 +69,17 @@ int __wrap_munmap(void *addr, size_t length)
     return (int)syscall(SYS_munmap, addr, length);
 }
 
+int __wrap_sigaction(int signo, const struct sigaction *act, struct sigaction *old);
+int __wrap_sigaction(int signo, const struct sigaction *act, struct sigaction *old)
+{
+    static int (*real)(int, const struct sigaction *, struct sigaction *);
+
+    if (!real)
+        real = (int (*)(int, const struct sigaction *, struct sigaction *))dlsym(RTLD_NEXT,
+                                                                                 "sigaction");
+    return real(signo, act, old);
+}
+
 EXPORT int open(const char *path, int flags, ...)
 {
     struct error err = ERROR_INIT;
@@ -84,6 +95,26 @@ EXPORT int open(const char *path, int flags, ...)
         return -1;
     g.fd = (int)syscall(SYS_openat, AT_FDCWD, "/dev/null", O_RDWR | O_CLOEXEC, 0);
     return g.fd;
+}
+
+EXPORT int open64(const char *path, int flags, ...) __attribute__((alias("open")));
+
+EXPORT int access(const char *path, int mode)
+{
+    if (strcmp(path, DEVICE) == 0)
+        return 0;
+    return (int)syscall(SYS_faccessat, AT_FDCWD, path, mode);
+}
+
+/* A handler that is installed plainly must not run on the enclave's stack: on hardware none does.
+ */
+EXPORT int sigaction(int signo, const struct sigaction *act, struct sigaction *old)
+{
+    struct error err = ERROR_INIT;
+
+    if (!g.driver || fail(emu_sigaction(signo, act, old), &err) < 0)
+        return __wrap_sigaction(signo, act, old);
+    return 0;
 }
 
 EXPORT int stat(const char *path, struct stat *st)
@@ -113,6 +144,9 @@ EXPORT void *mmap(void *addr, size_t length, int prot, int flags, int fd, off_t 
     return fail(g.driver->map(g.handle, (uint64_t)addr, length, prot, &err), &err) < 0 ? MAP_FAILED
                                                                                        : addr;
 }
+
+EXPORT void *mmap64(void *addr, size_t length, int prot, int flags, int fd, off_t offset)
+    __attribute__((alias("mmap")));
 
 EXPORT int mprotect(void *addr, size_t length, int prot)
 {
@@ -194,7 +228,7 @@ EXPORT int ioctl(int fd, unsigned long request, ...)
 
 static struct {
     Elf64_Ehdr ehdr;
-    Elf64_Phdr phdr;
+    Elf64_Phdr phdr[2];
     Elf64_Dyn dyn[4];
     Elf64_Sym symbols[2];
     Elf64_Word hash[2 + 1 + 2]; /* one bucket, two symbols */
@@ -209,9 +243,10 @@ static uint64_t offset_of(const void *field)
 static unsigned long make_vdso(void)
 {
     memcpy(g_vdso.ehdr.e_ident, ELFMAG, SELFMAG);
-    g_vdso.ehdr.e_phoff = offset_of(&g_vdso.phdr);
-    g_vdso.ehdr.e_phnum = 1;
-    g_vdso.phdr = (Elf64_Phdr){.p_type = PT_DYNAMIC, .p_offset = offset_of(g_vdso.dyn)};
+    g_vdso.ehdr.e_phoff = offset_of(g_vdso.phdr);
+    g_vdso.ehdr.e_phnum = 2;
+    g_vdso.phdr[0] = (Elf64_Phdr){.p_type = PT_LOAD};
+    g_vdso.phdr[1] = (Elf64_Phdr){.p_type = PT_DYNAMIC, .p_offset = offset_of(g_vdso.dyn)};
     g_vdso.dyn[0] = (Elf64_Dyn){DT_SYMTAB, {offset_of(g_vdso.symbols)}};
     g_vdso.dyn[1] = (Elf64_Dyn){DT_STRTAB, {offset_of(g_vdso.strings)}};
     g_vdso.dyn[2] = (Elf64_Dyn){DT_HASH, {offset_of(g_vdso.hash)}};
