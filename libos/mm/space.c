@@ -28,9 +28,29 @@ void slots_init(u64 user_end)
         panic("ELRANGE is too small");
 }
 
+/*
+ * Spaces without members, linked by `queue`. They are used again but never freed: join() may have found one as the owner of a slot
+ * just before its last member went, and locks it afterwards.
+ */
+static struct list_head g_spare = LIST_HEAD_INIT(g_spare);
+
 struct space *space_create(void)
 {
-    struct space *s = kzalloc(sizeof(*s));
+    struct space *s = NULL;
+    mutex_lock(&g_slots.lock);
+    if (!list_empty(&g_spare)) {
+        s = list_first_entry(&g_spare, struct space, queue);
+        list_del(&s->queue);
+    }
+    mutex_unlock(&g_slots.lock);
+    if (s) {
+        mutex_lock(&s->lock);
+        s->shared = s->wanted = false;
+        s->resident = NULL;
+        mutex_unlock(&s->lock);
+        return s;
+    }
+    s = kzalloc(sizeof(*s));
     if (s) {
         list_init(&s->members);
         list_init(&s->queue);
@@ -48,8 +68,14 @@ void space_add(struct space *s, struct mm *mm)
 
 void space_remove(struct mm *mm)
 {
-    struct space *s = mm->space;
-    mutex_lock(&s->lock);
+    struct space *s;
+    for (;;) { /* join() may move it meanwhile */
+        s = mm->space;
+        mutex_lock(&s->lock);
+        if (s == mm->space)
+            break;
+        mutex_unlock(&s->lock);
+    }
     list_del(&mm->member);
     bool last = --s->member_count == 0;
     if (s->resident == mm)
@@ -64,8 +90,8 @@ void space_remove(struct mm *mm)
     for (u64 i = 0; i < g_slots.count; i++)
         if (g_slots.owner[i] == s)
             g_slots.owner[i] = NULL;
+    list_add(&s->queue, &g_spare);
     mutex_unlock(&g_slots.lock);
-    kfree(s);
 }
 
 /* Start of a VMA or brk reserve of mm that overlaps [lo, hi); hi when there is none. */
@@ -265,7 +291,11 @@ int space_claim(struct mm *mm, u64 addr, u64 size)
 {
     if (addr < LAYOUT_USER_START || addr + size > g_slots.end || addr + size < addr)
         return -ENOMEM;
-    mutex_lock(&g_slots.join_lock);
+    if (!claim_free(mm->space, addr, size))
+        return 0;
+    /* Whoever holds the lock waits in join() until this thread's range is given up, perhaps: so never sleep on the lock itself. */
+    while (!mutex_trylock(&g_slots.join_lock))
+        thread_wait(clock_monotonic() + 1000000, false, NULL, 0);
     int r = 0;
     struct space *other;
     while ((other = claim_free(mm->space, addr, size)) != NULL) {
