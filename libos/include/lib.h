@@ -135,6 +135,17 @@ static inline void ref_get(struct refcount *r)
 {
     __atomic_add_fetch(&r->n, 1, __ATOMIC_RELAXED);
 }
+/* For what was found in a table that holds no reference: false when the last reference is gone already. */
+static inline bool ref_get_live(struct refcount *r)
+{
+    u32 n = __atomic_load_n(&r->n, __ATOMIC_RELAXED);
+
+    while (n != 0) {
+        if (__atomic_compare_exchange_n(&r->n, &n, n + 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+            return true;
+    }
+    return false;
+}
 /* True when this was the last one. */
 static inline bool ref_put(struct refcount *r)
 {

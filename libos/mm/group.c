@@ -285,8 +285,8 @@ static void enter_shared(struct mm *mm)
             mutex_lock(&s->lock);
             struct mm *r = s->resident;
             s->wanted = r != NULL;
-            if (r)
-                ref_get(&r->refs);
+            if (r && !ref_get_live(&r->refs))
+                r = NULL; /* it is being destroyed, and then is no resident any more */
             mutex_unlock(&s->lock);
             if (r) {
                 group_preempt(r);
