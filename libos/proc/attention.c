@@ -40,9 +40,10 @@ static void stop_locked(struct thread *t, int sig)
 
 static __noreturn void die_of(struct process *p, int sig)
 {
+    /* No core file is written, so the status never says that one was. */
     if (signal_default_dumps(sig))
         log_debug("pid %d (%s) ended by signal %d", p->pid, p->comm, sig);
-    process_exit_group((u32)sig | (signal_default_dumps(sig) ? 0x80 : 0));
+    process_exit_group((u32)sig);
 }
 
 /*

@@ -210,9 +210,9 @@ long sys_setfsgid(SYSCALL_ARGS)
 long sys_getgroups(SYSCALL_ARGS)
 {
     struct cred *k = cred();
-    if (a < 0)
+    if ((int)a < 0)
         return -EINVAL;
-    if (a == 0)
+    if ((int)a == 0)
         return k->group_count;
     if ((u32)a < k->group_count)
         return -EINVAL;

@@ -66,11 +66,12 @@ long sys_setrlimit(SYSCALL_ARGS)
 long sys_getrusage(SYSCALL_ARGS)
 {
     struct rusage u;
-    if (a != RUSAGE_SELF && a != RUSAGE_CHILDREN && a != RUSAGE_THREAD)
+    int who = (int)a;
+    if (who != RUSAGE_SELF && who != RUSAGE_CHILDREN && who != RUSAGE_THREAD)
         return -EINVAL;
     mutex_lock(&g_process_lock);
-    rusage_fill(current_process(), a == RUSAGE_CHILDREN, &u);
-    if (a == RUSAGE_THREAD) {
+    rusage_fill(current_process(), who == RUSAGE_CHILDREN, &u);
+    if (who == RUSAGE_THREAD) {
         u64 ns = thread_cpu_time(current());
         u.ru_utime.tv_sec = (long)(ns / 1000000000);
         u.ru_utime.tv_usec = (long)(ns % 1000000000 / 1000);

@@ -63,7 +63,7 @@ int pidfd_to_pid(int fd)
 
 long sys_pidfd_open(SYSCALL_ARGS)
 {
-    if (a <= 0 || (b & ~PIDFD_NONBLOCK))
+    if ((i32)a <= 0 || (b & ~PIDFD_NONBLOCK))
         return -EINVAL;
     struct process *p = process_find((i32)a);
     if (!p)

@@ -46,7 +46,7 @@ static long set_name(char *name, u64 from, long size)
     char buf[NAME_SIZE] = {0};
     if (!capable(CAP_SYS_ADMIN))
         return -EPERM;
-    if (size < 0 || size > NAME_SIZE - 1)
+    if ((int)size < 0 || size > NAME_SIZE - 1)
         return -EINVAL;
     if (copy_from_user(buf, (void *)from, (size_t)size) < 0)
         return -EFAULT;
