@@ -260,6 +260,7 @@ void thread_run_next(struct tcb *t, struct boundary_area *area)
     if (s == NULL)
         return;
     bind(t, s, area);
+    thread_cpu_begin(&s->thread);
     if (s->thread.kernel_fn != NULL) {
         s->thread.kernel_fn(s->thread.kernel_arg);
         thread_finish();

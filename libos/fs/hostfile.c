@@ -455,8 +455,6 @@ int fs_install_stdio(struct files *files, const int hfds[3], bool terminal)
         } else if (S_ISCHR(h->i.mode) && is_host_terminal(h->hfd)) {
             r = make_tty(h);
             tty = r == 0 ? h : NULL;
-            if (tty && terminal && current_process())
-                tty_set_controlling(h->tty, current_process()); /* proc/spawn.c has made it a session leader */
         }
         f = stream_file(h, h->tty ? O_RDWR : k == 0 ? O_RDONLY : O_WRONLY);
         if (f && h->tty)

@@ -105,6 +105,7 @@ i32 pid_allocate(void);
 /* Calls fn for each process, g_process_lock held; stops at a non-zero result and returns it. */
 int process_for_each(int (*fn)(struct process *p, void *ctx), void *ctx);
 char process_state_char(struct process *p);      /* R S T Z, as in /proc/PID/stat */
+void thread_cpu_begin(struct thread *t);          /* on its host thread, which may have served others */
 u32 cpu_count(void);                             /* 1..1024 */
 u64 process_cpu_time(struct process *p);         /* ns, user and system, so far */
 struct thread *thread_find(i32 tid);             /* g_process_lock held by the caller */

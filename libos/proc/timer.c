@@ -99,6 +99,11 @@ static u64 host_thread_time(void)
     return now > 0 ? (u64)now : 0;
 }
 
+void thread_cpu_begin(struct thread *t)
+{
+    t->utime_start = host_thread_time();
+}
+
 /* CPU time is the host's word about its thread; of other threads it is what they said last. */
 u64 thread_cpu_time(struct thread *t)
 {
