@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The boundary between the LibOS (libos/boot) and its host half (runtimes/libos): who may call what, and how values cross.
- * docs/design/boundary.md tells the story.
+ * The boundary between the LibOS (libos/boot) and its host half (runtimes/libos): who may call
+ * what, and how values cross. docs/design/boundary.md tells the story.
  *
- * EENTER: RDI = ecall number, RSI = address of the calling host thread's struct boundary_area (outside of the enclave), RDX = argument of
- *         the ecall. On a TCS that is inside an ocall all three are ignored: the ocall returns. At CSSA 1 they are ignored too.
- * EEXIT:  RDI = BOUNDARY_EXIT_*, RSI = ocall number or the ecall's result. All other registers are zero.
+ * EENTER: RDI = ecall number, RSI = address of the calling host thread's struct boundary_area
+ * (outside of the enclave), RDX = argument of the ecall. On a TCS that is inside an ocall all three
+ * are ignored: the ocall returns. At CSSA 1 they are ignored too. EEXIT:  RDI = BOUNDARY_EXIT_*,
+ * RSI = ocall number or the ecall's result. All other registers are zero.
  *
- * An ocall's arguments and answer are in the area: args[] and data[] (the only memory that host functions read and write for the
- * enclave; "offset" arguments count from data[0]); ret and out[] back.
+ * An ocall's arguments and answer are in the area: args[] and data[] (the only memory that host
+ * functions read and write for the enclave; "offset" arguments count from data[0]); ret and out[]
+ * back.
  */
 #pragma once
 
@@ -40,15 +42,15 @@ struct boundary_area {
 _Static_assert(sizeof(struct boundary_area) == 4096 + BOUNDARY_DATA_SIZE, "area layout");
 
 /* ---- ecalls: E(name, number, argument in RDX) ---- */
-#define BOUNDARY_ECALLS(E)                                                                         \
-    E(BOOT, 1, "address of struct boundary_boot; once, before all others")                         \
-    E(THREAD, 2, "none: a host thread that THREAD_CREATE asked for")                               \
-    E(CREATE_PROCESS, 3, "address of struct boundary_process; result: pid or -errno")              \
-    E(START_PROCESS, 4, "pid")                                                                     \
-    E(KILL, 5, "pid (-1 all, 0 foreground) in the low, signal in the high 32 bits")                \
-    E(RESIZE, 6, "pid, rows << 32, columns << 48")                                                 \
-    E(REPORT, 7, "none; data: TARGETINFO, report data; answer REPORT at data[0]")                  \
-    E(STATS, 8, "none; answer struct boundary_stats at data[0]")                                   \
+#define BOUNDARY_ECALLS(E)                                                            \
+    E(BOOT, 1, "address of struct boundary_boot; once, before all others")            \
+    E(THREAD, 2, "none: a host thread that THREAD_CREATE asked for")                  \
+    E(CREATE_PROCESS, 3, "address of struct boundary_process; result: pid or -errno") \
+    E(START_PROCESS, 4, "pid")                                                        \
+    E(KILL, 5, "pid (-1 all, 0 foreground) in the low, signal in the high 32 bits")   \
+    E(RESIZE, 6, "pid, rows << 32, columns << 48")                                    \
+    E(REPORT, 7, "none; data: TARGETINFO, report data; answer REPORT at data[0]")     \
+    E(STATS, 8, "none; answer struct boundary_stats at data[0]")                      \
     E(KILL_FOREGROUND, 9, "as KILL: the foreground group of the terminal of pid's session")
 
 enum boundary_ecall {
@@ -58,67 +60,67 @@ enum boundary_ecall {
 };
 
 /* ---- ocalls: O(name, argument count, what the arguments are) ---- */
-#define BOUNDARY_OCALLS(O)                                                                         \
-    O(WAIT, 2, "timeout ns or UINT64_MAX, count of struct boundary_pollfd in data")                \
-    O(WAKE, 1, "area of the thread to wake")                                                       \
-    O(KICK, 1, "area of the thread to interrupt")                                                  \
-    O(YIELD, 0, "")                                                                                \
-    O(THREAD_CREATE, 0, "")                                                                        \
-    O(TCS_ADD, 1, "address of a new TCS page")                                                     \
-    O(LOG, 2, "level, size; data: line")                                                           \
-    O(ABORT, 1, "size; data: message; does not return")                                            \
-    O(EVENT, 4, "type, pid, status, size; data: message")                                          \
-    O(CLOCK, 1, "clock id; ret ns; out[0] TSC, out[1] TSC frequency in Hz")                        \
-    O(CPUID, 2, "leaf, subleaf; out: eax, ebx, ecx, edx")                                          \
-    O(SGX_RESTRICT, 3, "address, size, permissions")                                               \
-    O(SGX_MODIFY_TYPE, 3, "address, size, type")                                                   \
-    O(SGX_REMOVE, 2, "address, size")                                                              \
-    O(TARGET_INFO, 0, "data: TARGETINFO back")                                                     \
-    O(QUOTE, 2, "report size, room; data: report, quote back")                                     \
-    O(READ, 3, "fd, size, offset or -1; data back")                                                \
-    O(WRITE, 3, "fd, size, offset or -1; data")                                                    \
-    O(CLOSE, 1, "fd")                                                                              \
-    O(DUP, 1, "fd")                                                                                \
-    O(LSEEK, 3, "fd, offset, whence")                                                              \
-    O(IOCTL, 3, "fd, command, size; data both ways")                                               \
-    O(POLL, 1, "count; data: struct boundary_pollfd both ways")                                    \
-    O(EPOLL_CREATE, 0, "")                                                                         \
-    O(EPOLL_CTL, 5, "epoll fd, op, fd, events, data")                                              \
-    O(EPOLL_WAIT, 2, "epoll fd, count; data: struct boundary_epoll_event back")                    \
-    O(FSYNC, 2, "fd, data only")                                                                   \
-    O(FTRUNCATE, 2, "fd, size")                                                                    \
-    O(FALLOCATE, 4, "fd, mode, offset, size")                                                      \
-    O(OPEN, 3, "dir fd, flags, mode; data: path")                                                  \
-    O(STAT, 2, "dir fd, follow; data: path, struct boundary_stat back")                            \
-    O(STATFS, 1, "fd; data: struct boundary_statfs back")                                          \
-    O(GETDENTS, 2, "fd, size; data: struct linux_dirent64 back")                                   \
-    O(MKDIR, 2, "dir fd, mode; data: path")                                                        \
-    O(UNLINK, 2, "dir fd, is directory; data: path")                                               \
-    O(RENAME, 4, "old dir fd, new dir fd, flags, offset of the new path; data: two paths")         \
-    O(LINK, 3, "old dir fd, new dir fd, offset of the new path; data: two paths")                  \
-    O(SYMLINK, 2, "dir fd, offset of the path; data: target, path")                                \
-    O(READLINK, 2, "dir fd, room; data: path, target back")                                        \
-    O(CHMOD, 2, "dir fd, mode; data: path")                                                        \
-    O(CHOWN, 4, "dir fd, uid, gid, follow; data: path")                                            \
-    O(UTIMENS, 6, "dir fd, follow, atime s, ns, mtime s, ns; data: path")                          \
-    O(MKNOD, 3, "dir fd, mode, device; data: path")                                                \
-    O(SOCKET, 3, "domain, type, protocol")                                                         \
-    O(BIND, 2, "fd, address size; data: address")                                                  \
-    O(CONNECT, 2, "fd, address size; data: address")                                               \
-    O(LISTEN, 2, "fd, backlog")                                                                    \
-    O(ACCEPT, 2, "fd, address room; out[0] its size; data: address back")                          \
-    O(SEND, 4, "fd, size, flags, address size; data: address (128 bytes), bytes")                  \
-    O(RECV, 4, "fd, size, flags, address room; out[0] address size, out[1] msg_flags; as SEND")    \
-    O(SHUTDOWN, 2, "fd, how")                                                                      \
-    O(GETSOCKOPT, 4, "fd, level, name, room; out[0] size; data back")                              \
-    O(SETSOCKOPT, 4, "fd, level, name, size; data")                                                \
+#define BOUNDARY_OCALLS(O)                                                                      \
+    O(WAIT, 2, "timeout ns or UINT64_MAX, count of struct boundary_pollfd in data")             \
+    O(WAKE, 1, "area of the thread to wake")                                                    \
+    O(KICK, 1, "area of the thread to interrupt")                                               \
+    O(YIELD, 0, "")                                                                             \
+    O(THREAD_CREATE, 0, "")                                                                     \
+    O(TCS_ADD, 1, "address of a new TCS page")                                                  \
+    O(LOG, 2, "level, size; data: line")                                                        \
+    O(ABORT, 1, "size; data: message; does not return")                                         \
+    O(EVENT, 4, "type, pid, status, size; data: message")                                       \
+    O(CLOCK, 1, "clock id; ret ns; out[0] TSC, out[1] TSC frequency in Hz")                     \
+    O(CPUID, 2, "leaf, subleaf; out: eax, ebx, ecx, edx")                                       \
+    O(SGX_RESTRICT, 3, "address, size, permissions")                                            \
+    O(SGX_MODIFY_TYPE, 3, "address, size, type")                                                \
+    O(SGX_REMOVE, 2, "address, size")                                                           \
+    O(TARGET_INFO, 0, "data: TARGETINFO back")                                                  \
+    O(QUOTE, 2, "report size, room; data: report, quote back")                                  \
+    O(READ, 3, "fd, size, offset or -1; data back")                                             \
+    O(WRITE, 3, "fd, size, offset or -1; data")                                                 \
+    O(CLOSE, 1, "fd")                                                                           \
+    O(DUP, 1, "fd")                                                                             \
+    O(LSEEK, 3, "fd, offset, whence")                                                           \
+    O(IOCTL, 3, "fd, command, size; data both ways")                                            \
+    O(POLL, 1, "count; data: struct boundary_pollfd both ways")                                 \
+    O(EPOLL_CREATE, 0, "")                                                                      \
+    O(EPOLL_CTL, 5, "epoll fd, op, fd, events, data")                                           \
+    O(EPOLL_WAIT, 2, "epoll fd, count; data: struct boundary_epoll_event back")                 \
+    O(FSYNC, 2, "fd, data only")                                                                \
+    O(FTRUNCATE, 2, "fd, size")                                                                 \
+    O(FALLOCATE, 4, "fd, mode, offset, size")                                                   \
+    O(OPEN, 3, "dir fd, flags, mode; data: path")                                               \
+    O(STAT, 2, "dir fd, follow; data: path, struct boundary_stat back")                         \
+    O(STATFS, 1, "fd; data: struct boundary_statfs back")                                       \
+    O(GETDENTS, 2, "fd, size; data: struct linux_dirent64 back")                                \
+    O(MKDIR, 2, "dir fd, mode; data: path")                                                     \
+    O(UNLINK, 2, "dir fd, is directory; data: path")                                            \
+    O(RENAME, 4, "old dir fd, new dir fd, flags, offset of the new path; data: two paths")      \
+    O(LINK, 3, "old dir fd, new dir fd, offset of the new path; data: two paths")               \
+    O(SYMLINK, 2, "dir fd, offset of the path; data: target, path")                             \
+    O(READLINK, 2, "dir fd, room; data: path, target back")                                     \
+    O(CHMOD, 2, "dir fd, mode; data: path")                                                     \
+    O(CHOWN, 4, "dir fd, uid, gid, follow; data: path")                                         \
+    O(UTIMENS, 6, "dir fd, follow, atime s, ns, mtime s, ns; data: path")                       \
+    O(MKNOD, 3, "dir fd, mode, device; data: path")                                             \
+    O(SOCKET, 3, "domain, type, protocol")                                                      \
+    O(BIND, 2, "fd, address size; data: address")                                               \
+    O(CONNECT, 2, "fd, address size; data: address")                                            \
+    O(LISTEN, 2, "fd, backlog")                                                                 \
+    O(ACCEPT, 2, "fd, address room; out[0] its size; data: address back")                       \
+    O(SEND, 4, "fd, size, flags, address size; data: address (128 bytes), bytes")               \
+    O(RECV, 4, "fd, size, flags, address room; out[0] address size, out[1] msg_flags; as SEND") \
+    O(SHUTDOWN, 2, "fd, how")                                                                   \
+    O(GETSOCKOPT, 4, "fd, level, name, room; out[0] size; data back")                           \
+    O(SETSOCKOPT, 4, "fd, level, name, size; data")                                             \
     O(GETSOCKNAME, 3, "fd, address room, peer; out[0] its size; data: address back")
 
 enum boundary_ocall {
 #define O(name, count, what) OCALL_##name,
     BOUNDARY_OCALLS(O)
 #undef O
-    OCALL_COUNT
+        OCALL_COUNT
 };
 _Static_assert(OCALL_COUNT <= 60, "the boundary stays small");
 
@@ -146,17 +148,18 @@ struct boundary_boot {
     uint64_t image, image_size; /* the sealed image */
     uint64_t sites, sites_size; /* the site table, 0 0: none */
     uint64_t deployment, deployment_size;
-    uint64_t features;          /* BOUNDARY_CPU_*: hints */
+    uint64_t features; /* BOUNDARY_CPU_*: hints */
     uint32_t mount_count;
-    uint32_t log_level;         /* wanted; the manifest's bounds it */
-    uint64_t thread_limit;      /* 0: none */
-    uint64_t memory_limit;      /* 0: none */
+    uint32_t log_level;    /* wanted; the manifest's bounds it */
+    uint64_t thread_limit; /* 0: none */
+    uint64_t memory_limit; /* 0: none */
     int32_t mount_fds[64];
 };
 #define BOUNDARY_CPU_SHA_NI (1u << 0)
 #define BOUNDARY_MOUNT_MAX  64u
 
-/* CREATE_PROCESS: header, groups, then strings, each with its NUL: path (empty: look argv[0] up), cwd, argv, env. */
+/* CREATE_PROCESS: header, groups, then strings, each with its NUL: path (empty: look argv[0] up),
+ * cwd, argv, env. */
 #define BOUNDARY_PROCESS_MAX (8u << 20)
 struct boundary_process {
     uint64_t size; /* all of it */

@@ -1,26 +1,31 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The enclave manifest (DESIGN section 6) and the tables that travel with a sealed image. Little-endian, fixed
- * layout, read by the bundle converter, by verifiers and by the LibOS. Nothing here holds a pointer.
+ * The enclave manifest (DESIGN section 6) and the tables that travel with a sealed image.
+ * Little-endian, fixed layout, read by the bundle converter, by verifiers and by the LibOS. Nothing
+ * here holds a pointer.
  *
- *   image half       one measured page (struct manifest_image): identifies LibOS + image in MRENCLAVE
- *   deployment half  a TLV blob; its SHA-256 is the first 32 bytes of CONFIGID, the rest of CONFIGID is zero
- *   site table       where `syscall` instructions of the image may be replaced; its SHA-256 is in the image half
+ *   image half       one measured page (struct manifest_image): identifies LibOS + image in
+ * MRENCLAVE deployment half  a TLV blob; its SHA-256 is the first 32 bytes of CONFIGID, the rest of
+ * CONFIGID is zero site table       where `syscall` instructions of the image may be replaced; its
+ * SHA-256 is in the image half
  */
 #pragma once
 
 #include <stdint.h>
 
-#define MANIFEST_IMAGE_MAGIC   0x31474d49454e5552ull /* "RUNEIMG1" */
-#define MANIFEST_VERSION       1u
-#define MANIFEST_HASH_SIZE     32u
-#define MANIFEST_SALT_MAX      32u
-#define MANIFEST_BLOCK_SIZE    4096u
+#define MANIFEST_IMAGE_MAGIC 0x31474d49454e5552ull /* "RUNEIMG1" */
+#define MANIFEST_VERSION     1u
+#define MANIFEST_HASH_SIZE   32u
+#define MANIFEST_SALT_MAX    32u
+#define MANIFEST_BLOCK_SIZE  4096u
 
 /* manifest_image.flags */
-#define MANIFEST_DEBUG         (1u << 0) /* the enclave may be a debug enclave; logs may carry application data */
-#define MANIFEST_ALLOW_EXEC    (1u << 1) /* further processes may be started from outside (rune exec) */
-#define MANIFEST_KSS           (1u << 2) /* deployment half is bound by CONFIGID; else by deployment_hash below */
+#define MANIFEST_DEBUG \
+    (1u << 0) /* the enclave may be a debug enclave; logs may carry application data */
+#define MANIFEST_ALLOW_EXEC \
+    (1u << 1) /* further processes may be started from outside (rune exec) */
+#define MANIFEST_KSS \
+    (1u << 2) /* deployment half is bound by CONFIGID; else by deployment_hash below */
 
 /* One page at enclave_layout.manifest; unused bytes are zero. */
 struct manifest_image {
@@ -28,8 +33,8 @@ struct manifest_image {
     uint32_t version;
     uint32_t flags;
 
-    /* Sealed root: EROFS image of data_blocks blocks, then its dm-verity hash tree (veritysetup format 1,
-     * SHA-256, 4 KiB blocks, superblock at hash_offset, tree in the next block). */
+    /* Sealed root: EROFS image of data_blocks blocks, then its dm-verity hash tree (veritysetup
+     * format 1, SHA-256, 4 KiB blocks, superblock at hash_offset, tree in the next block). */
     uint8_t root_hash[MANIFEST_HASH_SIZE];
     uint8_t salt[MANIFEST_SALT_MAX];
     uint32_t salt_size;
@@ -43,19 +48,19 @@ struct manifest_image {
 
     uint8_t deployment_hash[MANIFEST_HASH_SIZE]; /* only without KSS, else zero */
 
-    uint64_t memory_limit;  /* bytes the LibOS may commit, 0: no limit but ELRANGE */
-    uint32_t thread_limit;  /* 0: no limit but memory */
-    uint32_t static_tcs;    /* TCS pages in the enclave file */
-    uint64_t cache_size;    /* verified block cache, bytes; 0: the default */
-    uint32_t log_level;     /* 0 fatal .. 5 trace: the most the LibOS may tell the host */
+    uint64_t memory_limit; /* bytes the LibOS may commit, 0: no limit but ELRANGE */
+    uint32_t thread_limit; /* 0: no limit but memory */
+    uint32_t static_tcs;   /* TCS pages in the enclave file */
+    uint64_t cache_size;   /* verified block cache, bytes; 0: the default */
+    uint32_t log_level;    /* 0 fatal .. 5 trace: the most the LibOS may tell the host */
     uint32_t reserved0;
 };
 _Static_assert(sizeof(struct manifest_image) <= 4096, "the image half is one page");
 
 /*
- * Deployment half: struct manifest_deployment_header, then records. A record is struct manifest_record and
- * `size` bytes of value, padded with zero to 8. Strings are not NUL-terminated; a record with an unknown type is an
- * error (the verifier pinned something that we would ignore).
+ * Deployment half: struct manifest_deployment_header, then records. A record is struct
+ * manifest_record and `size` bytes of value, padded with zero to 8. Strings are not NUL-terminated;
+ * a record with an unknown type is an error (the verifier pinned something that we would ignore).
  */
 #define MANIFEST_DEPLOYMENT_MAGIC 0x314c5044454e5552ull /* "RUNEDPL1" */
 #define MANIFEST_DEPLOYMENT_MAX   (4u << 20)
@@ -68,16 +73,17 @@ struct manifest_deployment_header {
 };
 
 enum manifest_record_type {
-    MANIFEST_ARG = 1,      /* one of process.args, in order */
-    MANIFEST_ENV = 2,      /* NAME=value, in order */
+    MANIFEST_ARG = 1, /* one of process.args, in order */
+    MANIFEST_ENV = 2, /* NAME=value, in order */
     MANIFEST_CWD = 3,
-    MANIFEST_USER = 4,     /* struct manifest_user, then group_count u32 */
+    MANIFEST_USER = 4, /* struct manifest_user, then group_count u32 */
     MANIFEST_HOSTNAME = 5,
-    MANIFEST_MOUNT = 6,    /* struct manifest_mount, then target, source, options (NUL-free, sizes given) */
+    MANIFEST_MOUNT =
+        6, /* struct manifest_mount, then target, source, options (NUL-free, sizes given) */
     MANIFEST_RLIMIT = 7,   /* struct manifest_rlimit */
     MANIFEST_TERMINAL = 8, /* u32, 1: process.terminal */
     MANIFEST_DOMAINNAME = 9,
-    MANIFEST_SYSCTL = 10,  /* name=value */
+    MANIFEST_SYSCTL = 10,        /* name=value */
     MANIFEST_READONLY_ROOT = 11, /* u32 */
     MANIFEST_MASKED_PATH = 12,
     MANIFEST_READONLY_PATH = 13,
@@ -94,12 +100,13 @@ struct manifest_user {
 };
 
 enum manifest_mount_kind {
-    MANIFEST_MOUNT_TMPFS = 1,       /* in the enclave */
+    MANIFEST_MOUNT_TMPFS = 1, /* in the enclave */
     MANIFEST_MOUNT_PROC = 2,
-    MANIFEST_MOUNT_DEV = 3,         /* the LibOS's own /dev */
+    MANIFEST_MOUNT_DEV = 3, /* the LibOS's own /dev */
     MANIFEST_MOUNT_DEVPTS = 4,
     MANIFEST_MOUNT_SYSFS = 5,
-    MANIFEST_MOUNT_PASSTHROUGH = 6, /* host files: untrusted, index counts such mounts (pal_init mount_fds) */
+    MANIFEST_MOUNT_PASSTHROUGH =
+        6, /* host files: untrusted, index counts such mounts (pal_init mount_fds) */
     MANIFEST_MOUNT_ENCRYPTED = 7,
     MANIFEST_MOUNT_MQUEUE = 8,
     MANIFEST_MOUNT_CGROUP = 9,
@@ -115,8 +122,8 @@ struct manifest_mount {
     uint32_t kind;
     uint32_t flags;
     uint32_t index;
-    uint32_t mode;  /* tmpfs root mode */
-    uint64_t size;  /* tmpfs limit, 0: none */
+    uint32_t mode; /* tmpfs root mode */
+    uint64_t size; /* tmpfs limit, 0: none */
     uint32_t target_size, source_size, options_size;
     uint32_t reserved0;
 };
@@ -128,12 +135,14 @@ struct manifest_rlimit {
 };
 
 /*
- * Site table: header, file_count files sorted by nid, then sites. Each file's sites are sorted by offset. A site
- * is a window of `length` (5..32) bytes at `offset` in the file that holds exactly one `syscall` instruction; the
- * LibOS may put a 5-byte jmp at the window's start. The instructions before the `syscall` (before_size bytes) and those after
- * it inside the window (after_size bytes) are position independent, and are copied into a trampoline around the call:
- *     before; lea rcx, [rip of the byte after the syscall]; enter the LibOS; after; jmp window end
- * Bytes of the window beyond the first five stay as they are. No direct branch of the file goes to the bytes 1..4 of the window.
+ * Site table: header, file_count files sorted by nid, then sites. Each file's sites are sorted by
+ * offset. A site is a window of `length` (5..32) bytes at `offset` in the file that holds exactly
+ * one `syscall` instruction; the LibOS may put a 5-byte jmp at the window's start. The instructions
+ * before the `syscall` (before_size bytes) and those after it inside the window (after_size bytes)
+ * are position independent, and are copied into a trampoline around the call: before; lea rcx, [rip
+ * of the byte after the syscall]; enter the LibOS; after; jmp window end Bytes of the window beyond
+ * the first five stay as they are. No direct branch of the file goes to the bytes 1..4 of the
+ * window.
  */
 #define SITES_MAGIC 0x31534554454e5552ull /* "RUNETES1" */
 

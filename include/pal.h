@@ -1,22 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The Enclave Runtime PAL API: what a shared library implements so that rune can run containers in it.
+ * The Enclave Runtime PAL API: what a shared library implements so that rune can run containers in
+ * it.
  *
- * rune loads the library from the host (dlopen, before pivot_root), calls pal_get_version() (absent means 1),
- * takes the highest version both sides know, and then calls pal_init() once, the process functions any number
- * of times and from several threads, and pal_destroy() once. Versions 1 to 3 have the binary layout that
- * Inclavare Containers published; version 4 is this project's own. All functions return 0, or a negative errno
- * value (versions 1 to 3 of older runtimes also return -1 and set errno; rune accepts both).
+ * rune loads the library from the host (dlopen, before pivot_root), calls pal_get_version() (absent
+ * means 1), takes the highest version both sides know, and then calls pal_init() once, the process
+ * functions any number of times and from several threads, and pal_destroy() once. Versions 1 to 3
+ * have the binary layout that Inclavare Containers published; version 4 is this project's own. All
+ * functions return 0, or a negative errno value (versions 1 to 3 of older runtimes also return -1
+ * and set errno; rune accepts both).
  *
- * Signals: rune's process has every asynchronous signal blocked before it loads the library (threads inherit that)
- * and reads them itself; a runtime hears of them by pal_kill. SIGILL, SIGBUS, SIGFPE, SIGSEGV and SIGSYS are
- * not blocked; a runtime may install handlers for them, and hands what is not its own to the handler it replaced.
- * A runtime that kicks its own threads uses a real-time signal, sent to the thread and unblocked there only.
- * Children that a runtime forks are reaped by rune: do not wait for them.
+ * Signals: rune's process has every asynchronous signal blocked before it loads the library
+ * (threads inherit that) and reads them itself; a runtime hears of them by pal_kill. SIGILL,
+ * SIGBUS, SIGFPE, SIGSEGV and SIGSYS are not blocked; a runtime may install handlers for them, and
+ * hands what is not its own to the handler it replaced. A runtime that kicks its own threads uses a
+ * real-time signal, sent to the thread and unblocked there only. Children that a runtime forks are
+ * reaped by rune: do not wait for them.
  *
- * A library exports plain C symbols. pal_init and pal_exec have another prototype in each version, so the
- * prototypes are given as function types; a library defines PAL_VERSION to 1, 2, 3 or 4 before including this
- * file to have its own prototypes declared.
+ * A library exports plain C symbols. pal_init and pal_exec have another prototype in each version,
+ * so the prototypes are given as function types; a library defines PAL_VERSION to 1, 2, 3 or 4
+ * before including this file to have its own prototypes declared.
  */
 #pragma once
 
@@ -32,9 +35,11 @@ extern "C" {
 /* Highest version this header describes. */
 #define PAL_VERSION_MAX 4
 
-/* ---- versions 1 to 3 ------------------------------------------------------------------------------ */
+/* ---- versions 1 to 3
+ * ------------------------------------------------------------------------------ */
 
-/* pal_init of versions 1 and 2. Strings may be NULL. log_level: off, fatal, error, warn, info, debug, trace. */
+/* pal_init of versions 1 and 2. Strings may be NULL. log_level: off, fatal, error, warn, info,
+ * debug, trace. */
 typedef struct {
     const char *args;
     const char *log_level;
@@ -61,7 +66,8 @@ typedef struct {
     int *pid;
 } pal_create_process_args;
 
-/* Version 2 and 3: start process pid and wait; *exit_value receives 0..255 (128 + signal when killed). */
+/* Version 2 and 3: start process pid and wait; *exit_value receives 0..255 (128 + signal when
+ * killed). */
 typedef struct {
     int pid;
     int *exit_value;
@@ -75,22 +81,27 @@ typedef int pal_create_process_v2_fn(pal_create_process_args *args);
 typedef int pal_exec_v2_fn(pal_exec_args *args);
 /* pid -1 means every process of the enclave. */
 typedef int pal_kill_fn(int pid, int sig);
-/* target_info: TARGETINFO (512 bytes); *report_len: in the room, out the size (REPORT, 432 bytes used). */
-typedef int pal_get_local_report_fn(void *target_info, int target_info_len, void *report, int *report_len);
+/* target_info: TARGETINFO (512 bytes); *report_len: in the room, out the size (REPORT, 432 bytes
+ * used). */
+typedef int pal_get_local_report_fn(void *target_info, int target_info_len, void *report,
+                                    int *report_len);
 typedef int pal_destroy_fn(void);
 
-/* ---- version 4 ------------------------------------------------------------------------------------ */
+/* ---- version 4
+ * ------------------------------------------------------------------------------------ */
 /*
- * Every structure begins with its size as the caller knows it, so that both sides can grow: a callee reads no
- * field beyond `size` and takes absent fields as zero. Descriptors passed in are the caller's unless said
- * otherwise. A pid is the runtime's own process id, positive, and 1 for the container's first process.
+ * Every structure begins with its size as the caller knows it, so that both sides can grow: a
+ * callee reads no field beyond `size` and takes absent fields as zero. Descriptors passed in are
+ * the caller's unless said otherwise. A pid is the runtime's own process id, positive, and 1 for
+ * the container's first process.
  */
 
 enum pal_event_type {
     PAL_EVENT_EXITED = 1,    /* pid ended; status as from waitpid(2) */
     PAL_EVENT_STOPPED = 2,   /* pid stopped by a job control signal; status as from waitpid(2) */
     PAL_EVENT_CONTINUED = 3, /* pid continued */
-    PAL_EVENT_FATAL = 4,     /* the enclave died or was ended by the runtime; message says why; pid is 0 */
+    PAL_EVENT_FATAL =
+        4, /* the enclave died or was ended by the runtime; message says why; pid is 0 */
 };
 
 struct pal_event {
@@ -102,8 +113,8 @@ struct pal_event {
 };
 
 /*
- * Called on a thread of the runtime, at most one call at a time. Must not call back into the PAL and must not
- * block for long (write to a pipe and return).
+ * Called on a thread of the runtime, at most one call at a time. Must not call back into the PAL
+ * and must not block for long (write to a pipe and return).
  */
 typedef void pal_event_fn(void *context, const struct pal_event *event);
 
@@ -120,13 +131,13 @@ struct pal_init_args_v4 {
     const char *log_level;    /* enclave.runtime.loglevel */
     const char *enclave_type; /* "intelSgx", "simulatedSgx" or "auto" */
     uint32_t flags;           /* PAL_FLAG_* */
-    int enclave_fd;           /* the enclave file (signed layout and contents), abi/enclave_file.h */
-    int sigstruct_fd;         /* SIGSTRUCT, 1808 bytes */
-    int image_fd;             /* sealed root: EROFS image followed by its dm-verity tree */
-    int patches_fd;           /* system-call site table of that image, or -1 */
-    int deployment_fd;        /* deployment half of the manifest; its SHA-256 is the CONFIGID */
-    int root_fd;              /* O_PATH of the container's root on the host, for pass-through mounts, or -1 */
-    const int *mount_fds;     /* one O_PATH descriptor for each pass-through mount, in manifest order */
+    int enclave_fd;    /* the enclave file (signed layout and contents), abi/enclave_file.h */
+    int sigstruct_fd;  /* SIGSTRUCT, 1808 bytes */
+    int image_fd;      /* sealed root: EROFS image followed by its dm-verity tree */
+    int patches_fd;    /* system-call site table of that image, or -1 */
+    int deployment_fd; /* deployment half of the manifest; its SHA-256 is the CONFIGID */
+    int root_fd; /* O_PATH of the container's root on the host, for pass-through mounts, or -1 */
+    const int *mount_fds; /* one O_PATH descriptor for each pass-through mount, in manifest order */
     uint32_t mount_count;
     uint64_t memory_limit; /* bytes the container may use, 0 for no limit */
     uint32_t thread_limit; /* 0 for no limit */
@@ -141,9 +152,12 @@ struct pal_rlimit {
     uint64_t soft, hard;
 };
 
-#define PAL_PROCESS_TERMINAL   (1u << 0) /* stdio is a terminal: new session with it as controlling terminal */
-#define PAL_PROCESS_HAS_LIMITS (1u << 1) /* rlimits is filled; otherwise the manifest's or the parent's hold */
-#define PAL_PROCESS_FIRST      (1u << 2) /* the container's entrypoint: argv and env must be the manifest's */
+#define PAL_PROCESS_TERMINAL \
+    (1u << 0) /* stdio is a terminal: new session with it as controlling terminal */
+#define PAL_PROCESS_HAS_LIMITS \
+    (1u << 1) /* rlimits is filled; otherwise the manifest's or the parent's hold */
+#define PAL_PROCESS_FIRST \
+    (1u << 2) /* the container's entrypoint: argv and env must be the manifest's */
 
 struct pal_process_args_v4 {
     size_t size;
@@ -163,7 +177,7 @@ struct pal_process_args_v4 {
 
 struct pal_info_v4 {
     size_t size;
-    uint32_t flags;      /* PAL_FLAG_* that hold */
+    uint32_t flags; /* PAL_FLAG_* that hold */
     uint8_t mrenclave[32];
     uint8_t mrsigner[32];
     uint64_t attributes; /* ATTRIBUTES.FLAGS */
@@ -177,15 +191,15 @@ struct pal_stats_v4 {
     size_t size;
     uint64_t memory_committed; /* bytes of enclave memory in use */
     uint64_t memory_peak;
-    uint64_t memory_reserved;  /* bytes of ELRANGE that are spoken for */
+    uint64_t memory_reserved; /* bytes of ELRANGE that are spoken for */
     uint32_t processes, threads, tcs_total;
     uint64_t ocalls, aex, syscalls_direct, syscalls_trapped;
 };
 
 typedef int pal_init_v4_fn(const struct pal_init_args_v4 *args);
 /*
- * Create a process (state: created, nothing of it has run); *pid receives its id. -ENOENT and -EACCES are those
- * of execve(2) for the program.
+ * Create a process (state: created, nothing of it has run); *pid receives its id. -ENOENT and
+ * -EACCES are those of execve(2) for the program.
  */
 typedef int pal_create_process_v4_fn(const struct pal_process_args_v4 *args, int *pid);
 /* Let a created process run; its end is reported by PAL_EVENT_EXITED. Does not block. */
@@ -194,12 +208,14 @@ typedef int pal_start_process_fn(int pid);
 typedef int pal_resize_fn(int pid, uint16_t rows, uint16_t columns);
 typedef int pal_get_info_fn(struct pal_info_v4 *info);
 typedef int pal_get_stats_fn(struct pal_stats_v4 *stats);
-/* A quote over report_data; *quote_size: in the room, out the size. -ENOTSUP when there is no quoting. */
+/* A quote over report_data; *quote_size: in the room, out the size. -ENOTSUP when there is no
+ * quoting. */
 typedef int pal_get_quote_fn(const uint8_t report_data[64], uint8_t *quote, size_t *quote_size);
-/* pal_kill, pal_get_local_report and pal_destroy are as in version 3. pal_kill(-1, SIGKILL) ends everything. */
+/* pal_kill, pal_get_local_report and pal_destroy are as in version 3. pal_kill(-1, SIGKILL) ends
+ * everything. */
 /*
- * Optional: a signal that the terminal raised (SIGINT, SIGQUIT, SIGTSTP) goes to the foreground process group of the
- * terminal of pid's session. Without it rune calls pal_kill(pid, sig).
+ * Optional: a signal that the terminal raised (SIGINT, SIGQUIT, SIGTSTP) goes to the foreground
+ * process group of the terminal of pid's session. Without it rune calls pal_kill(pid, sig).
  */
 typedef int pal_kill_foreground_fn(int pid, int sig);
 
@@ -230,7 +246,8 @@ PAL_EXPORT int pal_get_quote(const uint8_t report_data[64], uint8_t *quote, size
 PAL_EXPORT int pal_kill_foreground(int pid, int sig);
 #endif
 #if PAL_VERSION >= 3
-PAL_EXPORT int pal_get_local_report(void *target_info, int target_info_len, void *report, int *report_len);
+PAL_EXPORT int pal_get_local_report(void *target_info, int target_info_len, void *report,
+                                    int *report_len);
 #endif
 PAL_EXPORT int pal_destroy(void);
 #endif /* PAL_VERSION */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Page faults: commit pages with the content that their VMA says, a few around the one that was touched. */
+/* Page faults: commit pages with the content that their VMA says, a few around the one that was
+ * touched. */
 #include "internal.h"
 #include "fs.h"
 

@@ -1,17 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Fork groups: several mms at the same addresses. One of them is resident: its private pages are in place.
+ * Fork groups: several mms at the same addresses. One of them is resident: its private pages are in
+ * place.
  *
  * What is true of a page P in a shared space, under space->lock:
  *   - the resident covers P with a VMA: what is in place is the resident's;
- *   - otherwise what is in place belongs to the one mm that was resident last and covers P, unless it is STALE (nobody's);
- *   - a page that a non-resident mm touched and that another member covers too is in mm->saved, except clean pages of one
- *     file, which all members that map them there see in place.
- * VMAs of a non-resident mm do not change, for only its own threads change them, and they need residency for that.
+ *   - otherwise what is in place belongs to the one mm that was resident last and covers P, unless
+ * it is STALE (nobody's);
+ *   - a page that a non-resident mm touched and that another member covers too is in mm->saved,
+ * except clean pages of one file, which all members that map them there see in place. VMAs of a
+ * non-resident mm do not change, for only its own threads change them, and they need residency for
+ * that.
  *
- * Who waits: a thread in mm_enter() of a mm that is not resident. It queues; when the resident's last thread leaves
- * (blocks, ends, execs) the first of the queue goes next. A waiter that sees no progress for a slice asks the resident's threads
- * to give the range up on their next way back to user code.
+ * Who waits: a thread in mm_enter() of a mm that is not resident. It queues; when the resident's
+ * last thread leaves (blocks, ends, execs) the first of the queue goes next. A waiter that sees no
+ * progress for a slice asks the resident's threads to give the range up on their next way back to
+ * user code.
  */
 #include "internal.h"
 #include "fs.h"
@@ -96,10 +100,12 @@ static bool same_pages(const struct vma *a, const struct vma *b, u64 addr)
 {
     if (a->flags & b->flags & MAP_SHARED)
         return true;
-    if (!vma_clean(a) || !vma_clean(b) || (a->flags & VMA_TRAMPOLINE) != (b->flags & VMA_TRAMPOLINE))
+    if (!vma_clean(a) || !vma_clean(b) ||
+        (a->flags & VMA_TRAMPOLINE) != (b->flags & VMA_TRAMPOLINE))
         return false;
     if (a->flags & VMA_TRAMPOLINE)
-        return a->file == b->file && vma_start(a) == vma_start(b) && a->file_offset == b->file_offset;
+        return a->file == b->file && vma_start(a) == vma_start(b) &&
+               a->file_offset == b->file_offset;
     return a->file == b->file && a->trampolines == b->trampolines &&
            a->file_offset + (addr - vma_start(a)) == b->file_offset + (addr - vma_start(b));
 }
@@ -111,7 +117,7 @@ static enum cover covered(struct mm *mm, const struct vma *v, u64 addr)
 {
     enum cover c = COVER_NONE;
     struct mm *m;
-    list_for_each_entry(m, &mm->space->members, member) {
+    list_for_each_entry (m, &mm->space->members, member) {
         struct vma *w = m == mm ? NULL : vma_find(m, addr);
         if (w && same_pages(v, w, addr))
             c = MAX(c, COVER_SAME);
@@ -128,7 +134,8 @@ static void save_out(struct mm *r, struct mm *next)
         if (v->flags & (MAP_SHARED | VMA_CANONICAL))
             continue;
         u64 start = vma_start(v);
-        for (u64 a = page_next_accepted(start, v->end); a < v->end; a = page_next_accepted(a + PAGE_SIZE, v->end)) {
+        for (u64 a = page_next_accepted(start, v->end); a < v->end;
+             a = page_next_accepted(a + PAGE_SIZE, v->end)) {
             if (page_state(a) & PG_STALE)
                 continue;
             enum cover c = covered(r, v, a);
@@ -151,8 +158,9 @@ static void save_out(struct mm *r, struct mm *next)
                     continue; /* in place now: next's */
                 }
                 if (saved_add(r, a, (void *)a) < 0)
-                    panic("out of enclave memory while switching between forked processes: raise the "
-                          "container's memory limit");
+                    panic(
+                        "out of enclave memory while switching between forked processes: raise the "
+                        "container's memory limit");
             }
             page_set_flag(a, PG_STALE, true);
         }
@@ -178,7 +186,8 @@ static void load_in(struct mm *mm)
             page_write_end(a, perms);
             page_set_flag(a, PG_STALE, false);
         } else if (page_commit_copy(a, s->frame, PROT_READ | PROT_WRITE) < 0) {
-            panic("out of enclave memory while switching between forked processes: raise the container's memory "
+            panic("out of enclave memory while switching between forked processes: raise the "
+                  "container's memory "
                   "limit");
         }
         saved_drop(mm, s);
@@ -214,10 +223,10 @@ void group_preempt(struct mm *r)
     struct process *p;
     struct thread *t;
     mutex_lock(&g_process_lock);
-    list_for_each_entry(p, &g_processes, all) {
+    list_for_each_entry (p, &g_processes, all) {
         if (p->mm != r)
             continue;
-        list_for_each_entry(t, &p->threads, siblings)
+        list_for_each_entry (t, &p->threads, siblings)
             if (t->mm == r)
                 thread_notify(t, ATTENTION_GROUP);
     }
@@ -234,7 +243,8 @@ static bool try_enter(struct space *s, struct mm *mm, const struct queued *q)
 {
     if (s->resident == mm && !s->wanted)
         return true;
-    bool idle = !s->resident || s->resident == mm || !__atomic_load_n(&s->resident->active, __ATOMIC_SEQ_CST);
+    bool idle = !s->resident || s->resident == mm ||
+                !__atomic_load_n(&s->resident->active, __ATOMIC_SEQ_CST);
     bool turn = q ? s->queue.next == &q->link : list_empty(&s->queue);
     if (!idle || !turn)
         return false;
@@ -348,7 +358,8 @@ static int clone_vmas(struct mm *parent, struct mm *child)
     return 0;
 }
 
-/* Copies of from's private pages: those in place go to `to`, those of PROT_NONE ranges to the child. */
+/* Copies of from's private pages: those in place go to `to`, those of PROT_NONE ranges to the
+ * child. */
 static int copy_private(struct mm *from, struct mm *to, struct mm *child)
 {
     for (struct rb_node *n = rb_first(&from->saved); n; n = rb_next(n))
@@ -358,7 +369,8 @@ static int copy_private(struct mm *from, struct mm *to, struct mm *child)
         if ((v->flags & (MAP_SHARED | VMA_CANONICAL)) || vma_clean(v))
             continue;
         u64 start = vma_start(v);
-        for (u64 a = page_next_accepted(start, v->end); a < v->end; a = page_next_accepted(a + PAGE_SIZE, v->end)) {
+        for (u64 a = page_next_accepted(start, v->end); a < v->end;
+             a = page_next_accepted(a + PAGE_SIZE, v->end)) {
             if (saved_add(to, a, (void *)a) < 0)
                 return -ENOMEM;
         }
@@ -404,7 +416,8 @@ int mm_fork(struct mm *parent, struct mm **out)
     s->resident = parent;
     __atomic_store_n(&s->shared, true, __ATOMIC_SEQ_CST);
     space_add(s, child);
-    /* Alone in it, the caller hands the range to the child, which runs first; else the child gets the copies. */
+    /* Alone in it, the caller hands the range to the child, which runs first; else the child gets
+     * the copies. */
     bool alone = __atomic_load_n(&parent->active, __ATOMIC_SEQ_CST) == 1;
     int r = clone_vmas(parent, child);
     if (r == 0)
@@ -432,7 +445,8 @@ void group_drop_pages(struct mm *mm, u64 addr, u64 size)
     }
     bool resident = mm->space->resident == mm;
     u64 end = addr + size;
-    for (u64 a = page_next_accepted(addr, end); a < end; a = page_next_accepted(a + PAGE_SIZE, end)) {
+    for (u64 a = page_next_accepted(addr, end); a < end;
+         a = page_next_accepted(a + PAGE_SIZE, end)) {
         struct vma *v = vma_find(mm, a);
         enum cover c = v ? covered(mm, v, a) : COVER_SAME;
         if (c == COVER_NONE)
@@ -449,10 +463,11 @@ int group_evict(struct mm *mm, u64 addr, u64 size)
         pages_trim(addr, size); /* nothing is there, but for pages added at load time */
         return 0;
     }
-    for (u64 a = page_next_accepted(addr, end); a < end; a = page_next_accepted(a + PAGE_SIZE, end)) {
+    for (u64 a = page_next_accepted(addr, end); a < end;
+         a = page_next_accepted(a + PAGE_SIZE, end)) {
         struct mm *m;
         if (!(page_state(a) & PG_STALE)) {
-            list_for_each_entry(m, &mm->space->members, member) {
+            list_for_each_entry (m, &mm->space->members, member) {
                 struct vma *w = m == mm ? NULL : vma_find(m, a);
                 if (!w || vma_clean(w) || saved_find(m, a))
                     continue;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The LibOS's own memory: [heap, heap_end) of ELRANGE. The start of it is in the enclave file, the rest is accepted in
- * steps as the bump pointer moves. Freed runs of pages go to free lists by size class, four classes a doubling. Small objects live
- * in 64 KiB slabs; one byte for each 64 KiB unit of the heap tells slabs from page runs, so kfree() needs no size.
+ * The LibOS's own memory: [heap, heap_end) of ELRANGE. The start of it is in the enclave file, the
+ * rest is accepted in steps as the bump pointer moves. Freed runs of pages go to free lists by size
+ * class, four classes a doubling. Small objects live in 64 KiB slabs; one byte for each 64 KiB unit
+ * of the heap tells slabs from page runs, so kfree() needs no size.
  */
 #include "internal.h"
 #include "boot/sgx.h"
@@ -19,15 +20,16 @@ struct free_run {
 #define RUN_CLASSES 96
 
 struct slab {
-    struct slab *next;      /* with free objects */
+    struct slab *next; /* with free objects */
     struct slab *prev;
     struct free_run *free;
     u32 used, object_size;
-    u32 bump, class_index;  /* bytes handed out so far from the start */
+    u32 bump, class_index; /* bytes handed out so far from the start */
     bool listed;
 };
 
-static const u16 slab_sizes[] = {16, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 4096};
+static const u16 slab_sizes[] = {16,  32,  48,  64,   96,   128,  192, 256,
+                                 384, 512, 768, 1024, 1536, 2048, 4096};
 #define SLAB_CLASSES ARRAY_SIZE(slab_sizes)
 
 struct large_header {
@@ -68,7 +70,8 @@ static bool grow(u64 to)
         if (!step || !g_heap.dynamic || memory_charge(step >> PAGE_SHIFT) < 0)
             return false;
         for (u64 a = g_heap.accepted; a < g_heap.accepted + step; a += PAGE_SIZE) {
-            int r = sgx_eaccept(a, SGX_SECINFO_REG | SGX_SECINFO_R | SGX_SECINFO_W | SGX_SECINFO_PENDING);
+            int r = sgx_eaccept(a, SGX_SECINFO_REG | SGX_SECINFO_R | SGX_SECINFO_W |
+                                       SGX_SECINFO_PENDING);
             if (r)
                 panic("EACCEPT of the heap at 0x%lx failed with %d", a, r);
         }
@@ -188,7 +191,8 @@ static void *slab_alloc(int class)
             return NULL;
         }
         *unit_of(s) = 1;
-        *s = (struct slab){.object_size = slab_sizes[class], .class_index = (u32)class, .bump = 128};
+        *s = (struct slab){
+            .object_size = slab_sizes[class], .class_index = (u32) class, .bump = 128};
         slab_list(s);
     }
     void *p;

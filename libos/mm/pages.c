@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The state of every page of the user range, and the SGX2 instructions that change it. One byte a page in chunks of 2 MiB
- * of address space, so an untouched ELRANGE costs a table of pointers.
+ * The state of every page of the user range, and the SGX2 instructions that change it. One byte a
+ * page in chunks of 2 MiB of address space, so an untouched ELRANGE costs a table of pointers.
  *
- * With SGX1 (no LAYOUT_FLAG_SGX2) pages were added at load time with RWX: "commit" only zeroes, protection is not enforced.
+ * With SGX1 (no LAYOUT_FLAG_SGX2) pages were added at load time with RWX: "commit" only zeroes,
+ * protection is not enforced.
  */
 #include "internal.h"
 #include "host.h"
@@ -14,13 +15,13 @@
 
 static struct {
     u8 **chunks;
-    u64 count;       /* chunks */
-    u64 end;         /* of the user range */
-    u64 limit;       /* pages, 0: none */
-    u64 committed;   /* pages, atomic */
+    u64 count;     /* chunks */
+    u64 end;       /* of the user range */
+    u64 limit;     /* pages, 0: none */
+    u64 committed; /* pages, atomic */
     u64 peak;
-    bool dynamic;    /* SGX2 */
-    u64 preadded;    /* first pre-added address, SGX1 */
+    bool dynamic; /* SGX2 */
+    u64 preadded; /* first pre-added address, SGX1 */
     struct spinlock lock;
     bool limit_logged;
 } g_pages;
@@ -45,7 +46,8 @@ int memory_charge(u64 count)
     if (g_pages.limit && now > g_pages.limit) {
         __atomic_sub_fetch(&g_pages.committed, count, __ATOMIC_RELAXED);
         if (!__atomic_exchange_n(&g_pages.limit_logged, true, __ATOMIC_RELAXED))
-            log_error("out of enclave memory: the limit of %lu MiB is used up; raise the container's memory "
+            log_error("out of enclave memory: the limit of %lu MiB is used up; raise the "
+                      "container's memory "
                       "limit (linux.resources.memory.limit) or the manifest's memory size",
                       g_pages.limit >> (20 - PAGE_SHIFT));
         return -ENOMEM;
@@ -81,8 +83,8 @@ static u8 *state_of(u64 addr, bool create)
         if (!fresh)
             return NULL;
         u8 *expected = NULL;
-        if (__atomic_compare_exchange_n(&g_pages.chunks[c], &expected, fresh, false, __ATOMIC_ACQ_REL,
-                                        __ATOMIC_ACQUIRE)) {
+        if (__atomic_compare_exchange_n(&g_pages.chunks[c], &expected, fresh, false,
+                                        __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
             chunk = fresh;
         } else {
             kfree(fresh);
@@ -137,7 +139,8 @@ int page_commit(u64 addr, u32 prot)
         *s = PG_ACCEPTED | PG_PERMS;
         return 0;
     }
-    int r = sgx_eaccept(addr, SGX_SECINFO_REG | SGX_SECINFO_R | SGX_SECINFO_W | SGX_SECINFO_PENDING);
+    int r = sgx_eaccept(addr,
+                        SGX_SECINFO_REG | SGX_SECINFO_R | SGX_SECINFO_W | SGX_SECINFO_PENDING);
     if (r)
         panic("EACCEPT of 0x%lx failed with %d", addr, r);
     *s = PG_ACCEPTED | PG_R | PG_W;
@@ -190,11 +193,13 @@ static int restrict_run(u64 addr, u64 end, u32 prot)
 int pages_protect(u64 addr, u64 size, u32 prot)
 {
     u64 end = addr + size;
-    prot = (prot & PG_PERMS) | PG_R; /* EMODPR and EACCEPT want R: who means PROT_NONE takes the page away */
+    prot = (prot & PG_PERMS) |
+           PG_R; /* EMODPR and EACCEPT want R: who means PROT_NONE takes the page away */
     if (!g_pages.dynamic)
         return 0;
     u64 run = 0;
-    for (u64 a = page_next_accepted(addr, end); a < end; a = page_next_accepted(a + PAGE_SIZE, end)) {
+    for (u64 a = page_next_accepted(addr, end); a < end;
+         a = page_next_accepted(a + PAGE_SIZE, end)) {
         u8 *s = state_of(a, false);
         u32 have = *s & PG_PERMS;
         if (prot & ~have) {

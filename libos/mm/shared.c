@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * MAP_SHARED. A page of an enclave has one address, so a file that several processes map shared is at the same, canonical,
- * address in all of them: a range that belongs to the shared space. What is in place there is the truth for the file
- * while it is mapped (files ask mm_shared_page()); when the last mapping goes, pages go back to the file.
+ * MAP_SHARED. A page of an enclave has one address, so a file that several processes map shared is
+ * at the same, canonical, address in all of them: a range that belongs to the shared space. What is
+ * in place there is the truth for the file while it is mapped (files ask mm_shared_page()); when
+ * the last mapping goes, pages go back to the file.
  *
  * Anonymous shared memory needs none of this: the members of a fork group see it in place.
  */
@@ -13,8 +14,8 @@ struct shared_range {
     struct list_head in_inode; /* inode->shared_maps, under inode->lock */
     struct list_head all;
     struct inode *inode;
-    u64 base, size, offset;    /* offset: in the file, of base */
-    u32 mappings;              /* VMAs */
+    u64 base, size, offset; /* offset: in the file, of base */
+    u32 mappings;           /* VMAs */
     bool writable;
 };
 
@@ -24,7 +25,7 @@ static struct list_head g_ranges = LIST_HEAD_INIT(g_ranges);
 static struct shared_range *range_at(u64 addr)
 {
     struct shared_range *r;
-    list_for_each_entry(r, &g_ranges, all)
+    list_for_each_entry (r, &g_ranges, all)
         if (addr >= r->base && addr < r->base + r->size)
             return r;
     return NULL;
@@ -42,10 +43,11 @@ void shared_get(u64 addr)
 static struct shared_range *range_for(struct inode *inode, u64 off, u64 size)
 {
     struct shared_range *r;
-    list_for_each_entry(r, &g_ranges, all)
+    list_for_each_entry (r, &g_ranges, all)
         if (r->inode == inode && off >= r->offset && off + size <= r->offset + r->size)
             return r;
-    /* From the file's start, with room to grow, so that later mappings of other parts find themselves here. */
+    /* From the file's start, with room to grow, so that later mappings of other parts find
+     * themselves here. */
     u64 want = PAGE_UP(MAX(off + size, inode->size));
     u64 base = space_find_shared(want);
     r = base ? kzalloc(sizeof(*r)) : NULL;
@@ -76,7 +78,8 @@ i64 shared_map(struct mm *mm, u64 addr, u64 size, u32 prot, u32 flags, struct fi
     struct shared_range *r = range_for(inode, off, size);
     i64 at = r ? (i64)(r->base + (off - r->offset)) : -ENOMEM;
     if (r && addr && addr != (u64)at) {
-        log_warn("a shared file mapping at a fixed address other than the enclave's one for that file is not possible");
+        log_warn("a shared file mapping at a fixed address other than the enclave's one for that "
+                 "file is not possible");
         at = -ENOMEM;
     }
     if (at >= 0) {
@@ -124,10 +127,12 @@ static void write_back(struct shared_range *r, u64 addr, u64 end)
 {
     if (!r->writable || !r->inode->ops->write_page)
         return;
-    for (u64 a = page_next_accepted(addr, end); a < end; a = page_next_accepted(a + PAGE_SIZE, end)) {
+    for (u64 a = page_next_accepted(addr, end); a < end;
+         a = page_next_accepted(a + PAGE_SIZE, end)) {
         u64 off = r->offset + (a - r->base);
         if (off < r->inode->size)
-            r->inode->ops->write_page(r->inode, off, (void *)a, MIN(PAGE_SIZE, r->inode->size - off));
+            r->inode->ops->write_page(r->inode, off, (void *)a,
+                                      MIN(PAGE_SIZE, r->inode->size - off));
     }
 }
 
@@ -183,7 +188,7 @@ void *mm_shared_page(struct inode *inode, u64 off)
     struct shared_range *r;
     if (!inode->shared_maps.next)
         return NULL;
-    list_for_each_entry(r, &inode->shared_maps, in_inode) {
+    list_for_each_entry (r, &inode->shared_maps, in_inode) {
         if (off < r->offset || off >= r->offset + r->size)
             continue;
         u64 a = r->base + (PAGE_DOWN(off) - r->offset);

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Rewritten call sites. The site table (abi/manifest.h) says where the sealed image has `syscall` instructions that a 5-byte
- * jmp may replace. When a file of the image is mapped executable, its trampolines get a range near by, 64 bytes a site, made
- * from the file's own bytes when a page of them is first jumped into:
+ * Rewritten call sites. The site table (abi/manifest.h) says where the sealed image has `syscall`
+ * instructions that a 5-byte jmp may replace. When a file of the image is mapped executable, its
+ * trampolines get a range near by, 64 bytes a site, made from the file's own bytes when a page of
+ * them is first jumped into:
  *
- *     before; lea rcx, [rip + back]; jmp *%gs:TCB_SYSCALL_ENTRY; syscall; back: after; jmp end of the window
+ *     before; lea rcx, [rip + back]; jmp *%gs:TCB_SYSCALL_ENTRY; syscall; back: after; jmp end of
+ * the window
  *
- * The `syscall` is there for restarted calls, whose RIP is put two bytes back. When the window's own `syscall` survives the jmp and
- * nothing comes after it, `back` is the byte after it in the program itself.
+ * The `syscall` is there for restarted calls, whose RIP is put two bytes back. When the window's
+ * own `syscall` survives the jmp and nothing comes after it, `back` is the byte after it in the
+ * program itself.
  */
 #include "internal.h"
 #include "crypto.h"
@@ -16,9 +19,9 @@
 #include "deployment.h"
 #include "manifest.h"
 
-#define STRIDE      64u
-#define JMP_SIZE    5u
-#define WINDOW_MAX  32u
+#define STRIDE     64u
+#define JMP_SIZE   5u
+#define WINDOW_MAX 32u
 
 static struct {
     const struct sites_header *header;
@@ -38,14 +41,17 @@ int sites_init(void)
     int r = size < sizeof(*h) ? -EIO : host_sites_read(0, h, size);
     if (r == 0) {
         sha256_once(NULL, 0, h, size, hash);
-        if (memcmp(hash, g_manifest->sites_hash, sizeof(hash)) || h->magic != SITES_MAGIC || h->size != size ||
-            h->file_count > size / sizeof(struct sites_file) || h->site_count > size / sizeof(struct sites_entry) ||
-            sizeof(*h) + h->file_count * sizeof(struct sites_file) + h->site_count * sizeof(struct sites_entry) >
+        if (memcmp(hash, g_manifest->sites_hash, sizeof(hash)) || h->magic != SITES_MAGIC ||
+            h->size != size || h->file_count > size / sizeof(struct sites_file) ||
+            h->site_count > size / sizeof(struct sites_entry) ||
+            sizeof(*h) + h->file_count * sizeof(struct sites_file) +
+                    h->site_count * sizeof(struct sites_entry) >
                 size)
             r = -EIO;
     }
     if (r < 0) {
-        log_error("the system-call site table is not the measured one: the image directory was changed");
+        log_error(
+            "the system-call site table is not the measured one: the image directory was changed");
         page_free(h, PAGE_UP(size) >> PAGE_SHIFT);
         return r;
     }
@@ -101,13 +107,15 @@ void sites_attach(struct mm *mm, struct vma *v)
     if (!at || group_evict(mm, at, size) < 0)
         return;
     /* The VMA's file keeps the inode alive; file_offset of a trampoline range is its first site. */
-    if (vma_insert(mm, at, size, PROT_READ | PROT_EXEC, MAP_PRIVATE | VMA_TRAMPOLINE, v->file, first, false) < 0)
+    if (vma_insert(mm, at, size, PROT_READ | PROT_EXEC, MAP_PRIVATE | VMA_TRAMPOLINE, v->file,
+                   first, false) < 0)
         return;
     v->trampolines = at;
     v->first_site = first;
     struct vma *t = vma_find(mm, at);
     t->trampolines = 0;
-    t->first_site = vma_start(v) - v->file_offset; /* what to add to a file offset for the address */
+    t->first_site = vma_start(v) -
+                    v->file_offset; /* what to add to a file offset for the address */
 }
 
 static u64 trampoline_of(const struct vma *v, u64 site)
@@ -117,7 +125,8 @@ static u64 trampoline_of(const struct vma *v, u64 site)
 
 static bool site_ok(const struct sites_entry *s)
 {
-    return s->length >= JMP_SIZE && s->length <= WINDOW_MAX && s->before_size + 2u + s->after_size == s->length;
+    return s->length >= JMP_SIZE && s->length <= WINDOW_MAX &&
+           s->before_size + 2u + s->after_size == s->length;
 }
 
 void sites_patch_page(struct mm *mm, struct vma *v, u64 addr, void *page)
@@ -148,7 +157,8 @@ void sites_patch_page(struct mm *mm, struct vma *v, u64 addr, void *page)
 }
 
 /* Unpatched bytes of the file. */
-static int file_bytes(struct inode *inode, u64 off, u8 *buf, size_t n, u8 *scratch, u64 *scratch_off)
+static int file_bytes(struct inode *inode, u64 off, u8 *buf, size_t n, u8 *scratch,
+                      u64 *scratch_off)
 {
     for (size_t done = 0; done < n;) {
         u64 page = PAGE_DOWN(off + done);
@@ -172,7 +182,8 @@ static void put_rel32(u8 **p, u64 at, u64 target)
     *p += 4;
 }
 
-static void write_trampoline(u8 *out, u64 at, u64 site_addr, const struct sites_entry *s, const u8 *window)
+static void write_trampoline(u8 *out, u64 at, u64 site_addr, const struct sites_entry *s,
+                             const u8 *window)
 {
     u8 *p = out;
     memcpy(p, window, s->before_size);
@@ -180,7 +191,8 @@ static void write_trampoline(u8 *out, u64 at, u64 site_addr, const struct sites_
     u32 call = s->before_size; /* where the window's own syscall is */
     bool in_program = s->after_size == 0 && call >= JMP_SIZE;
     u64 back = in_program ? site_addr + s->length : at + (u64)(p - out) + 7 + 8 + 2;
-    static const u8 lea_rcx[] = {0x48, 0x8d, 0x0d}, jmp_gs[] = {0x65, 0xff, 0x24, 0x25}, syscall_[] = {0x0f, 0x05};
+    static const u8 lea_rcx[] = {0x48, 0x8d, 0x0d}, jmp_gs[] = {0x65, 0xff, 0x24, 0x25},
+                    syscall_[] = {0x0f, 0x05};
     memcpy(p, lea_rcx, sizeof(lea_rcx));
     p += sizeof(lea_rcx);
     put_rel32(&p, at + (u64)(p - out), back);
@@ -210,14 +222,17 @@ int sites_fill_trampoline(struct mm *mm, struct vma *t, u64 addr, void *page)
     memset(page, 0xcc, PAGE_SIZE);
     u64 i = t->file_offset + (addr - vma_start(t)) / STRIDE;
     int r = 0;
-    for (u64 slot = 0; r == 0 && slot < PAGE_SIZE / STRIDE && i < (u64)f->first_site + f->site_count; slot++, i++) {
+    for (u64 slot = 0;
+         r == 0 && slot < PAGE_SIZE / STRIDE && i < (u64)f->first_site + f->site_count;
+         slot++, i++) {
         const struct sites_entry *s = &g_sites.sites[i];
         u8 window[WINDOW_MAX];
         if (!site_ok(s))
             continue;
         r = file_bytes(inode, s->offset, window, s->length, scratch, &scratch_off);
         if (r == 0)
-            write_trampoline((u8 *)page + slot * STRIDE, addr + slot * STRIDE, s->offset + t->first_site, s, window);
+            write_trampoline((u8 *)page + slot * STRIDE, addr + slot * STRIDE,
+                             s->offset + t->first_site, s, window);
     }
     page_free(scratch, 1);
     return r;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Who may use which addresses. The user range is cut into slots of equal size; a slot belongs to one space, and a space to
- * one mm, or to the members of a fork group. Slot 0 (where fixed-address programs live) is only given to who asks for
- * its addresses. A mapping at a fixed address in a slot of another space joins both spaces: their members then take turns.
+ * Who may use which addresses. The user range is cut into slots of equal size; a slot belongs to
+ * one space, and a space to one mm, or to the members of a fork group. Slot 0 (where fixed-address
+ * programs live) is only given to who asks for its addresses. A mapping at a fixed address in a
+ * slot of another space joins both spaces: their members then take turns.
  */
 #include "internal.h"
 
@@ -115,7 +116,7 @@ static u64 find_in_run(struct mm *mm, u64 lo, u64 hi, u64 size, u64 align)
         u64 o = overlap_in(mm, a, a + size);
         struct mm *m;
         if (mm->space->shared)
-            list_for_each_entry(m, &mm->space->members, member)
+            list_for_each_entry (m, &mm->space->members, member)
                 if (m != mm)
                     o = MIN(o, overlap_in(m, a, a + size));
         if (o == a + size)
@@ -202,7 +203,7 @@ void space_release_unused(struct space *s, u64 addr, u64 size)
         u64 lo = i << g_slots.shift, hi = lo + (1ul << g_slots.shift);
         bool used = false;
         struct mm *m;
-        list_for_each_entry(m, &s->members, member)
+        list_for_each_entry (m, &s->members, member)
             used |= overlap_in(m, lo, hi) != hi;
         if (!used)
             g_slots.owner[i] = NULL;
@@ -221,7 +222,8 @@ u64 space_find_shared(u64 size)
 void space_free_shared(u64 addr, u64 size)
 {
     mutex_lock(&g_slots.lock);
-    for (u64 i = addr >> g_slots.shift; i < (addr + size + (1ul << g_slots.shift) - 1) >> g_slots.shift; i++)
+    for (u64 i = addr >> g_slots.shift;
+         i < (addr + size + (1ul << g_slots.shift) - 1) >> g_slots.shift; i++)
         if (g_slots.owner[i] == &g_shared_space)
             g_slots.owner[i] = NULL;
     mutex_unlock(&g_slots.lock);
@@ -248,7 +250,8 @@ static struct space *claim_free(struct space *s, u64 addr, u64 size)
     return other;
 }
 
-/* Move the members of `from` to mm's space, once nobody of them runs. The calling thread is resident in mm's space. */
+/* Move the members of `from` to mm's space, once nobody of them runs. The calling thread is
+ * resident in mm's space. */
 static void join(struct mm *mm, struct space *from)
 {
     struct space *to = mm->space;
@@ -282,8 +285,8 @@ static void join(struct mm *mm, struct space *from)
     from->member_count = 0;
     from->resident = NULL;
     mutex_unlock(&from->lock);
-    /* Threads that wait in `from` wake, see that their mm moved, and queue here. It stays allocated for them: a join
-     * is rare and a space is small. */
+    /* Threads that wait in `from` wake, see that their mm moved, and queue here. It stays allocated
+     * for them: a join is rare and a space is small. */
     waitq_wake(&from->waiters, UINT32_MAX);
 }
 
@@ -303,7 +306,8 @@ int space_claim(struct mm *mm, u64 addr, u64 size)
             r = -ENOMEM;
             break;
         }
-        /* exec builds a fresh mm, in which nobody runs yet: hold it from now on, so that it is resident. */
+        /* exec builds a fresh mm, in which nobody runs yet: hold it from now on, so that it is
+         * resident. */
         if (current()->mm && current()->mm != mm)
             mm_leave(current()->mm);
         join(mm, other);

@@ -77,19 +77,23 @@ struct vma *vma_after(struct vma *v)
     return n ? container_of(n, struct vma, node) : NULL;
 }
 
-static bool mergeable(const struct vma *v, u32 prot, u32 flags, const struct file *file, bool was_writable)
+static bool mergeable(const struct vma *v, u32 prot, u32 flags, const struct file *file,
+                      bool was_writable)
 {
-    return !file && !v->file && v->prot == prot && v->flags == flags && v->was_writable == was_writable;
+    return !file && !v->file && v->prot == prot && v->flags == flags &&
+           v->was_writable == was_writable;
 }
 
-int vma_insert(struct mm *mm, u64 addr, u64 size, u32 prot, u32 flags, struct file *file, u64 off, bool was_writable)
+int vma_insert(struct mm *mm, u64 addr, u64 size, u32 prot, u32 flags, struct file *file, u64 off,
+               bool was_writable)
 {
     mm->total += size >> PAGE_SHIFT;
     struct vma *before = addr ? vma_find(mm, addr - 1) : NULL;
     if (before && mergeable(before, prot, flags, file, was_writable)) {
         before->end = addr + size;
         struct vma *next = vma_after(before);
-        if (next && vma_start(next) == before->end && mergeable(next, prot, flags, file, was_writable)) {
+        if (next && vma_start(next) == before->end &&
+            mergeable(next, prot, flags, file, was_writable)) {
             before->end = next->end;
             rb_erase(&mm->vmas, &next->node);
             kfree(next);
@@ -190,8 +194,8 @@ static i64 place(struct mm *mm, u64 hint, u64 size)
     if (hint >= LAYOUT_USER_START && !(hint & ~PAGE_MASK) && hint + size > hint) {
         /* A hint is taken when it is free and in slots that nobody else has. */
         struct vma *v = vma_next_from(mm, hint);
-        if ((!v || vma_start(v) >= hint + size) && !(hint < mm->brk_max && hint + size > mm->brk_start) &&
-            space_try_claim(mm, hint, size))
+        if ((!v || vma_start(v) >= hint + size) &&
+            !(hint < mm->brk_max && hint + size > mm->brk_start) && space_try_claim(mm, hint, size))
             return (i64)hint;
     }
     u64 a = space_find(mm, size, align, 0);
@@ -215,7 +219,8 @@ i64 mm_map(struct mm *mm, u64 addr, u64 size, u32 prot, u32 flags, struct file *
         if (c < 0)
             return c;
     }
-    /* A shared mapping that nobody can write through is as good as a private one when the file cannot change under it. */
+    /* A shared mapping that nobody can write through is as good as a private one when the file
+     * cannot change under it. */
     if (file && (keep & MAP_SHARED)) {
         if (file->inode && file->inode->nid && !(prot & PROT_WRITE) && (file->flags & 3) == 0)
             keep = (keep & ~MAP_SHARED) | MAP_PRIVATE;
@@ -226,7 +231,8 @@ i64 mm_map(struct mm *mm, u64 addr, u64 size, u32 prot, u32 flags, struct file *
     i64 r = (i64)addr;
     if (!fixed)
         r = place(mm, addr, size);
-    else if (noreplace && vma_next_from(mm, addr) && vma_start(vma_next_from(mm, addr)) < addr + size)
+    else if (noreplace && vma_next_from(mm, addr) &&
+             vma_start(vma_next_from(mm, addr)) < addr + size)
         r = -EEXIST;
     else
         r = unmap_locked(mm, addr, size) < 0 ? -ENOMEM : (i64)addr;
@@ -313,7 +319,8 @@ int mm_protect(struct mm *mm, u64 addr, u64 size, u32 prot)
     if (r == 0)
         r = split_at(mm, end);
     u64 at = addr;
-    for (struct vma *v = vma_next_from(mm, addr); r == 0 && v && vma_start(v) < end; v = vma_after(v)) {
+    for (struct vma *v = vma_next_from(mm, addr); r == 0 && v && vma_start(v) < end;
+         v = vma_after(v)) {
         if (vma_start(v) != at)
             break;
         r = protect_vma(mm, v, prot);
@@ -352,10 +359,12 @@ i64 mm_remap(struct mm *mm, u64 old, u64 old_size, u64 new_size, u32 flags, u64 
 {
     old_size = PAGE_UP(old_size);
     new_size = PAGE_UP(new_size);
-    if ((old & ~PAGE_MASK) || !new_size || (flags & ~7u) || ((flags & MREMAP_FIXED) && !(flags & MREMAP_MAYMOVE)))
+    if ((old & ~PAGE_MASK) || !new_size || (flags & ~7u) ||
+        ((flags & MREMAP_FIXED) && !(flags & MREMAP_MAYMOVE)))
         return -EINVAL;
     if (flags & MREMAP_FIXED) {
-        if (!range_ok(new_addr, new_size) || (new_addr < old + old_size && old < new_addr + new_size))
+        if (!range_ok(new_addr, new_size) ||
+            (new_addr < old + old_size && old < new_addr + new_size))
             return -EINVAL;
         int c = space_claim(mm, new_addr, new_size);
         if (c < 0)
@@ -380,7 +389,8 @@ i64 mm_remap(struct mm *mm, u64 old, u64 old_size, u64 new_size, u32 flags, u64 
     u64 off = attr.file ? attr.file_offset + (old - vma_start(v)) : 0;
     struct vma *next = vma_after(v);
     u64 grow = new_size - old_size;
-    if (!(flags & MREMAP_FIXED) && v->end == old + old_size && (!next || vma_start(next) >= v->end + grow) &&
+    if (!(flags & MREMAP_FIXED) && v->end == old + old_size &&
+        (!next || vma_start(next) >= v->end + grow) &&
         !(v->end < mm->brk_max && v->end + grow > mm->brk_start) && !attr.file &&
         space_try_claim(mm, v->end, grow)) {
         r = group_evict(mm, v->end, grow);
@@ -402,7 +412,8 @@ i64 mm_remap(struct mm *mm, u64 old, u64 old_size, u64 new_size, u32 flags, u64 
         goto out;
     int e = group_evict(mm, (u64)r, new_size);
     if (e == 0)
-        e = vma_insert(mm, (u64)r, new_size, attr.prot, attr.flags, attr.file, off, attr.was_writable);
+        e = vma_insert(mm, (u64)r, new_size, attr.prot, attr.flags, attr.file, off,
+                       attr.was_writable);
     if (e == 0)
         e = copy_pages(mm, old, (u64)r, MIN(old_size, new_size), attr.prot);
     if (e == 0 && old_size)
@@ -442,8 +453,8 @@ i64 mm_brk(struct mm *mm, u64 brk)
         if (new > old) {
             r = group_evict(mm, old, new - old);
             if (r == 0)
-                r = vma_insert(mm, old, new - old, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, NULL, 0,
-                               true);
+                r = vma_insert(mm, old, new - old, PROT_READ | PROT_WRITE,
+                               MAP_PRIVATE | MAP_ANONYMOUS, NULL, 0, true);
         } else if (new < old) {
             r = unmap_locked(mm, new, old - new);
         }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * For developers and tests: run one program from a root directory in the LibOS, without a container around it.
- *   libos-run [--libos ELF] [--cache DIR] [--log LEVEL] [--env NAME=VALUE]... [--bind SOURCE:TARGET]... --rootfs DIR -- program [args]
- * The exit code is the program's, 128 + n when signal n killed it, 125 when it could not be started.
+ * For developers and tests: run one program from a root directory in the LibOS, without a container
+ * around it. libos-run [--libos ELF] [--cache DIR] [--log LEVEL] [--env NAME=VALUE]... [--bind
+ * SOURCE:TARGET]... --rootfs DIR -- program [args] The exit code is the program's, 128 + n when
+ * signal n killed it, 125 when it could not be started.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -72,8 +73,15 @@ static const struct bundle_mount g_mounts[] = {
     {.kind = MANIFEST_MOUNT_PROC, .target = "/proc", .source = "proc"},
     {.kind = MANIFEST_MOUNT_DEV, .target = "/dev", .source = "tmpfs"},
     {.kind = MANIFEST_MOUNT_DEVPTS, .target = "/dev/pts", .source = "devpts"},
-    {.kind = MANIFEST_MOUNT_TMPFS, .target = "/dev/shm", .source = "shm", .mode = 01777, .size = 64u << 20},
-    {.kind = MANIFEST_MOUNT_SYSFS, .target = "/sys", .source = "sysfs", .flags = MANIFEST_MOUNT_READONLY},
+    {.kind = MANIFEST_MOUNT_TMPFS,
+     .target = "/dev/shm",
+     .source = "shm",
+     .mode = 01777,
+     .size = 64u << 20},
+    {.kind = MANIFEST_MOUNT_SYSFS,
+     .target = "/sys",
+     .source = "sysfs",
+     .flags = MANIFEST_MOUNT_READONLY},
 };
 #define MOUNTS (sizeof(g_mounts) / sizeof(g_mounts[0]))
 
@@ -98,8 +106,10 @@ static int add_bind(struct options *o, char *spec)
     if (fd < 0)
         return -1;
     o->mount_fds[o->bind_count] = fd;
-    o->mounts[o->mount_count++] = (struct bundle_mount){
-        .kind = MANIFEST_MOUNT_PASSTHROUGH, .index = o->bind_count++, .target = colon + 1, .source = spec};
+    o->mounts[o->mount_count++] = (struct bundle_mount){.kind = MANIFEST_MOUNT_PASSTHROUGH,
+                                                        .index = o->bind_count++,
+                                                        .target = colon + 1,
+                                                        .source = spec};
     return 0;
 }
 
@@ -110,26 +120,43 @@ static int run(struct options *o, char **argv, struct error *err)
     uint8_t hash[BUNDLE_HASH_SIZE];
     if (bundle_convert(&o->bundle, &result, err) < 0)
         return -1;
-    struct bundle_deployment d = {
-        .args = (const char *const *)argv, .env = o->env, .cwd = "/", .hostname = "libos", .umask = 022,
-        .capabilities = 0x1ffffffffffull, .mounts = o->mounts, .mount_count = o->mount_count,
-        .terminal = isatty(STDIN_FILENO)};
+    struct bundle_deployment d = {.args = (const char *const *)argv,
+                                  .env = o->env,
+                                  .cwd = "/",
+                                  .hostname = "libos",
+                                  .umask = 022,
+                                  .capabilities = 0x1ffffffffffull,
+                                  .mounts = o->mounts,
+                                  .mount_count = o->mount_count,
+                                  .terminal = isatty(STDIN_FILENO)};
     if (bundle_deployment_build(&d, &blob, hash, err) < 0)
         return -1;
-    struct pal_init_args_v4 init = {
-        .size = sizeof(init), .log_level = o->log, .enclave_type = "auto", .flags = PAL_FLAG_DEBUG_ENCLAVE,
-        .enclave_fd = open(result.enclave, O_RDONLY | O_CLOEXEC),
-        .sigstruct_fd = open(result.sigstruct, O_RDONLY | O_CLOEXEC),
-        .image_fd = open(result.image, O_RDONLY | O_CLOEXEC),
-        .patches_fd = open(result.sites, O_RDONLY | O_CLOEXEC), .deployment_fd = memory_file(&blob), .root_fd = -1,
-        .mount_fds = o->mount_fds, .mount_count = o->bind_count, .event = on_event, .log = on_log};
+    struct pal_init_args_v4 init = {.size = sizeof(init),
+                                    .log_level = o->log,
+                                    .enclave_type = "auto",
+                                    .flags = PAL_FLAG_DEBUG_ENCLAVE,
+                                    .enclave_fd = open(result.enclave, O_RDONLY | O_CLOEXEC),
+                                    .sigstruct_fd = open(result.sigstruct, O_RDONLY | O_CLOEXEC),
+                                    .image_fd = open(result.image, O_RDONLY | O_CLOEXEC),
+                                    .patches_fd = open(result.sites, O_RDONLY | O_CLOEXEC),
+                                    .deployment_fd = memory_file(&blob),
+                                    .root_fd = -1,
+                                    .mount_fds = o->mount_fds,
+                                    .mount_count = o->bind_count,
+                                    .event = on_event,
+                                    .log = on_log};
     int r = pal_init(&init);
     if (r < 0)
         return error_errno(err, -r, "pal_init");
-    struct pal_process_args_v4 p = {
-        .size = sizeof(p), .argv = (const char *const *)argv, .env = o->env, .cwd = "/", .stdio = {0, 1, 2},
-        .flags = PAL_PROCESS_FIRST | (d.terminal ? PAL_PROCESS_TERMINAL : 0), .umask = 022,
-        .capabilities = d.capabilities};
+    struct pal_process_args_v4 p = {.size = sizeof(p),
+                                    .argv = (const char *const *)argv,
+                                    .env = o->env,
+                                    .cwd = "/",
+                                    .stdio = {0, 1, 2},
+                                    .flags = PAL_PROCESS_FIRST |
+                                             (d.terminal ? PAL_PROCESS_TERMINAL : 0),
+                                    .umask = 022,
+                                    .capabilities = d.capabilities};
     int pid;
     r = pal_create_process(&p, &pid);
     if (r < 0)
@@ -155,12 +182,15 @@ static int run(struct options *o, char **argv, struct error *err)
 
 int main(int argc, char **argv)
 {
-    static const struct option long_options[] = {
-        {"rootfs", required_argument, NULL, 'r'}, {"libos", required_argument, NULL, 'l'},
-        {"cache", required_argument, NULL, 'c'},  {"key", required_argument, NULL, 'k'},
-        {"log", required_argument, NULL, 'L'},    {"env", required_argument, NULL, 'e'},
-        {"bind", required_argument, NULL, 'b'},   {"stats", no_argument, NULL, 's'},
-        {NULL, 0, NULL, 0}};
+    static const struct option long_options[] = {{"rootfs", required_argument, NULL, 'r'},
+                                                 {"libos", required_argument, NULL, 'l'},
+                                                 {"cache", required_argument, NULL, 'c'},
+                                                 {"key", required_argument, NULL, 'k'},
+                                                 {"log", required_argument, NULL, 'L'},
+                                                 {"env", required_argument, NULL, 'e'},
+                                                 {"bind", required_argument, NULL, 'b'},
+                                                 {"stats", no_argument, NULL, 's'},
+                                                 {NULL, 0, NULL, 0}};
     static struct options o = {.log = "warn"};
     bool stats = false, bad = false;
     o.bundle.progress = step;
@@ -169,31 +199,47 @@ int main(int argc, char **argv)
     o.mount_count = MOUNTS;
     for (int c; (c = getopt_long(argc, argv, "+", long_options, NULL)) != -1;) {
         switch (c) {
-        case 'r': o.bundle.rootfs = optarg; break;
-        case 'l': o.bundle.libos = optarg; break;
-        case 'c': o.bundle.cache_dir = optarg; break;
-        case 'k': o.bundle.key = optarg; break;
-        case 'L': o.log = optarg; break;
-        case 's': stats = true; break;
+        case 'r':
+            o.bundle.rootfs = optarg;
+            break;
+        case 'l':
+            o.bundle.libos = optarg;
+            break;
+        case 'c':
+            o.bundle.cache_dir = optarg;
+            break;
+        case 'k':
+            o.bundle.key = optarg;
+            break;
+        case 'L':
+            o.log = optarg;
+            break;
+        case 's':
+            stats = true;
+            break;
         case 'e':
             bad |= o.env_count == LIST_MAX;
             if (!bad)
                 o.env[o.env_count++] = optarg;
             break;
-        case 'b': bad |= add_bind(&o, optarg) < 0; break;
-        default: bad = true;
+        case 'b':
+            bad |= add_bind(&o, optarg) < 0;
+            break;
+        default:
+            bad = true;
         }
     }
     if (bad || o.bundle.rootfs == NULL || optind == argc) {
-        fprintf(stderr, "usage: libos-run [--libos ELF] [--cache DIR] [--key PEM] [--log LEVEL] [--env NAME=VALUE] "
+        fprintf(stderr, "usage: libos-run [--libos ELF] [--cache DIR] [--key PEM] [--log LEVEL] "
+                        "[--env NAME=VALUE] "
                         "[--bind SOURCE:TARGET] [--stats] --rootfs DIR -- program [args]\n");
         return 125;
     }
     if (pipe2(g_pipe, O_CLOEXEC) < 0)
         return 125;
     for (int s = 1; s < 32; s++)
-        if (s == SIGINT || s == SIGTERM || s == SIGHUP || s == SIGUSR1 || s == SIGUSR2 || s == SIGQUIT ||
-            (isatty(STDIN_FILENO) && (s == SIGTSTP || s == SIGWINCH)))
+        if (s == SIGINT || s == SIGTERM || s == SIGHUP || s == SIGUSR1 || s == SIGUSR2 ||
+            s == SIGQUIT || (isatty(STDIN_FILENO) && (s == SIGTSTP || s == SIGWINCH)))
             signal(s, forward);
     struct error err = {0};
     int code = run(&o, argv + optind, &err);
@@ -203,8 +249,10 @@ int main(int argc, char **argv)
     }
     struct pal_stats_v4 s = {.size = sizeof(s)};
     if (stats && pal_get_stats(&s) == 0)
-        fprintf(stderr, "ocalls %lu aex %lu direct %lu trapped %lu committed %lu KiB peak %lu KiB tcs %u\n", s.ocalls, s.aex,
-                s.syscalls_direct, s.syscalls_trapped, s.memory_committed >> 10, s.memory_peak >> 10, s.tcs_total);
+        fprintf(stderr,
+                "ocalls %lu aex %lu direct %lu trapped %lu committed %lu KiB peak %lu KiB tcs %u\n",
+                s.ocalls, s.aex, s.syscalls_direct, s.syscalls_trapped, s.memory_committed >> 10,
+                s.memory_peak >> 10, s.tcs_total);
     fflush(NULL);
     _exit(code);
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Ocalls on descriptors and files. Nothing here blocks: a descriptor whose description is shared with others (a terminal, a pipe that
- * came as stdio) cannot be made non-blocking without changing it for them, so it is asked with poll first, and written to in
- * pieces that fit when it says that it is writable.
+ * Ocalls on descriptors and files. Nothing here blocks: a descriptor whose description is shared
+ * with others (a terminal, a pipe that came as stdio) cannot be made non-blocking without changing
+ * it for them, so it is asked with poll first, and written to in pieces that fit when it says that
+ * it is writable.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -39,7 +40,8 @@ static int kind_of(int fd)
     int flags = fcntl(fd, F_GETFL);
     if (flags < 0 || fstat(fd, &st) < 0)
         return KIND_SHARED;
-    bool direct = (flags & O_NONBLOCK) || S_ISREG(st.st_mode) || S_ISBLK(st.st_mode) || S_ISDIR(st.st_mode);
+    bool direct = (flags & O_NONBLOCK) || S_ISREG(st.st_mode) || S_ISBLK(st.st_mode) ||
+                  S_ISDIR(st.st_mode);
     kind = direct ? KIND_DIRECT : KIND_SHARED;
     __atomic_store_n(&g_kinds[fd], kind, __ATOMIC_RELAXED);
     return kind;
@@ -80,7 +82,8 @@ int64_t ocall_WRITE(struct boundary_area *area, const uint64_t *args)
         if (size > SHARED_MAX)
             size = SHARED_MAX;
     }
-    return result_of(write(fd, area->data, size)); /* SIGPIPE is blocked in every thread that comes here */
+    return result_of(
+        write(fd, area->data, size)); /* SIGPIPE is blocked in every thread that comes here */
 }
 
 int64_t ocall_CLOSE(UNUSED struct boundary_area *area, const uint64_t *args)
@@ -116,7 +119,8 @@ int64_t ocall_POLL(struct boundary_area *area, const uint64_t *args)
     for (uint64_t done = 0; done < args[0];) {
         uint64_t n = args[0] - done < 64 ? args[0] - done : 64;
         for (uint64_t i = 0; i < n; i++)
-            polled[i] = (struct pollfd){.fd = fds[done + i].fd, .events = (short)fds[done + i].events};
+            polled[i] = (struct pollfd){.fd = fds[done + i].fd,
+                                        .events = (short)fds[done + i].events};
         int r = poll(polled, n, 0);
         if (r < 0)
             return -errno;
@@ -179,7 +183,8 @@ static int64_t reopen(int fd, int flags, mode_t mode)
 
 static int64_t open_beneath(int dir, const char *path, uint64_t flags, uint64_t mode)
 {
-    struct open_how how = {.flags = flags | O_CLOEXEC, .mode = flags & (O_CREAT | __O_TMPFILE) ? mode & 07777 : 0,
+    struct open_how how = {.flags = flags | O_CLOEXEC,
+                           .mode = flags & (O_CREAT | __O_TMPFILE) ? mode & 07777 : 0,
                            .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
     return result_of(syscall(SYS_openat2, dir, path, &how, sizeof(how)));
 }
@@ -190,14 +195,16 @@ int64_t ocall_OPEN(struct boundary_area *area, const uint64_t *args)
     if (path == NULL)
         return -EINVAL;
     uint64_t flags = (args[1] & ~(uint64_t)O_PATH) | O_NONBLOCK | O_NOCTTY;
-    int64_t fd = path[0] == '\0' ? reopen((int)args[0], (int)(flags | O_CLOEXEC) & ~(O_CREAT | O_EXCL), 0)
-                                 : open_beneath((int)args[0], path, flags, args[2]);
+    int64_t fd = path[0] == '\0'
+                     ? reopen((int)args[0], (int)(flags | O_CLOEXEC) & ~(O_CREAT | O_EXCL), 0)
+                     : open_beneath((int)args[0], path, flags, args[2]);
     if (fd >= 0)
         kind_forget((int)fd);
     return fd;
 }
 
-/* The directory of the last component: *dir is `base` itself or a new descriptor (then *own), *name the component. */
+/* The directory of the last component: *dir is `base` itself or a new descriptor (then *own), *name
+ * the component. */
 struct place {
     int dir;
     bool own;
@@ -232,23 +239,32 @@ static int64_t place_done(struct place *p, int64_t r)
     return result;
 }
 
-#define WITH_PLACE(p, base, offset)                                                                \
-    struct place p;                                                                                \
-    do {                                                                                           \
-        int64_t placed_ = place_of(&p, (int)(base), ocall_string(area, offset));                   \
-        if (placed_ < 0)                                                                           \
-            return placed_;                                                                        \
+#define WITH_PLACE(p, base, offset)                                              \
+    struct place p;                                                              \
+    do {                                                                         \
+        int64_t placed_ = place_of(&p, (int)(base), ocall_string(area, offset)); \
+        if (placed_ < 0)                                                         \
+            return placed_;                                                      \
     } while (0)
 
 static void stat_out(struct boundary_stat *out, const struct stat *st)
 {
-    *out = (struct boundary_stat){
-        .dev = st->st_dev, .ino = st->st_ino, .nlink = st->st_nlink, .rdev = st->st_rdev,
-        .size = (uint64_t)st->st_size, .blocks = (uint64_t)st->st_blocks, .blksize = (uint64_t)st->st_blksize,
-        .mode = st->st_mode, .uid = st->st_uid, .gid = st->st_gid,
-        .atime_sec = st->st_atim.tv_sec, .mtime_sec = st->st_mtim.tv_sec, .ctime_sec = st->st_ctim.tv_sec,
-        .atime_nsec = (uint32_t)st->st_atim.tv_nsec, .mtime_nsec = (uint32_t)st->st_mtim.tv_nsec,
-        .ctime_nsec = (uint32_t)st->st_ctim.tv_nsec};
+    *out = (struct boundary_stat){.dev = st->st_dev,
+                                  .ino = st->st_ino,
+                                  .nlink = st->st_nlink,
+                                  .rdev = st->st_rdev,
+                                  .size = (uint64_t)st->st_size,
+                                  .blocks = (uint64_t)st->st_blocks,
+                                  .blksize = (uint64_t)st->st_blksize,
+                                  .mode = st->st_mode,
+                                  .uid = st->st_uid,
+                                  .gid = st->st_gid,
+                                  .atime_sec = st->st_atim.tv_sec,
+                                  .mtime_sec = st->st_mtim.tv_sec,
+                                  .ctime_sec = st->st_ctim.tv_sec,
+                                  .atime_nsec = (uint32_t)st->st_atim.tv_nsec,
+                                  .mtime_nsec = (uint32_t)st->st_mtim.tv_nsec,
+                                  .ctime_nsec = (uint32_t)st->st_ctim.tv_nsec};
 }
 
 int64_t ocall_STAT(struct boundary_area *area, const uint64_t *args)
@@ -279,8 +295,9 @@ int64_t ocall_STATFS(struct boundary_area *area, const uint64_t *args)
     if (fstatfs((int)args[0], &fs) < 0)
         return -errno;
     *(struct boundary_statfs *)area->data = (struct boundary_statfs){
-        (uint64_t)fs.f_type, (uint64_t)fs.f_bsize, fs.f_blocks, fs.f_bfree, fs.f_bavail, fs.f_files, fs.f_ffree,
-        (uint64_t)fs.f_namelen, (uint64_t)fs.f_flags};
+        (uint64_t)fs.f_type, (uint64_t)fs.f_bsize, fs.f_blocks, fs.f_bfree,
+        fs.f_bavail,         fs.f_files,           fs.f_ffree,  (uint64_t)fs.f_namelen,
+        (uint64_t)fs.f_flags};
     return 0;
 }
 
@@ -303,8 +320,10 @@ int64_t ocall_UNLINK(struct boundary_area *area, const uint64_t *args)
 }
 
 /* Two places, both opened and closed here. */
-static int64_t two_places(struct boundary_area *area, int old_base, int new_base, uint64_t new_offset,
-                          int64_t (*act)(const struct place *, const struct place *, uint64_t), uint64_t argument)
+static int64_t two_places(struct boundary_area *area, int old_base, int new_base,
+                          uint64_t new_offset,
+                          int64_t (*act)(const struct place *, const struct place *, uint64_t),
+                          uint64_t argument)
 {
     struct place from, to;
     int64_t r = place_of(&from, old_base, ocall_string(area, 0));
@@ -361,7 +380,8 @@ int64_t ocall_CHMOD(struct boundary_area *area, const uint64_t *args)
     const char *path = ocall_string(area, 0);
     if (path == NULL)
         return -EINVAL;
-    int64_t fd = path[0] ? open_beneath((int)args[0], path, O_PATH | O_NOFOLLOW, 0) : (int64_t)args[0];
+    int64_t fd = path[0] ? open_beneath((int)args[0], path, O_PATH | O_NOFOLLOW, 0)
+                         : (int64_t)args[0];
     if (fd < 0)
         return fd;
     char name[16];
@@ -381,9 +401,11 @@ int64_t ocall_CHOWN(struct boundary_area *area, const uint64_t *args)
 
 int64_t ocall_UTIMENS(struct boundary_area *area, const uint64_t *args)
 {
-    const struct timespec times[2] = {{(time_t)args[2], (long)args[3]}, {(time_t)args[4], (long)args[5]}};
+    const struct timespec times[2] = {{(time_t)args[2], (long)args[3]},
+                                      {(time_t)args[4], (long)args[5]}};
     WITH_PLACE(p, args[0], 0);
-    return place_done(&p, utimensat(p.dir, p.name, times, AT_EMPTY_PATH | (args[1] ? 0 : AT_SYMLINK_NOFOLLOW)));
+    return place_done(
+        &p, utimensat(p.dir, p.name, times, AT_EMPTY_PATH | (args[1] ? 0 : AT_SYMLINK_NOFOLLOW)));
 }
 
 int64_t ocall_MKNOD(struct boundary_area *area, const uint64_t *args)

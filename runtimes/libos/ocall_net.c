@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Ocalls on sockets. All are non-blocking; addresses are at data[0], bytes of SEND and RECV behind them. */
+/* Ocalls on sockets. All are non-blocking; addresses are at data[0], bytes of SEND and RECV behind
+ * them. */
 #include <errno.h>
 #include <sys/socket.h>
 
@@ -15,7 +16,8 @@ static socklen_t address_size(uint64_t size)
 
 int64_t ocall_SOCKET(UNUSED struct boundary_area *area, const uint64_t *args)
 {
-    return result_of(socket((int)args[0], (int)args[1] | SOCK_NONBLOCK | SOCK_CLOEXEC, (int)args[2]));
+    return result_of(
+        socket((int)args[0], (int)args[1] | SOCK_NONBLOCK | SOCK_CLOEXEC, (int)args[2]));
 }
 
 int64_t ocall_BIND(struct boundary_area *area, const uint64_t *args)

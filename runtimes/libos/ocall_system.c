@@ -86,7 +86,8 @@ int64_t ocall_WAIT(struct boundary_area *area, const uint64_t *args)
     return thread_park(area, args[0], args[1]);
 }
 
-/* The enclave names threads by their areas; it is trusted with that (it runs in this process), a stale one does no harm. */
+/* The enclave names threads by their areas; it is trusted with that (it runs in this process), a
+ * stale one does no harm. */
 int64_t ocall_WAKE(UNUSED struct boundary_area *area, const uint64_t *args)
 {
     thread_unpark((struct boundary_area *)args[0]);
@@ -141,7 +142,8 @@ static uint64_t read_pair(clockid_t id, uint64_t *tsc)
     return ns;
 }
 
-/* TSC frequency in Hz against CLOCK_MONOTONIC_RAW, over as long as the process has run, 2 ms at least. */
+/* TSC frequency in Hz against CLOCK_MONOTONIC_RAW, over as long as the process has run, 2 ms at
+ * least. */
 static uint64_t tsc_frequency(void)
 {
     static uint64_t ns0, tsc0;

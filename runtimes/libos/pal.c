@@ -18,7 +18,8 @@
 
 struct runtime g_runtime = {.callback_lock = PTHREAD_MUTEX_INITIALIZER, .proc_fd = -1};
 
-/* The library is loaded from the host, before pivot_root: what is needed of the host's files is taken now. */
+/* The library is loaded from the host, before pivot_root: what is needed of the host's files is
+ * taken now. */
 __attribute__((constructor)) static void take_host_files(void)
 {
     struct error err = {0};
@@ -55,11 +56,14 @@ static int read_sigstruct(int fd, struct sgx_sigstruct *sig, struct error *err)
     if (n < 0)
         return error_errno(err, errno, "read the SIGSTRUCT");
     if (n != sizeof(*sig))
-        return error_set(err, "the SIGSTRUCT is cut short: %zd of %zu bytes; convert the image again", n, sizeof(*sig));
+        return error_set(err,
+                         "the SIGSTRUCT is cut short: %zd of %zu bytes; convert the image again", n,
+                         sizeof(*sig));
     return 0;
 }
 
-/* Key separation and sharing: CONFIGID carries the deployment. CPUID leaf 12H says whether the processor has it. */
+/* Key separation and sharing: CONFIGID carries the deployment. CPUID leaf 12H says whether the
+ * processor has it. */
 static bool have_kss(const struct sgx_driver *driver)
 {
     unsigned a, b, c, d;
@@ -69,25 +73,32 @@ static bool have_kss(const struct sgx_driver *driver)
 static int load_enclave(const struct pal_init_args_v4 *args, struct error *err)
 {
     struct sgx_sigstruct sig;
-    if (args->enclave_fd < 0 || args->sigstruct_fd < 0 || args->image_fd < 0 || args->deployment_fd < 0)
-        return error_code(err, EINVAL, "the enclave file, its SIGSTRUCT, the image and the deployment are needed");
+    if (args->enclave_fd < 0 || args->sigstruct_fd < 0 || args->image_fd < 0 ||
+        args->deployment_fd < 0)
+        return error_code(
+            err, EINVAL,
+            "the enclave file, its SIGSTRUCT, the image and the deployment are needed");
     int r = read_sigstruct(args->sigstruct_fd, &sig, err);
     if (r == 0)
-        r = map_file(args->image_fd, "the sealed image", &g_runtime.image, &g_runtime.image_size, err);
+        r = map_file(args->image_fd, "the sealed image", &g_runtime.image, &g_runtime.image_size,
+                     err);
     if (r == 0)
-        r = map_file(args->patches_fd, "the site table", &g_runtime.sites, &g_runtime.sites_size, err);
+        r = map_file(args->patches_fd, "the site table", &g_runtime.sites, &g_runtime.sites_size,
+                     err);
     if (r == 0)
-        r = map_file(args->deployment_fd, "the deployment", &g_runtime.deployment, &g_runtime.deployment_size, err);
+        r = map_file(args->deployment_fd, "the deployment", &g_runtime.deployment,
+                     &g_runtime.deployment_size, err);
     if (r < 0)
         return r;
-    const struct sgx_driver *driver = sgx_driver_open(args->enclave_type ? args->enclave_type : "auto", err);
+    const struct sgx_driver *driver = sgx_driver_open(
+        args->enclave_type ? args->enclave_type : "auto", err);
     if (driver == NULL)
         return -ENODEV;
-    struct sgx_load_options options = {
-        .debug = args->flags & PAL_FLAG_DEBUG_ENCLAVE, .kss = have_kss(driver)};
+    struct sgx_load_options options = {.debug = args->flags & PAL_FLAG_DEBUG_ENCLAVE,
+                                       .kss = have_kss(driver)};
     unsigned size = 0;
-    if (options.kss && EVP_Digest(g_runtime.deployment, g_runtime.deployment_size, options.config_id, &size,
-                                  EVP_sha256(), NULL) != 1)
+    if (options.kss && EVP_Digest(g_runtime.deployment, g_runtime.deployment_size,
+                                  options.config_id, &size, EVP_sha256(), NULL) != 1)
         return error_set(err, "hash the deployment");
     return sgx_enclave_load(driver, args->enclave_fd, &sig, &options, &g_runtime.enclave, err);
 }
@@ -110,8 +121,9 @@ static int log_level(const char *name)
 }
 
 /*
- * What the LibOS may commit of the container's memory: the rest is for this side (threads, areas, the page cache of the image),
- * so that the LibOS says what ran out before the host's OOM killer says nothing.
+ * What the LibOS may commit of the container's memory: the rest is for this side (threads, areas,
+ * the page cache of the image), so that the LibOS says what ran out before the host's OOM killer
+ * says nothing.
  */
 static uint64_t enclave_share(uint64_t limit)
 {
@@ -121,13 +133,17 @@ static uint64_t enclave_share(uint64_t limit)
 
 static int boot(const struct pal_init_args_v4 *args, struct error *err)
 {
-    struct boundary_boot boot = {
-        .image = (uint64_t)g_runtime.image, .image_size = g_runtime.image_size,
-        .sites = (uint64_t)g_runtime.sites, .sites_size = g_runtime.sites_size,
-        .deployment = (uint64_t)g_runtime.deployment, .deployment_size = g_runtime.deployment_size,
-        .features = cpu_features(), .mount_count = args->mount_count,
-        .log_level = (uint32_t)log_level(args->log_level),
-        .thread_limit = args->thread_limit, .memory_limit = enclave_share(args->memory_limit)};
+    struct boundary_boot boot = {.image = (uint64_t)g_runtime.image,
+                                 .image_size = g_runtime.image_size,
+                                 .sites = (uint64_t)g_runtime.sites,
+                                 .sites_size = g_runtime.sites_size,
+                                 .deployment = (uint64_t)g_runtime.deployment,
+                                 .deployment_size = g_runtime.deployment_size,
+                                 .features = cpu_features(),
+                                 .mount_count = args->mount_count,
+                                 .log_level = (uint32_t)log_level(args->log_level),
+                                 .thread_limit = args->thread_limit,
+                                 .memory_limit = enclave_share(args->memory_limit)};
     if (args->mount_count > BOUNDARY_MOUNT_MAX)
         return error_code(err, EINVAL, "more than %u pass-through mounts", BOUNDARY_MOUNT_MAX);
     for (uint32_t i = 0; i < args->mount_count; i++) {
@@ -137,7 +153,8 @@ static int boot(const struct pal_init_args_v4 *args, struct error *err)
     }
     int64_t r = ecall(ECALL_BOOT, (uint64_t)&boot, NULL, NULL, NULL);
     if (r < 0)
-        return error_code(err, (int)-r, "the LibOS refuses to start: %s (the log tells why)", strerror((int)-r));
+        return error_code(err, (int)-r, "the LibOS refuses to start: %s (the log tells why)",
+                          strerror((int)-r));
     return 0;
 }
 
@@ -187,8 +204,8 @@ static struct boundary_process *marshal(const struct pal_process_args_v4 *args)
 {
     uint32_t argc, envc;
     const char *path = args->path ? args->path : "", *cwd = args->cwd ? args->cwd : "/";
-    size_t size = sizeof(struct boundary_process) + args->group_count * sizeof(uint32_t) + strlen(path) + 1 +
-                  strlen(cwd) + 1;
+    size_t size = sizeof(struct boundary_process) + args->group_count * sizeof(uint32_t) +
+                  strlen(path) + 1 + strlen(cwd) + 1;
     size += strings_size(args->argv, &argc) + strings_size(args->env, &envc);
     struct boundary_process *p = size <= BOUNDARY_PROCESS_MAX ? calloc(1, size) : NULL;
     if (p == NULL)
@@ -307,7 +324,8 @@ int pal_get_info(struct pal_info_v4 *info)
     const struct sgx_enclave *e = g_runtime.enclave;
     if (e == NULL)
         return -ENODEV;
-    struct pal_info_v4 full = {.size = info->size, .attributes = e->attributes.flags, .xfrm = e->attributes.xfrm};
+    struct pal_info_v4 full = {
+        .size = info->size, .attributes = e->attributes.flags, .xfrm = e->attributes.xfrm};
     memcpy(full.mrenclave, e->mrenclave, 32);
     memcpy(full.mrsigner, e->mrsigner, 32);
     if (e->driver->emulated)
@@ -318,7 +336,8 @@ int pal_get_info(struct pal_info_v4 *info)
     memcpy(full.tee, tee, strlen(tee) + 1);
     if (e->attributes.flags & SGX_ATTR_KSS) {
         unsigned size;
-        EVP_Digest(g_runtime.deployment, g_runtime.deployment_size, full.config_id, &size, EVP_sha256(), NULL);
+        EVP_Digest(g_runtime.deployment, g_runtime.deployment_size, full.config_id, &size,
+                   EVP_sha256(), NULL);
     }
     size_t n = info->size < sizeof(full) ? info->size : sizeof(full);
     memcpy(info, &full, n);
@@ -336,11 +355,17 @@ int pal_get_stats(struct pal_stats_v4 *stats)
     int64_t r = ecall(ECALL_STATS, 0, NULL, stats_done, &s);
     if (r < 0)
         return (int)r;
-    struct pal_stats_v4 full = {
-        .size = stats->size, .memory_committed = s.memory_committed, .memory_peak = s.memory_peak,
-        .memory_reserved = s.memory_reserved, .processes = (uint32_t)s.processes, .threads = (uint32_t)s.threads,
-        .tcs_total = (uint32_t)s.tcs_total, .ocalls = s.ocalls, .aex = s.aex, .syscalls_direct = s.syscalls_direct,
-        .syscalls_trapped = s.syscalls_trapped};
+    struct pal_stats_v4 full = {.size = stats->size,
+                                .memory_committed = s.memory_committed,
+                                .memory_peak = s.memory_peak,
+                                .memory_reserved = s.memory_reserved,
+                                .processes = (uint32_t)s.processes,
+                                .threads = (uint32_t)s.threads,
+                                .tcs_total = (uint32_t)s.tcs_total,
+                                .ocalls = s.ocalls,
+                                .aex = s.aex,
+                                .syscalls_direct = s.syscalls_direct,
+                                .syscalls_trapped = s.syscalls_trapped};
     memcpy(stats, &full, stats->size < sizeof(full) ? stats->size : sizeof(full));
     return 0;
 }

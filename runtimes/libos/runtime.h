@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The LibOS's untrusted half: a PAL library (include/pal.h, version 4) that loads the enclave, lends it host threads, and serves the ocalls
- * of abi/boundary.h.
+ * The LibOS's untrusted half: a PAL library (include/pal.h, version 4) that loads the enclave,
+ * lends it host threads, and serves the ocalls of abi/boundary.h.
  *
  *   pal.c     the PAL functions: initialisation, processes, information
  *   thread.c  host threads and their TCS, the enter loop, waiting, waking, kicks
  *   ocall.c   the table of ocalls; ocall_file.c, ocall_net.c, ocall_system.c serve them
  *
- * Nothing here is trusted by the enclave; it is trusted by the host not to do more than it is asked, with the container's rights.
+ * Nothing here is trusted by the enclave; it is trusted by the host not to do more than it is
+ * asked, with the container's rights.
  */
 #pragma once
 
@@ -39,13 +40,14 @@ extern struct runtime g_runtime;
 struct host_thread;
 int threads_init(struct error *err);
 /*
- * Run an ecall on this thread, through a free TCS. fill: called with the area before entering, done: after leaving, both may be NULL.
- * The result is the ecall's, or -errno when the enclave could not be entered.
+ * Run an ecall on this thread, through a free TCS. fill: called with the area before entering,
+ * done: after leaving, both may be NULL. The result is the ecall's, or -errno when the enclave
+ * could not be entered.
  */
 int64_t ecall(uint64_t number, uint64_t argument, void (*fill)(struct boundary_area *, void *),
               void (*done)(struct boundary_area *, void *), void *context);
-int thread_pool_add(void);         /* OCALL_THREAD_CREATE */
-void tcs_add(uint64_t address);    /* OCALL_TCS_ADD */
+int thread_pool_add(void);      /* OCALL_THREAD_CREATE */
+void tcs_add(uint64_t address); /* OCALL_TCS_ADD */
 int64_t thread_park(struct boundary_area *area, uint64_t timeout, uint64_t count);
 void thread_unpark(struct boundary_area *area);
 void thread_kick(struct boundary_area *area);

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Host threads. Each has one struct boundary_area and, while it is in the enclave, one TCS. Threads that LibOS threads ended on wait for
- * the next one, because a new host thread costs system calls.
+ * Host threads. Each has one struct boundary_area and, while it is in the enclave, one TCS. Threads
+ * that LibOS threads ended on wait for the next one, because a new host thread costs system calls.
  *
  * Leaving the enclave, in order of what the enclave's last EEXIT or exception means:
  *   ocall     serve it, EENTER
  *   return    the ecall is done
  *   resume    the exception handler (CSSA 1) is done: ERESUME
  *   exception EENTER at CSSA 1
- * A kick interrupts a thread that computes in the enclave: the signal handler finds ERESUME pending at the AEP and makes it EENTER, so the LibOS
- * sees what it asked for. A thread that is just outside to resume cannot be turned round; it is kicked again a little later.
+ * A kick interrupts a thread that computes in the enclave: the signal handler finds ERESUME pending
+ * at the AEP and makes it EENTER, so the LibOS sees what it asked for. A thread that is just
+ * outside to resume cannot be turned round; it is kicked again a little later.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -51,7 +52,9 @@ static struct {
     struct boundary_area **area_free;
     size_t area_free_count;
     int again_fd; /* threads to kick again */
-} g_threads = {.lock = PTHREAD_MUTEX_INITIALIZER, .work = PTHREAD_COND_INITIALIZER, .tcs = PTHREAD_COND_INITIALIZER,
+} g_threads = {.lock = PTHREAD_MUTEX_INITIALIZER,
+               .work = PTHREAD_COND_INITIALIZER,
+               .tcs = PTHREAD_COND_INITIALIZER,
                .again_fd = -1};
 
 static __thread struct boundary_area *t_area;
@@ -66,7 +69,8 @@ static struct boundary_area *area_take(void)
         area = g_threads.area_free[--g_threads.area_free_count];
     pthread_mutex_unlock(&g_threads.lock);
     if (area == NULL) {
-        area = mmap(NULL, sizeof(*area), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        area = mmap(NULL, sizeof(*area), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+                    0);
         if (area == MAP_FAILED)
             return NULL;
         area->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -143,15 +147,18 @@ struct call {
 };
 
 /* sgx_enclave_user_handler_t: decides what is done after the enclave was left. */
-static int left_enclave(long rdi, long rsi, long rdx, long rsp, long r8, long r9, struct sgx_enclave_run *run)
+static int left_enclave(long rdi, long rsi, long rdx, long rsp, long r8, long r9,
+                        struct sgx_enclave_run *run)
 {
     struct call *call = (struct call *)run->user_data;
     struct boundary_area *area = call->area;
     if (run->function != SGX_EEXIT) {
         if (run->function == SGX_EENTER) { /* the exception handler itself cannot be entered */
             char text[160];
-            snprintf(text, sizeof(text), "the enclave cannot be entered: exception %u, error code 0x%x, address 0x%llx",
-                     run->exception_vector, run->exception_error_code, (unsigned long long)run->exception_addr);
+            snprintf(text, sizeof(text),
+                     "the enclave cannot be entered: exception %u, error code 0x%x, address 0x%llx",
+                     run->exception_vector, run->exception_error_code,
+                     (unsigned long long)run->exception_addr);
             runtime_fatal(text);
         }
         __atomic_store_n(&area->host_private[PRIVATE_STATE], STATE_EXCEPTION, __ATOMIC_SEQ_CST);
@@ -184,7 +191,8 @@ static int64_t enter(struct boundary_area *area, uint64_t number, uint64_t argum
         .tcs = tcs, .user_handler = (uint64_t)left_enclave, .user_data = (uint64_t)&call};
     area->host_private[PRIVATE_TCS] = tcs;
     t_area = area;
-    int r = g_runtime.enclave->driver->enter(number, (unsigned long)area, argument, SGX_EENTER, 0, 0, &run);
+    int r = g_runtime.enclave->driver->enter(number, (unsigned long)area, argument, SGX_EENTER, 0,
+                                             0, &run);
     t_area = NULL;
     tcs_add(tcs);
     return r < 0 ? r : call.result;
@@ -243,7 +251,8 @@ int thread_pool_add(void)
     pthread_attr_init(&attr);
     pthread_attr_setstacksize(&attr, STACK_SIZE);
     pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-    /* Signals of the container are init-runelet's; a kick is ours, and exceptions must get through. */
+    /* Signals of the container are init-runelet's; a kick is ours, and exceptions must get through.
+     */
     sigfillset(&all);
     sigdelset(&all, KICK_SIGNAL);
     static const int exceptions[] = {SIGSEGV, SIGILL, SIGBUS, SIGFPE, SIGTRAP, SIGSYS};
@@ -257,7 +266,8 @@ int thread_pool_add(void)
         pthread_mutex_lock(&g_threads.lock);
         g_threads.wanted--;
         pthread_mutex_unlock(&g_threads.lock);
-        runtime_log(1, "cannot create a host thread: %s (see the container's pids limit)", strerror(r));
+        runtime_log(1, "cannot create a host thread: %s (see the container's pids limit)",
+                    strerror(r));
     }
     return -r;
 }
@@ -298,7 +308,8 @@ static int64_t park_futex(struct boundary_area *area, uint64_t timeout)
                 result = -ETIMEDOUT;
                 break;
             }
-            left = (struct timespec){(time_t)((deadline - now) / 1000000000u), (long)((deadline - now) % 1000000000u)};
+            left = (struct timespec){(time_t)((deadline - now) / 1000000000u),
+                                     (long)((deadline - now) % 1000000000u)};
             wait = &left;
         }
         futex(&area->park, FUTEX_WAIT, 0, wait);
@@ -307,7 +318,8 @@ static int64_t park_futex(struct boundary_area *area, uint64_t timeout)
     return result;
 }
 
-/* With host descriptors: the thread's own eventfd is one more. The answer is the number of ready descriptors. */
+/* With host descriptors: the thread's own eventfd is one more. The answer is the number of ready
+ * descriptors. */
 static int64_t park_poll(struct boundary_area *area, uint64_t timeout, uint64_t count)
 {
     struct boundary_pollfd *fds = (struct boundary_pollfd *)area->data;
@@ -427,7 +439,8 @@ int threads_init(struct error *err)
     if (pipe2(fds, O_CLOEXEC) < 0)
         return error_errno(err, errno, "pipe");
     g_threads.again_fd = fds[1];
-    struct sigaction act = {.sa_sigaction = kick_handler, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART};
+    struct sigaction act = {.sa_sigaction = kick_handler,
+                            .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART};
     sigfillset(&act.sa_mask);
     int r = g_runtime.enclave->driver->sigaction(KICK_SIGNAL, &act, NULL);
     if (r < 0)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Fork groups against a model: members of one space map, unmap, protect, write, read, fork, end and take turns at random; each
- * page of each member must hold what the model says. One host thread plays all of them.
+ * Fork groups against a model: members of one space map, unmap, protect, write, read, fork, end and
+ * take turns at random; each page of each member must hold what the model says. One host thread
+ * plays all of them.
  */
 #include "internal.h"
 #include "fs.h"
@@ -117,7 +118,8 @@ int host_sites_read(u64 off, void *buf, size_t n)
 {
     return -EIO;
 }
-void sha256_once(const void *prefix, size_t prefix_size, const void *data, size_t size, u8 digest[SHA256_SIZE])
+void sha256_once(const void *prefix, size_t prefix_size, const void *data, size_t size,
+                 u8 digest[SHA256_SIZE])
 {
 }
 
@@ -191,8 +193,8 @@ static void check_member(struct member *m)
         } else {
             u64 *w = touch(m, i, 0);
             if (w[0] != p->value || w[511] != p->value) {
-                printf("not ok: member %d page %u holds %lu and %lu, not %lu\n", (int)(m - g_members), i, w[0],
-                       w[511], p->value);
+                printf("not ok: member %d page %u holds %lu and %lu, not %lu\n",
+                       (int)(m - g_members), i, w[0], w[511], p->value);
                 abort();
             }
             if ((page_state(addr) & PG_W) && !(p->prot & PROT_WRITE))
@@ -207,7 +209,8 @@ static void do_map(struct member *m)
     bool file = rnd(3) == 0;
     u32 prot = rnd(3) == 0 ? PROT_READ : PROT_READ | PROT_WRITE;
     i64 r = mm_map(m->mm, g_base + i * PAGE_SIZE, n * PAGE_SIZE, prot,
-                   MAP_PRIVATE | MAP_FIXED | (file ? 0 : MAP_ANONYMOUS), file ? &g_file : NULL, i * PAGE_SIZE);
+                   MAP_PRIVATE | MAP_FIXED | (file ? 0 : MAP_ANONYMOUS), file ? &g_file : NULL,
+                   i * PAGE_SIZE);
     BUG_ON(r != (i64)(g_base + i * PAGE_SIZE));
     for (u32 k = i; k < i + n; k++)
         m->pages[k] = (struct model_page){true, file, prot, file ? k * PAGE_SIZE + 1 : 0};
@@ -279,8 +282,12 @@ int main(int argc, char **argv)
     stub_set_gs(g_tcb);
     stub_reserve(LAYOUT_USER_START, 0x20000000 - LAYOUT_USER_START);
     stub_reserve(HEAP_AT, HEAP);
-    struct enclave_layout layout = {.size = 1ul << 30, .heap = HEAP_AT, .heap_initial = 0, .heap_end = HEAP_AT + HEAP,
-                                    .user_start = LAYOUT_USER_START, .user_end = 0x20000000,
+    struct enclave_layout layout = {.size = 1ul << 30,
+                                    .heap = HEAP_AT,
+                                    .heap_initial = 0,
+                                    .heap_end = HEAP_AT + HEAP,
+                                    .user_start = LAYOUT_USER_START,
+                                    .user_end = 0x20000000,
                                     .flags = LAYOUT_FLAG_SGX2};
     heap_init(&layout);
     BUG_ON(mm_init(&layout, 0));
@@ -288,8 +295,8 @@ int main(int argc, char **argv)
     printf("1..1\n");
     g_members[0].mm = mm_create();
     mm_enter(g_members[0].mm);
-    g_base = (u64)mm_map(g_members[0].mm, 0, PAGES * PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-                         NULL, 0);
+    g_base = (u64)mm_map(g_members[0].mm, 0, PAGES * PAGE_SIZE, PROT_READ | PROT_WRITE,
+                         MAP_PRIVATE | MAP_ANONYMOUS, NULL, 0);
     for (u32 i = 0; i < PAGES; i++)
         g_members[0].pages[i] = (struct model_page){true, false, PROT_READ | PROT_WRITE, 0};
     for (u32 step = 0; step < 20000; step++) {

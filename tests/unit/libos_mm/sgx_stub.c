@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Host side of tests/unit/libos_mm: may use libc, so it does not include LibOS headers with clashing names. */
+/* Host side of tests/unit/libos_mm: may use libc, so it does not include LibOS headers with
+ * clashing names. */
 #include <asm/prctl.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -69,8 +70,9 @@ int host_sgx_remove(uint64_t addr, uint64_t size)
 
 void stub_reserve(uint64_t addr, uint64_t size)
 {
-    if (mmap((void *)addr, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0) !=
-        (void *)addr) {
+    if (mmap((void *)addr, size, PROT_NONE,
+             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1,
+             0) != (void *)addr) {
         perror("mmap");
         abort();
     }
