@@ -2,6 +2,7 @@
 /* The sealed root: host image, dm-verity, block cache, EROFS, and a tree in memory over it. */
 #include "../../abi/manifest.h"
 #include "memfs.h"
+#include "mm.h"
 
 static struct verity g_verity;
 static struct erofs g_erofs;
@@ -17,21 +18,15 @@ static int fill_block(void *ctx, u64 block, void *page)
     return verity_read(&g_verity, block, page);
 }
 
-static int read_verified(void *ctx, u64 off, void *buf, size_t n)
+/* What the manifest says; else the default, but a small container keeps its memory for the application. */
+static u64 cache_size(const struct manifest_image *m)
 {
-    u8 *out = buf;
+    struct mm_totals totals;
 
-    while (n) {
-        u32 skip = (u32)(off % IMAGE_BLOCK), part = (u32)MIN(n, (size_t)(IMAGE_BLOCK - skip));
-        int r = blockcache_read(g_cache, off / IMAGE_BLOCK, skip, out, part);
-
-        if (r < 0)
-            return r;
-        off += part;
-        out += part;
-        n -= part;
-    }
-    return 0;
+    mm_totals(&totals);
+    if (m->cache_size || !totals.limit)
+        return m->cache_size;
+    return MAX(MIN(BLOCKCACHE_DEFAULT, totals.limit / 8), 64 * PAGE_SIZE);
 }
 
 struct super *sealed_create(const struct manifest_image *m)
@@ -40,9 +35,9 @@ struct super *sealed_create(const struct manifest_image *m)
 
     if (r < 0)
         return err_ptr(r);
-    g_cache = blockcache_create(m->cache_size, fill_block, NULL);
+    g_cache = blockcache_create(cache_size(m), fill_block, NULL);
     if (!g_cache)
         return err_ptr(-ENOMEM);
-    r = erofs_open(&g_erofs, m->data_blocks * IMAGE_BLOCK, read_verified, NULL);
+    r = erofs_open(&g_erofs, m->data_blocks * IMAGE_BLOCK, blockcache_read_bytes, g_cache);
     return r < 0 ? err_ptr(r) : memfs_over_image(&g_erofs);
 }
