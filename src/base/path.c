@@ -275,7 +275,25 @@ int path_open_in_root(int root, const char *path, int flags, mode_t mode, struct
     return fd;
 }
 
-int path_mkdir_p_in_root(int root, const char *path, mode_t mode, struct error *err)
+/*
+ * Where the symbolic link `name` in the directory `place` (a path in the root) leads, as a path in
+ * the root; NULL when it is no link. Used for links whose target is missing: the kernel cannot
+ * resolve them, and the target is to be made.
+ */
+static char *link_target(int parent, const char *place, const char *name)
+{
+    char target[PATH_MAX];
+    ssize_t n = readlinkat(parent, name, target, sizeof(target) - 1);
+    if (n <= 0)
+        return NULL;
+    target[n] = '\0';
+    if (target[0] == '/')
+        return path_clean(target);
+    cleanup_free char *joined = xasprintf("/%s/%s", place, target);
+    return path_clean(joined);
+}
+
+static int mkdir_p_in_root(int root, const char *path, mode_t mode, int links, struct error *err)
 {
     int fd = path_open_in_root(root, path, O_PATH | O_DIRECTORY, 0, NULL);
     if (fd >= 0)
@@ -296,10 +314,14 @@ int path_mkdir_p_in_root(int root, const char *path, mode_t mode, struct error *
         if (fd == -ENOENT) {
             if (mkdirat(parent, name, mode) < 0 && errno != EEXIST)
                 return error_errno(err, errno, "create %s in the root filesystem", clean);
-            /* A dangling link makes mkdirat say EEXIST; it is not ours to fill in what it points
-             * to. */
-            fd = openat(parent, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-            if (fd < 0)
+            cleanup_free char *place = xstrndup(clean, (size_t)(name - clean));
+            cleanup_free char *target = link_target(parent, place, name);
+            if (target)
+                fd = links < SYMLINKS_MAX ? mkdir_p_in_root(root, target, mode, links + 1, err)
+                                          : -ELOOP;
+            else
+                fd = openat(parent, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+            if (fd < 0 && !target)
                 fd = -errno;
         }
         if (fd < 0)
@@ -311,6 +333,11 @@ int path_mkdir_p_in_root(int root, const char *path, mode_t mode, struct error *
         p += strspn(p, "/");
     }
     return take_fd(parent);
+}
+
+int path_mkdir_p_in_root(int root, const char *path, mode_t mode, struct error *err)
+{
+    return mkdir_p_in_root(root, path, mode, 0, err);
 }
 
 int path_parent_in_root(int root, const char *path, char **name, struct error *err)
@@ -327,8 +354,8 @@ int path_parent_in_root(int root, const char *path, char **name, struct error *e
     return fd;
 }
 
-int path_make_target_in_root(int root, const char *path, bool directory, mode_t mode,
-                             struct error *err)
+static int make_target(int root, const char *path, bool directory, mode_t mode, int links,
+                       struct error *err)
 {
     int fd = path_open_in_root(root, path, O_PATH, 0, NULL);
     if (fd >= 0)
@@ -342,6 +369,15 @@ int path_make_target_in_root(int root, const char *path, bool directory, mode_t 
     cleanup_close int parent = path_parent_in_root(root, path, &name, err);
     if (parent < 0)
         return parent;
+    /* An image whose /etc/resolv.conf is a link into an empty /run is quite usual. */
+    const char *slash = strrchr(path, '/');
+    cleanup_free char *place = xstrndup(path, slash ? (size_t)(slash - path) : 0);
+    cleanup_free char *target = link_target(parent, place, name);
+    if (target) {
+        if (links >= SYMLINKS_MAX)
+            return error_errno(err, ELOOP, "create %s in the root filesystem", path);
+        return make_target(root, target, directory, mode, links + 1, err);
+    }
     cleanup_close int made = openat(parent, name,
                                     O_CREAT | O_WRONLY | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY, mode);
     if (made < 0)
@@ -350,4 +386,10 @@ int path_make_target_in_root(int root, const char *path, bool directory, mode_t 
     if (fd < 0)
         return error_errno(err, errno, "open %s in the root filesystem", path);
     return fd;
+}
+
+int path_make_target_in_root(int root, const char *path, bool directory, mode_t mode,
+                             struct error *err)
+{
+    return make_target(root, path, directory, mode, 0, err);
 }

@@ -174,7 +174,7 @@ int process_final_caps(const struct oci_process *process, struct error *err)
         if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0) < 0) {
             /* It must be permitted and inheritable; runc 1.2 warns and goes on. */
             if (errno == EPERM || errno == EINVAL)
-                log_warning("cannot raise ambient capability %d", cap);
+                log_debug("cannot raise ambient capability %d", cap);
             else
                 return error_errno(err, errno, "raise ambient capability %d", cap);
         }
