@@ -65,12 +65,8 @@ static void dentry_free(struct dentry *d)
 
     if (d->inode)
         inode_put(d->inode);
-    if (m && __atomic_sub_fetch(&m->dentries, 1, __ATOMIC_ACQ_REL) == 0) {
-        kfree(m->source);
-        kfree(m->options);
-        kfree(m->bind_path);
-        kfree(m);
-    }
+    if (m && __atomic_sub_fetch(&m->dentries, 1, __ATOMIC_ACQ_REL) == 0)
+        mount_free(m);
     if (d->name)
         kfree(d->name);
     kfree(d);

@@ -461,6 +461,14 @@ static int host_statfs_of(struct super *super, struct host_statfs *out)
     return host_statfs(s->fd, out);
 }
 
+static void host_super_destroy(struct super *super)
+{
+    struct host_super *s = container_of(super, struct host_super, s);
+
+    host_close(s->fd);
+    kfree(s);
+}
+
 struct super *hostfs_create(int hfd, bool is_file, bool readonly)
 {
     struct host_super *s = kzalloc(sizeof(*s));
@@ -484,6 +492,7 @@ struct super *hostfs_create(int hfd, bool is_file, bool readonly)
     s->s.flags = readonly ? MS_RDONLY : 0;
     s->s.revalidate = true;
     s->s.statfs = host_statfs_of;
+    s->s.destroy = host_super_destroy;
     s->fd = hfd;
     take_facts(&root->i, &st);
     s->s.root = &root->i;

@@ -78,16 +78,24 @@ static void drop_entry(struct mem_dir *dir, struct mem_dirent *e)
     kfree(e);
 }
 
-void mem_dir_free(struct mem_dir *dir)
+/* Subdirectories that lose their last reference are linked into *todo, for a deep tree would overflow the stack. */
+void mem_dir_free(struct mem_dir *dir, struct mem_inode **todo)
 {
     for (u32 b = 0; b < dir->bucket_count; b++) {
         while (dir->buckets[b]) {
             struct mem_dirent *e = dir->buckets[b];
+            struct inode *i = e->inode;
 
             dir->buckets[b] = e->next;
-            if (e->inode)
-                inode_put(e->inode);
             kfree(e);
+            if (!i)
+                continue;
+            if (!S_ISDIR(i->mode)) {
+                inode_put(i);
+            } else if (ref_put(&i->refs)) {
+                mem_of(i)->next_dead = *todo;
+                *todo = mem_of(i);
+            }
         }
     }
     kfree(dir->buckets);
@@ -117,7 +125,7 @@ static int load_names(struct mem_inode *m)
     if (r == 0)
         r = l.result;
     if (r < 0) { /* whole or not at all */
-        mem_dir_free(&m->dir);
+        mem_dir_free(&m->dir, NULL); /* no inodes yet */
         memset(&m->dir, 0, sizeof(m->dir));
         return r;
     }

@@ -120,9 +120,9 @@ int mem_inode_from_image(struct mem_super *s, u64 nid, struct inode **out)
     return 0;
 }
 
-void mem_destroy(struct inode *i)
+static void destroy_one(struct mem_inode *m, struct mem_inode **todo)
 {
-    struct mem_inode *m = mem_of(i);
+    struct inode *i = &m->i;
     struct mem_super *s = mem_super_of(i);
 
     if (m->shared_nid) {
@@ -132,7 +132,7 @@ void mem_destroy(struct inode *i)
     }
     switch (i->mode & S_IFMT) {
     case S_IFDIR:
-        mem_dir_free(&m->dir);
+        mem_dir_free(&m->dir, todo);
         break;
     case S_IFREG:
         mem_data_free(m);
@@ -143,10 +143,25 @@ void mem_destroy(struct inode *i)
     case S_IFIFO:
         fifo_destroy(i);
     }
+    if (i->locks)
+        locks_free(i);
     mem_xattrs_free(m);
     kfree(m->backing);
     kfree(m);
     __atomic_sub_fetch(&s->inodes, 1, __ATOMIC_RELAXED);
+}
+
+void mem_destroy(struct inode *i)
+{
+    struct mem_inode *todo = mem_of(i);
+
+    todo->next_dead = NULL;
+    while (todo) {
+        struct mem_inode *m = todo;
+
+        todo = m->next_dead;
+        destroy_one(m, &todo);
+    }
 }
 
 /* ---- attributes ---- */

@@ -51,6 +51,7 @@ struct mem_inode {
     bool shared_nid; /* in mem_super.by_nid */
     bool xattrs_loaded;
     struct mem_xattr *xattrs;
+    struct mem_inode *next_dead; /* while a tree is taken apart */
     union {
         struct mem_dir dir;
         struct mem_data data;
@@ -94,7 +95,7 @@ void mem_xattrs_free(struct mem_inode *m);
 struct super *memfs_over_image(struct erofs *fs);
 
 /* memdir.c */
-void mem_dir_free(struct mem_dir *dir);
+void mem_dir_free(struct mem_dir *dir, struct mem_inode **todo);
 
 /* memdata.c */
 void mem_data_free(struct mem_inode *m);

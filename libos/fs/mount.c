@@ -17,6 +17,23 @@ static void mount_drop_strings(struct mount *m)
     kfree(m);
 }
 
+static void super_put(struct super *s)
+{
+    if (__atomic_sub_fetch(&s->mounts, 1, __ATOMIC_ACQ_REL) != 0)
+        return;
+    inode_put(s->root);
+    if (s->destroy)
+        s->destroy(s);
+    else
+        kfree(s);
+}
+
+void mount_free(struct mount *m)
+{
+    super_put(m->super);
+    mount_drop_strings(m);
+}
+
 int mount_attach(struct super *super, struct inode *root, struct dentry *target, u32 flags, const char *source,
                  const char *options, const char *bind_path)
 {
@@ -34,6 +51,7 @@ int mount_attach(struct super *super, struct inode *root, struct dentry *target,
         mount_drop_strings(m);
         return -ENOMEM;
     }
+    __atomic_add_fetch(&super->mounts, 1, __ATOMIC_RELAXED);
     mutex_lock(&g_tree_lock);
     m->id = g_next_mount_id++;
     if (target) {

@@ -106,6 +106,7 @@ extern struct list_head g_mounts; /* under g_tree_lock */
 /* Mount super (its root inode, or another one for a bind) on target (NULL: the root). */
 int mount_attach(struct super *super, struct inode *root, struct dentry *target, u32 flags, const char *source,
                  const char *options, const char *bind_path);
+void mount_free(struct mount *m); /* its last dentry is gone */
 int mount_bind(struct dentry *source, struct dentry *target, u32 flags);
 static inline bool dentry_readonly(const struct dentry *d)
 {

@@ -103,6 +103,8 @@ struct super {
     void *private;
     bool (*valid)(struct dentry *d); /* with revalidate: is the cached name still right? NULL: by lookup */
     int (*statfs)(struct super *s, struct host_statfs *out);
+    u32 mounts;                      /* with the last one the file system goes */
+    void (*destroy)(struct super *s); /* NULL: kfree; the root's reference is gone already */
 };
 
 struct dentry {

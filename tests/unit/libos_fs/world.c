@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What libos/fs stands on, for one thread on the host: memory from malloc (so that the sanitizers see all of it), locks that
+ * only check that nobody takes one twice, user memory that is ordinary memory.
+ */
+#include "world.h"
+#include "test_host.h"
+#include "mm.h"
+
+#include <stdlib.h>
+
+struct process g_test_process;
+static struct thread g_test_thread;
+static struct {
+    u64 space[8];
+    struct thread *current;
+} g_test_tcb;
+int g_log_level;
+u64 g_test_signals;
+struct mutex g_process_lock;
+struct list_head g_processes = LIST_HEAD_INIT(g_processes);
+
+void world_start(struct super *root)
+{
+    struct process *p = &g_test_process;
+
+    _Static_assert(offsetof(typeof(g_test_tcb), current) == 64, "what current() reads");
+    memset(p, 0, sizeof(*p));
+    g_test_thread.process = p;
+    g_test_tcb.current = &g_test_thread;
+    test_set_gs(&g_test_tcb);
+    p->pid = 1;
+    p->thread_count = 1;
+    p->cred.cap_effective = p->cred.cap_permitted = ~0ull;
+    for (size_t k = 0; k < ARRAY_SIZE(p->rlimits); k++)
+        p->rlimits[k] = (struct rlimit64){UINT64_MAX, UINT64_MAX};
+    p->rlimits[7] = (struct rlimit64){1024, 1024};
+    dcache_init();
+    if (mount_attach(root, root->root, NULL, 0, "test", NULL, NULL) < 0)
+        test_die("mount the root");
+    p->files = files_create();
+    p->fs = fs_context_create();
+}
+
+void world_stop(void)
+{
+    files_put(g_test_process.files);
+    fs_context_put(g_test_process.fs);
+    g_test_process.files = NULL;
+    g_test_process.fs = NULL;
+    dcache_prune_mount(g_root_mount);
+    if (g_root_mount->dentries != 1 || g_root_mount->root->refs.n != 1)
+        test_die("a dentry is still held");
+    list_del(&g_root_mount->link);
+    dentry_put(g_root_mount->root);
+    g_root_mount = NULL;
+}
+
+/* ---- memory ---- */
+void *kmalloc(size_t size)
+{
+    return malloc(size ? size : 1);
+}
+void *kzalloc(size_t size)
+{
+    return calloc(1, size ? size : 1);
+}
+void *krealloc(void *p, size_t size)
+{
+    return realloc(p, size);
+}
+void kfree(void *p)
+{
+    free(p);
+}
+void *page_alloc(size_t count)
+{
+    return test_pages(count);
+}
+void page_free(void *p, size_t count)
+{
+    free(p);
+}
+
+/* ---- locks ---- */
+void spin_lock(struct spinlock *l)
+{
+    if (l->v)
+        test_die("a spinlock taken twice");
+    l->v = 1;
+}
+void spin_unlock(struct spinlock *l)
+{
+    if (!l->v)
+        test_die("a spinlock given back twice");
+    l->v = 0;
+}
+void mutex_lock(struct mutex *m)
+{
+    if (m->state)
+        test_die("a mutex taken twice");
+    m->state = 1;
+}
+bool mutex_trylock(struct mutex *m)
+{
+    return m->state ? false : (m->state = 1);
+}
+void mutex_unlock(struct mutex *m)
+{
+    if (!m->state)
+        test_die("a mutex given back twice");
+    m->state = 0;
+}
+
+/* ---- user memory: the first page is the only bad address ---- */
+static bool bad(const void *p)
+{
+    return (uintptr_t)p < PAGE_SIZE;
+}
+int copy_from_user(void *dst, const void *src, size_t n)
+{
+    if (n && bad(src))
+        return -EFAULT;
+    memcpy(dst, src, n);
+    return 0;
+}
+int copy_to_user(void *dst, const void *src, size_t n)
+{
+    return copy_from_user(dst, bad(dst) ? NULL : src, n);
+}
+int clear_user(void *dst, size_t n)
+{
+    if (bad(dst))
+        return -EFAULT;
+    memset(dst, 0, n);
+    return 0;
+}
+ssize_t strncpy_from_user(char *dst, const void *src, size_t size)
+{
+    size_t n;
+
+    if (bad(src))
+        return -EFAULT;
+    n = strnlen(src, size);
+    if (n == size)
+        return -ENAMETOOLONG;
+    memcpy(dst, src, n + 1);
+    return (ssize_t)n;
+}
+void uio_init(struct uio *io, struct uio_segment *one, void *base, size_t size, bool user)
+{
+    *one = (struct uio_segment){base, size};
+    *io = (struct uio){.segments = one, .count = 1, .left = size, .user = user};
+}
+static ssize_t uio_move(struct uio *io, void *to, const void *from, size_t n)
+{
+    size_t done = 0;
+
+    n = MIN(n, io->left);
+    while (done < n) {
+        struct uio_segment *s = io->segments;
+        size_t part = MIN(n - done, s->size - io->offset);
+        u8 *at = (u8 *)s->base + io->offset;
+
+        if (part && bad(s->base))
+            return done ? (ssize_t)done : -EFAULT;
+        if (to)
+            memcpy((u8 *)to + done, at, part);
+        else if (from)
+            memcpy(at, (const u8 *)from + done, part);
+        else
+            memset(at, 0, part);
+        done += part;
+        io->offset += part;
+        io->left -= part;
+        if (io->offset == s->size && io->count > 1) {
+            io->segments++;
+            io->count--;
+            io->offset = 0;
+        }
+    }
+    return (ssize_t)done;
+}
+ssize_t uio_to(struct uio *io, const void *data, size_t n)
+{
+    return uio_move(io, NULL, data, n);
+}
+ssize_t uio_from(struct uio *io, void *data, size_t n)
+{
+    return uio_move(io, data, NULL, n);
+}
+ssize_t uio_zero(struct uio *io, size_t n)
+{
+    return uio_move(io, NULL, NULL, n);
+}
+
+/* ---- waiting: nobody else is there, so whoever would wait is interrupted ---- */
+void waitq_init(struct waitq *q)
+{
+    list_init(&q->entries);
+}
+void waitq_add(struct waitq *q, struct wait_entry *e)
+{
+    list_init(&e->link);
+}
+void waitq_remove(struct wait_entry *e)
+{
+}
+void waitq_wake(struct waitq *q, u32 count)
+{
+}
+int thread_wait(u64 deadline, bool interruptible, struct host_pollfd *fds, size_t count)
+{
+    return -EINTR;
+}
+void poll_wait(struct poll_table *pt, struct waitq *q)
+{
+}
+int file_wait(struct file *f, u16 events, u64 deadline)
+{
+    return -ERESTARTSYS;
+}
+void epoll_file_closed(struct file *f);
+void epoll_file_closed(struct file *f)
+{
+}
+
+/* ---- the rest ---- */
+u64 clock_realtime(void)
+{
+    return test_now();
+}
+u64 clock_monotonic(void)
+{
+    return test_now();
+}
+int signal_send_thread(struct thread *t, const struct siginfo_k *info)
+{
+    g_test_signals |= 1ull << info->signo;
+    return 0;
+}
+bool cred_capable(const struct cred *c, int cap)
+{
+    return c->cap_effective >> cap & 1;
+}
+bool cred_in_group(const struct cred *c, u32 gid)
+{
+    return c->fsgid == gid;
+}
+void *mm_shared_page(struct inode *inode, u64 off)
+{
+    return NULL;
+}
+void mm_totals(struct mm_totals *out)
+{
+    *out = (struct mm_totals){.elrange_user = 1ull << 30};
+}
+void log_write(enum log_level level, const char *fmt, ...)
+{
+}
+void panic(const char *fmt, ...)
+{
+    test_die(fmt);
+}
+char *kstrndup(const char *s, size_t n)
+{
+    char *d = kmalloc(n + 1);
+
+    memcpy(d, s, n);
+    d[n] = 0;
+    return d;
+}
+char *kstrdup(const char *s)
+{
+    return kstrndup(s, strlen(s));
+}
+int device_open(struct inode *i, struct file *f)
+{
+    return -ENXIO;
+}
+struct super *procfs_create(void)
+{
+    return err_ptr(-ENODEV);
+}
+struct super *sysfs_create(void)
+{
+    return err_ptr(-ENODEV);
+}
+struct super *devfs_create(void)
+{
+    return err_ptr(-ENODEV);
+}
+struct super *devpts_create(u32 gid, u32 mode, u32 ptmx_mode)
+{
+    return err_ptr(-ENODEV);
+}
+struct super *cgroupfs_create(void)
+{
+    return err_ptr(-ENODEV);
+}
+size_t strlcpy(char *d, const char *s, size_t size)
+{
+    size_t n = strlen(s), part = size ? MIN(n, size - 1) : 0;
+
+    memcpy(d, s, part);
+    if (size)
+        d[part] = 0;
+    return n;
+}
