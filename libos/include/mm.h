@@ -30,7 +30,6 @@ struct mm {
     struct rb_root vmas;
     struct space *space;   /* the addresses it may use, and who shares them (fork group) */
     struct list_head member;
-    bool space_locked;     /* mm_lock() took space->lock too */
     u32 active;            /* threads that hold residency (atomic) */
     struct rb_root saved;  /* private pages while it is not resident */
     u64 brk_start, brk, brk_max;

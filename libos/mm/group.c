@@ -409,10 +409,6 @@ int mm_fork(struct mm *parent, struct mm **out)
 
     mm_lock(parent);
     struct space *s = parent->space;
-    if (!parent->space_locked) {
-        mutex_lock(&s->lock);
-        parent->space_locked = true;
-    }
     s->resident = parent;
     __atomic_store_n(&s->shared, true, __ATOMIC_SEQ_CST);
     space_add(s, child);

@@ -5,18 +5,23 @@
 
 #define EXEC_BRK_RESERVE (32ul << 20)
 
+/* The mm's own lock and that of its space, always both: a mm whose last reference goes is not resident, so a join may move it to another
+ * space, or walk its VMAs, at any time. While the space's lock is held it stays where it is. */
 void mm_lock(struct mm *mm)
 {
     mutex_lock(&mm->lock);
-    mm->space_locked = mm->space->shared;
-    if (mm->space_locked)
-        mutex_lock(&mm->space->lock);
+    for (;;) {
+        struct space *s = __atomic_load_n(&mm->space, __ATOMIC_ACQUIRE);
+        mutex_lock(&s->lock);
+        if (s == mm->space)
+            break;
+        mutex_unlock(&s->lock);
+    }
 }
 
 void mm_unlock(struct mm *mm)
 {
-    if (mm->space_locked)
-        mutex_unlock(&mm->space->lock);
+    mutex_unlock(&mm->space->lock);
     mutex_unlock(&mm->lock);
 }
 
