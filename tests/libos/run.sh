@@ -1,10 +1,10 @@
-#!/bin/sh
+#!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # Builds the programs of this directory and runs each natively and, with a runner, in the LibOS: output and exit code must be the same.
 #
 # usage: run.sh [--runner 'COMMAND'] [--variants 'static pie nopie musl'] [TEST...]
 #   COMMAND gets `--rootfs DIR -- PROGRAM ARGUMENT...` appended, e.g. --runner 'build/runtimes/libos/libos-run'.
-#   Without a runner the programs only check themselves natively.
+#   Without a runner the programs only check themselves natively. A TEST that ends in .sh is a script of this directory.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 runner=
@@ -13,22 +13,38 @@ while [ $# -gt 0 ]; do
     case $1 in
     --runner) runner=$2; shift 2 ;;
     --variants) variants=$2; shift 2 ;;
-    --help) sed -n '3,8s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    --help) sed -n '3,7s/^# \{0,1\}//p' "$0"; exit 0 ;;
     --*) echo "run.sh: unknown option $1" >&2; exit 2 ;;
     *) break ;;
     esac
 done
-[ $# -gt 0 ] || set -- process signals threads timers jobs exec polling sockets files pipes terminals fsmodel
+[ $# -gt 0 ] || set -- process signals threads timers jobs exec polling sockets files pipes terminals fsmodel \
+    shell.sh jobs.sh
 
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
 root=$work/root
-mkdir -p "$root/bin" "$root/tmp" "$root/proc" "$root/dev" "$root/sys" "$root/etc" "$root/lib64" "$root/lib/x86_64-linux-gnu"
+mkdir -p "$root"/{bin,tmp,proc,dev,sys,etc}
 chmod 1777 "$root/tmp"
-for lib in /lib64/ld-linux-x86-64.so.2 /lib/x86_64-linux-gnu/libc.so.6 /lib/x86_64-linux-gnu/libgcc_s.so.1; do
-    [ -e "$lib" ] && cp -L "$lib" "$root$lib"
-done
+
+add_libraries() { # of a program: the same paths in the root
+    local lib
+    for lib in $(ldd "$1" 2>/dev/null | grep -o '/[^ ]*'); do
+        [ -e "$root$lib" ] || { mkdir -p "$root${lib%/*}" && cp -L "$lib" "$root$lib"; }
+    done
+}
+
+add_tools() { # what the scripts call
+    local tool path
+    cp -L /bin/dash "$root/bin/sh"
+    for tool in dash bash cat sort sed seq xargs wc tr mkfifo rm sleep timeout yes head nohup echo; do
+        path=$(type -P "$tool") || continue
+        cp -L "$path" "$root/bin/$tool"
+        add_libraries "$path"
+    done
+    add_libraries /bin/dash
+}
 
 compile() { # source variant output
     case $2 in
@@ -40,6 +56,13 @@ compile() { # source variant output
 }
 
 passed=0 failed=0 skipped=0
+fail() {
+    echo "FAILED $1"
+    failed=$((failed + 1))
+}
+
+# All programs first: one root, converted once.
+commands=()
 for variant in $variants; do
     if [ "$variant" = musl ] && ! command -v musl-gcc >/dev/null; then
         echo "skipped: musl variants (no musl-gcc; install musl-tools)"
@@ -47,30 +70,55 @@ for variant in $variants; do
         continue
     fi
     for test; do
-        name=$test-$variant
-        compile "$here/$test.c" "$variant" "$root/bin/$name" || { failed=$((failed + 1)); continue; }
-        timeout 60 "$root/bin/$name" >"$work/native.out" 2>"$work/native.err"
-        echo "exit $?" >>"$work/native.out"
-        if ! grep -q '^passed$' "$work/native.out"; then
-            echo "FAILED natively: $name"
-            cat "$work/native.out" "$work/native.err"
-            failed=$((failed + 1))
+        [[ $test != *.sh ]] || continue
+        if [ "$variant" = musl ] && [[ $test = files || $test = fsmodel ]]; then
+            echo "skipped: $test-musl (this musl has no statx, renameat2)"
+            skipped=$((skipped + 1))
             continue
         fi
-        if [ -n "$runner" ]; then
-            timeout -s KILL 120 $runner --rootfs "$root" -- "/bin/$name" >"$work/libos.out" 2>"$work/libos.err" </dev/null
-            echo "exit $?" >>"$work/libos.out"
-            if ! cmp -s "$work/native.out" "$work/libos.out"; then
-                echo "FAILED in the LibOS: $name"
-                diff "$work/native.out" "$work/libos.out"
-                tail -n 15 "$work/libos.err"
-                failed=$((failed + 1))
-                continue
-            fi
+        if compile "$here/$test.c" "$variant" "$root/bin/$test-$variant"; then
+            add_libraries "$root/bin/$test-$variant"
+            commands+=("$root/bin/$test-$variant")
+        else
+            fail "to compile: $test-$variant"
         fi
-        echo "ok: $name"
-        passed=$((passed + 1))
     done
+done
+libgcc=$(cc -print-file-name=libgcc_s.so.1) # pthread_exit() loads it
+[ ! -e "$libgcc" ] || [ ! -d "$root/lib/x86_64-linux-gnu" ] || cp -L "$libgcc" "$root/lib/x86_64-linux-gnu/"
+for test; do
+    [[ $test == *.sh ]] || continue
+    add_tools
+    cp "$here/$test" "$root/bin/$test"
+    if [ "$test" = jobs.sh ]; then
+        commands+=("bash $root/bin/$test")
+    else
+        commands+=("dash $root/bin/$test" "bash $root/bin/$test")
+    fi
+done
+
+for command in "${commands[@]}"; do
+    name=${command//$root\/bin\//}
+    PATH=/usr/bin:/bin timeout 60 $command >"$work/native.out" 2>"$work/native.err" </dev/null
+    status=$?
+    echo "exit $status" >>"$work/native.out"
+    if [[ $name != *.sh ]] && ! grep -q '^passed$' "$work/native.out"; then
+        fail "natively: $name"
+        cat "$work/native.out" "$work/native.err"
+        continue
+    fi
+    if [ -n "$runner" ]; then
+        timeout -s KILL 120 $runner --rootfs "$root" -- ${command//$root/} >"$work/libos.out" 2>"$work/libos.err" </dev/null
+        echo "exit $?" >>"$work/libos.out"
+        if ! cmp -s "$work/native.out" "$work/libos.out"; then
+            fail "in the LibOS: $name"
+            diff "$work/native.out" "$work/libos.out"
+            tail -n 15 "$work/libos.err"
+            continue
+        fi
+    fi
+    echo "ok: $name"
+    passed=$((passed + 1))
 done
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" -eq 0 ]
