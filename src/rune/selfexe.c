@@ -29,7 +29,8 @@ static bool is_protected(int self)
     struct statvfs fs;
     if (fstatvfs(self, &fs) == 0 && (fs.f_flag & ST_RDONLY))
         return true;
-    return (fcntl(self, F_GET_SEALS) & seals) == seals;
+    int have = fcntl(self, F_GET_SEALS);
+    return have >= 0 && (have & seals) == seals;
 }
 
 static int readonly_mount(void)
