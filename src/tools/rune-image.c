@@ -270,9 +270,86 @@ static int run_import(int argc, char **argv, struct error *err)
     return bundle_signature_import(argv[1], argv[2], argv[3], err);
 }
 
+/* ---- list, prune ---- */
+
+struct prune {
+    const char *cache;
+    int64_t before; /* remove what was last used before; INT64_MIN: only list */
+    uint64_t freed;
+    unsigned removed;
+};
+
+static int list_item(void *ctx, const struct bundle_cache_item *item, struct error *err)
+{
+    struct prune *prune = ctx;
+    char when[32];
+    struct tm tm;
+    time_t used = (time_t)item->used;
+    strftime(when, sizeof(when), "%Y-%m-%d %H:%M", localtime_r(&used, &tm));
+    if (prune->before == INT64_MIN) {
+        printf("%s  %s  %6" PRIu64 " MiB%s\n", item->name, when, item->bytes >> 20,
+               item->complete ? "" : "  incomplete");
+        return 0;
+    }
+    if (item->used >= prune->before && item->complete)
+        return 0;
+    int ret = bundle_cache_remove(prune->cache, item->name, err);
+    if (ret == 0) {
+        prune->removed++;
+        prune->freed += item->bytes;
+    }
+    return ret < 0 ? ret : 0;
+}
+
+static int cache_argument(int argc, char **argv, struct prune *prune, uint64_t *days,
+                          struct error *err)
+{
+    static const struct option table[] = {{"cache", required_argument, NULL, 'c'},
+                                          {"days", required_argument, NULL, 'd'},
+                                          {NULL, 0, NULL, 0}};
+    int option;
+    while ((option = getopt_long(argc, argv, "", table, NULL)) != -1) {
+        if (option == 'c')
+            prune->cache = optarg;
+        else if (option == 'd' && days) {
+            int ret = parse_size("--days", optarg, 100000, days, err);
+            if (ret < 0)
+                return ret;
+        } else {
+            return error_set(err, "see rune-image --help");
+        }
+    }
+    return optind == argc ? 0 : error_set(err, "%s: no argument is expected", argv[optind]);
+}
+
+static int run_list(int argc, char **argv, struct error *err)
+{
+    cleanup_free char *cache = bundle_default_cache();
+    struct prune prune = {.cache = cache, .before = INT64_MIN};
+    int ret = cache_argument(argc, argv, &prune, NULL, err);
+    return ret < 0 ? ret : bundle_cache_list(prune.cache, list_item, &prune, err);
+}
+
+static int run_prune(int argc, char **argv, struct error *err)
+{
+    cleanup_free char *cache = bundle_default_cache();
+    struct prune prune = {.cache = cache};
+    uint64_t days = 30;
+    int ret = cache_argument(argc, argv, &prune, &days, err);
+    if (ret < 0)
+        return ret;
+    prune.before = time(NULL) - (int64_t)days * 86400 + (days ? 0 : 1);
+    ret = bundle_cache_list(prune.cache, list_item, &prune, err);
+    if (ret == 0)
+        printf("removed %u images, %" PRIu64 " MiB\n", prune.removed, prune.freed >> 20);
+    return ret;
+}
+
 static const struct command g_commands[] = {
     {"convert", "[OPTIONS] ROOTFS", "seal a root directory and build its enclave", run_convert},
     {"info", "DIRECTORY", "show what a cache entry holds", run_info},
+    {"list", "[--cache DIR]", "show the images of the cache and when each was last used", run_list},
+    {"prune", "[--cache DIR] [--days N]", "remove images not used for N days (30)", run_prune},
     {"verify", "IMAGE [ROOTHASH]", "check every block of a sealed image", run_verify},
     {"export-signing", "ENCLAVE-DIR FILE", "write the 256 bytes to sign", run_export},
     {"import-signature", "ENCLAVE-DIR SIGNATURE PUBLIC-KEY", "take a signature made elsewhere",

@@ -361,6 +361,40 @@ overlay() {
     [ "$(grep '^root hash' "$work/out1")" != "$(grep '^root hash' "$work/out2")" ]
 }
 
+@test "list and prune" {
+    make_root "$work/second"
+    convert "$work/root" >/dev/null
+    convert "$work/second" >"$work/out"
+    kept=$(basename "$(dirname "$(field image <"$work/out")")")
+    [ "$("$tool" list --cache "$cache" | wc -l)" -eq 2 ]
+    for entry in "$cache"/*; do touch -d '3 days ago' "$entry"; done
+    convert "$work/second" | grep -q cached # found, so used now
+    mkdir "$cache/$(printf '0%.0s' $(seq 64)).tmp"
+    "$tool" list --cache "$cache" | grep -q incomplete
+    "$tool" prune --cache "$cache" --days 2 | grep -q 'removed 2 images'
+    [ "$(ls "$cache")" = "$kept" ]
+    "$tool" verify "$cache/$kept/image"
+    # One that is being made is left alone.
+    mkdir "$cache/$(printf '1%.0s' $(seq 64)).tmp"
+    flock "$cache/$(printf '1%.0s' $(seq 64)).tmp" "$tool" prune --cache "$cache" --days 1 | grep -q 'removed 0'
+    "$tool" prune --cache "$cache" --days 0
+    [ -z "$(ls "$cache")" ]
+    refused "nowhere" "$tool" list --cache "$work/nowhere"
+}
+
+@test "an ordinary user has a cache and a key of his own" {
+    [ "$(id -u)" -eq 0 ] || skip "changes the user"
+    make_libos
+    chmod 755 "$work" && mkdir -m 777 "$work/home" && chmod 644 "$work/libos.elf"
+    setpriv --reuid 65534 --regid 65534 --clear-groups test -x "$tool" || skip "user nobody cannot reach $tool"
+    run setpriv --reuid 65534 --regid 65534 --clear-groups env -u XDG_CACHE_HOME -u XDG_DATA_HOME HOME="$work/home" \
+        "$tool" convert --quiet --libos "$work/libos.elf" "$work/root"
+    echo "$output"
+    [ "$status" -eq 0 ]
+    [ -d "$work/home/.cache/rune/images" ]
+    [ "$(stat -c %a "$work/home/.local/share/rune/keys/signing-key.pem")" = 600 ]
+}
+
 @test "signing elsewhere: export, openssl, import" {
     make_libos
     "$tool" convert --quiet --cache "$cache" --libos "$work/libos.elf" --client-signing "$work/root" >"$work/out"

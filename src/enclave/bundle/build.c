@@ -195,7 +195,7 @@ int enclave_prepare(const struct bundle_options *options, int image_dir, const c
                                   .info = info,
                                   .settings = options->settings,
                                   .libos = BUFFER_INIT,
-                                  .key_path = options->key ? options->key : BUNDLE_KEY_DEFAULT};
+                                  .key_path = options->key};
     int ret = settings_complete(&maker.settings, err);
     if (ret < 0)
         return ret;

@@ -40,10 +40,10 @@ struct bundle_settings {
 
 struct bundle_options {
     const char *rootfs;    /* directory to seal */
-    const char *cache_dir; /* NULL: BUNDLE_CACHE_DEFAULT */
+    const char *cache_dir; /* NULL: bundle_default_cache() */
     const char *libos;     /* LibOS ELF; NULL: the installed one */
-    const char *key;     /* RSA-3072 key with e = 3, made when missing; NULL: BUNDLE_KEY_DEFAULT */
-    const char *mkfs;    /* NULL: mkfs.erofs from PATH, /usr/sbin, /sbin */
+    const char *key;  /* RSA-3072 key with e = 3, made when missing; NULL: bundle_default_key() */
+    const char *mkfs; /* NULL: mkfs.erofs from PATH, /usr/sbin, /sbin */
     bool client_signing; /* leave sigstruct to bundle_signature_import */
     bool image_only;     /* no enclave */
     struct bundle_settings settings;
@@ -82,6 +82,28 @@ struct bundle_result {
 int bundle_convert(const struct bundle_options *options, struct bundle_result *result,
                    struct error *err);
 void bundle_result_release(struct bundle_result *result);
+
+/* Where images and the signing key are without an option: root's places, or an ordinary user's.
+ * malloc'd. */
+char *bundle_default_cache(void);
+char *bundle_default_key(void);
+
+/* One image of the cache. */
+struct bundle_cache_item {
+    const char *name;
+    int64_t used; /* seconds since the epoch: last conversion that made or found it */
+    uint64_t bytes;
+    bool complete; /* else the remains of a killed converter, or damaged */
+};
+/* Call fn for each image; a negative return ends it and is passed on. */
+int bundle_cache_list(const char *cache_dir,
+                      int (*fn)(void *ctx, const struct bundle_cache_item *item, struct error *err),
+                      void *ctx, struct error *err);
+/*
+ * Remove one image with its enclaves. Running containers keep what they have open; one that is just
+ * starting may have to be started again. 1: a converter is at work on it, nothing was done.
+ */
+int bundle_cache_remove(const char *cache_dir, const char *name, struct error *err);
 
 /* ---- deployment half of the manifest (abi/manifest.h) ---- */
 struct bundle_rlimit {

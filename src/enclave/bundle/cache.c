@@ -141,3 +141,22 @@ void cache_sweep(int parent)
             (void)path_remove_tree(parent, entry->d_name, NULL);
     }
 }
+
+/* Under its temporary name nobody finds an entry any more; then it can be taken apart in peace. */
+int cache_remove(int parent, const char *name, struct error *err)
+{
+    size_t size = strlen(name), suffix = sizeof(TMP_SUFFIX) - 1;
+    bool is_tmp = size > suffix && strcmp(name + size - suffix, TMP_SUFFIX) == 0;
+    cleanup_free char *tmp = is_tmp ? xstrdup(name) : xasprintf("%s" TMP_SUFFIX, name);
+    cleanup_close int dir = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (dir < 0)
+        return error_errno(err, errno, "%s", name);
+    int ret = lock_directory(dir, false);
+    if (ret == -EWOULDBLOCK)
+        return 1;
+    if (ret < 0)
+        return error_errno(err, -ret, "lock %s", name);
+    if (!is_tmp && renameat2(parent, name, parent, tmp, RENAME_NOREPLACE) < 0)
+        return errno == EEXIST ? 1 : error_errno(err, errno, "remove %s", name);
+    return path_remove_tree(parent, tmp, err);
+}

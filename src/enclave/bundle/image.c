@@ -101,7 +101,7 @@ static int save_info(int dir, const struct image_info *info, struct error *err)
     return replace_file_at(dir, "info.json", text, strlen(text), 0600, true, err);
 }
 
-static bool entry_exists(int cache, const char *name)
+bool image_entry_exists(int cache, const char *name)
 {
     struct image_info info;
     cleanup_close int dir = openat(cache, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -189,7 +189,7 @@ static int fill_entry(struct maker *maker, struct cache_entry *entry, struct err
 static int make_entry(struct maker *maker, bool *made, struct error *err)
 {
     struct cache_entry entry = CACHE_ENTRY_INIT;
-    int ret = cache_begin(&entry, maker->cache, maker->key, entry_exists, err);
+    int ret = cache_begin(&entry, maker->cache, maker->key, image_entry_exists, err);
     if (ret == 1) {
         ret = check_space(maker, err);
         if (ret == 0)
@@ -251,6 +251,7 @@ static int open_entry(struct maker *maker, char **path, int *dir, struct image_i
     if (fd < 0 || !load_info(fd, info))
         return -1;
     *path = path_join(maker->cache_path, maker->key);
+    (void)futimens(fd, NULL); /* used now: what bundle_cache_prune goes by */
     *dir = take_fd(fd);
     return 0;
 }
@@ -288,7 +289,7 @@ static int find_or_make(struct maker *maker, char **path, int *dir, struct image
 int image_prepare(const struct bundle_options *options, char **path, int *dir,
                   struct image_info *info, bool *converted, struct error *err)
 {
-    const char *cache_dir = options->cache_dir ? options->cache_dir : BUNDLE_CACHE_DEFAULT;
+    const char *cache_dir = options->cache_dir;
     cleanup_free char *rootfs = realpath(options->rootfs, NULL);
     if (!rootfs)
         return error_errno(err, errno, "root filesystem %s", options->rootfs);

@@ -123,6 +123,8 @@ int cache_commit(struct cache_entry *entry, struct error *err);
 void cache_end(struct cache_entry *entry);
 /* Remove what killed makers left in a directory of entries. */
 void cache_sweep(int parent);
+/* Remove an entry, or what a killed maker left. 1: somebody is making it. */
+int cache_remove(int parent, const char *name, struct error *err);
 
 /* ---- image.c: the sealed image's cache entry ---- */
 struct image_info {
@@ -133,6 +135,9 @@ struct image_info {
 /* Find or make. *dir is an open descriptor of the entry (caller's), *converted tells which. */
 int image_prepare(const struct bundle_options *options, char **path, int *dir,
                   struct image_info *info, bool *converted, struct error *err);
+
+/* Is there a whole image at cache/name? */
+bool image_entry_exists(int cache, const char *name);
 
 /* ---- build.c: the enclave's cache entry ---- */
 int enclave_prepare(const struct bundle_options *options, int image_dir, const char *image_path,
