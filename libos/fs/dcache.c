@@ -178,18 +178,28 @@ struct dentry *dcache_find(struct dentry *dir, const char *name, size_t len, u32
     return d;
 }
 
+/* The name belongs to d alone from now on: one that was looked up meanwhile (negative, then) goes. */
 void dcache_insert(struct dentry *d)
 {
     struct spinlock *lock;
+    struct dentry *old;
 
     d->hash = name_hash(d->parent, d->name, d->name_len);
     lock = shard_of(d->hash);
     spin_lock(lock);
+    for (old = *bucket_of(d->hash); old; old = old->hash_next)
+        if (old->hash == d->hash && old->parent == d->parent && old->name_len == d->name_len &&
+            memcmp(old->name, d->name, d->name_len) == 0)
+            break;
+    if (old)
+        bucket_unlink(old);
     d->hash_next = *bucket_of(d->hash);
     *bucket_of(d->hash) = d;
     d->hashed = true;
     ref_get(&d->refs);
     spin_unlock(lock);
+    if (old)
+        dentry_put(old);
 }
 
 void dcache_remove(struct dentry *d)
