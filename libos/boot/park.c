@@ -67,6 +67,7 @@ void waitq_wake(struct waitq *q, u32 count)
             return;
     }
     list_init(&woken);
+    wake_begin();
     spin_lock(&q->lock);
     list_for_each_entry_safe(e, n, &q->entries, link) {
         if (e->fn != NULL) {
@@ -87,15 +88,43 @@ void waitq_wake(struct waitq *q, u32 count)
         list_add_tail(&e->link, &q->entries);
     }
     spin_unlock(&q->lock);
+    wake_end();
+}
+
+static void wake_host(struct thread *t)
+{
+    void *host = __atomic_load_n(&t->host, __ATOMIC_SEQ_CST);
+
+    if (host != NULL)
+        host_thread_wake(host);
 }
 
 static void give_token(struct thread *t, u32 token)
 {
     u32 old = __atomic_fetch_or(&t->park, token, __ATOMIC_SEQ_CST);
-    void *host = t->host;
+    struct thread *me = current();
 
-    if ((old & PARK_PARKED) != 0 && (old & token) == 0 && host != NULL)
-        host_thread_wake(host);
+    if ((old & PARK_PARKED) == 0 || (old & token) != 0)
+        return;
+    if (me->wake_depth > 0 && me->wake_count < ARRAY_SIZE(me->wakes))
+        me->wakes[me->wake_count++] = t; /* threads are never freed */
+    else
+        wake_host(t);
+}
+
+void wake_begin(void)
+{
+    current()->wake_depth++;
+}
+
+void wake_end(void)
+{
+    struct thread *me = current();
+
+    if (--me->wake_depth > 0)
+        return;
+    while (me->wake_count > 0)
+        wake_host(me->wakes[--me->wake_count]);
 }
 
 void thread_wake(struct thread *t)

@@ -40,6 +40,8 @@ struct thread {
     bool in_user_fault;    /* see boot/exception.c */
     u32 park;              /* enclave-side wake token, see park.c */
     void *host;            /* boot/: the host thread's shared area (wrapped) */
+    u32 wake_depth, wake_count; /* wake_begin(): wake-ups that wait for wake_end() */
+    struct thread *wakes[8];
     struct list_head siblings; /* in process->threads, under process lock */
 
     /* signals (proc/signal.c) */
@@ -136,6 +138,10 @@ void waitq_wake(struct waitq *q, u32 count); /* UINT32_MAX: all */
  */
 int thread_wait(u64 deadline, bool interruptible, struct host_pollfd *fds, size_t count);
 void thread_wake(struct thread *t);
+/* Between these, wake-ups of the calling thread are gathered: put them around a lock under which threads are woken that want the same
+ * lock next, or they would spin while the waker is outside the enclave waking them. Nest; no waiting in between. */
+void wake_begin(void);
+void wake_end(void);
 /* For mutex_lock() only: the same with a token of its own, so that no wake-up of a queue is lost; may return spuriously. */
 void thread_park_lock(void);
 void thread_unpark_lock(struct thread *t);

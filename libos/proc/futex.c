@@ -82,6 +82,7 @@ static void lock_two(struct futex_bucket *a, struct futex_bucket *b)
         a = b;
         b = t;
     }
+    wake_begin();
     mutex_lock(&a->lock);
     if (a != b)
         mutex_lock(&b->lock);
@@ -92,6 +93,7 @@ static void unlock_two(struct futex_bucket *a, struct futex_bucket *b)
     mutex_unlock(&a->lock);
     if (a != b)
         mutex_unlock(&b->lock);
+    wake_end();
 }
 
 /* The waiter may be gone as soon as woken is set and the bucket is unlocked. */
@@ -124,9 +126,11 @@ static int futex_wake(struct futex_key key, u32 count, u32 bitset)
     struct futex_bucket *b = bucket_of(&key);
     if (bitset == 0)
         return -EINVAL;
+    wake_begin();
     mutex_lock(&b->lock);
     int r = wake_bucket_locked(b, &key, count, bitset);
     mutex_unlock(&b->lock);
+    wake_end();
     return r;
 }
 
