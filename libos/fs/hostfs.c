@@ -148,10 +148,12 @@ static int inode_for(struct host_inode *dir, const char *name, size_t len, const
         h->node.key = identity(st->dev, st->ino);
         h->in_tree = rb_insert(&s->inodes, &h->node) == 0;
     }
-    if (h == dir) { /* a host that says that a directory is in itself */
-        mutex_unlock(&s->lock);
-        inode_put(&h->i);
-        return -EIO;
+    for (struct host_inode *up = dir; up; up = up->parent) {
+        if (up == h) { /* a host that says that a directory is in itself */
+            mutex_unlock(&s->lock);
+            inode_put(&h->i);
+            return -EIO;
+        }
     }
     set_place(h, dir, name, len, &old);
     take_facts(&h->i, st);

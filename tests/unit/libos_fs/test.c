@@ -426,6 +426,100 @@ static void line_discipline(void **state)
     ldisc_free(&l);
 }
 
+/* ---- a pass-through mount of a host that lies ---- */
+
+static void random_path(char *out)
+{
+    u32 parts = 1 + rnd(4);
+
+    strlcpy(out, "/host", 64);
+    while (parts--) {
+        char part[8];
+
+        snprintf(part, sizeof(part), "/%c", "abcd."[rnd(5)]);
+        strlcpy(out + strlen(out), part, 8);
+    }
+}
+
+static void hostile_host(void **state)
+{
+    static u8 buf[100000];
+    struct dentry *d;
+    struct super *s;
+    long fds[8];
+    u32 open_count = 0;
+
+    is(CALL(mkdir, "/host", 0755), 0);
+    do {
+        s = hostfs_create(5, false, false);
+    } while (is_err(s));
+    is(path_lookup(AT_FDCWD, "/host", 0, &d), 0);
+    is(mount_attach(s, s->root, d, 0, "host", NULL, NULL), 0);
+    dentry_put(d);
+    for (int round = 0; round < 40000; round++) {
+        char p[64], q[64];
+        long fd = open_count ? fds[rnd(open_count)] : 0;
+
+        random_path(p);
+        random_path(q);
+        switch (rnd(16)) {
+        case 0:
+        case 1:
+            fd = CALL(open, p, rnd(1 << 20) & ~(u32)O_PATH, 0600);
+            if (fd >= 0 && open_count < ARRAY_SIZE(fds))
+                fds[open_count++] = fd;
+            else if (fd >= 0)
+                CALL(close, fd);
+            break;
+        case 2:
+            if (open_count)
+                CALL(close, fds[--open_count]);
+            break;
+        case 3:
+            CALL(read, fd, buf, rnd(sizeof(buf)));
+            break;
+        case 4:
+            CALL(pwrite64, fd, buf, rnd(sizeof(buf)), (u64)rnd(1 << 30) << rnd(33));
+            break;
+        case 5:
+            CALL(getdents64, fd, buf, rnd(5000));
+            break;
+        case 6:
+            CALL(lseek, fd, rnd(1 << 20), rnd(5));
+            break;
+        case 7:
+            CALL(rename, p, q);
+            break;
+        case 8:
+            CALL(unlink, p);
+            break;
+        case 9:
+            CALL(mkdir, p, 0700);
+            break;
+        case 10:
+            CALL(link, p, q);
+            break;
+        case 11:
+            CALL(symlink, "x", p);
+            break;
+        case 12:
+            CALL(readlink, p, buf, rnd(300));
+            break;
+        case 13:
+            CALL(rmdir, p);
+            break;
+        case 14:
+            CALL(truncate, p, rnd(1 << 30));
+            break;
+        default:
+            CALL(stat, p, buf);
+        }
+    }
+    while (open_count)
+        CALL(close, fds[--open_count]);
+    is(CALL(umount2, "/host"), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -435,6 +529,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(copy_up, on_image, stop_image),
         cmocka_unit_test_setup_teardown(directories, on_image, stop_image),
         cmocka_unit_test_setup_teardown(pipes, in_memory, stop),
+        cmocka_unit_test_setup_teardown(hostile_host, in_memory, stop),
         cmocka_unit_test(line_discipline),
     };
 
