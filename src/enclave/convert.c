@@ -56,7 +56,7 @@ static int convert(const char *rootfs, const struct oci_config *config, int fds[
     int status = bundle_convert(&options, &result, err);
     progress_end(progress);
     if (status < 0)
-        return error_wrap(err, "convert %s", rootfs);
+        return status;
     if (result.sigstruct == NULL)
         return error_set(err,
                          "the enclave in %s has no signature yet: sign it and import the signature",

@@ -38,6 +38,10 @@ struct runelet {
     int signal_fd, fault_fd, null_fd;
     int events[2]; /* pipe of struct pal_event without its message */
     int log_threshold;
+    /* Until the entrypoint is ready: the runtime's last error line, to be said with the failure. */
+    pthread_mutex_t lock;
+    bool collecting;
+    char *reason;
     bool terminal;
     int pid; /* of the entrypoint, in the runtime's numbering */
 };
@@ -56,11 +60,43 @@ static int log_threshold(const struct enclave_settings *settings, bool has_log)
     return settings->log_debug ? 4 : has_log ? 2 : 1;
 }
 
+static bool keep_reason(struct runelet *runelet, const char *message)
+{
+    pthread_mutex_lock(&runelet->lock);
+    bool kept = runelet->collecting;
+    if (kept) {
+        free(runelet->reason);
+        runelet->reason = xstrdup(message);
+    }
+    pthread_mutex_unlock(&runelet->lock);
+    return kept;
+}
+
+/* Everything is said in one line when the start fails, and as a log line when it does not. */
+static void say_reason(struct runelet *runelet, int result, struct error *err)
+{
+    pthread_mutex_lock(&runelet->lock);
+    runelet->collecting = false;
+    cleanup_free char *reason = take_ptr(runelet->reason);
+    pthread_mutex_unlock(&runelet->lock);
+    if (reason == NULL)
+        return;
+    if (result == 0) {
+        log_error("enclave: %s", reason);
+    } else {
+        cleanup_error struct error failure = ERROR_INIT;
+        error_move(&failure, err);
+        error_code(err, failure.code, "%s (%s)", error_text(&failure), reason);
+    }
+}
+
 static void on_log(void *context, int level, const char *message)
 {
     static const enum log_level levels[] = {LOG_LEVEL_ERROR, LOG_LEVEL_ERROR, LOG_LEVEL_WARNING,
                                             LOG_LEVEL_INFO, LOG_LEVEL_DEBUG};
     struct runelet *runelet = context;
+    if (level <= 1 && keep_reason(runelet, message))
+        return;
     if (level < 0 || level > runelet->log_threshold)
         return;
     log_message(levels[level < 4 ? level : 4], "enclave: %s", message);
@@ -223,6 +259,7 @@ static int ready(void *ctx, const struct container_init *init, struct error *err
     runelet->terminal = (process.args.flags & PAL_PROCESS_TERMINAL) != 0;
 
     bool emulated = false;
+    runelet->collecting = true;
     int result = start_enclave(runelet, err);
     if (result == 0)
         result = check_kind(runelet, &emulated, err);
@@ -230,6 +267,7 @@ static int ready(void *ctx, const struct container_init *init, struct error *err
         result = pal_runtime_create_process(runelet->runtime, &process.args, &runelet->pid, err);
     if (result == 0)
         result = agent_serve(runelet->agent, runelet->runtime, err);
+    say_reason(runelet, result, err);
     if (result < 0)
         return result;
     if (emulated)
@@ -368,7 +406,7 @@ int main(int argc, char **argv)
 {
     cleanup_error struct error err = ERROR_INIT;
     struct container_init *init = NULL;
-    struct runelet runelet = {.null_fd = -1};
+    struct runelet runelet = {.null_fd = -1, .lock = PTHREAD_MUTEX_INITIALIZER};
     struct container_payload payload = {
         .name = "init-runelet", .prepare = prepare, .ready = ready, .run = run, .ctx = &runelet};
     if (container_init_resume(argc, argv, &init, &err) < 0)

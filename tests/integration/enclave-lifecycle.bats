@@ -187,14 +187,8 @@ teardown() { enclave_teardown; }
 
 @test "kill -9 of rune at random moments of a start: delete --force leaves nothing" {
     use_pal v4 sleep 1000
-    for round in $(seq 40); do
-        rune create --bundle "$bundle" "$id" >"$work/out" 2>&1 </dev/null &
-        creator=$!
-        sleep "0.0$(printf %02d $((RANDOM % 40)))"
-        # rune is the shell's child here: the function runs in a subshell, which is killed with it.
-        pkill -9 -P $creator || true
-        kill -9 $creator 2>/dev/null || true
-        wait $creator 2>/dev/null || true
+    for round in $(seq 30); do
+        killed_within 60 create --bundle "$bundle" "$id"
         run rune delete --force "$id"
         within 3 nothing_left || { echo "round $round"; nothing_left; }
     done
