@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # rune exec in an enclave container: the proxy and the agent, with the test PAL library of version 4.
 
+bats_require_minimum_version 1.5.0
 load enclave
 
 setup() {
@@ -32,9 +33,8 @@ teardown() { enclave_teardown; }
 }
 
 @test "exec: a program that is not there" {
-    run rune exec "$id" no-such-program
+    run -127 rune exec "$id" no-such-program
     echo "$output"
-    [ "$status" -ne 0 ]
     [[ "$output" == *no-such-program* ]]
 }
 
