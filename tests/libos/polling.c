@@ -7,9 +7,11 @@
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/inotify.h>
 #include <sys/select.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/timerfd.h>
 #include <sys/time.h>
 
@@ -249,6 +251,41 @@ static void events(void)
     close(e);
 }
 
+static const char *event_text(const struct inotify_event *e)
+{
+    static char text[128];
+    snprintf(text, sizeof(text), "%x %s", e->mask, e->len ? e->name : "-");
+    return text;
+}
+
+static void file_events(void)
+{
+    char top[64], path[128], other[128], buf[4096] __attribute__((aligned(8)));
+    int n = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+    snprintf(top, sizeof(top), "/tmp/libos-inotify.%d", getpid());
+    snprintf(path, sizeof(path), "%s/file", top);
+    snprintf(other, sizeof(other), "%s/other", top);
+    CHECK(mkdir(top, 0755) == 0);
+    int wd = inotify_add_watch(n, top, IN_CREATE | IN_DELETE | IN_MOVE | IN_CLOSE_WRITE | IN_MODIFY | IN_DELETE_SELF);
+    CHECK(wd == 1 && inotify_add_watch(n, "/no/such", IN_CREATE) == -1 && errno == ENOENT);
+    CHECK(read(n, buf, sizeof(buf)) == -1 && errno == EAGAIN);
+    int fd = open(path, O_CREAT | O_RDWR, 0644);
+    CHECK(write(fd, "x", 1) == 1 && write(fd, "y", 1) == 1 && close(fd) == 0);
+    CHECK(rename(path, other) == 0 && unlink(other) == 0 && mkdir(path, 0755) == 0 && rmdir(path) == 0);
+    struct pollfd p = {n, POLLIN, 0};
+    CHECK(poll(&p, 1, 1000) == 1);
+    CHECK(rmdir(top) == 0);
+    ssize_t size = read(n, buf, sizeof(buf));
+    CHECK(size > 0);
+    for (ssize_t at = 0; at < size;) {
+        struct inotify_event *e = (struct inotify_event *)(buf + at);
+        printf("  %s\n", event_text(e));
+        at += (ssize_t)(sizeof(*e) + e->len);
+    }
+    CHECK(inotify_rm_watch(n, wd) == -1 && errno == EINVAL);
+    close(n);
+}
+
 int main(void)
 {
     RUN(poll_pipes);
@@ -259,5 +296,6 @@ int main(void)
     RUN(timers);
     RUN(signals);
     RUN(events);
+    RUN(file_events);
     return finish();
 }
