@@ -125,6 +125,8 @@ refused() {
     cmp "${images[0]}" "${images[1]}"
     enclaves=("$cache"/*/enclave-*/enclave)
     cmp "${enclaves[0]}" "${enclaves[1]}"
+    # ... and it is what an independent computation over the file gives.
+    [ "$(field MRENCLAVE <"$work/out" | head -1)" = "$(python3 "$repo/tests/conformance/mrenclave.py" "${enclaves[0]}")" ]
     [ "$(stat -c %a "$work/key.pem")" = 600 ]
 }
 

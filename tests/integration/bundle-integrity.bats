@@ -200,3 +200,21 @@ PY
     truncate -s 100 "$enclave/sigstruct"
     refused 'SIGSTRUCT|sigstruct|signature'
 }
+
+@test "a root without mount points is sealed once" {
+    local other=$BATS_TEST_TMPDIR/other run
+    mkdir -p "$other"
+    make_root "$other/rootfs" 3
+    rmdir "$other"/rootfs/{proc,dev,sys,tmp}
+    touch "$BATS_TEST_TMPDIR/hosts"
+    cp "$bundle/config.json" "$other/"
+    HOSTS=$BATS_TEST_TMPDIR/hosts bundle=$other configure "c['process']['args'] = ['/bin/cat', '/data/file-00']" \
+        "c['mounts'].append({'destination': '/etc/hosts', 'type': 'bind', 'source': os.environ['HOSTS'], 'options': ['bind', 'ro']})" \
+        "c['mounts'].append({'destination': '/srv/more', 'type': 'tmpfs', 'source': 'tmpfs'})"
+    for run in 1 2; do
+        timeout 60 "$RUNE" --debug --root "$BATS_FILE_TMPDIR/state" --enclave run --bundle "$other" "points-$$-$RANDOM" \
+            </dev/null >/dev/null 2>"$BATS_TEST_TMPDIR/log.$run"
+    done
+    grep -q 'converted now' "$BATS_TEST_TMPDIR/log.1"
+    grep -q 'from the cache' "$BATS_TEST_TMPDIR/log.2"
+}
