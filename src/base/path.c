@@ -117,6 +117,15 @@ static int remove_entries(int fd, struct error *err)
 
 int path_remove_tree(int dirfd, const char *name, struct error *err)
 {
+    const char *slash = strrchr(name, '/');
+    if (slash && slash[1]) {
+        /* The way to the tree may cross mounts, the tree itself may not. */
+        cleanup_free char *above = xstrndup(name, slash == name ? 1 : (size_t)(slash - name));
+        cleanup_close int parent = openat(dirfd, above, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (parent < 0)
+            return errno == ENOENT ? 0 : error_errno(err, errno, "open %s", above);
+        return path_remove_tree(parent, slash + 1, err);
+    }
     if (unlinkat(dirfd, name, 0) == 0 || errno == ENOENT)
         return 0;
     if (errno != EISDIR && errno != EPERM)

@@ -52,6 +52,15 @@ static char *hierarchy_mount(const char *controllers)
     return NULL;
 }
 
+static const char hybrid_key[] = "unified";
+
+static char *hybrid_mount(void)
+{
+    struct statfs fs;
+    static const char path[] = "/sys/fs/cgroup/unified";
+    return statfs(path, &fs) == 0 && fs.f_type == CGROUP2_SUPER_MAGIC ? xstrdup(path) : NULL;
+}
+
 /* `relative` is where the container goes: absolute from the top of the hierarchy, else below our
  * own cgroup. */
 static int plan_v1(const char *relative, json_t *paths, struct error *err)
@@ -64,9 +73,10 @@ static int plan_v1(const char *relative, json_t *paths, struct error *err)
     for (char *line; rest && (line = strsep(&rest, "\n")) && *line;) {
         strsep(&line, ":");
         char *controllers = strsep(&line, ":");
-        if (!controllers || !*controllers || !line)
-            continue; /* "0::" is the unified hierarchy, which has no controllers here */
-        cleanup_free char *mount = hierarchy_mount(controllers);
+        if (!controllers || !line)
+            continue;
+        /* "0::" is the unified hierarchy, without controllers in the hybrid layout. */
+        cleanup_free char *mount = *controllers ? hierarchy_mount(controllers) : hybrid_mount();
         if (!mount)
             continue;
         cleanup_free char *joined = relative[0] == '/'
@@ -75,7 +85,7 @@ static int plan_v1(const char *relative, json_t *paths, struct error *err)
         cleanup_free char *path = path_clean(joined);
         if (strncmp(path, mount, strlen(mount)) != 0 || strlen(path) == strlen(mount))
             return error_set(err, "cgroupsPath %s leads out of the cgroup hierarchy", relative);
-        json_object_set_new(paths, controllers, json_string(path));
+        json_object_set_new(paths, *controllers ? controllers : hybrid_key, json_string(path));
     }
     return 0;
 }
@@ -185,10 +195,27 @@ bool cgroup_exists(const struct cgroup *cgroup)
 
 /* ---- making and entering ---- */
 
+/* A cgroup that was there before: a frozen one would stop us for good, processes in it are worth a
+ * word. */
+static int check_existing(const struct cgroup *cgroup, struct error *err)
+{
+    if (cgroup_frozen(cgroup))
+        return error_set(err, "container's cgroup unexpectedly frozen");
+    cleanup_free pid_t *pids = NULL;
+    size_t count = 0;
+    if (cgroup_pids(cgroup, &pids, &count, err) < 0)
+        return -1;
+    if (count > 0)
+        log_warning("container's cgroup is not empty: %zu process(es) found", count);
+    return 0;
+}
+
 int cgroup_create(struct cgroup *cgroup, const struct oci_config *config, struct error *err)
 {
     cleanup_error struct error failure = ERROR_INIT;
     int ret = cgroup->v2 ? cgroup_v2_create(cgroup, &failure) : cgroup_v1_create(cgroup, &failure);
+    if (ret == 0 && cgroup->existed)
+        ret = check_existing(cgroup, &failure);
     if (ret == 0)
         ret = cgroup_set(cgroup, &config->resources, &failure);
     if (ret == 0)
@@ -219,6 +246,12 @@ int cgroup_entrances(const struct cgroup *cgroup, int **files, size_t *count, in
     const char *key;
     json_t *value;
     json_object_foreach (cgroup->paths, key, value) {
+        if (strcmp(key, hybrid_key) == 0) {
+            *dir = open(json_string_value(value), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+            if (*dir < 0)
+                return error_errno(err, errno, "open %s", json_string_value(value));
+            continue;
+        }
         /*
          * `tasks`, not cgroup.procs: a thread that moves itself takes no global lock, while a write
          * to cgroup.procs waits for an RCU grace period of all CPUs. Our child has one thread only.
@@ -456,10 +489,13 @@ int cgroup_remove(const struct cgroup *cgroup, struct error *err)
         /* Dying processes leave their cgroup a little later than they are gone. */
         for (int i = 0; i < 200; i++) {
             ret = remove_tree(AT_FDCWD, path);
-            if (ret != -EBUSY)
+            if (ret != -EBUSY || cgroup->existed)
                 break;
             nap(i < 10 ? 1 : 10);
         }
+        /* Somebody else's processes in a directory that was there before us: it stays. */
+        if (ret == -EBUSY && cgroup->existed)
+            continue;
         if (ret < 0 && !(cgroup->optional && (ret == -EACCES || ret == -EPERM || ret == -EROFS)))
             result = error_errno(err, -ret, "remove cgroup %s", path);
     }

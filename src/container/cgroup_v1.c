@@ -32,15 +32,18 @@ static int inherit_cpuset(const char *path, struct error *err)
     return 0;
 }
 
-static int make_directory(const char *path, bool cpuset, struct error *err)
+static int make_directory(const char *path, bool cpuset, bool *existed, struct error *err)
 {
     if (mkdir(path, 0755) < 0) {
-        if (errno == EEXIST)
+        if (errno == EEXIST) {
+            *existed = true;
             return 0;
+        }
         if (errno != ENOENT)
             return error_errno(err, errno, "create cgroup %s", path);
         cleanup_free char *parent = xstrndup(path, (size_t)(strrchr(path, '/') - path));
-        if (make_directory(parent, cpuset, err) < 0)
+        bool ignored;
+        if (make_directory(parent, cpuset, &ignored, err) < 0)
             return -1;
         if (mkdir(path, 0755) < 0 && errno != EEXIST)
             return error_errno(err, errno, "create cgroup %s", path);
@@ -55,7 +58,7 @@ int cgroup_v1_create(struct cgroup *cgroup, struct error *err)
     json_t *value;
     json_object_foreach (cgroup->paths, key, value) {
         const char *path = json_string_value(value);
-        int ret = make_directory(path, cpuset && strcmp(path, cpuset) == 0, err);
+        int ret = make_directory(path, cpuset && strcmp(path, cpuset) == 0, &cgroup->existed, err);
         if (ret < 0)
             return ret;
     }

@@ -43,7 +43,8 @@ int cgroup_v2_create(struct cgroup *cgroup, struct error *err)
     char *save = NULL;
     for (char *name = strtok_r(copy, "/", &save); name; name = strtok_r(NULL, "/", &save)) {
         enable_controllers(dir);
-        if (mkdirat(dir, name, 0755) < 0 && errno != EEXIST)
+        cgroup->existed = mkdirat(dir, name, 0755) < 0;
+        if (cgroup->existed && errno != EEXIST)
             return error_errno(err, errno, "create cgroup %s", path);
         int next = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (next < 0)

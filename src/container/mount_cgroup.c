@@ -102,7 +102,8 @@ int mount_cgroups(struct container_init *init, int root_fd, int target,
     json_object_foreach (init->cgroup_mounts, controller, value) {
         const char *path = json_string_value(value);
         cleanup_free char *name = hierarchy_name(path);
-        if (!name || faccessat(dir, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+        if (!name || strcmp(name, "unified") == 0 ||
+            faccessat(dir, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
             continue;
         if (mount_hierarchy(init, dir, name, path, plan, err) < 0 ||
             link_controllers(dir, name, err) < 0)

@@ -199,6 +199,7 @@ struct cgroup {
     bool v2;
     bool systemd;
     bool optional; /* rootless without delegation: failures are ignored */
+    bool existed;  /* a directory was there before us */
     json_t *paths; /* controller (or "name=systemd", "" for v2) -> absolute directory */
     char *unit;    /* systemd scope */
     char *slice;

@@ -5,6 +5,7 @@
 #include <linux/sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -260,7 +261,13 @@ pid_t spawn_process(const struct spawn_request *request, int *pidfd, struct erro
     if (procs < 0)
         return error_errno(err, errno, "open cgroup.procs");
     struct spawn_request copy = *request;
-    copy.cgroup_files = &procs;
-    copy.cgroup_file_count = 1;
-    return spawn_through_middle(&copy, pidfd, err);
+    int *files = xcalloc(request->cgroup_file_count + 1, sizeof(int));
+    if (request->cgroup_file_count)
+        memcpy(files, request->cgroup_files, request->cgroup_file_count * sizeof(int));
+    files[request->cgroup_file_count] = procs;
+    copy.cgroup_files = files;
+    copy.cgroup_file_count++;
+    pid_t pid = spawn_through_middle(&copy, pidfd, err);
+    free(files);
+    return pid;
 }
