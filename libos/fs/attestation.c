@@ -318,7 +318,6 @@ static const struct pseudo_entry g_entries[] = {
 };
 static const struct pseudo_entry g_root = {.name = "/", .mode = S_IFDIR | 0555, .children = g_entries};
 
-struct super *attestation_create(void);
 struct super *attestation_create(void)
 {
     return pseudo_super("attestation", 0x61747374, &g_root);

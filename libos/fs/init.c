@@ -5,8 +5,6 @@
 #include "deployment.h"
 #include "vfs.h"
 
-struct super *mount_make_super(const char *type, const char *options);
-struct super *attestation_create(void);
 
 static u32 mount_flags(u32 flags)
 {
@@ -77,7 +75,8 @@ static struct super *make_super(const struct deployment_mount *m)
 
     switch (m->kind) {
     case MANIFEST_MOUNT_TMPFS:
-        return memfs_create("tmpfs", m->size, m->mode ? m->mode : 01777, 0, 0);
+        return memfs_create("tmpfs", m->size, m->mode ? m->mode : 01777, mount_option_number(m->options, "uid"),
+                            mount_option_number(m->options, "gid"));
     case MANIFEST_MOUNT_PROC:
         return procfs_create();
     case MANIFEST_MOUNT_DEV:
@@ -187,6 +186,29 @@ static int for_each_path(char **paths, int (*fn)(const char *), const char *what
     return 0;
 }
 
+/* name=value: what /proc/sys does not know is not ours to set. */
+static void apply_sysctl(const char *setting)
+{
+    char path[256] = "/proc/sys/";
+    const char *equal = strchr(setting, '=');
+    size_t n = equal ? (size_t)(equal - setting) : 0, at = strlen(path);
+    struct file *f;
+    ssize_t r;
+
+    if (!n || at + n >= sizeof(path))
+        return;
+    for (size_t k = 0; k < n; k++)
+        path[at + k] = setting[k] == '.' ? '/' : setting[k];
+    path[at + n] = 0;
+    r = path_open(AT_FDCWD, path, O_WRONLY, 0, &f);
+    if (r == 0) {
+        r = file_write_kernel(f, equal + 1, strlen(equal + 1), NULL);
+        file_put(f);
+    }
+    if (r < 0)
+        log_warn("sysctl %s cannot be set: error %d", setting, (int)-r);
+}
+
 static bool has_mount(const struct deployment *d, const char *target)
 {
     for (u32 k = 0; k < d->mount_count; k++)
@@ -221,6 +243,8 @@ int fs_init(const struct manifest_image *manifest, const struct deployment *depl
             return r;
     }
     mount_attestation();
+    for (char **q = deployment->sysctls; q && *q; q++)
+        apply_sysctl(*q);
     r = for_each_path(deployment->masked_paths, mask_path, "masked");
     if (r == 0)
         r = for_each_path(deployment->readonly_paths, make_readonly, "read-only");

@@ -197,7 +197,14 @@ static const char *option(const char *options, const char *name)
     return NULL;
 }
 
-struct super *mount_make_super(const char *type, const char *options);
+/* 0 when it is not there. */
+u32 mount_option_number(const char *options, const char *name)
+{
+    const char *v = option(options, name);
+
+    return v ? (u32)parse_size(v) : 0;
+}
+
 struct super *mount_make_super(const char *type, const char *options)
 {
     const char *size = option(options, "size"), *mode = option(options, "mode");
