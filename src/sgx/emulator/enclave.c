@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The driver table of the emulator: building an enclave up to EINIT, mapping it, and taking it
  * down. */
+#include <cpuid.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -398,6 +399,13 @@ static void emulated_close(struct sgx_handle *e)
     free(e);
 }
 
+static bool have_xsave(void)
+{
+    unsigned a, b, c, d;
+
+    return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_OSXSAVE);
+}
+
 const struct sgx_driver *sgx_driver_emulated(struct error *err)
 {
     static const struct sgx_driver driver = {
@@ -420,7 +428,7 @@ const struct sgx_driver *sgx_driver_emulated(struct error *err)
         .close = emulated_close,
     };
 
-    if (!(getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE) || !__builtin_cpu_supports("xsave")) {
+    if (!(getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE) || !have_xsave()) {
         error_code(
             err, ENOTSUP,
             "SGX cannot be emulated here: processor and kernel must offer FSGSBASE and XSAVE "
