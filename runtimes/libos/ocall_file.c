@@ -18,6 +18,7 @@
 #include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "runtime.h"
@@ -26,7 +27,7 @@
 #define FD_KINDS   65536
 #define SHARED_MAX 4096 /* PIPE_BUF: what a writable pipe takes without blocking */
 
-enum { KIND_UNKNOWN, KIND_DIRECT, KIND_SHARED };
+enum { KIND_UNKNOWN, KIND_DIRECT, KIND_SHARED /* RWF_NOWAIT, as far as we know */, KIND_POLLED };
 static uint8_t g_kinds[FD_KINDS];
 
 static int kind_of(int fd)
@@ -53,6 +54,13 @@ static void kind_forget(int fd)
         __atomic_store_n(&g_kinds[fd], KIND_UNKNOWN, __ATOMIC_RELAXED);
 }
 
+static int no_nowait(int fd)
+{
+    if (fd >= 0 && fd < FD_KINDS)
+        __atomic_store_n(&g_kinds[fd], KIND_POLLED, __ATOMIC_RELAXED);
+    return KIND_POLLED;
+}
+
 static bool ready(int fd, short events)
 {
     struct pollfd p = {.fd = fd, .events = events};
@@ -65,7 +73,15 @@ int64_t ocall_READ(struct boundary_area *area, const uint64_t *args)
     size_t size = args[1] < BOUNDARY_DATA_SIZE ? args[1] : BOUNDARY_DATA_SIZE;
     if ((int64_t)args[2] >= 0)
         return result_of(pread(fd, area->data, size, (off_t)args[2]));
-    if (kind_of(fd) == KIND_SHARED && !ready(fd, POLLIN))
+    int kind = kind_of(fd);
+    if (kind == KIND_SHARED) {
+        struct iovec io = {area->data, size};
+        ssize_t n = preadv2(fd, &io, 1, -1, RWF_NOWAIT);
+        if (n >= 0 || errno != EOPNOTSUPP)
+            return result_of(n);
+        kind = no_nowait(fd);
+    }
+    if (kind == KIND_POLLED && !ready(fd, POLLIN))
         return -EAGAIN;
     return result_of(read(fd, area->data, size));
 }
@@ -76,7 +92,15 @@ int64_t ocall_WRITE(struct boundary_area *area, const uint64_t *args)
     size_t size = args[1] < BOUNDARY_DATA_SIZE ? args[1] : BOUNDARY_DATA_SIZE;
     if ((int64_t)args[2] >= 0)
         return result_of(pwrite(fd, area->data, size, (off_t)args[2]));
-    if (kind_of(fd) == KIND_SHARED) {
+    int kind = kind_of(fd);
+    if (kind == KIND_SHARED) {
+        struct iovec io = {area->data, size};
+        ssize_t n = pwritev2(fd, &io, 1, -1, RWF_NOWAIT);
+        if (n >= 0 || errno != EOPNOTSUPP)
+            return result_of(n);
+        kind = no_nowait(fd);
+    }
+    if (kind == KIND_POLLED) {
         if (!ready(fd, POLLOUT))
             return -EAGAIN;
         if (size > SHARED_MAX)
