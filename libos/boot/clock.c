@@ -4,6 +4,7 @@
  * between two looks at the host, one a second at most. When the host is ahead, the clock jumps there; when it is behind, the
  * clock waits for it by running slower.
  */
+#include "host.h"
 #include "lib.h"
 #include "start.h"
 #include "thread.h"
@@ -21,6 +22,7 @@ static struct {
     u64 sync_ticks;
     i64 realtime_offset;
     u64 last;
+    bool has_tsc;
 } g_clock;
 
 static inline u64 rdtsc(void)
@@ -79,7 +81,25 @@ static void sync(void)
 
 void clock_init(void)
 {
-    sync();
+    g_clock.has_tsc = (g_layout->flags & LAYOUT_FLAG_SGX2) != 0;
+    if (g_clock.has_tsc)
+        sync();
+}
+
+/* Processors with SGX1 only raise #UD for RDTSC in an enclave: there each look is the host's. */
+static u64 read_host_clock(bool real)
+{
+    u64 ns = (u64)MAX(host_clock(real ? 0 : 1), 0), last; /* CLOCK_REALTIME, CLOCK_MONOTONIC */
+
+    if (real)
+        return ns;
+    last = __atomic_load_n(&g_clock.last, __ATOMIC_RELAXED);
+    while (ns > last) {
+        if (__atomic_compare_exchange_n(&g_clock.last, &last, ns, true, __ATOMIC_RELAXED,
+                                        __ATOMIC_RELAXED))
+            return ns;
+    }
+    return last;
 }
 
 static u64 read_clock(bool real)
@@ -88,6 +108,8 @@ static u64 read_clock(bool real)
     i64 offset;
     u32 seq;
 
+    if (unlikely(!g_clock.has_tsc))
+        return read_host_clock(real);
     do {
         seq = __atomic_load_n(&g_clock.sequence, __ATOMIC_ACQUIRE) & ~1u;
         tsc = rdtsc();

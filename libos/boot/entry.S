@@ -168,10 +168,16 @@ syscall_entry:
         pushq %r15
         incq %gs:TCB_DIRECT
         cld
+        testl $RFLAGS_AC, UREGS_RFLAGS(%rsp)
+        jnz 2f                       /* an application that has alignment checked: not the LibOS */
+1:
         movq %rsp, %rdi
         xorl %ebp, %ebp
         call syscall_dispatch
         jmp user_window_restart
+2:      pushq $2
+        popfq
+        jmp 1b
 
 attention_entry: /* RSP = uregs */
         xorl %ebp, %ebp

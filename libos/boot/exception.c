@@ -61,8 +61,7 @@ static u64 fixup_of(u64 rip)
 
 static bool is_user_code(u64 rip)
 {
-    return rip < (u64)__libos_start || rip >= (u64)__libos_end ||
-           (rip >= (u64)__vdso_text_start && rip < (u64)__vdso_text_end);
+    return rip < (u64)__libos_start || rip >= (u64)__libos_end;
 }
 
 static void save_regs(struct uregs *r, const struct ssa_tail *s)

@@ -20,7 +20,6 @@
 #define TCB_EXC_RET       152
 #define TCB_DIRECT        160
 #define TCB_VECTOR_SAVED  168
-#define TCB_VDSO          176
 #define TCB_SIZE          4096
 
 /* The application's registers, at the top of the LibOS stack. */
@@ -30,6 +29,8 @@
 #define UREGS_RIP    128
 #define UREGS_RFLAGS 136
 #define UREGS_RSP    144
+
+#define RFLAGS_AC 0x40000
 
 #define THREAD_ATTENTION 20
 
@@ -58,7 +59,6 @@ struct tcb {
     u64 syscalls_direct;
     u32 vector_saved;                 /* the application's vector state is in current->xsave */
     u32 vector_depth;
-    void *vdso_call[4];
     struct boundary_area *area; /* outside of the enclave */
     struct fault_info fault;    /* of user code */
     u64 syscalls_trapped, aex, ocalls;
@@ -78,7 +78,6 @@ _Static_assert(offsetof(struct tcb, ocall_rsp) == TCB_OCALL_RSP, "tcb");
 _Static_assert(offsetof(struct tcb, exc_ret) == TCB_EXC_RET, "tcb");
 _Static_assert(offsetof(struct tcb, syscalls_direct) == TCB_DIRECT, "tcb");
 _Static_assert(offsetof(struct tcb, vector_saved) == TCB_VECTOR_SAVED, "tcb");
-_Static_assert(offsetof(struct tcb, vdso_call) == TCB_VDSO, "tcb");
 _Static_assert(sizeof(struct tcb) <= 512, "the rest is the exception stack");
 _Static_assert(sizeof(struct uregs) == UREGS_SIZE, "uregs");
 _Static_assert(offsetof(struct uregs, rax) == UREGS_RAX, "uregs");
@@ -106,7 +105,7 @@ __noreturn void enclave_leave(u64 result);                    /* EEXIT of an eca
 __noreturn void return_to_user(void);                         /* with tcb_uregs() */
 extern char syscall_entry[], attention_entry[], fault_entry[], kernel_fault_entry[], panic_entry[];
 extern char user_window_start[], user_window_end[], user_window_restart[];
-extern char __libos_start[], __libos_end[], __vdso_text_start[], __vdso_text_end[];
+extern char __libos_start[], __libos_end[];
 
 /* A kernel fault's frame, below the interrupted stack. */
 struct kernel_frame {
