@@ -128,7 +128,7 @@ static enum cover covered(struct mm *mm, const struct vma *v, u64 addr)
 }
 
 /* ---- switching ---- */
-static void save_out(struct mm *r, struct mm *next)
+void group_save_out(struct mm *r, struct mm *next)
 {
     for (struct vma *v = vma_next_from(r, 0); v; v = vma_after(v)) {
         if (v->flags & (MAP_SHARED | VMA_CANONICAL))
@@ -212,7 +212,7 @@ static void switch_to(struct space *s, struct mm *mm)
     if (s->resident == mm)
         return;
     if (s->resident)
-        save_out(s->resident, mm);
+        group_save_out(s->resident, mm);
     load_in(mm);
     s->resident = mm;
     s->wanted = false;

@@ -93,6 +93,8 @@ bool vma_clean(const struct vma *v);
 /* Pages of [addr, addr + size) go away for mm: those that others own stay (or are saved for them).
  * Holds space->lock if shared. */
 void group_drop_pages(struct mm *mm, u64 addr, u64 size);
+/* Save r's pages that other members cover too, and mark their places as nobody's; next takes over, or NULL. */
+void group_save_out(struct mm *r, struct mm *next);
 /* Make room in place for a new mapping of the resident mm. */
 int group_evict(struct mm *mm, u64 addr, u64 size);
 void group_forget(struct mm *mm); /* mm dies: its saved pages and its pages in place */

@@ -268,6 +268,10 @@ static void join(struct mm *mm, struct space *from)
         group_preempt(r);
         thread_wait(clock_monotonic() + 2000000, false, NULL, 0);
     }
+    /* What is in place is the last resident's; after the join nobody could tell which of the members that was. */
+    struct mm *last = from->resident;
+    if (last)
+        group_save_out(last, NULL);
     mutex_lock(&to->lock);
     to->resident = mm;
     to->shared = true;
