@@ -45,11 +45,13 @@ static int convert(const char *rootfs, const struct oci_config *config, int fds[
 {
     struct progress *progress = progress_start();
     cleanup_bundle_result struct bundle_result result = BUNDLE_RESULT_INIT;
+    const char *signing = secure_getenv("RUNE_SIGNING");
     struct bundle_options options = {
         .rootfs = rootfs,
         .cache_dir = secure_getenv("RUNE_CACHE_DIR"),
         .libos = secure_getenv("RUNE_LIBOS"),
         .key = secure_getenv("RUNE_SIGNING_KEY"),
+        .client_signing = signing && strcmp(signing, "client") == 0,
         .progress = progress_step,
         .progress_ctx = progress,
     };

@@ -218,3 +218,18 @@ PY
     grep -q 'converted now' "$BATS_TEST_TMPDIR/log.1"
     grep -q 'from the cache' "$BATS_TEST_TMPDIR/log.2"
 }
+
+@test "with RUNE_SIGNING=client only an imported signature starts the enclave" {
+    export RUNE_SIGNING=client
+    refused 'no signature yet'
+    dir=$(find "$entry" -maxdepth 1 -name 'enclave-*' ! -path "$enclave")
+    [ -d "$dir" ]
+    "$RUNE_STAGE/usr/bin/rune-image" export-signing "$dir" "$BATS_TEST_TMPDIR/material"
+    openssl genrsa -3 -out "$BATS_TEST_TMPDIR/key" 3072 2>/dev/null
+    openssl rsa -in "$BATS_TEST_TMPDIR/key" -pubout -out "$BATS_TEST_TMPDIR/public" 2>/dev/null
+    openssl dgst -sha256 -sign "$BATS_TEST_TMPDIR/key" -out "$BATS_TEST_TMPDIR/signature" "$BATS_TEST_TMPDIR/material"
+    "$RUNE_STAGE/usr/bin/rune-image" import-signature "$dir" "$BATS_TEST_TMPDIR/signature" "$BATS_TEST_TMPDIR/public"
+    check_files >"$BATS_TEST_TMPDIR/out"
+    cmp "$BATS_TEST_TMPDIR/out" "$BATS_FILE_TMPDIR/expected"
+    rm -rf "$dir"
+}
