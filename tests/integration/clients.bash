@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+# Shared by the tests with Docker, containerd and Podman: the images, a daemon's life, what must be gone afterwards.
+
+# To be called by setup_file; CLIENT_PROGRAMS are what the file needs.
+clients_setup_file() { # PROGRAM...
+    export repo=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
+    export RUNE_STAGE=${RUNE_STAGE:-$repo/build/stage}
+    export RUNE=${RUNE:-$RUNE_STAGE/usr/bin/rune}
+    export PATH=/usr/bin:/usr/sbin:$PATH # Debian's programs, not what somebody has in /usr/local
+    [ "$(id -u)" -eq 0 ] || skip "containers need root here"
+    [ -x "$RUNE" ] || skip "no rune at $RUNE (make stage)"
+    for program in "$@"; do
+        command -v "$program" >/dev/null || skip "no $program: its Debian package is not installed (scripts/deps.sh clients)"
+    done
+    # Short, for a UNIX socket's path has 107 bytes.
+    export work=$(mktemp -d "${TMPDIR:-/tmp}/rune-clients.XXXXXX")
+    # A parent cgroup of our own shows what is left.
+    export parent=rune-clients-$$
+    export RUNE_CACHE_DIR=$work/cache RUNE_SIGNING_KEY=$work/key.pem
+    export images=${RUNE_CHECK_IMAGES:-$repo/build/images}
+    mkdir "$RUNE_CACHE_DIR"
+    busybox_image "$work/busybox"
+}
+
+# An image with one static program, some users and nothing else.
+busybox_image() { # DIR
+    mkdir -p "$1"/{bin,etc,proc,sys,dev,tmp,root,run,home/user}
+    chmod 1777 "$1/tmp"
+    cp "$(command -v busybox)" "$1/bin/busybox"
+    for name in $("$1/bin/busybox" --list); do
+        [ -e "$1/bin/$name" ] || ln -s busybox "$1/bin/$name"
+    done
+    printf '%s\n' root:x:0:0:root:/root:/bin/sh user:x:1000:1000:user:/home/user:/bin/sh >"$1/etc/passwd"
+    printf '%s\n' root:x:0: user:x:1000: staff:x:50:user >"$1/etc/group"
+    tar -C "$1" -cf "$1.tar" .
+}
+
+# The unmodified Debian image with Python, as a stream.
+debian_image() {
+    "$repo/tests/images/make-image.sh" "$images/debian-python" 2>/dev/null
+    tar -C "$images/debian-python/rootfs" -c .
+}
+
+# start_daemon NAME COMMAND...: its output goes to NAME.log, its process id to NAME.pid
+start_daemon() {
+    local name=$1
+    shift
+    setsid "$@" >"$work/$name.log" 2>&1 </dev/null 3>&- &
+    echo $! >"$work/$name.pid"
+}
+
+stop_daemon() { # NAME
+    [ -e "$work/$1.pid" ] || return 0
+    local pid
+    pid=$(cat "$work/$1.pid")
+    kill "$pid" 2>/dev/null || return 0
+    within 20 gone "$pid" || kill -9 "$pid"
+}
+
+gone() { # PID
+    [ ! -e "/proc/$1" ] || [ "$(awk '/^State/ {print $2}' "/proc/$1/status")" = Z ]
+}
+
+# within SECONDS COMMAND...: try until it succeeds
+within() {
+    local end=$((SECONDS + $1))
+    shift
+    until "$@" >/dev/null 2>&1; do
+        [ $SECONDS -lt $end ] || { echo "not within the time: $*" >&2; return 1; }
+        sleep 0.1
+    done
+}
+
+# Nothing of the engine or its containers is left: processes, mounts, cgroups. What is left is removed, and said.
+clients_teardown_file() {
+    [ -n "${work:-}" ] || return 0
+    local left status=0 pid
+    left=$(processes_of "$work")
+    [ -z "$left" ] || { echo "# processes are left: $(ps -o pid,args -p "${left//$'\n'/,}")" >&3; status=1; kill -9 $left; sleep 0.5; }
+    left=$(awk -v dir="$work/" 'index($2, dir) == 1 {print $2}' /proc/self/mounts | sort -r)
+    for mount in $left; do
+        # An engine's own mounts (netns, overlay of the store) may outlive it; containers' may not.
+        umount -l "$mount" || true
+    done
+    left=$(find /sys/fs/cgroup -maxdepth 3 -type d -path "*/$parent/*")
+    [ -z "$left" ] || { echo "# cgroups are left: $left" >&3; status=1; }
+    find /sys/fs/cgroup -depth -type d -path "*/$parent*" -exec rmdir {} + 2>/dev/null || true
+    rm -rf --one-file-system "$work"
+    return $status
+}
+
+# Those whose command line or environment names the directory.
+processes_of() { # DIR
+    local dir
+    for dir in /proc/[0-9]*; do
+        [ "${dir#/proc/}" != $$ ] || continue
+        grep -qsF "$1" "$dir/cmdline" && [ "$(awk '{print $1}' "$dir/comm" 2>/dev/null)" != bats ] && echo "${dir#/proc/}"
+    done
+    return 0
+}
