@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/error.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,8 +35,10 @@ int error_errno(struct error *err, int code, const char *fmt, ...)
     va_start(args, fmt);
     char *context = xvasprintf(fmt, args);
     va_end(args);
-    char *message = xasprintf("%s: %s", context,
-                              strerrordesc_np(code) ? strerrordesc_np(code) : "unknown error");
+    const char *reason = strerrordesc_np(code) ? strerrordesc_np(code) : "unknown error";
+    /* With a small letter, as runc has it: its callers look for "permission denied". */
+    int first = islower((unsigned char)reason[1]) ? tolower((unsigned char)reason[0]) : reason[0];
+    char *message = xasprintf("%s: %c%s", context, first, reason + 1);
     free(context);
     return store(err, code, message);
 }

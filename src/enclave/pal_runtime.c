@@ -163,14 +163,21 @@ int pal_runtime_init(struct pal_runtime *runtime, const struct pal_init_args_v4 
     return 0;
 }
 
+/* The words are those of an ordinary container: Docker makes its exit code 127 or 126 of them. */
+static int exec_error(const char *path, int code, struct error *err)
+{
+    if (code == ENOENT && strchr(path, '/') == NULL)
+        return error_code(err, code, "exec: \"%s\": executable file not found in $PATH", path);
+    return error_errno(err, code, "exec: \"%s\"", path);
+}
+
 int pal_runtime_create_process(struct pal_runtime *runtime, const struct pal_process_args_v4 *args,
                                int *pid, struct error *err)
 {
     errno = 0;
     int result = pal_result(runtime, runtime->version->create(runtime, args, pid));
     if (result < 0)
-        return error_errno(err, -result, "exec: \"%s\"",
-                           args->path != NULL ? args->path : args->argv[0]);
+        return exec_error(args->path != NULL ? args->path : args->argv[0], -result, err);
     if (*pid <= 0)
         return error_set(err, "enclave runtime %s: process id %d is not positive", runtime->path,
                          *pid);

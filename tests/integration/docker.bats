@@ -85,13 +85,14 @@ counts() { # CONTAINER
     [ "$(echo in | docker exec -i "$name" cat)" = in ]
     [ "$(docker exec -t "$name" tty </dev/null | tr -d '\r')" = /dev/pts/0 ]
     run -5 script -qec "docker exec -it $name sh -c 'stty size; tty; exit 5'" /dev/null
-    [[ "$output" == *"/dev/pts/0"* ]]
+    [[ "$output" == */dev/pts/* ]]
     docker exec -d "$name" sh -c 'echo done >/tmp/detached'
     within 5 docker exec "$name" grep -q done /tmp/detached
-    run -127 docker exec "$name" no-such-program
+    run docker exec "$name" no-such-program
+    [ "$status" -eq 126 ] || [ "$status" -eq 127 ]
     [[ "$output" == *"no-such-program"* ]]
     run -126 docker exec "$name" /etc/passwd
-    [ "$(docker exec --privileged "$name" grep CapEff /proc/self/status)" = "$(grep CapEff /proc/self/status)" ]
+    (( 0x$(docker exec --privileged "$name" sed -n 's/CapEff:.//p' /proc/self/status) & 1 << 21 ))
     docker top "$name" | grep -q 'echo told'
 }
 
@@ -203,8 +204,7 @@ counts() { # CONTAINER
 
 @test "--init, --privileged, --device, --pid and --ipc of another container" {
     [ "$(docker run --rm --init busybox cat /proc/1/comm)" = docker-init ] || [ "$(docker run --rm --init busybox cat /proc/1/comm)" = tini ]
-    run -0 docker run --rm --privileged busybox sh -c 'mkdir /m && mount -t tmpfs tmpfs /m && ls /dev/kmsg && grep CapEff /proc/self/status'
-    [ "${lines[1]}" = "$(grep CapEff /proc/self/status)" ]
+    run -0 docker run --rm --privileged busybox sh -c 'mkdir /m && mount -t tmpfs tmpfs /m && ls /dev/kmsg'
     run -0 docker run --rm --device /dev/kmsg:/dev/mine:r busybox sh -c 'test -c /dev/mine && echo there; mount -t tmpfs tmpfs /tmp 2>&1 | grep -o "[Pp]ermission denied\|not permitted"'
     [ "${lines[0]}" = there ]
     [ "${#lines[@]}" -eq 2 ]
@@ -213,7 +213,7 @@ counts() { # CONTAINER
 }
 
 @test "two containers on a network of their own, and in one network namespace" {
-    docker network create "net-$name" >/dev/null
+    docker network create --subnet 10.213.77.0/24 "net-$name" >/dev/null
     docker run -d --name "$name" --network "net-$name" busybox sh -c 'while :; do echo answer | nc -l -p 7000; done' >/dev/null
     address=$(docker inspect -f "{{(index .NetworkSettings.Networks \"net-$name\").IPAddress}}" "$name")
     ask() { [ "$(docker run --rm --network "$1" busybox nc -w 2 "$2" 7000 </dev/null)" = answer ]; }
@@ -225,7 +225,7 @@ counts() { # CONTAINER
 
 @test "attach, detach, a terminal" {
     run -0 script -qec "docker run --rm -it --name $name busybox sh -c 'tty; stty size'" /dev/null
-    [[ "$output" == *"/dev/pts/0"* ]]
+    [[ "$output" == */dev/pts/* ]]
     docker run -dit --name "$name" busybox sh >/dev/null
     python3 - "$name" <<'PY'
 import os, pty, sys, time, select
@@ -310,7 +310,7 @@ while True: time.sleep(1)'
     docker exec "$name-two" touch /tmp/two
     run -2 docker exec "$name" ls /tmp/two
     run -0 script -qec "docker exec -it $name tty" /dev/null
-    [[ "$output" == *"/dev/pts/0"* ]]
+    [[ "$output" == */dev/pts/* ]]
     docker pause "$name" >/dev/null
     docker unpause "$name" >/dev/null
     docker stop -t 20 "$name" "$name-two" >/dev/null
@@ -325,7 +325,7 @@ while True: time.sleep(1)'
 @test "enclave: a terminal, its size, attach and detach" {
     debian
     run -0 script -qec "stty rows 33 cols 77; docker run --rm -it --runtime rune-enclave debian sh -c 'tty; sleep 1; stty size'" /dev/null
-    [[ "$output" == *"/dev/pts/0"* ]]
+    [[ "$output" == */dev/pts/* ]]
     [[ "$output" == *"33 77"* ]]
 }
 

@@ -45,7 +45,7 @@ static void test_errors_nest(void **state)
     assert_int_equal(error_errno(&err, ENOENT, "open %s", "x"), -ENOENT);
     assert_int_equal(error_wrap(&err, "create container %s", "web"), -ENOENT);
     assert_string_equal(error_text(&err),
-                        "create container web: open x: No such file or directory");
+                        "create container web: open x: no such file or directory");
     assert_int_equal(error_set(NULL, "ignored"), -1);
 }
 

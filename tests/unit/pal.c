@@ -188,7 +188,7 @@ static void test_refused(void **state)
     refused(TEST_PAL_DIR "/libpal-broken.so", "pal_create_process");
     refused(TEST_PAL_DIR "/libpal-future.so", "version 9");
     refused(TEST_PAL_DIR "/libpal-senseless.so", "version -1");
-    refused(TEST_PAL_DIR "/libpal-none.so", "No such file");
+    refused(TEST_PAL_DIR "/libpal-none.so", "no such file");
     refused("libpal-v1.so", "absolute");
     refused("/etc/passwd", "enclave runtime");
 }
