@@ -1,21 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * /dev/attestation: the pseudo-files that programs for Gramine know. What a process writes to user_report_data and target_info is its
- * own. Sealing keys are bound to the deployment (CONFIGID) as well: another command line over the same image would read them out.
+ * /dev/attestation: the pseudo-files that programs for Gramine know. What a process writes to
+ * user_report_data and target_info is its own. Sealing keys are bound to the deployment (CONFIGID)
+ * as well: another command line over the same image would read them out.
  */
 #include "pseudo.h"
 #include "crypto.h"
 #include "sgx.h"
 
-#define QUOTE_MAX   8192u
-#define KEY_SIZE    16u
-#define KEY_MAX     32u
+#define QUOTE_MAX            8192u
+#define KEY_SIZE             16u
+#define KEY_MAX              32u
 #define KEY_NAME_SEAL        4u
 #define KEY_POLICY_MRENCLAVE 1u
 #define KEY_POLICY_MRSIGNER  2u
 #define KEY_POLICY_CONFIGID  8u
-#define SEAL_ATTRIBUTES      0xff0000000000000bull /* what must not change: INIT, DEBUG, MODE64BIT and the reserved */
-#define SEAL_MISC            0xf0000000u
+#define SEAL_ATTRIBUTES \
+    0xff0000000000000bull /* what must not change: INIT, DEBUG, MODE64BIT and the reserved */
+#define SEAL_MISC 0xf0000000u
 
 /* ---- what each process has set ---- */
 
@@ -29,7 +31,8 @@ struct user_state {
 
 static struct mutex g_lock;
 static struct user_state *g_states;
-static struct user_state g_latest; /* what any process wrote last: for those that wrote nothing, a shell's children say */
+static struct user_state g_latest; /* what any process wrote last: for those that wrote nothing, a
+                                      shell's children say */
 
 static bool is_alive(const struct user_state *s)
 {
@@ -209,10 +212,12 @@ static int show_quote(struct pseudo_inode *p, struct text *t)
 
 static int show_seal_key(struct pseudo_inode *p, struct text *t)
 {
-    bool signer = strcmp(p->entry->name, "_sgx_mrsigner") == 0, kss = (g_self.attributes & SGX_ATTRIBUTE_KSS) != 0;
+    bool signer = strcmp(p->entry->name, "_sgx_mrsigner") == 0,
+         kss = (g_self.attributes & SGX_ATTRIBUTE_KSS) != 0;
     struct sgx_key_request q = {
         .key_name = KEY_NAME_SEAL,
-        .key_policy = (u16)((signer ? KEY_POLICY_MRSIGNER : KEY_POLICY_MRENCLAVE) | (kss ? KEY_POLICY_CONFIGID : 0)),
+        .key_policy = (u16)((signer ? KEY_POLICY_MRSIGNER : KEY_POLICY_MRENCLAVE) |
+                            (kss ? KEY_POLICY_CONFIGID : 0)),
         .isv_svn = g_self.isv_svn,
         .config_svn = g_self.config_svn,
         .attribute_mask = SEAL_ATTRIBUTES | (kss ? SGX_ATTRIBUTE_KSS : 0),
@@ -228,7 +233,8 @@ static int show_seal_key(struct pseudo_inode *p, struct text *t)
     return 0;
 }
 
-/* Keys that programs, or provisioning on their behalf, have set: shared by the whole container. p->fd: index + 1. */
+/* Keys that programs, or provisioning on their behalf, have set: shared by the whole container.
+ * p->fd: index + 1. */
 static struct named_key {
     char name[64];
     bool set;
@@ -259,7 +265,8 @@ static ssize_t store_named_key(struct pseudo_inode *p, const char *buf, size_t n
     return (ssize_t)n;
 }
 
-static const struct pseudo_entry g_named_key = {.name = "key", .mode = S_IFREG | 0600, .show = show_named_key, .store = store_named_key};
+static const struct pseudo_entry g_named_key = {
+    .name = "key", .mode = S_IFREG | 0600, .show = show_named_key, .store = store_named_key};
 
 static int key_lookup(struct pseudo_inode *dir, const char *name, size_t len, struct inode **out)
 {
@@ -308,15 +315,26 @@ static const struct pseudo_entry g_key_entries[] = {
 
 static const struct pseudo_entry g_entries[] = {
     {.name = "attestation_type", .mode = S_IFREG | 0444, .show = show_type},
-    {.name = "keys", .mode = S_IFDIR | 0555, .children = g_key_entries, .lookup = key_lookup, .iterate = key_iterate},
+    {.name = "keys",
+     .mode = S_IFDIR | 0555,
+     .children = g_key_entries,
+     .lookup = key_lookup,
+     .iterate = key_iterate},
     {.name = "my_target_info", .mode = S_IFREG | 0444, .show = show_my_target_info},
     {.name = "quote", .mode = S_IFREG | 0444, .show = show_quote},
     {.name = "report", .mode = S_IFREG | 0444, .show = show_report},
-    {.name = "target_info", .mode = S_IFREG | 0666, .show = show_target_info, .store = store_target_info},
-    {.name = "user_report_data", .mode = S_IFREG | 0666, .show = show_report_data, .store = store_report_data},
+    {.name = "target_info",
+     .mode = S_IFREG | 0666,
+     .show = show_target_info,
+     .store = store_target_info},
+    {.name = "user_report_data",
+     .mode = S_IFREG | 0666,
+     .show = show_report_data,
+     .store = store_report_data},
     {0},
 };
-static const struct pseudo_entry g_root = {.name = "/", .mode = S_IFDIR | 0555, .children = g_entries};
+static const struct pseudo_entry g_root = {
+    .name = "/", .mode = S_IFDIR | 0555, .children = g_entries};
 
 struct super *attestation_create(void)
 {

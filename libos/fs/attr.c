@@ -4,10 +4,10 @@
 
 #include <linux/xattr.h>
 
-#define NS          1000000000ll
+#define NS           1000000000ll
 #define UTIME_NOW_V  0x3fffffff
 #define UTIME_OMIT_V 0x3ffffffe
-#define IN_ATTRIB   0x4u
+#define IN_ATTRIB    0x4u
 
 struct user_timespec {
     i64 sec, nsec;
@@ -21,7 +21,9 @@ static int target_at(int dirfd, const void __user *upath, u32 at_flags, struct d
 
     if (n < 0)
         return (int)n;
-    return path_lookup(dirfd, path, (at_flags & AT_SYMLINK_NOFOLLOW ? LOOKUP_NOFOLLOW : 0) | (at_flags & AT_EMPTY_PATH ? LOOKUP_EMPTY : 0),
+    return path_lookup(dirfd, path,
+                       (at_flags & AT_SYMLINK_NOFOLLOW ? LOOKUP_NOFOLLOW : 0) |
+                           (at_flags & AT_EMPTY_PATH ? LOOKUP_EMPTY : 0),
                        out);
 }
 
@@ -105,7 +107,9 @@ static int time_of(const struct user_timespec *t, i64 now, u32 bit, struct setat
     }
     if (t->nsec < 0 || t->nsec >= NS)
         return -EINVAL;
-    *out = t->sec > INT64_MAX / NS ? INT64_MAX : t->sec < INT64_MIN / NS ? INT64_MIN : t->sec * NS + t->nsec;
+    *out = t->sec > INT64_MAX / NS   ? INT64_MAX
+           : t->sec < INT64_MIN / NS ? INT64_MIN
+                                     : t->sec * NS + t->nsec;
     return 0;
 }
 

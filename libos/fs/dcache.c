@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The cache of names. A hashed dentry holds one reference of its own, so a dentry that reaches zero is always
- * unhashed. Children hold their parent: a dentry with the cache's reference alone has none and may be evicted.
- * Bucket locks are spinlocks; g_tree_lock guards what a rename changes (name, parent) and mount points.
+ * The cache of names. A hashed dentry holds one reference of its own, so a dentry that reaches zero
+ * is always unhashed. Children hold their parent: a dentry with the cache's reference alone has
+ * none and may be evicted. Bucket locks are spinlocks; g_tree_lock guards what a rename changes
+ * (name, parent) and mount points.
  */
 #include "vfs.h"
 
@@ -102,7 +103,8 @@ static void evict_bucket(u32 index, const struct mount *m)
         u32 one = 1;
 
         if ((m && d->mount != m) ||
-            !__atomic_compare_exchange_n(&d->refs.n, &one, 0, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
+            !__atomic_compare_exchange_n(&d->refs.n, &one, 0, false, __ATOMIC_ACQ_REL,
+                                         __ATOMIC_RELAXED)) {
             p = &d->hash_next;
             continue;
         }
@@ -135,8 +137,8 @@ void dcache_prune_mount(struct mount *m)
     } while (__atomic_load_n(&m->dentries, __ATOMIC_RELAXED) < before);
 }
 
-struct dentry *dentry_alloc(struct dentry *parent, struct mount *mount, const char *name, size_t len,
-                            struct inode *inode)
+struct dentry *dentry_alloc(struct dentry *parent, struct mount *mount, const char *name,
+                            size_t len, struct inode *inode)
 {
     struct dentry *d;
 
@@ -169,7 +171,8 @@ struct dentry *dcache_find(struct dentry *dir, const char *name, size_t len, u32
 
     spin_lock(lock);
     for (d = *bucket_of(hash); d; d = d->hash_next) {
-        if (d->hash == hash && d->parent == dir && d->name_len == len && memcmp(d->name, name, len) == 0) {
+        if (d->hash == hash && d->parent == dir && d->name_len == len &&
+            memcmp(d->name, name, len) == 0) {
             ref_get(&d->refs);
             break;
         }
@@ -178,7 +181,8 @@ struct dentry *dcache_find(struct dentry *dir, const char *name, size_t len, u32
     return d;
 }
 
-/* The name belongs to d alone from now on: one that was looked up meanwhile (negative, then) goes. */
+/* The name belongs to d alone from now on: one that was looked up meanwhile (negative, then) goes.
+ */
 void dcache_insert(struct dentry *d)
 {
     struct spinlock *lock;
@@ -280,7 +284,8 @@ static bool still_valid(struct dentry *dir, struct dentry *d)
     return same;
 }
 
-static int lookup_slow(struct dentry *dir, const char *name, size_t len, u32 hash, struct dentry **out)
+static int lookup_slow(struct dentry *dir, const char *name, size_t len, u32 hash,
+                       struct dentry **out)
 {
     struct inode *inode = NULL;
     struct dentry *d;

@@ -85,9 +85,12 @@ static ssize_t kmsg_read(struct file *f, struct uio *io, u64 *pos)
 }
 
 static const struct file_ops g_null = {.read = null_read, .write = sink_write, .seek = null_seek};
-static const struct file_ops g_zero = {.read = zero_read, .write = sink_write, .seek = null_seek, .mmap = zero_mmap};
-static const struct file_ops g_full = {.read = zero_read, .write = full_write, .seek = null_seek, .mmap = zero_mmap};
-static const struct file_ops g_random = {.read = random_read, .write = sink_write, .seek = null_seek, .ioctl = random_ioctl};
+static const struct file_ops g_zero = {
+    .read = zero_read, .write = sink_write, .seek = null_seek, .mmap = zero_mmap};
+static const struct file_ops g_full = {
+    .read = zero_read, .write = full_write, .seek = null_seek, .mmap = zero_mmap};
+static const struct file_ops g_random = {
+    .read = random_read, .write = sink_write, .seek = null_seek, .ioctl = random_ioctl};
 static const struct file_ops g_kmsg = {.read = kmsg_read, .write = kmsg_write, .seek = null_seek};
 
 static int open_tty(struct tty *t, struct file *f) /* takes the reference */
@@ -180,8 +183,10 @@ struct super *devfs_create(void)
     for (size_t k = 0; k < ARRAY_SIZE(g_dev_nodes) && r == 0; k++) {
         const char *name = g_dev_nodes[k].name;
 
-        r = g_dev_nodes[k].link ? root->ops->symlink(root, name, strlen(name), g_dev_nodes[k].link, &i)
-                                : root->ops->create(root, name, strlen(name), g_dev_nodes[k].mode, g_dev_nodes[k].rdev, &i);
+        r = g_dev_nodes[k].link
+                ? root->ops->symlink(root, name, strlen(name), g_dev_nodes[k].link, &i)
+                : root->ops->create(root, name, strlen(name), g_dev_nodes[k].mode,
+                                    g_dev_nodes[k].rdev, &i);
         if (r == 0) {
             i->uid = 0;
             i->gid = strcmp(name, "tty") == 0 || strcmp(name, "console") == 0 ? 5 : 0;

@@ -4,7 +4,7 @@
 
 #include <linux/memfd.h>
 
-#define SETTABLE (O_APPEND | O_NONBLOCK | O_DIRECT | O_NOATIME | FASYNC)
+#define SETTABLE   (O_APPEND | O_NONBLOCK | O_DIRECT | O_NOATIME | FASYNC)
 #define SEAL_SEAL  1
 #define SEALS_ALL  0x1f
 #define SEAL_WRITE 8
@@ -46,7 +46,8 @@ static long set_flags(struct file *f, u32 flags)
 {
     if ((f->flags & O_APPEND) && !(flags & O_APPEND) && f->inode && (f->inode->seals & SEAL_WRITE))
         return -EPERM;
-    if ((flags & O_NOATIME) && !(f->flags & O_NOATIME) && f->inode && !inode_owner_or_capable(f->inode))
+    if ((flags & O_NOATIME) && !(f->flags & O_NOATIME) && f->inode &&
+        !inode_owner_or_capable(f->inode))
         return -EPERM;
     f->flags = (f->flags & ~(u32)SETTABLE) | (flags & SETTABLE);
     return 0;
@@ -60,7 +61,8 @@ static long record_lock(struct file *f, int cmd, u64 arg)
     if (copy_from_user(&fl, (const void *)arg, sizeof(fl)) < 0)
         return -EFAULT;
     r = lock_fcntl(f, cmd, &fl);
-    if (r == 0 && (cmd == F_GETLK || cmd == F_OFD_GETLK) && copy_to_user((void *)arg, &fl, sizeof(fl)) < 0)
+    if (r == 0 && (cmd == F_GETLK || cmd == F_OFD_GETLK) &&
+        copy_to_user((void *)arg, &fl, sizeof(fl)) < 0)
         r = -EFAULT;
     return r;
 }
@@ -115,7 +117,9 @@ static long fcntl_file(struct file *f, int fd, int cmd, long arg)
     case F_SETPIPE_SZ:
         return pipe_fcntl(f, (u32)cmd, arg);
     case F_GET_SEALS:
-        return f->inode && S_ISREG(f->inode->mode) && inode_is_memfs(f->inode) ? (long)f->inode->seals : -EINVAL;
+        return f->inode && S_ISREG(f->inode->mode) && inode_is_memfs(f->inode)
+                   ? (long)f->inode->seals
+                   : -EINVAL;
     case F_ADD_SEALS:
         return add_seals(f, (u32)arg);
     case F_SETOWN: /* SIGIO is not sent; programs set an owner as a matter of form */

@@ -2,7 +2,7 @@
 /* Descriptor tables. */
 #include "vfs.h"
 
-#define FD_MAX     (1u << 20)
+#define FD_MAX              (1u << 20)
 #define RLIMIT_NOFILE_INDEX 7
 
 struct files *files_create(void)
@@ -274,7 +274,8 @@ long sys_close_range(SYSCALL_ARGS)
 
     if (first > last || (flags & ~(CLOSE_RANGE_UNSHARE_FLAG | CLOSE_RANGE_CLOEXEC_FLAG)))
         return -EINVAL;
-    if ((flags & CLOSE_RANGE_UNSHARE_FLAG) && __atomic_load_n(&p->files->refs.n, __ATOMIC_RELAXED) > 1) {
+    if ((flags & CLOSE_RANGE_UNSHARE_FLAG) &&
+        __atomic_load_n(&p->files->refs.n, __ATOMIC_RELAXED) > 1) {
         struct files *old = p->files, *own = files_copy(old);
 
         if (!own)

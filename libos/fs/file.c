@@ -80,14 +80,16 @@ struct dentry *file_anon_dentry(struct file *f)
     if (strcmp(kind, "pipe") == 0 || strcmp(kind, "socket") == 0)
         snprintf(name, sizeof(name), "%s:[%llu]", kind, (unsigned long long)f->id);
     else
-        snprintf(name, sizeof(name), "%s%s%s", kind[0] == '/' ? "" : "anon_inode:[", kind, kind[0] == '/' ? "" : "]");
+        snprintf(name, sizeof(name), "%s%s%s", kind[0] == '/' ? "" : "anon_inode:[", kind,
+                 kind[0] == '/' ? "" : "]");
     if (i) {
         inode_get(i);
     } else {
         i = kmalloc(sizeof(*i));
         if (!i)
             return err_ptr(-ENOMEM);
-        inode_init(i, &g_anon_super, &g_anon_ops, strcmp(kind, "socket") == 0 ? S_IFSOCK | 0777 : 0600);
+        inode_init(i, &g_anon_super, &g_anon_ops,
+                   strcmp(kind, "socket") == 0 ? S_IFSOCK | 0777 : 0600);
         i->ino = f->id;
     }
     d = dentry_alloc(NULL, NULL, name, strlen(name), i);

@@ -1,20 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Descriptors of the host as files: standard input and output of what the host started. They are terminals (with our own
- * job control on top), pipes, sockets or regular files; what comes from them is untrusted.
+ * Descriptors of the host as files: standard input and output of what the host started. They are
+ * terminals (with our own job control on top), pipes, sockets or regular files; what comes from
+ * them is untrusted.
  */
 #include "tty.h"
 
 #include <asm/ioctls.h>
 
-#define SIG_TTIN       21
-#define SIG_TTOU       22
-#define CHUNK          (64u << 10)
+#define SIG_TTIN 21
+#define SIG_TTOU 22
+#define CHUNK    (64u << 10)
 
 struct host_stream {
     struct inode i; /* its references are the stream's */
     int hfd;
-    bool positioned;  /* regular file */
+    bool positioned; /* regular file */
     struct tty *tty;
 };
 
@@ -146,7 +147,8 @@ static u32 host_stream_poll(struct file *f, struct poll_table *pt)
 {
     struct host_stream *h = f->private;
 
-    return h->positioned ? POLL_IN | POLL_OUT | POLL_RDNORM | POLL_WRNORM : poll_host(pt, h->hfd, POLL_IN | POLL_OUT);
+    return h->positioned ? POLL_IN | POLL_OUT | POLL_RDNORM | POLL_WRNORM
+                         : poll_host(pt, h->hfd, POLL_IN | POLL_OUT);
 }
 
 /* Requests that go to the host, and the size of their argument. */
@@ -155,12 +157,18 @@ static const struct host_request {
     u16 size;
     bool changes;
 } g_host_requests[] = {
-    {TCGETS, sizeof(struct termios), false},    {TCSETS, sizeof(struct termios), true},
-    {TCSETSW, sizeof(struct termios), true},    {TCSETSF, sizeof(struct termios), true},
-    {TCGETS2, sizeof(struct termios2), false},  {TCSETS2, sizeof(struct termios2), true},
-    {TCSETSW2, sizeof(struct termios2), true},  {TCSETSF2, sizeof(struct termios2), true},
-    {TIOCGWINSZ, 8, false}, {TIOCSWINSZ, 8, true},
-    {FIONREAD, 4, false}, {TIOCOUTQ, 4, false},
+    {TCGETS, sizeof(struct termios), false},
+    {TCSETS, sizeof(struct termios), true},
+    {TCSETSW, sizeof(struct termios), true},
+    {TCSETSF, sizeof(struct termios), true},
+    {TCGETS2, sizeof(struct termios2), false},
+    {TCSETS2, sizeof(struct termios2), true},
+    {TCSETSW2, sizeof(struct termios2), true},
+    {TCSETSF2, sizeof(struct termios2), true},
+    {TIOCGWINSZ, 8, false},
+    {TIOCSWINSZ, 8, true},
+    {FIONREAD, 4, false},
+    {TIOCOUTQ, 4, false},
 };
 
 static long host_stream_ioctl(struct file *f, u32 cmd, u64 arg)
@@ -448,7 +456,8 @@ int fs_install_stdio(struct files *files, const int hfds[3], bool terminal)
             r = -ENOMEM;
             continue;
         }
-        if (tty && S_ISCHR(h->i.mode) && (terminal || h->i.rdev == tty->i.rdev)) { /* one terminal, three descriptors of it */
+        if (tty && S_ISCHR(h->i.mode) &&
+            (terminal || h->i.rdev == tty->i.rdev)) { /* one terminal, three descriptors of it */
             inode_put(&h->i);
             h = tty;
             inode_get(&h->i);

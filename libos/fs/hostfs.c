@@ -79,7 +79,8 @@ static bool try_get(struct inode *i)
     u32 n = __atomic_load_n(&i->refs.n, __ATOMIC_RELAXED);
 
     while (n)
-        if (__atomic_compare_exchange_n(&i->refs.n, &n, n + 1, true, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+        if (__atomic_compare_exchange_n(&i->refs.n, &n, n + 1, true, __ATOMIC_ACQUIRE,
+                                        __ATOMIC_RELAXED))
             return true;
     return false;
 }
@@ -92,7 +93,8 @@ static void leave_tree(struct host_inode *h)
 }
 
 /* s->lock held. Found again under another name: that name is as good. */
-static void set_place(struct host_inode *h, struct host_inode *parent, const char *name, size_t len, struct host_inode **old)
+static void set_place(struct host_inode *h, struct host_inode *parent, const char *name, size_t len,
+                      struct host_inode **old)
 {
     char *copy;
 
@@ -123,7 +125,8 @@ static struct host_inode *inode_make(struct host_super *s, const struct host_sta
     return h;
 }
 
-static int inode_for(struct host_inode *dir, const char *name, size_t len, const struct host_stat *st, struct inode **out)
+static int inode_for(struct host_inode *dir, const char *name, size_t len,
+                     const struct host_stat *st, struct inode **out)
 {
     struct host_super *s = host_super_of(&dir->i);
     struct host_inode *h = NULL, *old;
@@ -134,7 +137,8 @@ static int inode_for(struct host_inode *dir, const char *name, size_t len, const
     if (n) {
         struct host_inode *k = container_of(n, struct host_inode, node);
 
-        if (k->host_dev == st->dev && k->host_ino == st->ino && (k->i.mode & S_IFMT) == (st->mode & S_IFMT) && try_get(&k->i))
+        if (k->host_dev == st->dev && k->host_ino == st->ino &&
+            (k->i.mode & S_IFMT) == (st->mode & S_IFMT) && try_get(&k->i))
             h = k;
         else
             leave_tree(k); /* another file by now */
@@ -210,7 +214,8 @@ int host_open_inode(struct host_inode *h, int flags)
         return -ENOMEM;
     r = host_path(h, path);
     if (r == 0)
-        r = host_open(host_super_of(&h->i)->fd, path, flags | (*path ? O_NOFOLLOW : 0) | O_CLOEXEC, 0);
+        r = host_open(host_super_of(&h->i)->fd, path, flags | (*path ? O_NOFOLLOW : 0) | O_CLOEXEC,
+                      0);
     kfree(path);
     return r;
 }
@@ -269,7 +274,8 @@ static int host_setattr(struct inode *i, const struct setattr *a)
             i->size = a->size;
     }
     if (r == 0 && (a->valid & (SETATTR_UID | SETATTR_GID)))
-        r = host_chown(dir, path, a->valid & SETATTR_UID ? a->uid : (u32)-1, a->valid & SETATTR_GID ? a->gid : (u32)-1, false);
+        r = host_chown(dir, path, a->valid & SETATTR_UID ? a->uid : (u32)-1,
+                       a->valid & SETATTR_GID ? a->gid : (u32)-1, false);
     if (r == 0 && (a->valid & SETATTR_MODE))
         r = host_chmod(dir, path, a->mode);
     if (r == 0 && (a->valid & (SETATTR_ATIME | SETATTR_MTIME)) && !(a->valid & SETATTR_SIZE)) {
@@ -316,7 +322,8 @@ static void give_to_caller(struct inode *dir, const char *path, u32 mode)
         log_debug("pass-through: the host refuses to change an owner");
 }
 
-static int host_create(struct inode *dir, const char *name, size_t len, u32 mode, u64 rdev, struct inode **out)
+static int host_create(struct inode *dir, const char *name, size_t len, u32 mode, u64 rdev,
+                       struct inode **out)
 {
     int fd = host_super_of(dir)->fd, r;
     char *path = kmalloc(PATH_MAX);
@@ -342,7 +349,8 @@ static int host_create(struct inode *dir, const char *name, size_t len, u32 mode
     return r;
 }
 
-static int host_symlink_in(struct inode *dir, const char *name, size_t len, const char *target, struct inode **out)
+static int host_symlink_in(struct inode *dir, const char *name, size_t len, const char *target,
+                           struct inode **out)
 {
     char *path = kmalloc(PATH_MAX);
     int r;
@@ -360,8 +368,8 @@ static int host_symlink_in(struct inode *dir, const char *name, size_t len, cons
     return r;
 }
 
-static int two_paths(struct host_inode *a, const char *a_name, size_t a_len, struct host_inode *b, const char *b_name, size_t b_len, char **pa,
-                     char **pb)
+static int two_paths(struct host_inode *a, const char *a_name, size_t a_len, struct host_inode *b,
+                     const char *b_name, size_t b_len, char **pa, char **pb)
 {
     int r = -ENOMEM;
 
@@ -387,7 +395,8 @@ static int host_link_in(struct inode *dir, const char *name, size_t len, struct 
     return r < 0 ? r : 0;
 }
 
-static int host_unlink_in(struct inode *dir, const char *name, size_t len, struct inode *victim, bool is_dir)
+static int host_unlink_in(struct inode *dir, const char *name, size_t len, struct inode *victim,
+                          bool is_dir)
 {
     char *path = kmalloc(PATH_MAX);
     int r;
@@ -401,15 +410,16 @@ static int host_unlink_in(struct inode *dir, const char *name, size_t len, struc
     return r < 0 ? r : 0;
 }
 
-static int host_rename_in(struct inode *old_dir, const char *old_name, size_t old_len, struct inode *new_dir, const char *new_name,
-                          size_t new_len, u32 flags)
+static int host_rename_in(struct inode *old_dir, const char *old_name, size_t old_len,
+                          struct inode *new_dir, const char *new_name, size_t new_len, u32 flags)
 {
     struct host_super *s = host_super_of(old_dir);
     struct inode *moved;
     char *old, *new;
     int r;
 
-    r = two_paths(host_of(old_dir), old_name, old_len, host_of(new_dir), new_name, new_len, &old, &new);
+    r = two_paths(host_of(old_dir), old_name, old_len, host_of(new_dir), new_name, new_len, &old,
+                  &new);
     if (r == 0)
         r = host_rename(s->fd, old, s->fd, new, flags);
     kfree(old);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Pass-through mounts: a directory or file of the host, untrusted. Everything is asked of the host by path below the mount's
- * descriptor, every time: nothing is cached but the identity of inodes (host device and inode number), so that a dentry whose
- * file was replaced outside is dropped. hostfs.c: names and attributes; hostfs_file.c: contents.
+ * Pass-through mounts: a directory or file of the host, untrusted. Everything is asked of the host
+ * by path below the mount's descriptor, every time: nothing is cached but the identity of inodes
+ * (host device and inode number), so that a dentry whose file was replaced outside is dropped.
+ * hostfs.c: names and attributes; hostfs_file.c: contents.
  */
 #pragma once
 

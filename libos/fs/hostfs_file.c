@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Contents of pass-through files and directories. Each open file has a descriptor of the host of its own. */
+/* Contents of pass-through files and directories. Each open file has a descriptor of the host of
+ * its own. */
 #include "hostfs.h"
 #include "mm.h"
 
@@ -214,7 +215,8 @@ static int listing_add(struct listing *l, const char *name, size_t len, u64 ino,
         l->size = size;
     }
     memcpy(l->text + l->used, name, len);
-    l->entries[l->count++] = (struct name_entry){.ino = ino, .name = (u32)l->used, .len = (u8)len, .type = type};
+    l->entries[l->count++] = (struct name_entry){
+        .ino = ino, .name = (u32)l->used, .len = (u8)len, .type = type};
     l->used += len;
     return 0;
 }
@@ -293,7 +295,8 @@ static const struct file_ops g_hostfs_dir_ops = {
     .release = hostfs_dir_release,
 };
 
-/* Descriptors of the mount are often opened for reading alone: a directory, or a file, that is read-only on the host. */
+/* Descriptors of the mount are often opened for reading alone: a directory, or a file, that is
+ * read-only on the host. */
 int hostfs_open(struct inode *i, struct file *f)
 {
     struct host_stat st;
@@ -310,7 +313,8 @@ int hostfs_open(struct inode *i, struct file *f)
     default:
         return -ENXIO;
     }
-    fd = host_open_inode(host_of(i), (int)(f->flags & (O_ACCMODE | O_APPEND | O_DSYNC | O_SYNC)) & ~O_APPEND);
+    fd = host_open_inode(host_of(i),
+                         (int)(f->flags & (O_ACCMODE | O_APPEND | O_DSYNC | O_SYNC)) & ~O_APPEND);
     if (fd < 0)
         return fd;
     /* The host may have put another file there between the two questions. */

@@ -5,11 +5,12 @@
 #include "deployment.h"
 #include "vfs.h"
 
-
 static u32 mount_flags(u32 flags)
 {
-    return (flags & MANIFEST_MOUNT_READONLY ? MS_RDONLY : 0) | (flags & MANIFEST_MOUNT_NOEXEC ? MS_NOEXEC : 0) |
-           (flags & MANIFEST_MOUNT_NOSUID ? MS_NOSUID : 0) | (flags & MANIFEST_MOUNT_NODEV ? MS_NODEV : 0);
+    return (flags & MANIFEST_MOUNT_READONLY ? MS_RDONLY : 0) |
+           (flags & MANIFEST_MOUNT_NOEXEC ? MS_NOEXEC : 0) |
+           (flags & MANIFEST_MOUNT_NOSUID ? MS_NOSUID : 0) |
+           (flags & MANIFEST_MOUNT_NODEV ? MS_NODEV : 0);
 }
 
 /* The place to mount on; what is missing is made, as runtimes do. */
@@ -45,13 +46,16 @@ static int make_target(const char *path, bool is_file, struct dentry **out)
             if (r == 0) {
                 mutex_lock(&parent->inode->lock);
                 r = parent->inode->ops->create
-                        ? parent->inode->ops->create(parent->inode, path + (name - part), k - (size_t)(name - part), S_IFDIR | 0755, 0, &i)
+                        ? parent->inode->ops->create(parent->inode, path + (name - part),
+                                                     k - (size_t)(name - part), S_IFDIR | 0755, 0,
+                                                     &i)
                         : -EROFS;
                 mutex_unlock(&parent->inode->lock);
                 if (r == 0) {
                     /* Drop what the failed lookup left behind. */
-                    struct dentry *negative = dcache_find(parent, path + (name - part), k - (size_t)(name - part),
-                                                          name_hash(parent, path + (name - part), k - (size_t)(name - part)));
+                    struct dentry *negative = dcache_find(
+                        parent, path + (name - part), k - (size_t)(name - part),
+                        name_hash(parent, path + (name - part), k - (size_t)(name - part)));
 
                     if (negative) {
                         dcache_remove(negative);
@@ -75,7 +79,8 @@ static struct super *make_super(const struct deployment_mount *m)
 
     switch (m->kind) {
     case MANIFEST_MOUNT_TMPFS:
-        return memfs_create("tmpfs", m->size, m->mode ? m->mode : 01777, mount_option_number(m->options, "uid"),
+        return memfs_create("tmpfs", m->size, m->mode ? m->mode : 01777,
+                            mount_option_number(m->options, "uid"),
                             mount_option_number(m->options, "gid"));
     case MANIFEST_MOUNT_PROC:
         return procfs_create();
@@ -91,7 +96,8 @@ static struct super *make_super(const struct deployment_mount *m)
         return cgroupfs_create();
     case MANIFEST_MOUNT_PASSTHROUGH:
         fd = deployment_mount_fd(m->index);
-        return fd < 0 ? err_ptr(fd) : hostfs_create(fd, is_file, (m->flags & MANIFEST_MOUNT_READONLY) != 0);
+        return fd < 0 ? err_ptr(fd)
+                      : hostfs_create(fd, is_file, (m->flags & MANIFEST_MOUNT_READONLY) != 0);
     default: /* encrypted volumes: refused rather than shown empty */
         return err_ptr(-EOPNOTSUPP);
     }
@@ -118,10 +124,14 @@ static int do_mount(const struct deployment_mount *m)
         return r;
     }
     s = make_super(m);
-    r = is_err(s) ? ptr_err(s) : mount_attach(s, s->root, target, mount_flags(m->flags), default_source(m), m->options, NULL);
+    r = is_err(s) ? ptr_err(s)
+                  : mount_attach(s, s->root, target, mount_flags(m->flags), default_source(m),
+                                 m->options, NULL);
     dentry_put(target);
     if (r < 0)
-        log_error("mount %s: error %d%s", m->target, -r, m->kind == MANIFEST_MOUNT_ENCRYPTED ? " (encrypted volumes are not supported)" : "");
+        log_error("mount %s: error %d%s", m->target, -r,
+                  m->kind == MANIFEST_MOUNT_ENCRYPTED ? " (encrypted volumes are not supported)"
+                                                      : "");
     return r;
 }
 
@@ -220,8 +230,8 @@ static bool has_mount(const struct deployment *d, const char *target)
 int fs_init(const struct manifest_image *manifest, const struct deployment *deployment)
 {
     static const struct deployment_mount defaults[] = {
-        {.kind = MANIFEST_MOUNT_PROC, .target = (char *)(uintptr_t)"/proc"},
-        {.kind = MANIFEST_MOUNT_DEV, .target = (char *)(uintptr_t)"/dev"},
+        {.kind = MANIFEST_MOUNT_PROC, .target = (char *)(uintptr_t) "/proc"},
+        {.kind = MANIFEST_MOUNT_DEV, .target = (char *)(uintptr_t) "/dev"},
     };
     struct super *s;
     int r;
@@ -233,7 +243,8 @@ int fs_init(const struct manifest_image *manifest, const struct deployment *depl
         log_error("the sealed root filesystem cannot be opened: error %d", -r);
         return r;
     }
-    /* Programs cannot live without these two; configurations that leave them out mean the host's. */
+    /* Programs cannot live without these two; configurations that leave them out mean the host's.
+     */
     for (size_t k = 0; k < ARRAY_SIZE(defaults); k++)
         if (!has_mount(deployment, defaults[k].target))
             do_mount(&defaults[k]);

@@ -2,7 +2,8 @@
 /* Inodes: life, attributes, and who may do what with them. */
 #include "vfs.h"
 
-void (*g_fs_notify)(struct inode *i, struct inode *dir, const char *name, size_t name_len, u32 mask, u32 cookie);
+void (*g_fs_notify)(struct inode *i, struct inode *dir, const char *name, size_t name_len, u32 mask,
+                    u32 cookie);
 static u64 g_next_dev = 0x20;
 
 u64 super_new_dev(void)
@@ -238,7 +239,8 @@ void notify_inode(struct dentry *d, u32 mask)
     g_fs_notify(d->inode, NULL, NULL, 0, mask, 0);
 }
 
-void notify_entry(struct dentry *dir, const char *name, size_t len, struct inode *i, u32 mask, u32 cookie)
+void notify_entry(struct dentry *dir, const char *name, size_t len, struct inode *i, u32 mask,
+                  u32 cookie)
 {
     if (unlikely(g_fs_notify))
         g_fs_notify(i, dir->inode, name, len, mask, cookie);

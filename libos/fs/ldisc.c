@@ -1,27 +1,40 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ldisc.h"
 
-#define CTRL(c)   ((c)&0x1f)
-#define MARK_END  1u
-#define MARK_EOF  2u
-#define SIG_INT   2
-#define SIG_QUIT  3
-#define SIG_TSTP  20
-#define DISABLED  0 /* _POSIX_VDISABLE */
+#define CTRL(c)  ((c)&0x1f)
+#define MARK_END 1u
+#define MARK_EOF 2u
+#define SIG_INT  2
+#define SIG_QUIT 3
+#define SIG_TSTP 20
+#define DISABLED 0 /* _POSIX_VDISABLE */
 
 int ldisc_init(struct ldisc *l)
 {
     *l = (struct ldisc){
-        .termios = {
-            .c_iflag = ICRNL | IXON,
-            .c_oflag = OPOST | ONLCR,
-            .c_cflag = B38400 | CS8 | CREAD,
-            .c_lflag = ISIG | ICANON | ECHO | ECHOE | ECHOK | ECHOCTL | ECHOKE | IEXTEN,
-        },
+        .termios =
+            {
+                .c_iflag = ICRNL | IXON,
+                .c_oflag = OPOST | ONLCR,
+                .c_cflag = B38400 | CS8 | CREAD,
+                .c_lflag = ISIG | ICANON | ECHO | ECHOE | ECHOK | ECHOCTL | ECHOKE | IEXTEN,
+            },
     };
-    memcpy(l->termios.c_cc, (const u8[]){[VINTR] = CTRL('C'), [VQUIT] = CTRL('\\'), [VERASE] = 0x7f, [VKILL] = CTRL('U'), [VEOF] = CTRL('D'),
-                                         [VMIN] = 1, [VSTART] = CTRL('Q'), [VSTOP] = CTRL('S'), [VSUSP] = CTRL('Z'), [VREPRINT] = CTRL('R'),
-                                         [VDISCARD] = CTRL('O'), [VWERASE] = CTRL('W'), [VLNEXT] = CTRL('V'), [NCCS - 1] = 0},
+    memcpy(l->termios.c_cc,
+           (const u8[]){[VINTR] = CTRL('C'),
+                        [VQUIT] = CTRL('\\'),
+                        [VERASE] = 0x7f,
+                        [VKILL] = CTRL('U'),
+                        [VEOF] = CTRL('D'),
+                        [VMIN] = 1,
+                        [VSTART] = CTRL('Q'),
+                        [VSTOP] = CTRL('S'),
+                        [VSUSP] = CTRL('Z'),
+                        [VREPRINT] = CTRL('R'),
+                        [VDISCARD] = CTRL('O'),
+                        [VWERASE] = CTRL('W'),
+                        [VLNEXT] = CTRL('V'),
+                        [NCCS - 1] = 0},
            NCCS);
     l->in = kmalloc(LDISC_SIZE);
     l->marks = kzalloc(LDISC_SIZE);
@@ -126,7 +139,8 @@ ssize_t ldisc_write(struct ldisc *l, struct uio *io)
         return -EAGAIN;
     while (io->left && LDISC_SIZE - l->out_used >= 8) { /* 8: room for any one byte's expansion */
         u8 buf[128];
-        ssize_t n = uio_from(io, buf, MIN(MIN(io->left, sizeof(buf)), (size_t)(LDISC_SIZE - l->out_used) / 8));
+        ssize_t n = uio_from(
+            io, buf, MIN(MIN(io->left, sizeof(buf)), (size_t)(LDISC_SIZE - l->out_used) / 8));
 
         if (n <= 0)
             return done ? done : n;
@@ -246,7 +260,8 @@ static u8 last_byte(const struct ldisc *l)
 
 static bool is_word(u8 c)
 {
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c >= 0x80;
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' ||
+           c >= 0x80;
 }
 
 static void erase(struct ldisc *l, u8 c)
@@ -311,13 +326,18 @@ static bool store(struct ldisc *l, u8 c, u8 mark)
 
 static bool signal_char(struct ldisc *l, u8 c, u32 *signals)
 {
-    int sig = is_cc(l, VINTR, c) ? SIG_INT : is_cc(l, VQUIT, c) ? SIG_QUIT : is_cc(l, VSUSP, c) ? SIG_TSTP : 0;
+    int sig = is_cc(l, VINTR, c)   ? SIG_INT
+              : is_cc(l, VQUIT, c) ? SIG_QUIT
+              : is_cc(l, VSUSP, c) ? SIG_TSTP
+                                   : 0;
 
     if (!sig || !(l->termios.c_lflag & ISIG))
         return false;
     if (!(l->termios.c_lflag & NOFLSH)) {
         ldisc_flush_input(l);
-        l->out_used = MIN(l->out_used, l->out_mark); /* the echo of this very input; what was written before stays */
+        l->out_used = MIN(
+            l->out_used,
+            l->out_mark); /* the echo of this very input; what was written before stays */
     }
     l->stopped = false;
     echo(l, c);
@@ -354,7 +374,8 @@ static bool input_canonical(struct ldisc *l, u8 c)
         echo(l, c);
         return true;
     }
-    if (in_total(l) >= LDISC_SIZE - 1) { /* keep room for the line's end; the rest is lost, with a bell */
+    if (in_total(l) >=
+        LDISC_SIZE - 1) { /* keep room for the line's end; the rest is lost, with a bell */
         if (l->termios.c_iflag & IMAXBEL)
             out_byte(l, '\a');
         return l->in_ready == 0;
@@ -428,7 +449,8 @@ bool ldisc_readable(const struct ldisc *l)
 {
     if (l->termios.c_lflag & ICANON)
         return l->in_ready > 0;
-    return l->in_ready >= MAX(l->termios.c_cc[VTIME] ? 1u : (u32)l->termios.c_cc[VMIN], 1u) || l->in_ready == LDISC_SIZE;
+    return l->in_ready >= MAX(l->termios.c_cc[VTIME] ? 1u : (u32)l->termios.c_cc[VMIN], 1u) ||
+           l->in_ready == LDISC_SIZE;
 }
 
 u32 ldisc_input_size(const struct ldisc *l)
@@ -463,7 +485,8 @@ static u32 take(struct ldisc *l, u8 *buf, u32 n, bool *line_end, bool *eof)
         }
     }
     /* A reader that got exactly the bytes before the mark does not see it as a line of its own. */
-    if (canonical && k && k == n && !*line_end && l->in_ready && (l->marks[l->in_head] & MARK_EOF)) {
+    if (canonical && k && k == n && !*line_end && l->in_ready &&
+        (l->marks[l->in_head] & MARK_EOF)) {
         l->in_head = (l->in_head + 1) % LDISC_SIZE;
         l->in_ready--;
         *line_end = true;

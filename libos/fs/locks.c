@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Advisory locks: POSIX (owned by a descriptor table), OFD and flock (owned by an open description). One list per inode, made at the
- * first lock and kept; g_locks_lock guards all lists. Waiters sleep on the list's queue and try again.
+ * Advisory locks: POSIX (owned by a descriptor table), OFD and flock (owned by an open
+ * description). One list per inode, made at the first lock and kept; g_locks_lock guards all lists.
+ * Waiters sleep on the list's queue and try again.
  */
 #include "vfs.h"
 
@@ -51,8 +52,8 @@ static struct flock_list *list_of(struct inode *i)
 /* flock locks and record locks do not see each other. */
 static bool conflicts(const struct lock *a, const struct lock *b)
 {
-    return (a->kind == LOCK_FLOCK) == (b->kind == LOCK_FLOCK) && a->owner != b->owner && (a->write || b->write) &&
-           a->start <= b->end && b->start <= a->end;
+    return (a->kind == LOCK_FLOCK) == (b->kind == LOCK_FLOCK) && a->owner != b->owner &&
+           (a->write || b->write) && a->start <= b->end && b->start <= a->end;
 }
 
 static struct lock *find_conflict(struct flock_list *l, const struct lock *want)
@@ -70,8 +71,8 @@ static void add_lock(struct flock_list *l, struct lock *k)
 }
 
 /*
- * Take [want->start, want->end] away from the owner's locks; a lock cut in the middle needs *spare, which is used up. A lock on the
- * range as a whole goes.
+ * Take [want->start, want->end] away from the owner's locks; a lock cut in the middle needs *spare,
+ * which is used up. A lock on the range as a whole goes.
  */
 static bool carve(struct flock_list *l, const struct lock *want, struct lock **spare)
 {
@@ -81,7 +82,8 @@ static bool carve(struct flock_list *l, const struct lock *want, struct lock **s
     while (*p) {
         struct lock *k = *p;
 
-        if (k->owner != want->owner || k->kind != want->kind || k->start > want->end || k->end < want->start) {
+        if (k->owner != want->owner || k->kind != want->kind || k->start > want->end ||
+            k->end < want->start) {
             p = &k->next;
             continue;
         }
@@ -138,7 +140,7 @@ static bool would_deadlock(const void *owner, const void *blocker)
 
         if (blocker == owner)
             return true;
-        list_for_each_entry(w, &g_waiters, link)
+        list_for_each_entry (w, &g_waiters, link)
             if (w->owner == blocker)
                 next = w;
         if (!next)
@@ -185,7 +187,9 @@ static int apply(struct inode *i, const struct lock *want, bool unlock, bool wai
             kfree(spare);
             return 0;
         }
-        r = !wait ? -EAGAIN : want->kind == LOCK_POSIX && would_deadlock(want->owner, c->owner) ? -EDEADLK : 0;
+        r = !wait                                                               ? -EAGAIN
+            : want->kind == LOCK_POSIX && would_deadlock(want->owner, c->owner) ? -EDEADLK
+                                                                                : 0;
         /* Changing the sort of a flock gives the old one up first. */
         if (want->kind == LOCK_FLOCK && r != -EDEADLK && carve(l, want, &spare)) {
             mutex_unlock(&g_locks_lock);
@@ -307,8 +311,10 @@ int lock_fcntl(struct file *f, int cmd, struct flock *fl)
 {
     bool ofd = cmd == F_OFD_GETLK || cmd == F_OFD_SETLK || cmd == F_OFD_SETLKW;
     struct process *p = current_process();
-    struct lock want = {.kind = ofd ? LOCK_OFD : LOCK_POSIX, .owner = ofd ? (void *)f : (void *)p->files,
-                        .write = fl->l_type == F_WRLCK, .pid = ofd ? -1 : p->pid};
+    struct lock want = {.kind = ofd ? LOCK_OFD : LOCK_POSIX,
+                        .owner = ofd ? (void *)f : (void *)p->files,
+                        .write = fl->l_type == F_WRLCK,
+                        .pid = ofd ? -1 : p->pid};
     struct flock_list *l;
     struct lock *c;
     int r;

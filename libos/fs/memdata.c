@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Contents of regular files in memory: a radix tree of pages over the pages of the image. User memory is never touched with
- * inode->lock held (a fault there may need it): readers pin the file's pages instead, and pages freed meanwhile wait.
+ * Contents of regular files in memory: a radix tree of pages over the pages of the image. User
+ * memory is never touched with inode->lock held (a fault there may need it): readers pin the file's
+ * pages instead, and pages freed meanwhile wait.
  */
 #include "memfs.h"
 #include "mm.h"
@@ -19,9 +20,7 @@ struct radix_node {
     void *slot[RADIX_SLOTS];
 };
 
-/* Stands for a page of zeros that hides a page of the image. */
-static u8 g_hole;
-#define HOLE ((void *)&g_hole)
+u8 g_mem_hole;
 
 /* ---- radix tree ---- */
 
@@ -30,7 +29,7 @@ static bool radix_covers(const struct mem_data *d, u64 index)
     return d->root && (d->height * RADIX_BITS >= 64 || index >> (d->height * RADIX_BITS) == 0);
 }
 
-static void *radix_get(const struct mem_data *d, u64 index)
+void *mem_tree_get(const struct mem_data *d, u64 index)
 {
     struct radix_node *n = d->root;
 
@@ -41,7 +40,7 @@ static void *radix_get(const struct mem_data *d, u64 index)
     return n ? n->slot[index & (RADIX_SLOTS - 1)] : NULL;
 }
 
-static void **radix_slot(struct mem_data *d, u64 index)
+void **mem_tree_slot(struct mem_data *d, u64 index)
 {
     struct radix_node *n;
 
@@ -70,7 +69,7 @@ static void release_page(struct mem_inode *m, void *page)
 {
     struct mem_super *s = mem_super_of(&m->i);
 
-    if (page == HOLE)
+    if (page == MEM_HOLE)
         return;
     m->data.pages--;
     __atomic_sub_fetch(&s->pages, 1, __ATOMIC_RELAXED);
@@ -82,8 +81,10 @@ static void release_page(struct mem_inode *m, void *page)
     }
 }
 
-/* Free the pages of [first, last] (indexes) below node; returns true when the node is empty and was freed. */
-static bool radix_prune(struct mem_inode *m, struct radix_node *n, u32 level, u64 base, u64 first, u64 last)
+/* Free the pages of [first, last] (indexes) below node; returns true when the node is empty and was
+ * freed. */
+static bool radix_prune(struct mem_inode *m, struct radix_node *n, u32 level, u64 base, u64 first,
+                        u64 last)
 {
     u64 step = 1ull << ((level - 1) * RADIX_BITS);
     bool empty = true;
@@ -109,9 +110,10 @@ static bool radix_prune(struct mem_inode *m, struct radix_node *n, u32 level, u6
     return empty;
 }
 
-static void drop_pages(struct mem_inode *m, u64 first, u64 last)
+void mem_drop_pages(struct mem_inode *m, u64 first, u64 last)
 {
-    if (m->data.root && first <= last && radix_prune(m, m->data.root, m->data.height, 0, first, last)) {
+    if (m->data.root && first <= last &&
+        radix_prune(m, m->data.root, m->data.height, 0, first, last)) {
         m->data.root = NULL;
         m->data.height = 0;
     }
@@ -120,7 +122,7 @@ static void drop_pages(struct mem_inode *m, u64 first, u64 last)
 void mem_data_free(struct mem_inode *m)
 {
     m->data.pins = 0;
-    drop_pages(m, 0, UINT64_MAX >> PAGE_SHIFT);
+    mem_drop_pages(m, 0, UINT64_MAX >> PAGE_SHIFT);
 }
 
 /* ---- pages; inode->lock held ---- */
@@ -158,15 +160,15 @@ static int read_backing(struct mem_inode *m, u64 index, void *dst)
 }
 
 /* A page of our own for `index`; fill: with what the file has there. */
-static int own_page(struct mem_inode *m, u64 index, bool fill, void **out)
+int mem_own_page(struct mem_inode *m, u64 index, bool fill, void **out)
 {
     struct mem_super *s = mem_super_of(&m->i);
-    void **slot = radix_slot(&m->data, index), *page;
+    void **slot = mem_tree_slot(&m->data, index), *page;
     int r = 0;
 
     if (!slot)
         return -ENOMEM;
-    if (*slot && *slot != HOLE) {
+    if (*slot && *slot != MEM_HOLE) {
         *out = *slot;
         return 0;
     }
@@ -177,7 +179,7 @@ static int own_page(struct mem_inode *m, u64 index, bool fill, void **out)
         __atomic_sub_fetch(&s->pages, 1, __ATOMIC_RELAXED);
         return r < 0 ? r : -ENOSPC;
     }
-    if (*slot == HOLE || !fill)
+    if (*slot == MEM_HOLE || !fill)
         memset(page, 0, PAGE_SIZE);
     else
         r = read_backing(m, index, page);
@@ -193,7 +195,7 @@ static int own_page(struct mem_inode *m, u64 index, bool fill, void **out)
 }
 
 /* What is true for the page: a page mapped shared, else our own, NULL: image or zeros. */
-static void *current_page(struct mem_inode *m, u64 index)
+void *mem_current_page(struct mem_inode *m, u64 index)
 {
     if (unlikely(!list_empty(&m->i.shared_maps))) {
         void *page = mm_shared_page(&m->i, index << PAGE_SHIFT);
@@ -201,7 +203,7 @@ static void *current_page(struct mem_inode *m, u64 index)
         if (page)
             return page;
     }
-    return radix_get(&m->data, index);
+    return mem_tree_get(&m->data, index);
 }
 
 int mem_read_page(struct inode *i, u64 off, void *dst)
@@ -211,8 +213,8 @@ int mem_read_page(struct inode *i, u64 off, void *dst)
     int r = 0;
 
     mutex_lock(&i->lock);
-    page = radix_get(&m->data, off >> PAGE_SHIFT);
-    if (page == HOLE)
+    page = mem_tree_get(&m->data, off >> PAGE_SHIFT);
+    if (page == MEM_HOLE)
         memset(dst, 0, PAGE_SIZE);
     else if (page)
         memcpy(dst, page, PAGE_SIZE);
@@ -231,7 +233,7 @@ int mem_write_page(struct inode *i, u64 off, const void *src, size_t n)
     mutex_lock(&i->lock);
     n = off < i->size ? (size_t)MIN(i->size - off, n) : 0;
     if (n)
-        r = own_page(m, off >> PAGE_SHIFT, true, &page);
+        r = mem_own_page(m, off >> PAGE_SHIFT, true, &page);
     if (n && r == 0) {
         memcpy(page, src, n);
         i->nid = 0;
@@ -281,8 +283,8 @@ static ssize_t read_shared(struct mem_inode *m, struct uio *io, u64 off, size_t 
     if (!buf)
         return -ENOMEM;
     mutex_lock(&m->i.lock);
-    page = current_page(m, off >> PAGE_SHIFT);
-    if (page && page != HOLE)
+    page = mem_current_page(m, off >> PAGE_SHIFT);
+    if (page && page != MEM_HOLE)
         memcpy(buf, page, PAGE_SIZE);
     else if (page)
         memset(buf, 0, PAGE_SIZE);
@@ -295,7 +297,8 @@ static ssize_t read_shared(struct mem_inode *m, struct uio *io, u64 off, size_t 
     return r;
 }
 
-/* As much as one look at the tree allows: a run of our pages, of holes, or of the image. 0 at the end of the file. */
+/* As much as one look at the tree allows: a run of our pages, of holes, or of the image. 0 at the
+ * end of the file. */
 static ssize_t read_run(struct mem_inode *m, struct uio *io, u64 off)
 {
     void *pages[BATCH];
@@ -317,10 +320,11 @@ static ssize_t read_run(struct mem_inode *m, struct uio *io, u64 off)
         return read_shared(m, io, off, MIN(n, PAGE_SIZE - skip));
     }
     do {
-        pages[count] = radix_get(&m->data, index + count);
+        pages[count] = mem_tree_get(&m->data, index + count);
         kind = pages[0] != NULL;
         count++;
-    } while (count < BATCH && ((u64)count << PAGE_SHIFT) - skip < n && (radix_get(&m->data, index + count) != NULL) == kind);
+    } while (count < BATCH && ((u64)count << PAGE_SHIFT) - skip < n &&
+             (mem_tree_get(&m->data, index + count) != NULL) == kind);
     n = MIN(n, ((size_t)count << PAGE_SHIFT) - skip);
     if (kind)
         pin(m);
@@ -335,7 +339,7 @@ static ssize_t read_run(struct mem_inode *m, struct uio *io, u64 off)
     for (u32 k = 0; k < count && n; k++) {
         size_t part = MIN(n, PAGE_SIZE - skip);
 
-        r = pages[k] == HOLE ? uio_zero(io, part) : uio_to(io, (u8 *)pages[k] + skip, part);
+        r = pages[k] == MEM_HOLE ? uio_zero(io, part) : uio_to(io, (u8 *)pages[k] + skip, part);
         if (r <= 0)
             break;
         done += r;
@@ -381,7 +385,7 @@ static ssize_t write_shared(struct mem_inode *m, struct uio *io, u64 off, size_t
         int e;
 
         mutex_lock(&m->i.lock);
-        e = own_page(m, off >> PAGE_SHIFT, true, &page);
+        e = mem_own_page(m, off >> PAGE_SHIFT, true, &page);
         if (e == 0) {
             memcpy((u8 *)page + (off & ~PAGE_MASK), buf, (size_t)r);
             mapped = mm_shared_page(&m->i, off & PAGE_MASK);
@@ -409,8 +413,9 @@ static ssize_t write_run(struct mem_inode *m, struct uio *io, u64 off)
         return write_shared(m, io, off, MIN(n, PAGE_SIZE - skip));
     mutex_lock(&m->i.lock);
     while (((size_t)count << PAGE_SHIFT) < n + skip) {
-        /* A page overwritten as a whole needs no copy of the image's, unless the copy from the user stops midway. */
-        r = own_page(m, (off >> PAGE_SHIFT) + count, true, &pages[count]);
+        /* A page overwritten as a whole needs no copy of the image's, unless the copy from the user
+         * stops midway. */
+        r = mem_own_page(m, (off >> PAGE_SHIFT) + count, true, &pages[count]);
         if (r < 0)
             break;
         count++;
@@ -482,7 +487,8 @@ static ssize_t mem_write(struct file *f, struct uio *io, u64 *pos)
             mutex_unlock(&m->data.write_lock);
             return -EPERM;
         }
-        if ((i->seals & SEAL_GROW) && *pos + io->left > i->size) { /* pages that end within the file can be written */
+        if ((i->seals & SEAL_GROW) &&
+            *pos + io->left > i->size) { /* pages that end within the file can be written */
             if (PAGE_DOWN(i->size) <= *pos) {
                 mutex_unlock(&m->data.write_lock);
                 return -EPERM;
@@ -501,176 +507,10 @@ static ssize_t mem_write(struct file *f, struct uio *io, u64 *pos)
     return r;
 }
 
-/* ---- size ---- */
-
-/* Zero [from, to) inside one page; inode->lock held. */
-static int zero_part(struct mem_inode *m, u64 from, u64 to)
-{
-    u64 index = from >> PAGE_SHIFT;
-    void *page = radix_get(&m->data, index), *mapped;
-
-    if (from >= to)
-        return 0;
-    mapped = list_empty(&m->i.shared_maps) ? NULL : mm_shared_page(&m->i, index << PAGE_SHIFT);
-    if (mapped)
-        memset((u8 *)mapped + (from & ~PAGE_MASK), 0, to - from);
-    if (!page && from < m->data.backing_end) {
-        int r = own_page(m, index, true, &page);
-
-        if (r < 0)
-            return r;
-    }
-    if (page && page != HOLE)
-        memset((u8 *)page + (from & ~PAGE_MASK), 0, to - from);
-    return 0;
-}
-
-int mem_resize(struct mem_inode *m, u64 size)
-{
-    struct inode *i = &m->i;
-
-    if (size > INT64_MAX)
-        return -EFBIG;
-    mutex_lock(&m->data.write_lock);
-    mutex_lock(&i->lock);
-    if (size < i->size) {
-        void *page = radix_get(&m->data, size >> PAGE_SHIFT);
-
-        m->data.backing_end = MIN(m->data.backing_end, size);
-        if (size & ~PAGE_MASK) {
-            void *mapped = list_empty(&i->shared_maps) ? NULL : mm_shared_page(i, size & PAGE_MASK);
-
-            if (page && page != HOLE)
-                memset((u8 *)page + (size & ~PAGE_MASK), 0, PAGE_SIZE - (size & ~PAGE_MASK));
-            if (mapped)
-                memset((u8 *)mapped + (size & ~PAGE_MASK), 0, PAGE_SIZE - (size & ~PAGE_MASK));
-        }
-        drop_pages(m, PAGE_UP(size) >> PAGE_SHIFT, UINT64_MAX >> PAGE_SHIFT);
-    }
-    if (size != i->size)
-        i->nid = 0;
-    i->size = size;
-    mutex_unlock(&i->lock);
-    mutex_unlock(&m->data.write_lock);
-    return 0;
-}
-
-#define FALLOC_KEEP_SIZE  1
-#define FALLOC_PUNCH_HOLE 2
-#define FALLOC_ZERO_RANGE 16
-
-static int punch(struct mem_inode *m, u64 off, u64 end)
-{
-    u64 first = PAGE_UP(off), last = PAGE_DOWN(end);
-    int r = 0;
-
-    if (first > last) /* inside one page */
-        return zero_part(m, off, end);
-    r = zero_part(m, off, first);
-    if (r == 0)
-        r = zero_part(m, last, end);
-    if (r == 0 && first < last) {
-        drop_pages(m, first >> PAGE_SHIFT, (last >> PAGE_SHIFT) - 1);
-        for (u64 p = first; p < last; p += PAGE_SIZE) {
-            void **slot, *mapped = list_empty(&m->i.shared_maps) ? NULL : mm_shared_page(&m->i, p);
-
-            if (mapped)
-                memset(mapped, 0, PAGE_SIZE);
-            if (p >= m->data.backing_end) {
-                if (list_empty(&m->i.shared_maps))
-                    break;
-                continue;
-            }
-            slot = radix_slot(&m->data, p >> PAGE_SHIFT);
-            if (!slot)
-                return -ENOMEM;
-            *slot = HOLE;
-        }
-    }
-    return r;
-}
-
-static int preallocate(struct mem_inode *m, u64 off, u64 end)
-{
-    for (u64 p = PAGE_DOWN(off); p < end; p += PAGE_SIZE) {
-        void *page;
-        int r;
-
-        if (p < m->data.backing_end && !radix_get(&m->data, p >> PAGE_SHIFT))
-            continue; /* the image's space */
-        r = own_page(m, p >> PAGE_SHIFT, true, &page);
-        if (r < 0)
-            return r;
-    }
-    return 0;
-}
-
-static int mem_fallocate(struct file *f, int mode, u64 off, u64 len)
-{
-    struct mem_inode *m = mem_of(f->inode);
-    struct inode *i = f->inode;
-    u64 end = off + len;
-    int r;
-
-    if (mode & ~(FALLOC_KEEP_SIZE | FALLOC_PUNCH_HOLE | FALLOC_ZERO_RANGE))
-        return -EOPNOTSUPP;
-    if ((mode & FALLOC_PUNCH_HOLE) && (!(mode & FALLOC_KEEP_SIZE) || (mode & FALLOC_ZERO_RANGE)))
-        return -EOPNOTSUPP;
-    if ((i->seals & SEAL_WRITES && mode & (FALLOC_PUNCH_HOLE | FALLOC_ZERO_RANGE)) || (i->seals & SEAL_GROW && !(mode & FALLOC_KEEP_SIZE) && end > i->size))
-        return -EPERM;
-    mutex_lock(&m->data.write_lock);
-    mutex_lock(&i->lock);
-    if (mode & (FALLOC_PUNCH_HOLE | FALLOC_ZERO_RANGE))
-        r = punch(m, off, MIN(end, PAGE_UP(i->size)) > off ? MIN(end, PAGE_UP(i->size)) : off);
-    else
-        r = preallocate(m, off, end);
-    if (r == 0) {
-        if (!(mode & FALLOC_KEEP_SIZE) && end > i->size)
-            i->size = end;
-        i->nid = 0;
-        i->mtime = i->ctime = (i64)clock_realtime();
-    }
-    mutex_unlock(&i->lock);
-    mutex_unlock(&m->data.write_lock);
-    return r;
-}
-
-/* SEEK_DATA, SEEK_HOLE page by page. */
-static i64 seek_data_hole(struct file *f, i64 off, bool data)
-{
-    struct mem_inode *m = mem_of(f->inode);
-    i64 r = -ENXIO;
-
-    mutex_lock(&f->inode->lock);
-    if (off >= 0 && (u64)off < f->inode->size) {
-        u64 p = (u64)off;
-
-        for (; p < f->inode->size; p = PAGE_DOWN(p) + PAGE_SIZE) {
-            void *page = current_page(m, p >> PAGE_SHIFT);
-            bool is_data = page ? page != HOLE : p < m->data.backing_end;
-
-            if (is_data == data)
-                break;
-            if (!m->data.root && p >= m->data.backing_end) { /* nothing further */
-                p = f->inode->size;
-                break;
-            }
-        }
-        if (p < f->inode->size)
-            r = (i64)p;
-        else if (!data)
-            r = (i64)f->inode->size;
-        if (r >= 0)
-            f->pos = (u64)r;
-    }
-    mutex_unlock(&f->inode->lock);
-    return r;
-}
-
 static i64 mem_seek(struct file *f, i64 off, int whence)
 {
     if (whence == SEEK_DATA || whence == SEEK_HOLE)
-        return seek_data_hole(f, off, whence == SEEK_DATA);
+        return mem_seek_data_hole(f, off, whence == SEEK_DATA);
     return generic_seek(f, off, whence, f->inode->size);
 }
 

@@ -41,7 +41,8 @@ static int grow_buckets(struct mem_dir *dir)
 }
 
 /* inode: its reference is taken over; NULL with a nid. */
-static int add_entry(struct mem_inode *m, const char *name, size_t len, struct inode *inode, u64 nid, u8 type)
+static int add_entry(struct mem_inode *m, const char *name, size_t len, struct inode *inode,
+                     u64 nid, u8 type)
 {
     struct mem_dir *dir = &m->dir;
     struct mem_dirent *e;
@@ -53,7 +54,11 @@ static int add_entry(struct mem_inode *m, const char *name, size_t len, struct i
     e = kmalloc(sizeof(*e) + len + 1);
     if (!e)
         return -ENOMEM;
-    *e = (struct mem_dirent){.inode = inode, .nid = nid, .type = type, .len = (u8)len, .hash = name_hash(NULL, name, len)};
+    *e = (struct mem_dirent){.inode = inode,
+                             .nid = nid,
+                             .type = type,
+                             .len = (u8)len,
+                             .hash = name_hash(NULL, name, len)};
     memcpy(e->name, name, len);
     e->name[len] = 0;
     e->node.key = dir->next_position++;
@@ -78,7 +83,8 @@ static void drop_entry(struct mem_dir *dir, struct mem_dirent *e)
     kfree(e);
 }
 
-/* Subdirectories that lose their last reference are linked into *todo, for a deep tree would overflow the stack. */
+/* Subdirectories that lose their last reference are linked into *todo, for a deep tree would
+ * overflow the stack. */
 void mem_dir_free(struct mem_dir *dir, struct mem_inode **todo)
 {
     for (u32 b = 0; b < dir->bucket_count; b++) {
@@ -124,7 +130,7 @@ static int load_names(struct mem_inode *m)
     r = erofs_iterate(mem_super_of(&m->i)->erofs, m->backing, 0, load_one, &l);
     if (r == 0)
         r = l.result;
-    if (r < 0) { /* whole or not at all */
+    if (r < 0) {                     /* whole or not at all */
         mem_dir_free(&m->dir, NULL); /* no inodes yet */
         memset(&m->dir, 0, sizeof(m->dir));
         return r;
@@ -163,7 +169,8 @@ static void touch_dir(struct inode *dir, i64 size_change)
     dir->size = (u64)MAX((i64)dir->size + size_change, 0);
 }
 
-static int add_new(struct inode *dir, const char *name, size_t len, struct mem_inode *n, struct inode **out)
+static int add_new(struct inode *dir, const char *name, size_t len, struct mem_inode *n,
+                   struct inode **out)
 {
     int r = load_names(mem_of(dir));
 
@@ -182,7 +189,8 @@ static int add_new(struct inode *dir, const char *name, size_t len, struct mem_i
     return 0;
 }
 
-static int mem_create(struct inode *dir, const char *name, size_t len, u32 mode, u64 rdev, struct inode **out)
+static int mem_create(struct inode *dir, const char *name, size_t len, u32 mode, u64 rdev,
+                      struct inode **out)
 {
     struct mem_inode *n;
 
@@ -195,7 +203,8 @@ static int mem_create(struct inode *dir, const char *name, size_t len, u32 mode,
     return add_new(dir, name, len, n, out);
 }
 
-static int mem_symlink(struct inode *dir, const char *name, size_t len, const char *target, struct inode **out)
+static int mem_symlink(struct inode *dir, const char *name, size_t len, const char *target,
+                       struct inode **out)
 {
     struct mem_inode *n;
 
@@ -235,7 +244,8 @@ static int mem_link(struct inode *dir, const char *name, size_t len, struct inod
     return r;
 }
 
-/* Is the directory empty? Then nothing can be added any more: its link count is zero from now on. */
+/* Is the directory empty? Then nothing can be added any more: its link count is zero from now on.
+ */
 static int retire_dir(struct inode *victim)
 {
     struct mem_inode *m = mem_of(victim);
@@ -261,7 +271,8 @@ static void drop_link(struct inode *victim)
     mutex_unlock(&victim->lock);
 }
 
-static int mem_unlink(struct inode *dir, const char *name, size_t len, struct inode *victim, bool is_dir)
+static int mem_unlink(struct inode *dir, const char *name, size_t len, struct inode *victim,
+                      bool is_dir)
 {
     struct mem_inode *m = mem_of(dir);
     struct mem_dirent *e = find_entry(&m->dir, name, len, name_hash(NULL, name, len));
@@ -283,7 +294,8 @@ static int mem_unlink(struct inode *dir, const char *name, size_t len, struct in
 }
 
 /* Entries x and y trade their inodes. */
-static void exchange(struct inode *old_dir, struct mem_dirent *x, struct inode *new_dir, struct mem_dirent *y)
+static void exchange(struct inode *old_dir, struct mem_dirent *x, struct inode *new_dir,
+                     struct mem_dirent *y)
 {
     struct inode *i = x->inode;
     u8 type = x->type;
@@ -303,11 +315,13 @@ static void exchange(struct inode *old_dir, struct mem_dirent *x, struct inode *
     touch_dir(new_dir, 0);
 }
 
-static int mem_rename(struct inode *old_dir, const char *old_name, size_t old_len, struct inode *new_dir,
-                      const char *new_name, size_t new_len, u32 flags)
+static int mem_rename(struct inode *old_dir, const char *old_name, size_t old_len,
+                      struct inode *new_dir, const char *new_name, size_t new_len, u32 flags)
 {
     struct mem_inode *om = mem_of(old_dir), *nm = mem_of(new_dir);
-    struct mem_dirent *x = find_entry(&om->dir, old_name, old_len, name_hash(NULL, old_name, old_len)), *y;
+    struct mem_dirent *x = find_entry(&om->dir, old_name, old_len,
+                                      name_hash(NULL, old_name, old_len)),
+                      *y;
     struct inode *moved;
     bool is_dir;
     int r = load_names(nm);
@@ -386,13 +400,7 @@ static int mem_dir_open(struct inode *i, struct file *f)
 }
 
 const struct inode_ops g_mem_dir_ops = {
-    MEM_COMMON_OPS,
-    .lookup = mem_lookup,
-    .create = mem_create,
-    .symlink = mem_symlink,
-    .link = mem_link,
-    .unlink = mem_unlink,
-    .rename = mem_rename,
-    .iterate = mem_iterate,
-    .open = mem_dir_open,
+    MEM_COMMON_OPS,         .lookup = mem_lookup,   .create = mem_create,
+    .symlink = mem_symlink, .link = mem_link,       .unlink = mem_unlink,
+    .rename = mem_rename,   .iterate = mem_iterate, .open = mem_dir_open,
 };

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Inodes and file systems in memory: tmpfs, memfd, and what the sealed root becomes when written to. */
+/* Inodes and file systems in memory: tmpfs, memfd, and what the sealed root becomes when written
+ * to. */
 #include "memfs.h"
 #include "mm.h"
 
 #include <linux/magic.h>
 #include <linux/xattr.h>
 
-#define NEW_INO_START (1ull << 32) /* above every inode number of an image */
+#define NEW_INO_START         (1ull << 32) /* above every inode number of an image */
 #define INODE_LIMIT_UNLIMITED (1ull << 40)
 
 static const struct inode_ops *ops_of(u32 mode)
@@ -62,7 +63,8 @@ static bool inode_try_get(struct inode *i)
     u32 n = __atomic_load_n(&i->refs.n, __ATOMIC_RELAXED);
 
     while (n)
-        if (__atomic_compare_exchange_n(&i->refs.n, &n, n + 1, true, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+        if (__atomic_compare_exchange_n(&i->refs.n, &n, n + 1, true, __ATOMIC_ACQUIRE,
+                                        __ATOMIC_RELAXED))
             return true;
     return false;
 }
@@ -186,7 +188,9 @@ int mem_getattr(struct inode *i, struct kstat *st)
         .btime = i->ctime,
     };
     if (S_ISREG(i->mode))
-        st->blocks = m->backing ? MAX(m->data.pages * 8, (MIN(m->data.backing_end, i->size) + 511) / 512) : m->data.pages * 8;
+        st->blocks = m->backing
+                         ? MAX(m->data.pages * 8, (MIN(m->data.backing_end, i->size) + 511) / 512)
+                         : m->data.pages * 8;
     else if (S_ISDIR(i->mode) && m->backing)
         st->blocks = (i->size + PAGE_SIZE - 1) / PAGE_SIZE * 8;
     return 0;
@@ -252,7 +256,8 @@ static int xattrs_load(struct mem_inode *m)
         return 0;
     total = erofs_listxattr(fs, m->backing, NULL, 0);
     if (total < 0)
-        return total == -ENODATA || total == -EOPNOTSUPP ? (m->xattrs_loaded = true, 0) : (int)total;
+        return total == -ENODATA || total == -EOPNOTSUPP ? (m->xattrs_loaded = true, 0)
+                                                         : (int)total;
     names = kmalloc((size_t)total + 1);
     value = kmalloc(XATTR_SIZE_MAX);
     if (!names || !value)
@@ -516,7 +521,8 @@ int memfs_make_file(const char *name, u32 seals, struct file **out)
 
         if (!fresh)
             return -ENOMEM;
-        if (!__atomic_compare_exchange_n(&g_shm, &none, fresh, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+        if (!__atomic_compare_exchange_n(&g_shm, &none, fresh, false, __ATOMIC_ACQ_REL,
+                                         __ATOMIC_ACQUIRE)) {
             kfree(fresh);
             fresh = none;
         }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Trees in enclave memory: tmpfs, memfd and the sealed root. An inode may have a backing EROFS inode: what nobody has
- * changed is read from there (names of a directory at its first use, pages one by one), what is written stays here. A page here hides
- * the page of the image; `backing_end` falls when the file is cut, so that nothing behind it comes back.
+ * Trees in enclave memory: tmpfs, memfd and the sealed root. An inode may have a backing EROFS
+ * inode: what nobody has changed is read from there (names of a directory at its first use, pages
+ * one by one), what is written stays here. A page here hides the page of the image; `backing_end`
+ * falls when the file is cut, so that nothing behind it comes back.
  */
 #pragma once
 
@@ -31,10 +32,10 @@ struct mem_data {
     struct mutex write_lock; /* writers, one after the other; taken before inode->lock */
     void *root;              /* radix tree of pages */
     u32 height;
-    u32 pins;                /* readers that copy from pages without inode->lock */
-    void *deferred;          /* pages to free when pins is 0, linked through their first word */
+    u32 pins;       /* readers that copy from pages without inode->lock */
+    void *deferred; /* pages to free when pins is 0, linked through their first word */
     u64 pages;
-    u64 backing_end;         /* bytes of the image's file that still show */
+    u64 backing_end; /* bytes of the image's file that still show */
 };
 
 struct mem_xattr {
@@ -97,14 +98,27 @@ struct super *memfs_over_image(struct erofs *fs);
 /* memdir.c */
 void mem_dir_free(struct mem_dir *dir, struct mem_inode **todo);
 
-/* memdata.c */
+/* memdata.c; the first five with inode->lock held */
+extern u8 g_mem_hole;
+#define MEM_HOLE ((void *)&g_mem_hole) /* a page of zeros that hides a page of the image */
+void *mem_tree_get(const struct mem_data *d, u64 index);
+void **mem_tree_slot(struct mem_data *d, u64 index); /* NULL: no memory */
+void mem_drop_pages(struct mem_inode *m, u64 first, u64 last);
+/* A page of our own for `index`; fill: with what the file has there. */
+int mem_own_page(struct mem_inode *m, u64 index, bool fill, void **out);
+/* What is true for the page: a page mapped shared, else our own, NULL: image or zeros. */
+void *mem_current_page(struct mem_inode *m, u64 index);
 void mem_data_free(struct mem_inode *m);
-int mem_resize(struct mem_inode *m, u64 size);
 int mem_open(struct inode *i, struct file *f);
 int mem_read_page(struct inode *i, u64 off, void *dst);
 int mem_write_page(struct inode *i, u64 off, const void *src, size_t n);
 
+/* memsize.c */
+int mem_resize(struct mem_inode *m, u64 size);
+int mem_fallocate(struct file *f, int mode, u64 off, u64 len);
+i64 mem_seek_data_hole(struct file *f, i64 off, bool data);
 
-#define MEM_COMMON_OPS                                                                             \
-    .getattr = mem_getattr, .setattr = mem_setattr, .getxattr = mem_getxattr, .setxattr = mem_setxattr,           \
-    .listxattr = mem_listxattr, .removexattr = mem_removexattr, .destroy = mem_destroy
+#define MEM_COMMON_OPS                                                                    \
+    .getattr = mem_getattr, .setattr = mem_setattr, .getxattr = mem_getxattr,             \
+    .setxattr = mem_setxattr, .listxattr = mem_listxattr, .removexattr = mem_removexattr, \
+    .destroy = mem_destroy

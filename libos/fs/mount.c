@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The mount tree. There is one mount namespace. A bind mount is a new tree of dentries over the same inodes; as names may then
- * change through the other tree, the file system is marked `revalidate`.
+ * The mount tree. There is one mount namespace. A bind mount is a new tree of dentries over the
+ * same inodes; as names may then change through the other tree, the file system is marked
+ * `revalidate`.
  */
 #include "vfs.h"
 
@@ -34,8 +35,8 @@ void mount_free(struct mount *m)
     mount_drop_strings(m);
 }
 
-int mount_attach(struct super *super, struct inode *root, struct dentry *target, u32 flags, const char *source,
-                 const char *options, const char *bind_path)
+int mount_attach(struct super *super, struct inode *root, struct dentry *target, u32 flags,
+                 const char *source, const char *options, const char *bind_path)
 {
     struct mount *m = kzalloc(sizeof(*m));
 
@@ -82,8 +83,8 @@ int mount_bind(struct dentry *source, struct dentry *target, u32 flags)
         return -ENOMEM;
     path = dentry_path(source, buf, PATH_MAX);
     source->inode->super->revalidate = true;
-    r = mount_attach(source->mount->super, source->inode, target, flags | source->mount->flags, source->mount->source,
-                     source->mount->options, is_err(path) ? "/" : path);
+    r = mount_attach(source->mount->super, source->inode, target, flags | source->mount->flags,
+                     source->mount->source, source->mount->options, is_err(path) ? "/" : path);
     kfree(buf);
     return r;
 }
@@ -107,7 +108,7 @@ static bool mount_has_children(const struct mount *m)
 {
     struct mount *other;
 
-    list_for_each_entry(other, &g_mounts, link)
+    list_for_each_entry (other, &g_mounts, link)
         if (other->parent == m)
             return true;
     return false;
@@ -128,7 +129,8 @@ static int mount_detach(struct mount *m, bool lazy)
     }
     /* The walk that led here holds one more reference of the root. */
     if (mount_has_children(m) ||
-        (!lazy && (__atomic_load_n(&m->dentries, __ATOMIC_RELAXED) > 1 || __atomic_load_n(&root->refs.n, __ATOMIC_RELAXED) > 2))) {
+        (!lazy && (__atomic_load_n(&m->dentries, __ATOMIC_RELAXED) > 1 ||
+                   __atomic_load_n(&root->refs.n, __ATOMIC_RELAXED) > 2))) {
         mutex_unlock(&g_tree_lock);
         return -EBUSY;
     }
@@ -208,11 +210,13 @@ u32 mount_option_number(const char *options, const char *name)
 struct super *mount_make_super(const char *type, const char *options)
 {
     const char *size = option(options, "size"), *mode = option(options, "mode");
-    const char *uid = option(options, "uid"), *gid = option(options, "gid"), *ptmx = option(options, "ptmxmode");
+    const char *uid = option(options, "uid"), *gid = option(options, "gid"),
+               *ptmx = option(options, "ptmxmode");
 
     if (strcmp(type, "tmpfs") == 0 || strcmp(type, "ramfs") == 0)
-        return memfs_create(type[0] == 't' ? "tmpfs" : "ramfs", size ? parse_size(size) : 0, mode ? parse_octal(mode) : 01777,
-                            uid ? (u32)parse_size(uid) : fs_uid(), gid ? (u32)parse_size(gid) : fs_gid());
+        return memfs_create(type[0] == 't' ? "tmpfs" : "ramfs", size ? parse_size(size) : 0,
+                            mode ? parse_octal(mode) : 01777, uid ? (u32)parse_size(uid) : fs_uid(),
+                            gid ? (u32)parse_size(gid) : fs_gid());
     if (strcmp(type, "mqueue") == 0)
         return memfs_create("mqueue", 0, 01777, 0, 0);
     if (strcmp(type, "proc") == 0)
@@ -222,7 +226,8 @@ struct super *mount_make_super(const char *type, const char *options)
     if (strcmp(type, "devtmpfs") == 0)
         return devfs_create();
     if (strcmp(type, "devpts") == 0)
-        return devpts_create(gid ? (u32)parse_size(gid) : 5, mode ? parse_octal(mode) : 0620, ptmx ? parse_octal(ptmx) : 0666);
+        return devpts_create(gid ? (u32)parse_size(gid) : 5, mode ? parse_octal(mode) : 0620,
+                             ptmx ? parse_octal(ptmx) : 0666);
     if (strcmp(type, "cgroup") == 0 || strcmp(type, "cgroup2") == 0)
         return cgroupfs_create();
     return err_ptr(-ENODEV);
@@ -248,11 +253,15 @@ static int do_mount(const struct mount_request *q)
     if (q->flags & MS_REMOUNT) {
         r = remount(target, q->flags);
     } else if (q->flags & (MS_PRIVATE | MS_SHARED | MS_SLAVE | MS_UNBINDABLE)) {
-        r = target == target->mount->root ? 0 : -EINVAL; /* one namespace: propagation changes nothing */
+        r = target == target->mount->root
+                ? 0
+                : -EINVAL; /* one namespace: propagation changes nothing */
     } else if (q->flags & MS_BIND) {
         r = path_lookup(AT_FDCWD, q->source, 0, &source);
         if (r == 0) {
-            r = S_ISDIR(source->inode->mode) == S_ISDIR(target->inode->mode) ? mount_bind(source, target, (u32)q->flags) : -ENOTDIR;
+            r = S_ISDIR(source->inode->mode) == S_ISDIR(target->inode->mode)
+                    ? mount_bind(source, target, (u32)q->flags)
+                    : -ENOTDIR;
             dentry_put(source);
         }
     } else if (q->flags & MS_MOVE) {
@@ -261,7 +270,8 @@ static int do_mount(const struct mount_request *q)
         r = -ENOTDIR;
     } else {
         s = mount_make_super(q->type, q->data);
-        r = is_err(s) ? ptr_err(s) : mount_attach(s, s->root, target, (u32)q->flags, q->source, q->data, NULL);
+        r = is_err(s) ? ptr_err(s)
+                      : mount_attach(s, s->root, target, (u32)q->flags, q->source, q->data, NULL);
     }
     dentry_put(target);
     return r;
@@ -300,7 +310,9 @@ long sys_mount(SYSCALL_ARGS)
     r = r < 0 ? r : copy_string(&q.target, b, false);
     r = r < 0 ? r : copy_string(&q.type, c, true);
     r = r < 0 ? r : copy_string(&q.data, e, true);
-    if (r == 0 && !q.type && !(q.flags & (MS_BIND | MS_REMOUNT | MS_MOVE | MS_PRIVATE | MS_SHARED | MS_SLAVE | MS_UNBINDABLE)))
+    if (r == 0 && !q.type &&
+        !(q.flags &
+          (MS_BIND | MS_REMOUNT | MS_MOVE | MS_PRIVATE | MS_SHARED | MS_SLAVE | MS_UNBINDABLE)))
         r = -EINVAL;
     if (r == 0 && (q.flags & MS_BIND) && !(q.flags & MS_REMOUNT) && !q.source)
         r = -EINVAL;

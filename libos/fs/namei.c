@@ -77,7 +77,8 @@ static int walk_start_at(struct walk *w, int dirfd)
     return is_err(w->at) ? ptr_err(w->at) : 0;
 }
 
-static int walk_begin_in(struct walk *w, struct fs_context *fs, int dirfd, const char *path, u64 resolve)
+static int walk_begin_in(struct walk *w, struct fs_context *fs, int dirfd, const char *path,
+                         u64 resolve)
 {
     int r;
 
@@ -222,7 +223,8 @@ int walk_link(struct walk *w, struct dentry *link)
     return r;
 }
 
-/* The next component: false at the end. Leaves w->rest at the slashes behind it or, when nothing but slashes follows, at the end. */
+/* The next component: false at the end. Leaves w->rest at the slashes behind it or, when nothing
+ * but slashes follows, at the end. */
 static bool next_component(struct walk *w)
 {
     const char *p = w->rest, *end;
@@ -342,7 +344,8 @@ int path_parent(int dirfd, const char *path, struct walk *w, int dot_error)
     return r;
 }
 
-static int lookup_in(struct fs_context *fs, int dirfd, const char *path, u32 flags, struct dentry **out)
+static int lookup_in(struct fs_context *fs, int dirfd, const char *path, u32 flags,
+                     struct dentry **out)
 {
     struct walk w;
     int r;
@@ -399,8 +402,8 @@ int may_delete(struct dentry *dir, struct dentry *victim, bool is_dir)
 
     if (r < 0)
         return r;
-    if ((dir->inode->mode & S_ISVTX) && victim->inode->uid != fs_uid() && dir->inode->uid != fs_uid() &&
-        !fs_capable(CAP_FOWNER))
+    if ((dir->inode->mode & S_ISVTX) && victim->inode->uid != fs_uid() &&
+        dir->inode->uid != fs_uid() && !fs_capable(CAP_FOWNER))
         return -EPERM;
     if (is_dir && !S_ISDIR(victim->inode->mode))
         return -ENOTDIR;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Calls that change or list directories: mkdir, rmdir, unlink, rename, link, symlink, readlink, getdents. */
+/* Calls that change directories: mkdir, rmdir, unlink, rename, link, symlink, readlink,
+ * getdents. */
 #include "vfs.h"
 
 #define IN_MOVED_FROM  0x40u
@@ -28,7 +29,8 @@ static int last_entry(struct walk *w, struct dentry **out)
 }
 
 /* A new entry's dentry: fill the cached negative one, or cache a new one. Directory locked. */
-static int instantiate(struct dentry *dir, struct dentry **d, const char *name, size_t len, struct inode *i)
+static int instantiate(struct dentry *dir, struct dentry **d, const char *name, size_t len,
+                       struct inode *i)
 {
     struct dentry *fresh;
 
@@ -66,7 +68,9 @@ static int path_mkdir(int dirfd, const char *path, u32 mode)
         r = -EPERM;
     if (r == 0) {
         mutex_lock(&dir->lock);
-        r = d->inode ? -EEXIST : dir->ops->create(dir, w.last, w.last_len, S_IFDIR | (mode & 01777 & ~current_umask()), 0, &i);
+        r = d->inode ? -EEXIST
+                     : dir->ops->create(dir, w.last, w.last_len,
+                                        S_IFDIR | (mode & 01777 & ~current_umask()), 0, &i);
         if (r == 0)
             r = instantiate(w.at, &d, w.last, w.last_len, i);
         mutex_unlock(&dir->lock);
@@ -119,7 +123,8 @@ static int path_unlink(int dirfd, const char *path, bool is_dir)
     }
     if (r == 0 && unlikely(g_fs_notify)) {
         notify_entry(w.at, w.last, w.last_len, d->inode, IN_DELETE | (is_dir ? IN_ISDIR : 0), 0);
-        g_fs_notify(d->inode, NULL, NULL, 0, d->inode->nlink && !is_dir ? IN_ATTRIB : IN_DELETE_SELF, 0);
+        g_fs_notify(d->inode, NULL, NULL, 0,
+                    d->inode->nlink && !is_dir ? IN_ATTRIB : IN_DELETE_SELF, 0);
     }
     dentry_put(d);
     walk_end(&w);
@@ -224,7 +229,8 @@ static void unlock_two(struct inode *x, struct inode *y)
         mutex_unlock(&y->lock);
 }
 
-static int rename_check(struct walk *o, struct walk *n, struct dentry *od, struct dentry *nd, u32 flags)
+static int rename_check(struct walk *o, struct walk *n, struct dentry *od, struct dentry *nd,
+                        u32 flags)
 {
     bool is_dir;
     int r;
@@ -265,7 +271,8 @@ static int rename_check(struct walk *o, struct walk *n, struct dentry *od, struc
 }
 
 /* The cache follows what the file system did. Both directories are locked. */
-static void rename_dentries(struct walk *o, struct walk *n, struct dentry *od, struct dentry *nd, u32 flags)
+static void rename_dentries(struct walk *o, struct walk *n, struct dentry *od, struct dentry *nd,
+                            u32 flags)
 {
     char old_name[NAME_LIMIT + 1];
     size_t old_len = o->last_len;
@@ -316,7 +323,8 @@ static int rename_walked(struct walk *o, struct walk *n, u32 flags)
         if (od->unlinked || (nd->inode && nd->unlinked))
             r = -ENOENT;
         else
-            r = o->at->inode->ops->rename(o->at->inode, o->last, o->last_len, n->at->inode, n->last, n->last_len, flags);
+            r = o->at->inode->ops->rename(o->at->inode, o->last, o->last_len, n->at->inode, n->last,
+                                          n->last_len, flags);
         if (r == 0) {
             rename_dentries(o, n, od, nd, flags);
             i = od->inode;
@@ -333,7 +341,8 @@ static int rename_walked(struct walk *o, struct walk *n, u32 flags)
 
 static bool plain_name(const struct walk *w)
 {
-    return w->last_len && !(w->last[0] == '.' && (w->last_len == 1 || (w->last_len == 2 && w->last[1] == '.')));
+    return w->last_len &&
+           !(w->last[0] == '.' && (w->last_len == 1 || (w->last_len == 2 && w->last[1] == '.')));
 }
 
 static int parent_of(struct walk *w, int dirfd, const char *path)
@@ -347,8 +356,10 @@ static int parent_of(struct walk *w, int dirfd, const char *path)
     return r;
 }
 
-/* Both parents are walked before anything is said about the last names, as Linux does. new_error: of fetching the new path. */
-static int path_rename(int old_dir, const char *old, int new_dir, const char *new, int new_error, u32 flags)
+/* Both parents are walked before anything is said about the last names, as Linux does. new_error:
+ * of fetching the new path. */
+static int path_rename(int old_dir, const char *old, int new_dir, const char *new, int new_error,
+                       u32 flags)
 {
     struct walk o, n;
     int r = parent_of(&o, old_dir, old);
@@ -373,158 +384,6 @@ static int path_rename(int old_dir, const char *old, int new_dir, const char *ne
     return r;
 }
 
-/* ---- getdents ---- */
-
-struct dirent64 {
-    u64 ino;
-    i64 off;
-    u16 reclen;
-    u8 type;
-    char name[];
-};
-struct dirent_old { /* type is the last byte of the record */
-    u64 ino, off;
-    u16 reclen;
-    char name[];
-};
-
-struct dirent_fill {
-    u8 *buf;
-    size_t used, size;
-    bool old_format, full;
-};
-
-static bool fill_dirent(void *ctx, const char *name, size_t len, u64 ino, u8 d_type, u64 next_pos)
-{
-    struct dirent_fill *x = ctx;
-    size_t head = x->old_format ? offsetof(struct dirent_old, name) : offsetof(struct dirent64, name);
-    size_t reclen = (head + len + 1 + (x->old_format ? 1 : 0) + 7) & ~7ul;
-
-    if (x->used + reclen > x->size) {
-        x->full = true;
-        return false;
-    }
-    memset(x->buf + x->used, 0, reclen);
-    if (x->old_format) {
-        struct dirent_old *d = (struct dirent_old *)(x->buf + x->used);
-
-        d->ino = ino;
-        d->off = next_pos;
-        d->reclen = (u16)reclen;
-        memcpy(d->name, name, len);
-        x->buf[x->used + reclen - 1] = d_type;
-    } else {
-        struct dirent64 *d = (struct dirent64 *)(x->buf + x->used);
-
-        d->ino = ino;
-        d->off = (i64)next_pos;
-        d->reclen = (u16)reclen;
-        d->type = d_type;
-        memcpy(d->name, name, len);
-    }
-    x->used += reclen;
-    return true;
-}
-
-struct shifted {
-    dirent_fn *fn;
-    void *ctx;
-    u64 last;
-};
-
-/* Positions 0 and 1 are "." and "..". */
-static bool fill_shifted(void *ctx, const char *name, size_t len, u64 ino, u8 d_type, u64 next_pos)
-{
-    struct shifted *s = ctx;
-
-    if (!s->fn(s->ctx, name, len, ino, d_type, next_pos + 2))
-        return false;
-    s->last = next_pos + 2;
-    return true;
-}
-
-static u64 parent_ino(struct dentry *d)
-{
-    struct kstat st = {0};
-    struct dentry *up;
-
-    mutex_lock(&g_tree_lock);
-    while (d->parent == d && d->mount && d->mount->mountpoint)
-        d = d->mount->mountpoint;
-    up = dentry_get(d->parent);
-    mutex_unlock(&g_tree_lock);
-    inode_stat(up->inode, &st);
-    dentry_put(up);
-    return st.ino;
-}
-
-static int iterate_all(struct file *f, struct dirent_fill *x)
-{
-    struct shifted s = {fill_dirent, x, 0};
-    struct kstat st = {0};
-    u64 pos;
-    int r;
-
-    if (f->ops->iterate) {
-        pos = f->pos;
-        r = f->ops->iterate(f, &pos, fill_dirent, x);
-        f->pos = pos;
-        return r;
-    }
-    if (f->pos == 0) {
-        inode_stat(f->inode, &st);
-        if (!fill_dirent(x, ".", 1, st.ino, DT_DIR, 1))
-            return 0;
-        f->pos = 1;
-    }
-    if (f->pos == 1) {
-        if (!fill_dirent(x, "..", 2, parent_ino(f->dentry), DT_DIR, 2))
-            return 0;
-        f->pos = 2;
-    }
-    s.last = f->pos;
-    mutex_lock(&f->inode->lock);
-    r = f->inode->ops->iterate(f->inode, f->pos - 2, fill_shifted, &s);
-    mutex_unlock(&f->inode->lock);
-    f->pos = s.last;
-    return r;
-}
-
-static long do_getdents(int fd, u64 buf, u32 size, bool old_format)
-{
-    struct dirent_fill x = {.size = MIN(size, 32768u), .old_format = old_format};
-    struct fdref ref = fdref_get(fd);
-    struct file *f = ref.file;
-    u64 before;
-    long r;
-
-    if (!f)
-        return -EBADF;
-    if (!f->inode || !S_ISDIR(f->inode->mode) || (!f->ops->iterate && !f->inode->ops->iterate)) {
-        fdref_put(ref);
-        return -ENOTDIR;
-    }
-    x.buf = kmalloc(x.size ? x.size : 1);
-    if (!x.buf) {
-        fdref_put(ref);
-        return -ENOMEM;
-    }
-    mutex_lock(&f->pos_lock);
-    before = f->pos;
-    r = f->dentry->unlinked ? 0 : iterate_all(f, &x);
-    if (r >= 0 || x.used) {
-        r = x.used ? (long)x.used : x.full ? -EINVAL : 0;
-        if (x.used && copy_to_user((void *)buf, x.buf, x.used) < 0) {
-            f->pos = before;
-            r = -EFAULT;
-        }
-    }
-    mutex_unlock(&f->pos_lock);
-    kfree(x.buf);
-    fdref_put(ref);
-    return r;
-}
-
 /* ---- system calls ---- */
 long sys_mkdir(SYSCALL_ARGS);
 long sys_mkdirat(SYSCALL_ARGS);
@@ -540,8 +399,6 @@ long sys_symlink(SYSCALL_ARGS);
 long sys_symlinkat(SYSCALL_ARGS);
 long sys_readlink(SYSCALL_ARGS);
 long sys_readlinkat(SYSCALL_ARGS);
-long sys_getdents(SYSCALL_ARGS);
-long sys_getdents64(SYSCALL_ARGS);
 
 long sys_mkdirat(SYSCALL_ARGS)
 {
@@ -583,10 +440,13 @@ long sys_renameat2(SYSCALL_ARGS)
     ssize_t n;
 
     if ((e & ~(RENAME_NOREPLACE_FLAG | RENAME_EXCHANGE_FLAG)) ||
-        (e & (RENAME_NOREPLACE_FLAG | RENAME_EXCHANGE_FLAG)) == (RENAME_NOREPLACE_FLAG | RENAME_EXCHANGE_FLAG))
+        (e & (RENAME_NOREPLACE_FLAG | RENAME_EXCHANGE_FLAG)) ==
+            (RENAME_NOREPLACE_FLAG | RENAME_EXCHANGE_FLAG))
         return -EINVAL;
     n = path_from_user(old, (const void *)b);
-    return n < 0 ? n : path_rename((int)a, old, (int)c, new, (int)path_from_user(new, (const void *)d), (u32)e);
+    return n < 0 ? n
+                 : path_rename((int)a, old, (int)c, new, (int)path_from_user(new, (const void *)d),
+                               (u32)e);
 }
 
 long sys_renameat(SYSCALL_ARGS)
@@ -613,7 +473,10 @@ long sys_linkat(SYSCALL_ARGS)
     n = strncpy_from_user(old, (const void *)b, PATH_MAX);
     if (n < 0)
         return n;
-    r = path_lookup((int)a, old, (e & AT_SYMLINK_FOLLOW ? 0 : LOOKUP_NOFOLLOW) | (e & AT_EMPTY_PATH ? LOOKUP_EMPTY : 0), &target);
+    r = path_lookup((int)a, old,
+                    (e & AT_SYMLINK_FOLLOW ? 0 : LOOKUP_NOFOLLOW) |
+                        (e & AT_EMPTY_PATH ? LOOKUP_EMPTY : 0),
+                    &target);
     if (r < 0)
         return r;
     n = path_from_user(new, (const void *)d);
@@ -684,7 +547,10 @@ long sys_readlinkat(SYSCALL_ARGS)
     r = path_lookup((int)a, path, LOOKUP_NOFOLLOW | ((int)a != AT_FDCWD ? LOOKUP_EMPTY : 0), &link);
     if (r < 0)
         return r;
-    n = S_ISLNK(link->inode->mode) ? readlink_any(link->inode, out, MIN((size_t)(int)d, sizeof(out))) : n == 0 ? -ENOENT : -EINVAL;
+    n = S_ISLNK(link->inode->mode)
+            ? readlink_any(link->inode, out, MIN((size_t)(int)d, sizeof(out)))
+        : n == 0 ? -ENOENT
+                 : -EINVAL;
     dentry_put(link);
     if (n > 0 && copy_to_user((void *)c, out, (size_t)n) < 0)
         return -EFAULT;
@@ -694,14 +560,4 @@ long sys_readlinkat(SYSCALL_ARGS)
 long sys_readlink(SYSCALL_ARGS)
 {
     return sys_readlinkat(AT_FDCWD, a, b, c, 0, 0);
-}
-
-long sys_getdents64(SYSCALL_ARGS)
-{
-    return do_getdents((int)a, (u64)b, (u32)c, false);
-}
-
-long sys_getdents(SYSCALL_ARGS)
-{
-    return do_getdents((int)a, (u64)b, (u32)c, true);
 }

@@ -5,13 +5,14 @@
 #include <linux/openat2.h>
 
 #define OPEN_FLAGS_KNOWN                                                                           \
-    (O_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_APPEND | O_NONBLOCK | O_DSYNC | FASYNC | O_DIRECT |       \
-     O_LARGEFILE | O_DIRECTORY | O_NOFOLLOW | O_NOATIME | O_CLOEXEC | O_SYNC | O_PATH | O_TMPFILE)
+    (O_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_APPEND | O_NONBLOCK | O_DSYNC |         \
+     FASYNC | O_DIRECT | O_LARGEFILE | O_DIRECTORY | O_NOFOLLOW | O_NOATIME | O_CLOEXEC | O_SYNC | \
+     O_PATH | O_TMPFILE)
 
 /* What stays in f->flags. */
 #define OPEN_FLAGS_KEPT                                                                            \
-    (O_ACCMODE | O_APPEND | O_NONBLOCK | O_DSYNC | FASYNC | O_DIRECT | O_LARGEFILE | O_DIRECTORY | O_NOFOLLOW |     \
-     O_NOATIME | O_SYNC | O_PATH)
+    (O_ACCMODE | O_APPEND | O_NONBLOCK | O_DSYNC | FASYNC | O_DIRECT | O_LARGEFILE | O_DIRECTORY | \
+     O_NOFOLLOW | O_NOATIME | O_SYNC | O_PATH)
 
 static int open_by_type(struct inode *i, struct dentry *d, struct file *f)
 {
@@ -116,7 +117,8 @@ static int may_open(struct dentry *d, u32 flags)
         return -ELOOP;
     if (S_ISDIR(i->mode) && (mask & MAY_WRITE))
         return -EISDIR;
-    if (mask & MAY_WRITE && d->mount && dentry_readonly(d) && (S_ISREG(i->mode) || S_ISDIR(i->mode)))
+    if (mask & MAY_WRITE && d->mount && dentry_readonly(d) &&
+        (S_ISREG(i->mode) || S_ISDIR(i->mode)))
         return -EROFS;
     r = inode_permission(i, mask);
     if (r == 0 && (flags & O_NOATIME) && !inode_owner_or_capable(i))
@@ -151,7 +153,8 @@ static int open_existing(struct dentry *d, u32 flags, bool created, struct file 
 }
 
 /* dir's entry becomes a new regular file, unless somebody was faster. */
-static int create_entry(struct dentry *dir, const char *name, size_t len, u32 mode, u64 rdev, struct dentry **d)
+static int create_entry(struct dentry *dir, const char *name, size_t len, u32 mode, u64 rdev,
+                        struct dentry **d)
 {
     struct inode *i = NULL;
     int r = may_create(dir);
@@ -223,7 +226,8 @@ static int open_last(struct walk *w, u32 flags, u32 mode, struct file **out)
     if (r < 0)
         return r;
     if (!d->inode && (flags & O_CREAT)) {
-        r = create_entry(w->at, w->last, w->last_len, S_IFREG | (mode & 07777 & ~current_umask()), 0, &d);
+        r = create_entry(w->at, w->last, w->last_len, S_IFREG | (mode & 07777 & ~current_umask()),
+                         0, &d);
         created = r == 0;
         if (r < 0 && r != -EEXIST) {
             dentry_put(d);
@@ -326,7 +330,8 @@ int path_mknod(int dirfd, const char *path, u32 mode, u64 rdev, struct dentry **
     if (r == 0) {
         if (!(mode & S_IFMT))
             mode |= S_IFREG;
-        r = create_entry(w.at, w.last, w.last_len, (mode & S_IFMT) | (mode & 07777 & ~current_umask()), rdev, &d);
+        r = create_entry(w.at, w.last, w.last_len,
+                         (mode & S_IFMT) | (mode & 07777 & ~current_umask()), rdev, &d);
     }
     if (r == 0 && out)
         *out = d;
@@ -395,8 +400,8 @@ long sys_openat2(SYSCALL_ARGS)
         at += n;
     }
     if ((how.flags & ~(u64)OPEN_FLAGS_KNOWN) || (how.mode & ~07777ull) ||
-        (how.resolve & ~(u64)(RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH |
-                              RESOLVE_IN_ROOT | RESOLVE_CACHED)))
+        (how.resolve & ~(u64)(RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS |
+                              RESOLVE_BENEATH | RESOLVE_IN_ROOT | RESOLVE_CACHED)))
         return -EINVAL;
     if (how.mode && !(how.flags & (O_CREAT | (O_TMPFILE & ~O_DIRECTORY))))
         return -EINVAL;
@@ -417,7 +422,8 @@ long sys_mknodat(SYSCALL_ARGS)
         return n;
     if (type == S_IFDIR)
         return -EPERM;
-    if (type && type != S_IFREG && type != S_IFIFO && type != S_IFSOCK && type != S_IFCHR && type != S_IFBLK)
+    if (type && type != S_IFREG && type != S_IFIFO && type != S_IFSOCK && type != S_IFCHR &&
+        type != S_IFBLK)
         return -EINVAL;
     if ((type == S_IFCHR || type == S_IFBLK) && !fs_capable(CAP_MKNOD))
         return -EPERM;

@@ -32,7 +32,8 @@ static void pipe_inode_destroy(struct inode *i)
 
 static int pipe_reopen(struct inode *i, struct file *f);
 static struct super g_pipe_super = {.type = "pipefs", .dev = 0xd, .magic = 0x50495045};
-static const struct inode_ops g_pipe_inode_ops = {.open = pipe_reopen, .destroy = pipe_inode_destroy};
+static const struct inode_ops g_pipe_inode_ops = {.open = pipe_reopen,
+                                                  .destroy = pipe_inode_destroy};
 
 static struct pipe *pipe_new(void)
 {
@@ -49,7 +50,8 @@ static struct pipe *pipe_new(void)
     return p;
 }
 
-/* The state was changed under p->lock before: a waiter is in the queue before it looks at the state, so this cannot miss it. */
+/* The state was changed under p->lock before: a waiter is in the queue before it looks at the
+ * state, so this cannot miss it. */
 static inline void wake(struct waitq *q)
 {
     if (!list_empty(&q->entries))
@@ -122,7 +124,9 @@ static ssize_t pipe_read(struct file *f, struct uio *io, u64 *pos)
         mutex_unlock(&p->lock);
         if (r <= 0)
             return r;
-        r = wait_event(&p->read_queue, __atomic_load_n(&p->used, __ATOMIC_ACQUIRE) || !__atomic_load_n(&p->writers, __ATOMIC_ACQUIRE),
+        r = wait_event(&p->read_queue,
+                       __atomic_load_n(&p->used, __ATOMIC_ACQUIRE) ||
+                           !__atomic_load_n(&p->writers, __ATOMIC_ACQUIRE),
                        NO_DEADLINE);
         if (r < 0)
             return -ERESTARTSYS;
@@ -131,7 +135,9 @@ static ssize_t pipe_read(struct file *f, struct uio *io, u64 *pos)
 
 static ssize_t broken_pipe(void)
 {
-    signal_send_thread(current(), &(struct siginfo_k){.signo = SIGPIPE, .pid = current_process()->pid, .uid = fs_uid()});
+    signal_send_thread(
+        current(),
+        &(struct siginfo_k){.signo = SIGPIPE, .pid = current_process()->pid, .uid = fs_uid()});
     return -EPIPE;
 }
 
@@ -301,14 +307,17 @@ static int pipe_attach(struct pipe *p, struct file *f, bool wait)
     }
     pipe_count(p, f->flags, 1);
     seen = access == O_RDONLY ? p->opened_write : p->opened_read;
-    wait = wait && !(f->flags & O_NONBLOCK) && ((access == O_RDONLY && !p->writers) || (access == O_WRONLY && !p->readers));
+    wait = wait && !(f->flags & O_NONBLOCK) &&
+           ((access == O_RDONLY && !p->writers) || (access == O_WRONLY && !p->readers));
     mutex_unlock(&p->lock);
     wake(&p->read_queue);
     wake(&p->write_queue);
     if (wait && access == O_RDONLY)
-        r = wait_event(&p->read_queue, __atomic_load_n(&p->opened_write, __ATOMIC_ACQUIRE) != seen, NO_DEADLINE);
+        r = wait_event(&p->read_queue, __atomic_load_n(&p->opened_write, __ATOMIC_ACQUIRE) != seen,
+                       NO_DEADLINE);
     else if (wait)
-        r = wait_event(&p->write_queue, __atomic_load_n(&p->opened_read, __ATOMIC_ACQUIRE) != seen, NO_DEADLINE);
+        r = wait_event(&p->write_queue, __atomic_load_n(&p->opened_read, __ATOMIC_ACQUIRE) != seen,
+                       NO_DEADLINE);
     f->private = p;
     if (r < 0) {
         pipe_release(f);
@@ -399,7 +408,9 @@ ssize_t pipe_tee(struct file *in, struct file *out, size_t n, bool nonblock)
             return 0;
         if (nonblock || (in->flags & O_NONBLOCK))
             return -EAGAIN;
-        r = wait_event(&p->read_queue, __atomic_load_n(&p->used, __ATOMIC_ACQUIRE) || !__atomic_load_n(&p->writers, __ATOMIC_ACQUIRE),
+        r = wait_event(&p->read_queue,
+                       __atomic_load_n(&p->used, __ATOMIC_ACQUIRE) ||
+                           !__atomic_load_n(&p->writers, __ATOMIC_ACQUIRE),
                        NO_DEADLINE);
         if (r < 0)
             return -ERESTARTSYS;

@@ -25,7 +25,8 @@ static const char *vma_name(const struct vma *v, struct show_maps *s)
     }
     if (v->node.key < s->mm->stack_top && s->mm->stack_top <= v->end)
         return "[stack]";
-    if (s->mm->brk > s->mm->brk_start && v->node.key >= s->mm->brk_start && v->end <= PAGE_UP(s->mm->brk))
+    if (s->mm->brk > s->mm->brk_start && v->node.key >= s->mm->brk_start &&
+        v->end <= PAGE_UP(s->mm->brk))
         return "[heap]";
     return "";
 }
@@ -41,9 +42,11 @@ static int show_vma(const struct vma *v, void *ctx)
     s->total += kb;
     if (v->file && v->file->inode)
         inode_stat(v->file->inode, &st);
-    text_printf(s->t, "%08llx-%08llx %c%c%c%c %08llx %02x:%02x %llu", (unsigned long long)v->node.key, (unsigned long long)v->end,
-                v->prot & PROT_READ_BIT ? 'r' : '-', v->prot & PROT_WRITE_BIT ? 'w' : '-', v->prot & PROT_EXEC_BIT ? 'x' : '-',
-                v->flags & MAP_SHARED_BIT ? 's' : 'p', (unsigned long long)(v->file ? v->file_offset : 0), (u32)(st.dev >> 8 & 0xfff),
+    text_printf(s->t, "%08llx-%08llx %c%c%c%c %08llx %02x:%02x %llu",
+                (unsigned long long)v->node.key, (unsigned long long)v->end,
+                v->prot & PROT_READ_BIT ? 'r' : '-', v->prot & PROT_WRITE_BIT ? 'w' : '-',
+                v->prot & PROT_EXEC_BIT ? 'x' : '-', v->flags & MAP_SHARED_BIT ? 's' : 'p',
+                (unsigned long long)(v->file ? v->file_offset : 0), (u32)(st.dev >> 8 & 0xfff),
                 (u32)(st.dev & 0xff), (unsigned long long)st.ino);
     if (*name) {
         while (s->t->used - at < 73 && !s->t->failed)
@@ -52,11 +55,16 @@ static int show_vma(const struct vma *v, void *ctx)
     }
     text_add(s->t, "\n", 1);
     if (s->smaps)
-        text_printf(s->t, "Size:           %8llu kB\nKernelPageSize: %8u kB\nMMUPageSize:    %8u kB\nRss:            %8llu kB\n"
-                          "Pss:            %8llu kB\nShared_Clean:   %8u kB\nShared_Dirty:   %8u kB\nPrivate_Clean:  %8u kB\n"
-                          "Private_Dirty:  %8llu kB\nReferenced:     %8llu kB\nAnonymous:      %8llu kB\nSwap:           %8u kB\n",
-                    (unsigned long long)kb, 4, 4, (unsigned long long)kb, (unsigned long long)kb, 0, 0, 0, (unsigned long long)kb,
-                    (unsigned long long)kb, (unsigned long long)(v->file ? 0 : kb), 0);
+        text_printf(s->t,
+                    "Size:           %8llu kB\nKernelPageSize: %8u kB\nMMUPageSize:    %8u "
+                    "kB\nRss:            %8llu kB\n"
+                    "Pss:            %8llu kB\nShared_Clean:   %8u kB\nShared_Dirty:   %8u "
+                    "kB\nPrivate_Clean:  %8u kB\n"
+                    "Private_Dirty:  %8llu kB\nReferenced:     %8llu kB\nAnonymous:      %8llu "
+                    "kB\nSwap:           %8u kB\n",
+                    (unsigned long long)kb, 4, 4, (unsigned long long)kb, (unsigned long long)kb, 0,
+                    0, 0, (unsigned long long)kb, (unsigned long long)kb,
+                    (unsigned long long)(v->file ? 0 : kb), 0);
     return s->t->failed ? -ENOMEM : 0;
 }
 
@@ -90,8 +98,12 @@ int proc_show_smaps_rollup(struct pseudo_inode *p, struct text *t)
 
     if (mm)
         mm_put(mm);
-    text_printf(t, "00000000-ffffffff ---p 00000000 00:00 0                                  [rollup]\nRss:            %8llu kB\n"
-                   "Pss:            %8llu kB\nPrivate_Dirty:  %8llu kB\nAnonymous:      %8llu kB\nSwap:           %8u kB\n",
-                (unsigned long long)kb, (unsigned long long)kb, (unsigned long long)kb, (unsigned long long)kb, 0);
+    text_printf(t,
+                "00000000-ffffffff ---p 00000000 00:00 0                                  "
+                "[rollup]\nRss:            %8llu kB\n"
+                "Pss:            %8llu kB\nPrivate_Dirty:  %8llu kB\nAnonymous:      %8llu "
+                "kB\nSwap:           %8u kB\n",
+                (unsigned long long)kb, (unsigned long long)kb, (unsigned long long)kb,
+                (unsigned long long)kb, 0);
     return 0;
 }

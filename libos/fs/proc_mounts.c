@@ -19,8 +19,9 @@ static void mount_options(struct text *t, const struct mount *m)
 {
     u32 flags = m->flags | m->super->flags;
 
-    text_printf(t, "%s%s%s%s,relatime", flags & MS_RDONLY ? "ro" : "rw", flags & MS_NOSUID ? ",nosuid" : "",
-                flags & MS_NODEV ? ",nodev" : "", flags & MS_NOEXEC ? ",noexec" : "");
+    text_printf(t, "%s%s%s%s,relatime", flags & MS_RDONLY ? "ro" : "rw",
+                flags & MS_NOSUID ? ",nosuid" : "", flags & MS_NODEV ? ",nodev" : "",
+                flags & MS_NOEXEC ? ",noexec" : "");
 }
 
 static void one_mount(struct text *t, const struct mount *m, const char *path, enum format format)
@@ -35,7 +36,8 @@ static void one_mount(struct text *t, const struct mount *m, const char *path, e
         text_printf(t, " 0 0\n");
         break;
     case MOUNTINFO:
-        text_printf(t, "%u %u 0:%u ", m->id, m->parent ? m->parent->id : m->id - 1, (u32)m->super->dev);
+        text_printf(t, "%u %u 0:%u ", m->id, m->parent ? m->parent->id : m->id - 1,
+                    (u32)m->super->dev);
         text_escaped(t, m->bind_path);
         text_add(t, " ", 1);
         text_escaped(t, path);
@@ -65,7 +67,7 @@ static int show(struct text *t, enum format format)
     if (!buf)
         return -ENOMEM;
     mutex_lock(&g_tree_lock);
-    list_for_each_entry(m, &g_mounts, link)
+    list_for_each_entry (m, &g_mounts, link)
         if (count < ARRAY_SIZE(roots))
             roots[count++] = dentry_get(m->root);
     mutex_unlock(&g_tree_lock);

@@ -31,7 +31,7 @@ struct mm *proc_mm(struct pseudo_inode *p)
     return mm;
 }
 
-static struct files *proc_files(struct pseudo_inode *p)
+struct files *proc_files(struct pseudo_inode *p)
 {
     struct process *proc = proc_process(p);
     struct files *files = NULL;
@@ -48,14 +48,16 @@ static struct files *proc_files(struct pseudo_inode *p)
 }
 
 /* As ptrace_may_access: another user's environment and descriptors are not shown. */
-static int may_look(struct pseudo_inode *p)
+int proc_may_look(struct pseudo_inode *p)
 {
     struct process *proc = proc_process(p), *me = fs_process();
     int r = 0;
 
     if (!proc)
         return -ESRCH;
-    if (me && proc != me && (me->cred.fsuid != proc->cred.uid || me->cred.fsuid != proc->cred.suid) && !fs_capable(CAP_SYS_PTRACE))
+    if (me && proc != me &&
+        (me->cred.fsuid != proc->cred.uid || me->cred.fsuid != proc->cred.suid) &&
+        !fs_capable(CAP_SYS_PTRACE))
         r = -EACCES;
     process_put(proc);
     return r;
@@ -92,7 +94,7 @@ static int show_cmdline(struct pseudo_inode *p, struct text *t)
 
 static int show_environ(struct pseudo_inode *p, struct text *t)
 {
-    int r = may_look(p);
+    int r = proc_may_look(p);
 
     return r < 0 ? r : show_range(p, t, true);
 }
@@ -160,13 +162,19 @@ static int show_stat(struct pseudo_inode *p, struct text *t)
         }
     }
     mutex_unlock(&g_process_lock);
-    text_printf(t, "%d (%s) %c %d %d %d %d %d 4194304 %llu 0 0 0 %llu %llu %llu %llu 20 %d %u 0 %llu %llu %llu ", p->tid ? p->tid : p->pid, comm,
-                process_state_char(proc), ppid, proc->pgid, sid, tty, foreground, (unsigned long long)proc->min_flt,
-                (unsigned long long)(process_cpu_time(proc) / 10000000), (unsigned long long)0, (unsigned long long)(proc->cutime / 10000000),
+    text_printf(t,
+                "%d (%s) %c %d %d %d %d %d 4194304 %llu 0 0 0 %llu %llu %llu %llu 20 %d %u 0 %llu "
+                "%llu %llu ",
+                p->tid ? p->tid : p->pid, comm, process_state_char(proc), ppid, proc->pgid, sid,
+                tty, foreground, (unsigned long long)proc->min_flt,
+                (unsigned long long)(process_cpu_time(proc) / 10000000), (unsigned long long)0,
+                (unsigned long long)(proc->cutime / 10000000),
                 (unsigned long long)(proc->cstime / 10000000), proc->nice, proc->thread_count,
-                (unsigned long long)(proc->start_time / 10000000), (unsigned long long)(m.total << PAGE_SHIFT), (unsigned long long)m.committed);
-    text_printf(t, "18446744073709551615 0 0 0 0 0 %llu 0 0 0 0 0 0 %d 0 0 0 0 0 0 0 0 0 0 0 0 0 %u\n", (unsigned long long)proc->sig_pending,
-                proc->exit_signal, proc->exit_status);
+                (unsigned long long)(proc->start_time / 10000000),
+                (unsigned long long)(m.total << PAGE_SHIFT), (unsigned long long)m.committed);
+    text_printf(t,
+                "18446744073709551615 0 0 0 0 0 %llu 0 0 0 0 0 0 %d 0 0 0 0 0 0 0 0 0 0 0 0 0 %u\n",
+                (unsigned long long)proc->sig_pending, proc->exit_signal, proc->exit_status);
     process_put(proc);
     return 0;
 }
@@ -175,7 +183,8 @@ static int show_statm(struct pseudo_inode *p, struct text *t)
 {
     struct mm_numbers m = mm_numbers(p);
 
-    text_printf(t, "%llu %llu 0 0 0 %llu 0\n", (unsigned long long)m.total, (unsigned long long)m.committed, (unsigned long long)m.committed);
+    text_printf(t, "%llu %llu 0 0 0 %llu 0\n", (unsigned long long)m.total,
+                (unsigned long long)m.committed, (unsigned long long)m.committed);
     return 0;
 }
 
@@ -203,8 +212,12 @@ static void status_signals(struct text *t, struct process *proc)
         else if (proc->sighand->action[k].handler)
             caught |= 1ull << k;
     }
-    text_printf(t, "SigQ:\t0/127\nSigPnd:\t%016llx\nShdPnd:\t%016llx\nSigBlk:\t%016llx\nSigIgn:\t%016llx\nSigCgt:\t%016llx\n", 0ull,
-                (unsigned long long)proc->sig_pending, proc == fs_process() ? (unsigned long long)current()->sig_mask : 0ull,
+    text_printf(t,
+                "SigQ:\t0/"
+                "127\nSigPnd:\t%016llx\nShdPnd:\t%016llx\nSigBlk:\t%016llx\nSigIgn:\t%"
+                "016llx\nSigCgt:\t%016llx\n",
+                0ull, (unsigned long long)proc->sig_pending,
+                proc == fs_process() ? (unsigned long long)current()->sig_mask : 0ull,
                 (unsigned long long)ignored, (unsigned long long)caught);
 }
 
@@ -225,27 +238,39 @@ static int show_status(struct pseudo_inode *p, struct text *t)
     files = proc_files(p);
     mutex_lock(&g_process_lock);
     ppid = proc->parent ? proc->parent->pid : 0;
-    text_printf(t, "Name:\t%s\nUmask:\t%04o\nState:\t%s\nTgid:\t%d\nNgid:\t0\nPid:\t%d\nPPid:\t%d\nTracerPid:\t0\n", comm,
-                proc->fs ? proc->fs->umask : 0, state_name(process_state_char(proc)), p->pid, p->tid ? p->tid : p->pid, ppid);
-    text_printf(t, "Uid:\t%u\t%u\t%u\t%u\nGid:\t%u\t%u\t%u\t%u\nFDSize:\t%u\nGroups:\t", c->uid, c->euid, c->suid, c->fsuid, c->gid, c->egid, c->sgid,
-                c->fsgid, files ? files->size : 0);
+    text_printf(t,
+                "Name:\t%s\nUmask:\t%04o\nState:\t%s\nTgid:\t%d\nNgid:\t0\nPid:\t%d\nPPid:\t%"
+                "d\nTracerPid:\t0\n",
+                comm, proc->fs ? proc->fs->umask : 0, state_name(process_state_char(proc)), p->pid,
+                p->tid ? p->tid : p->pid, ppid);
+    text_printf(t, "Uid:\t%u\t%u\t%u\t%u\nGid:\t%u\t%u\t%u\t%u\nFDSize:\t%u\nGroups:\t", c->uid,
+                c->euid, c->suid, c->fsuid, c->gid, c->egid, c->sgid, c->fsgid,
+                files ? files->size : 0);
     for (u32 k = 0; k < c->group_count; k++)
         text_printf(t, "%u ", c->groups[k]);
-    text_printf(t, "\nNStgid:\t%d\nNSpid:\t%d\nNSpgid:\t%d\nNSsid:\t%d\n", p->pid, p->tid ? p->tid : p->pid, proc->pgid,
-                proc->session ? proc->session->sid : 0);
+    text_printf(t, "\nNStgid:\t%d\nNSpid:\t%d\nNSpgid:\t%d\nNSsid:\t%d\n", p->pid,
+                p->tid ? p->tid : p->pid, proc->pgid, proc->session ? proc->session->sid : 0);
     if (m.total)
-        text_printf(t, "VmPeak:\t%8llu kB\nVmSize:\t%8llu kB\nVmLck:\t%8u kB\nVmHWM:\t%8llu kB\nVmRSS:\t%8llu kB\nRssAnon:\t%8llu kB\nVmData:\t%8llu kB\n"
-                       "VmStk:\t%8u kB\nVmSwap:\t%8u kB\n",
-                    (unsigned long long)m.total << 2, (unsigned long long)m.total << 2, 0, (unsigned long long)m.committed << 2,
-                    (unsigned long long)m.committed << 2, (unsigned long long)m.committed << 2, (unsigned long long)m.total << 2, 132, 0);
+        text_printf(t,
+                    "VmPeak:\t%8llu kB\nVmSize:\t%8llu kB\nVmLck:\t%8u kB\nVmHWM:\t%8llu "
+                    "kB\nVmRSS:\t%8llu kB\nRssAnon:\t%8llu kB\nVmData:\t%8llu kB\n"
+                    "VmStk:\t%8u kB\nVmSwap:\t%8u kB\n",
+                    (unsigned long long)m.total << 2, (unsigned long long)m.total << 2, 0,
+                    (unsigned long long)m.committed << 2, (unsigned long long)m.committed << 2,
+                    (unsigned long long)m.committed << 2, (unsigned long long)m.total << 2, 132, 0);
     text_printf(t, "Threads:\t%u\n", proc->thread_count);
     status_signals(t, proc);
-    text_printf(t, "CapInh:\t%016llx\nCapPrm:\t%016llx\nCapEff:\t%016llx\nCapBnd:\t%016llx\nCapAmb:\t%016llx\nNoNewPrivs:\t%u\nSeccomp:\t0\n",
-                (unsigned long long)c->cap_inheritable, (unsigned long long)c->cap_permitted, (unsigned long long)c->cap_effective,
-                (unsigned long long)c->cap_bounding, (unsigned long long)c->cap_ambient, c->no_new_privs);
+    text_printf(t,
+                "CapInh:\t%016llx\nCapPrm:\t%016llx\nCapEff:\t%016llx\nCapBnd:\t%016llx\nCapAmb:\t%"
+                "016llx\nNoNewPrivs:\t%u\nSeccomp:\t0\n",
+                (unsigned long long)c->cap_inheritable, (unsigned long long)c->cap_permitted,
+                (unsigned long long)c->cap_effective, (unsigned long long)c->cap_bounding,
+                (unsigned long long)c->cap_ambient, c->no_new_privs);
     mutex_unlock(&g_process_lock);
-    text_printf(t, "Cpus_allowed:\t%llx\nCpus_allowed_list:\t0-%u\nMems_allowed:\t1\nMems_allowed_list:\t0\nvoluntary_ctxt_switches:\t0\n"
-                   "nonvoluntary_ctxt_switches:\t0\n",
+    text_printf(t,
+                "Cpus_allowed:\t%llx\nCpus_allowed_list:\t0-%u\nMems_allowed:\t1\nMems_allowed_"
+                "list:\t0\nvoluntary_ctxt_switches:\t0\n"
+                "nonvoluntary_ctxt_switches:\t0\n",
                 cpus >= 64 ? ~0ull : (1ull << cpus) - 1, cpus - 1);
     if (files)
         files_put(files);
@@ -285,12 +310,14 @@ static int show_limits(struct pseudo_inode *p, struct text *t)
         const char *name, *unit;
         u8 index;
     } limits[] = {
-        {"Max cpu time", "seconds", 0},       {"Max file size", "bytes", 1},          {"Max data size", "bytes", 2},
-        {"Max stack size", "bytes", 3},       {"Max core file size", "bytes", 4},     {"Max resident set", "bytes", 5},
-        {"Max processes", "processes", 6},    {"Max open files", "files", 7},         {"Max locked memory", "bytes", 8},
-        {"Max address space", "bytes", 9},    {"Max file locks", "locks", 10},        {"Max pending signals", "signals", 11},
-        {"Max msgqueue size", "bytes", 12},   {"Max nice priority", "", 13},          {"Max realtime priority", "", 14},
-        {"Max realtime timeout", "us", 15},
+        {"Max cpu time", "seconds", 0},     {"Max file size", "bytes", 1},
+        {"Max data size", "bytes", 2},      {"Max stack size", "bytes", 3},
+        {"Max core file size", "bytes", 4}, {"Max resident set", "bytes", 5},
+        {"Max processes", "processes", 6},  {"Max open files", "files", 7},
+        {"Max locked memory", "bytes", 8},  {"Max address space", "bytes", 9},
+        {"Max file locks", "locks", 10},    {"Max pending signals", "signals", 11},
+        {"Max msgqueue size", "bytes", 12}, {"Max nice priority", "", 13},
+        {"Max realtime priority", "", 14},  {"Max realtime timeout", "us", 15},
     };
     struct process *proc = proc_process(p);
     char soft[24], hard[24];
@@ -303,7 +330,8 @@ static int show_limits(struct pseudo_inode *p, struct text *t)
 
         snprintf(soft, sizeof(soft), "%llu", (unsigned long long)l->soft);
         snprintf(hard, sizeof(hard), "%llu", (unsigned long long)l->hard);
-        text_printf(t, "%-25s %-20s %-20s %-10s\n", limits[k].name, l->soft == UINT64_MAX ? "unlimited" : soft,
+        text_printf(t, "%-25s %-20s %-20s %-10s\n", limits[k].name,
+                    l->soft == UINT64_MAX ? "unlimited" : soft,
                     l->hard == UINT64_MAX ? "unlimited" : hard, limits[k].unit);
     }
     process_put(proc);
@@ -364,7 +392,7 @@ static int follow_place(struct pseudo_inode *p, struct dentry **out, bool root)
 {
     struct process *proc = proc_process(p);
     struct fs_context *fs;
-    int r = may_look(p);
+    int r = proc_may_look(p);
 
     if (!proc)
         return -ENOENT;
@@ -395,119 +423,6 @@ static int follow_root(struct pseudo_inode *p, struct dentry **out)
     return follow_place(p, out, true);
 }
 
-/* ---- descriptors ---- */
-
-static struct file *file_of(struct pseudo_inode *p, int fd)
-{
-    struct files *files = proc_files(p);
-    struct file *f = NULL;
-
-    if (!files)
-        return NULL;
-    mutex_lock(&files->lock);
-    if (fd >= 0 && (u32)fd < files->size && files->fds[fd].file)
-        f = file_get(files->fds[fd].file);
-    mutex_unlock(&files->lock);
-    files_put(files);
-    return f;
-}
-
-static int follow_fd(struct pseudo_inode *p, struct dentry **out)
-{
-    struct file *f = file_of(p, p->fd - 1);
-
-    if (!f)
-        return -ENOENT;
-    *out = f->dentry ? dentry_get(f->dentry) : file_anon_dentry(f);
-    file_put(f);
-    return is_err(*out) ? ptr_err(*out) : 0;
-}
-
-static int show_fdinfo(struct pseudo_inode *p, struct text *t)
-{
-    struct file *f = file_of(p, p->fd - 1);
-    struct kstat st = {0};
-
-    if (!f)
-        return -ENOENT;
-    if (f->inode)
-        inode_stat(f->inode, &st);
-    text_printf(t, "pos:\t%llu\nflags:\t0%o\nmnt_id:\t%u\nino:\t%llu\n", (unsigned long long)f->pos, f->flags,
-                f->dentry && f->dentry->mount ? f->dentry->mount->id : 15, (unsigned long long)(f->inode ? st.ino : f->id));
-    file_put(f);
-    return 0;
-}
-
-static const struct pseudo_entry g_fd_link = {.name = "fd", .mode = S_IFLNK | 0700, .follow = follow_fd};
-static const struct pseudo_entry g_fdinfo_file = {.name = "fdinfo", .mode = S_IFREG | 0400, .show = show_fdinfo};
-
-static int parse_number(const char *name, size_t len)
-{
-    i64 v = 0;
-
-    if (!len || len > 9 || (name[0] == '0' && len > 1))
-        return -1;
-    for (size_t k = 0; k < len; k++) {
-        if (name[k] < '0' || name[k] > '9')
-            return -1;
-        v = v * 10 + (name[k] - '0');
-    }
-    return (int)v;
-}
-
-static int fd_entry(struct pseudo_inode *dir, const char *name, size_t len, const struct pseudo_entry *e, struct inode **out)
-{
-    int fd = parse_number(name, len), r = may_look(dir);
-    struct file *f = r == 0 && fd >= 0 ? file_of(dir, fd) : NULL;
-    struct inode *i;
-
-    if (!f)
-        return r < 0 ? r : -ENOENT;
-    i = pseudo_inode_new(dir->i.super, e, dir);
-    if (i) {
-        pseudo_of(i)->fd = fd + 1;
-        i->ino += (u64)fd + 1;
-        if (S_ISLNK(i->mode)) /* the bits say how it is open */
-            i->mode = S_IFLNK | 0100 | ((f->flags & O_ACCMODE) != O_WRONLY ? 0400 : 0) | ((f->flags & O_ACCMODE) != O_RDONLY ? 0200 : 0);
-        i->size = 64;
-    }
-    file_put(f);
-    *out = i;
-    return i ? 0 : -ENOMEM;
-}
-
-int proc_fd_lookup(struct pseudo_inode *dir, const char *name, size_t len, struct inode **out)
-{
-    return fd_entry(dir, name, len, &g_fd_link, out);
-}
-
-int proc_fdinfo_lookup(struct pseudo_inode *dir, const char *name, size_t len, struct inode **out)
-{
-    return fd_entry(dir, name, len, &g_fdinfo_file, out);
-}
-
-int proc_fd_iterate(struct pseudo_inode *dir, u64 pos, dirent_fn *fn, void *ctx)
-{
-    struct files *files;
-    char name[16];
-    int r = may_look(dir);
-
-    files = r == 0 ? proc_files(dir) : NULL;
-    if (!files)
-        return r;
-    for (u64 fd = pos; fd < files->size; fd++) {
-        if (!files->fds[fd].file)
-            continue;
-        snprintf(name, sizeof(name), "%u", (u32)fd);
-        if (!fn(ctx, name, strlen(name), dir->i.ino + fd + 1, DT_LNK, fd + 1)) {
-            r = 1;
-            break;
-        }
-    }
-    files_put(files);
-    return r;
-}
-
 /* ---- task ---- */
 
 struct tids {
@@ -524,7 +439,7 @@ static void collect_tids(struct pseudo_inode *p, struct tids *out)
     if (!proc)
         return;
     mutex_lock(&g_process_lock);
-    list_for_each_entry(th, &proc->threads, siblings)
+    list_for_each_entry (th, &proc->threads, siblings)
         if (out->count < ARRAY_SIZE(out->list))
             out->list[out->count++] = th->tid;
     mutex_unlock(&g_process_lock);
@@ -535,7 +450,7 @@ static void collect_tids(struct pseudo_inode *p, struct tids *out)
 
 static int task_lookup(struct pseudo_inode *dir, const char *name, size_t len, struct inode **out)
 {
-    int tid = parse_number(name, len);
+    int tid = proc_parse_number(name, len);
     struct tids tids;
 
     collect_tids(dir, &tids);
@@ -575,58 +490,81 @@ static int show_wchan(struct pseudo_inode *p, struct text *t)
 }
 
 static const struct pseudo_entry g_net_entries[] = {
-    {.name = "dev", .mode = S_IFREG | 0444,
+    {.name = "dev",
+     .mode = S_IFREG | 0444,
      .text = "Inter-|   Receive                                                |  Transmit\n"
-             " face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed\n"
-             "    lo:       0       0    0    0    0     0          0         0        0       0    0    0    0     0       0          0\n"},
-    {.name = "if_inet6", .mode = S_IFREG | 0444, .text = "00000000000000000000000000000001 01 80 10 80       lo\n"},
-    {.name = "unix", .mode = S_IFREG | 0444, .text = "Num       RefCount Protocol Flags    Type St Inode Path\n"},
+             " face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets "
+             "errs drop fifo colls carrier compressed\n"
+             "    lo:       0       0    0    0    0     0          0         0        0       0   "
+             " 0    0    0     0       0          0\n"},
+    {.name = "if_inet6",
+     .mode = S_IFREG | 0444,
+     .text = "00000000000000000000000000000001 01 80 10 80       lo\n"},
+    {.name = "unix",
+     .mode = S_IFREG | 0444,
+     .text = "Num       RefCount Protocol Flags    Type St Inode Path\n"},
     {0},
 };
 
 static const struct pseudo_entry g_ns_entries[] = {
-    {.name = "mnt", .mode = S_IFLNK | 0777, .text = "mnt:[4026531841]"},   {.name = "pid", .mode = S_IFLNK | 0777, .text = "pid:[4026531836]"},
-    {.name = "net", .mode = S_IFLNK | 0777, .text = "net:[4026531840]"},   {.name = "uts", .mode = S_IFLNK | 0777, .text = "uts:[4026531838]"},
-    {.name = "ipc", .mode = S_IFLNK | 0777, .text = "ipc:[4026531839]"},   {.name = "user", .mode = S_IFLNK | 0777, .text = "user:[4026531837]"},
+    {.name = "mnt", .mode = S_IFLNK | 0777, .text = "mnt:[4026531841]"},
+    {.name = "pid", .mode = S_IFLNK | 0777, .text = "pid:[4026531836]"},
+    {.name = "net", .mode = S_IFLNK | 0777, .text = "net:[4026531840]"},
+    {.name = "uts", .mode = S_IFLNK | 0777, .text = "uts:[4026531838]"},
+    {.name = "ipc", .mode = S_IFLNK | 0777, .text = "ipc:[4026531839]"},
+    {.name = "user", .mode = S_IFLNK | 0777, .text = "user:[4026531837]"},
     {.name = "cgroup", .mode = S_IFLNK | 0777, .text = "cgroup:[4026531835]"},
     {0},
 };
 
 #define ID_MAP "         0          0 4294967295\n"
-#define COMMON_ENTRIES                                                                             \
-    {.name = "auxv", .mode = S_IFREG | 0400, .show = show_auxv},                                   \
-    {.name = "cgroup", .mode = S_IFREG | 0444, .text = "0::/\n"},                                  \
-    {.name = "cmdline", .mode = S_IFREG | 0444, .show = show_cmdline},                             \
-    {.name = "comm", .mode = S_IFREG | 0644, .show = show_comm, .store = store_comm},              \
-    {.name = "cwd", .mode = S_IFLNK | 0777, .follow = follow_cwd},                                 \
-    {.name = "environ", .mode = S_IFREG | 0400, .show = show_environ},                             \
-    {.name = "exe", .mode = S_IFLNK | 0777, .follow = follow_exe},                                 \
-    {.name = "fd", .mode = S_IFDIR | 0500, .lookup = proc_fd_lookup, .iterate = proc_fd_iterate},  \
-    {.name = "fdinfo", .mode = S_IFDIR | 0555, .lookup = proc_fdinfo_lookup, .iterate = proc_fd_iterate},          \
-    {.name = "gid_map", .mode = S_IFREG | 0644, .text = ID_MAP},                                   \
-    {.name = "io", .mode = S_IFREG | 0400,                                                         \
-     .text = "rchar: 0\nwchar: 0\nsyscr: 0\nsyscw: 0\nread_bytes: 0\nwrite_bytes: 0\ncancelled_write_bytes: 0\n"}, \
-    {.name = "limits", .mode = S_IFREG | 0444, .show = show_limits},                               \
-    {.name = "loginuid", .mode = S_IFREG | 0644, .text = "4294967295"},                            \
-    {.name = "maps", .mode = S_IFREG | 0444, .show = proc_show_maps},                              \
-    {.name = "mountinfo", .mode = S_IFREG | 0444, .show = proc_show_mountinfo},                    \
-    {.name = "mounts", .mode = S_IFREG | 0444, .show = proc_show_mounts},                          \
-    {.name = "net", .mode = S_IFDIR | 0555, .children = g_net_entries},                            \
-    {.name = "ns", .mode = S_IFDIR | 0511, .children = g_ns_entries},                              \
-    {.name = "oom_adj", .mode = S_IFREG | 0644, .text = "0\n"},                                    \
-    {.name = "oom_score", .mode = S_IFREG | 0444, .text = "0\n"},                                  \
-    {.name = "oom_score_adj", .mode = S_IFREG | 0644, .show = show_oom_adj, .store = store_oom_adj},               \
-    {.name = "personality", .mode = S_IFREG | 0400, .text = "00000000\n"},                         \
-    {.name = "root", .mode = S_IFLNK | 0777, .follow = follow_root},                               \
-    {.name = "sessionid", .mode = S_IFREG | 0444, .text = "4294967295"},                           \
-    {.name = "setgroups", .mode = S_IFREG | 0644, .text = "allow\n"},                              \
-    {.name = "smaps", .mode = S_IFREG | 0444, .show = proc_show_smaps},                            \
-    {.name = "smaps_rollup", .mode = S_IFREG | 0444, .show = proc_show_smaps_rollup},              \
-    {.name = "stat", .mode = S_IFREG | 0444, .show = show_stat},                                   \
-    {.name = "statm", .mode = S_IFREG | 0444, .show = show_statm},                                 \
-    {.name = "status", .mode = S_IFREG | 0444, .show = show_status},                               \
-    {.name = "uid_map", .mode = S_IFREG | 0644, .text = ID_MAP},                                   \
-    {.name = "wchan", .mode = S_IFREG | 0444, .show = show_wchan}
+#define COMMON_ENTRIES                                                                    \
+    {.name = "auxv", .mode = S_IFREG | 0400, .show = show_auxv},                          \
+        {.name = "cgroup", .mode = S_IFREG | 0444, .text = "0::/\n"},                     \
+        {.name = "cmdline", .mode = S_IFREG | 0444, .show = show_cmdline},                \
+        {.name = "comm", .mode = S_IFREG | 0644, .show = show_comm, .store = store_comm}, \
+        {.name = "cwd", .mode = S_IFLNK | 0777, .follow = follow_cwd},                    \
+        {.name = "environ", .mode = S_IFREG | 0400, .show = show_environ},                \
+        {.name = "exe", .mode = S_IFLNK | 0777, .follow = follow_exe},                    \
+        {.name = "fd",                                                                    \
+         .mode = S_IFDIR | 0500,                                                          \
+         .lookup = proc_fd_lookup,                                                        \
+         .iterate = proc_fd_iterate},                                                     \
+        {.name = "fdinfo",                                                                \
+         .mode = S_IFDIR | 0555,                                                          \
+         .lookup = proc_fdinfo_lookup,                                                    \
+         .iterate = proc_fd_iterate},                                                     \
+        {.name = "gid_map", .mode = S_IFREG | 0644, .text = ID_MAP},                      \
+        {.name = "io",                                                                    \
+         .mode = S_IFREG | 0400,                                                          \
+         .text = "rchar: 0\nwchar: 0\nsyscr: 0\nsyscw: 0\nread_bytes: 0\nwrite_bytes: "   \
+                 "0\ncancelled_write_bytes: 0\n"},                                        \
+        {.name = "limits", .mode = S_IFREG | 0444, .show = show_limits},                  \
+        {.name = "loginuid", .mode = S_IFREG | 0644, .text = "4294967295"},               \
+        {.name = "maps", .mode = S_IFREG | 0444, .show = proc_show_maps},                 \
+        {.name = "mountinfo", .mode = S_IFREG | 0444, .show = proc_show_mountinfo},       \
+        {.name = "mounts", .mode = S_IFREG | 0444, .show = proc_show_mounts},             \
+        {.name = "net", .mode = S_IFDIR | 0555, .children = g_net_entries},               \
+        {.name = "ns", .mode = S_IFDIR | 0511, .children = g_ns_entries},                 \
+        {.name = "oom_adj", .mode = S_IFREG | 0644, .text = "0\n"},                       \
+        {.name = "oom_score", .mode = S_IFREG | 0444, .text = "0\n"},                     \
+        {.name = "oom_score_adj",                                                         \
+         .mode = S_IFREG | 0644,                                                          \
+         .show = show_oom_adj,                                                            \
+         .store = store_oom_adj},                                                         \
+        {.name = "personality", .mode = S_IFREG | 0400, .text = "00000000\n"},            \
+        {.name = "root", .mode = S_IFLNK | 0777, .follow = follow_root},                  \
+        {.name = "sessionid", .mode = S_IFREG | 0444, .text = "4294967295"},              \
+        {.name = "setgroups", .mode = S_IFREG | 0644, .text = "allow\n"},                 \
+        {.name = "smaps", .mode = S_IFREG | 0444, .show = proc_show_smaps},               \
+        {.name = "smaps_rollup", .mode = S_IFREG | 0444, .show = proc_show_smaps_rollup}, \
+        {.name = "stat", .mode = S_IFREG | 0444, .show = show_stat},                      \
+        {.name = "statm", .mode = S_IFREG | 0444, .show = show_statm},                    \
+        {.name = "status", .mode = S_IFREG | 0444, .show = show_status},                  \
+        {.name = "uid_map", .mode = S_IFREG | 0644, .text = ID_MAP},                      \
+    {                                                                                     \
+        .name = "wchan", .mode = S_IFREG | 0444, .show = show_wchan                       \
+    }
 
 static const struct pseudo_entry g_task_entries[] = {COMMON_ENTRIES, {0}};
 static const struct pseudo_entry g_pid_entries[] = {
@@ -635,8 +573,10 @@ static const struct pseudo_entry g_pid_entries[] = {
     {.name = "task", .mode = S_IFDIR | 0555, .lookup = task_lookup, .iterate = task_iterate},
     {0},
 };
-static const struct pseudo_entry g_task_dir = {.name = "task", .mode = S_IFDIR | 0555, .children = g_task_entries};
-static const struct pseudo_entry g_pid_dir = {.name = "pid", .mode = S_IFDIR | 0555, .children = g_pid_entries};
+static const struct pseudo_entry g_task_dir = {
+    .name = "task", .mode = S_IFDIR | 0555, .children = g_task_entries};
+static const struct pseudo_entry g_pid_dir = {
+    .name = "pid", .mode = S_IFDIR | 0555, .children = g_pid_entries};
 
 struct inode *proc_pid_inode(struct super *s, struct process *p)
 {

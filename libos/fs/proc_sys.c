@@ -10,7 +10,8 @@ static u8 g_boot_id[16];
 static const char *host_name(void)
 {
     if (!g_host_name[0])
-        strlcpy(g_host_name, g_deployment.hostname ? g_deployment.hostname : "localhost", sizeof(g_host_name));
+        strlcpy(g_host_name, g_deployment.hostname ? g_deployment.hostname : "localhost",
+                sizeof(g_host_name));
     return g_host_name;
 }
 
@@ -23,15 +24,19 @@ static int show_hostname(struct pseudo_inode *p, struct text *t)
 static int show_domainname(struct pseudo_inode *p, struct text *t)
 {
     if (!g_domain_name[0])
-        strlcpy(g_domain_name, g_deployment.domainname && *g_deployment.domainname ? g_deployment.domainname : "(none)", sizeof(g_domain_name));
+        strlcpy(g_domain_name,
+                g_deployment.domainname && *g_deployment.domainname ? g_deployment.domainname
+                                                                    : "(none)",
+                sizeof(g_domain_name));
     text_printf(t, "%s\n", g_domain_name);
     return 0;
 }
 
 static void text_uuid(struct text *t, const u8 u[16])
 {
-    text_printf(t, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x\n", u[0], u[1], u[2], u[3], u[4], u[5],
-                u[6], u[7], u[8], u[9], u[10], u[11], u[12], u[13], u[14], u[15]);
+    text_printf(t, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x\n", u[0],
+                u[1], u[2], u[3], u[4], u[5], u[6], u[7], u[8], u[9], u[10], u[11], u[12], u[13],
+                u[14], u[15]);
 }
 
 static void make_uuid(u8 u[16])
@@ -67,11 +72,27 @@ static struct setting {
     const char *name;
     char value[128];
 } g_settings[] = {
-    {"overcommit_memory", "1"}, {"overcommit_ratio", "50"}, {"max_map_count", "1048576"}, {"swappiness", "60"},
-    {"somaxconn", "4096"},      {"ip_local_port_range", "32768\t60999"},  {"core_pattern", "core"}, {"shmmax", "18446744073692774399"},
-    {"shmall", "18446744073692774399"}, {"shmmni", "4096"}, {"file-max", "1048576"}, {"msgmax", "8192"}, {"msgmnb", "16384"},
-    {"tcp_syncookies", "1"},    {"rmem_max", "212992"},     {"wmem_max", "212992"},  {"ip_forward", "0"}, {"sem", "32000\t1024000000\t500\t32000"},
-    {"max_user_watches", "524288"}, {"max_user_instances", "128"}, {"max_queued_events", "16384"},
+    {"overcommit_memory", "1"},
+    {"overcommit_ratio", "50"},
+    {"max_map_count", "1048576"},
+    {"swappiness", "60"},
+    {"somaxconn", "4096"},
+    {"ip_local_port_range", "32768\t60999"},
+    {"core_pattern", "core"},
+    {"shmmax", "18446744073692774399"},
+    {"shmall", "18446744073692774399"},
+    {"shmmni", "4096"},
+    {"file-max", "1048576"},
+    {"msgmax", "8192"},
+    {"msgmnb", "16384"},
+    {"tcp_syncookies", "1"},
+    {"rmem_max", "212992"},
+    {"wmem_max", "212992"},
+    {"ip_forward", "0"},
+    {"sem", "32000\t1024000000\t500\t32000"},
+    {"max_user_watches", "524288"},
+    {"max_user_instances", "128"},
+    {"max_queued_events", "16384"},
 };
 
 static struct setting *setting_of(struct pseudo_inode *p)
@@ -103,8 +124,14 @@ static ssize_t store_setting(struct pseudo_inode *p, const char *buf, size_t n)
     return (ssize_t)strlen(buf);
 }
 
-#define CONSTANT(entry_name, value) {.name = entry_name, .mode = S_IFREG | 0444, .text = value "\n"}
-#define SETTING(entry_name) {.name = entry_name, .mode = S_IFREG | 0644, .show = show_setting, .store = store_setting}
+#define CONSTANT(entry_name, value)                                    \
+    {                                                                  \
+        .name = entry_name, .mode = S_IFREG | 0444, .text = value "\n" \
+    }
+#define SETTING(entry_name)                                                                      \
+    {                                                                                            \
+        .name = entry_name, .mode = S_IFREG | 0644, .show = show_setting, .store = store_setting \
+    }
 
 static const struct pseudo_entry g_random[] = {
     {.name = "boot_id", .mode = S_IFREG | 0444, .show = show_boot_id},
@@ -146,11 +173,13 @@ static const struct pseudo_entry g_kernel[] = {
 };
 
 static const struct pseudo_entry g_vm[] = {
-    SETTING("max_map_count"), CONSTANT("mmap_min_addr", "65536"), SETTING("overcommit_memory"), SETTING("overcommit_ratio"),
-    SETTING("swappiness"), {0},
+    SETTING("max_map_count"),     CONSTANT("mmap_min_addr", "65536"),
+    SETTING("overcommit_memory"), SETTING("overcommit_ratio"),
+    SETTING("swappiness"),        {0},
 };
 
-static const struct pseudo_entry g_inotify[] = {SETTING("max_queued_events"), SETTING("max_user_instances"), SETTING("max_user_watches"), {0}};
+static const struct pseudo_entry g_inotify[] = {
+    SETTING("max_queued_events"), SETTING("max_user_instances"), SETTING("max_user_watches"), {0}};
 static const struct pseudo_entry g_fs[] = {
     CONSTANT("aio-max-nr", "65536"),
     SETTING("file-max"),
@@ -163,15 +192,24 @@ static const struct pseudo_entry g_fs[] = {
     {0},
 };
 
-static const struct pseudo_entry g_net_core[] = {SETTING("rmem_max"), SETTING("somaxconn"), SETTING("wmem_max"), {0}};
+static const struct pseudo_entry g_net_core[] = {
+    SETTING("rmem_max"), SETTING("somaxconn"), SETTING("wmem_max"), {0}};
 static const struct pseudo_entry g_net_ipv4[] = {
-    SETTING("ip_forward"), SETTING("ip_local_port_range"), CONSTANT("ip_unprivileged_port_start", "1024"), CONSTANT("tcp_fin_timeout", "60"),
-    CONSTANT("tcp_keepalive_time", "7200"), CONSTANT("tcp_rmem", "4096\t131072\t6291456"), SETTING("tcp_syncookies"),
-    CONSTANT("tcp_wmem", "4096\t16384\t4194304"), {0},
+    SETTING("ip_forward"),
+    SETTING("ip_local_port_range"),
+    CONSTANT("ip_unprivileged_port_start", "1024"),
+    CONSTANT("tcp_fin_timeout", "60"),
+    CONSTANT("tcp_keepalive_time", "7200"),
+    CONSTANT("tcp_rmem", "4096\t131072\t6291456"),
+    SETTING("tcp_syncookies"),
+    CONSTANT("tcp_wmem", "4096\t16384\t4194304"),
+    {0},
 };
 static const struct pseudo_entry g_net_ipv6_all[] = {CONSTANT("disable_ipv6", "0"), {0}};
-static const struct pseudo_entry g_net_ipv6_conf[] = {{.name = "all", .mode = S_IFDIR | 0555, .children = g_net_ipv6_all}, {0}};
-static const struct pseudo_entry g_net_ipv6[] = {{.name = "conf", .mode = S_IFDIR | 0555, .children = g_net_ipv6_conf}, {0}};
+static const struct pseudo_entry g_net_ipv6_conf[] = {
+    {.name = "all", .mode = S_IFDIR | 0555, .children = g_net_ipv6_all}, {0}};
+static const struct pseudo_entry g_net_ipv6[] = {
+    {.name = "conf", .mode = S_IFDIR | 0555, .children = g_net_ipv6_conf}, {0}};
 static const struct pseudo_entry g_net[] = {
     {.name = "core", .mode = S_IFDIR | 0555, .children = g_net_core},
     {.name = "ipv4", .mode = S_IFDIR | 0555, .children = g_net_ipv4},

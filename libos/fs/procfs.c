@@ -25,16 +25,28 @@ static int show_meminfo(struct pseudo_inode *p, struct text *t)
     mm_totals(&m);
     total = (m.limit && m.limit < m.elrange_user ? m.limit : m.elrange_user) >> 10;
     free = total > m.committed >> 10 ? total - (m.committed >> 10) : 0;
-    text_printf(t, "MemTotal:       %8llu kB\nMemFree:        %8llu kB\nMemAvailable:   %8llu kB\nBuffers:        %8u kB\n",
+    text_printf(t,
+                "MemTotal:       %8llu kB\nMemFree:        %8llu kB\nMemAvailable:   %8llu "
+                "kB\nBuffers:        %8u kB\n",
                 (unsigned long long)total, (unsigned long long)free, (unsigned long long)free, 0);
-    text_printf(t, "Cached:         %8u kB\nSwapCached:     %8u kB\nActive:         %8llu kB\nInactive:       %8u kB\n", 0, 0,
-                (unsigned long long)(m.committed >> 10), 0);
-    text_printf(t, "SwapTotal:      %8u kB\nSwapFree:       %8u kB\nDirty:          %8u kB\nWriteback:      %8u kB\n", 0, 0, 0, 0);
-    text_printf(t, "AnonPages:      %8llu kB\nMapped:         %8u kB\nShmem:          %8u kB\nSlab:           %8u kB\n",
+    text_printf(t,
+                "Cached:         %8u kB\nSwapCached:     %8u kB\nActive:         %8llu "
+                "kB\nInactive:       %8u kB\n",
+                0, 0, (unsigned long long)(m.committed >> 10), 0);
+    text_printf(t,
+                "SwapTotal:      %8u kB\nSwapFree:       %8u kB\nDirty:          %8u "
+                "kB\nWriteback:      %8u kB\n",
+                0, 0, 0, 0);
+    text_printf(t,
+                "AnonPages:      %8llu kB\nMapped:         %8u kB\nShmem:          %8u kB\nSlab:   "
+                "        %8u kB\n",
                 (unsigned long long)(m.committed >> 10), 0, 0, 0);
-    text_printf(t, "CommitLimit:    %8llu kB\nCommitted_AS:   %8llu kB\nVmallocTotal:   %8llu kB\nHugePages_Total:%8u\nHugePages_Free: %8u\n"
-                   "Hugepagesize:   %8u kB\n",
-                (unsigned long long)total, (unsigned long long)(m.committed >> 10), (unsigned long long)(m.elrange_user >> 10), 0, 0, 2048);
+    text_printf(t,
+                "CommitLimit:    %8llu kB\nCommitted_AS:   %8llu kB\nVmallocTotal:   %8llu "
+                "kB\nHugePages_Total:%8u\nHugePages_Free: %8u\n"
+                "Hugepagesize:   %8u kB\n",
+                (unsigned long long)total, (unsigned long long)(m.committed >> 10),
+                (unsigned long long)(m.elrange_user >> 10), 0, 0, 2048);
     return 0;
 }
 
@@ -42,14 +54,20 @@ static int show_cpuinfo(struct pseudo_inode *p, struct text *t)
 {
     u32 count = cpu_count();
 
-    /* The model is not ours to tell: CPUID inside an enclave is the host's word. Programs read the number of processors and flags. */
+    /* The model is not ours to tell: CPUID inside an enclave is the host's word. Programs read the
+     * number of processors and flags. */
     for (u32 k = 0; k < count; k++)
-        text_printf(t, "processor\t: %u\nvendor_id\t: GenuineIntel\ncpu family\t: 6\nmodel\t\t: 106\nmodel name\t: SGX enclave\n"
-                       "stepping\t: 6\ncpu MHz\t\t: 2000.000\ncache size\t: 32768 KB\nphysical id\t: 0\nsiblings\t: %u\ncore id\t\t: %u\n"
-                       "cpu cores\t: %u\napicid\t\t: %u\nfpu\t\t: yes\nwp\t\t: yes\n"
-                       "flags\t\t: fpu tsc cx8 cmov mmx fxsr sse sse2 ht syscall nx lm constant_tsc rep_good nopl pni pclmulqdq ssse3 cx16 "
-                       "sse4_1 sse4_2 movbe popcnt aes xsave rdrand lahf_lm\nbogomips\t: 4000.00\nclflush size\t: 64\n"
-                       "address sizes\t: 46 bits physical, 48 bits virtual\n\n",
+        text_printf(t,
+                    "processor\t: %u\nvendor_id\t: GenuineIntel\ncpu family\t: 6\nmodel\t\t: "
+                    "106\nmodel name\t: SGX enclave\n"
+                    "stepping\t: 6\ncpu MHz\t\t: 2000.000\ncache size\t: 32768 KB\nphysical id\t: "
+                    "0\nsiblings\t: %u\ncore id\t\t: %u\n"
+                    "cpu cores\t: %u\napicid\t\t: %u\nfpu\t\t: yes\nwp\t\t: yes\n"
+                    "flags\t\t: fpu tsc cx8 cmov mmx fxsr sse sse2 ht syscall nx lm constant_tsc "
+                    "rep_good nopl pni pclmulqdq ssse3 cx16 "
+                    "sse4_1 sse4_2 movbe popcnt aes xsave rdrand lahf_lm\nbogomips\t: "
+                    "4000.00\nclflush size\t: 64\n"
+                    "address sizes\t: 46 bits physical, 48 bits virtual\n\n",
                     k, count, k, count, k);
     return 0;
 }
@@ -70,12 +88,16 @@ static int show_stat(struct pseudo_inode *p, struct text *t)
     process_for_each(add_cpu_time, &busy);
     busy /= 10000000;
     up = up / 10000000 * count;
-    text_printf(t, "cpu  %llu 0 0 %llu 0 0 0 0 0 0\n", (unsigned long long)busy, (unsigned long long)(up > busy ? up - busy : 0));
+    text_printf(t, "cpu  %llu 0 0 %llu 0 0 0 0 0 0\n", (unsigned long long)busy,
+                (unsigned long long)(up > busy ? up - busy : 0));
     for (u32 k = 0; k < count; k++)
         text_printf(t, "cpu%u %llu 0 0 %llu 0 0 0 0 0 0\n", k, (unsigned long long)(busy / count),
                     (unsigned long long)((up > busy ? up - busy : 0) / count));
-    text_printf(t, "intr 0\nctxt 0\nbtime %llu\nprocesses %d\nprocs_running 1\nprocs_blocked 0\nsoftirq 0 0 0 0 0 0 0 0 0 0 0\n",
-                (unsigned long long)((clock_realtime() - clock_monotonic()) / 1000000000), fs_process() ? fs_process()->pid : 1);
+    text_printf(t,
+                "intr 0\nctxt 0\nbtime %llu\nprocesses %d\nprocs_running 1\nprocs_blocked "
+                "0\nsoftirq 0 0 0 0 0 0 0 0 0 0 0\n",
+                (unsigned long long)((clock_realtime() - clock_monotonic()) / 1000000000),
+                fs_process() ? fs_process()->pid : 1);
     return 0;
 }
 
@@ -83,8 +105,9 @@ static int show_uptime(struct pseudo_inode *p, struct text *t)
 {
     u64 up = clock_monotonic() / 10000000;
 
-    text_printf(t, "%llu.%02llu %llu.%02llu\n", (unsigned long long)(up / 100), (unsigned long long)(up % 100),
-                (unsigned long long)(up / 100), (unsigned long long)(up % 100));
+    text_printf(t, "%llu.%02llu %llu.%02llu\n", (unsigned long long)(up / 100),
+                (unsigned long long)(up % 100), (unsigned long long)(up / 100),
+                (unsigned long long)(up % 100));
     return 0;
 }
 
@@ -178,17 +201,23 @@ static const struct pseudo_entry g_root_entries[] = {
     {.name = "thread-self", .mode = S_IFLNK | 0777, .show = show_thread_self},
     {.name = "cmdline", .mode = S_IFREG | 0444, .show = show_cmdline},
     {.name = "cpuinfo", .mode = S_IFREG | 0444, .show = show_cpuinfo},
-    {.name = "filesystems", .mode = S_IFREG | 0444,
-     .text = "nodev\tsysfs\nnodev\ttmpfs\nnodev\tproc\nnodev\tcgroup2\nnodev\tdevpts\nnodev\tmqueue\nnodev\toverlay\n\terofs\n"},
-    {.name = "devices", .mode = S_IFREG | 0444,
-     .text = "Character devices:\n  1 mem\n  5 /dev/tty\n  5 /dev/console\n  5 /dev/ptmx\n136 pts\n\nBlock devices:\n"},
+    {.name = "filesystems",
+     .mode = S_IFREG | 0444,
+     .text = "nodev\tsysfs\nnodev\ttmpfs\nnodev\tproc\nnodev\tcgroup2\nnodev\tdevpts\nnodev\tmqueue"
+             "\nnodev\toverlay\n\terofs\n"},
+    {.name = "devices",
+     .mode = S_IFREG | 0444,
+     .text = "Character devices:\n  1 mem\n  5 /dev/tty\n  5 /dev/console\n  5 /dev/ptmx\n136 "
+             "pts\n\nBlock devices:\n"},
     {.name = "loadavg", .mode = S_IFREG | 0444, .show = show_loadavg},
     {.name = "meminfo", .mode = S_IFREG | 0444, .show = show_meminfo},
     {.name = "mounts", .mode = S_IFLNK | 0777, .text = "self/mounts"},
     {.name = "net", .mode = S_IFLNK | 0777, .text = "self/net"},
     {.name = "partitions", .mode = S_IFREG | 0444, .text = "major minor  #blocks  name\n\n"},
     {.name = "stat", .mode = S_IFREG | 0444, .show = show_stat},
-    {.name = "swaps", .mode = S_IFREG | 0444, .text = "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"},
+    {.name = "swaps",
+     .mode = S_IFREG | 0444,
+     .text = "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"},
     {.name = "sys", .mode = S_IFDIR | 0555, .children = g_proc_sys_entries},
     {.name = "uptime", .mode = S_IFREG | 0444, .show = show_uptime},
     {.name = "version", .mode = S_IFREG | 0444, .show = show_version},

@@ -199,7 +199,8 @@ static int pseudo_iterate(struct inode *dir, u64 pos, dirent_fn *fn, void *ctx)
     for (const struct pseudo_entry *e = p->entry->children; e && e->name; e++, k++) {
         if (PSEUDO_POS_TABLE + k < pos)
             continue;
-        if (!fn(ctx, e->name, strlen(e->name), entry_ino(e, p), MODE_TO_DT(e->mode), PSEUDO_POS_TABLE + k + 1))
+        if (!fn(ctx, e->name, strlen(e->name), entry_ino(e, p), MODE_TO_DT(e->mode),
+                PSEUDO_POS_TABLE + k + 1))
             break;
     }
     return 0;
@@ -237,11 +238,13 @@ static void pseudo_destroy(struct inode *i)
 
 #define PSEUDO_OPS .setattr = pseudo_setattr, .open = pseudo_open, .destroy = pseudo_destroy
 static const struct inode_ops g_pseudo_ops = {PSEUDO_OPS};
-static const struct inode_ops g_pseudo_dir_inode_ops = {PSEUDO_OPS, .lookup = pseudo_lookup, .iterate = pseudo_iterate};
+static const struct inode_ops g_pseudo_dir_inode_ops = {PSEUDO_OPS, .lookup = pseudo_lookup,
+                                                        .iterate = pseudo_iterate};
 static const struct inode_ops g_pseudo_link_ops = {PSEUDO_OPS, .readlink = pseudo_readlink};
 static const struct inode_ops g_pseudo_magic_ops = {PSEUDO_OPS, .follow = pseudo_follow};
 
-struct inode *pseudo_inode_new(struct super *s, const struct pseudo_entry *e, const struct pseudo_inode *parent)
+struct inode *pseudo_inode_new(struct super *s, const struct pseudo_entry *e,
+                               const struct pseudo_inode *parent)
 {
     struct pseudo_inode *p = kzalloc(sizeof(*p));
     const struct inode_ops *ops = &g_pseudo_ops;

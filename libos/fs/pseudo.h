@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * File systems whose files are made up when read: proc, sys, cgroup, /dev/attestation. A tree is a table of entries; a file's
- * text is made by `show` when it is first read (and again when read from its start). Entries of a process (or of a
- * thread or descriptor of it) get that in struct pseudo_inode.
+ * File systems whose files are made up when read: proc, sys, cgroup, /dev/attestation. A tree is a
+ * table of entries; a file's text is made by `show` when it is first read (and again when read from
+ * its start). Entries of a process (or of a thread or descriptor of it) get that in struct
+ * pseudo_inode.
  */
 #pragma once
 
@@ -21,15 +22,16 @@ struct pseudo_inode;
 struct pseudo_entry {
     const char *name; /* NULL ends a table */
     u32 mode;
-    const struct pseudo_entry *children;                       /* a directory */
-    int (*show)(struct pseudo_inode *p, struct text *t);       /* a file's text; a link's target */
-    ssize_t (*store)(struct pseudo_inode *p, const char *buf, size_t n); /* all of one write; buf[n] is 0 */
+    const struct pseudo_entry *children;                 /* a directory */
+    int (*show)(struct pseudo_inode *p, struct text *t); /* a file's text; a link's target */
+    ssize_t (*store)(struct pseudo_inode *p, const char *buf,
+                     size_t n);                                 /* all of one write; buf[n] is 0 */
     int (*follow)(struct pseudo_inode *p, struct dentry **out); /* a magic link */
     /* A directory with names of its own, besides the table's. */
     int (*lookup)(struct pseudo_inode *dir, const char *name, size_t len, struct inode **out);
     int (*iterate)(struct pseudo_inode *dir, u64 pos, dirent_fn *fn, void *ctx);
-    const struct file_ops *fops;                               /* instead of show and store */
-    const char *text;                                          /* constant text (or link target) instead of show */
+    const struct file_ops *fops; /* instead of show and store */
+    const char *text;            /* constant text (or link target) instead of show */
 };
 struct pseudo_inode {
     struct inode i;
@@ -42,6 +44,8 @@ static inline struct pseudo_inode *pseudo_of(struct inode *i)
     return container_of(i, struct pseudo_inode, i);
 }
 /* parent gives pid, tid and owner; NULL: no memory. */
-struct inode *pseudo_inode_new(struct super *s, const struct pseudo_entry *e, const struct pseudo_inode *parent);
+struct inode *pseudo_inode_new(struct super *s, const struct pseudo_entry *e,
+                               const struct pseudo_inode *parent);
 struct super *pseudo_super(const char *type, u64 magic, const struct pseudo_entry *root);
-#define PSEUDO_POS_TABLE (1ull << 40) /* positions of the table's entries; a directory's own are below */
+#define PSEUDO_POS_TABLE \
+    (1ull << 40) /* positions of the table's entries; a directory's own are below */

@@ -2,10 +2,10 @@
 /* read(2), write(2) and their vectored and positioned forms; lseek, truncate, sync. */
 #include "vfs.h"
 
-#define IOV_LIMIT  1024
-#define IOV_STACK  16
-#define SIGXFSZ    25
-#define RWF_ALL    0x1fl
+#define IOV_LIMIT       1024
+#define IOV_STACK       16
+#define SIGXFSZ         25
+#define RWF_ALL         0x1fl
 #define RWF_NOWAIT_FLAG 0x8
 #define RWF_APPEND_FLAG 0x10
 
@@ -56,12 +56,14 @@ static long rw_simple(long fd, long buf, long size, bool write, bool at, i64 off
 }
 
 /* The segments of a user iovec array; *own is to be freed when not NULL. */
-static int import_iovec(long iov, long count, struct uio *io, struct uio_segment *stack, struct uio_segment **own)
+static int import_iovec(long iov, long count, struct uio *io, struct uio_segment *stack,
+                        struct uio_segment **own)
 {
     struct uio_segment *segments = stack;
     u64 total = 0;
 
-    _Static_assert(sizeof(struct user_iovec) == sizeof(struct uio_segment), "an iovec is read as segments");
+    _Static_assert(sizeof(struct user_iovec) == sizeof(struct uio_segment),
+                   "an iovec is read as segments");
     *own = NULL;
     if (count < 0 || count > IOV_LIMIT)
         return -EINVAL;
@@ -98,7 +100,10 @@ static long rw_vector(long fd, long iov, long count, bool write, bool at, i64 of
     if (n == 0 && at && off == -1 && (flags & RWF_APPEND_FLAG) == 0)
         n = transfer(r.file, &io, write);
     else if (n == 0)
-        n = at ? transfer_at(r.file, &io, flags & RWF_APPEND_FLAG && r.file->inode ? (i64)r.file->inode->size : off, write)
+        n = at ? transfer_at(r.file, &io,
+                             flags & RWF_APPEND_FLAG && r.file->inode ? (i64)r.file->inode->size
+                                                                      : off,
+                             write)
                : transfer(r.file, &io, write);
     kfree(own);
     fdref_put(r);
@@ -214,7 +219,8 @@ static int truncate_inode(struct inode *i, i64 size)
     struct setattr at = {.valid = SETATTR_SIZE | SETATTR_MTIME, .size = (u64)size};
     int r;
 
-    if ((i->seals & 2 && (u64)size < i->size) || (i->seals & 4 && (u64)size > i->size)) /* F_SEAL_SHRINK, F_SEAL_GROW */
+    if ((i->seals & 2 && (u64)size < i->size) ||
+        (i->seals & 4 && (u64)size > i->size)) /* F_SEAL_SHRINK, F_SEAL_GROW */
         return -EPERM;
     r = check_file_size((u64)size);
     at.mtime = (i64)clock_realtime();
@@ -259,7 +265,8 @@ long sys_ftruncate(SYSCALL_ARGS)
 
     if (!r.file)
         return -EBADF;
-    if (b < 0 || (r.file->flags & O_ACCMODE) == O_RDONLY || !r.file->inode || !S_ISREG(r.file->inode->mode))
+    if (b < 0 || (r.file->flags & O_ACCMODE) == O_RDONLY || !r.file->inode ||
+        !S_ISREG(r.file->inode->mode))
         n = -EINVAL;
     else
         n = truncate_inode(r.file->inode, b);
@@ -304,7 +311,9 @@ static long do_fsync(int fd, bool data_only)
     if (r.file->ops->fsync)
         n = r.file->ops->fsync(r.file, data_only);
     else /* memory: nothing to do; streams and devices refuse */
-        n = r.file->inode && (S_ISREG(r.file->inode->mode) || S_ISDIR(r.file->inode->mode)) ? 0 : -EINVAL;
+        n = r.file->inode && (S_ISREG(r.file->inode->mode) || S_ISDIR(r.file->inode->mode))
+                ? 0
+                : -EINVAL;
     fdref_put(r);
     return n;
 }
@@ -422,7 +431,9 @@ static long ioctl_generic(struct file *f, int fd, u32 cmd, u64 arg, bool *done)
         break;
     case FIONREAD_CMD:
         if (f->inode && S_ISREG(f->inode->mode))
-            return put_user((i32)MIN(f->inode->size > f->pos ? f->inode->size - f->pos : 0, INT32_MAX), (void *)arg);
+            return put_user(
+                (i32)MIN(f->inode->size > f->pos ? f->inode->size - f->pos : 0, INT32_MAX),
+                (void *)arg);
         break;
     case FIOQSIZE_CMD:
         if (f->inode && (S_ISREG(f->inode->mode) || S_ISDIR(f->inode->mode)))

@@ -18,7 +18,8 @@ static int fill_block(void *ctx, u64 block, void *page)
     return verity_read(&g_verity, block, page);
 }
 
-/* What the manifest says; else the default, but a small container keeps its memory for the application. */
+/* What the manifest says; else the default, but a small container keeps its memory for the
+ * application. */
 static u64 cache_size(const struct manifest_image *m)
 {
     struct mm_totals totals;

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Data from descriptor to descriptor: sendfile, copy_file_range, splice, tee, vmsplice. All go through a buffer of the LibOS. */
+/* Data from descriptor to descriptor: sendfile, copy_file_range, splice, tee, vmsplice. All go
+ * through a buffer of the LibOS. */
 #include "vfs.h"
 
 #define CHUNK (64u << 10)
 
 /*
- * Move up to n bytes. Input that has a position can be read again, so what the output does not take is given back; from a stream no more
- * is read than the output took room for before (a pipe's PIPE_BUF, or it blocks).
+ * Move up to n bytes. Input that has a position can be read again, so what the output does not take
+ * is given back; from a stream no more is read than the output took room for before (a pipe's
+ * PIPE_BUF, or it blocks).
  */
 static ssize_t pump(struct file *in, u64 *in_pos, struct file *out, u64 *out_pos, size_t n)
 {
@@ -85,7 +87,8 @@ static int place_give(struct place *p)
     return 0;
 }
 
-static long transfer(int in_fd, u64 in_off, int out_fd, u64 out_off, size_t n, int (*check)(struct file *in, struct file *out))
+static long transfer(int in_fd, u64 in_off, int out_fd, u64 out_off, size_t n,
+                     int (*check)(struct file *in, struct file *out))
 {
     struct file *in = fd_get(in_fd), *out = fd_get(out_fd);
     struct place from, to;
@@ -129,7 +132,10 @@ static int check_copy(struct file *in, struct file *out)
     if (out->flags & O_APPEND)
         return -EBADF;
     /* Files whose text is made up say their size is 0: programs fall back to read. */
-    return in->inode->super == out->inode->super || (inode_is_memfs(in->inode) && inode_is_memfs(out->inode)) ? 0 : -EXDEV;
+    return in->inode->super == out->inode->super ||
+                   (inode_is_memfs(in->inode) && inode_is_memfs(out->inode))
+               ? 0
+               : -EXDEV;
 }
 
 static int check_splice(struct file *in, struct file *out)
@@ -171,7 +177,8 @@ long sys_splice(SYSCALL_ARGS)
         return 0;
     if (f & SPLICE_NONBLOCK) { /* only the pipe side must not block */
         in = fd_get((int)a);
-        if (in && file_is_pipe(in) && in->ops->poll && !(in->ops->poll(in, NULL) & (POLL_IN | POLL_HUP))) {
+        if (in && file_is_pipe(in) && in->ops->poll &&
+            !(in->ops->poll(in, NULL) & (POLL_IN | POLL_HUP))) {
             file_put(in);
             return -EAGAIN;
         }
@@ -187,7 +194,9 @@ long sys_tee(SYSCALL_ARGS)
     long r = -EBADF;
 
     if (in && out)
-        r = file_is_pipe(in) && file_is_pipe(out) && in->inode != out->inode ? pipe_tee(in, out, (size_t)c, (d & SPLICE_NONBLOCK) != 0) : -EINVAL;
+        r = file_is_pipe(in) && file_is_pipe(out) && in->inode != out->inode
+                ? pipe_tee(in, out, (size_t)c, (d & SPLICE_NONBLOCK) != 0)
+                : -EINVAL;
     if (in)
         file_put(in);
     if (out)

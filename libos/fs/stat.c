@@ -33,7 +33,8 @@ static int file_stat(struct file *f, struct kstat *st)
 }
 
 /* The object that (dirfd, path, AT_* flags) names. */
-static int stat_at(int dirfd, const void __user *upath, u32 flags, struct kstat *st, struct mount **mount)
+static int stat_at(int dirfd, const void __user *upath, u32 flags, struct kstat *st,
+                   struct mount **mount)
 {
     char path[PATH_MAX];
     struct dentry *d;
@@ -54,7 +55,8 @@ static int stat_at(int dirfd, const void __user *upath, u32 flags, struct kstat 
         file_put(f);
         return r;
     }
-    r = path_lookup(dirfd, path, (flags & AT_SYMLINK_NOFOLLOW ? LOOKUP_NOFOLLOW : 0) | LOOKUP_EMPTY, &d);
+    r = path_lookup(dirfd, path, (flags & AT_SYMLINK_NOFOLLOW ? LOOKUP_NOFOLLOW : 0) | LOOKUP_EMPTY,
+                    &d);
     if (r < 0)
         return r;
     r = inode_stat(d->inode, st);
@@ -206,11 +208,15 @@ long sys_faccessat2(SYSCALL_ARGS)
         return n;
     if ((c & ~7l) || (d & ~(AT_EACCESS | AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)))
         return -EINVAL;
-    r = path_lookup((int)a, path, (d & AT_SYMLINK_NOFOLLOW ? LOOKUP_NOFOLLOW : 0) | (d & AT_EMPTY_PATH ? LOOKUP_EMPTY : 0), &target);
+    r = path_lookup((int)a, path,
+                    (d & AT_SYMLINK_NOFOLLOW ? LOOKUP_NOFOLLOW : 0) |
+                        (d & AT_EMPTY_PATH ? LOOKUP_EMPTY : 0),
+                    &target);
     if (r < 0)
         return r;
     if ((c & MAY_WRITE) && target->mount && dentry_readonly(target) &&
-        (S_ISREG(target->inode->mode) || S_ISDIR(target->inode->mode) || S_ISLNK(target->inode->mode)))
+        (S_ISREG(target->inode->mode) || S_ISDIR(target->inode->mode) ||
+         S_ISLNK(target->inode->mode)))
         r = -EROFS;
     else if ((c & MAY_EXEC) && S_ISREG(target->inode->mode) && dentry_noexec(target))
         r = -EACCES;
@@ -250,7 +256,8 @@ static long put_statfs(struct super *s, u32 mount_flags, void __user *out)
     st.f_ffree = (long)k.ffree;
     st.f_namelen = (long)k.namelen;
     st.f_fsid.val[0] = (int)s->dev;
-    st.f_flags = 0x20 /* ST_VALID */ | (long)((mount_flags | s->flags) & (MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC));
+    st.f_flags = 0x20 /* ST_VALID */ |
+                 (long)((mount_flags | s->flags) & (MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC));
     return copy_to_user(out, &st, sizeof(st));
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* /sys: processors and memory as far as language runtimes read them; and a cgroup v2 hierarchy of one group. */
+/* /sys: processors and memory as far as language runtimes read them; and a cgroup v2 hierarchy of
+ * one group. */
 #include "pseudo.h"
 #include "mm.h"
 
@@ -35,27 +36,52 @@ static int show_own_number(struct pseudo_inode *p, struct text *t)
     return 0;
 }
 
-#define TEXT(entry_name, value) {.name = entry_name, .mode = S_IFREG | 0444, .text = value "\n"}
-#define SHOW(entry_name, function) {.name = entry_name, .mode = S_IFREG | 0444, .show = function}
-#define DIR(entry_name, table) {.name = entry_name, .mode = S_IFDIR | 0555, .children = table}
+#define TEXT(entry_name, value)                                        \
+    {                                                                  \
+        .name = entry_name, .mode = S_IFREG | 0444, .text = value "\n" \
+    }
+#define SHOW(entry_name, function)                                   \
+    {                                                                \
+        .name = entry_name, .mode = S_IFREG | 0444, .show = function \
+    }
+#define DIR(entry_name, table)                                        \
+    {                                                                 \
+        .name = entry_name, .mode = S_IFDIR | 0555, .children = table \
+    }
 
 static const struct pseudo_entry g_topology[] = {
-    SHOW("core_cpus", show_own_mask),       SHOW("core_cpus_list", show_own_number), SHOW("core_id", show_own_number),
-    SHOW("core_siblings", show_cpu_mask),   SHOW("core_siblings_list", show_cpu_list), SHOW("package_cpus_list", show_cpu_list),
-    TEXT("physical_package_id", "0"),       SHOW("thread_siblings", show_own_mask),  SHOW("thread_siblings_list", show_own_number),
+    SHOW("core_cpus", show_own_mask),
+    SHOW("core_cpus_list", show_own_number),
+    SHOW("core_id", show_own_number),
+    SHOW("core_siblings", show_cpu_mask),
+    SHOW("core_siblings_list", show_cpu_list),
+    SHOW("package_cpus_list", show_cpu_list),
+    TEXT("physical_package_id", "0"),
+    SHOW("thread_siblings", show_own_mask),
+    SHOW("thread_siblings_list", show_own_number),
     {0},
 };
 
-#define CACHE(number, level, type, size)                                                           \
-    static const struct pseudo_entry g_cache##number[] = {                                         \
-        TEXT("coherency_line_size", "64"), TEXT("level", level), SHOW("shared_cpu_list", show_own_number),          \
-        TEXT("size", size), TEXT("type", type), TEXT("ways_of_associativity", "8"), {0}}
+#define CACHE(number, level, type, size)                   \
+    static const struct pseudo_entry g_cache##number[] = { \
+        TEXT("coherency_line_size", "64"),                 \
+        TEXT("level", level),                              \
+        SHOW("shared_cpu_list", show_own_number),          \
+        TEXT("size", size),                                \
+        TEXT("type", type),                                \
+        TEXT("ways_of_associativity", "8"),                \
+        {0}}
 CACHE(0, "1", "Data", "48K");
 CACHE(1, "1", "Instruction", "32K");
 CACHE(2, "2", "Unified", "1280K");
 CACHE(3, "3", "Unified", "32768K");
-static const struct pseudo_entry g_cache[] = {DIR("index0", g_cache0), DIR("index1", g_cache1), DIR("index2", g_cache2), DIR("index3", g_cache3), {0}};
-static const struct pseudo_entry g_cpu_entries[] = {DIR("cache", g_cache), TEXT("online", "1"), DIR("topology", g_topology), {0}};
+static const struct pseudo_entry g_cache[] = {DIR("index0", g_cache0),
+                                              DIR("index1", g_cache1),
+                                              DIR("index2", g_cache2),
+                                              DIR("index3", g_cache3),
+                                              {0}};
+static const struct pseudo_entry g_cpu_entries[] = {
+    DIR("cache", g_cache), TEXT("online", "1"), DIR("topology", g_topology), {0}};
 static const struct pseudo_entry g_cpu_dir = DIR("cpu", g_cpu_entries);
 
 static int cpu_lookup(struct pseudo_inode *dir, const char *name, size_t len, struct inode **out)
@@ -98,40 +124,63 @@ static int show_node_meminfo(struct pseudo_inode *p, struct text *t)
 
     mm_totals(&m);
     total = m.limit && m.limit < m.elrange_user ? m.limit : m.elrange_user;
-    text_printf(t, "Node 0 MemTotal:       %llu kB\nNode 0 MemFree:        %llu kB\nNode 0 MemUsed:        %llu kB\n",
-                (unsigned long long)(total >> 10), (unsigned long long)((total - MIN(total, m.committed)) >> 10),
+    text_printf(t,
+                "Node 0 MemTotal:       %llu kB\nNode 0 MemFree:        %llu kB\nNode 0 MemUsed:   "
+                "     %llu kB\n",
+                (unsigned long long)(total >> 10),
+                (unsigned long long)((total - MIN(total, m.committed)) >> 10),
                 (unsigned long long)(m.committed >> 10));
     return 0;
 }
 
 static const struct pseudo_entry g_cpus[] = {
-    SHOW("kernel_max", show_cpu_list), TEXT("isolated", ""), TEXT("offline", ""), SHOW("online", show_cpu_list),
-    SHOW("possible", show_cpu_list), SHOW("present", show_cpu_list), {0},
+    SHOW("kernel_max", show_cpu_list),
+    TEXT("isolated", ""),
+    TEXT("offline", ""),
+    SHOW("online", show_cpu_list),
+    SHOW("possible", show_cpu_list),
+    SHOW("present", show_cpu_list),
+    {0},
 };
 static const struct pseudo_entry g_node0[] = {
-    SHOW("cpulist", show_cpu_list), SHOW("cpumap", show_cpu_mask), TEXT("distance", "10"), SHOW("meminfo", show_node_meminfo), {0},
+    SHOW("cpulist", show_cpu_list),
+    SHOW("cpumap", show_cpu_mask),
+    TEXT("distance", "10"),
+    SHOW("meminfo", show_node_meminfo),
+    {0},
 };
 static const struct pseudo_entry g_node[] = {
-    TEXT("has_cpu", "0"), TEXT("has_memory", "0"), DIR("node0", g_node0), TEXT("online", "0"), TEXT("possible", "0"), {0},
+    TEXT("has_cpu", "0"), TEXT("has_memory", "0"), DIR("node0", g_node0),
+    TEXT("online", "0"),  TEXT("possible", "0"),   {0},
 };
 static const struct pseudo_entry g_system[] = {
-    {.name = "cpu", .mode = S_IFDIR | 0555, .children = g_cpus, .lookup = cpu_lookup, .iterate = cpu_iterate},
+    {.name = "cpu",
+     .mode = S_IFDIR | 0555,
+     .children = g_cpus,
+     .lookup = cpu_lookup,
+     .iterate = cpu_iterate},
     DIR("node", g_node),
     {0},
 };
 static const struct pseudo_entry g_devices[] = {DIR("system", g_system), {0}};
 static const struct pseudo_entry g_thp[] = {
-    TEXT("defrag", "always defer defer+madvise madvise [never]"), TEXT("enabled", "always madvise [never]"), TEXT("hpage_pmd_size", "2097152"),
-    TEXT("shmem_enabled", "always within_size advise [never] deny force"), {0},
+    TEXT("defrag", "always defer defer+madvise madvise [never]"),
+    TEXT("enabled", "always madvise [never]"),
+    TEXT("hpage_pmd_size", "2097152"),
+    TEXT("shmem_enabled", "always within_size advise [never] deny force"),
+    {0},
 };
 static const struct pseudo_entry g_hugepages[] = {{0}};
-static const struct pseudo_entry g_mm[] = {DIR("hugepages", g_hugepages), DIR("transparent_hugepage", g_thp), {0}};
+static const struct pseudo_entry g_mm[] = {
+    DIR("hugepages", g_hugepages), DIR("transparent_hugepage", g_thp), {0}};
 static const struct pseudo_entry g_empty[] = {{0}};
 static const struct pseudo_entry g_fs[] = {DIR("cgroup", g_empty), {0}};
 static const struct pseudo_entry g_kernel[] = {DIR("mm", g_mm), TEXT("uevent_seqnum", "0"), {0}};
 static const struct pseudo_entry g_class[] = {DIR("net", g_empty), {0}};
 static const struct pseudo_entry g_root_entries[] = {
-    DIR("block", g_empty), DIR("bus", g_empty), DIR("class", g_class), DIR("devices", g_devices), DIR("fs", g_fs), DIR("kernel", g_kernel),
+    DIR("block", g_empty),  DIR("bus", g_empty),
+    DIR("class", g_class),  DIR("devices", g_devices),
+    DIR("fs", g_fs),        DIR("kernel", g_kernel),
     DIR("module", g_empty), {0},
 };
 static const struct pseudo_entry g_root = DIR("/", g_root_entries);
@@ -160,7 +209,9 @@ static int show_memory_current(struct pseudo_inode *p, struct text *t)
     struct mm_totals m;
 
     mm_totals(&m);
-    text_printf(t, "%llu\n", (unsigned long long)(strcmp(p->entry->name, "memory.peak") == 0 ? m.peak : m.committed));
+    text_printf(
+        t, "%llu\n",
+        (unsigned long long)(strcmp(p->entry->name, "memory.peak") == 0 ? m.peak : m.committed));
     return 0;
 }
 
@@ -169,7 +220,9 @@ static int show_memory_stat(struct pseudo_inode *p, struct text *t)
     struct mm_totals m;
 
     mm_totals(&m);
-    text_printf(t, "anon %llu\nfile 0\nkernel 0\nshmem 0\nfile_mapped 0\ninactive_anon 0\nactive_anon %llu\ninactive_file 0\nactive_file 0\n",
+    text_printf(t,
+                "anon %llu\nfile 0\nkernel 0\nshmem 0\nfile_mapped 0\ninactive_anon 0\nactive_anon "
+                "%llu\ninactive_file 0\nactive_file 0\n",
                 (unsigned long long)m.committed, (unsigned long long)m.committed);
     return 0;
 }
@@ -207,7 +260,9 @@ static const struct pseudo_entry g_cgroup_entries[] = {
     TEXT("cgroup.subtree_control", ""),
     TEXT("cgroup.type", "domain"),
     TEXT("cpu.max", "max 100000"),
-    TEXT("cpu.stat", "usage_usec 0\nuser_usec 0\nsystem_usec 0\nnr_periods 0\nnr_throttled 0\nthrottled_usec 0"),
+    TEXT(
+        "cpu.stat",
+        "usage_usec 0\nuser_usec 0\nsystem_usec 0\nnr_periods 0\nnr_throttled 0\nthrottled_usec 0"),
     TEXT("cpu.weight", "100"),
     SHOW("cpuset.cpus.effective", show_cpu_list),
     TEXT("cpuset.mems.effective", "0"),

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Job control of terminals: sessions, foreground groups, SIGTTIN and SIGTTOU. Lock: g_tty_lock, outside of g_process_lock. */
+/* Job control of terminals: sessions, foreground groups, SIGTTIN and SIGTTOU. Lock: g_tty_lock,
+ * outside of g_process_lock. */
 #include "tty.h"
 
-#define SIG_HUP  1
-#define SIG_CONT 18
-#define SIG_TTIN 21
-#define SIG_TTOU 22
-#define TTY_MAX  4096u
+#define SIG_HUP       1
+#define SIG_CONT      18
+#define SIG_TTIN      21
+#define SIG_TTOU      22
+#define TTY_MAX       4096u
 #define TIOCGDEV_CMD  0x80045432u
 #define TIOCEXCL_CMD  0x540cu
 #define TIOCNXCL_CMD  0x540du
@@ -69,7 +70,8 @@ struct tty *tty_by_index(u32 index)
     if (t) {
         u32 n = __atomic_load_n(&t->refs.n, __ATOMIC_RELAXED);
 
-        while (n && !__atomic_compare_exchange_n(&t->refs.n, &n, n + 1, true, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+        while (n && !__atomic_compare_exchange_n(&t->refs.n, &n, n + 1, true, __ATOMIC_ACQUIRE,
+                                                 __ATOMIC_RELAXED))
             ;
         t = n ? t : NULL;
     }
@@ -179,7 +181,8 @@ int tty_check(struct tty *t, int sig)
     if (!p || !p->session)
         return 0;
     mutex_lock(&g_tty_lock);
-    background = p->session->tty == t && p->session->foreground > 0 && p->session->foreground != p->pgid;
+    background = p->session->tty == t && p->session->foreground > 0 &&
+                 p->session->foreground != p->pgid;
     mutex_unlock(&g_tty_lock);
     if (likely(!background))
         return 0;
@@ -200,7 +203,7 @@ static bool group_in_session(i32 pgid, const struct session *s)
     bool found = false;
 
     mutex_lock(&g_process_lock);
-    list_for_each_entry(p, &g_processes, all) {
+    list_for_each_entry (p, &g_processes, all) {
         if (p->pgid == pgid) {
             found = p->session == s;
             break;

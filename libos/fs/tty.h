@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Terminals. A tty is either the slave side of a pty in the enclave (pty.c) or a terminal of the host (hostfile.c). What is
- * common is job control: the session it controls and that session's foreground group (tty.c).
+ * Terminals. A tty is either the slave side of a pty in the enclave (pty.c) or a terminal of the
+ * host (hostfile.c). What is common is job control: the session it controls and that session's
+ * foreground group (tty.c).
  */
 #pragma once
 
@@ -9,16 +10,18 @@
 
 #include <asm/termbits.h>
 
-#define TTY_MAJOR_PTS 136u
+#define TTY_MAJOR_PTS         136u
 #define TTY_DEV(major, minor) ((u64)(major) << 8 | ((minor)&0xff) | ((u64)((minor) & ~0xffu) << 12))
 
 struct tty {
     struct refcount refs;
-    u32 index;               /* /dev/pts/N */
-    struct session *session; /* it controls; no reference: tty_session_end() clears it. Under g_tty_lock */
-    u32 mode, uid, gid;      /* of its node in devpts */
+    u32 index; /* /dev/pts/N */
+    struct session
+        *session; /* it controls; no reference: tty_session_end() clears it. Under g_tty_lock */
+    u32 mode, uid, gid; /* of its node in devpts */
     i64 created;
-    int (*open)(struct tty *t, struct file *f); /* set f->ops, f->private; takes its own reference */
+    int (*open)(struct tty *t,
+                struct file *f); /* set f->ops, f->private; takes its own reference */
     void (*hangup)(struct tty *t);
     void (*destroy)(struct tty *t);
 };
@@ -33,9 +36,11 @@ struct tty *tty_by_index(u32 index); /* +1 or NULL */
 struct tty *tty_of_current(void);    /* the controlling terminal, +1 or NULL */
 /* A session leader without terminal that opens one without O_NOCTTY gets it. */
 void tty_opened(struct tty *t, struct file *f);
-/* May the current process read (SIGTTIN) or change (SIGTTOU) it now? 0, or -EIO, -ERESTARTSYS after the signal was sent. */
+/* May the current process read (SIGTTIN) or change (SIGTTOU) it now? 0, or -EIO, -ERESTARTSYS after
+ * the signal was sent. */
 int tty_check(struct tty *t, int sig);
-/* TIOCGPGRP, TIOCSPGRP, TIOCGSID, TIOCSCTTY, TIOCNOTTY, TIOCEXCL...; -ENOIOCTLCMD when it is none of them. */
+/* TIOCGPGRP, TIOCSPGRP, TIOCGSID, TIOCSCTTY, TIOCNOTTY, TIOCEXCL...; -ENOIOCTLCMD when it is none
+ * of them. */
 #define ENOIOCTLCMD 515
 long tty_ioctl(struct tty *t, struct file *f, u32 cmd, u64 arg);
 void tty_signal_foreground(struct tty *t, int sig);
@@ -43,5 +48,6 @@ bool tty_foreground_group(struct tty *t, i32 *pgid);
 void tty_set_controlling(struct tty *t, struct process *leader);
 
 int ptmx_open(struct inode *i, struct file *f); /* pty.c */
+extern u32 g_pts_gid, g_pts_mode;               /* of new nodes: mount options of devpts */
 /* The container's terminal, or NULL (hostfile.c). */
 struct tty *host_console(void);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the files of libos/fs share among themselves; the door to other rooms is libos/include/fs.h. */
+/* What the files of libos/fs share among themselves; the door to other rooms is libos/include/fs.h.
+ */
 #pragma once
 
 #include "fs.h"
@@ -24,19 +25,19 @@
 #define SEEK_DATA 3
 #define SEEK_HOLE 4
 #endif
-#define DT_UNKNOWN 0
-#define DT_FIFO    1
-#define DT_CHR     2
-#define DT_DIR     4
-#define DT_BLK     6
-#define DT_REG     8
-#define DT_LNK     10
-#define DT_SOCK    12
+#define DT_UNKNOWN       0
+#define DT_FIFO          1
+#define DT_CHR           2
+#define DT_DIR           4
+#define DT_BLK           6
+#define DT_REG           8
+#define DT_LNK           10
+#define DT_SOCK          12
 #define MODE_TO_DT(mode) ((u8)(((mode)&S_IFMT) >> 12))
 
-#define NAME_LIMIT  255u
-#define LINK_LIMIT  40
-#define RW_LIMIT    0x7ffff000ul /* the most one read or write moves, as Linux */
+#define NAME_LIMIT 255u
+#define LINK_LIMIT 40
+#define RW_LIMIT   0x7ffff000ul /* the most one read or write moves, as Linux */
 
 #define POLL_IN     0x001u
 #define POLL_PRI    0x002u
@@ -63,7 +64,6 @@ bool fs_in_group(u32 gid);
 bool inode_owner_or_capable(struct inode *i);
 int inode_permission_as(const struct cred *c, struct inode *i, int mask);
 
-
 /* ---- inodes (inode.c) ---- */
 void inode_init(struct inode *i, struct super *super, const struct inode_ops *ops, u32 mode);
 u64 super_new_dev(void);
@@ -72,13 +72,15 @@ void inode_init_owner(struct inode *i, const struct inode *dir);
 int inode_setattr(struct inode *i, const struct setattr *a); /* no permission checked */
 void setattr_copy(struct inode *i, const struct setattr *a); /* everything but the size; ctime */
 void notify_inode(struct dentry *d, u32 mask);               /* on d and, by name, on its parent */
-void notify_entry(struct dentry *dir, const char *name, size_t len, struct inode *i, u32 mask, u32 cookie);
+void notify_entry(struct dentry *dir, const char *name, size_t len, struct inode *i, u32 mask,
+                  u32 cookie);
 
 /* ---- dentries (dcache.c) ---- */
 void dcache_init(void);
 extern struct mutex g_tree_lock; /* names, parents, mount points */
 u32 name_hash(const struct dentry *dir, const char *name, size_t len);
-struct dentry *dentry_alloc(struct dentry *parent, struct mount *mount, const char *name, size_t len,
+struct dentry *dentry_alloc(struct dentry *parent, struct mount *mount, const char *name,
+                            size_t len,
                             struct inode *inode); /* takes no reference of inode: gets one */
 struct dentry *dcache_find(struct dentry *dir, const char *name, size_t len, u32 hash);
 void dcache_insert(struct dentry *d);
@@ -104,8 +106,8 @@ struct mount {
 extern struct mount *g_root_mount;
 extern struct list_head g_mounts; /* under g_tree_lock */
 /* Mount super (its root inode, or another one for a bind) on target (NULL: the root). */
-int mount_attach(struct super *super, struct inode *root, struct dentry *target, u32 flags, const char *source,
-                 const char *options, const char *bind_path);
+int mount_attach(struct super *super, struct inode *root, struct dentry *target, u32 flags,
+                 const char *source, const char *options, const char *bind_path);
 void mount_free(struct mount *m); /* its last dentry is gone */
 int mount_bind(struct dentry *source, struct dentry *target, u32 flags);
 static inline bool dentry_readonly(const struct dentry *d)
@@ -118,21 +120,24 @@ struct dentry *initial_root(void); /* +1 */
 struct walk {
     struct dentry *at, *root, *start; /* one reference each */
     struct fs_context *fs;
-    const char *rest;   /* what is left of the path */
-    char *owned;        /* buffer that rest points into, after a symlink */
-    const char *last;   /* with walk_parent: the last component */
+    const char *rest; /* what is left of the path */
+    char *owned;      /* buffer that rest points into, after a symlink */
+    const char *last; /* with walk_parent: the last component */
     size_t last_len;
-    u64 resolve;        /* RESOLVE_* of openat2 */
+    u64 resolve; /* RESOLVE_* of openat2 */
     int links;
     bool trailing_slash, magic;
 };
 int walk_begin(struct walk *w, int dirfd, const char *path, u64 resolve);
 void walk_end(struct walk *w);
-int walk_full(struct walk *w, u32 flags);  /* w->at is the object */
-int walk_parent(struct walk *w);           /* w->at is the directory, w->last the name (may be "." or ".." or empty) */
+int walk_full(struct walk *w, u32 flags); /* w->at is the object */
+int walk_parent(
+    struct walk *w); /* w->at is the directory, w->last the name (may be "." or ".." or empty) */
 int walk_step(struct walk *w, bool follow); /* to w->last */
-int walk_link(struct walk *w, struct dentry *link); /* continue through a symlink found at w->last */
-/* Parent directory and a plain last name for mkdir and friends: errors for ".", "..", "/" as given by dot_error. */
+int walk_link(struct walk *w,
+              struct dentry *link); /* continue through a symlink found at w->last */
+/* Parent directory and a plain last name for mkdir and friends: errors for ".", "..", "/" as given
+ * by dot_error. */
 int path_parent(int dirfd, const char *path, struct walk *w, int dot_error);
 int may_create(struct dentry *dir);
 int may_delete(struct dentry *dir, struct dentry *victim, bool is_dir);
@@ -143,7 +148,8 @@ struct fdref {
     struct file *file;
     bool owned;
 };
-/* Like fd_get without touching counts when nobody else can close the descriptor meanwhile. O_PATH files are refused (-EBADF). */
+/* Like fd_get without touching counts when nobody else can close the descriptor meanwhile. O_PATH
+ * files are refused (-EBADF). */
 struct fdref fdref_get(int fd);
 static inline void fdref_put(struct fdref r)
 {
@@ -153,8 +159,8 @@ static inline void fdref_put(struct fdref r)
 extern const struct file_ops g_path_file_ops;
 i64 generic_seek(struct file *f, i64 off, int whence, u64 size);
 i64 inode_seek(struct file *f, i64 off, int whence);
-void locks_release_file(struct file *f);                      /* flock and OFD locks of an open description */
-void locks_free(struct inode *i);                             /* its last reference is gone */
+void locks_release_file(struct file *f); /* flock and OFD locks of an open description */
+void locks_free(struct inode *i);        /* its last reference is gone */
 void locks_release_owner(struct inode *i, struct files *owner); /* POSIX locks, at close */
 int lock_fcntl(struct file *f, int cmd, struct flock *fl);
 ssize_t vfs_read(struct file *f, struct uio *io, u64 *pos);

@@ -18,7 +18,10 @@ static int xattr_allowed(struct dentry *d, const char *name, bool write)
     if (has_prefix(name, XATTR_TRUSTED_PREFIX))
         return fs_capable(CAP_SYS_ADMIN) ? 0 : write ? -EPERM : -ENODATA;
     if (has_prefix(name, XATTR_SECURITY_PREFIX))
-        return !write || fs_capable(CAP_SYS_ADMIN) || (strcmp(name, "security.capability") == 0 && fs_capable(CAP_SETFCAP)) ? 0 : -EPERM;
+        return !write || fs_capable(CAP_SYS_ADMIN) ||
+                       (strcmp(name, "security.capability") == 0 && fs_capable(CAP_SETFCAP))
+                   ? 0
+                   : -EPERM;
     if (has_prefix(name, XATTR_SYSTEM_PREFIX))
         return write && !inode_owner_or_capable(i) ? -EPERM : 0;
     if (!has_prefix(name, XATTR_USER_PREFIX))
@@ -150,39 +153,39 @@ static int by_fd(long fd, struct dentry **out)
 }
 
 /* The three forms of each call differ in how the target is found. */
-#define XATTR_CALLS(name, expression)                                                              \
-    long sys_##name(SYSCALL_ARGS);                                                                 \
-    long sys_l##name(SYSCALL_ARGS);                                                                \
-    long sys_f##name(SYSCALL_ARGS);                                                                \
-    long sys_##name(SYSCALL_ARGS)                                                                  \
-    {                                                                                              \
-        struct dentry *t;                                                                          \
-        long r = by_path(a, 0, &t);                                                                \
-        if (r < 0)                                                                                 \
-            return r;                                                                              \
-        r = expression;                                                                            \
-        dentry_put(t);                                                                             \
-        return r;                                                                                  \
-    }                                                                                              \
-    long sys_l##name(SYSCALL_ARGS)                                                                 \
-    {                                                                                              \
-        struct dentry *t;                                                                          \
-        long r = by_path(a, LOOKUP_NOFOLLOW, &t);                                                  \
-        if (r < 0)                                                                                 \
-            return r;                                                                              \
-        r = expression;                                                                            \
-        dentry_put(t);                                                                             \
-        return r;                                                                                  \
-    }                                                                                              \
-    long sys_f##name(SYSCALL_ARGS)                                                                 \
-    {                                                                                              \
-        struct dentry *t;                                                                          \
-        long r = by_fd(a, &t);                                                                     \
-        if (r < 0)                                                                                 \
-            return r;                                                                              \
-        r = expression;                                                                            \
-        dentry_put(t);                                                                             \
-        return r;                                                                                  \
+#define XATTR_CALLS(name, expression)             \
+    long sys_##name(SYSCALL_ARGS);                \
+    long sys_l##name(SYSCALL_ARGS);               \
+    long sys_f##name(SYSCALL_ARGS);               \
+    long sys_##name(SYSCALL_ARGS)                 \
+    {                                             \
+        struct dentry *t;                         \
+        long r = by_path(a, 0, &t);               \
+        if (r < 0)                                \
+            return r;                             \
+        r = expression;                           \
+        dentry_put(t);                            \
+        return r;                                 \
+    }                                             \
+    long sys_l##name(SYSCALL_ARGS)                \
+    {                                             \
+        struct dentry *t;                         \
+        long r = by_path(a, LOOKUP_NOFOLLOW, &t); \
+        if (r < 0)                                \
+            return r;                             \
+        r = expression;                           \
+        dentry_put(t);                            \
+        return r;                                 \
+    }                                             \
+    long sys_f##name(SYSCALL_ARGS)                \
+    {                                             \
+        struct dentry *t;                         \
+        long r = by_fd(a, &t);                    \
+        if (r < 0)                                \
+            return r;                             \
+        r = expression;                           \
+        dentry_put(t);                            \
+        return r;                                 \
     }
 
 XATTR_CALLS(getxattr, get_one(t, b, c, (size_t)d))

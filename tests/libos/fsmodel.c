@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Random operations on a small tree, always the same ones: every result goes into the output, so Linux is the model that the LibOS is
- * compared with. What differs between Linux's own file systems (sizes of directories, inode numbers) is left out.
+ * Random operations on a small tree, always the same ones: every result goes into the output, so
+ * Linux is the model that the LibOS is compared with. What differs between Linux's own file systems
+ * (sizes of directories, inode numbers) is left out.
  */
 #include "check.h"
 #include <dirent.h>
@@ -31,7 +32,8 @@ static int g_verbose;
 static void note(const char *op, const char *a, const char *b, long r)
 {
     char line[1200];
-    int n = snprintf(line, sizeof(line), "%s %s %s = %ld%s%s", op, a, b ? b : "", r < 0 ? -1 : r, r < 0 ? " " : "", r < 0 ? error_name(errno) : "");
+    int n = snprintf(line, sizeof(line), "%s %s %s = %ld%s%s", op, a, b ? b : "", r < 0 ? -1 : r,
+                     r < 0 ? " " : "", r < 0 ? error_name(errno) : "");
     for (int i = 0; i < n; i++)
         g_hash = (g_hash ^ (unsigned char)line[i]) * 1099511628211ull;
     if (g_verbose)
@@ -112,15 +114,20 @@ static void look(const char *p)
     if (r == 0 && S_ISDIR(st.st_mode))
         snprintf(text, sizeof(text), "%o", st.st_mode);
     else if (r == 0)
-        snprintf(text, sizeof(text), "%o %lu %lld %lx", st.st_mode, (unsigned long)st.st_nlink, (long long)st.st_size,
-                 S_ISREG(st.st_mode) ? content_hash(p) : 0);
+        snprintf(text, sizeof(text), "%o %lu %lld %lx", st.st_mode, (unsigned long)st.st_nlink,
+                 (long long)st.st_size, S_ISREG(st.st_mode) ? content_hash(p) : 0);
     note("stat", p, text, r);
 }
 
 static void write_some(const char *p)
 {
-    static const int flags[] = {O_WRONLY, O_WRONLY | O_CREAT, O_RDWR | O_CREAT | O_EXCL, O_WRONLY | O_CREAT | O_TRUNC, O_WRONLY | O_APPEND,
-                                O_RDWR | O_CREAT | O_NOFOLLOW, O_RDONLY | O_DIRECTORY};
+    static const int flags[] = {O_WRONLY,
+                                O_WRONLY | O_CREAT,
+                                O_RDWR | O_CREAT | O_EXCL,
+                                O_WRONLY | O_CREAT | O_TRUNC,
+                                O_WRONLY | O_APPEND,
+                                O_RDWR | O_CREAT | O_NOFOLLOW,
+                                O_RDONLY | O_DIRECTORY};
     char data[6000], text[64];
     int fl = flags[rnd(7)], fd = open(p, fl | O_NONBLOCK, 0640);
     size_t n = rnd(sizeof(data));
@@ -191,7 +198,8 @@ static void step(void)
         note("chmod", p, NULL, chmod(p, 0600 + rnd(0100)));
         break;
     case 14:
-        note("exchange", p, q, renameat2(AT_FDCWD, p, AT_FDCWD, q, rnd(2) ? RENAME_NOREPLACE : RENAME_EXCHANGE));
+        note("exchange", p, q,
+             renameat2(AT_FDCWD, p, AT_FDCWD, q, rnd(2) ? RENAME_NOREPLACE : RENAME_EXCHANGE));
         break;
     case 15:
         note("access", p, NULL, access(p, (int)rnd(8)));

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Threads and processes at work on the same few names: nothing may hang, crash, or leave something that cannot be removed. */
+/* Threads and processes at work on the same few names: nothing may hang, crash, or leave something
+ * that cannot be removed. */
 #include "check.h"
 #include "remove.h"
 #include <dirent.h>

@@ -29,9 +29,11 @@ static void basics(void)
     int p[2], n;
     char buf[70000];
     struct stat st;
-    CHECK(pipe2(p, O_CLOEXEC | O_NONBLOCK) == 0 && fcntl(p[0], F_GETFD) == FD_CLOEXEC && (fcntl(p[1], F_GETFL) & O_NONBLOCK));
+    CHECK(pipe2(p, O_CLOEXEC | O_NONBLOCK) == 0 && fcntl(p[0], F_GETFD) == FD_CLOEXEC &&
+          (fcntl(p[1], F_GETFL) & O_NONBLOCK));
     CHECK(fails(read(p[0], buf, 1), EAGAIN) && fails(pipe2(p, 0x80000000), EINVAL));
-    CHECK(fstat(p[0], &st) == 0 && S_ISFIFO(st.st_mode) && fails(lseek(p[0], 0, SEEK_CUR), ESPIPE) && fails(pread(p[0], buf, 1, 0), ESPIPE));
+    CHECK(fstat(p[0], &st) == 0 && S_ISFIFO(st.st_mode) &&
+          fails(lseek(p[0], 0, SEEK_CUR), ESPIPE) && fails(pread(p[0], buf, 1, 0), ESPIPE));
     CHECK(fails(write(p[0], "x", 1), EBADF) && fails(read(p[1], buf, 1), EBADF));
     CHECK(fcntl(p[0], F_GETPIPE_SZ) == 65536);
     memset(buf, 'p', sizeof(buf));
@@ -42,7 +44,8 @@ static void basics(void)
     while (read(p[0], buf, sizeof(buf)) > 0)
         ;
     CHECK(fcntl(p[1], F_SETPIPE_SZ, 1) == 4096);
-    CHECK(write(p[1], buf, 4000) == 4000 && fails(write(p[1], buf, 200), EAGAIN)); /* all or nothing up to PIPE_BUF */
+    CHECK(write(p[1], buf, 4000) == 4000 &&
+          fails(write(p[1], buf, 200), EAGAIN)); /* all or nothing up to PIPE_BUF */
     close(p[0]);
     close(p[1]);
 }
@@ -165,12 +168,15 @@ static void fifos(void)
     char dir[] = "/tmp/pipesXXXXXX", c;
     int r, w;
     CHECK(mkdtemp(dir) && chdir(dir) == 0 && mkfifo("f", 0600) == 0);
-    CHECK(fails(open("f", O_WRONLY | O_NONBLOCK), ENXIO) && (r = open("f", O_RDONLY | O_NONBLOCK)) >= 0);
+    CHECK(fails(open("f", O_WRONLY | O_NONBLOCK), ENXIO) &&
+          (r = open("f", O_RDONLY | O_NONBLOCK)) >= 0);
     CHECK(read(r, &c, 1) == 0); /* no writer yet: end of file, not EAGAIN */
     struct pollfd f = {r, POLLIN, 0};
-    CHECK(poll(&f, 1, 0) == 0 && (w = open("f", O_WRONLY | O_NONBLOCK)) >= 0 && fails(read(r, &c, 1), EAGAIN));
+    CHECK(poll(&f, 1, 0) == 0 && (w = open("f", O_WRONLY | O_NONBLOCK)) >= 0 &&
+          fails(read(r, &c, 1), EAGAIN));
     CHECK(write(w, "1", 1) == 1 && poll(&f, 1, 0) == 1 && f.revents == POLLIN && close(w) == 0);
-    CHECK(poll(&f, 1, 0) == 1 && f.revents == (POLLIN | POLLHUP) && read(r, &c, 1) == 1 && read(r, &c, 1) == 0 && close(r) == 0);
+    CHECK(poll(&f, 1, 0) == 1 && f.revents == (POLLIN | POLLHUP) && read(r, &c, 1) == 1 &&
+          read(r, &c, 1) == 0 && close(r) == 0);
     fflush(stdout);
     pid_t pid = fork();
     if (pid == 0) {

@@ -23,9 +23,11 @@ static void open_pair(void)
     int n;
     g_master = open("/dev/ptmx", O_RDWR | O_NOCTTY);
     CHECK(g_master >= 0 && ioctl(g_master, TIOCGPTN, &n) == 0);
-    CHECK(ptsname_r(g_master, name, sizeof(name)) == 0 && fails(open(name, O_RDWR | O_NOCTTY), EIO));
+    CHECK(ptsname_r(g_master, name, sizeof(name)) == 0 &&
+          fails(open(name, O_RDWR | O_NOCTTY), EIO));
     CHECK(unlockpt(g_master) == 0 && (g_slave = open(name, O_RDWR | O_NOCTTY)) >= 0);
-    CHECK(fstat(g_slave, &st) == 0 && S_ISCHR(st.st_mode) && st.st_rdev >> 8 == 136 && isatty(g_slave) && isatty(g_master));
+    CHECK(fstat(g_slave, &st) == 0 && S_ISCHR(st.st_mode) && st.st_rdev >> 8 == 136 &&
+          isatty(g_slave) && isatty(g_master));
     char again[64];
     CHECK(ttyname_r(g_slave, again, sizeof(again)) == 0 && !strcmp(name, again));
 }
@@ -49,7 +51,8 @@ static void show(const char *what, int fd)
     char buf[512];
     struct pollfd f = {fd, POLLIN, 0};
     ssize_t n = 0, got;
-    while (n < (ssize_t)sizeof(buf) && poll(&f, 1, 60) == 1 && (got = read(fd, buf + n, sizeof(buf) - (size_t)n)) > 0)
+    while (n < (ssize_t)sizeof(buf) && poll(&f, 1, 60) == 1 &&
+           (got = read(fd, buf + n, sizeof(buf) - (size_t)n)) > 0)
         n += got;
     printf("  %s:", what);
     for (ssize_t i = 0; i < n; i++)
@@ -68,7 +71,8 @@ static void canonical(void)
     char buf[100];
     open_pair();
     TYPE("hello\n");
-    CHECK(read(g_slave, buf, 3) == 3 && !memcmp(buf, "hel", 3) && read(g_slave, buf, 100) == 3 && !memcmp(buf, "lo\n", 3));
+    CHECK(read(g_slave, buf, 3) == 3 && !memcmp(buf, "hel", 3) && read(g_slave, buf, 100) == 3 &&
+          !memcmp(buf, "lo\n", 3));
     show("echo", g_master);
     TYPE("abc\x7f\x7fx\r");
     show("erase echo", g_master);
@@ -112,7 +116,9 @@ static void raw(void)
     struct termios t, u;
     char buf[100];
     open_pair();
-    CHECK(tcgetattr(g_slave, &t) == 0 && (t.c_lflag & (ICANON | ECHO | ISIG)) == (ICANON | ECHO | ISIG) && t.c_cc[VINTR] == 3 && t.c_cc[VMIN] == 1);
+    CHECK(tcgetattr(g_slave, &t) == 0 &&
+          (t.c_lflag & (ICANON | ECHO | ISIG)) == (ICANON | ECHO | ISIG) && t.c_cc[VINTR] == 3 &&
+          t.c_cc[VMIN] == 1);
     u = t;
     cfmakeraw(&u);
     CHECK(tcsetattr(g_slave, TCSANOW, &u) == 0);
@@ -126,7 +132,8 @@ static void raw(void)
     CHECK(tcsetattr(g_slave, TCSANOW, &u) == 0 && read(g_slave, buf, 10) == 0);
     u.c_cc[VTIME] = 1;
     double start = now();
-    CHECK(tcsetattr(g_slave, TCSANOW, &u) == 0 && read(g_slave, buf, 10) == 0 && now() - start > 0.08 && now() - start < 5);
+    CHECK(tcsetattr(g_slave, TCSANOW, &u) == 0 && read(g_slave, buf, 10) == 0 &&
+          now() - start > 0.08 && now() - start < 5);
     u.c_cc[VMIN] = 3;
     u.c_cc[VTIME] = 0;
     CHECK(tcsetattr(g_slave, TCSANOW, &u) == 0);
@@ -168,7 +175,8 @@ static void session_child(void)
     int fd;
     char buf[10];
     CHECK(setsid() == getpid() && fails(open("/dev/tty", O_RDWR), ENXIO));
-    CHECK(ioctl(g_slave, TIOCSCTTY, 0) == 0 && tcgetpgrp(g_slave) == getpid() && tcgetsid(g_slave) == getpid());
+    CHECK(ioctl(g_slave, TIOCSCTTY, 0) == 0 && tcgetpgrp(g_slave) == getpid() &&
+          tcgetsid(g_slave) == getpid());
     CHECK((fd = open("/dev/tty", O_RDWR)) >= 0 && tcgetpgrp(fd) == getpid());
     struct sigaction sa = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
     for (int sig = 1; sig < 32; sig++)
@@ -183,7 +191,8 @@ static void session_child(void)
     TYPE("\x1a");
     sleep_ms(30);
     CHECK(g_got[SIGTSTP] == 1);
-    CHECK(ioctl(g_master, TIOCSWINSZ, &w) == 0 && ioctl(fd, TIOCGWINSZ, &v) == 0 && v.ws_row == 30 && v.ws_col == 100);
+    CHECK(ioctl(g_master, TIOCSWINSZ, &w) == 0 && ioctl(fd, TIOCGWINSZ, &v) == 0 &&
+          v.ws_row == 30 && v.ws_col == 100);
     sleep_ms(30);
     CHECK(g_got[SIGWINCH] == 1);
     pid_t pid = fork();
@@ -195,10 +204,12 @@ static void session_child(void)
     }
     setpgid(pid, pid);
     int status;
-    CHECK(waitpid(pid, &status, WUNTRACED) == pid && WIFSTOPPED(status) && WSTOPSIG(status) == SIGTTIN);
+    CHECK(waitpid(pid, &status, WUNTRACED) == pid && WIFSTOPPED(status) &&
+          WSTOPSIG(status) == SIGTTIN);
     CHECK(tcsetpgrp(fd, pid) == 0 && tcgetpgrp(fd) == pid);
     TYPE("B\n");
-    CHECK(kill(-pid, SIGCONT) == 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 7);
+    CHECK(kill(-pid, SIGCONT) == 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status) &&
+          WEXITSTATUS(status) == 7);
     signal(SIGTTOU, SIG_IGN);
     CHECK(tcsetpgrp(fd, getpgrp()) == 0 && fails(tcsetpgrp(fd, 1), EPERM));
     signal(SIGTTOU, SIG_DFL);

@@ -49,10 +49,12 @@ static int run(const char *const argv[])
         execvp(argv[0], (char *const *)argv);
         _exit(127);
     }
-    return pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    return pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status) ? WEXITSTATUS(status)
+                                                                           : -1;
 }
 
-int test_make_image(const struct test_file *files, unsigned count, unsigned char **image, unsigned long *size)
+int test_make_image(const struct test_file *files, unsigned count, unsigned char **image,
+                    unsigned long *size)
 {
     char dir[] = "/tmp/libos-fsXXXXXX", path[200], tree[64], out[64];
     int r = -1;

@@ -179,7 +179,7 @@ static void permissions(void **state)
 
 /* ---- files over an image, against arrays ---- */
 
-#define FILES 6
+#define FILES         6
 #define SIZE_MAX_TEST 60000u
 static u8 g_content[FILES][SIZE_MAX_TEST];
 static u32 g_size[FILES];
@@ -229,7 +229,8 @@ static int stop_image(void **state)
 static void check_file(u32 k, long fd)
 {
     static u8 buf[SIZE_MAX_TEST + 10];
-    u32 from = rnd(SIZE_MAX_TEST), n = rnd(SIZE_MAX_TEST), left = from < g_size[k] ? g_size[k] - from : 0;
+    u32 from = rnd(SIZE_MAX_TEST), n = rnd(SIZE_MAX_TEST),
+        left = from < g_size[k] ? g_size[k] - from : 0;
 
     is(CALL(pread64, fd, buf, n, from), MIN(n, left));
     assert_memory_equal(buf, g_content[k] + from, MIN(n, left));
@@ -378,7 +379,10 @@ static void line_discipline(void **state)
 
     is(ldisc_init(&l), 0);
     check_line(&l, "ls\n", "ls\n", "ls\r\n");
-    check_line(&l, "ab\x7f" "c\n", "ac\n", "ab\b \bc\r\n");
+    check_line(&l,
+               "ab\x7f"
+               "c\n",
+               "ac\n", "ab\b \bc\r\n");
     check_line(&l, "x\x7f\x7f\x7fy\n", "y\n", "x\b \by\r\n");
     check_line(&l, "\x04", "", "");
     check_line(&l, "a\tb\x7f\x7f\n", "a\n", "a\tb\b \b\b\b\b\b\b\b\b\r\n");

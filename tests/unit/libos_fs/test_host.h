@@ -11,5 +11,7 @@ void test_set_gs(void *p);
 unsigned long test_now(void);
 _Noreturn void test_die(const char *what);
 void *test_pages(unsigned long count);
-/* An EROFS image of these files by mkfs.erofs; other than 0: it could not be made. *image is malloc'ed. */
-int test_make_image(const struct test_file *files, unsigned count, unsigned char **image, unsigned long *size);
+/* An EROFS image of these files by mkfs.erofs; other than 0: it could not be made. *image is
+ * malloc'ed. */
+int test_make_image(const struct test_file *files, unsigned count, unsigned char **image,
+                    unsigned long *size);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What libos/fs stands on, for one thread on the host: memory from malloc (so that the sanitizers see all of it), locks that
- * only check that nobody takes one twice, user memory that is ordinary memory.
+ * What libos/fs stands on, for one thread on the host: memory from malloc (so that the sanitizers
+ * see all of it), locks that only check that nobody takes one twice, user memory that is ordinary
+ * memory.
  */
 #include "world.h"
 #include "test_host.h"
@@ -317,21 +318,28 @@ static u32 host_rnd(u32 n)
 }
 static int some_error(void)
 {
-    static const int errors[] = {ENOENT, EACCES, EIO, ENOTDIR, EEXIST, ESTALE, ELOOP, ENOSPC, EAGAIN};
+    static const int errors[] = {ENOENT, EACCES, EIO,    ENOTDIR, EEXIST,
+                                 ESTALE, ELOOP,  ENOSPC, EAGAIN};
 
     return host_rnd(5) ? 0 : -errors[host_rnd(ARRAY_SIZE(errors))];
 }
 int host_stat(int dir, const char *path, bool follow, struct host_stat *st)
 {
-    static const u32 types[] = {S_IFDIR, S_IFDIR, S_IFREG, S_IFREG, S_IFLNK, S_IFIFO, S_IFCHR, 0, 0170000};
+    static const u32 types[] = {S_IFDIR, S_IFDIR, S_IFREG, S_IFREG, S_IFLNK,
+                                S_IFIFO, S_IFCHR, 0,       0170000};
     int r = some_error();
 
     if (r == 0)
         *st = (struct host_stat){
-            .dev = host_rnd(2), .ino = host_rnd(12), .nlink = (u64)host_rnd(100) << 40, .rdev = host_rnd(1 << 20),
+            .dev = host_rnd(2),
+            .ino = host_rnd(12),
+            .nlink = (u64)host_rnd(100) << 40,
+            .rdev = host_rnd(1 << 20),
             .size = host_rnd(3) ? host_rnd(100000) : (u64)host_rnd(1 << 24) << 40,
-            .mode = types[*path ? host_rnd(ARRAY_SIZE(types)) : 0] | host_rnd(010000), .uid = host_rnd(3),
-            .atime_sec = (i64)((u64)host_rnd(1 << 24) << 40), .atime_nsec = host_rnd(1 << 24) << 8,
+            .mode = types[*path ? host_rnd(ARRAY_SIZE(types)) : 0] | host_rnd(010000),
+            .uid = host_rnd(3),
+            .atime_sec = (i64)((u64)host_rnd(1 << 24) << 40),
+            .atime_nsec = host_rnd(1 << 24) << 8,
         };
     return r;
 }
@@ -388,10 +396,10 @@ off_t host_lseek(int hfd, off_t off, int whence)
 {
     return host_rnd(2) ? some_error() : (off_t)((u64)host_rnd(1 << 24) << 39);
 }
-#define ANY(name, ...)                                                                             \
-    int name(__VA_ARGS__)                                                                          \
-    {                                                                                              \
-        return some_error();                                                                       \
+#define ANY(name, ...)       \
+    int name(__VA_ARGS__)    \
+    {                        \
+        return some_error(); \
     }
 ANY(host_close, int hfd)
 ANY(host_fsync, int hfd, bool data_only)
