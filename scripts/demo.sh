@@ -10,21 +10,11 @@ rune=$stage/usr/bin/rune
 [ "$(id -u)" -eq 0 ] || { echo "demo: containers need root here: run as root" >&2; exit 1; }
 mkdir -p "$work/bundle"
 
-if [ ! -e "$work/image.done" ]; then
+if [ ! -e "$work/image/.done" ]; then
     echo "1. building an ordinary Debian 12 image with python3 (mmdebstrap, about a minute)"
-    rm -rf "$work/bundle/rootfs"
-    start=$SECONDS
-    mmdebstrap --quiet --variant=minbase --include=python3 bookworm "$work/bundle/rootfs" &
-    pid=$!
-    trap 'kill $pid 2>/dev/null || true' EXIT
-    while kill -0 $pid 2>/dev/null; do
-        printf '\r   %3ds, %s' $((SECONDS - start)) "$(du -sh "$work/bundle/rootfs" 2>/dev/null | cut -f1) so far "
-        sleep 1
-    done
-    wait $pid
-    trap - EXIT
-    echo
-    touch "$work/image.done"
+    tests/images/make-image.sh "$work/image"
+    rm -rf --one-file-system "$work/bundle/rootfs"
+    ln -sfn "$work/image/rootfs" "$work/bundle/rootfs"
 else
     echo "1. the Debian 12 image with python3 is there already ($work/bundle/rootfs)"
 fi

@@ -15,7 +15,8 @@ flock 9
 rm -rf --one-file-system "$dir/rootfs" "$dir/.done"
 
 log=$dir/mmdebstrap.log
-mmdebstrap --variant=minbase --include="$include" bookworm "$dir/rootfs" >"$log" 2>&1 9>&- &
+# In a mount namespace of its own: a run that is killed leaves no mount behind.
+unshare --mount mmdebstrap --variant=minbase --include="$include" bookworm "$dir/rootfs" >"$log" 2>&1 9>&- &
 pid=$!
 trap 'kill $pid 2>/dev/null || true' EXIT
 start=$SECONDS
