@@ -2,6 +2,8 @@
 /* The way back to user code when somebody wants something of the thread: signals, stop, exit,
  * restart of calls. */
 #include "proc.h"
+#include "host.h"
+#include "pal.h"
 
 static void leave_if_ending(struct thread *t)
 {
@@ -36,6 +38,8 @@ static void stop_locked(struct thread *t, int sig)
         if (o != t)
             thread_notify(o, ATTENTION_STOP);
     signal_notify_parent_locked(p, CLD_STOPPED, sig);
+    if (p->report_to_host)
+        host_event(PAL_EVENT_STOPPED, p->pid, (i32)p->wait_status, NULL);
 }
 
 static __noreturn void die_of(struct process *p, int sig)

@@ -109,6 +109,9 @@ struct timespec64 {
 int timespec_from_user(u64 addr, u64 *ns); /* -EFAULT, -EINVAL */
 int timespec_to_user(u64 addr, u64 ns);
 
+/* ---- sys/sysv_sem.c ---- */
+void sysv_process_exit(struct process *p);
+
 /* ---- exec.c, elf.c, stack.c, script.c ---- */
 #define EXEC_HEAD_SIZE 256
 #define EXEC_DEPTH_MAX 5

@@ -5,6 +5,8 @@
  * attention.c on its way back to user code.
  */
 #include "proc.h"
+#include "host.h"
+#include "pal.h"
 
 #define SIG_IGNORE_SET (SIG_BIT(SIGCHLD) | SIG_BIT(SIGCONT) | SIG_BIT(SIGURG) | SIG_BIT(SIGWINCH))
 #define SIG_DUMP_SET                                                                              \
@@ -138,6 +140,8 @@ void process_continue_locked(struct process *p)
     p->wait_event = WAIT_EVENT_CONTINUED;
     waitq_wake(&p->stop_wait, UINT32_MAX);
     signal_notify_parent_locked(p, CLD_CONTINUED, SIGCONT);
+    if (p->report_to_host)
+        host_event(PAL_EVENT_CONTINUED, p->pid, 0xffff, NULL);
 }
 
 int signal_send_process_locked(struct process *p, const struct siginfo_k *info, bool forced)

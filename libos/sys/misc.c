@@ -182,3 +182,14 @@ long sys_vhangup(SYSCALL_ARGS)
 {
     return capable(CAP_SYS_TTY_CONFIG) ? 0 : -EPERM;
 }
+
+/* As on a processor without protection keys. */
+long sys_pkey_alloc(SYSCALL_ARGS)
+{
+    return -ENOSPC;
+}
+
+long sys_pkey_free(SYSCALL_ARGS)
+{
+    return -EINVAL;
+}

@@ -18,7 +18,7 @@ while [ $# -gt 0 ]; do
     *) break ;;
     esac
 done
-[ $# -gt 0 ] || set -- process signals threads timers jobs exec polling sockets files pipes terminals fsmodel fsstress registers groups \
+[ $# -gt 0 ] || set -- process signals threads timers jobs exec polling sockets files pipes terminals fsmodel fsstress registers groups sysv \
     shell.sh jobs.sh
 
 work=$(mktemp -d) || exit 1
@@ -108,7 +108,7 @@ for command in "${commands[@]}"; do
         continue
     fi
     if [ -n "$runner" ]; then
-        timeout -s KILL 120 $runner --rootfs "$root" -- ${command//$root/} >"$work/libos.out" 2>"$work/libos.err" </dev/null
+        timeout -s KILL 60 $runner --rootfs "$root" -- ${command//$root/} >"$work/libos.out" 2>"$work/libos.err" </dev/null
         echo "exit $?" >>"$work/libos.out"
         if ! cmp -s "$work/native.out" "$work/libos.out"; then
             fail "in the LibOS: $name"

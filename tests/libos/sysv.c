@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* System V IPC: semaphores with undo, message queues, shared memory between processes. */
+#include "check.h"
+#include <signal.h>
+#include <sys/ipc.h>
+#include <sys/msg.h>
+#include <sys/sem.h>
+#include <sys/shm.h>
+
+union semun {
+    int val;
+    struct semid_ds *buf;
+    unsigned short *array;
+};
+
+static int op(int id, int num, int delta, int flags)
+{
+    struct sembuf b = {(unsigned short)num, (short)delta, (short)flags};
+    return semop(id, &b, 1);
+}
+
+static void semaphores(void)
+{
+    int id = semget(IPC_PRIVATE, 3, 0600);
+    CHECK(id >= 0);
+    CHECK(semctl(id, 1, SETVAL, (union semun){.val = 2}) == 0 && semctl(id, 1, GETVAL) == 2);
+    CHECK(op(id, 1, -2, 0) == 0 && op(id, 1, -1, IPC_NOWAIT) == -1 && errno == EAGAIN);
+    CHECK(op(id, 5, 1, 0) == -1 && errno == EFBIG);
+    CHECK(semctl(id, 0, SETVAL, (union semun){.val = 40000}) == -1 && errno == ERANGE);
+    unsigned short all[3] = {1, 2, 3}, got[3];
+    CHECK(semctl(id, 0, SETALL, (union semun){.array = all}) == 0);
+    struct sembuf two[2] = {{0, -1, 0}, {2, -9, IPC_NOWAIT}};
+    CHECK(semop(id, two, 2) == -1 && errno == EAGAIN);
+    CHECK(semctl(id, 0, GETALL, (union semun){.array = got}) == 0 && got[0] == 1 && got[1] == 2 && got[2] == 3);
+    struct timespec ts = {0, 20000000};
+    struct sembuf wait = {0, -5, 0};
+    CHECK(semtimedop(id, &wait, 1, &ts) == -1 && errno == EAGAIN);
+    struct semid_ds ds;
+    CHECK(semctl(id, 0, IPC_STAT, (union semun){.buf = &ds}) == 0 && ds.sem_nsems == 3 && (ds.sem_perm.mode & 0777) == 0600);
+    CHECK(semctl(id, 0, IPC_RMID) == 0 && semctl(id, 0, GETVAL) == -1 && errno == EINVAL);
+}
+
+static void semaphore_processes(void)
+{
+    int id = semget(IPC_PRIVATE, 2, 0600), s;
+    pid_t pid = fork();
+    if (pid == 0) {
+        for (int i = 0; i < 50; i++)
+            if (op(id, 0, -1, 0) < 0 || op(id, 1, 1, 0) < 0)
+                _exit(1);
+        _exit(op(id, 0, -1, 0) == -1 && errno == EIDRM ? 0 : 2);
+    }
+    for (int i = 0; i < 50; i++)
+        CHECK(op(id, 0, 1, 0) == 0 && op(id, 1, -1, 0) == 0);
+    pid_t undo = fork();
+    if (undo == 0)
+        _exit(op(id, 1, 7, SEM_UNDO) == 0 ? 0 : 1);
+    CHECK(waitpid(undo, &s, 0) == undo && s == 0 && semctl(id, 1, GETVAL) == 0);
+    while (semctl(id, 0, GETNCNT) != 1)
+        sleep_ms(2);
+    CHECK(semctl(id, 0, IPC_RMID) == 0);
+    CHECK(waitpid(pid, &s, 0) == pid && s == 0);
+}
+
+struct text {
+    long type;
+    char text[64];
+};
+
+static void messages(void)
+{
+    struct text m = {3, "three"}, r;
+    int id = msgget(IPC_PRIVATE, 0600), s;
+    CHECK(id >= 0 && msgsnd(id, &m, 6, 0) == 0);
+    m.type = 1;
+    strcpy(m.text, "one");
+    CHECK(msgsnd(id, &m, 4, 0) == 0);
+    CHECK(msgrcv(id, &r, 64, 2, IPC_NOWAIT) == -1 && errno == ENOMSG);
+    CHECK(msgrcv(id, &r, 64, -3, 0) == 4 && r.type == 1 && strcmp(r.text, "one") == 0);
+    CHECK(msgrcv(id, &r, 2, 0, 0) == -1 && errno == E2BIG);
+    CHECK(msgrcv(id, &r, 2, 0, MSG_NOERROR) == 2 && r.type == 3 && memcmp(r.text, "th", 2) == 0);
+    m.type = 0;
+    CHECK(msgsnd(id, &m, 1, 0) == -1 && errno == EINVAL);
+    pid_t pid = fork();
+    if (pid == 0) {
+        for (int i = 0; i < 20; i++) {
+            struct text x = {i + 1, ""};
+            if (msgsnd(id, &x, 1, 0) < 0)
+                _exit(1);
+        }
+        _exit(0);
+    }
+    for (int i = 0; i < 20; i++)
+        CHECK(msgrcv(id, &r, 64, 0, 0) == 1 && r.type == i + 1);
+    CHECK(waitpid(pid, &s, 0) == pid && s == 0);
+    struct msqid_ds ds;
+    CHECK(msgctl(id, IPC_STAT, &ds) == 0 && ds.msg_qnum == 0 && ds.msg_lrpid == getpid());
+    CHECK(msgctl(id, IPC_RMID, NULL) == 0 && msgsnd(id, &m, 1, 0) == -1 && errno == EINVAL);
+}
+
+static void shared_memory(void)
+{
+    key_t key = 0x4c69624f;
+    int id = shmget(key, 10000, IPC_CREAT | IPC_EXCL | 0600), s;
+    CHECK(id >= 0);
+    CHECK(shmget(key, 10000, IPC_CREAT | IPC_EXCL | 0600) == -1 && errno == EEXIST);
+    CHECK(shmget(key, 20000, 0600) == -1 && errno == EINVAL);
+    CHECK(shmget(key, 0, 0600) == id);
+    volatile int *p = shmat(id, NULL, 0);
+    CHECK(p != (void *)-1 && p[2000] == 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        p[2000] = 77;
+        _exit(0);
+    }
+    CHECK(waitpid(pid, &s, 0) == pid && s == 0 && p[2000] == 77);
+    struct shmid_ds ds;
+    CHECK(shmctl(id, IPC_STAT, &ds) == 0 && ds.shm_nattch == 1 && ds.shm_segsz == 10000 && ds.shm_cpid == getpid());
+    CHECK(shmctl(id, IPC_RMID, NULL) == 0 && p[2000] == 77);
+    CHECK(shmget(key, 0, 0600) == -1 && errno == ENOENT);
+    CHECK(shmdt((void *)p) == 0 && shmdt((void *)p) == -1 && errno == EINVAL);
+    CHECK(shmctl(id, IPC_STAT, &ds) == -1 && errno == EINVAL);
+}
+
+int main(void)
+{
+    RUN(semaphores);
+    RUN(semaphore_processes);
+    RUN(messages);
+    RUN(shared_memory);
+    return finish();
+}
