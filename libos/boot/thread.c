@@ -49,10 +49,20 @@ void threads_init(u32 static_tcs, u64 limit)
     g_thread_limit = limit;
 }
 
+/* A hole below the stack, so that a stack that grows too far faults: the page is given back, its place stays ours. */
+static int make_guard(u64 page)
+{
+    int r = host_sgx_modify_type(page, PAGE_SIZE, SGX_PAGE_TYPE_TRIM);
+
+    if (r == 0 && sgx_eaccept(page, SGX_SECINFO_TRIM | SGX_SECINFO_MODIFIED) != 0)
+        r = -EIO;
+    return r == 0 ? host_sgx_remove(page, PAGE_SIZE) : r;
+}
+
 /* A new TCS with its stack, SSA frames and tcb page, all from the heap; kept for good. */
 static int add_tcs(void)
 {
-    const size_t pages = STACK_PAGES + 1 + SSA_PAGES + 1;
+    const size_t pages = 1 + STACK_PAGES + 1 + SSA_PAGES + 1;
     u64 base, stack_top, tcs, ssa, gs;
     struct layout_tcb *head;
     int r;
@@ -63,7 +73,7 @@ static int add_tcs(void)
     if (base == 0)
         return -ENOMEM;
     memset((void *)base, 0, pages * PAGE_SIZE);
-    stack_top = base + LAYOUT_STACK_SIZE;
+    stack_top = base + PAGE_SIZE + LAYOUT_STACK_SIZE;
     tcs = stack_top;
     ssa = tcs + PAGE_SIZE;
     gs = ssa + SSA_PAGES * PAGE_SIZE;
@@ -82,7 +92,9 @@ static int add_tcs(void)
         .layout = (u64)g_layout, .index = g_tcs_total,
         .ssa_frame_size = LAYOUT_SSA_PAGES * PAGE_SIZE,
     };
-    r = host_sgx_modify_type(tcs, PAGE_SIZE, SGX_PAGE_TYPE_TCS);
+    r = make_guard(base);
+    if (r == 0)
+        r = host_sgx_modify_type(tcs, PAGE_SIZE, SGX_PAGE_TYPE_TCS);
     if (r == 0 && sgx_eaccept(tcs, SGX_SECINFO_TCS | SGX_SECINFO_MODIFIED) != 0)
         r = -EIO;
     if (r == 0)
