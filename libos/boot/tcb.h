@@ -58,7 +58,7 @@ struct tcb {
     u64 exc_rsp, exc_rbp, exc_ret;    /* the same for CSSA 1 */
     u64 syscalls_direct;
     u32 vector_saved;                 /* the application's vector state is in current->xsave */
-    u32 vector_depth;
+    u32 reserved2;
     struct boundary_area *area; /* outside of the enclave */
     struct fault_info fault;    /* of user code */
     u64 syscalls_trapped, aex, ocalls;

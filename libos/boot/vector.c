@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The application's vector state. It stays in the registers while the LibOS, whose C code uses none, works; the first ocall or use
- * of cryptography in a system call saves it, the return to user code puts it back. Only components in use are
+ * The application's vector state. It stays in the registers while the LibOS, whose C code uses none, works; the first ocall
+ * in a system call saves it, the return to user code puts it back. Only components in use are
  * saved (XGETBV 1), so a program without AVX-512 does not pay for it.
  */
 #include "exception.h"
@@ -70,19 +70,6 @@ static void save(struct tcb *t)
                      : "r"(x), "a"((u32)mask), "d"((u32)(mask >> 32))
                      : "memory");
     t->vector_saved = VECTOR_SAVED;
-}
-
-void vector_begin(void)
-{
-    struct tcb *t = tcb();
-
-    if (t->vector_saved == VECTOR_LIVE)
-        save(t);
-    t->vector_saved = VECTOR_SAVED;
-}
-
-void vector_end(void)
-{
 }
 
 void vector_leave(void)

@@ -37,7 +37,6 @@ struct thread {
     struct uregs *regs;    /* valid in KERNEL state while serving the application */
     u64 fs_base;           /* the application's */
     void *xsave;           /* the application's vector state while it is saved */
-    bool in_user_fault;    /* see boot/exception.c */
     u32 park;              /* enclave-side wake token, see park.c */
     void *host;            /* boot/: the host thread's shared area (wrapped) */
     u32 wake_depth, wake_count; /* wake_begin(): wake-ups that wait for wake_end() */
@@ -147,10 +146,8 @@ void thread_park_lock(void);
 void thread_unpark_lock(struct thread *t);
 
 /* ---- vector state (libos/boot/vector.c) ----
- * The application's vector registers stay live while the LibOS works for it. Code that uses vector registers (crypto) brackets
- * itself with these; nestable, free when the state is saved already. It is restored on the way back to user code. */
-void vector_begin(void);
-void vector_end(void);
+ * The application's vector registers stay live while the LibOS works for it, until an ocall saves them; they are back when it
+ * runs again. Cryptography puts back what it uses. */
 /* For signal frames: the application's state in XSAVE standard format (its header's XSTATE_BV says which parts are there) and its
  * size; changes are taken over at the return to user code. */
 void *vector_user_area(void);
