@@ -25,8 +25,16 @@ static int inherit_cpuset(const char *path, struct error *err)
         return error_errno(err, errno, "open %s", path);
     for (size_t i = 0; i < array_count(files); i++) {
         cleanup_buffer struct buffer value = BUFFER_INIT;
-        if (read_file_at(from, files[i], &value, 65536, err) < 0 ||
-            write_file_at(to, files[i], value.data, value.size, err) < 0)
+        if (read_file_at(from, files[i], &value, 65536, err) < 0)
+            return error_wrap(err, "%s", path);
+        if (buffer_text(&value)[0] == '\n') {
+            /* The parent was made by somebody who left it empty. */
+            buffer_clear(&value);
+            if (inherit_cpuset(parent, err) < 0 ||
+                read_file_at(from, files[i], &value, 65536, err) < 0)
+                return error_wrap(err, "%s", path);
+        }
+        if (write_file_at(to, files[i], value.data, value.size, err) < 0)
             return error_wrap(err, "%s", path);
     }
     return 0;

@@ -181,7 +181,10 @@ struct container_exec_options {
     bool detach;
     bool ignore_paused;
     bool no_new_keyring;
-    const char *sub_cgroup; /* NULL: the container's own */
+    /* Each "PATH" or "CONTROLLER[,...]:PATH" below the container's own cgroup; none: that itself.
+     */
+    const char *const *sub_cgroups;
+    size_t sub_cgroup_count;
     /*
      * Run in the joined namespaces instead of execve(): for an enclave container the proxy to the
      * agent. The payload runs in a forked child of the caller.

@@ -36,7 +36,7 @@ struct creation {
     int sync[2]; /* ours, the child's */
     int pidfd;
     pid_t pid;
-    bool dir_made, cgroup_planned;
+    bool dir_made, cgroup_planned, ran;
 };
 
 void close_fds(int *fds, size_t count)
@@ -376,6 +376,7 @@ static int launch(struct creation *c, struct error *err)
         c->spawn.ctx = c;
         c->pid = spawn_process(&c->spawn, &c->pidfd, err);
         ret = c->pid < 0 ? -1 : 0;
+        c->ran = ret == 0;
     }
     close_fds(c->cgroup_files, c->cgroup_file_count);
     free(c->cgroup_files);
@@ -470,7 +471,8 @@ static void undo(struct creation *c)
     if (c->cgroup_planned && c->dir_made) {
         if (c->pid > 0 && !c->config->namespaces[OCI_NS_PID].present)
             (void)cgroup_signal_all(&c->cgroup, SIGKILL, NULL);
-        if (cgroup_remove(&c->cgroup, &err) < 0)
+        /* A cgroup that was there before stays, when nothing of ours has run in it. */
+        if (!(c->cgroup.existed && c->pid == 0 && !c->ran) && cgroup_remove(&c->cgroup, &err) < 0)
             log_warning("%s", error_text(&err));
         rdt_remove(c->config, c->options->id);
         run_poststop(c);

@@ -127,6 +127,7 @@ static int child_main(void *ctx, int cgroup_status)
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
     if (c->fg)
         foreground_child(c->fg);
+    init_divert_log(&c->init);
     int ret = enter(c, cgroup_status, &err);
     if (ret == 0) {
         /* Not dumpable makes our own /proc/self files root's; the set-up of a user namespace writes
@@ -135,6 +136,7 @@ static int child_main(void *ctx, int cgroup_status)
         if (ret >= 0)
             return ret;
     }
+    log_divert(NULL, NULL);
     if (c->init.sync_fd < 0) {
         log_fatal("%s", error_text(&err));
         return 127;
@@ -168,6 +170,18 @@ static bool within(const char *path)
     return strncmp(clean, "/base", 5) == 0 && (clean[5] == '/' || !clean[5]);
 }
 
+/* True when `path` is the directory of one of the listed controllers. */
+static bool shares_controller(const struct cgroup *cgroup, const char *controllers,
+                              const char *path)
+{
+    cleanup_free char *copy = xstrdup(controllers);
+    char *rest = copy;
+    for (char *name; (name = strsep(&rest, ","));)
+        if (cgroup_path(cgroup, name) == path)
+            return true;
+    return false;
+}
+
 /* --cgroup: a directory below the container's own, given as PATH or CONTROLLER[,...]:PATH. */
 static int sub_cgroup(struct cgroup *cgroup, const char *wanted, struct error *err)
 {
@@ -175,26 +189,31 @@ static int sub_cgroup(struct cgroup *cgroup, const char *wanted, struct error *e
     cleanup_free char *controllers = colon ? xstrndup(wanted, (size_t)(colon - wanted)) : NULL;
     const char *path = colon ? colon + 1 : wanted;
     if (!within(path))
-        return error_set(err, "%s is not a sub cgroup path", path);
+        return error_set(err, "bad sub cgroup path: %s is not a sub cgroup path", path);
+    bool found = false;
     json_t *paths = json_object(), *value;
     const char *key;
     json_object_foreach (cgroup->paths, key, value) {
-        if (controllers && strcmp(controllers, key) != 0 &&
-            !(cgroup_path(cgroup, controllers) == json_string_value(value))) {
-            json_object_set(paths, key, value);
-            continue;
-        }
-        cleanup_free char *joined = path_join(json_string_value(value), path);
+        const char *own = json_string_value(value);
+        bool fits = !controllers || cgroup->v2 || shares_controller(cgroup, controllers, own);
+        found |= fits;
+        cleanup_free char *joined = path_join(own, fits ? path : "");
         cleanup_free char *clean = path_clean(joined);
         /* The hybrid layout's unified hierarchy has no controllers: who makes sub cgroups may leave
          * it out. */
         if (strcmp(key, "unified") == 0 && access(clean, F_OK) < 0)
             continue;
         json_object_set_new(paths, key, json_string(clean));
+        if (fits && access(clean, F_OK) < 0) {
+            json_decref(paths);
+            return error_code(
+                err, ENOENT,
+                "adding pid to cgroup: open %s/cgroup.procs: no such file or directory", clean);
+        }
     }
     json_decref(cgroup->paths);
     cgroup->paths = paths;
-    return 0;
+    return found ? 0 : error_set(err, "unknown controller %s", controllers ? controllers : "");
 }
 
 static int prepare(struct exec_context *c, struct oci_config *config,
@@ -232,8 +251,9 @@ static int prepare(struct exec_context *c, struct oci_config *config,
         seccomp_filter_prepare(c->container->root, config->seccomp, &init->seccomp, err) < 0)
         return -1;
     cgroup_from_state(c->container->state, &c->cgroup);
-    if (options->sub_cgroup && sub_cgroup(&c->cgroup, options->sub_cgroup, err) < 0)
-        return -1;
+    for (size_t i = 0; i < options->sub_cgroup_count; i++)
+        if (sub_cgroup(&c->cgroup, options->sub_cgroups[i], err) < 0)
+            return -1;
     return plan_namespaces(c, err);
 }
 

@@ -34,6 +34,14 @@ static void log_to_rune(void *ctx, enum log_level level, const char *text)
     (void)!sync_send(init->sync_fd, SYNC_LOG, (int)level, text, -1);
 }
 
+void init_divert_log(struct container_init *init)
+{
+    log_divert(log_to_rune, init);
+    /* The words are those that tools (and runc's tests) look for in a debug log. */
+    log_debug("nsexec container setup: in the new namespaces");
+    log_debug("child process in init()");
+}
+
 void init_report(struct container_init *init, const struct error *err)
 {
     if (init->sync_fd >= 0)
@@ -242,7 +250,6 @@ static int pass_gate(struct container_init *init, struct error *err)
 
 static int report_ready(struct container_init *init, struct error *err)
 {
-    log_debug("init: closing the pipe to signal completion");
     prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0);
     int ret = sync_send(init->sync_fd, SYNC_READY, 0, NULL, -1);
     if (ret < 0)
@@ -309,6 +316,7 @@ int init_finish(struct container_init *init, const struct container_payload *pay
         return -1;
     if (early && payload->ready(payload->ctx, init, err) < 0)
         return error_wrap(err, "%s", payload->name);
+    log_debug("init: closing the pipe to signal completion");
     if (!init->is_exec) {
         if (report_ready(init, err) < 0)
             return -1;
@@ -318,10 +326,10 @@ int init_finish(struct container_init *init, const struct container_payload *pay
             if (pass_gate(init, err) < 0)
                 return -1;
         }
-        if (run_own_hooks(init, OCI_HOOK_START_CONTAINER, "running", NULL, err) < 0)
-            return -1;
     }
     if (!early && process->no_new_privileges && load_filter(init, err) < 0)
+        return -1;
+    if (!init->is_exec && run_own_hooks(init, OCI_HOOK_START_CONTAINER, "running", NULL, err) < 0)
         return -1;
 
     char **env = process_environment(process);
@@ -346,10 +354,7 @@ int init_finish(struct container_init *init, const struct container_payload *pay
 int container_init_child(struct container_init *init, const struct container_payload *payload,
                          struct error *err)
 {
-    log_divert(log_to_rune, init);
-    /* The words are those that tools (and runc's tests) look for in a debug log. */
-    log_debug("nsexec container setup: in the new namespaces");
-    log_debug("child process in init()");
+    init_divert_log(init);
     int ret = set_up(init, payload, err);
     if (ret == 0)
         ret = init_finish(init, payload, err);

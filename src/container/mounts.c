@@ -74,6 +74,15 @@ static int check_proc_target(const char *place, const char *destination, bool is
     return error_set(err, "%s is inside /proc, which is not allowed", destination);
 }
 
+static int check_ordinary(const char *place, const char *destination, const char *type,
+                          struct error *err)
+{
+    cleanup_free char *clean = path_clean(destination);
+    if (strcmp(clean, place) == 0 || (strcmp(type, "proc") != 0 && strcmp(type, "sysfs") != 0))
+        return 0;
+    return error_set(err, "filesystem \"%s\" must be mounted on ordinary directory", type);
+}
+
 static int open_target(struct container_init *init, int root_fd, const struct oci_mount *mount,
                        bool directory, bool is_proc, struct error *err)
 {
@@ -84,7 +93,8 @@ static int open_target(struct container_init *init, int root_fd, const struct oc
     cleanup_free char *place = place_in_root(root_fd, fd);
     if (!place)
         return error_set(err, "%s left the root filesystem", mount->destination);
-    if (check_proc_target(place, mount->destination, is_proc, err) < 0)
+    if (check_proc_target(place, mount->destination, is_proc, err) < 0 ||
+        (mount->type && check_ordinary(place, mount->destination, mount->type, err) < 0))
         return -1;
     return take_fd(fd);
 }
@@ -331,7 +341,9 @@ static int filesystem_mount(struct container_init *init, int root_fd, const stru
 
     unsigned long flags = plan->flags;
     bool copy = tmpfs && plan->tmpcopyup;
-    if (copy)
+    /* Mount points and device nodes are still to be made in /dev; rootfs_protect() finishes that.
+     */
+    if (copy || (tmpfs && strcmp(mount->destination, "/dev") == 0))
         flags &= ~(unsigned long)MS_RDONLY;
     if (mount_with_fallback(mount, target, type, flags, buffer_text(&data)) < 0) {
         if (errno != EINVAL || !label)

@@ -174,6 +174,8 @@ int init_finish(struct container_init *init, const struct container_payload *pay
 /* A sealed memfd with the context, all its descriptors made inheritable. */
 int init_serialize(struct container_init *init, struct error *err);
 void container_init_free(struct container_init *init);
+/* Log lines go to rune from here on. */
+void init_divert_log(struct container_init *init);
 void init_report(struct container_init *init, const struct error *err);
 
 /* --- seccomp.c, seccomp_cache.c --- */

@@ -196,6 +196,28 @@ static int make_readonly(int root_fd, const char *path, struct error *err)
     return 0;
 }
 
+static int protect_dev(const struct oci_config *config, int root_fd, struct error *err)
+{
+    for (size_t i = 0; i < config->mount_count; i++) {
+        const struct oci_mount *mount = &config->mounts[i];
+        if (strcmp(mount->destination, "/dev") != 0 || !mount->type ||
+            strcmp(mount->type, "tmpfs") != 0)
+            continue;
+        struct mount_plan plan;
+        mount_plan_parse(mount, &plan);
+        bool readonly = plan.flags & MS_RDONLY;
+        mount_plan_release(&plan);
+        if (!readonly)
+            continue;
+        cleanup_close int dev = path_open_in_root(root_fd, "/dev", O_PATH | O_DIRECTORY, 0, err);
+        if (dev < 0)
+            return dev;
+        if (sys_mount_setattr(dev, "", AT_EMPTY_PATH, MOUNT_ATTR_RDONLY, 0, 0, -1) < 0)
+            return error_errno(err, errno, "make /dev read-only");
+    }
+    return 0;
+}
+
 int rootfs_protect(struct container_init *init, int root_fd, struct error *err)
 {
     const struct oci_config *config = init->config;
@@ -210,8 +232,8 @@ int rootfs_protect(struct container_init *init, int root_fd, struct error *err)
         ret = mask_path(init, &mask, root_fd, config->masked_paths.items[i], err);
     close_and_reset(&mask.null_fd);
     close_and_reset(&mask.directory_fd);
-    if (ret < 0)
-        return ret;
+    if (ret < 0 || protect_dev(config, root_fd, err) < 0)
+        return -1;
     if (config->root_readonly) {
         /* O_PATH of the mount's root is what the attribute goes to; the bind of rootfs_prepare
          * makes it ours alone. */
@@ -243,9 +265,41 @@ static int pivot(int root_fd, struct error *err)
     return 0;
 }
 
-/* For a root that is no mount of its own kind (initramfs): move the new root over /. */
-static int move_root(int root_fd, struct error *err)
+/*
+ * Without pivot_root the host's mounts stay below ours. A complete /proc or /sys among them would
+ * let the container mount one of its own without the masks (the kernel allows that only to who sees
+ * one in full): take them away.
+ */
+static int hide_host_filesystems(const char *rootfs, struct error *err)
 {
+    cleanup_buffer struct buffer text = BUFFER_INIT;
+    enum { MOUNTINFO_MAX = 16 << 20 };
+    if (read_file_at(AT_FDCWD, "/proc/self/mountinfo", &text, MOUNTINFO_MAX, err) < 0)
+        return -1;
+    size_t length = strlen(rootfs);
+    char *rest = text.data;
+    for (char *line; (line = strsep(&rest, "\n")) && *line;) {
+        char *tail = strstr(line, " - ");
+        char *fields = line, *point = NULL;
+        for (int i = 0; i < 5 && fields; i++)
+            point = strsep(&fields, " ");
+        if (!tail || !point ||
+            (strncmp(tail + 3, "proc ", 5) != 0 && strncmp(tail + 3, "sysfs ", 6) != 0))
+            continue;
+        if (strncmp(point, rootfs, length) == 0 && (point[length] == '/' || !point[length]))
+            continue;
+        (void)mount(NULL, point, NULL, MS_PRIVATE, NULL);
+        if (umount2(point, MNT_DETACH) < 0 && errno != EINVAL && errno != ENOENT && errno != EPERM)
+            return error_errno(err, errno, "unmount %s", point);
+    }
+    return 0;
+}
+
+/* For a root that is no mount of its own kind (initramfs): move the new root over /. */
+static int move_root(const char *rootfs, int root_fd, struct error *err)
+{
+    if (hide_host_filesystems(rootfs, err) < 0)
+        return -1;
     if (fchdir(root_fd) < 0 || mount(".", "/", NULL, MS_MOVE, NULL) < 0 || chroot(".") < 0 ||
         chdir("/") < 0)
         return error_errno(err, errno, "move the root filesystem to /");
@@ -262,7 +316,7 @@ int rootfs_switch(struct container_init *init, int root_fd, struct error *err)
         return 0;
     }
     if (init->no_pivot)
-        ret = move_root(root_fd, err);
+        ret = move_root(init->rootfs, root_fd, err);
     else
         ret = pivot(root_fd, err);
     if (ret == 0 && wanted && (mount_propagation(wanted) & (MS_SHARED | MS_UNBINDABLE)) &&

@@ -5,6 +5,7 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <seccomp.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -265,6 +266,99 @@ static int export_program(scmp_filter_ctx ctx, struct buffer *out, struct error 
     return 0;
 }
 
+/*
+ * A program that asks for a system call newer than the profile gets the profile's EPERM and fails,
+ * where an ENOSYS would have made it fall back. So what has a higher number than everything that
+ * the profile names is answered with ENOSYS, by instructions in front of the filter; only where the
+ * default action is a refusal.
+ */
+struct newest {
+    uint32_t scmp_arch, audit_arch;
+    int number; /* -1: none named */
+};
+
+static void note_newest(const json_t *profile, struct newest *newest)
+{
+    size_t i, n;
+    json_t *rule, *name;
+    json_array_foreach (json_object_get(profile, "syscalls"), i, rule) {
+        json_array_foreach (json_object_get(rule, "names"), n, name) {
+            int number = seccomp_syscall_resolve_name_arch(newest->scmp_arch,
+                                                           json_string_value(name));
+            if (number >= 0 && number > newest->number)
+                newest->number = number;
+        }
+    }
+}
+
+static void append_block(struct buffer *out, const struct sock_filter *code, size_t count)
+{
+    buffer_append(out, code, count * sizeof(*code));
+}
+
+enum { X32_BIT = 0x40000000 };
+
+static void add_enosys_for(scmp_filter_ctx ctx, const json_t *profile, const struct newest *newest,
+                           struct buffer *front)
+{
+    const struct sock_filter load_arch = BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+                                                  offsetof(struct seccomp_data, arch));
+    const struct sock_filter load_number = BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+                                                    offsetof(struct seccomp_data, nr));
+    const struct sock_filter refuse = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS);
+    uint32_t limit = (uint32_t)newest->number;
+    if (newest->scmp_arch != SCMP_ARCH_X86_64) {
+        const struct sock_filter block[] = {
+            load_arch,   BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, newest->audit_arch, 0, 3),
+            load_number, BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, limit, 0, 1),
+            refuse,
+        };
+        append_block(front, block, array_count(block));
+        return;
+    }
+    /* x32 shares the number of the architecture; its calls have a bit of their own. */
+    struct newest x32 = {SCMP_ARCH_X32, 0, -1};
+    if (seccomp_arch_exist(ctx, SCMP_ARCH_X32) == 0)
+        note_newest(profile, &x32);
+    uint32_t x32_limit = x32.number < 0 ? UINT32_MAX : (uint32_t)x32.number | X32_BIT;
+    const struct sock_filter block[] = {
+        load_arch,
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, newest->audit_arch, 0, 5),
+        load_number,
+        BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, X32_BIT, 1, 0),
+        BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, limit, 1, 2),
+        BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, x32_limit, 0, 1),
+        refuse,
+    };
+    append_block(front, block, array_count(block));
+}
+
+static void add_enosys(scmp_filter_ctx ctx, const json_t *profile, struct buffer *code)
+{
+    struct newest list[] = {
+        {SCMP_ARCH_X86_64, 0xc000003e, -1},
+        {SCMP_ARCH_X86, 0x40000003, -1},
+        {SCMP_ARCH_AARCH64, 0xc00000b7, -1},
+        {SCMP_ARCH_ARM, 0x40000028, -1},
+    };
+    struct buffer front = BUFFER_INIT;
+    for (size_t i = 0; i < array_count(list); i++) {
+        if (seccomp_arch_exist(ctx, list[i].scmp_arch) != 0)
+            continue;
+        note_newest(profile, &list[i]);
+        if (list[i].number >= 0)
+            add_enosys_for(ctx, profile, &list[i], &front);
+    }
+    buffer_append(&front, code->data, code->size);
+    buffer_release(code);
+    *code = front;
+}
+
+static bool refuses(uint32_t action)
+{
+    return action != SCMP_ACT_ALLOW && action != SCMP_ACT_LOG && action != SCMP_ACT_ERRNO(ENOSYS);
+}
+
 int seccomp_filter_compile(json_t *profile, struct seccomp_program *out, struct error *err)
 {
     uint32_t default_action = 0;
@@ -286,6 +380,8 @@ int seccomp_filter_compile(json_t *profile, struct seccomp_program *out, struct 
         ret = add_syscalls(ctx, profile, default_action, &out->notify, err);
     if (ret == 0)
         ret = export_program(ctx, &out->code, err);
+    if (ret == 0 && refuses(default_action))
+        add_enosys(ctx, profile, &out->code);
     seccomp_release(ctx);
     const char *listener = NULL;
     if (ret == 0 && json_get_string(profile, "linux.seccomp", "listenerPath", &listener, err) < 0)

@@ -31,7 +31,7 @@ struct cache_header {
     uint64_t code_sum; /* of the program: a file cut short or torn is not loaded */
 };
 
-static const char cache_magic[8] = "RUNEBPF2";
+static const char cache_magic[8] = "RUNEBPF3";
 
 static uint64_t hash_bytes(const void *data, size_t size)
 {

@@ -47,9 +47,15 @@ static int fill_device_rules(const json_t *json, struct oci_config *config,
             type = "a";
         if (type[1] || !strchr("abc", type[0]))
             return error_set(err, "devices[%zu].type: unknown type %s", i, type);
-        if (strspn(rule->access, "rwm") != strlen(rule->access))
-            return error_set(err, "devices[%zu].access: %s is not made of r, w and m", i,
-                             rule->access);
+        /* Other letters mean nothing, and runc lets them pass. */
+        if (strspn(rule->access, "rwm") != strlen(rule->access)) {
+            char *kept = oci_config_format(config, "%s", rule->access), *to = kept;
+            for (const char *from = rule->access; *from; from++)
+                if (strchr("rwm", *from))
+                    *to++ = *from;
+            *to = '\0';
+            rule->access = kept;
+        }
         if (!*rule->access)
             rule->access = "rwm";
         if (rule->major < -1 || rule->minor < -1)

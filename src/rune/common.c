@@ -116,9 +116,24 @@ static void pass_listen_fds(struct oci_config *config, long long *preserve_fds)
     env->count += 2;
 }
 
+/* A path that the user means relative to where rune was started. */
+static int make_absolute(const char **path, struct error *err)
+{
+    if (!*path || !**path || **path == '/')
+        return 0;
+    cleanup_free char *here = getcwd(NULL, 0);
+    if (!here)
+        return error_errno(err, errno, "find the current directory");
+    *path = xasprintf("%s/%s", here, *path);
+    return 0;
+}
+
 int create_container(const char *id, bool run, struct error *err)
 {
     cleanup_config struct oci_config *config = NULL;
+    if (make_absolute(&g_create.pid_file, err) < 0 ||
+        make_absolute(&g_create.console_socket, err) < 0 || make_absolute(&g_globals.root, err) < 0)
+        return -1;
     if (g_create.bundle && chdir(g_create.bundle) < 0)
         return error_errno(err, errno, "open bundle %s", g_create.bundle);
     cleanup_free char *bundle = getcwd(NULL, 0);

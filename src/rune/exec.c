@@ -14,10 +14,9 @@
 #include "rune/commands.h"
 
 static struct {
-    const char *console_socket, *pid_file, *process, *cwd, *user, *process_label, *apparmor,
-        *cgroup;
+    const char *console_socket, *pid_file, *process, *cwd, *user, *process_label, *apparmor;
     bool tty, detach, no_new_privs, no_new_privs_given, ignore_paused;
-    struct option_list env, groups, caps;
+    struct option_list env, groups, caps, cgroups;
     long long preserve_fds;
 } o;
 
@@ -45,7 +44,7 @@ static const struct option options[] = {
      "add a capability to the bounding set for the process"},
     {"preserve-fds", NULL, OPTION_NUMBER, &o.preserve_fds, "N",
      "pass N additional file descriptors to the container (stdio + $LISTEN_FDS + N in total)"},
-    {"cgroup", NULL, OPTION_TEXT, &o.cgroup, "path",
+    {"cgroup", NULL, OPTION_LIST, &o.cgroups, "path",
      "run the process in an (existing) sub-cgroup(s). Format is [<controller>:]<cgroup>"},
     {"ignore-paused", NULL, OPTION_FLAG, &o.ignore_paused, NULL,
      "allow exec in a paused container"},
@@ -160,7 +159,7 @@ static int load_process(struct oci_config *config, struct oci_process *out, stru
     return 0;
 }
 
-static int run(int argc, char **argv, struct error *err)
+static int execute(int argc, char **argv, struct error *err)
 {
     cleanup_container struct container *container = NULL;
     cleanup_config struct oci_config *config = NULL;
@@ -183,7 +182,8 @@ static int run(int argc, char **argv, struct error *err)
         .preserve_fds = (int)o.preserve_fds,
         .detach = o.detach,
         .ignore_paused = o.ignore_paused,
-        .sub_cgroup = o.cgroup,
+        .sub_cgroups = o.cgroups.items,
+        .sub_cgroup_count = o.cgroups.count,
     };
     struct enclave_proxy proxy = {.socket = -1};
     int status = 0, ret = 0;
@@ -194,14 +194,19 @@ static int run(int argc, char **argv, struct error *err)
     }
     if (ret == 0)
         ret = container_exec(container, config, &process, &exec_options, &status, err);
-    if (ret < 0) {
-        /* 255 tells a failure of rune from one of the command, as runc does. */
-        cleanup_error struct error failure = ERROR_INIT;
-        error_move(&failure, err);
-        error_set(err, "exec failed: %s", error_text(&failure));
-        return -255;
-    }
+    if (ret < 0)
+        return -1;
     return status;
+}
+
+static int run(int argc, char **argv, struct error *err)
+{
+    int status = execute(argc, argv, err);
+    if (status >= 0)
+        return status;
+    /* 255 tells a failure of rune from one of the command, as runc does. */
+    error_wrap(err, "exec failed");
+    return -255;
 }
 
 const struct command command_exec = {
@@ -214,4 +219,5 @@ const struct command command_exec = {
     .max_arguments = -1,
     .run = run,
     .protect = true,
+    .keep_order = true,
 };

@@ -7,6 +7,12 @@
 #include "rune/commands.h"
 #include "rune/rune.h"
 
+/* Installed under the name of what it replaces, the program goes by that name. */
+static const char *self(void)
+{
+    return strcmp(program_invocation_short_name, "runc") == 0 ? "runc" : "rune";
+}
+
 static void print_options(const struct option *options, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
@@ -20,14 +26,14 @@ static void print_options(const struct option *options, size_t count)
 
 void help_main(void)
 {
-    printf("NAME:\n   rune - Open Container Initiative runtime, also for containers in enclaves\n\n"
-           "rune runs containers from OCI bundles: a directory with a config.json and a root "
+    printf("NAME:\n   %s - Open Container Initiative runtime, also for containers in enclaves\n\n"
+           "It runs containers from OCI bundles: a directory with a config.json and a root "
            "filesystem.\n"
            "An ordinary container is handled as by runc; a bundle that asks for an enclave runs "
            "inside one.\n\n"
-           "USAGE:\n   rune [global options] command [command options] [arguments...]\n\n"
+           "USAGE:\n   %s [global options] command [command options] [arguments...]\n\n"
            "VERSION:\n   %s\n\nCOMMANDS:\n",
-           RUNE_VERSION);
+           self(), self(), RUNE_VERSION);
     for (size_t i = 0; g_commands[i]; i++)
         if (!g_commands[i]->hidden)
             printf("   %-12s %s\n", g_commands[i]->name, g_commands[i]->summary);
@@ -40,8 +46,9 @@ void help_main(void)
 
 void help_command(const struct command *command)
 {
-    printf("NAME:\n   rune %s - %s\n\nUSAGE:\n   rune %s%s %s\n", command->name, command->summary,
-           command->name, command->option_count ? " [command options]" : "", command->arguments);
+    printf("NAME:\n   %s %s - %s\n\nUSAGE:\n   %s %s%s %s\n", self(), command->name,
+           command->summary, self(), command->name,
+           command->option_count ? " [command options]" : "", command->arguments);
     if (command->description)
         printf("\nDESCRIPTION:\n   %s\n", command->description);
     if (command->option_count) {

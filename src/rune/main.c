@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "rune/commands.h"
@@ -78,6 +79,11 @@ static int run_command(const struct command *command, int argc, char **argv, cha
                        struct error *err)
 {
     bool help = false;
+    if (!command->keep_order) {
+        /* A copy: the original is what a protected copy of the program is started with. */
+        argv = xmemdup(argv, ((size_t)argc + 1) * sizeof(*argv));
+        options_reorder(command->options, command->option_count, argc, argv);
+    }
     int used = options_parse(command->options, command->option_count, argc, argv, &help, err);
     if (used < 0)
         return used;

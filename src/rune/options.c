@@ -95,3 +95,32 @@ int options_parse(const struct option *options, size_t count, int argc, char **a
     }
     return i;
 }
+
+void options_reorder(const struct option *options, size_t count, int argc, char **argv)
+{
+    char **front = xcalloc((size_t)argc + 1, sizeof(*front));
+    char **rest = xcalloc((size_t)argc + 1, sizeof(*rest));
+    int front_count = 0, rest_count = 0;
+    for (int i = 0; i < argc; i++) {
+        const char *text = argv[i];
+        if (strcmp(text, "--") == 0) {
+            while (i < argc)
+                rest[rest_count++] = argv[i++];
+            break;
+        }
+        if (text[0] != '-' || !text[1]) {
+            rest[rest_count++] = argv[i];
+            continue;
+        }
+        const char *name = text + (text[1] == '-' ? 2 : 1);
+        size_t length = strcspn(name, "=");
+        const struct option *option = find(options, count, name, length);
+        front[front_count++] = argv[i];
+        if (option && option->kind != OPTION_FLAG && !name[length] && i + 1 < argc)
+            front[front_count++] = argv[++i];
+    }
+    memcpy(argv, front, (size_t)front_count * sizeof(*argv));
+    memcpy(argv + front_count, rest, (size_t)rest_count * sizeof(*argv));
+    free(front);
+    free(rest);
+}

@@ -128,4 +128,5 @@ const struct command command_ps = {
     .min_arguments = 1,
     .max_arguments = -1,
     .run = run,
+    .keep_order = true,
 };

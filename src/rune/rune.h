@@ -55,7 +55,8 @@ struct command {
     int min_arguments, max_arguments; /* max -1: any */
     /* Returns the exit status, or negative with err. */
     int (*run)(int argc, char **argv, struct error *err);
-    bool protect; /* makes processes in containers: run from a binary that nobody can write to */
+    bool protect;    /* makes processes in containers: run from a binary that nobody can write to */
+    bool keep_order; /* what follows the first argument belongs to another program */
     bool hidden;
 };
 
@@ -66,6 +67,10 @@ extern const size_t g_global_option_count;
 /* Parse options up to the first other argument; the number of arguments used, or negative. */
 int options_parse(const struct option *options, size_t count, int argc, char **argv, bool *help,
                   struct error *err);
+
+/* Move options behind arguments to the front: "update NAME --memory 1" is as good as the reverse.
+ */
+void options_reorder(const struct option *options, size_t count, int argc, char **argv);
 
 /* help.c */
 void help_main(void);

@@ -97,10 +97,13 @@ def like_docker(config):
 
 
 def call(name, *arguments, cwd=None):
-    result = subprocess.run([runtimes[name], "--root", f"{work}/state/{name}", *arguments], cwd=cwd, stdin=null,
-                            stdout=null, stderr=subprocess.PIPE, check=False)
-    if result.returncode:
-        sys.exit(f"{name} {arguments}: {result.stderr.decode()}")
+    # A file, not a pipe: a detached container keeps its stderr open.
+    with open(f"{work}/stderr", "w+") as stderr:
+        result = subprocess.run([runtimes[name], "--root", f"{work}/state/{name}", *arguments], cwd=cwd, stdin=null,
+                                stdout=null, stderr=stderr, check=False)
+        if result.returncode:
+            stderr.seek(0)
+            sys.exit(f"{name} {arguments}: {stderr.read()}")
 
 
 def reap():

@@ -89,6 +89,9 @@ make_helpers() {
     cc -O2 -static -D_GNU_SOURCE -o "$contrib/recvtty/recvtty" "$here/recvtty.c"
     printf '#!/bin/sh\n[ "$1" = env ] && echo amd64\n' >"$work/bin/go"
     chmod +x "$work/bin/go"
+    # Help texts and log lines go by the name that the program is installed under.
+    mkdir -p "$work/as-runc"
+    ln -sf "$rune" "$work/as-runc/runc"
 }
 
 # NAME PROGRAM: every test with its result, "ok file: title", in $work/NAME.results
@@ -126,7 +129,7 @@ if [ -n "${RUNC_BATS_REUSE:-}" ] && [ -s "$work/runc.results" ]; then
 else
     run_suite runc "$(command -v runc)"
 fi
-run_suite rune "$rune"
+run_suite rune "$work/as-runc/runc"
 
 sed -n 's/^ok\t//p' "$work/runc.results" | sort >"$work/runc.ok"
 sed -n 's/^ok\t//p' "$work/rune.results" | sort >"$work/rune.ok"
