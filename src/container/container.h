@@ -85,6 +85,12 @@ struct container_create_options {
     const char *init_program;            /* absolute host path; NULL for an ordinary container */
     const struct container_fd *init_fds; /* borrowed; passed to the payload by name */
     size_t init_fd_count;
+    /*
+     * Called with the descriptor of the new state directory, before the process is made: files of
+     * the caller's own there are removed with the container. It may still fill in init_fds. NULL: none.
+     */
+    int (*state_dir_made)(void *ctx, int dir, struct error *err);
+    void *state_dir_ctx;
     const char
         *enclave; /* recorded in state.json ("intelSgx", ...); NULL for an ordinary container */
 };

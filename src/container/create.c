@@ -348,6 +348,8 @@ static int prepare(struct creation *c, struct error *err)
     c->cgroup_planned = true;
     if (make_state_dir(c, err) < 0 || save_first_state(c, err) < 0)
         return -1;
+    if (options->state_dir_made && options->state_dir_made(options->state_dir_ctx, c->dir, err) < 0)
+        return -1;
     if (!options->run && make_fifo(c, err) < 0)
         return -1;
     if (cgroup_create(&c->cgroup, c->config, err) < 0)

@@ -2,20 +2,16 @@
 #include "enclave/agent.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "base/log.h"
-#include "base/path.h"
 #include "enclave/process.h"
 
 #define CONNECTIONS_MAX 512
@@ -36,33 +32,12 @@ struct agent {
     unsigned count;
 };
 
-int agent_open(int state_dir, struct agent **out, struct error *err)
+struct agent *agent_new(int listener)
 {
-    struct fd_path dir;
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int size = snprintf(address.sun_path, sizeof(address.sun_path), "%s/%s",
-                        fd_path_of(&dir, state_dir), AGENT_SOCKET);
-    if (size < 0 || (size_t)size >= sizeof(address.sun_path))
-        return error_set(err, "agent: socket path is too long");
-    cleanup_close int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return error_errno(err, errno, "agent: socket");
-    if (unlinkat(state_dir, AGENT_SOCKET, 0) < 0 && errno != ENOENT)
-        return error_errno(err, errno, "agent: remove an old %s", AGENT_SOCKET);
-    mode_t old_umask = umask(0177);
-    int result = bind(fd, (struct sockaddr *)&address, sizeof(address));
-    int code = errno;
-    umask(old_umask);
-    if (result < 0)
-        return error_errno(err, code, "agent: bind %s", AGENT_SOCKET);
-    if (listen(fd, 64) < 0)
-        return error_errno(err, errno, "agent: listen");
-
     struct agent *agent = xcalloc(1, sizeof(*agent));
-    agent->listener = take_fd(fd);
+    agent->listener = listener;
     pthread_mutex_init(&agent->lock, NULL);
-    *out = agent;
-    return 0;
+    return agent;
 }
 
 /* ---- answers ---- */

@@ -12,8 +12,13 @@
 
 struct agent;
 
-/* Bind the socket. state_dir is a descriptor of the state directory. */
-int agent_open(int state_dir, struct agent **out, struct error *err);
+/*
+ * Bind agent.sock in the state directory (a descriptor) and listen: in rune create, for
+ * init-runelet may be in a user namespace that has no right to write there. Returns the socket.
+ */
+int agent_listen(int state_dir, struct error *err);
+/* Takes the listening socket. Nothing is accepted before agent_serve(). */
+struct agent *agent_new(int listener);
 /* Serve: a thread accepts from now on. runtime is initialised and outlives the agent. */
 int agent_serve(struct agent *agent, struct pal_runtime *runtime, struct error *err);
 /* A process of the enclave ended: tell the client that started it, if one did. */

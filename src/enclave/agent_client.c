@@ -3,13 +3,40 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "base/path.h"
 #include "enclave/agent.h"
+
+int agent_listen(int state_dir, struct error *err)
+{
+    struct fd_path dir;
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int size = snprintf(address.sun_path, sizeof(address.sun_path), "%s/%s",
+                        fd_path_of(&dir, state_dir), AGENT_SOCKET);
+    if (size < 0 || (size_t)size >= sizeof(address.sun_path))
+        return error_set(err, "agent: socket path is too long");
+    cleanup_close int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return error_errno(err, errno, "agent: socket");
+    if (unlinkat(state_dir, AGENT_SOCKET, 0) < 0 && errno != ENOENT)
+        return error_errno(err, errno, "agent: remove an old %s", AGENT_SOCKET);
+    mode_t old_umask = umask(0177);
+    int result = bind(fd, (struct sockaddr *)&address, sizeof(address));
+    int code = errno;
+    umask(old_umask);
+    if (result < 0)
+        return error_errno(err, code, "agent: bind %s", AGENT_SOCKET);
+    if (listen(fd, 64) < 0)
+        return error_errno(err, errno, "agent: listen");
+
+    return take_fd(fd);
+}
 
 int agent_connect(int state_dir, int *socket_out, struct error *err)
 {

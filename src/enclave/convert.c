@@ -17,6 +17,7 @@
 #include "enclave/deployment.h"
 #include "enclave/progress.h"
 #include "enclave/settings.h"
+#include "sgx/emulated.h"
 
 enum { REQUEST_MAX = 64 << 20, ANSWER_SOCKET = 3, LOG_FILE = 4 };
 
@@ -40,7 +41,7 @@ static int deployment_blob(const struct oci_config *config, struct error *err)
 
 /* The order is that of ENCLAVE_CONVERTER_FDS. The process ends after the answer, and with it what
  * is open. */
-static int convert(const char *rootfs, const struct oci_config *config, int fds[5],
+static int convert(const char *rootfs, const struct oci_config *config, int fds[6],
                    struct buffer *text, struct error *err)
 {
     struct progress *progress = progress_start();
@@ -70,6 +71,10 @@ static int convert(const char *rootfs, const struct oci_config *config, int fds[
         if ((fds[i] = open_file(paths[i], err)) < 0)
             return fds[i];
     fds[4] = deployment_blob(config, err);
+    /* init-runelet may run as a user who cannot open it. */
+    if (fds[4] >= 0 && access("/dev/sgx_enclave", F_OK) < 0 &&
+        (fds[5] = sgx_emulated_root_open(err)) < 0)
+        return fds[5];
     return fds[4] < 0 ? fds[4] : 0;
 }
 
@@ -107,7 +112,7 @@ int main(void)
     cleanup_buffer struct buffer text = BUFFER_INIT;
     cleanup_config struct oci_config *config = NULL;
     cleanup_free char *rootfs = NULL;
-    int fds[5] = {-1, -1, -1, -1, -1};
+    int fds[6] = {-1, -1, -1, -1, -1, -1};
     int result = read_request(&config, &rootfs, &err);
     if (result == 0)
         result = convert(rootfs, config, fds, &text, &err);
@@ -117,7 +122,7 @@ int main(void)
     }
     size_t size = text.size < ENCLAVE_CONVERTER_TEXT - 1 ? text.size : ENCLAVE_CONVERTER_TEXT - 1;
     result = fd_send(ANSWER_SOCKET, buffer_text(&text), size, fds,
-                     result < 0 ? 0 : array_count(fds));
+                     result < 0 ? 0 : array_count(fds) - (fds[5] < 0));
     if (result < 0)
         error_fatal_set("answer: %s", strerror(-result));
     return 0;

@@ -33,9 +33,9 @@ bool enclave_variable(const char *entry);
 /* Take those variables out of the environment of a process. */
 void enclave_strip_environment(struct oci_process *process);
 
-#define ENCLAVE_LAUNCH_FDS 8
+#define ENCLAVE_LAUNCH_FDS 10
 
-/* For container_create_options: init_program, init_fds, init_fd_count, enclave. */
+/* For container_create_options: init_program, init_fds, init_fd_count, enclave, state_dir_made. */
 struct enclave_launch {
     char *init_program;
     const char
@@ -54,4 +54,6 @@ struct enclave_launch {
 int enclave_launch_prepare(const struct enclave_request *request, const char *bundle, bool log_json,
                            struct oci_config **config, struct enclave_launch *out,
                            struct error *err);
+/* container_create_options.state_dir_made, with the struct enclave_launch as its context. */
+int enclave_launch_state_dir(void *launch, int dir, struct error *err);
 void enclave_launch_release(struct enclave_launch *launch);

@@ -149,16 +149,20 @@ static int prepare(void *ctx, const struct container_init *init, struct error *e
         return error_errno(err, errno, "open /dev/null");
     if (pipe2(runelet->events, O_CLOEXEC) < 0)
         return error_errno(err, errno, "pipe for enclave events");
-    cleanup_close int state_dir = open(container_init_state_dir(init),
-                                       O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (state_dir < 0)
-        return error_errno(err, errno, "open %s", container_init_state_dir(init));
-    result = agent_open(state_dir, &runelet->agent, err);
+    int listener = container_init_fd(init, ENCLAVE_FD_AGENT);
+    if (listener < 0)
+        return error_set(err, "rune passed no socket for the agent");
+    runelet->agent = agent_new(listener);
+    /* For constructors of the library; src/sgx/emulated.h has the name. */
+    cleanup_close int emulator = container_init_fd(init, ENCLAVE_FD_EMULATOR);
+    cleanup_free char *number = emulator >= 0 ? xasprintf("%d", emulator) : NULL;
+    if (number != NULL)
+        setenv("RUNE_SGX_EMULATOR_ROOT_FD", number, 1);
     /* Threads of the library inherit the mask, and its handlers come on top of ours. */
-    if (result == 0)
-        result = signals_open(&runelet->signal_fd, &runelet->fault_fd, err);
+    result = signals_open(&runelet->signal_fd, &runelet->fault_fd, err);
     if (result == 0)
         result = pal_runtime_load(runelet->settings.runtime, &runelet->runtime, err);
+    unsetenv("RUNE_SGX_EMULATOR_ROOT_FD");
     if (result == 0)
         log_debug("enclave runtime %s, PAL version %d", runelet->settings.runtime,
                   pal_runtime_version(runelet->runtime));

@@ -16,6 +16,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/path.h"
+#include "enclave/agent.h"
 #include "enclave/deployment.h"
 #include "enclave/enclave.h"
 #include "enclave/locate.h"
@@ -190,7 +191,7 @@ static int read_answer(int socket, struct enclave_launch *launch, struct error *
     text[size] = '\0';
     for (size_t i = 0; i < count; i++)
         add_fd(launch, names[i], fds[i]);
-    if (count != array_count(names))
+    if (count < ENCLAVE_CONVERTER_NEEDED)
         return error_set(err, "%s", text);
     log_debug("%s", text);
     return 0;
@@ -241,6 +242,7 @@ static int add_settings(const struct enclave_request *request, const struct oci_
     if (fd < 0)
         return fd;
     add_fd(launch, ENCLAVE_FD_SETTINGS, fd);
+    add_fd(launch, ENCLAVE_FD_AGENT, -1); /* made when there is a state directory */
     if (log_fd() != STDERR_FILENO) {
         int copy = fcntl(log_fd(), F_DUPFD_CLOEXEC, 3);
         if (copy < 0)
@@ -334,6 +336,16 @@ int enclave_launch_prepare(const struct enclave_request *request, const char *bu
         result = convert(*config, rootfs, log_json, out, err);
     }
     return result;
+}
+
+int enclave_launch_state_dir(void *ctx, int dir, struct error *err)
+{
+    struct enclave_launch *launch = ctx;
+    int listener = agent_listen(dir, err);
+    for (size_t i = 0; i < launch->fd_count; i++)
+        if (strcmp(launch->fds[i].name, ENCLAVE_FD_AGENT) == 0)
+            launch->fds[i].fd = listener;
+    return listener < 0 ? listener : 0;
 }
 
 void enclave_launch_release(struct enclave_launch *launch)

@@ -15,11 +15,13 @@
 /* Names in container_create_options.init_fds. Only settings is always there. */
 #define ENCLAVE_FD_SETTINGS   "settings"
 #define ENCLAVE_FD_LOG        "log"
+#define ENCLAVE_FD_AGENT      "agent"
 #define ENCLAVE_FD_FILE       "enclave"
 #define ENCLAVE_FD_SIGSTRUCT  "sigstruct"
 #define ENCLAVE_FD_IMAGE      "image"
 #define ENCLAVE_FD_SITES      "sites"
 #define ENCLAVE_FD_DEPLOYMENT "deployment"
+#define ENCLAVE_FD_EMULATOR   "emulator-root" /* on machines without SGX */
 
 /*
  * The converter (convert.c): rune gives a request in a sealed memfd as stdin, a SOCK_SEQPACKET as
@@ -29,9 +31,10 @@
 #define ENCLAVE_CONVERTER_FDS                                                      \
     {                                                                              \
         ENCLAVE_FD_FILE, ENCLAVE_FD_SIGSTRUCT, ENCLAVE_FD_IMAGE, ENCLAVE_FD_SITES, \
-            ENCLAVE_FD_DEPLOYMENT                                                  \
+            ENCLAVE_FD_DEPLOYMENT, ENCLAVE_FD_EMULATOR                             \
     }
-#define ENCLAVE_CONVERTER_TEXT 8192
+#define ENCLAVE_CONVERTER_NEEDED 5 /* the last is optional */
+#define ENCLAVE_CONVERTER_TEXT   8192
 
 struct enclave_settings {
     json_t *json; /* owns the strings */

@@ -172,6 +172,8 @@ int create_container(const char *id, bool run, struct error *err)
         .init_fds = launch.fds,
         .init_fd_count = launch.fd_count,
         .enclave = enclave ? launch.type : NULL,
+        .state_dir_made = enclave ? enclave_launch_state_dir : NULL,
+        .state_dir_ctx = &launch,
         .config_edited = enclave > 0,
     };
     int status = 0;

@@ -26,6 +26,13 @@ int sgx_emulated_report_verify(const struct sgx_report *report, const struct sgx
 int sgx_emulated_secret(const char *label, uint8_t out[32], struct error *err);
 
 /*
+ * Open (or make) the file of the emulated root key, for a program that runs where it has no right
+ * to: that finds the descriptor's number in the environment variable SGX_EMULATED_ROOT_FD.
+ */
+#define SGX_EMULATED_ROOT_FD "RUNE_SGX_EMULATOR_ROOT_FD"
+int sgx_emulated_root_open(struct error *err);
+
+/*
  * Read (or make) the emulated root key now. For programs that change their root directory before
  * they open an enclave.
  */

@@ -62,6 +62,16 @@ start_libos() {
     refused /bin/arm rune --enclave run --bundle "$bundle" "$id"
 }
 
+@test "libos: in a user namespace, with exec" {
+    configure 'c["linux"]["namespaces"].append({"type": "user"})' \
+        'c["linux"]["uidMappings"] = c["linux"]["gidMappings"] = [{"containerID": 0, "hostID": 100000, "size": 65536}]'
+    chmod 755 "$work" "$bundle"
+    same id
+    start_libos sleep 1000
+    [ "$(rune exec "$id" id -u)" = 0 ]
+    grep -q "^Uid:	100000" "/proc/$(cat "$work/pid")/status"
+}
+
 @test "libos: stdio as pipes and files" {
     arguments cat
     head -c 500000 /dev/urandom >"$work/in"

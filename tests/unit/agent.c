@@ -45,8 +45,9 @@ static int set_up(void **state)
     if (mkdtemp(g_test.directory) == NULL)
         return -1;
     g_test.state_dir = open(g_test.directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (agent_open(g_test.state_dir, &g_test.agent, &err) < 0 ||
-        pal_runtime_load(TEST_PAL_DIR "/libpal-v4.so", &g_test.runtime, &err) < 0 ||
+    int listener = agent_listen(g_test.state_dir, &err);
+    g_test.agent = agent_new(listener);
+    if (listener < 0 || pal_runtime_load(TEST_PAL_DIR "/libpal-v4.so", &g_test.runtime, &err) < 0 ||
         pal_runtime_init(g_test.runtime, &args, &err) < 0 ||
         agent_serve(g_test.agent, g_test.runtime, &err) < 0) {
         print_error("%s\n", error_text(&err));
@@ -205,14 +206,15 @@ static void test_socket_mode(void **state)
     snprintf(path, sizeof(path), "%s/%s", g_test.directory, long_name);
     assert_int_equal(mkdir(path, 0700), 0);
     int dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC), socket = -1;
-    struct agent *agent = NULL;
     struct error err = ERROR_INIT;
-    assert_int_equal(agent_open(dir, &agent, &err), 0);
+    int listener = agent_listen(dir, &err);
+    assert_true(listener >= 0);
     assert_int_equal(agent_connect(dir, &socket, &err), 0);
     close(socket);
     unlinkat(dir, AGENT_SOCKET, 0);
     assert_true(agent_connect(dir, &socket, &err) < 0);
     error_release(&err);
+    close(listener);
     close(dir);
     rmdir(path);
 }

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -89,7 +90,7 @@ static int open_root_dir(const char *path, struct error *err)
     return dir < 0 ? error_errno(err, errno, "open %s", path) : dir;
 }
 
-static int read_root(struct emu_root *root, struct error *err)
+int sgx_emulated_root_open(struct error *err)
 {
     const char *path = secure_getenv("RUNE_SGX_EMULATOR_ROOT");
     struct stat st;
@@ -112,8 +113,35 @@ static int read_root(struct emu_root *root, struct error *err)
     if (!S_ISREG(st.st_mode) || (st.st_mode & 077))
         return error_code(err, EPERM, "%s/%s: other users can read it; it must have mode 0600",
                           path, ROOT_NAME);
-    int rc = read_exact(owned, root->secret, sizeof(root->secret));
-    return rc < 0 ? error_errno(err, -rc, "read %s/%s", path, ROOT_NAME) : 0;
+    return take_fd(owned);
+}
+
+/* Whoever started us may have opened the key for us, where we have no right to. */
+static int inherited_root(void)
+{
+    const char *text = secure_getenv(SGX_EMULATED_ROOT_FD);
+    char *end;
+
+    if (!text)
+        return -1;
+    long number = strtol(text, &end, 10);
+    return end == text || *end || number < 0 || number > INT_MAX ? -1 : (int)number;
+}
+
+static int read_root(struct emu_root *root, struct error *err)
+{
+    int inherited = inherited_root();
+    cleanup_close int opened = inherited >= 0 ? -1 : sgx_emulated_root_open(err);
+    int fd = inherited >= 0 ? inherited : opened;
+
+    if (fd < 0)
+        return fd;
+    ssize_t size = pread(fd, root->secret, sizeof(root->secret), 0);
+    if (size < 0)
+        return error_errno(err, errno, "read the emulated SGX root key");
+    if (size != sizeof(root->secret))
+        return error_set(err, "the emulated SGX root key is cut short");
+    return 0;
 }
 
 /* Read once: later the process may have another root directory (sgx_emulated_preload). */
