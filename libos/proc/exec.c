@@ -201,8 +201,8 @@ int process_exec(struct dentry *program, const char *path, char **argv, char **e
     struct thread *t = current();
     struct process *p = t->process;
     struct exec_image image;
-    /* A fork's child gives its parent's range up while it loads the new program, and has no business there
-     * afterwards, unless somebody shares this memory or waits for its futexes. */
+    /* A fork's child gives its parent's range up while it loads the new program, and has no
+     * business there afterwards, unless somebody shares this memory or waits for its futexes. */
     bool use_old = p->mm && (p->mm->refs.n > 1 || futex_robust_held(t));
     int r = exec_load(program, path, argv, env, &image);
     if (r < 0)

@@ -301,7 +301,8 @@ int exec_load(struct dentry *program, const char *path, char **argv, char **env,
         set_comm(image->comm, path);
         image->mm = mm_create();
         if (image->mm) {
-            /* Resident from the first page on: another program that wants the same addresses waits until this one rests. */
+            /* Resident from the first page on: another program that wants the same addresses waits
+             * until this one rests. */
             mm_leave(old);
             mm_enter(image->mm);
         }

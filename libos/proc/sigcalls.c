@@ -296,7 +296,8 @@ long sys_rt_tgsigqueueinfo(SYSCALL_ARGS)
     return send_to_thread((i32)a, (i32)b, (int)c, &info);
 }
 
-/* A signal from outside (rune kill, the terminal): the host's word counts as a signal, never as a fault. */
+/* A signal from outside (rune kill, the terminal): the host's word counts as a signal, never as a
+ * fault. */
 int process_kill_from_host(i32 pid, int sig)
 {
     if (!valid_signal(sig))
@@ -307,8 +308,7 @@ int process_kill_from_host(i32 pid, int sig)
     struct process *p, *n;
     int r = -ESRCH;
     mutex_lock(&g_process_lock);
-    list_for_each_entry_safe(p, n, &g_processes, all)
-    {
+    list_for_each_entry_safe (p, n, &g_processes, all) {
         if (pid > 0 ? p->pid != pid : pid != -1)
             continue;
         signal_send_process_locked(p, &info, true);
@@ -329,7 +329,8 @@ int process_kill_foreground(i32 pid, int sig)
     if (!p)
         return -ESRCH;
     if (group <= 0)
-        return process_kill_from_host(pid, sig); /* it gave its terminal up: all that is left is the process */
+        return process_kill_from_host(
+            pid, sig); /* it gave its terminal up: all that is left is the process */
     struct siginfo_k info = {.signo = sig, .code = SI_KERNEL};
     return signal_send_group(group, &info);
 }

@@ -139,12 +139,13 @@ static int load_program(struct process *p, const struct process_spec *s, struct 
         if (r == 0)
             r = exec_load(d, buf, s->argv, s->env, image);
         if (r < 0)
-            /* Whoever asked for the process says it; a container that does not start gives one line. */
+            /* Whoever asked for the process says it; a container that does not start gives one
+             * line. */
             log_info("cannot run %s: error %d",
-                      s->path      ? s->path
-                      : s->argv[0] ? s->argv[0]
-                                   : "(no name)",
-                      -r);
+                     s->path      ? s->path
+                     : s->argv[0] ? s->argv[0]
+                                  : "(no name)",
+                     -r);
     }
     if (d)
         dentry_put(d);

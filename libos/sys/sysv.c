@@ -16,7 +16,7 @@ struct sysv_object *sysv_find(struct sysv_class *c, i32 id)
 {
     struct sysv_object *o;
     class_prepare(c);
-    list_for_each_entry(o, &c->objects, link)
+    list_for_each_entry (o, &c->objects, link)
         if (o->id == id)
             return o;
     return NULL;
@@ -29,7 +29,8 @@ bool sysv_permitted(const struct sysv_object *o, u32 want)
     want = (want >> 6 | want >> 3 | want) & 7;
     if (c->euid == o->cuid || c->euid == o->uid)
         granted >>= 6;
-    else if (c->egid == o->cgid || c->egid == o->gid || cred_in_group(c, o->cgid) || cred_in_group(c, o->gid))
+    else if (c->egid == o->cgid || c->egid == o->gid || cred_in_group(c, o->cgid) ||
+             cred_in_group(c, o->gid))
         granted >>= 3;
     return !(want & ~granted & 7) || capable(CAP_IPC_OWNER);
 }
@@ -83,7 +84,7 @@ int sysv_get(struct sysv_class *c, i32 key, u32 flags, struct sysv_object **out)
     class_prepare(c);
     if (key == IPC_PRIVATE)
         return 0;
-    list_for_each_entry(o, &c->objects, link) {
+    list_for_each_entry (o, &c->objects, link) {
         if (o->key != key)
             continue;
         if ((flags & (IPC_CREAT | IPC_EXCL)) == (IPC_CREAT | IPC_EXCL))

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * System V IPC: semaphores, message queues, shared memory. All of it is memory of the enclave. One lock, g_sysv_lock, guards all objects; a waiter
- * holds a reference, drops the lock while it waits, and finds `removed` set when the object went meanwhile.
+ * System V IPC: semaphores, message queues, shared memory. All of it is memory of the enclave. One
+ * lock, g_sysv_lock, guards all objects; a waiter holds a reference, drops the lock while it waits,
+ * and finds `removed` set when the object went meanwhile.
  */
 #pragma once
 
@@ -29,17 +30,19 @@ struct sysv_class {
 extern struct mutex g_sysv_lock;
 
 /* All with g_sysv_lock held. */
-struct sysv_object *sysv_find(struct sysv_class *c, i32 id);              /* NULL: -EINVAL */
-bool sysv_permitted(const struct sysv_object *o, u32 want);               /* bits as in a mode, 0400 read, 0200 write */
-bool sysv_owned(const struct sysv_object *o);                             /* may be changed and removed */
+struct sysv_object *sysv_find(struct sysv_class *c, i32 id); /* NULL: -EINVAL */
+bool sysv_permitted(const struct sysv_object *o,
+                    u32 want);                /* bits as in a mode, 0400 read, 0200 write */
+bool sysv_owned(const struct sysv_object *o); /* may be changed and removed */
 void sysv_remove(struct sysv_class *c, struct sysv_object *o);
 void sysv_put(struct sysv_class *c, struct sysv_object *o);
 struct ipc64_perm;
 void sysv_perm_fill(const struct sysv_object *o, struct ipc64_perm *out);
 void sysv_perm_set(struct sysv_object *o, const struct ipc64_perm *in);
 /*
- * semget, msgget, shmget: the object of key, or -ENOENT and the like; 0 with *out NULL when a new one is to be made, which the
- * caller passes to sysv_add().
+ * semget, msgget, shmget: the object of key, or -ENOENT and the like; 0 with *out NULL when a new
+ * one is to be made, which the caller passes to sysv_add().
  */
 int sysv_get(struct sysv_class *c, i32 key, u32 flags, struct sysv_object **out);
-int sysv_add(struct sysv_class *c, struct sysv_object *o, i32 key, u32 flags); /* its id, or -ENOSPC */
+int sysv_add(struct sysv_class *c, struct sysv_object *o, i32 key,
+             u32 flags); /* its id, or -ENOSPC */

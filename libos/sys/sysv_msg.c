@@ -27,7 +27,7 @@ static void msg_destroy(struct sysv_object *o)
 {
     struct msg_queue *q = container_of(o, struct msg_queue, o);
     struct message *m, *n;
-    list_for_each_entry_safe(m, n, &q->messages, link)
+    list_for_each_entry_safe (m, n, &q->messages, link)
         kfree(m);
     kfree(q);
 }
@@ -131,7 +131,7 @@ static struct message *choose(struct msg_queue *q, i64 type, u32 flags)
 {
     struct message *m, *best = NULL;
     i64 n = 0;
-    list_for_each_entry(m, &q->messages, link) {
+    list_for_each_entry (m, &q->messages, link) {
         if (flags & MSG_COPY) {
             if (n++ == type)
                 return m;
@@ -140,7 +140,8 @@ static struct message *choose(struct msg_queue *q, i64 type, u32 flags)
         } else if (type > 0) {
             if ((flags & MSG_EXCEPT) ? m->type != type : m->type == type)
                 return m;
-        } else if (m->type <= (type == INT64_MIN ? INT64_MAX : -type) && (!best || m->type < best->type)) {
+        } else if (m->type <= (type == INT64_MIN ? INT64_MAX : -type) &&
+                   (!best || m->type < best->type)) {
             best = m;
         }
     }
@@ -178,7 +179,9 @@ long sys_msgrcv(SYSCALL_ARGS)
     if ((i64)size < 0 || (i32)a < 0)
         return -EINVAL;
     if (flags & MSG_COPY)
-        return (flags & MSG_EXCEPT) || !(flags & IPC_NOWAIT) ? -EINVAL : -ENOSYS; /* only checkpointing wants it */
+        return (flags & MSG_EXCEPT) || !(flags & IPC_NOWAIT)
+                   ? -EINVAL
+                   : -ENOSYS; /* only checkpointing wants it */
     mutex_lock(&g_sysv_lock);
     struct msg_queue *q = find((i32)a);
     long r = !q ? -EINVAL : sysv_permitted(&q->o, 0400) ? 0 : -EACCES;
@@ -191,7 +194,9 @@ long sys_msgrcv(SYSCALL_ARGS)
     if (!m)
         return r;
     size = MIN(size, m->size);
-    r = put_user(m->type, (i64 *)b) < 0 || copy_to_user((u8 *)b + 8, m->data, size) < 0 ? -EFAULT : (long)size;
+    r = put_user(m->type, (i64 *)b) < 0 || copy_to_user((u8 *)b + 8, m->data, size) < 0
+            ? -EFAULT
+            : (long)size;
     kfree(m);
     return r;
 }

@@ -31,7 +31,7 @@ static void sem_destroy(struct sysv_object *o)
 {
     struct sem_set *s = container_of(o, struct sem_set, o);
     struct sem_undo *u, *n;
-    list_for_each_entry_safe(u, n, &s->undos, link)
+    list_for_each_entry_safe (u, n, &s->undos, link)
         kfree(u);
     kfree(s);
 }
@@ -78,7 +78,7 @@ long sys_semget(SYSCALL_ARGS)
 static struct sem_undo *undo_of(struct sem_set *s, struct process *p, bool create)
 {
     struct sem_undo *u;
-    list_for_each_entry(u, &s->undos, link)
+    list_for_each_entry (u, &s->undos, link)
         if (u->process == p)
             return u;
     if (!create)
@@ -134,7 +134,8 @@ static void ops_done(struct sem_set *s, const struct sembuf *ops, u32 n, struct 
 }
 
 /* g_sysv_lock held before and after; a wait in between drops it. */
-static long run_ops(struct sem_set *s, const struct sembuf *ops, u32 n, struct sem_undo *undo, u64 deadline)
+static long run_ops(struct sem_set *s, const struct sembuf *ops, u32 n, struct sem_undo *undo,
+                    u64 deadline)
 {
     struct wait_entry entry;
     long r;
@@ -226,7 +227,7 @@ long sys_semtimedop(SYSCALL_ARGS)
 static void clear_undo(struct sem_set *s, u32 from, u32 to)
 {
     struct sem_undo *u;
-    list_for_each_entry(u, &s->undos, link)
+    list_for_each_entry (u, &s->undos, link)
         for (u32 i = from; i < to; i++)
             u->adjust[i] = 0;
 }
@@ -315,9 +316,16 @@ long sys_semctl(SYSCALL_ARGS)
     if (cmd == GETALL || cmd == SETALL)
         return all_values((i32)a, cmd == SETALL, (u64)d);
     if (cmd == IPC_INFO || cmd == SEM_INFO) {
-        struct seminfo info = {.semmni = (int)g_sems.max, .semmns = 1024000000, .semmnu = 1024000000,
-                               .semmsl = SEMS_MAX, .semopm = OPS_MAX, .semvmx = SEM_VALUE_MAX, .semmap = 1024000000,
-                               .semume = OPS_MAX, .semusz = 20, .semaem = SEM_VALUE_MAX};
+        struct seminfo info = {.semmni = (int)g_sems.max,
+                               .semmns = 1024000000,
+                               .semmnu = 1024000000,
+                               .semmsl = SEMS_MAX,
+                               .semopm = OPS_MAX,
+                               .semvmx = SEM_VALUE_MAX,
+                               .semmap = 1024000000,
+                               .semume = OPS_MAX,
+                               .semusz = 20,
+                               .semaem = SEM_VALUE_MAX};
         return copy_to_user((void *)d, &info, sizeof(info));
     }
     if (cmd == IPC_SET && copy_from_user(&ds, (void *)d, sizeof(ds)) < 0)
@@ -356,7 +364,7 @@ void sysv_process_exit(struct process *p)
     struct sysv_object *o;
     mutex_lock(&g_sysv_lock);
     sysv_find(&g_sems, -1); /* the list exists */
-    list_for_each_entry(o, &g_sems.objects, link) {
+    list_for_each_entry (o, &g_sems.objects, link) {
         struct sem_set *s = container_of(o, struct sem_set, o);
         struct sem_undo *u = undo_of(s, p, false);
         if (!u)

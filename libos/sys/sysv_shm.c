@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* System V shared memory: a file in memory that is mapped shared. Attaching counts are found by looking for the file in the mms. */
+/* System V shared memory: a file in memory that is mapped shared. Attaching counts are found by
+ * looking for the file in the mms. */
 #include "sysv.h"
 #include "fs.h"
 #include "mm.h"
@@ -15,7 +16,7 @@ struct shm {
     struct file *file; /* one reference; mappings have theirs */
     u64 size, attached_at, detached_at, changed;
     i32 creator, last;
-    bool doomed;       /* IPC_RMID while attached */
+    bool doomed; /* IPC_RMID while attached */
 };
 
 static void shm_destroy(struct sysv_object *o)
@@ -49,7 +50,7 @@ static void collect_locked(void)
 {
     struct sysv_object *o, *n;
     sysv_find(&g_segments, -1);
-    list_for_each_entry_safe(o, n, &g_segments.objects, link) {
+    list_for_each_entry_safe (o, n, &g_segments.objects, link) {
         struct shm *s = container_of(o, struct shm, o);
         if (s->doomed && attached(s) == 0)
             sysv_remove(&g_segments, o);
@@ -200,7 +201,10 @@ long sys_shmctl(SYSCALL_ARGS)
     int cmd = (int)b;
     long r = -EINVAL;
     if (cmd == IPC_INFO) {
-        struct shminfo64 info = {.shmmax = SEGMENT_MAX, .shmmin = 1, .shmmni = g_segments.max, .shmseg = g_segments.max,
+        struct shminfo64 info = {.shmmax = SEGMENT_MAX,
+                                 .shmmin = 1,
+                                 .shmmni = g_segments.max,
+                                 .shmseg = g_segments.max,
                                  .shmall = SEGMENT_MAX / PAGE_SIZE};
         return copy_to_user((void *)c, &info, sizeof(info));
     }

@@ -17,8 +17,8 @@ static int g_failed;
 
 #define CHECK(cond)                                                                                \
     do {                                                                                           \
-        int saved_ = errno;                                                                        \
         if (!(cond)) {                                                                             \
+            int saved_ = errno;                                                                    \
             g_failed = 1;                                                                          \
             printf("FAILED %s:%d: %s (errno %d)\n", __FILE__, __LINE__, #cond, saved_);            \
             fflush(stdout);                                                                        \

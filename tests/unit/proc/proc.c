@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Host-native tests of the parts of libos/proc that only compute: the script line and the initial stack. */
+/* Host-native tests of the parts of libos/proc that only compute: the script line and the initial
+ * stack. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -90,7 +91,8 @@ static u64 aux(const struct built *b, u64 auxv, u64 type)
 static void check_stack(char **argv, char **env)
 {
     static const u64 auxv[] = {AT_PAGESZ, 4096, AT_UID, 1000};
-    struct built b = {.spec = {.argv = argv, .env = env, .execfn = "/bin/prog", .auxv = auxv, .auxv_words = 4}};
+    struct built b = {
+        .spec = {.argv = argv, .env = env, .execfn = "/bin/prog", .auxv = auxv, .auxv_words = 4}};
     memset(b.spec.random, 0xab, 16);
     b.size = PAGE_UP(stack_size_needed(&b.spec));
     b.buf = test_malloc(b.size);
