@@ -6,6 +6,3 @@
 
 /* file_put() calls this for the last reference, before ops->release, when f->epoll_watch is not NULL. */
 void epoll_file_closed(struct file *f);
-
-/* proc/ calls this when a process ends: undoes its System V semaphore operations. */
-void sysv_exit(struct process *p);
