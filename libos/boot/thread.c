@@ -292,10 +292,10 @@ void thread_finish(void)
     if (s->thread.mm != NULL)
         mm_leave(s->thread.mm);
     vector_leave();
+    spin_lock(&g_lock); /* before the thread is gone: waiting for it may ask the host to yield */
     t->current = NULL;
     s->thread.process = NULL;
     s->thread.host = NULL;
-    spin_lock(&g_lock);
     g_threads--;
     list_add_tail(&s->link, &g_free);
     spin_unlock(&g_lock);
