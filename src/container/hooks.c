@@ -157,8 +157,10 @@ static int run_one(const struct oci_hook *hook, const char *state, const char *c
         return 0;
     while (said.size > 0 && (said.data[said.size - 1] == '\n' || said.data[said.size - 1] == ' '))
         said.data[--said.size] = '\0';
+    /* In lower case, as Go has it. */
+    const char *name = WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : "";
     if (WIFSIGNALED(status))
-        return error_set(err, "signal: %s, stdout/stderr: %s", strsignal(WTERMSIG(status)),
+        return error_set(err, "signal: %c%s, stdout/stderr: %s", name[0] | 32, name + 1,
                          buffer_text(&said));
     return error_set(err, "exit status %d, stdout/stderr: %s", WEXITSTATUS(status),
                      buffer_text(&said));
@@ -170,7 +172,7 @@ int hooks_run(const struct oci_config *config, enum oci_hook_kind kind, const ch
     const struct oci_hooks *hooks = &config->hooks[kind];
     for (size_t i = 0; i < hooks->count; i++)
         if (run_one(&hooks->items[i], state, cwd, err) < 0)
-            return error_wrap(err, "error running %s hook #%zu (%s)", oci_hook_names[kind], i,
+            return error_wrap(err, "error running hook #%zu (%s %s)", i, oci_hook_names[kind],
                               hooks->items[i].path);
     return 0;
 }

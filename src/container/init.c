@@ -316,7 +316,8 @@ int init_finish(struct container_init *init, const struct container_payload *pay
         return -1;
     if (early && payload->ready(payload->ctx, init, err) < 0)
         return error_wrap(err, "%s", payload->name);
-    log_debug("init: closing the pipe to signal completion");
+    log_debug(init->is_exec ? "setns_init: about to exec"
+                            : "init: closing the pipe to signal completion");
     if (!init->is_exec) {
         if (report_ready(init, err) < 0)
             return -1;
