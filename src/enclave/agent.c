@@ -159,6 +159,14 @@ static void answer_quote(struct connection *connection, struct agent_frame *fram
 
 /* ---- processes ---- */
 
+static int connection_pid(struct connection *connection)
+{
+    pthread_mutex_lock(&connection->agent->lock);
+    int pid = connection->pid;
+    pthread_mutex_unlock(&connection->agent->lock);
+    return pid;
+}
+
 static void handle_exec(struct connection *connection, struct agent_frame *frame)
 {
     cleanup_error struct error err = ERROR_INIT;
@@ -166,7 +174,7 @@ static void handle_exec(struct connection *connection, struct agent_frame *frame
     struct agent *agent = connection->agent;
     int pid = 0;
 
-    if (connection->pid != 0) {
+    if (connection_pid(connection) != 0) {
         answer_error(connection, EBUSY, "exec: this connection has a process already");
         return;
     }
@@ -195,21 +203,14 @@ void agent_process_exited(struct agent *agent, int pid, int status)
     pthread_mutex_lock(&agent->lock);
     for (struct connection *c = agent->connections; c != NULL; c = c->next) {
         if (c->pid == pid) {
+            /* First: who reads the answer may ask for the next process at once. */
+            c->pid = 0;
             json_t *json = json_pack("{s:i}", "status", status);
             agent_send(c->socket, AGENT_EXITED, json, NULL, 0, NULL, 0);
             json_decref(json);
-            c->pid = 0;
         }
     }
     pthread_mutex_unlock(&agent->lock);
-}
-
-static int connection_pid(struct connection *connection)
-{
-    pthread_mutex_lock(&connection->agent->lock);
-    int pid = connection->pid;
-    pthread_mutex_unlock(&connection->agent->lock);
-    return pid;
 }
 
 /* No answers: a signal may cross the process's end, and then there is nothing to say. */
