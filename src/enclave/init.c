@@ -188,8 +188,11 @@ static int check_kind(struct runelet *runelet, bool *emulated, struct error *err
     *emulated = false;
     int result = pal_runtime_info(runelet->runtime, &info);
     bool hardware_wanted = strcmp(runelet->settings.type, "intelSgx") == 0;
-    if (result == -ENOTSUP)
-        return 0; /* versions 1 to 3 cannot say; rune create has looked for the hardware */
+    if (result == -ENOTSUP) {
+        /* Versions 1 to 3 cannot say; rune create has looked for the hardware. */
+        *emulated = !hardware_wanted && strcmp(runelet->settings.type, "auto") != 0;
+        return 0;
+    }
     if (result < 0)
         return error_errno(err, -result, "ask the enclave what it is");
     if ((info.flags & PAL_FLAG_SIMULATION) == 0)

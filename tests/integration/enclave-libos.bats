@@ -90,6 +90,16 @@ start_libos() {
     grep -q term "$work/out"
 }
 
+@test "libos: every signal that a shell can trap arrives, synchronous ones too" {
+    signals="1 2 3 4 5 6 7 8 10 11 12 13 14 15 16 17 18 20 21 22 23 24 25 26 27 28 29 30 31"
+    start_libos sh -c "for s in $signals; do trap \"echo got \$s\" \$s; done; echo ready; while :; do sleep 0.05; done"
+    within 20 grep -q ready "$work/out"
+    for sig in $signals; do
+        rune kill "$id" "$sig"
+        within 10 grep -qx "got $sig" "$work/out" || { echo "signal $sig is lost"; false; }
+    done
+}
+
 @test "libos: a process 1 without a handler: only SIGKILL ends it, as in any container" {
     start_libos sleep 1000
     within 20 status_is "$id" running

@@ -163,6 +163,7 @@ teardown() { enclave_teardown; }
     use_pal v4 echo hi
     rune run --bundle "$bundle" "$id" >"$work/out" 2>"$work/err" </dev/null
     [ "$(grep -c EMULATED "$work/err")" -eq 1 ]
+    [ "$(wc -l <"$work/err")" -eq 1 ]
     [ "$(cat "$work/out")" = hi ]
     [ ! -e /dev/sgx_enclave ] || skip "this machine has SGX"
     configure 'c["annotations"]["enclave.type"] = "intelSgx"'
@@ -175,6 +176,23 @@ teardown() { enclave_teardown; }
     rune kill "$id" KILL
     within 5 status_is "$id" stopped
     rune delete "$id"
+    nothing_left
+}
+
+@test "twelve at once, three times: nothing left" {
+    use_pal v4 sleep 1000
+    for round in 1 2 3; do
+        for i in $(seq 12); do
+            rune run --detach --bundle "$bundle" "$id-$i" >"$work/out-$i" 2>&1 </dev/null &
+        done
+        wait
+        [ "$(rune list -q | wc -l)" -eq 12 ]
+        for i in $(seq 12); do
+            rune delete --force "$id-$i" &
+        done
+        wait
+        [ -z "$(rune list -q)" ]
+    done
     nothing_left
 }
 
