@@ -309,9 +309,11 @@ u64 ecall_main(u64 number, struct boundary_area *area, u64 argument)
         (u64)area < ((const struct enclave_layout *)t->head.layout)->size ||
         (u64)area > (1ull << 47) - sizeof(*area))
         return (u64)-EFAULT;
+    /* Locks that are waited for before a thread is bound ask the host to yield. */
+    t->area = area;
+    t->vector_saved = VECTOR_SCRUBBED;
     if (number == ECALL_BOOT &&
         __atomic_compare_exchange_n(&stage, &fresh, 1, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
-        t->area = area;
         thread_bind_control(t, area);
         check_layout(t);
         r = control(number, argument);
