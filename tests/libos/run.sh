@@ -99,9 +99,13 @@ done
 
 for command in "${commands[@]}"; do
     name=${command//$root\/bin\//}
-    PATH=/usr/bin:/bin timeout 60 $command >"$work/native.out" 2>"$work/native.err" </dev/null
-    status=$?
-    echo "exit $status" >>"$work/native.out"
+    # Natively only the machine can be wrong: a kernel thread or a scheduler that is late. The LibOS gets one try.
+    for try in 1 2 3; do
+        PATH=/usr/bin:/bin timeout 60 $command >"$work/native.out" 2>"$work/native.err" </dev/null
+        status=$?
+        echo "exit $status" >>"$work/native.out"
+        [[ $name != *.sh ]] && ! grep -q '^passed$' "$work/native.out" || break
+    done
     if [[ $name != *.sh ]] && ! grep -q '^passed$' "$work/native.out"; then
         fail "natively: $name"
         cat "$work/native.out" "$work/native.err"
