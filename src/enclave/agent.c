@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
@@ -16,6 +17,7 @@
 
 #define CONNECTIONS_MAX 512
 #define QUOTE_MAX       (64u << 10)
+#define SEND_SECONDS    2
 
 struct connection {
     struct connection *next;
@@ -322,6 +324,9 @@ static int start_thread(void *(*function)(void *), void *argument)
 
 static void accept_connection(struct agent *agent, int socket)
 {
+    /* Frames are sent with the lock held: a client that is stopped must not stop everybody. */
+    const struct timeval patience = {.tv_sec = SEND_SECONDS};
+    setsockopt(socket, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
     struct connection *connection = xcalloc(1, sizeof(*connection));
     connection->agent = agent;
     connection->socket = socket;
