@@ -49,6 +49,8 @@ static void answer(struct connection *connection, enum agent_type type, json_t *
 {
     pthread_mutex_lock(&connection->agent->lock);
     int result = agent_send(connection->socket, type, json, blob, blob_size, NULL, 0);
+    if (result < 0) /* part of a frame may have gone out: nothing after it would make sense */
+        shutdown(connection->socket, SHUT_RDWR);
     pthread_mutex_unlock(&connection->agent->lock);
     if (result < 0)
         log_debug("agent: answer: %s", strerror(-result));

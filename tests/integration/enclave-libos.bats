@@ -139,6 +139,22 @@ start_libos() {
     [ $? -eq 5 ]
 }
 
+@test "libos: exec with a terminal of its own: size, job control keys, exit code" {
+    start_libos sleep 1000
+    "$tty" run "$work/screen" "$work/control" -- "$RUNE" --root "$state" exec --tty "$id" sh -c 'tty; echo ready; cat; echo "after $?"; stty size; exit 6' &
+    runner=$!
+    background+=($runner)
+    within 20 grep -q ready "$work/screen"
+    printf 'send line\\n\n' >"$work/control"
+    within 10 grep -q line "$work/screen"
+    echo "size 44 111" >"$work/control"
+    printf 'send \\x04\n' >"$work/control" # ^D ends cat
+    set +e
+    wait $runner
+    [ $? -eq 6 ]
+    grep -q "44 111" "$work/screen"
+}
+
 @test "libos: bind mounts pass through, read-only ones refuse writes" {
     mkdir "$work/shared"
     echo from the host >"$work/shared/file"
