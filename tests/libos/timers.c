@@ -145,12 +145,15 @@ static void usage(void)
     struct tms t;
     struct timespec a, b;
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &a);
-    double end = now() + 0.1;
+    double end = now() + 10, used = 0; /* a busy machine gives little of it */
     volatile unsigned x = 0;
-    while (now() < end)
-        x++;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &b);
-    CHECK((double)(b.tv_sec - a.tv_sec) + (double)(b.tv_nsec - a.tv_nsec) / 1e9 > 0.01);
+    while (now() < end && used < 0.02) {
+        for (int i = 0; i < 10000; i++)
+            x++;
+        clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &b);
+        used = (double)(b.tv_sec - a.tv_sec) + (double)(b.tv_nsec - a.tv_nsec) / 1e9;
+    }
+    CHECK(used >= 0.02);
     CHECK(getrusage(RUSAGE_SELF, &u) == 0 && u.ru_utime.tv_sec * 1000000 + u.ru_utime.tv_usec +
           u.ru_stime.tv_sec * 1000000 + u.ru_stime.tv_usec > 10000);
     CHECK(times(&t) != (clock_t)-1);
