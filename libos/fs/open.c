@@ -59,7 +59,7 @@ int dentry_open_flags(struct dentry *d, u32 flags, struct file **out)
 {
     struct inode *i = d->inode;
     bool counted = false;
-    struct file *f = file_alloc(&g_path_file_ops, flags & OPEN_FLAGS_KEPT);
+    struct file *f = file_alloc(&g_path_file_ops, flags & (OPEN_FLAGS_KEPT | O_NOCTTY)); /* a terminal looks at it */
     int r = 0;
 
     if (!f)
@@ -72,6 +72,7 @@ int dentry_open_flags(struct dentry *d, u32 flags, struct file **out)
     f->inode = inode_get(i);
     if (r == 0 && !(flags & O_PATH))
         r = open_by_type(i, d, f);
+    f->flags &= ~(u32)O_NOCTTY;
     if (r < 0) {
         if (counted)
             uncount_writer(i);

@@ -267,6 +267,28 @@ static void forked_shell(void)
     close(m);
 }
 
+/* A session leader that opens a terminal with O_NOCTTY does not get it; its child's session may. */
+static void not_controlling(void)
+{
+    int status, child;
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0) {
+        CHECK(setsid() == getpid());
+        open_pair();
+        CHECK(fails(open("/dev/tty", O_RDWR), ENXIO));
+        child = fork();
+        if (child == 0) {
+            CHECK(setsid() == getpid() && ioctl(g_slave, TIOCSCTTY, 0) == 0 && tcgetsid(g_slave) == getpid());
+            _exit(g_failed);
+        }
+        CHECK(waitpid(child, &status, 0) == child && status == 0);
+        close_pair();
+        _exit(g_failed);
+    }
+    CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+}
+
 int main(void)
 {
     RUN(canonical);
@@ -274,5 +296,6 @@ int main(void)
     RUN(job_control);
     RUN(hangup);
     RUN(forked_shell);
+    RUN(not_controlling);
     return finish();
 }
