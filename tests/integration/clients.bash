@@ -18,13 +18,14 @@ clients_setup_file() { # PROGRAM...
     export parent=rune-clients-$$
     export RUNE_CACHE_DIR=$work/cache RUNE_SIGNING_KEY=$work/key.pem
     export images=${RUNE_CHECK_IMAGES:-$repo/build/images}
+    chmod 711 "$work" # a user namespace's root goes through here
     mkdir "$RUNE_CACHE_DIR"
     busybox_image "$work/busybox"
 }
 
 # An image with one static program, some users and nothing else.
 busybox_image() { # DIR
-    mkdir -p "$1"/{bin,etc,proc,sys,dev,tmp,root,run,home/user}
+    mkdir -p "$1"/{bin,etc,proc,sys,dev,tmp,root,run,mnt,home/user}
     chmod 1777 "$1/tmp"
     cp "$(command -v busybox)" "$1/bin/busybox"
     for name in $("$1/bin/busybox" --list); do
@@ -82,7 +83,7 @@ clients_teardown_file() {
         # An engine's own mounts (netns, overlay of the store) may outlive it; containers' may not.
         umount -l "$mount" || true
     done
-    left=$(find /sys/fs/cgroup -maxdepth 3 -type d -path "*/$parent/*")
+    left=$(find /sys/fs/cgroup -maxdepth 3 -type d -path "*/$parent/*" ! -name conmon) # conmon's own: Podman leaves it
     [ -z "$left" ] || { echo "# cgroups are left: $left" >&3; status=1; }
     find /sys/fs/cgroup -depth -type d -path "*/$parent*" -exec rmdir {} + 2>/dev/null || true
     rm -rf --one-file-system "$work"
@@ -97,4 +98,19 @@ processes_of() { # DIR
         grep -qsF "$1" "$dir/cmdline" && [ "$(awk '{print $1}' "$dir/comm" 2>/dev/null)" != bats ] && echo "${dir#/proc/}"
     done
     return 0
+}
+
+# A root's tar file as an image archive in the form of `docker save`.
+image_archive() { # ROOT.tar NAME OUT.tar
+    local dir=$work/archive
+    mkdir -p "$dir"
+    ln "$1" "$dir/layer.tar"
+    cat >"$dir/config.json" <<JSON
+{ "architecture": "amd64", "os": "linux", "config": { "Cmd": ["/bin/sh"],
+  "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"] },
+  "rootfs": { "type": "layers", "diff_ids": ["sha256:$(sha256sum <"$1" | cut -d' ' -f1)"] } }
+JSON
+    echo "[{\"Config\": \"config.json\", \"RepoTags\": [\"$2\"], \"Layers\": [\"layer.tar\"]}]" >"$dir/manifest.json"
+    tar -C "$dir" -cf "$3" manifest.json config.json layer.tar
+    rm -rf "$dir"
 }
