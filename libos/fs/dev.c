@@ -109,8 +109,8 @@ int device_open(struct inode *i, struct file *f)
 
     if (!S_ISCHR(i->mode))
         return -ENXIO;
-    if (i->rdev >> 8 == TTY_MAJOR_PTS) {
-        t = tty_by_index((u32)(i->rdev & 0xff));
+    if (TTY_DEV_MAJOR(i->rdev) == TTY_MAJOR_PTS) {
+        t = tty_by_index(TTY_DEV_MINOR(i->rdev));
         return t ? open_tty(t, f) : -EIO;
     }
     switch (i->rdev) {

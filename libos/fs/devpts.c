@@ -135,7 +135,8 @@ static const struct inode_ops g_devpts_dir = {
 static bool devpts_valid(struct dentry *d)
 {
     u64 rdev = d->inode->rdev;
-    struct tty *t = rdev >> 8 == TTY_MAJOR_PTS ? tty_by_index((u32)(d->inode->ino - 3)) : NULL;
+    struct tty *t = TTY_DEV_MAJOR(rdev) == TTY_MAJOR_PTS ? tty_by_index((u32)(d->inode->ino - 3))
+                                                         : NULL;
     bool same = rdev == TTY_DEV(5, 2) || (t && t->created == d->inode->ctime);
 
     if (t)

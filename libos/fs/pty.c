@@ -25,7 +25,8 @@ struct pty {
     struct ldisc ld;
     struct waitq queue; /* both sides; anything changed */
     u32 master_open, slave_open;
-    bool slave_was_open, locked;
+    bool slave_was_open, locked, packet;
+    struct termios termios_locked; /* bits and characters that are not to change (TIOCSLCKTRMIOS) */
     struct {
         u16 rows, cols, xpixel, ypixel;
     } size;
@@ -154,6 +155,30 @@ static void termios_from2(struct termios *t, const struct termios2 *t2)
     memcpy(t->c_cc, t2->c_cc, sizeof(t->c_cc));
 }
 
+/* p->lock held. */
+static void change_termios(struct pty *p, struct termios *t)
+{
+    const struct termios *old = &p->ld.termios, *keep = &p->termios_locked;
+
+    t->c_iflag = (old->c_iflag & keep->c_iflag) | (t->c_iflag & ~keep->c_iflag);
+    t->c_oflag = (old->c_oflag & keep->c_oflag) | (t->c_oflag & ~keep->c_oflag);
+    t->c_cflag = (old->c_cflag & keep->c_cflag) | (t->c_cflag & ~keep->c_cflag);
+    t->c_lflag = (old->c_lflag & keep->c_lflag) | (t->c_lflag & ~keep->c_lflag);
+    for (size_t k = 0; k < sizeof(t->c_cc); k++)
+        if (keep->c_cc[k])
+            t->c_cc[k] = old->c_cc[k];
+    ldisc_set_termios(&p->ld, t);
+}
+
+static long lock_termios(struct pty *p, bool set, u64 arg)
+{
+    if (!set)
+        return copy_to_user((void *)arg, &p->termios_locked, sizeof(p->termios_locked));
+    if (!fs_capable(CAP_SYS_ADMIN))
+        return -EPERM;
+    return copy_from_user(&p->termios_locked, (const void *)arg, sizeof(p->termios_locked));
+}
+
 static long get_termios(struct pty *p, u32 cmd, u64 arg)
 {
     struct termios t;
@@ -190,7 +215,54 @@ static long set_termios(struct pty *p, bool slave, u32 cmd, u64 arg)
     mutex_lock(&p->lock);
     if (cmd == TCSETSF || cmd == TCSETSF2)
         ldisc_flush_input(&p->ld);
-    ldisc_set_termios(&p->ld, &t);
+    change_termios(p, &t);
+    mutex_unlock(&p->lock);
+    wake(p);
+    return 0;
+}
+
+/* System V's struct termio: the low halves, and the first control characters. */
+struct old_termio {
+    u16 iflag, oflag, cflag, lflag;
+    u8 line, cc[8];
+};
+
+static long get_termio(struct pty *p, u64 arg)
+{
+    struct old_termio o = {0};
+
+    mutex_lock(&p->lock);
+    o.iflag = (u16)p->ld.termios.c_iflag;
+    o.oflag = (u16)p->ld.termios.c_oflag;
+    o.cflag = (u16)p->ld.termios.c_cflag;
+    o.lflag = (u16)p->ld.termios.c_lflag;
+    o.line = p->ld.termios.c_line;
+    memcpy(o.cc, p->ld.termios.c_cc, sizeof(o.cc));
+    mutex_unlock(&p->lock);
+    return copy_to_user((void *)arg, &o, sizeof(o));
+}
+
+static long set_termio(struct pty *p, bool slave, u32 cmd, u64 arg)
+{
+    struct old_termio o;
+    struct termios t;
+    int r = slave ? tty_check(&p->t, SIG_TTOU) : 0;
+
+    if (r < 0)
+        return r;
+    if (copy_from_user(&o, (const void *)arg, sizeof(o)) < 0)
+        return -EFAULT;
+    mutex_lock(&p->lock);
+    t = p->ld.termios;
+    t.c_iflag = (t.c_iflag & ~0xffffu) | o.iflag;
+    t.c_oflag = (t.c_oflag & ~0xffffu) | o.oflag;
+    t.c_cflag = (t.c_cflag & ~0xffffu) | o.cflag;
+    t.c_lflag = (t.c_lflag & ~0xffffu) | o.lflag;
+    t.c_line = o.line;
+    memcpy(t.c_cc, o.cc, sizeof(o.cc));
+    if (cmd == TCSETAF)
+        ldisc_flush_input(&p->ld);
+    change_termios(p, &t);
     mutex_unlock(&p->lock);
     wake(p);
     return 0;
@@ -240,6 +312,17 @@ static long common_ioctl(struct pty *p, bool slave, u32 cmd, u64 arg)
     case TCSETSW2:
     case TCSETSF2:
         return set_termios(p, slave, cmd, arg);
+    case TCGETA:
+        return get_termio(p, arg);
+    case TCSETA:
+    case TCSETAW:
+    case TCSETAF:
+        return set_termio(p, slave, cmd, arg);
+    case TIOCGLCKTRMIOS:
+    case TIOCSLCKTRMIOS:
+        return lock_termios(p, cmd == TIOCSLCKTRMIOS, arg);
+    case TIOCGSOFTCAR:
+        return put_user((i32)((p->ld.termios.c_cflag & CLOCAL) != 0), (void *)arg);
     case TIOCGWINSZ:
         return copy_to_user((void *)arg, &p->size, sizeof(p->size));
     case TIOCSWINSZ:
@@ -346,7 +429,12 @@ static ssize_t master_read(struct file *f, struct uio *io, u64 *pos)
         return 0;
     for (;;) {
         mutex_lock(&p->lock);
-        r = ldisc_output_read(&p->ld, io);
+        r = p->packet && ldisc_output_ready(&p->ld) ? uio_zero(io, 1) : 0; /* TIOCPKT_DATA */
+        if (r >= 0) {
+            ssize_t data = ldisc_output_read(&p->ld, io);
+
+            r = data == -EFAULT ? data : data < 0 && r == 0 ? data : MAX(data, 0) + r;
+        }
         if (r == -EAGAIN && p->slave_was_open && !p->slave_open)
             r = -EIO; /* the last slave is gone: what Linux says */
         mutex_unlock(&p->lock);
@@ -470,7 +558,10 @@ static long master_ioctl(struct file *f, u32 cmd, u64 arg)
     case TIOCPKT:
         if (get_user(v, (const void *)arg) < 0)
             return -EFAULT;
-        return v ? -EINVAL : 0; /* packet mode is not there */
+        p->packet = v != 0;
+        return 0;
+    case TIOCGPKT:
+        return put_user((i32)p->packet, (void *)arg);
     default:
         return common_ioctl(p, false, cmd, arg);
     }

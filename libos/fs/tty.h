@@ -12,6 +12,8 @@
 
 #define TTY_MAJOR_PTS         136u
 #define TTY_DEV(major, minor) ((u64)(major) << 8 | ((minor)&0xff) | ((u64)((minor) & ~0xffu) << 12))
+#define TTY_DEV_MAJOR(dev)    ((u32)((dev) >> 8 & 0xfff))
+#define TTY_DEV_MINOR(dev)    ((u32)(((dev)&0xff) | ((dev) >> 12 & ~0xffull)))
 
 struct tty {
     struct refcount refs;
