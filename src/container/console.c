@@ -83,8 +83,11 @@ int console_bind(int root_fd, int slave, struct error *err)
     cleanup_close int dev = path_parent_in_root(root_fd, "/dev/console", &name, err);
     if (dev < 0)
         return dev;
-    cleanup_close int made = openat(
-        dev, name, O_CREAT | O_WRONLY | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK | O_CLOEXEC, 0666);
+    /* An object that is there already serves as well; the open below tells. */
+    int made = openat(dev, name,
+                      O_CREAT | O_WRONLY | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK | O_CLOEXEC, 0666);
+    if (made >= 0)
+        close(made);
     cleanup_close int target = openat(dev, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
     if (target < 0)
         return error_errno(err, errno, "create /dev/console");

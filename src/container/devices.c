@@ -24,8 +24,10 @@ static const struct oci_device default_devices[] = {
 static int bind_device(int parent, const char *name, const struct oci_device *device,
                        struct error *err)
 {
-    cleanup_close int made = openat(parent, name,
-                                    O_CREAT | O_WRONLY | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY, 0600);
+    /* An object that is there already serves as well; the open below tells. */
+    int made = openat(parent, name, O_CREAT | O_WRONLY | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY, 0600);
+    if (made >= 0)
+        close(made);
     cleanup_close int target = openat(parent, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
     if (target < 0)
         return error_errno(err, errno, "create %s", device->path);
