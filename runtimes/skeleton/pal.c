@@ -45,7 +45,8 @@ static struct {
 
 extern const uint8_t skeleton_enclave[], skeleton_enclave_end[], skeleton_sigstruct[];
 
-/* dlopen: the last moment at which the host's files are in sight. The emulator keeps its root key in one. */
+/* dlopen: the last moment at which the host's files are in sight. The emulator keeps its root key
+ * in one. */
 __attribute__((constructor)) static void take_host_files(void)
 {
     cleanup_error struct error err = ERROR_INIT;
@@ -68,7 +69,7 @@ static void log_to_rune(void *ctx, enum log_level level, const char *text)
 /* The loader wants a descriptor. */
 static int enclave_fd(void)
 {
-    size_t size = (size_t)(skeleton_enclave_end - skeleton_enclave);
+    size_t size = (size_t)((uintptr_t)skeleton_enclave_end - (uintptr_t)skeleton_enclave);
     cleanup_close int fd = memfd_create("skeleton-enclave", MFD_CLOEXEC);
     if (fd < 0)
         return -errno;

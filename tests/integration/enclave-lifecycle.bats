@@ -86,6 +86,21 @@ teardown() { enclave_teardown; }
     within 5 status_is "$id" stopped
 }
 
+@test "exec and kill with runtimes of versions 2 and 3" {
+    for version in v2 v3; do
+        use_pal $version sleep 1000
+        rune run --detach --bundle "$bundle" "$id" >"$work/out" 2>&1 </dev/null
+        [ "$(rune exec "$id" echo "by $version")" = "by $version" ]
+        run rune exec "$id" exit 17
+        [ "$status" -eq 17 ]
+        rune enclave info "$id" | grep -q "\"palVersion\": ${version#v}"
+        rune kill "$id" TERM
+        within 5 status_is "$id" stopped
+        rune delete "$id"
+        nothing_left
+    done
+}
+
 @test "stdio: pipes, files, a closed stdin" {
     use_pal v4 cat
     [ "$(echo through a pipe | rune run --bundle "$bundle" "$id" 2>/dev/null)" = "through a pipe" ]
