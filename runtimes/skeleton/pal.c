@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -332,9 +333,25 @@ int pal_get_quote(const uint8_t report_data[64], uint8_t *quote, size_t *quote_s
     return -ENOTSUP;
 }
 
-/* A thread may still be inside: the enclave is given back with the process, not here. */
+static unsigned running_processes(void)
+{
+    unsigned count = 0;
+    pthread_mutex_lock(&g_pal.lock);
+    for (int i = 1; i <= PROCESS_MAX; i++)
+        count += g_pal.processes[i].used && g_pal.processes[i].started;
+    pthread_mutex_unlock(&g_pal.lock);
+    return count;
+}
+
+/* No thread may be inside when the enclave goes: each ends at its next look at the pipe. */
 int pal_destroy(void)
 {
     pal_kill(-1, SIGKILL);
+    for (int i = 0; i < 100 && running_processes() > 0; i++)
+        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+    if (running_processes() > 0)
+        return -EBUSY; /* the end of rune's process takes everything with it */
+    sgx_enclave_free(g_pal.enclave);
+    g_pal.enclave = NULL;
     return 0;
 }

@@ -47,6 +47,10 @@ static int wait_exit(int pid)
     return status;
 }
 
+/* A runtime is never unloaded: threads of its library may still be returning. */
+static struct pal_runtime *volatile g_loaded[16];
+static size_t g_loaded_count;
+
 static struct pal_runtime *load(const char *path)
 {
     struct error err = ERROR_INIT;
@@ -58,6 +62,7 @@ static struct pal_runtime *load(const char *path)
     args.log = on_log;
     if (pal_runtime_init(runtime, &args, &err) < 0)
         fail_msg("%s", error_text(&err));
+    g_loaded[g_loaded_count++ % 16] = runtime;
     return runtime;
 }
 

@@ -130,6 +130,7 @@ static void test_skeleton(void **state)
     set_up();
     programs();
     local_report();
+    assert_int_equal(pal_runtime_destroy(g_runtime), 0);
 }
 
 int main(void)
