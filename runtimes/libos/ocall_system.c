@@ -63,7 +63,14 @@ static const char *line_of(struct boundary_area *area, uint64_t size)
 
 int64_t ocall_LOG(struct boundary_area *area, const uint64_t *args)
 {
-    runtime_log((int)args[0], "%s", line_of(area, args[1]));
+    const char *line = line_of(area, args[1]);
+    if (!g_runtime.ready && args[0] <= 1) {
+        pthread_mutex_lock(&g_runtime.callback_lock);
+        if (!g_runtime.refusal[0])
+            snprintf(g_runtime.refusal, sizeof(g_runtime.refusal), "%.500s", line);
+        pthread_mutex_unlock(&g_runtime.callback_lock);
+    }
+    runtime_log((int)args[0], "%s", line);
     return 0;
 }
 

@@ -153,8 +153,8 @@ static int boot(const struct pal_init_args_v4 *args, struct error *err)
     }
     int64_t r = ecall(ECALL_BOOT, (uint64_t)&boot, NULL, NULL, NULL);
     if (r < 0)
-        return error_code(err, (int)-r, "the LibOS refuses to start: %s (the log tells why)",
-                          strerror((int)-r));
+        return error_code(err, (int)-r, "the LibOS refuses to start: %s",
+                          g_runtime.refusal[0] ? g_runtime.refusal : strerror((int)-r));
     return 0;
 }
 

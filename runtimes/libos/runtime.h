@@ -33,6 +33,7 @@ struct runtime {
     uint64_t image_size, sites_size, deployment_size;
     int proc_fd; /* /proc/self/fd, from before pivot_root */
     bool ready;
+    char refusal[512]; /* the first error that the LibOS logged before it was ready */
 };
 extern struct runtime g_runtime;
 

@@ -251,7 +251,7 @@ EOF
     refused "erofs" convert "$work/root" --mkfs "$work/none"
     refused "exit code 1" convert "$work/root" --mkfs /bin/false
     refused "$work/nowhere" convert "$work/nowhere"
-    refused "Not a directory" convert "$work/root/etc/motd"
+    refused "ot a directory" convert "$work/root/etc/motd"
     cache=$work/root/cache
     refused "inside" convert "$work/root"
     rmdir "$work/root/cache"
