@@ -21,23 +21,12 @@ struct create_flags g_create;
 enum { MAX_PRESERVED = 1 << 16 };
 
 const struct command *const g_commands[] = {
-    &command_create,
-    &command_delete,
-    &command_enclave,
-    &command_events,
-    &command_exec,
-    &command_features,
-    &command_kill,
-    &command_list,
-    &command_pause,
-    &command_ps,
-    &command_resume,
-    &command_run,
-    &command_spec,
-    &command_start,
-    &command_state,
-    &command_update,
-    NULL,
+    &command_completion, &command_create, &command_delete,
+    &command_enclave,    &command_events, &command_exec,
+    &command_features,   &command_kill,   &command_list,
+    &command_pause,      &command_ps,     &command_resume,
+    &command_run,        &command_spec,   &command_start,
+    &command_state,      &command_update, NULL,
 };
 
 const char *seccomp_version_text(void)
