@@ -414,6 +414,9 @@ static int bring_up(struct creation *c, struct error *err)
     uint64_t start_time = 0;
     (void)proc_stat(c->pid, &start_time, NULL);
     oci_state_set_pid(c->state, c->pid, start_time);
+    /* Those that a rootless container could not have are gone from the list by now. */
+    json_object_set(c->state->json, "cgroupPaths", c->cgroup.paths);
+    c->state->cgroup_paths = c->cgroup.paths;
     /* While the child sets itself up: the write costs no time of its own. */
     if (oci_state_save(c->dir, c->state, err) < 0)
         return -1;
