@@ -33,6 +33,10 @@ bool enclave_variable(const char *entry);
 /* Take those variables out of the environment of a process. */
 void enclave_strip_environment(struct oci_process *process);
 
+/* The same for a further process of a container, whose HOME is that of its user in `rootfs`. */
+void enclave_exec_environment(struct oci_config *config, const char *rootfs,
+                              struct oci_process *process);
+
 #define ENCLAVE_LAUNCH_FDS 10
 
 /* For container_create_options: init_program, init_fds, init_fd_count, enclave, state_dir_made. */

@@ -71,7 +71,10 @@ static char *home_of(const char *rootfs, uint32_t uid)
     return xstrdup("/");
 }
 
-static void adapt_environment(json_t *env, const char *rootfs, uint32_t uid, bool builtin)
+/* In the saved configuration: HOME is not the user's wish, and another user's exec gets another. */
+#define HOME_ADDED "runeHomeAdded"
+
+static bool adapt_environment(json_t *env, const char *rootfs, uint32_t uid, bool builtin)
 {
     bool has_home = false;
     size_t i = 0;
@@ -89,6 +92,31 @@ static void adapt_environment(json_t *env, const char *rootfs, uint32_t uid, boo
         cleanup_free char *entry = xasprintf("HOME=%s", home);
         json_array_append_new(env, json_string(entry));
     }
+    return builtin && !has_home;
+}
+
+void enclave_exec_environment(struct oci_config *config, const char *rootfs,
+                              struct oci_process *process)
+{
+    enclave_strip_environment(process);
+    struct oci_strings *env = &process->env;
+    /* The first is the container's, for its own user; --env appends. */
+    bool skip = json_is_true(json_object_get(config->json, HOME_ADDED)), has_home = false;
+    const char **items = oci_config_alloc(config, env->count + 2, sizeof(*items));
+    size_t kept = 0;
+    for (size_t i = 0; i < env->count; i++) {
+        bool home = strncmp(env->items[i], "HOME=", 5) == 0;
+        if (!home || !skip)
+            items[kept++] = env->items[i];
+        has_home = has_home || (home && !skip);
+        skip = skip && !home;
+    }
+    if (!has_home && rootfs != NULL) {
+        cleanup_free char *home = home_of(rootfs, process->uid);
+        items[kept++] = oci_config_format(config, "HOME=%s", home);
+    }
+    env->items = items;
+    env->count = kept;
 }
 
 /* The enclave runtime opens the SGX devices from inside the container. */
@@ -128,7 +156,8 @@ static int adapt_config(const struct enclave_request *request, const char *rootf
     json_t *env = json_object_get(process, "env");
     if (env == NULL)
         json_object_set_new(process, "env", env = json_array());
-    adapt_environment(env, rootfs, (*config)->process.uid, request->builtin);
+    if (adapt_environment(env, rootfs, (*config)->process.uid, request->builtin))
+        json_object_set_new(json, HOME_ADDED, json_true());
     adapt_devices(json);
     cleanup_free char *text = json_text(json, JSON_COMPACT);
     struct oci_config *adapted = NULL;

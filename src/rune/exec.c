@@ -188,7 +188,7 @@ static int execute(int argc, char **argv, struct error *err)
     struct enclave_proxy proxy = {.socket = -1};
     int status = 0, ret = 0;
     if (container->state->enclave && container_status(container) != CONTAINER_STOPPED) {
-        enclave_strip_environment(&process);
+        enclave_exec_environment(config, container->state->rootfs, &process);
         ret = enclave_proxy_open(container->dir, &proxy, err);
         exec_options.payload = &proxy.payload;
     }

@@ -113,12 +113,16 @@ start_libos() {
 }
 
 @test "libos: exec with input, cwd, user, environment, exit code" {
+    echo 'other:x:77:77::/home/other:/bin/sh' >>"$bundle/rootfs/etc/passwd"
     start_libos sh -c 'echo secret >/tmp/note; sleep 1000'
     within 20 rune exec "$id" cat /tmp/note # the same enclave, the same files
     [ "$(rune exec "$id" cat /tmp/note)" = secret ]
     [ "$(echo line | rune exec "$id" cat)" = line ]
     [ "$(rune exec --cwd /tmp "$id" pwd)" = /tmp ]
     [ "$(rune exec --user 1234:567 "$id" id -u)" = 1234 ]
+    [ "$(rune exec "$id" sh -c 'echo $HOME')" = /root ]
+    [ "$(rune exec --user 77:77 "$id" sh -c 'echo $HOME')" = /home/other ]
+    [ "$(rune exec --env HOME=/own --user 77:77 "$id" sh -c 'echo $HOME')" = /own ]
     [ "$(rune exec --env COLOUR=green "$id" sh -c 'echo $COLOUR')" = green ]
     run rune exec "$id" sh -c 'exit 19'
     [ "$status" -eq 19 ]
