@@ -49,6 +49,8 @@ void file_put(struct file *f)
         i->writers--;
         mutex_unlock(&i->lock);
     }
+    if (f->denies_write)
+        inode_allow_write(i);
     if (f->dentry)
         dentry_put(f->dentry);
     if (i)

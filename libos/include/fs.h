@@ -145,6 +145,7 @@ struct file {
     u64 pos;
     struct dentry *dentry;   /* NULL: anonymous (pipe, socket, eventfd) */
     struct inode *inode;     /* may be NULL */
+    bool denies_write;       /* a running program: file_put() does inode_allow_write() */
     void *private;
     int host_fd;             /* for fdinfo and thread_wait; -1: none */
     const char *kind;        /* "pipe", "socket", "eventfd"... for /proc/self/fd names of anonymous files */

@@ -30,7 +30,8 @@ struct program {
     size_t head_size;
 };
 
-static int open_program(struct dentry *d, struct file **out)
+/* keep: nobody may write it as long as the file is held (the program itself, not its interpreter). */
+static int open_program(struct dentry *d, bool keep, struct file **out)
 {
     struct inode *i = d->inode;
     if (!i)
@@ -45,14 +46,18 @@ static int open_program(struct dentry *d, struct file **out)
         r = inode_deny_write(i);
     if (r < 0)
         return r;
-    inode_allow_write(i);
-    return dentry_open(d, 0, out);
+    r = dentry_open(d, 0, out);
+    if (r < 0 || !keep)
+        inode_allow_write(i);
+    else
+        (*out)->denies_write = true;
+    return r;
 }
 
 static int program_open(struct program *p)
 {
     u64 pos = 0;
-    int r = open_program(p->dentry, &p->file);
+    int r = open_program(p->dentry, true, &p->file);
     if (r < 0)
         return r;
     ssize_t n = file_read_kernel(p->file, p->head, sizeof(p->head), &pos);
@@ -253,7 +258,7 @@ static int load_interpreter(struct mm *mm, const char *name, const char *program
     struct file *f = NULL;
     int r = path_lookup(AT_FDCWD_, name, 0, &d);
     if (r == 0)
-        r = open_program(d, &f);
+        r = open_program(d, false, &f);
     if (r == 0)
         r = elf_load(mm, f, name, true, out);
     if (r < 0)
