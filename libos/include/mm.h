@@ -31,6 +31,7 @@ struct mm {
     struct space *space;   /* the addresses it may use, and who shares them (fork group) */
     struct list_head member;
     u32 active;            /* threads that hold residency (atomic) */
+    u32 claims;            /* calls that take addresses for a mapping right now (atomic) */
     struct rb_root saved;  /* private pages while it is not resident */
     u64 brk_start, brk, brk_max;
     u64 stack_top;

@@ -81,12 +81,12 @@ void space_remove(struct mm *mm)
     bool last = --s->member_count == 0;
     if (s->resident == mm)
         s->resident = NULL;
+    if (!last)
+        space_release_unused(s, 0, g_slots.end); /* looks at the members' VMAs: under the lock */
     mutex_unlock(&s->lock);
     waitq_wake(&s->waiters, UINT32_MAX);
-    if (!last) {
-        space_release_unused(s, 0, g_slots.end);
+    if (!last)
         return;
-    }
     mutex_lock(&g_slots.lock);
     for (u64 i = 0; i < g_slots.count; i++)
         if (g_slots.owner[i] == s)
@@ -192,9 +192,18 @@ u64 space_find(struct mm *mm, u64 size, u64 align, u64 near)
     return found;
 }
 
+/* s->lock is held: it guards the members and their VMAs. */
 void space_release_unused(struct space *s, u64 addr, u64 size)
 {
+    struct mm *m;
     mutex_lock(&g_slots.lock);
+    /* A slot that was claimed for a mapping which is not there yet looks unused: later, then. */
+    list_for_each_entry (m, &s->members, member) {
+        if (__atomic_load_n(&m->claims, __ATOMIC_SEQ_CST) != 0) {
+            mutex_unlock(&g_slots.lock);
+            return;
+        }
+    }
     u64 first = (addr + (1ul << g_slots.shift) - 1) >> g_slots.shift;
     u64 last = MIN((addr + size) >> g_slots.shift, g_slots.count);
     for (u64 i = first; i < last; i++) {
@@ -202,7 +211,6 @@ void space_release_unused(struct space *s, u64 addr, u64 size)
             continue;
         u64 lo = i << g_slots.shift, hi = lo + (1ul << g_slots.shift);
         bool used = false;
-        struct mm *m;
         list_for_each_entry (m, &s->members, member)
             used |= overlap_in(m, lo, hi) != hi;
         if (!used)

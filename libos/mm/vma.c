@@ -207,7 +207,8 @@ static i64 place(struct mm *mm, u64 hint, u64 size)
     return a ? (i64)a : -ENOMEM;
 }
 
-i64 mm_map(struct mm *mm, u64 addr, u64 size, u32 prot, u32 flags, struct file *file, u64 off)
+static i64 map_claimed(struct mm *mm, u64 addr, u64 size, u32 prot, u32 flags, struct file *file,
+                       u64 off)
 {
     size = PAGE_UP(size);
     if (!size || (off & ~PAGE_MASK) || size > (1ul << 46))
@@ -257,6 +258,14 @@ i64 mm_map(struct mm *mm, u64 addr, u64 size, u32 prot, u32 flags, struct file *
     return r;
 }
 
+i64 mm_map(struct mm *mm, u64 addr, u64 size, u32 prot, u32 flags, struct file *file, u64 off)
+{
+    __atomic_add_fetch(&mm->claims, 1, __ATOMIC_SEQ_CST);
+    i64 r = map_claimed(mm, addr, size, prot, flags, file, off);
+    __atomic_sub_fetch(&mm->claims, 1, __ATOMIC_SEQ_CST);
+    return r;
+}
+
 int mm_unmap(struct mm *mm, u64 addr, u64 size)
 {
     size = PAGE_UP(size);
@@ -264,9 +273,9 @@ int mm_unmap(struct mm *mm, u64 addr, u64 size)
         return -EINVAL;
     mm_lock(mm);
     int r = unmap_locked(mm, addr, size);
-    mm_unlock(mm);
     if (size >= (16ul << 20))
         space_release_unused(mm->space, addr, size);
+    mm_unlock(mm);
     return r;
 }
 
@@ -360,7 +369,7 @@ static int copy_pages(struct mm *mm, u64 from, u64 to, u64 size, u32 prot)
     return 0;
 }
 
-i64 mm_remap(struct mm *mm, u64 old, u64 old_size, u64 new_size, u32 flags, u64 new_addr)
+static i64 remap_claimed(struct mm *mm, u64 old, u64 old_size, u64 new_size, u32 flags, u64 new_addr)
 {
     old_size = PAGE_UP(old_size);
     new_size = PAGE_UP(new_size);
@@ -427,6 +436,14 @@ i64 mm_remap(struct mm *mm, u64 old, u64 old_size, u64 new_size, u32 flags, u64 
         r = e;
 out:
     mm_unlock(mm);
+    return r;
+}
+
+i64 mm_remap(struct mm *mm, u64 old, u64 old_size, u64 new_size, u32 flags, u64 new_addr)
+{
+    __atomic_add_fetch(&mm->claims, 1, __ATOMIC_SEQ_CST);
+    i64 r = remap_claimed(mm, old, old_size, new_size, flags, new_addr);
+    __atomic_sub_fetch(&mm->claims, 1, __ATOMIC_SEQ_CST);
     return r;
 }
 
