@@ -39,7 +39,9 @@ int log_open(const struct log_options *options, struct error *err)
         g_log.program = options->program;
     g_log.format = options->format;
     g_log.level = options->debug ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARNING;
-    if (!options->path || !*options->path)
+    if (options->fd > 0)
+        g_log.fd = options->fd;
+    if (options->fd > 0 || !options->path || !*options->path)
         return 0;
 
     int fd = open(options->path, O_CREAT | O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY, 0644);

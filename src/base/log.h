@@ -28,6 +28,7 @@ enum log_format {
 struct log_options {
     const char *program; /* prefix of plain lines on stderr ("rune"); not copied */
     const char *path;    /* log file, opened for appending; NULL or "" means stderr */
+    int fd;              /* in place of a path: a descriptor, which is taken; 0: none */
     enum log_format format;
     bool debug; /* show info and debug lines */
 };

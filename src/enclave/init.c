@@ -119,18 +119,14 @@ static void on_event(void *context, const struct pal_event *event)
 
 static int open_log(struct runelet *runelet, struct error *err)
 {
-    struct fd_path path;
     int fd = container_init_fd(runelet->init, ENCLAVE_FD_LOG);
     struct log_options options = {.program = "rune",
-                                  .path = fd >= 0 ? fd_path_of(&path, fd) : NULL,
+                                  .fd = fd >= 0 ? fd : 0,
                                   .format = runelet->settings.log_json ? LOG_FORMAT_JSON
                                                                        : LOG_FORMAT_TEXT,
                                   .debug = runelet->settings.log_debug};
     runelet->log_threshold = log_threshold(&runelet->settings, fd >= 0);
-    int result = log_open(&options, err);
-    if (fd >= 0)
-        close(fd);
-    return result;
+    return log_open(&options, err);
 }
 
 static int prepare(void *ctx, const struct container_init *init, struct error *err)

@@ -25,6 +25,7 @@ teardown_file() {
     [ -n "${work:-}" ] || return 0
     [ ! -S "$work/sock" ] || docker ps -aq | xargs -r docker rm -f >/dev/null
     [ ! -S "$work/sock" ] || docker network prune -f >/dev/null
+    stop_daemon remap
     stop_daemon dockerd
     clients_teardown_file
 }
@@ -258,6 +259,25 @@ PY
     docker rmi "image-$name" >/dev/null
 }
 
+@test "user namespaces: a daemon with --userns-remap, ordinary and enclave containers" {
+    # The ranges of a user that is everywhere, in a mount namespace of the daemon's own.
+    echo nobody:200000:65536 >"$work/subid"
+    sed -E "s#$work/(data|exec|sock|docker.pidfile)#$work/remap-\1#g" "$work/daemon.json" >"$work/remap.json"
+    start_daemon remap unshare -m sh -c "mount --bind $work/subid /etc/subuid && mount --bind $work/subid /etc/subgid &&
+        exec dockerd --config-file $work/remap.json --userns-remap nobody:nogroup"
+    remapped() { docker -H "unix://$work/remap-sock" "$@"; }
+    within 60 remapped version || { tail -20 "$work/remap.log"; return 1; }
+    remapped import -c 'ENV PATH=/bin' -c 'CMD ["/bin/sh"]' "$work/busybox.tar" busybox >/dev/null
+    run -0 remapped run --rm --network none busybox sh -c 'id -u; cat /proc/self/uid_map; stat -c %u /bin; echo x >/root/x && cat /root/x'
+    [ "$(tr -s ' \n' ' ' <<<"$output")" = "0 0 200000 65536 0 x " ]
+    remapped run -d --name enclave --network none --runtime rune-enclave busybox sleep 1000 >/dev/null
+    run -0 remapped exec enclave sh -c 'id -u; test -e /dev/attestation && echo inside'
+    [ "$output" = $'0\ninside' ]
+    [ "$(awk '/^Uid/ {print $2}' "/proc/$(remapped inspect -f '{{.State.Pid}}' enclave)/status")" = 200000 ]
+    remapped rm -f enclave >/dev/null
+    stop_daemon remap
+}
+
 # ---- enclave containers ----
 
 debian() { # the image, imported by the first test that needs it
@@ -266,10 +286,11 @@ debian() { # the image, imported by the first test that needs it
 
 @test "enclave: run, output on both streams, exit codes; the second run of an image converts nothing" {
     debian
+    before=$(ls "$RUNE_CACHE_DIR" | wc -l)
     run -0 --separate-stderr docker run --rm --runtime rune-enclave debian python3 -c 'import sys; print(open("/dev/attestation/attestation_type").read(), 6*7)'
     [[ "$output" == *42 ]]
     made=$(ls "$RUNE_CACHE_DIR")
-    [ "$(wc -w <<<"$made")" -eq 1 ]
+    [ "$(wc -w <<<"$made")" -eq $((before + 1)) ]
     run -9 docker run --rm --runtime rune-enclave debian bash -c 'echo to the error stream >&2; exit 9'
     [[ "$output" == *"to the error stream"* ]]
     run -137 docker run --rm --runtime rune-enclave debian sh -c 'python3 -c "import os; os.kill(os.getpid(), 9)"; exit $?'

@@ -33,6 +33,7 @@ teardown_file() {
 
 setup() {
     name=test-$BATS_TEST_NUMBER
+    cd "$work" # conmon writes a file named oom where it is started
 }
 
 teardown() {
