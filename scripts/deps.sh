@@ -9,7 +9,7 @@ declare -A sets=(
              erofs-utils"
     [demo]="mmdebstrap erofs-utils jq"
     [test]="bats libcmocka-dev cryptsetup-bin mmdebstrap musl-tools clang libclang-rt-14-dev python3
-            jq uidmap util-linux procps iproute2 xz-utils bzip2 dpkg-dev busybox-static cpio"
+            jq gawk runc strace uidmap util-linux procps iproute2 xz-utils bzip2 dpkg-dev busybox-static cpio"
     [clients]="docker.io containerd podman conmon iptables netavark containernetworking-plugins busybox-static bsdutils"
     [bench]="runc crun hyperfine busybox-static"
     [fuzz]="clang libclang-rt-14-dev"

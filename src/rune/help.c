@@ -8,7 +8,7 @@
 #include "rune/rune.h"
 
 /* Installed under the name of what it replaces, the program goes by that name. */
-static const char *self(void)
+const char *program_name(void)
 {
     return strcmp(program_invocation_short_name, "runc") == 0 ? "runc" : "rune";
 }
@@ -33,7 +33,7 @@ void help_main(void)
            "inside one.\n\n"
            "USAGE:\n   %s [global options] command [command options] [arguments...]\n\n"
            "VERSION:\n   %s\n\nCOMMANDS:\n",
-           self(), self(), RUNE_VERSION);
+           program_name(), program_name(), RUNE_VERSION);
     for (size_t i = 0; g_commands[i]; i++)
         if (!g_commands[i]->hidden)
             printf("   %-12s %s\n", g_commands[i]->name, g_commands[i]->summary);
@@ -46,8 +46,8 @@ void help_main(void)
 
 void help_command(const struct command *command)
 {
-    printf("NAME:\n   %s %s - %s\n\nUSAGE:\n   %s %s%s %s\n", self(), command->name,
-           command->summary, self(), command->name,
+    printf("NAME:\n   %s %s - %s\n\nUSAGE:\n   %s %s%s %s\n", program_name(), command->name,
+           command->summary, program_name(), command->name,
            command->option_count ? " [command options]" : "", command->arguments);
     if (command->description)
         printf("\nDESCRIPTION:\n   %s\n", command->description);

@@ -38,7 +38,8 @@ const size_t g_global_option_count = array_count(g_global_options);
 
 static void print_version(void)
 {
-    printf("rune version %s\nspec: 1.2.0\nlibseccomp: %s\n", RUNE_VERSION, seccomp_version_text());
+    printf("%s version %s\nspec: 1.2.0\nlibseccomp: %s\n", program_name(), RUNE_VERSION,
+           seccomp_version_text());
 }
 
 static const struct command *find_command(const char *name)

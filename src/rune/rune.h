@@ -73,6 +73,8 @@ int options_parse(const struct option *options, size_t count, int argc, char **a
 void options_reorder(const struct option *options, size_t count, int argc, char **argv);
 
 /* help.c */
+/* "rune", or "runc" when installed under that name. */
+const char *program_name(void);
 void help_main(void);
 void help_command(const struct command *command);
 
