@@ -295,6 +295,8 @@ static void interfaces(void)
     struct ifconf conf = {.ifc_len = sizeof(buf), .ifc_buf = buf};
     int s = socket(AF_INET, SOCK_DGRAM, 0);
     CHECK(ioctl(s, SIOCGIFCONF, &conf) == 0 && conf.ifc_len >= (int)sizeof(struct ifreq));
+    conf = (struct ifconf){.ifc_len = -5, .ifc_buf = NULL}; /* only how much there is */
+    CHECK(ioctl(s, SIOCGIFCONF, &conf) == 0 && conf.ifc_len >= (int)sizeof(struct ifreq));
     struct ifreq req = {.ifr_name = "lo"};
     CHECK(ioctl(s, SIOCGIFFLAGS, &req) == 0 && (req.ifr_flags & IFF_LOOPBACK));
     close(s);
