@@ -90,7 +90,7 @@ killed_within() {
 nothing_left() {
     [ ! -e "$state/$id" ] || { echo "state directory is left"; return 1; }
     local left
-    left=$(find /sys/fs/cgroup -maxdepth 4 -type d -name "*$id*" 2>/dev/null)
+    left=$(find /sys/fs/cgroup -maxdepth 4 -type d -name "*$id*" 2>/dev/null || true)
     [ -z "$left" ] || { echo "cgroups are left: $left"; return 1; }
     left=$(grep -F "$work" /proc/self/mounts || true)
     [ -z "$left" ] || { echo "mounts are left: $left"; return 1; }
