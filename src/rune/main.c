@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "rune/commands.h"
 #include "rune/rune.h"
+#include "rune_version.h"
 
 struct globals g_globals = {.log_format = "text", .rootless = "auto"};
 
@@ -38,8 +39,8 @@ const size_t g_global_option_count = array_count(g_global_options);
 
 static void print_version(void)
 {
-    printf("%s version %s\nspec: 1.2.0\nlibseccomp: %s\n", program_name(), RUNE_VERSION,
-           seccomp_version_text());
+    printf("%s version %s\ncommit: %s\nspec: 1.2.0\nlibseccomp: %s\n", program_name(), RUNE_VERSION,
+           RUNE_COMMIT, seccomp_version_text());
 }
 
 static const struct command *find_command(const char *name)

@@ -163,13 +163,10 @@ def measure(title, bundle, action):
 
 
 def peak_memory(bundle):
-    """In a process of its own each, since RUSAGE_CHILDREN only remembers the largest."""
-    print("peak memory of `run`")
+    print("peak memory of `run`, configuration like Docker's")
     for name in runtimes:
-        code = ("import resource,subprocess,sys; subprocess.run(sys.argv[1:], stdin=subprocess.DEVNULL);"
-                "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)")
-        out = subprocess.run([sys.executable, "-c", code, runtimes[name], "--root", f"{work}/state/{name}", "run",
-                              f"m{os.getpid()}-{name}"], cwd=bundle, stdout=subprocess.PIPE, check=True)
+        out = subprocess.run([f"{work}/peak", runtimes[name], "--root", f"{work}/state/{name}", "run",
+                              f"m{os.getpid()}-{name}"], cwd=bundle, stdin=null, stdout=subprocess.PIPE, check=True)
         print(f"  {name}: {int(out.stdout.split()[-1])} KiB")
 
 
@@ -178,6 +175,7 @@ docker = make_bundle("docker", like_docker)
 measure("run /bin/true, configuration of `spec`", plain, run)
 measure("run /bin/true, configuration like Docker's", docker, run)
 measure("create, start, delete, configuration like Docker's", docker, life)
+peak_memory(docker)
 with open(f"{docker}/config.json") as source:
     sleeping = json.load(source)
 sleeping["process"]["args"] = ["/bin/sleep", "1000"]
@@ -190,4 +188,3 @@ try:
 finally:
     for runtime in runtimes:
         call(runtime, "delete", "--force", f"long-{runtime}")
-peak_memory(plain)

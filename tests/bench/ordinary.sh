@@ -11,6 +11,7 @@ done
 work=$(mktemp -d "${TMPDIR:-/tmp}/rune-bench.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 export work rune
+cc -O2 -static -D_GNU_SOURCE -o "$work/peak" "$here/peak.c"
 unshare --mount sh -c '
     mountpoint -q /sys/fs/cgroup/unified && umount /sys/fs/cgroup/unified
     mkdir "$work/state" && mount -t tmpfs none "$work/state"

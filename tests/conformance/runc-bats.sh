@@ -70,7 +70,7 @@ make_image() {
     local data=$work/runc/tests/integration/testdata root=$work/image applet
     [ -e "$data/busybox-amd64.tar.xz" ] && return
     rm -rf "$root"
-    mkdir -p "$root"/{bin,dev/pts,etc,home,proc,root,sys,tmp,usr/sbin,var/spool/mail,var/www}
+    mkdir -p "$root"/{bin,dev/pts,etc,home,root,tmp,usr/sbin,var/spool/mail,var/www}
     cp "$(command -v busybox)" "$root/bin/busybox"
     for applet in $(busybox --list); do
         [ "$applet" = busybox ] || ln "$root/bin/busybox" "$root/bin/$applet" 2>/dev/null || true
