@@ -1,0 +1,85 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# Node.js, Java and Go from Debian's packages, both ways. The image is big (1.5 GB, some minutes): only with RUNE_CHECK_LANGUAGES=1.
+
+bats_require_minimum_version 1.5.0
+
+setup_file() {
+    [ -n "${RUNE_CHECK_LANGUAGES:-}" ] || skip "a big image: set RUNE_CHECK_LANGUAGES=1"
+    export repo=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
+    export RUNE_STAGE=${RUNE_STAGE:-$repo/build/stage}
+    export RUNE=${RUNE:-$RUNE_STAGE/usr/bin/rune}
+    [ -x "$RUNE" ] || skip "no rune at $RUNE (make stage)"
+    [ "$(id -u)" -eq 0 ] || skip "containers need root here"
+    local images=${RUNE_CHECK_IMAGES:-$repo/build/images}
+    "$repo/tests/images/make-image.sh" "$images/debian-languages" nodejs default-jdk-headless golang-go 2>/dev/null || {
+        echo "the image could not be built, see $images/debian-languages/mmdebstrap.log" >&2
+        return 1
+    }
+    export root=$images/debian-languages/rootfs
+    export RUNE_CACHE_DIR=$BATS_FILE_TMPDIR/cache RUNE_SIGNING_KEY=$BATS_FILE_TMPDIR/key.pem
+    mkdir -p "$RUNE_CACHE_DIR" "$root/opt/check" "$BATS_FILE_TMPDIR/bundle"
+    cp "$repo"/tests/images/programs/{check.js,check.go,Check.java} "$root/opt/check"
+    # The compilers want /proc; a container is the way to have it without mounting into the image.
+    run_in_image /bin/sh -c 'cd /opt/check && javac Check.java && HOME=/tmp CGO_ENABLED=0 go build -o check-go check.go'
+    configure "c['root']['readonly'] = True"
+}
+
+configure() { # STATEMENT...: python over c, the configuration
+    [ -e "$BATS_FILE_TMPDIR/bundle/config.json" ] || (cd "$BATS_FILE_TMPDIR/bundle" && "$RUNE" spec)
+    CONFIG=$BATS_FILE_TMPDIR/bundle/config.json python3 - "$@" <<'PY'
+import json, os, sys
+path = os.environ["CONFIG"]
+c = json.load(open(path))
+for statement in sys.argv[1:]:
+    exec(statement)
+json.dump(c, open(path, "w"), indent=2)
+PY
+}
+
+run_in_image() { # PROGRAM ARGUMENTS...
+    local arguments
+    arguments=$(python3 -c 'import json, sys; print(json.dumps(sys.argv[1:]))' "$@")
+    configure "c['root'] = {'path': '$root', 'readonly': False}" "c['process']['terminal'] = False" \
+        "c['process']['args'] = $arguments" "c['mounts'] = [m for m in c['mounts'] if m['destination'] != '/tmp']" \
+        "c['mounts'].append({'destination': '/tmp', 'type': 'tmpfs', 'source': 'tmpfs', 'options': ['mode=1777']})"
+    "$RUNE" --root "$BATS_FILE_TMPDIR/state" run --bundle "$BATS_FILE_TMPDIR/bundle" "languages-make-$$" </dev/null
+}
+
+setup() {
+    state=$BATS_TEST_TMPDIR/state
+    id=languages-$$-$BATS_TEST_NUMBER-$RANDOM
+}
+
+teardown() {
+    for name in $(ls "$state" 2>/dev/null); do
+        "$RUNE" --root "$state" delete --force "$name" >/dev/null 2>&1 || true
+    done
+}
+
+same() { # EXIT-CODE COMMAND...
+    local expected=$1 flag arguments
+    shift
+    arguments=$(python3 -c 'import json, sys; print(json.dumps(sys.argv[1:]))' "$@")
+    configure "c['process']['args'] = $arguments"
+    for flag in "" --enclave; do
+        run --separate-stderr timeout 280 "$RUNE" --root "$state" $flag run --bundle "$BATS_FILE_TMPDIR/bundle" "$id$flag"
+        echo "$flag: $status: $output"
+        echo "$stderr"
+        [ "$status" -eq "$expected" ]
+        [ -z "$flag" ] || [ "$output" = "$plain" ]
+        plain=$output
+    done
+}
+
+@test "Node.js: HTTP, files, a child process, a worker thread" {
+    same 6 node /opt/check/check.js
+}
+
+@test "Java: threads, sockets, a child process, interfaces, garbage collection" {
+    same 5 java -cp /opt/check Check
+}
+
+@test "Go: goroutines, TCP, a child process, preemption, a recovered fault" {
+    same 4 /opt/check/check-go
+}
