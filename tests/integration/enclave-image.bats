@@ -9,8 +9,8 @@ setup_file() {
     export repo=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
     export RUNE_STAGE=${RUNE_STAGE:-$repo/build/stage}
     export RUNE=${RUNE:-$RUNE_STAGE/usr/bin/rune}
-    [ -x "$RUNE" ] || skip "no rune at $RUNE (make stage)"
-    [ "$(id -u)" -eq 0 ] || skip "containers need root here"
+    [ -x "$RUNE" ] || { export skip_reason="no rune at $RUNE (make stage)"; return 0; }
+    [ "$(id -u)" -eq 0 ] || { export skip_reason="containers need root here"; return 0; }
     export images=${RUNE_CHECK_IMAGES:-$repo/build/images}
     "$repo/tests/images/make-image.sh" "$images/debian-python" 2>/dev/null || {
         echo "the Debian image could not be built, see $images/debian-python/mmdebstrap.log" >&2
@@ -68,11 +68,13 @@ PY
 }
 
 setup() {
+    [ -z "${skip_reason:-}" ] || skip "$skip_reason"
     state=$BATS_TEST_TMPDIR/state
     id=image-$$-$BATS_TEST_NUMBER-$RANDOM
 }
 
 teardown() {
+    [ -z "${skip_reason:-}" ] || return 0
     for name in $(ls "$state" 2>/dev/null); do
         "$RUNE" --root "$state" delete --force "$name" >/dev/null 2>&1 || true
     done

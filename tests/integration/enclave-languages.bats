@@ -5,12 +5,12 @@
 bats_require_minimum_version 1.5.0
 
 setup_file() {
-    [ -n "${RUNE_CHECK_LANGUAGES:-}" ] || skip "a big image: set RUNE_CHECK_LANGUAGES=1"
+    [ -n "${RUNE_CHECK_LANGUAGES:-}" ] || { export skip_reason="a big image: set RUNE_CHECK_LANGUAGES=1"; return 0; }
     export repo=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
     export RUNE_STAGE=${RUNE_STAGE:-$repo/build/stage}
     export RUNE=${RUNE:-$RUNE_STAGE/usr/bin/rune}
-    [ -x "$RUNE" ] || skip "no rune at $RUNE (make stage)"
-    [ "$(id -u)" -eq 0 ] || skip "containers need root here"
+    [ -x "$RUNE" ] || { export skip_reason="no rune at $RUNE (make stage)"; return 0; }
+    [ "$(id -u)" -eq 0 ] || { export skip_reason="containers need root here"; return 0; }
     local images=${RUNE_CHECK_IMAGES:-$repo/build/images}
     "$repo/tests/images/make-image.sh" "$images/debian-languages" nodejs default-jdk-headless golang-go 2>/dev/null || {
         echo "the image could not be built, see $images/debian-languages/mmdebstrap.log" >&2
@@ -47,11 +47,13 @@ run_in_image() { # PROGRAM ARGUMENTS...
 }
 
 setup() {
+    [ -z "${skip_reason:-}" ] || skip "$skip_reason"
     state=$BATS_TEST_TMPDIR/state
     id=languages-$$-$BATS_TEST_NUMBER-$RANDOM
 }
 
 teardown() {
+    [ -z "${skip_reason:-}" ] || return 0
     for name in $(ls "$state" 2>/dev/null); do
         "$RUNE" --root "$state" delete --force "$name" >/dev/null 2>&1 || true
     done
