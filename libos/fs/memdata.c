@@ -40,6 +40,26 @@ void *mem_tree_get(const struct mem_data *d, u64 index)
     return n ? n->slot[index & (RADIX_SLOTS - 1)] : NULL;
 }
 
+static u64 next_below(const struct radix_node *n, u32 level, u64 base, u64 from)
+{
+    u64 step = 1ull << ((level - 1) * RADIX_BITS);
+
+    for (u32 k = from > base ? (u32)((from - base) / step) : 0; k < RADIX_SLOTS; k++) {
+        u64 found = n->slot[k] ? base + k * step : UINT64_MAX;
+
+        if (n->slot[k] && level > 1)
+            found = next_below(n->slot[k], level - 1, base + k * step, from);
+        if (found != UINT64_MAX)
+            return found;
+    }
+    return UINT64_MAX;
+}
+
+u64 mem_tree_next(const struct mem_data *d, u64 index)
+{
+    return radix_covers(d, index) ? next_below(d->root, d->height, 0, index) : UINT64_MAX;
+}
+
 void **mem_tree_slot(struct mem_data *d, u64 index)
 {
     struct radix_node *n;

@@ -102,7 +102,8 @@ void mem_dir_free(struct mem_dir *dir, struct mem_inode **todo);
 extern u8 g_mem_hole;
 #define MEM_HOLE ((void *)&g_mem_hole) /* a page of zeros that hides a page of the image */
 void *mem_tree_get(const struct mem_data *d, u64 index);
-void **mem_tree_slot(struct mem_data *d, u64 index); /* NULL: no memory */
+u64 mem_tree_next(const struct mem_data *d, u64 index); /* first page from index on; UINT64_MAX */
+void **mem_tree_slot(struct mem_data *d, u64 index);    /* NULL: no memory */
 void mem_drop_pages(struct mem_inode *m, u64 first, u64 last);
 /* A page of our own for `index`; fill: with what the file has there. */
 int mem_own_page(struct mem_inode *m, u64 index, bool fill, void **out);

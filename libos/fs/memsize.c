@@ -149,15 +149,19 @@ i64 mem_seek_data_hole(struct file *f, i64 off, bool data)
     if (off >= 0 && (u64)off < f->inode->size) {
         u64 p = (u64)off;
 
-        for (; p < f->inode->size; p = PAGE_DOWN(p) + PAGE_SIZE) {
+        while (p < f->inode->size) {
             void *page = mem_current_page(m, p >> PAGE_SHIFT);
             bool is_data = page ? page != MEM_HOLE : p < m->data.backing_end;
 
             if (is_data == data)
                 break;
-            if (!m->data.root && p >= m->data.backing_end) { /* nothing further */
-                p = f->inode->size;
-                break;
+            p = PAGE_DOWN(p) + PAGE_SIZE;
+            /* Over a gap in one step: it may be terabytes. */
+            if (!page && !is_data && list_empty(&m->i.shared_maps)) {
+                u64 next = mem_tree_next(&m->data, p >> PAGE_SHIFT);
+
+                p = next > f->inode->size >> PAGE_SHIFT ? f->inode->size
+                                                        : MAX(p, next << PAGE_SHIFT);
             }
         }
         if (p < f->inode->size)
