@@ -81,9 +81,10 @@ static int run_command(const struct command *command, int argc, char **argv, cha
                        struct error *err)
 {
     bool help = false;
+    cleanup_free char **copy = NULL;
     if (!command->keep_order) {
         /* A copy: the original is what a protected copy of the program is started with. */
-        argv = xmemdup(argv, ((size_t)argc + 1) * sizeof(*argv));
+        argv = copy = xmemdup(argv, ((size_t)argc + 1) * sizeof(*argv));
         options_reorder(command->options, command->option_count, argc, argv);
     }
     int used = options_parse(command->options, command->option_count, argc, argv, &help, err);
