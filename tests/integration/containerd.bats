@@ -63,7 +63,9 @@ starts() { # OPTIONS...: in the background, its output in a file
 }
 
 @test "run: output, input, exit codes, directory, environment, mounts, read-only root" {
-    [ "$(box --rm -- echo hello)" = hello ]
+    run -0 box --rm -- echo hello
+    echo "$output"
+    [ "$output" = hello ]
     run -7 box --rm -- sh -c 'exit 7'
     run -137 box --rm -- sh -c 'sh -c "kill -9 \$\$"; exit $?'
     mkdir "$work/$name"
