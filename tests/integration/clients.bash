@@ -86,6 +86,10 @@ clients_teardown_file() {
     left=$(find /sys/fs/cgroup -maxdepth 3 -type d -path "*/$parent/*" ! -name conmon) # conmon's own: Podman leaves it
     [ -z "$left" ] || { echo "# cgroups are left: $left" >&3; status=1; }
     find /sys/fs/cgroup -depth -type d -path "*/$parent*" -exec rmdir {} + 2>/dev/null || true
+    # Podman makes plain files for controllers that are not mounted.
+    for left in /sys/fs/cgroup/*/"$parent"; do
+        [ ! -d "$left" ] || [ "$(stat -f -c %T "$left")" != tmpfs ] || rm -rf --one-file-system "$left"
+    done
     rm -rf --one-file-system "$work"
     return $status
 }
