@@ -40,7 +40,7 @@ teardown() { ordinary_teardown; }
     echo 'garbage' >rootfs/bin/garbage
     chmod +x rootfs/bin/garbage
     arguments /bin/garbage
-    refused "Exec format error" rune run "$id"
+    refused "exec format error" rune run "$id"
 }
 
 @test "mounts that cannot be, inside /proc, without a source" {
@@ -108,7 +108,7 @@ teardown() { ordinary_teardown; }
     run rune run "$id"
     echo "$output"
     [ "$status" -eq 1 ]
-    [[ "$output" == *"No space left"* ]]
+    [[ "$output" == *"no space left"* ]]
     rm -f "$state/fill"
     left=$(ls "$state")
     umount "$state"
@@ -123,6 +123,6 @@ teardown() { ordinary_teardown; }
     run rune run "$id"
     umount "$state"
     [ "$status" -eq 1 ]
-    [[ "$output" == *"Read-only file system"* ]]
+    [[ "$output" == *"read-only file system"* ]]
     nothing_left
 }
