@@ -60,12 +60,7 @@ void waitq_wake(struct waitq *q, u32 count)
     struct wait_entry *e, *n;
     struct list_head woken;
 
-    if (list_empty(&q->entries) && count != 0) {
-        /* A waiter adds itself before it looks at its condition, which the caller has set already. */
-        __atomic_thread_fence(__ATOMIC_SEQ_CST);
-        if (list_empty(&q->entries))
-            return;
-    }
+    /* No look without the lock: while another waker holds it, entries are in its own list. */
     list_init(&woken);
     wake_begin();
     spin_lock(&q->lock);
