@@ -112,16 +112,8 @@ for command in "${commands[@]}"; do
         continue
     fi
     if [ -n "$runner" ]; then
-        # One more try for a program that hangs, and a line that says so: a rare hang (seen once in 240 runs of `threads`) is
-        # known and wants its cause found, docs/design/processes.md.
-        for try in 1 2; do
-            timeout -s KILL 60 $runner --rootfs "$root" -- ${command//$root/} >"$work/libos.out" 2>"$work/libos.err" </dev/null
-            status=$?
-            echo "exit $status" >>"$work/libos.out"
-            [ $status -eq 137 ] && [ $try -eq 1 ] && ! cmp -s "$work/native.out" "$work/libos.out" || break
-            echo "HUNG ONCE in the LibOS: $name"
-            cat "$work/libos.out"
-        done
+        timeout -s KILL 60 $runner --rootfs "$root" -- ${command//$root/} >"$work/libos.out" 2>"$work/libos.err" </dev/null
+        echo "exit $?" >>"$work/libos.out"
         if ! cmp -s "$work/native.out" "$work/libos.out"; then
             fail "in the LibOS: $name"
             diff "$work/native.out" "$work/libos.out"
