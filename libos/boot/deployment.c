@@ -93,8 +93,9 @@ static int parse_mount(struct cursor *c, struct deployment *d)
     struct deployment_mount *mounts, *out;
     int r;
 
-    if (!take(c, &m, sizeof(m)) || m.kind < MANIFEST_MOUNT_TMPFS || m.kind > MANIFEST_MOUNT_CGROUP ||
-        (m.flags & ~31u) != 0 || m.index >= BOUNDARY_MOUNT_MAX || d->mount_count >= LIST_MAX)
+    if (!take(c, &m, sizeof(m)) || m.kind < MANIFEST_MOUNT_TMPFS ||
+        m.kind > MANIFEST_MOUNT_CGROUP || (m.flags & ~31u) != 0 || m.index >= BOUNDARY_MOUNT_MAX ||
+        d->mount_count >= LIST_MAX)
         return -EINVAL;
     mounts = krealloc(d->mounts, (d->mount_count + 1) * sizeof(*mounts));
     if (mounts == NULL)

@@ -42,7 +42,9 @@ void syscall_dispatch(struct uregs *regs)
         r = missing(number);
     if (unlikely(g_log_level >= LOG_TRACE))
         log_write(LOG_TRACE, "[%d] %s(%lx, %lx, %lx, %lx, %lx, %lx) = %ld", t->tid,
-                  number < SYSCALL_COUNT && g_syscall_names[number] != NULL ? g_syscall_names[number] : "?",
+                  number < SYSCALL_COUNT && g_syscall_names[number] != NULL
+                      ? g_syscall_names[number]
+                      : "?",
                   (unsigned long)regs->rdi, (unsigned long)regs->rsi, (unsigned long)regs->rdx,
                   (unsigned long)regs->r10, (unsigned long)regs->r8, (unsigned long)regs->r9, r);
     regs->rax = (u64)r;

@@ -30,8 +30,9 @@
 #define PF_WRITE (1u << 1)
 #define PF_INSTR (1u << 4)
 
-#define RFLAGS_USER 0x40dd5ull /* CF PF AF ZF SF DF OF AC; never TF: single steps are not supported */
-#define RED_ZONE    128
+#define RFLAGS_USER \
+    0x40dd5ull /* CF PF AF ZF SF DF OF AC; never TF: single steps are not supported */
+#define RED_ZONE 128
 
 /* The end of an SSA frame: GPRSGX, with EXINFO below it (SDM volume 3D, "State Save Area"). */
 struct ssa_tail {
@@ -97,8 +98,8 @@ static void redirect(struct ssa_tail *s, const char *entry, u64 rsp)
 void exception_stage1(void)
 {
     struct tcb *t = tcb();
-    struct ssa_tail *s =
-        (struct ssa_tail *)(t->head.ssa + t->head.ssa_frame_size - sizeof(struct ssa_tail));
+    struct ssa_tail *s = (struct ssa_tail *)(t->head.ssa + t->head.ssa_frame_size -
+                                             sizeof(struct ssa_tail));
     bool real = (s->exitinfo & EXITINFO_VALID) != 0;
     struct fault_info fault = {s->exitinfo & 0xff, 0, 0};
     u64 uregs = t->head.stack_top - UREGS_FRAME;
@@ -125,7 +126,8 @@ void exception_stage1(void)
     }
     frame = (struct kernel_frame *)((s->rsp - RED_ZONE - sizeof(*frame)) & ~15ul);
     if ((u64)frame < t->head.stack_top - LAYOUT_STACK_SIZE || (u64)frame >= t->head.stack_top)
-        frame = (struct kernel_frame *)(uregs - sizeof(*frame)); /* no stack to speak of: panic_fault */
+        frame = (struct kernel_frame *)(uregs -
+                                        sizeof(*frame)); /* no stack to speak of: panic_fault */
     save_regs(&frame->regs, s);
     frame->fault = fault;
     redirect(s, fixup_of(s->rip) != 0 ? kernel_fault_entry : panic_entry, (u64)frame);
@@ -157,12 +159,13 @@ void panic_fault(struct kernel_frame *frame)
             break;
         fp = (const u64 *)fp[0];
     }
-    panic("LibOS fault: vector %u error %x addr %lx at +%lx; called from%s; rsp %lx rax %lx rbx %lx rcx %lx "
+    panic("LibOS fault: vector %u error %x addr %lx at +%lx; called from%s; rsp %lx rax %lx rbx "
+          "%lx rcx %lx "
           "rdx %lx rsi %lx rdi %lx",
           frame->fault.vector, frame->fault.error_code, (unsigned long)frame->fault.addr,
           (unsigned long)(r->rip - base), trace, (unsigned long)r->rsp, (unsigned long)r->rax,
-          (unsigned long)r->rbx, (unsigned long)r->rcx, (unsigned long)r->rdx, (unsigned long)r->rsi,
-          (unsigned long)r->rdi);
+          (unsigned long)r->rbx, (unsigned long)r->rcx, (unsigned long)r->rdx,
+          (unsigned long)r->rsi, (unsigned long)r->rdi);
 }
 
 static void page_fault(const struct fault_info *f)

@@ -52,10 +52,22 @@ int host_stat(int dir, const char *path, bool follow, struct host_stat *st)
     if (!stat_is_sane(&s))
         host_lied("stat");
     *st = (struct host_stat){
-        .dev = s.dev, .ino = s.ino, .nlink = s.nlink, .rdev = s.rdev, .size = s.size,
-        .blocks = s.blocks, .blksize = s.blksize, .mode = s.mode, .uid = s.uid, .gid = s.gid,
-        .atime_sec = s.atime_sec, .mtime_sec = s.mtime_sec, .ctime_sec = s.ctime_sec,
-        .atime_nsec = s.atime_nsec, .mtime_nsec = s.mtime_nsec, .ctime_nsec = s.ctime_nsec,
+        .dev = s.dev,
+        .ino = s.ino,
+        .nlink = s.nlink,
+        .rdev = s.rdev,
+        .size = s.size,
+        .blocks = s.blocks,
+        .blksize = s.blksize,
+        .mode = s.mode,
+        .uid = s.uid,
+        .gid = s.gid,
+        .atime_sec = s.atime_sec,
+        .mtime_sec = s.mtime_sec,
+        .ctime_sec = s.ctime_sec,
+        .atime_nsec = s.atime_nsec,
+        .mtime_nsec = s.mtime_nsec,
+        .ctime_nsec = s.ctime_nsec,
     };
     return 0;
 }
@@ -186,8 +198,9 @@ int host_utimens(int dir, const char *path, const i64 times[4], bool follow)
 {
     int r = put_path(path, 0);
 
-    return r < 0 ? r
-                 : host_zero(HOST_CALL(UTIMENS, dir, follow, times[0], times[1], times[2], times[3]));
+    return r < 0
+               ? r
+               : host_zero(HOST_CALL(UTIMENS, dir, follow, times[0], times[1], times[2], times[3]));
 }
 
 int host_mknod(int dir, const char *path, u32 mode, u64 dev)

@@ -20,10 +20,10 @@ extern const struct host_ops *g_host_ops;
 __noreturn void host_lied(const char *what);
 
 i64 host_call(u32 number, const u64 *args, size_t count);
-#define HOST_CALL(name, ...)                                                                       \
-    ({                                                                                             \
-        const u64 args_[] = {__VA_ARGS__};                                                         \
-        host_call(OCALL_##name, args_, ARRAY_SIZE(args_));                                         \
+#define HOST_CALL(name, ...)                               \
+    ({                                                     \
+        const u64 args_[] = {__VA_ARGS__};                 \
+        host_call(OCALL_##name, args_, ARRAY_SIZE(args_)); \
     })
 void host_put(u32 off, const void *src, size_t n);
 void host_get(u32 off, void *dst, size_t n);

@@ -124,7 +124,8 @@ int host_ioctl(int hfd, u32 cmd, void *arg, size_t arg_size)
     return (int)r;
 }
 
-_Static_assert(sizeof(struct host_pollfd) == sizeof(struct boundary_pollfd), "the same three fields");
+_Static_assert(sizeof(struct host_pollfd) == sizeof(struct boundary_pollfd),
+               "the same three fields");
 _Static_assert(sizeof(struct host_epoll_event) == sizeof(struct boundary_epoll_event), "and here");
 
 #define POLL_MAX (BOUNDARY_DATA_SIZE / sizeof(struct boundary_pollfd))

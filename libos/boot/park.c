@@ -64,7 +64,7 @@ void waitq_wake(struct waitq *q, u32 count)
     list_init(&woken);
     wake_begin();
     spin_lock(&q->lock);
-    list_for_each_entry_safe(e, n, &q->entries, link) {
+    list_for_each_entry_safe (e, n, &q->entries, link) {
         if (e->fn != NULL) {
             e->fn(e);
         } else if (count > 0) {

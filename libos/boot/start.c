@@ -139,9 +139,12 @@ static i64 spawn_parsed(struct boundary_process *h)
     struct process_spec spec = {
         .terminal = (h->flags & PAL_PROCESS_TERMINAL) != 0,
         .first = (h->flags & PAL_PROCESS_FIRST) != 0,
-        .uid = h->uid, .gid = h->gid, .umask = h->umask & 0777,
+        .uid = h->uid,
+        .gid = h->gid,
+        .umask = h->umask & 0777,
         .capabilities = h->capabilities,
-        .groups = (u32 *)(h + 1), .group_count = h->group_count,
+        .groups = (u32 *)(h + 1),
+        .group_count = h->group_count,
     };
     struct rlimit64 limits[16];
     char **head = NULL, **argv = NULL, **env = NULL;
@@ -207,7 +210,8 @@ static i64 ecall_create_process(u64 argument)
         log_error("the manifest does not allow further processes from outside (exec)");
         return -EPERM;
     }
-    if ((head.flags & PAL_PROCESS_FIRST) != 0 && __atomic_exchange_n(&first_done, true, __ATOMIC_SEQ_CST))
+    if ((head.flags & PAL_PROCESS_FIRST) != 0 &&
+        __atomic_exchange_n(&first_done, true, __ATOMIC_SEQ_CST))
         return -EALREADY;
     h = kmalloc(head.size);
     if (h == NULL)

@@ -5,22 +5,22 @@
  */
 #pragma once
 
-#define TCB_STACK_TOP     32
-#define TCB_CURRENT_OFF   64
-#define TCB_SYSCALL_OFF   72
-#define TCB_USER_RSP      80
-#define TCB_USER_RIP      88
-#define TCB_KERNEL_RIP    96
-#define TCB_HOST_RSP      104
-#define TCB_HOST_RBP      112
-#define TCB_HOST_RET      120
-#define TCB_OCALL_RSP     128
-#define TCB_EXC_RSP       136
-#define TCB_EXC_RBP       144
-#define TCB_EXC_RET       152
-#define TCB_DIRECT        160
-#define TCB_VECTOR_SAVED  168
-#define TCB_SIZE          4096
+#define TCB_STACK_TOP    32
+#define TCB_CURRENT_OFF  64
+#define TCB_SYSCALL_OFF  72
+#define TCB_USER_RSP     80
+#define TCB_USER_RIP     88
+#define TCB_KERNEL_RIP   96
+#define TCB_HOST_RSP     104
+#define TCB_HOST_RBP     112
+#define TCB_HOST_RET     120
+#define TCB_OCALL_RSP    128
+#define TCB_EXC_RSP      136
+#define TCB_EXC_RBP      144
+#define TCB_EXC_RET      152
+#define TCB_DIRECT       160
+#define TCB_VECTOR_SAVED 168
+#define TCB_SIZE         4096
 
 /* The application's registers, at the top of the LibOS stack. */
 #define UREGS_SIZE   152
@@ -53,11 +53,12 @@ struct tcb {
     struct thread *current;
     void *syscall_entry;
     u64 user_rsp, user_rip, kernel_rip;
-    u64 host_rsp, host_rbp, host_ret; /* at the last EENTER with CSSA 0: untrusted values, only given back */
-    u64 ocall_rsp;                    /* not 0: inside an ocall */
-    u64 exc_rsp, exc_rbp, exc_ret;    /* the same for CSSA 1 */
+    u64 host_rsp, host_rbp,
+        host_ret;  /* at the last EENTER with CSSA 0: untrusted values, only given back */
+    u64 ocall_rsp; /* not 0: inside an ocall */
+    u64 exc_rsp, exc_rbp, exc_ret; /* the same for CSSA 1 */
     u64 syscalls_direct;
-    u32 vector_saved;                 /* the application's vector state is in current->xsave */
+    u32 vector_saved; /* the application's vector state is in current->xsave */
     u32 reserved2;
     struct boundary_area *area; /* outside of the enclave */
     struct fault_info fault;    /* of user code */
@@ -100,9 +101,9 @@ static inline struct uregs *tcb_uregs(void)
 }
 
 /* ---- entry.S ---- */
-void ocall_leave(u64 number);                                 /* EEXIT for an ocall; returns when the host comes back */
-__noreturn void enclave_leave(u64 result);                    /* EEXIT of an ecall; the stack is gone */
-__noreturn void return_to_user(void);                         /* with tcb_uregs() */
+void ocall_leave(u64 number); /* EEXIT for an ocall; returns when the host comes back */
+__noreturn void enclave_leave(u64 result); /* EEXIT of an ecall; the stack is gone */
+__noreturn void return_to_user(void);      /* with tcb_uregs() */
 extern char syscall_entry[], attention_entry[], fault_entry[], kernel_fault_entry[], panic_entry[];
 extern char user_window_start[], user_window_end[], user_window_restart[];
 extern char __libos_start[], __libos_end[];

@@ -88,8 +88,13 @@ static int add_tcs(void)
     };
     head = (struct layout_tcb *)gs;
     *head = (struct layout_tcb){
-        .self = gs, .magic = TCB_MAGIC, .tcs = tcs, .ssa = ssa, .stack_top = stack_top,
-        .layout = (u64)g_layout, .index = g_tcs_total,
+        .self = gs,
+        .magic = TCB_MAGIC,
+        .tcs = tcs,
+        .ssa = ssa,
+        .stack_top = stack_top,
+        .layout = (u64)g_layout,
+        .index = g_tcs_total,
         .ssa_frame_size = LAYOUT_SSA_PAGES * PAGE_SIZE,
     };
     r = make_guard(base);
@@ -177,7 +182,8 @@ struct thread *thread_alloc(struct process *p)
     struct slot *s;
 
     if (r < 0) {
-        log_error("no more threads: %u run; raise the pids limit or, on SGX1, the static TCS count of the enclave "
+        log_error("no more threads: %u run; raise the pids limit or, on SGX1, the static TCS count "
+                  "of the enclave "
                   "(manifest thread_limit, static_tcs)",
                   g_threads);
         return NULL;

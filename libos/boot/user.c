@@ -8,10 +8,10 @@
 #include "start.h"
 #include "usercopy.h"
 
-#define EX_TABLE(instruction, fixup)                                                               \
-    ".pushsection .ex_table, \"a\", @progbits\n\t"                                                 \
-    ".long " instruction " - .\n\t"                                                                \
-    ".long " fixup " - .\n\t"                                                                      \
+#define EX_TABLE(instruction, fixup)               \
+    ".pushsection .ex_table, \"a\", @progbits\n\t" \
+    ".long " instruction " - .\n\t"                \
+    ".long " fixup " - .\n\t"                      \
     ".popsection\n\t"
 
 /* Returns how many bytes were not copied. */

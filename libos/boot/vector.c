@@ -9,11 +9,11 @@
 #include "sgx.h"
 #include "tcb.h"
 
-#define XSTATE_BV      512
-#define LEGACY_STATE   3ull /* x87 and SSE: with FCW and MXCSR, always saved */
-#define MXCSR_DEFAULT  0x1f80
-#define FCW_DEFAULT    0x37f
-#define XFRM_AVX512    0xe0ull
+#define XSTATE_BV     512
+#define LEGACY_STATE  3ull /* x87 and SSE: with FCW and MXCSR, always saved */
+#define MXCSR_DEFAULT 0x1f80
+#define FCW_DEFAULT   0x37f
+#define XFRM_AVX512   0xe0ull
 
 struct xsave_head {
     u16 fcw, fsw;
@@ -65,10 +65,7 @@ static void save(struct tcb *t)
     u64 mask = in_use();
 
     x->xstate_bv = 0;
-    __asm__ volatile("xsave64 (%0)"
-                     :
-                     : "r"(x), "a"((u32)mask), "d"((u32)(mask >> 32))
-                     : "memory");
+    __asm__ volatile("xsave64 (%0)" : : "r"(x), "a"((u32)mask), "d"((u32)(mask >> 32)) : "memory");
     t->vector_saved = VECTOR_SAVED;
 }
 

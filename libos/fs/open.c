@@ -59,7 +59,8 @@ int dentry_open_flags(struct dentry *d, u32 flags, struct file **out)
 {
     struct inode *i = d->inode;
     bool counted = false;
-    struct file *f = file_alloc(&g_path_file_ops, flags & (OPEN_FLAGS_KEPT | O_NOCTTY)); /* a terminal looks at it */
+    struct file *f = file_alloc(&g_path_file_ops,
+                                flags & (OPEN_FLAGS_KEPT | O_NOCTTY)); /* a terminal looks at it */
     int r = 0;
 
     if (!f)

@@ -21,7 +21,7 @@ struct deployment {
     u32 rlimits_set; /* bit n: RLIMIT n given */
     struct deployment_mount *mounts;
     u32 mount_count;
-    char **sysctls;      /* name=value, NULL-terminated or NULL */
+    char **sysctls;                        /* name=value, NULL-terminated or NULL */
     char **masked_paths, **readonly_paths; /* NULL-terminated or NULL */
 };
 extern struct deployment g_deployment;

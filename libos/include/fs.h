@@ -45,17 +45,21 @@ struct setattr {
 #define SETATTR_MTIME (1u << 5)
 
 /* Emits one directory entry; returns false when the caller's buffer is full. */
-typedef bool dirent_fn(void *ctx, const char *name, size_t name_len, u64 ino, u8 d_type, u64 next_pos);
+typedef bool dirent_fn(void *ctx, const char *name, size_t name_len, u64 ino, u8 d_type,
+                       u64 next_pos);
 
 struct inode_ops {
     /* name is not "." or ".."; -ENOENT when absent. The dentry cache is above. Called with the directory's lock held. */
     int (*lookup)(struct inode *dir, const char *name, size_t len, struct inode **out);
-    int (*create)(struct inode *dir, const char *name, size_t len, u32 mode, u64 rdev, struct inode **out); /* any type but link, symlink */
-    int (*symlink)(struct inode *dir, const char *name, size_t len, const char *target, struct inode **out);
+    int (*create)(struct inode *dir, const char *name, size_t len, u32 mode, u64 rdev,
+                  struct inode **out); /* any type but link, symlink */
+    int (*symlink)(struct inode *dir, const char *name, size_t len, const char *target,
+                   struct inode **out);
     int (*link)(struct inode *dir, const char *name, size_t len, struct inode *target);
-    int (*unlink)(struct inode *dir, const char *name, size_t len, struct inode *victim, bool is_dir);
-    int (*rename)(struct inode *old_dir, const char *old_name, size_t old_len, struct inode *new_dir,
-                  const char *new_name, size_t new_len, u32 flags);
+    int (*unlink)(struct inode *dir, const char *name, size_t len, struct inode *victim,
+                  bool is_dir);
+    int (*rename)(struct inode *old_dir, const char *old_name, size_t old_len,
+                  struct inode *new_dir, const char *new_name, size_t new_len, u32 flags);
     int (*iterate)(struct inode *dir, u64 pos, dirent_fn *fn, void *ctx); /* without . and .. */
     ssize_t (*readlink)(struct inode *i, char *buf, size_t size);
     /* For magic links (/proc/self/fd/3, /proc/self/exe): the dentry itself instead of a path. */
@@ -83,38 +87,40 @@ struct inode {
     u64 rdev, size;
     u32 mode, nlink, uid, gid;
     i64 atime, mtime, ctime; /* ns */
-    u64 nid;                 /* EROFS inode whose content this is (site table), 0 when none or modified */
+    u64 nid; /* EROFS inode whose content this is (site table), 0 when none or modified */
     void *private;
     struct list_head shared_maps; /* mm: MAP_SHARED ranges of this inode */
     struct flock_list *locks;     /* POSIX and flock locks */
     void *bound;                  /* S_IFSOCK: net's socket bound here; S_IFIFO: fs/pipe.c */
     void *watches;                /* net/inotify.c */
-    i32 writers;                  /* descriptors open for writing; < 0: programs running (ETXTBSY) */
-    u32 seals;                    /* F_SEAL_* of a memfd */
+    i32 writers; /* descriptors open for writing; < 0: programs running (ETXTBSY) */
+    u32 seals;   /* F_SEAL_* of a memfd */
 };
 
 /* A mounted file system. */
 struct super {
-    const char *type;  /* "erofs", "tmpfs", "proc", ... for /proc/mounts and statfs */
-    u64 dev, magic;    /* magic: statfs f_type */
+    const char *type; /* "erofs", "tmpfs", "proc", ... for /proc/mounts and statfs */
+    u64 dev, magic;   /* magic: statfs f_type */
     struct inode *root;
-    u32 flags;         /* MS_RDONLY, ... */
-    bool revalidate;   /* names may change behind the dentry cache: ask lookup again; nothing negative is kept */
+    u32 flags; /* MS_RDONLY, ... */
+    bool
+        revalidate; /* names may change behind the dentry cache: ask lookup again; nothing negative is kept */
     void *private;
-    bool (*valid)(struct dentry *d); /* with revalidate: is the cached name still right? NULL: by lookup */
+    bool (*valid)(
+        struct dentry *d); /* with revalidate: is the cached name still right? NULL: by lookup */
     int (*statfs)(struct super *s, struct host_statfs *out);
-    u32 mounts;                      /* with the last one the file system goes */
+    u32 mounts;                       /* with the last one the file system goes */
     void (*destroy)(struct super *s); /* NULL: kfree; the root's reference is gone already */
 };
 
 struct dentry {
-    struct refcount refs;    /* one of them is the cache's while hashed */
+    struct refcount refs; /* one of them is the cache's while hashed */
     u32 hash;
     struct dentry *hash_next;
-    struct dentry *parent;   /* itself for a root; one reference */
-    struct inode *inode;     /* NULL: negative */
-    struct mount *mounted;   /* something is mounted here */
-    struct mount *mount;     /* the mount it belongs to */
+    struct dentry *parent; /* itself for a root; one reference */
+    struct inode *inode;   /* NULL: negative */
+    struct mount *mounted; /* something is mounted here */
+    struct mount *mount;   /* the mount it belongs to */
     bool hashed, unlinked;
     u16 name_len;
     char *name;
@@ -124,33 +130,35 @@ struct file_ops {
     /* Positioned files use *pos; streams ignore it. Blocking unless f->flags has O_NONBLOCK: then -EAGAIN. */
     ssize_t (*read)(struct file *f, struct uio *io, u64 *pos);
     ssize_t (*write)(struct file *f, struct uio *io, u64 *pos);
-    i64 (*seek)(struct file *f, i64 off, int whence);     /* NULL: -ESPIPE */
-    long (*ioctl)(struct file *f, u32 cmd, u64 arg);      /* NULL: -ENOTTY */
+    i64 (*seek)(struct file *f, i64 off, int whence); /* NULL: -ESPIPE */
+    long (*ioctl)(struct file *f, u32 cmd, u64 arg);  /* NULL: -ENOTTY */
     /* Events now (POLLIN...). With pt also registers for changes: poll_wait() for LibOS queues, poll_host() for host descriptors. */
-    u32 (*poll)(struct file *f, struct poll_table *pt);   /* NULL: always POLLIN|POLLOUT */
+    u32 (*poll)(struct file *f, struct poll_table *pt); /* NULL: always POLLIN|POLLOUT */
     int (*iterate)(struct file *f, u64 *pos, dirent_fn *fn, void *ctx);
     int (*fsync)(struct file *f, bool data_only);
     int (*fallocate)(struct file *f, int mode, u64 off, u64 len);
-    int (*mmap)(struct file *f, struct vma *vma);          /* NULL: by inode->ops->read_page, else -ENODEV */
-    void (*flush)(struct file *f);                         /* a descriptor was closed */
-    void (*release)(struct file *f);                       /* last reference */
+    int (*mmap)(struct file *f, struct vma *vma); /* NULL: by inode->ops->read_page, else -ENODEV */
+    void (*flush)(struct file *f);                /* a descriptor was closed */
+    void (*release)(struct file *f);              /* last reference */
     ssize_t (*splice_read)(struct file *f, struct file *out, size_t n); /* optional */
 };
 
 struct file {
     struct refcount refs;
     const struct file_ops *ops;
-    u32 flags;               /* O_* status and access mode */
+    u32 flags; /* O_* status and access mode */
     struct mutex pos_lock;
     u64 pos;
-    struct dentry *dentry;   /* NULL: anonymous (pipe, socket, eventfd) */
-    struct inode *inode;     /* may be NULL */
-    bool denies_write;       /* a running program: file_put() does inode_allow_write() */
+    struct dentry *dentry; /* NULL: anonymous (pipe, socket, eventfd) */
+    struct inode *inode;   /* may be NULL */
+    bool denies_write;     /* a running program: file_put() does inode_allow_write() */
     void *private;
-    int host_fd;             /* for fdinfo and thread_wait; -1: none */
-    const char *kind;        /* "pipe", "socket", "eventfd"... for /proc/self/fd names of anonymous files */
-    u64 id;                  /* their inode number */
-    void *epoll_watch;       /* net/epoll.c: the items that watch it; file_put() calls epoll_file_closed() when not NULL */
+    int host_fd; /* for fdinfo and thread_wait; -1: none */
+    const char
+        *kind; /* "pipe", "socket", "eventfd"... for /proc/self/fd names of anonymous files */
+    u64 id;    /* their inode number */
+    void *
+        epoll_watch; /* net/epoll.c: the items that watch it; file_put() calls epoll_file_closed() when not NULL */
 };
 
 struct file *file_alloc(const struct file_ops *ops, u32 flags); /* refs 1; NULL: no memory */
@@ -166,16 +174,20 @@ struct files {
     struct fd_entry {
         struct file *file;
         bool cloexec;
-    } *fds;
+    } * fds;
     u32 size;
     u32 next;
 };
 struct files *files_create(void);
-struct files *files_copy(struct files *old);    /* fork */
-void files_put(struct files *f);                /* the last one closes everything */
+struct files *files_copy(struct files *old); /* fork */
+void files_put(struct files *f);             /* the last one closes everything */
 void files_close_on_exec(struct files *f);
-struct file *fd_get(int fd);                    /* of the current process, +1 reference, NULL: -EBADF; O_PATH files too */
-int fd_install(struct file *f, bool cloexec);   /* takes the reference; lowest free >= 0, -EMFILE (then the reference is dropped) */
+struct file *fd_get(
+    int fd); /* of the current process, +1 reference, NULL: -EBADF; O_PATH files too */
+int fd_install(
+    struct file *f,
+    bool
+        cloexec); /* takes the reference; lowest free >= 0, -EMFILE (then the reference is dropped) */
 int fd_install_at(int fd, struct file *f, bool cloexec);
 int fd_install_min(int min, struct file *f, bool cloexec);
 int fd_close(int fd);
@@ -208,9 +220,9 @@ void dentry_put(struct dentry *d);
 /* Absolute path as the current process sees it into buf; returns the start inside buf or an err_ptr. */
 char *dentry_path(struct dentry *d, char *buf, size_t size);
 /* MAY_* on an inode for the current credentials (fsuid, fsgid, groups, capabilities). */
-#define MAY_EXEC 1
+#define MAY_EXEC  1
 #define MAY_WRITE 2
-#define MAY_READ 4
+#define MAY_READ  4
 int inode_permission(struct inode *i, int mask);
 bool dentry_noexec(struct dentry *d); /* on a mount with noexec */
 bool dentry_nosuid(struct dentry *d);
@@ -231,7 +243,6 @@ int fs_install_stdio(struct files *files, const int hfds[3], bool terminal);
 /* Its terminal (as installed above) becomes the controlling terminal of the session that p leads. */
 void fs_take_terminal(struct process *p);
 
-
 /* ---- poll (libos/net/poll.c) ----
  * What file_ops.poll uses. With pt NULL it only asks for the events now. */
 void poll_wait(struct poll_table *pt, struct waitq *q);
@@ -249,6 +260,7 @@ int pipe_create(struct file **r, struct file **w, u32 flags);
  * inotify: set by net/inotify.c when the first watch is made, NULL before. dir and name: the event on an entry of a directory;
  * name NULL: on i itself. Called without locks. mask: IN_*.
  */
-extern void (*g_fs_notify)(struct inode *i, struct inode *dir, const char *name, size_t name_len, u32 mask, u32 cookie);
+extern void (*g_fs_notify)(struct inode *i, struct inode *dir, const char *name, size_t name_len,
+                           u32 mask, u32 cookie);
 /* The controlling terminal of a session leader that ends or gives it up: SIGHUP and SIGCONT go out, the tty forgets the session. */
 void tty_session_end(struct session *s);

@@ -27,13 +27,16 @@ struct host_pollfd {
 };
 
 /* descriptors */
-ssize_t host_read(int hfd, void *buf, size_t n, off_t off);        /* off -1: the descriptor's own position */
+ssize_t host_read(int hfd, void *buf, size_t n,
+                  off_t off); /* off -1: the descriptor's own position */
 ssize_t host_write(int hfd, const void *buf, size_t n, off_t off); /* -EAGAIN when it would block */
 int host_close(int hfd);
 int host_dup(int hfd);
 off_t host_lseek(int hfd, off_t off, int whence);
-int host_ioctl(int hfd, u32 cmd, void *arg, size_t arg_size); /* whitelisted: TCGETS*, TCSETS*, TIOC[GS]WINSZ, FIONREAD, ... */
-int host_poll(struct host_pollfd *fds, size_t count);         /* no waiting; returns how many have revents */
+int host_ioctl(int hfd, u32 cmd, void *arg,
+               size_t arg_size); /* whitelisted: TCGETS*, TCSETS*, TIOC[GS]WINSZ, FIONREAD, ... */
+int host_poll(struct host_pollfd *fds,
+              size_t count); /* no waiting; returns how many have revents */
 /* A host epoll instance behind a LibOS epoll with host descriptors. op: EPOLL_CTL_*; events: EPOLL* with ET and ONESHOT; data comes
  * back in host_epoll_event (untrusted: net/epoll.c looks it up). host_epoll_wait does not wait; at most count events. */
 struct host_epoll_event {
@@ -48,7 +51,8 @@ int host_fallocate(int hfd, int mode, u64 off, u64 n);
 
 /* pass-through files: dir is a mount's root descriptor, path is relative to it and resolved beneath it by the host */
 int host_open(int dir, const char *path, int flags, u32 mode); /* -> hfd */
-int host_stat(int dir, const char *path, bool follow, struct host_stat *st); /* path "": dir itself */
+int host_stat(int dir, const char *path, bool follow,
+              struct host_stat *st); /* path "": dir itself */
 int host_statfs(int hfd, struct host_statfs *st);
 /* linux_dirent64 records, each checked for its bounds and for a name without '/' and NUL; 0 at the end */
 ssize_t host_getdents(int hfd, void *buf, size_t n);
@@ -60,7 +64,8 @@ int host_symlink(const char *target, int dir, const char *path);
 ssize_t host_readlink(int dir, const char *path, char *buf, size_t n);
 int host_chmod(int dir, const char *path, u32 mode);
 int host_chown(int dir, const char *path, u32 uid, u32 gid, bool follow);
-int host_utimens(int dir, const char *path, const i64 times[4], bool follow); /* sec,nsec,sec,nsec; nsec may be UTIME_* */
+int host_utimens(int dir, const char *path, const i64 times[4],
+                 bool follow); /* sec,nsec,sec,nsec; nsec may be UTIME_* */
 int host_mknod(int dir, const char *path, u32 mode, u64 dev);
 
 /* sockets; addresses are struct sockaddr images of at most 128 bytes */
@@ -71,7 +76,8 @@ int host_listen(int hfd, int backlog);
 int host_accept(int hfd, void *addr, u32 *addr_len);
 ssize_t host_send(int hfd, const void *buf, size_t n, int flags, const void *addr, u32 addr_len);
 /* *addr_len in: room, out: length (0: none); *msg_flags out; control messages are not passed */
-ssize_t host_recv(int hfd, void *buf, size_t n, int flags, void *addr, u32 *addr_len, int *msg_flags);
+ssize_t host_recv(int hfd, void *buf, size_t n, int flags, void *addr, u32 *addr_len,
+                  int *msg_flags);
 int host_shutdown(int hfd, int how);
 int host_getsockopt(int hfd, int level, int name, void *val, u32 *len);
 int host_setsockopt(int hfd, int level, int name, const void *val, u32 len);
@@ -84,7 +90,7 @@ i64 host_clock(int clock_id);
 int host_sgx_restrict(u64 addr, u64 size, u32 prot);    /* EMODPR */
 int host_sgx_modify_type(u64 addr, u64 size, u32 type); /* EMODT */
 int host_sgx_remove(u64 addr, u64 size);                /* EREMOVE */
-int host_thread_create(void);                           /* a host thread that will enter with ECALL_THREAD */
+int host_thread_create(void); /* a host thread that will enter with ECALL_THREAD */
 void host_yield(void);
 /* Quote over a report made for the quoting enclave. */
 int host_get_target_info(u8 target_info[512]);

@@ -17,9 +17,10 @@ char *strchr(const char *s, int c);
 char *strrchr(const char *s, int c);
 /* Copies at most size-1 bytes, always terminates; returns strlen(src) (so >= size means cut). */
 size_t strlcpy(char *d, const char *s, size_t size);
-char *kstrdup(const char *s);             /* NULL when out of memory */
+char *kstrdup(const char *s); /* NULL when out of memory */
 char *kstrndup(const char *s, size_t n);
-int vsnprintf(char *buf, size_t size, const char *fmt, va_list ap); /* d i u x X o c s p %, l ll z, width, 0, -, .prec */
+int vsnprintf(char *buf, size_t size, const char *fmt,
+              va_list ap); /* d i u x X o c s p %, l ll z, width, 0, -, .prec */
 int snprintf(char *buf, size_t size, const char *fmt, ...) __printf(3, 4);
 
 /* Memory: 16-byte aligned, not zeroed by kmalloc, NULL when out of memory. Any size; above a page it is page granular. */
@@ -35,7 +36,11 @@ void page_free(void *p, size_t count);
 enum log_level { LOG_FATAL, LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG, LOG_TRACE };
 extern int g_log_level;
 void log_write(enum log_level level, const char *fmt, ...) __printf(2, 3);
-#define log_at(level, ...) do { if ((level) <= g_log_level) log_write(level, __VA_ARGS__); } while (0)
+#define log_at(level, ...)                 \
+    do {                                   \
+        if ((level) <= g_log_level)        \
+            log_write(level, __VA_ARGS__); \
+    } while (0)
 #define log_error(...) log_at(LOG_ERROR, __VA_ARGS__)
 #define log_warn(...)  log_at(LOG_WARN, __VA_ARGS__)
 #define log_info(...)  log_at(LOG_INFO, __VA_ARGS__)
@@ -43,7 +48,11 @@ void log_write(enum log_level level, const char *fmt, ...) __printf(2, 3);
 #define log_trace(...) log_at(LOG_TRACE, __VA_ARGS__)
 /* The host broke the contract, or we are wrong: say so and end the enclave. */
 __noreturn void panic(const char *fmt, ...) __printf(1, 2);
-#define BUG_ON(cond) do { if (unlikely(cond)) panic("%s:%d: %s", __FILE__, __LINE__, #cond); } while (0)
+#define BUG_ON(cond)                                       \
+    do {                                                   \
+        if (unlikely(cond))                                \
+            panic("%s:%d: %s", __FILE__, __LINE__, #cond); \
+    } while (0)
 
 /* RDRAND; never fails (panics when the processor gives none). */
 void random_bytes(void *buf, size_t n);
@@ -53,7 +62,10 @@ u64 random_u64(void);
 struct list_head {
     struct list_head *next, *prev;
 };
-#define LIST_HEAD_INIT(name) {&(name), &(name)}
+#define LIST_HEAD_INIT(name) \
+    {                        \
+        &(name), &(name)     \
+    }
 static inline void list_init(struct list_head *l)
 {
     l->next = l->prev = l;
@@ -79,14 +91,14 @@ static inline void list_del(struct list_head *e)
     e->next->prev = e->prev;
     list_init(e);
 }
-#define list_entry(p, type, member) container_of(p, type, member)
+#define list_entry(p, type, member)          container_of(p, type, member)
 #define list_first_entry(head, type, member) list_entry((head)->next, type, member)
-#define list_for_each_entry(pos, head, member)                                                     \
-    for (pos = list_entry((head)->next, typeof(*pos), member); &pos->member != (head);            \
+#define list_for_each_entry(pos, head, member)                                         \
+    for (pos = list_entry((head)->next, typeof(*pos), member); &pos->member != (head); \
          pos = list_entry(pos->member.next, typeof(*pos), member))
-#define list_for_each_entry_safe(pos, n, head, member)                                             \
-    for (pos = list_entry((head)->next, typeof(*pos), member),                                     \
-        n = list_entry(pos->member.next, typeof(*pos), member);                                    \
+#define list_for_each_entry_safe(pos, n, head, member)          \
+    for (pos = list_entry((head)->next, typeof(*pos), member),  \
+        n = list_entry(pos->member.next, typeof(*pos), member); \
          &pos->member != (head); pos = n, n = list_entry(n->member.next, typeof(*n), member))
 
 /* ---- red-black tree: an intrusive ordered map keyed by a u64 (libos/lib/rbtree.c) ---- */
@@ -141,7 +153,8 @@ static inline bool ref_get_live(struct refcount *r)
     u32 n = __atomic_load_n(&r->n, __ATOMIC_RELAXED);
 
     while (n != 0) {
-        if (__atomic_compare_exchange_n(&r->n, &n, n + 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+        if (__atomic_compare_exchange_n(&r->n, &n, n + 1, false, __ATOMIC_ACQUIRE,
+                                        __ATOMIC_RELAXED))
             return true;
     }
     return false;

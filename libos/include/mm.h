@@ -13,34 +13,34 @@ struct file;
 struct thread;
 
 struct vma {
-    struct rb_node node;   /* key: start */
+    struct rb_node node; /* key: start */
     u64 end;
-    u32 prot;              /* PROT_* as the application asked */
-    u32 flags;             /* MAP_SHARED, MAP_PRIVATE, MAP_ANONYMOUS, MAP_GROWSDOWN, MAP_NORESERVE */
-    bool was_writable;     /* pages may differ from the file's */
-    struct file *file;     /* NULL: anonymous */
-    u64 file_offset;       /* of start */
-    u64 trampolines;       /* executable file mapping: where its rewritten calls go, 0 none (sites.c) */
+    u32 prot;          /* PROT_* as the application asked */
+    u32 flags;         /* MAP_SHARED, MAP_PRIVATE, MAP_ANONYMOUS, MAP_GROWSDOWN, MAP_NORESERVE */
+    bool was_writable; /* pages may differ from the file's */
+    struct file *file; /* NULL: anonymous */
+    u64 file_offset;   /* of start */
+    u64 trampolines;   /* executable file mapping: where its rewritten calls go, 0 none (sites.c) */
     u64 first_site;
 };
 
 struct mm {
     struct refcount refs;
-    struct mutex lock;     /* VMAs, page states */
+    struct mutex lock; /* VMAs, page states */
     struct rb_root vmas;
-    struct space *space;   /* the addresses it may use, and who shares them (fork group) */
+    struct space *space; /* the addresses it may use, and who shares them (fork group) */
     struct list_head member;
-    u32 active;            /* threads that hold residency (atomic) */
-    u32 claims;            /* calls that take addresses for a mapping right now (atomic) */
-    struct rb_root saved;  /* private pages while it is not resident */
+    u32 active;           /* threads that hold residency (atomic) */
+    u32 claims;           /* calls that take addresses for a mapping right now (atomic) */
+    struct rb_root saved; /* private pages while it is not resident */
     u64 brk_start, brk, brk_max;
     u64 stack_top;
     u64 arg_start, arg_end, env_start, env_end; /* for /proc/self/cmdline, environ */
-    u64 auxv[64];          /* as put on the stack */
+    u64 auxv[64];                               /* as put on the stack */
     u32 auxv_count;
     struct file *exe;
-    u64 committed;         /* pages */
-    u64 total;             /* pages in VMAs */
+    u64 committed; /* pages */
+    u64 total;     /* pages in VMAs */
 };
 
 struct mm *mm_create(void);

@@ -40,8 +40,8 @@ enum process_state { PROCESS_NEW, PROCESS_RUNNING, PROCESS_STOPPED, PROCESS_ZOMB
 struct session {
     struct refcount refs;
     i32 sid;
-    struct tty *tty;      /* controlling terminal, fs/tty.c */
-    i32 foreground;       /* its process group */
+    struct tty *tty; /* controlling terminal, fs/tty.c */
+    i32 foreground;  /* its process group */
 };
 
 struct process {
@@ -52,10 +52,10 @@ struct process {
     struct list_head children, sibling, all, threads;
     u32 thread_count;
     enum process_state state;
-    u32 exit_status;      /* as wait(2) */
+    u32 exit_status; /* as wait(2) */
     bool group_exit, exec_done, report_to_host;
-    i32 exit_signal;      /* SIGCHLD, 0 none */
-    u32 wait_event;       /* stopped/continued not yet reported */
+    i32 exit_signal; /* SIGCHLD, 0 none */
+    u32 wait_event;  /* stopped/continued not yet reported */
 
     struct mm *mm;
     struct files *files;
@@ -71,16 +71,16 @@ struct process {
     struct waitq signal_wait;   /* signalfd, sigtimedwait */
 
     char comm[16];
-    u64 start_time;       /* monotonic ns */
+    u64 start_time;                   /* monotonic ns */
     u64 utime, stime, cutime, cstime; /* ns */
     u32 dumpable, personality, keepcaps, child_subreaper, pdeathsig;
     i32 oom_score_adj, nice;
-    struct timers *timers;      /* proc/posix_timer.c; NULL until the first */
+    struct timers *timers; /* proc/posix_timer.c; NULL until the first */
 
-    u32 wait_status;            /* of the last stop, for wait_event */
+    u32 wait_status; /* of the last stop, for wait_event */
     u32 stop_signal;
-    bool vfork_pending;         /* the parent waits until this process execs or ends */
-    bool reaped;                /* out of the tree */
+    bool vfork_pending; /* the parent waits until this process execs or ends */
+    bool reaped;        /* out of the tree */
     struct waitq vfork_wait;
     struct waitq stop_wait;     /* threads of a stopped process */
     struct thread *exec_thread; /* ends all others and goes on alone */
@@ -104,13 +104,13 @@ void process_put(struct process *p);
 i32 pid_allocate(void);
 /* Calls fn for each process, g_process_lock held; stops at a non-zero result and returns it. */
 int process_for_each(int (*fn)(struct process *p, void *ctx), void *ctx);
-char process_state_char(struct process *p);      /* R S T Z, as in /proc/PID/stat */
-void thread_cpu_begin(struct thread *t);          /* on its host thread, which may have served others */
-u32 cpu_count(void);                             /* 1..1024 */
-u64 process_cpu_time(struct process *p);         /* ns, user and system, so far */
-struct thread *thread_find(i32 tid);             /* g_process_lock held by the caller */
+char process_state_char(struct process *p); /* R S T Z, as in /proc/PID/stat */
+void thread_cpu_begin(struct thread *t);    /* on its host thread, which may have served others */
+u32 cpu_count(void);                        /* 1..1024 */
+u64 process_cpu_time(struct process *p);    /* ns, user and system, so far */
+struct thread *thread_find(i32 tid);        /* g_process_lock held by the caller */
 bool cred_capable(const struct cred *c, int cap);
-bool capable(int cap);                           /* of the current process */
+bool capable(int cap); /* of the current process */
 bool cred_in_group(const struct cred *c, u32 gid);
 /* No member has a parent in another group of the same session: a stop would never end (g_process_lock held). */
 bool process_group_orphaned(i32 pgid);
@@ -134,7 +134,7 @@ bool signal_pending(void); /* something deliverable for the current thread */
 bool signal_ignored_or_blocked(int sig);
 /* For signalfd: take one pending signal of set (bit n-1 is signal n), thread's first; 0 when there is none. */
 int signal_dequeue(u64 set, struct siginfo_k *info);
-u64 signal_pending_set(void);                    /* of the current thread and process, blocked or not */
+u64 signal_pending_set(void); /* of the current thread and process, blocked or not */
 /* The kernel's 128 bytes of siginfo_t. */
 void siginfo_encode(const struct siginfo_k *info, u8 out[128]);
 /* ppoll, pselect, epoll_pwait: block `mask` until the call is over. Call with the mask already copied in; when the call ends with
@@ -145,21 +145,24 @@ void process_exit_group(u32 status) __noreturn; /* wait(2) status */
 
 /* ---- timers (proc/timer.c): one LibOS thread serves them all ---- */
 struct ktimer {
-    struct rb_node node;        /* key: deadline */
+    struct rb_node node;         /* key: deadline */
     void (*fn)(struct ktimer *); /* on the timer thread, no lock held; may arm again */
     bool armed;
 };
 void ktimer_init(struct ktimer *t, void (*fn)(struct ktimer *));
-int ktimer_arm(struct ktimer *t, u64 deadline); /* CLOCK_MONOTONIC ns; replaces an earlier one; -EAGAIN: no thread to be had */
-bool ktimer_cancel(struct ktimer *t);           /* was armed; fn may still be running */
-void ktimer_cancel_sync(struct ktimer *t);      /* fn is not running afterwards; hold no lock that fn takes */
+int ktimer_arm(
+    struct ktimer *t,
+    u64 deadline); /* CLOCK_MONOTONIC ns; replaces an earlier one; -EAGAIN: no thread to be had */
+bool ktimer_cancel(struct ktimer *t); /* was armed; fn may still be running */
+void ktimer_cancel_sync(
+    struct ktimer *t); /* fn is not running afterwards; hold no lock that fn takes */
 /* The time of `clock` (CLOCK_*), or -EINVAL; deadline in CLOCK_MONOTONIC ns of an absolute time on a settable or CPU clock. */
 int clock_read(i32 clock, u64 *ns);
 int clock_deadline(i32 clock, bool absolute, u64 ns, u64 *deadline);
 
 /* ---- start and exec ---- */
 int process_init(void); /* boot/ calls it once before anything else here */
-struct process_spec { /* from the manifest or from rune exec; strings are LibOS memory */
+struct process_spec {   /* from the manifest or from rune exec; strings are LibOS memory */
     const char *path;
     char **argv, **env;
     const char *cwd;
@@ -174,5 +177,6 @@ int process_spawn(const struct process_spec *spec, i32 *pid); /* created, not st
 int process_start(i32 pid);
 /* Replace mm's program: loads path (scripts too) into a fresh mm; on success does not return to the old program. */
 int process_exec(struct dentry *program, const char *path, char **argv, char **env);
-int process_kill_from_host(i32 pid, int sig);  /* pid -1: everything; 0: PID 1's foreground group */
-int process_kill_foreground(i32 pid, int sig); /* the foreground group of the terminal of pid's session */
+int process_kill_from_host(i32 pid, int sig); /* pid -1: everything; 0: PID 1's foreground group */
+int process_kill_foreground(i32 pid,
+                            int sig); /* the foreground group of the terminal of pid's session */

@@ -22,30 +22,31 @@ struct uregs {
     u64 rip, rflags, rsp;
 };
 
-#define ATTENTION_SIGNAL  (1u << 0) /* signals may be pending: look */
-#define ATTENTION_EXIT    (1u << 1) /* the process is ending: leave */
-#define ATTENTION_GROUP   (1u << 2) /* give up the fork group's range */
-#define ATTENTION_STOP    (1u << 3) /* job control stop */
+#define ATTENTION_SIGNAL (1u << 0) /* signals may be pending: look */
+#define ATTENTION_EXIT   (1u << 1) /* the process is ending: leave */
+#define ATTENTION_GROUP  (1u << 2) /* give up the fork group's range */
+#define ATTENTION_STOP   (1u << 3) /* job control stop */
 
 #define NO_DEADLINE UINT64_MAX
 
 struct thread {
     struct process *process;
-    struct mm *mm;         /* what this thread holds residency of, NULL none: set by mm_enter, cleared by mm_leave */
+    struct mm *
+        mm; /* what this thread holds residency of, NULL none: set by mm_enter, cleared by mm_leave */
     i32 tid;
-    u32 attention;         /* atomic */
-    struct uregs *regs;    /* valid in KERNEL state while serving the application */
-    u64 fs_base;           /* the application's */
-    void *xsave;           /* the application's vector state while it is saved */
-    u32 park;              /* enclave-side wake token, see park.c */
-    void *host;            /* boot/: the host thread's shared area (wrapped) */
+    u32 attention;              /* atomic */
+    struct uregs *regs;         /* valid in KERNEL state while serving the application */
+    u64 fs_base;                /* the application's */
+    void *xsave;                /* the application's vector state while it is saved */
+    u32 park;                   /* enclave-side wake token, see park.c */
+    void *host;                 /* boot/: the host thread's shared area (wrapped) */
     u32 wake_depth, wake_count; /* wake_begin(): wake-ups that wait for wake_end() */
     struct thread *wakes[8];
     struct list_head siblings; /* in process->threads, under process lock */
 
     /* signals (proc/signal.c) */
     u64 sig_mask, sig_pending, saved_mask;
-    bool restore_mask;     /* sigsuspend, ppoll, pselect: put saved_mask back after delivery */
+    bool restore_mask; /* sigsuspend, ppoll, pselect: put saved_mask back after delivery */
     struct list_head sig_queue;
     u64 altstack_base, altstack_size;
     u32 altstack_flags;
@@ -56,14 +57,14 @@ struct thread {
     /* proc/ */
     u64 clear_child_tid, set_child_tid, robust_list;
     u32 exit_code;
-    i32 vfork_parent;      /* tid to release, 0 none */
-    void *futex;           /* proc/futex.c while waiting */
-    u64 utime_start;       /* of the host thread's CPU clock when this thread began */
-    u64 utime_last;        /* CPU time at the last look, ns */
+    i32 vfork_parent;            /* tid to release, 0 none */
+    void *futex;                 /* proc/futex.c while waiting */
+    u64 utime_start;             /* of the host thread's CPU clock when this thread began */
+    u64 utime_last;              /* CPU time at the last look, ns */
     u64 fault_addr, fault_error; /* for the next signal frame */
     u32 fault_trap;
     i32 nice;
-    u64 exited;            /* left its process */
+    u64 exited; /* left its process */
     char comm[16];
     void (*kernel_fn)(void *arg); /* LibOS thread without user code */
     void *kernel_arg;
@@ -76,8 +77,9 @@ struct thread {
 #define ERESTART_RESTARTBLOCK 516
 
 /* Fields of the tcb page behind struct layout_tcb (64 bytes) whose offsets are fixed: trampolines use the second. */
-#define TCB_CURRENT       64 /* struct thread * */
-#define TCB_SYSCALL_ENTRY 72 /* where rewritten call sites jump to: jmp *%gs:72, RCX = address to return to */
+#define TCB_CURRENT 64 /* struct thread * */
+#define TCB_SYSCALL_ENTRY \
+    72 /* where rewritten call sites jump to: jmp *%gs:72, RCX = address to return to */
 
 static inline struct thread *current(void)
 {
@@ -116,16 +118,20 @@ struct wait_entry {
     struct thread *thread;
     struct waitq *queue;
     u32 woken;
-    void *tag;   /* for waitq_wake_if */
+    void *tag; /* for waitq_wake_if */
     /* Called by waitq_wake() instead of waking a thread (thread is NULL then), with the queue's lock held: only spinlocks and
      * waitq_wake() of other queues inside. Such entries are all called, and do not count against waitq_wake()'s count. */
     void (*fn)(struct wait_entry *e);
 };
-#define WAITQ_INIT(q) {{0}, LIST_HEAD_INIT((q).entries)}
+#define WAITQ_INIT(q)                    \
+    {                                    \
+        {0}, LIST_HEAD_INIT((q).entries) \
+    }
 void waitq_init(struct waitq *q);
 void waitq_add(struct waitq *q, struct wait_entry *e); /* e->thread = current */
 void waitq_add_fn(struct waitq *q, struct wait_entry *e, void (*fn)(struct wait_entry *e));
-void waitq_remove(struct wait_entry *e); /* once it returned, fn is not running and will not be called */
+void waitq_remove(
+    struct wait_entry *e); /* once it returned, fn is not running and will not be called */
 void waitq_wake(struct waitq *q, u32 count); /* UINT32_MAX: all */
 
 /*
@@ -157,21 +163,21 @@ u64 vector_features(void); /* XFRM */
 void vector_copy_to(struct thread *t);
 void vector_reset(void);
 
-#define wait_event(q, cond, deadline)                                                              \
-    ({                                                                                             \
-        struct wait_entry we_;                                                                     \
-        int wr_ = 0;                                                                               \
-        waitq_add(q, &we_);                                                                        \
-        while (!(cond)) {                                                                          \
-            wr_ = thread_wait(deadline, true, NULL, 0);                                            \
-            if (wr_ < 0) {                                                                         \
-                if (cond)                                                                          \
-                    wr_ = 0;                                                                       \
-                break;                                                                             \
-            }                                                                                      \
-        }                                                                                          \
-        waitq_remove(&we_);                                                                        \
-        wr_;                                                                                       \
+#define wait_event(q, cond, deadline)                   \
+    ({                                                  \
+        struct wait_entry we_;                          \
+        int wr_ = 0;                                    \
+        waitq_add(q, &we_);                             \
+        while (!(cond)) {                               \
+            wr_ = thread_wait(deadline, true, NULL, 0); \
+            if (wr_ < 0) {                              \
+                if (cond)                               \
+                    wr_ = 0;                            \
+                break;                                  \
+            }                                           \
+        }                                               \
+        waitq_remove(&we_);                             \
+        wr_;                                            \
     })
 
 /* ---- time (libos/boot/clock.c): never goes backwards for monotonic clocks ---- */

@@ -20,20 +20,20 @@ typedef int64_t i64;
 typedef int64_t off_t;
 typedef int64_t ssize_t;
 
-#define PAGE_SIZE  4096ul
-#define PAGE_SHIFT 12
-#define PAGE_MASK  (~(PAGE_SIZE - 1))
-#define PAGE_DOWN(x) ((u64)(x) & PAGE_MASK)
+#define PAGE_SIZE    4096ul
+#define PAGE_SHIFT   12
+#define PAGE_MASK    (~(PAGE_SIZE - 1))
+#define PAGE_DOWN(x) ((u64)(x)&PAGE_MASK)
 #define PAGE_UP(x)   (((u64)(x) + PAGE_SIZE - 1) & PAGE_MASK)
 
-#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
-#define MIN(a, b) ((a) < (b) ? (a) : (b))
-#define MAX(a, b) ((a) > (b) ? (a) : (b))
-#define container_of(ptr, type, member) ((type *)((char *)(ptr) - offsetof(type, member)))
-#define likely(x)   __builtin_expect(!!(x), 1)
-#define unlikely(x) __builtin_expect(!!(x), 0)
-#define __noreturn  __attribute__((noreturn))
-#define __printf(a, b) __attribute__((format(printf, a, b)))
+#define ARRAY_SIZE(a)                   (sizeof(a) / sizeof((a)[0]))
+#define MIN(a, b)                       ((a) < (b) ? (a) : (b))
+#define MAX(a, b)                       ((a) > (b) ? (a) : (b))
+#define container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
+#define likely(x)                       __builtin_expect(!!(x), 1)
+#define unlikely(x)                     __builtin_expect(!!(x), 0)
+#define __noreturn                      __attribute__((noreturn))
+#define __printf(a, b)                  __attribute__((format(printf, a, b)))
 
 /* An address in an application's range: only copy_from_user and friends (user.h) look behind it. */
 #define __user

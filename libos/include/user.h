@@ -10,10 +10,10 @@ int clear_user(void __user *dst, size_t n);
 /* Length without NUL, -EFAULT, or -ENAMETOOLONG when no NUL within size. dst is terminated. */
 ssize_t strncpy_from_user(char *dst, const void __user *src, size_t size);
 #define get_user(x, p) copy_from_user(&(x), p, sizeof(x))
-#define put_user(x, p)                                                                             \
-    ({                                                                                             \
-        typeof(x) pu_ = (x);                                                                       \
-        copy_to_user(p, &pu_, sizeof(pu_));                                                        \
+#define put_user(x, p)                      \
+    ({                                      \
+        typeof(x) pu_ = (x);                \
+        copy_to_user(p, &pu_, sizeof(pu_)); \
     })
 /* Atomic u32 operations on user memory, for futex and robust lists. 0 or -EFAULT. */
 int user_load_u32(u32 *value, const void __user *p);
@@ -34,7 +34,7 @@ struct uio {
     size_t left;   /* bytes in all */
     bool user;
 };
-ssize_t uio_to(struct uio *io, const void *data, size_t n);   /* into the io (read) */
-ssize_t uio_from(struct uio *io, void *data, size_t n);       /* out of the io (write) */
+ssize_t uio_to(struct uio *io, const void *data, size_t n); /* into the io (read) */
+ssize_t uio_from(struct uio *io, void *data, size_t n);     /* out of the io (write) */
 ssize_t uio_zero(struct uio *io, size_t n);
 void uio_init(struct uio *io, struct uio_segment *one, void *base, size_t size, bool user);

@@ -101,7 +101,7 @@ void mutex_unlock(struct mutex *m)
     b = bucket_of(m);
     spin_lock(&b->lock);
     if (b->waiters.next != NULL) {
-        list_for_each_entry(w, &b->waiters, link) {
+        list_for_each_entry (w, &b->waiters, link) {
             struct thread *t = w->thread;
 
             if (w->mutex != m)

@@ -369,7 +369,8 @@ static int copy_pages(struct mm *mm, u64 from, u64 to, u64 size, u32 prot)
     return 0;
 }
 
-static i64 remap_claimed(struct mm *mm, u64 old, u64 old_size, u64 new_size, u32 flags, u64 new_addr)
+static i64 remap_claimed(struct mm *mm, u64 old, u64 old_size, u64 new_size, u32 flags,
+                         u64 new_addr)
 {
     old_size = PAGE_UP(old_size);
     new_size = PAGE_UP(new_size);

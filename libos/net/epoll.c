@@ -12,22 +12,23 @@
 #define COLLECT_MAX 64 /* events for one call of epoll_wait */
 #define NESTING_MAX 4
 
-#define ITEM_EVENTS (EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLERR | EPOLLHUP | EPOLLRDNORM | EPOLLRDBAND |          \
-                     EPOLLWRNORM | EPOLLWRBAND | EPOLLMSG | EPOLLRDHUP)
+#define ITEM_EVENTS                                                                    \
+    (EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLERR | EPOLLHUP | EPOLLRDNORM | EPOLLRDBAND | \
+     EPOLLWRNORM | EPOLLWRBAND | EPOLLMSG | EPOLLRDHUP)
 
 struct epoll {
     struct mutex lock;
     struct spinlock ready_lock;
-    struct list_head ready;  /* items that may have events */
-    struct waitq wait;       /* threads in epoll_wait */
-    struct waitq watchers;   /* poll and outer epolls */
-    struct list_head timed;  /* items with a deadline */
-    struct rb_root items;    /* by descriptor number */
-    struct rb_root hosts;    /* items with a host descriptor by id */
-    int host_fd;             /* -1: none yet */
+    struct list_head ready; /* items that may have events */
+    struct waitq wait;      /* threads in epoll_wait */
+    struct waitq watchers;  /* poll and outer epolls */
+    struct list_head timed; /* items with a deadline */
+    struct rb_root items;   /* by descriptor number */
+    struct rb_root hosts;   /* items with a host descriptor by id */
+    int host_fd;            /* -1: none yet */
     u32 host_count, next_id;
-    u32 round;               /* of epoll_wait: an item is reported once a call */
-    struct file *file;       /* not a reference: its own */
+    u32 round;         /* of epoll_wait: an item is reported once a call */
+    struct file *file; /* not a reference: its own */
 };
 
 struct item_entry {
@@ -196,7 +197,8 @@ static int item_poll(struct epoll_item *item, bool registering, u32 *ready)
         list_del(&item->timed);
         item->deadline = NO_DEADLINE;
     }
-    *ready = item->file->ops->poll(item->file, &t.pt) & (item->events | EPOLLERR | EPOLLHUP) & ITEM_EVENTS;
+    *ready = item->file->ops->poll(item->file, &t.pt) & (item->events | EPOLLERR | EPOLLHUP) &
+             ITEM_EVENTS;
     return t.err;
 }
 
@@ -232,7 +234,8 @@ static void item_insert(struct epoll_item *item)
 static void item_erase(struct epoll_item *item)
 {
     struct epoll *ep = item->ep;
-    struct epoll_item *head = container_of(rb_find(&ep->items, (u64)item->fd), struct epoll_item, node);
+    struct epoll_item *head = container_of(rb_find(&ep->items, (u64)item->fd), struct epoll_item,
+                                           node);
     struct epoll_item *w = item->file->epoll_watch;
 
     if (head == item) {
@@ -384,7 +387,8 @@ static int ctl_check(struct epoll *ep, int op, struct file *file, const struct e
     if (file->ops == &epoll_ops && file->private == ep)
         return -EINVAL;
     if (op != EPOLL_CTL_DEL && (event->events & EPOLLEXCLUSIVE) != 0) {
-        u32 allowed = EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP | EPOLLWAKEUP | EPOLLET | EPOLLEXCLUSIVE;
+        u32 allowed = EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP | EPOLLWAKEUP | EPOLLET |
+                      EPOLLEXCLUSIVE;
 
         if (op == EPOLL_CTL_MOD || file->ops == &epoll_ops || (event->events & ~allowed) != 0)
             return -EINVAL;
@@ -392,7 +396,8 @@ static int ctl_check(struct epoll *ep, int op, struct file *file, const struct e
     return 0;
 }
 
-static int ctl_locked(struct epoll *ep, int op, int fd, struct file *file, const struct epoll_event *event)
+static int ctl_locked(struct epoll *ep, int op, int fd, struct file *file,
+                      const struct epoll_event *event)
 {
     struct epoll_item *item = item_find(ep, fd, file);
 
@@ -416,7 +421,8 @@ static int ctl_locked(struct epoll *ep, int op, int fd, struct file *file, const
     }
 }
 
-static long ctl(struct file *epf, int op, int fd, struct file *file, const struct epoll_event *event)
+static long ctl(struct file *epf, int op, int fd, struct file *file,
+                const struct epoll_event *event)
 {
     struct epoll *ep = epf->private;
     int r;
@@ -464,7 +470,7 @@ static u64 timed_expire(struct epoll *ep)
     if (list_empty(&ep->timed))
         return NO_DEADLINE;
     now = clock_monotonic();
-    list_for_each_entry_safe(i, n, &ep->timed, timed) {
+    list_for_each_entry_safe (i, n, &ep->timed, timed) {
         if (i->deadline <= now) {
             list_del(&i->timed);
             i->deadline = NO_DEADLINE;
@@ -537,7 +543,8 @@ static size_t collect_ready(struct epoll *ep, struct epoll_event *out, size_t ma
             continue;
         item_fired(item, ready, &out[n++]);
         if (item->hfd >= 0 && (item->events & EPOLLONESHOT) != 0)
-            (void)host_epoll_ctl(ep->host_fd, EPOLL_CTL_MOD, item->hfd, 0, (u32)item->host_node.key);
+            (void)host_epoll_ctl(ep->host_fd, EPOLL_CTL_MOD, item->hfd, 0,
+                                 (u32)item->host_node.key);
         if ((item->events & (EPOLLET | EPOLLONESHOT)) != 0)
             continue;
         spin_lock(&ep->ready_lock);
@@ -582,7 +589,8 @@ static size_t collect_host(struct epoll *ep, struct epoll_event *out, size_t max
  * Events that are there, at most max. The host is asked when *ask_host, or when there are LibOS events anyway (it must not
  * starve behind them). *next is the next deadline of an item.
  */
-static size_t collect(struct epoll *ep, struct epoll_event *out, size_t max, bool ask_host, u64 *next)
+static size_t collect(struct epoll *ep, struct epoll_event *out, size_t max, bool ask_host,
+                      u64 *next)
 {
     size_t n;
     bool more;
@@ -661,7 +669,8 @@ static long wait_restartable(int epfd, u64 user, int max, u64 deadline);
 
 static long wait_restart(struct thread *t)
 {
-    return wait_restartable((int)t->restart_args[0], t->restart_args[1], (int)t->restart_args[2], t->restart_args[3]);
+    return wait_restartable((int)t->restart_args[0], t->restart_args[1], (int)t->restart_args[2],
+                            t->restart_args[3]);
 }
 
 /* -EINTR for a handler as in Linux; what interrupts without one (a stop, the turn of a fork group) does not show. */
@@ -685,7 +694,8 @@ long sys_epoll_wait(SYSCALL_ARGS)
     return wait_restartable((int)a, (u64)b, (int)c, deadline_from_ms((int)d));
 }
 
-static long wait_masked(int epfd, u64 user, int max, u64 deadline, const void __user *mask, size_t size)
+static long wait_masked(int epfd, u64 user, int max, u64 deadline, const void __user *mask,
+                        size_t size)
 {
     long r;
 
@@ -701,7 +711,8 @@ static long wait_masked(int epfd, u64 user, int max, u64 deadline, const void __
 
 long sys_epoll_pwait(SYSCALL_ARGS)
 {
-    return wait_masked((int)a, (u64)b, (int)c, deadline_from_ms((int)d), (void __user *)e, (size_t)f);
+    return wait_masked((int)a, (u64)b, (int)c, deadline_from_ms((int)d), (void __user *)e,
+                       (size_t)f);
 }
 
 long sys_epoll_pwait2(SYSCALL_ARGS)

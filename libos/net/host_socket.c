@@ -10,10 +10,11 @@
 #include <linux/sockios.h>
 #include <linux/tcp.h>
 
-#define SMALL      4096           /* on the stack */
-#define CHUNK      (128u << 10)   /* of a stream */
-#define DATAGRAM   65536u
-#define POLL_HOST  (POLLIN | POLLOUT | POLLPRI | POLLRDHUP | POLLRDNORM | POLLWRNORM | POLLRDBAND | POLLWRBAND)
+#define SMALL    4096         /* on the stack */
+#define CHUNK    (128u << 10) /* of a stream */
+#define DATAGRAM 65536u
+#define POLL_HOST \
+    (POLLIN | POLLOUT | POLLPRI | POLLRDHUP | POLLRDNORM | POLLWRNORM | POLLRDBAND | POLLWRBAND)
 
 struct host_socket {
     struct socket base;
@@ -70,7 +71,7 @@ int host_socket_create(int domain, int type, int protocol, struct socket **out)
 /* An address that the host gave: none, or one of the socket's family and size. */
 static void check_name(const struct socket *s, const u8 *name, u32 *len)
 {
-    u32 expected = s->domain == AF_INET ? sizeof(struct sockaddr_in)
+    u32 expected = s->domain == AF_INET    ? sizeof(struct sockaddr_in)
                    : s->domain == AF_INET6 ? sizeof(struct sockaddr_in6)
                                            : sizeof(struct sockaddr_nl);
     u16 family;
@@ -79,8 +80,8 @@ static void check_name(const struct socket *s, const u8 *name, u32 *len)
         return;
     memcpy(&family, name, sizeof(family));
     if (*len != expected || family != s->domain)
-        panic("the host gave a socket address of family %u and %u bytes for a socket of family %d", family, *len,
-              s->domain);
+        panic("the host gave a socket address of family %u and %u bytes for a socket of family %d",
+              family, *len, s->domain);
 }
 
 static int host_error(struct host_socket *h)
@@ -172,13 +173,15 @@ static int hs_shutdown(struct socket *s, int how)
 #define RECV_FLAGS (MSG_OOB | MSG_PEEK)
 
 /* One piece, waiting as the flags say. */
-static ssize_t send_piece(struct socket *s, const u8 *data, size_t n, struct socket_msg *m, u64 *deadline)
+static ssize_t send_piece(struct socket *s, const u8 *data, size_t n, struct socket_msg *m,
+                          u64 *deadline)
 {
     int flags = (m->flags & SEND_FLAGS) | MSG_DONTWAIT | MSG_NOSIGNAL;
     ssize_t r;
 
     for (;;) {
-        r = host_send(host_of(s)->hfd, data, n, flags, m->name_len > 0 ? m->name : NULL, m->name_len);
+        r = host_send(host_of(s)->hfd, data, n, flags, m->name_len > 0 ? m->name : NULL,
+                      m->name_len);
         if (r != -EAGAIN || (m->flags & MSG_DONTWAIT) != 0)
             return r;
         if (*deadline == 0)
@@ -261,7 +264,8 @@ static ssize_t recv_piece(struct socket *s, u8 *buf, size_t n, struct socket_msg
         u32 len = ADDRESS_MAX;
         int out_flags = 0;
 
-        r = host_recv(host_of(s)->hfd, buf, n, flags, m->name, m->name != NULL ? &len : NULL, &out_flags);
+        r = host_recv(host_of(s)->hfd, buf, n, flags, m->name, m->name != NULL ? &len : NULL,
+                      &out_flags);
         if (r >= 0) {
             m->out_flags = out_flags & (MSG_TRUNC | MSG_OOB | MSG_EOR);
             if (m->name != NULL) {
@@ -274,7 +278,8 @@ static ssize_t recv_piece(struct socket *s, u8 *buf, size_t n, struct socket_msg
             return r;
         if (*deadline == 0)
             *deadline = socket_deadline(s->receive_timeout);
-        r = socket_wait(s, (m->flags & MSG_OOB) != 0 ? POLLPRI : POLLIN, *deadline, s->receive_timeout);
+        r = socket_wait(s, (m->flags & MSG_OOB) != 0 ? POLLPRI : POLLIN, *deadline,
+                        s->receive_timeout);
         if (r < 0)
             return r;
     }
@@ -332,7 +337,8 @@ static ssize_t hs_recv(struct socket *s, struct socket_msg *m)
     ssize_t r;
 
     if (s->type != SOCK_STREAM)
-        room = (m->flags & MSG_TRUNC) != 0 || s->domain == AF_NETLINK ? DATAGRAM : MIN(room, (size_t)DATAGRAM);
+        room = (m->flags & MSG_TRUNC) != 0 || s->domain == AF_NETLINK ? DATAGRAM
+                                                                      : MIN(room, (size_t)DATAGRAM);
     if (room > sizeof(small)) {
         buf = kmalloc(room);
         if (buf == NULL)
@@ -353,28 +359,69 @@ struct option {
     int level, name;
 };
 static const struct option safe_options[] = {
-    {SOL_SOCKET, SO_REUSEADDR},  {SOL_SOCKET, SO_REUSEPORT}, {SOL_SOCKET, SO_KEEPALIVE},
-    {SOL_SOCKET, SO_BROADCAST},  {SOL_SOCKET, SO_SNDBUF},    {SOL_SOCKET, SO_RCVBUF},
-    {SOL_SOCKET, SO_LINGER},     {SOL_SOCKET, SO_OOBINLINE}, {SOL_SOCKET, SO_PRIORITY},
-    {SOL_SOCKET, SO_RCVLOWAT},   {SOL_SOCKET, SO_DONTROUTE}, {SOL_SOCKET, SO_INCOMING_CPU},
-    {SOL_SOCKET, SO_BUSY_POLL},  {SOL_SOCKET, SO_SNDBUFFORCE}, {SOL_SOCKET, SO_RCVBUFFORCE},
-    {SOL_SOCKET, SO_ACCEPTCONN}, {SOL_SOCKET, SO_MARK},      {SOL_SOCKET, SO_BINDTODEVICE},
-    {IPPROTO_TCP, TCP_NODELAY},  {IPPROTO_TCP, TCP_MAXSEG},  {IPPROTO_TCP, TCP_CORK},
-    {IPPROTO_TCP, TCP_KEEPIDLE}, {IPPROTO_TCP, TCP_KEEPINTVL}, {IPPROTO_TCP, TCP_KEEPCNT},
-    {IPPROTO_TCP, TCP_SYNCNT},   {IPPROTO_TCP, TCP_LINGER2}, {IPPROTO_TCP, TCP_DEFER_ACCEPT},
-    {IPPROTO_TCP, TCP_WINDOW_CLAMP}, {IPPROTO_TCP, TCP_INFO}, {IPPROTO_TCP, TCP_QUICKACK},
-    {IPPROTO_TCP, TCP_CONGESTION}, {IPPROTO_TCP, TCP_USER_TIMEOUT}, {IPPROTO_TCP, TCP_FASTOPEN},
-    {IPPROTO_TCP, TCP_FASTOPEN_CONNECT}, {IPPROTO_TCP, TCP_NOTSENT_LOWAT},
-    {IPPROTO_IP, IP_TOS},        {IPPROTO_IP, IP_TTL},       {IPPROTO_IP, IP_MTU_DISCOVER},
-    {IPPROTO_IP, IP_MTU},        {IPPROTO_IP, IP_RECVERR},   {IPPROTO_IP, IP_FREEBIND},
-    {IPPROTO_IP, IP_MULTICAST_TTL}, {IPPROTO_IP, IP_MULTICAST_LOOP}, {IPPROTO_IP, IP_MULTICAST_IF},
-    {IPPROTO_IP, IP_MULTICAST_ALL}, {IPPROTO_IP, IP_ADD_MEMBERSHIP}, {IPPROTO_IP, IP_DROP_MEMBERSHIP},
-    {IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT}, {IPPROTO_IP, IP_TRANSPARENT},
-    {IPPROTO_IPV6, IPV6_V6ONLY}, {IPPROTO_IPV6, IPV6_UNICAST_HOPS}, {IPPROTO_IPV6, IPV6_MULTICAST_HOPS},
-    {IPPROTO_IPV6, IPV6_MULTICAST_LOOP}, {IPPROTO_IPV6, IPV6_MULTICAST_IF}, {IPPROTO_IPV6, IPV6_ADD_MEMBERSHIP},
-    {IPPROTO_IPV6, IPV6_DROP_MEMBERSHIP}, {IPPROTO_IPV6, IPV6_TCLASS}, {IPPROTO_IPV6, IPV6_MTU},
-    {IPPROTO_IPV6, IPV6_MTU_DISCOVER}, {IPPROTO_IPV6, IPV6_RECVERR}, {IPPROTO_IPV6, IPV6_FREEBIND},
-    {IPPROTO_IPV6, IPV6_MULTICAST_ALL}, {IPPROTO_IPV6, IPV6_AUTOFLOWLABEL},
+    {SOL_SOCKET, SO_REUSEADDR},
+    {SOL_SOCKET, SO_REUSEPORT},
+    {SOL_SOCKET, SO_KEEPALIVE},
+    {SOL_SOCKET, SO_BROADCAST},
+    {SOL_SOCKET, SO_SNDBUF},
+    {SOL_SOCKET, SO_RCVBUF},
+    {SOL_SOCKET, SO_LINGER},
+    {SOL_SOCKET, SO_OOBINLINE},
+    {SOL_SOCKET, SO_PRIORITY},
+    {SOL_SOCKET, SO_RCVLOWAT},
+    {SOL_SOCKET, SO_DONTROUTE},
+    {SOL_SOCKET, SO_INCOMING_CPU},
+    {SOL_SOCKET, SO_BUSY_POLL},
+    {SOL_SOCKET, SO_SNDBUFFORCE},
+    {SOL_SOCKET, SO_RCVBUFFORCE},
+    {SOL_SOCKET, SO_ACCEPTCONN},
+    {SOL_SOCKET, SO_MARK},
+    {SOL_SOCKET, SO_BINDTODEVICE},
+    {IPPROTO_TCP, TCP_NODELAY},
+    {IPPROTO_TCP, TCP_MAXSEG},
+    {IPPROTO_TCP, TCP_CORK},
+    {IPPROTO_TCP, TCP_KEEPIDLE},
+    {IPPROTO_TCP, TCP_KEEPINTVL},
+    {IPPROTO_TCP, TCP_KEEPCNT},
+    {IPPROTO_TCP, TCP_SYNCNT},
+    {IPPROTO_TCP, TCP_LINGER2},
+    {IPPROTO_TCP, TCP_DEFER_ACCEPT},
+    {IPPROTO_TCP, TCP_WINDOW_CLAMP},
+    {IPPROTO_TCP, TCP_INFO},
+    {IPPROTO_TCP, TCP_QUICKACK},
+    {IPPROTO_TCP, TCP_CONGESTION},
+    {IPPROTO_TCP, TCP_USER_TIMEOUT},
+    {IPPROTO_TCP, TCP_FASTOPEN},
+    {IPPROTO_TCP, TCP_FASTOPEN_CONNECT},
+    {IPPROTO_TCP, TCP_NOTSENT_LOWAT},
+    {IPPROTO_IP, IP_TOS},
+    {IPPROTO_IP, IP_TTL},
+    {IPPROTO_IP, IP_MTU_DISCOVER},
+    {IPPROTO_IP, IP_MTU},
+    {IPPROTO_IP, IP_RECVERR},
+    {IPPROTO_IP, IP_FREEBIND},
+    {IPPROTO_IP, IP_MULTICAST_TTL},
+    {IPPROTO_IP, IP_MULTICAST_LOOP},
+    {IPPROTO_IP, IP_MULTICAST_IF},
+    {IPPROTO_IP, IP_MULTICAST_ALL},
+    {IPPROTO_IP, IP_ADD_MEMBERSHIP},
+    {IPPROTO_IP, IP_DROP_MEMBERSHIP},
+    {IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT},
+    {IPPROTO_IP, IP_TRANSPARENT},
+    {IPPROTO_IPV6, IPV6_V6ONLY},
+    {IPPROTO_IPV6, IPV6_UNICAST_HOPS},
+    {IPPROTO_IPV6, IPV6_MULTICAST_HOPS},
+    {IPPROTO_IPV6, IPV6_MULTICAST_LOOP},
+    {IPPROTO_IPV6, IPV6_MULTICAST_IF},
+    {IPPROTO_IPV6, IPV6_ADD_MEMBERSHIP},
+    {IPPROTO_IPV6, IPV6_DROP_MEMBERSHIP},
+    {IPPROTO_IPV6, IPV6_TCLASS},
+    {IPPROTO_IPV6, IPV6_MTU},
+    {IPPROTO_IPV6, IPV6_MTU_DISCOVER},
+    {IPPROTO_IPV6, IPV6_RECVERR},
+    {IPPROTO_IPV6, IPV6_FREEBIND},
+    {IPPROTO_IPV6, IPV6_MULTICAST_ALL},
+    {IPPROTO_IPV6, IPV6_AUTOFLOWLABEL},
 };
 
 static bool option_is_safe(const struct socket *s, int level, int name)

@@ -41,8 +41,8 @@ static const struct file_ops inotify_ops;
 
 static bool same_event(const struct event *a, const struct event *b)
 {
-    return a->e.wd == b->e.wd && a->e.mask == b->e.mask && a->e.cookie == b->e.cookie && a->e.len == b->e.len &&
-           memcmp(a->name, b->name, a->e.len) == 0;
+    return a->e.wd == b->e.wd && a->e.mask == b->e.mask && a->e.cookie == b->e.cookie &&
+           a->e.len == b->e.len && memcmp(a->name, b->name, a->e.len) == 0;
 }
 
 static void event_add(struct inotify *n, i32 wd, u32 mask, u32 cookie, const char *name, size_t len)
@@ -113,7 +113,8 @@ static u32 tell(struct inode *i, u32 mask, u32 cookie, const char *name, size_t 
 }
 
 /* The VFS's hook. name given: an entry of dir; else i itself. */
-static void notify(struct inode *i, struct inode *dir, const char *name, size_t len, u32 mask, u32 cookie)
+static void notify(struct inode *i, struct inode *dir, const char *name, size_t len, u32 mask,
+                   u32 cookie)
 {
     struct inode *subject = name != NULL ? dir : i;
     u32 removed;
@@ -173,7 +174,8 @@ static ssize_t inotify_read(struct file *f, struct uio *io, u64 *pos)
         r = take_events(n, io);
         if (r != -EAGAIN || (f->flags & O_NONBLOCK) != 0)
             return r;
-        if (wait_event(&n->readable, __atomic_load_n(&n->count, __ATOMIC_ACQUIRE) > 0, NO_DEADLINE) < 0)
+        if (wait_event(&n->readable, __atomic_load_n(&n->count, __ATOMIC_ACQUIRE) > 0,
+                       NO_DEADLINE) < 0)
             return -ERESTARTSYS;
     }
 }
@@ -195,7 +197,8 @@ static long inotify_ioctl(struct file *f, u32 cmd, u64 arg)
     if (cmd != FIONREAD)
         return -ENOTTY;
     mutex_lock(&g_watch_lock);
-    list_for_each_entry(e, &n->events, link) bytes += (i32)(sizeof(e->e) + e->e.len);
+    list_for_each_entry (e, &n->events, link)
+        bytes += (i32)(sizeof(e->e) + e->e.len);
     mutex_unlock(&g_watch_lock);
     return put_user(bytes, (i32 __user *)arg);
 }
@@ -303,7 +306,8 @@ static int watch_set(struct inotify *n, struct inode *i, u32 mask, bool *taken)
 
 static long watch_path(struct inotify *n, const char *path, u32 mask)
 {
-    u32 flags = ((mask & IN_DONT_FOLLOW) != 0 ? LOOKUP_NOFOLLOW : 0) | ((mask & IN_ONLYDIR) != 0 ? LOOKUP_DIRECTORY : 0);
+    u32 flags = ((mask & IN_DONT_FOLLOW) != 0 ? LOOKUP_NOFOLLOW : 0) |
+                ((mask & IN_ONLYDIR) != 0 ? LOOKUP_DIRECTORY : 0);
     struct dentry *d;
     struct inode *i;
     bool taken;
@@ -346,7 +350,8 @@ long sys_inotify_add_watch(SYSCALL_ARGS)
     char *path;
     long r;
 
-    if ((mask & WATCHABLE) == 0 || (mask & (IN_MASK_ADD | IN_MASK_CREATE)) == (IN_MASK_ADD | IN_MASK_CREATE))
+    if ((mask & WATCHABLE) == 0 ||
+        (mask & (IN_MASK_ADD | IN_MASK_CREATE)) == (IN_MASK_ADD | IN_MASK_CREATE))
         return -EINVAL;
     r = inotify_get((int)a, &file);
     if (r < 0)
@@ -372,7 +377,7 @@ long sys_inotify_rm_watch(SYSCALL_ARGS)
         return r;
     n = file->private;
     mutex_lock(&g_watch_lock);
-    list_for_each_entry(w, &n->watches, of_instance) {
+    list_for_each_entry (w, &n->watches, of_instance) {
         if (w->wd == (i32)b) {
             i = watch_remove(w, true);
             break;

@@ -4,16 +4,16 @@
 #include <linux/mqueue.h>
 #include <linux/time.h>
 
-#define NAME_MAX_    255u
-#define QUEUES_MAX   256u
-#define MSG_MAX      10
-#define MSGSIZE_MAX  8192
-#define MSG_LIMIT    65536
-#define SIZE_LIMIT   (16 << 20)
-#define PRIO_MAX     32768u
-#define SIGEV_SIGNAL 0
-#define SIGEV_NONE   1
-#define SI_MESGQ     (-3)
+#define NAME_MAX_        255u
+#define QUEUES_MAX       256u
+#define MSG_MAX          10
+#define MSGSIZE_MAX      8192
+#define MSG_LIMIT        65536
+#define SIZE_LIMIT       (16 << 20)
+#define PRIO_MAX         32768u
+#define SIGEV_SIGNAL     0
+#define SIGEV_NONE       1
+#define SI_MESGQ         (-3)
 #define CAP_SYS_RESOURCE 24
 
 struct mq_message {
@@ -62,7 +62,7 @@ static struct mqueue *mq_find(const char *name)
 {
     struct mqueue *q;
 
-    list_for_each_entry(q, &g_queues, link) {
+    list_for_each_entry (q, &g_queues, link) {
         if (strcmp(q->name, name) == 0)
             return q;
     }
@@ -100,7 +100,8 @@ static int make(const char *name, u32 mode, const struct mq_attr *attr, struct m
     bool more = capable(CAP_SYS_RESOURCE);
     struct mqueue *q;
 
-    if (attr->mq_maxmsg <= 0 || attr->mq_msgsize <= 0 || attr->mq_maxmsg > (more ? MSG_LIMIT : MSG_MAX) ||
+    if (attr->mq_maxmsg <= 0 || attr->mq_msgsize <= 0 ||
+        attr->mq_maxmsg > (more ? MSG_LIMIT : MSG_MAX) ||
         attr->mq_msgsize > (more ? SIZE_LIMIT : MSGSIZE_MAX))
         return -EINVAL;
     if (g_queue_count >= QUEUES_MAX)
@@ -124,7 +125,8 @@ static int make(const char *name, u32 mode, const struct mq_attr *attr, struct m
     return 0;
 }
 
-static int find_or_make(const char *name, u32 flags, u32 mode, const struct mq_attr *attr, struct mqueue **out)
+static int find_or_make(const char *name, u32 flags, u32 mode, const struct mq_attr *attr,
+                        struct mqueue **out)
 {
     static const u32 access[4] = {4, 2, 6, 6};
     int r = 0;
@@ -200,7 +202,8 @@ static int queue_get(int fd, int mode, struct file **out)
 
     if (f == NULL)
         return -EBADF;
-    if (f->ops != &mq_ops || (mode != O_RDWR && (f->flags & O_ACCMODE) != O_RDWR && (f->flags & O_ACCMODE) != (u32)mode)) {
+    if (f->ops != &mq_ops || (mode != O_RDWR && (f->flags & O_ACCMODE) != O_RDWR &&
+                              (f->flags & O_ACCMODE) != (u32)mode)) {
         file_put(f);
         return -EBADF;
     }
@@ -237,8 +240,11 @@ static void notify(struct mqueue *q, struct process **who, struct siginfo_k *inf
         return;
     *who = q->notify;
     q->notify = NULL;
-    *info = (struct siginfo_k){.signo = q->notify_signal, .code = SI_MESGQ, .pid = current_process()->pid,
-                               .uid = current_process()->cred.uid, .value = q->notify_value};
+    *info = (struct siginfo_k){.signo = q->notify_signal,
+                               .code = SI_MESGQ,
+                               .pid = current_process()->pid,
+                               .uid = current_process()->cred.uid,
+                               .value = q->notify_value};
 }
 
 static int try_send(struct mqueue *q, struct mq_message *m)
@@ -279,7 +285,8 @@ static long send(struct file *f, struct mq_message *m, u64 deadline)
     while ((r = try_send(q, m)) == -EAGAIN) {
         if ((f->flags & O_NONBLOCK) != 0)
             return r;
-        r = wait_event(&q->writable, __atomic_load_n(&q->count, __ATOMIC_ACQUIRE) < q->max_count, deadline);
+        r = wait_event(&q->writable, __atomic_load_n(&q->count, __ATOMIC_ACQUIRE) < q->max_count,
+                       deadline);
         if (r < 0)
             return wait_result(r);
     }
@@ -373,7 +380,8 @@ long sys_mq_timedreceive(SYSCALL_ARGS)
     if (r < 0)
         return r;
     r = (long)m->size;
-    if (copy_to_user((void __user *)b, m->data, m->size) < 0 || (d != 0 && put_user(m->prio, (u32 __user *)d) < 0))
+    if (copy_to_user((void __user *)b, m->data, m->size) < 0 ||
+        (d != 0 && put_user(m->prio, (u32 __user *)d) < 0))
         r = -EFAULT;
     kfree(m);
     return r;
@@ -454,7 +462,7 @@ long sys_mq_getsetattr(SYSCALL_ARGS)
     old.mq_msgsize = q->max_size;
     old.mq_curmsgs = q->count;
     if (b != 0)
-        file->flags = (file->flags & ~(u32)O_NONBLOCK) | ((u32)new.mq_flags & O_NONBLOCK);
+        file->flags = (file->flags & ~(u32)O_NONBLOCK) | ((u32) new.mq_flags &O_NONBLOCK);
     file_put(file);
     return c != 0 ? copy_to_user((void __user *)c, &old, sizeof(old)) : 0;
 }
@@ -469,7 +477,8 @@ static u32 mq_poll(struct file *f, struct poll_table *pt)
     poll_wait(pt, &q->readable);
     poll_wait(pt, &q->writable);
     count = __atomic_load_n(&q->count, __ATOMIC_ACQUIRE);
-    return (count > 0 ? POLLIN | POLLRDNORM : 0) | (count < q->max_count ? POLLOUT | POLLWRNORM : 0);
+    return (count > 0 ? POLLIN | POLLRDNORM : 0) |
+           (count < q->max_count ? POLLOUT | POLLWRNORM : 0);
 }
 
 /* Closing any descriptor of a queue ends the process's notification, as on Linux. */

@@ -116,7 +116,8 @@ static void ifconf_add(struct ifconf_out *o, const u8 *m, size_t n)
     bool named = false;
 
     memcpy(req + IFNAME, &family, sizeof(family));
-    for (size_t at = NLMSG_HDRLEN + NLMSG_ALIGN(sizeof(struct ifaddrmsg)); at + sizeof(struct rtattr) <= n;) {
+    for (size_t at = NLMSG_HDRLEN + NLMSG_ALIGN(sizeof(struct ifaddrmsg));
+         at + sizeof(struct rtattr) <= n;) {
         struct rtattr a;
         size_t size;
 
@@ -166,7 +167,8 @@ static int ifconf_dump(struct ifconf_out *o, int hfd, u8 *buf)
     struct {
         struct nlmsghdr h;
         struct ifaddrmsg m;
-    } request = {{sizeof(request), RTM_GETADDR, NLM_F_REQUEST | NLM_F_DUMP, 1, 0}, {.ifa_family = AF_INET}};
+    } request = {{sizeof(request), RTM_GETADDR, NLM_F_REQUEST | NLM_F_DUMP, 1, 0},
+                 {.ifa_family = AF_INET}};
     u64 deadline = deadline_after(5000000000ull);
     ssize_t r = host_send(hfd, &request, sizeof(request), MSG_DONTWAIT | MSG_NOSIGNAL, NULL, 0);
 

@@ -354,7 +354,8 @@ static void items_put(struct poll_item *items, size_t count)
     }
 }
 
-static int poll_items_from_user(struct poll_item *items, const struct pollfd __user *ufds, size_t count)
+static int poll_items_from_user(struct poll_item *items, const struct pollfd __user *ufds,
+                                size_t count)
 {
     struct pollfd p;
 
@@ -421,7 +422,9 @@ static long poll_interrupted(struct thread *t, u64 ufds, u64 count, u64 deadline
 long sys_poll(SYSCALL_ARGS)
 {
     int timeout = (int)c;
-    u64 deadline = timeout < 0 ? NO_DEADLINE : timeout == 0 ? 0 : deadline_after((u64)timeout * 1000000);
+    u64 deadline = timeout < 0    ? NO_DEADLINE
+                   : timeout == 0 ? 0
+                                  : deadline_after((u64)timeout * 1000000);
     long r = poll_user((struct pollfd __user *)a, (u32)b, deadline);
 
     return r == -EINTR ? poll_interrupted(current(), (u64)a, (u32)b, deadline) : r;
@@ -464,7 +467,8 @@ static bool bit_of(const u64 *set, size_t n)
 }
 
 /* The sets as items; *count is how many. -EBADF for a descriptor that is not open. */
-static int select_items(const struct select_sets *s, size_t n, struct poll_item *items, size_t *count)
+static int select_items(const struct select_sets *s, size_t n, struct poll_item *items,
+                        size_t *count)
 {
     for (size_t fd = 0; fd < n; fd++) {
         u16 events = 0;
@@ -475,7 +479,8 @@ static int select_items(const struct select_sets *s, size_t n, struct poll_item 
         }
         if (events == 0)
             continue;
-        items[*count] = (struct poll_item){.fd = (int)fd, .events = events, .file = fd_get((int)fd)};
+        items[*count] = (struct poll_item){
+            .fd = (int)fd, .events = events, .file = fd_get((int)fd)};
         if (items[*count].file == NULL)
             return -EBADF;
         (*count)++;

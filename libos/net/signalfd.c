@@ -55,7 +55,8 @@ static ssize_t signalfd_read(struct file *f, struct uio *io, u64 *pos)
         if (signal_dequeue(mask_of(s), &info) == 0) {
             if (done > 0 || (f->flags & O_NONBLOCK) != 0)
                 break;
-            if (wait_event(&p->signal_wait, (signal_pending_set() & mask_of(s)) != 0, NO_DEADLINE) < 0)
+            if (wait_event(&p->signal_wait, (signal_pending_set() & mask_of(s)) != 0, NO_DEADLINE) <
+                0)
                 return -ERESTARTSYS;
             continue;
         }

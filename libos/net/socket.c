@@ -226,7 +226,9 @@ long sys_connect(SYSCALL_ARGS)
     s = file->private;
     r = socket_name_from_user(name, (void __user *)b, (int)c);
     if (r == 0)
-        r = (u32)c < sizeof(u16) ? -EINVAL : s->ops->connect(s, name, (u32)c, (file->flags & O_NONBLOCK) != 0);
+        r = (u32)c < sizeof(u16)
+                ? -EINVAL
+                : s->ops->connect(s, name, (u32)c, (file->flags & O_NONBLOCK) != 0);
     file_put(file);
     return r;
 }
@@ -401,7 +403,8 @@ long sys_getsockopt(SYSCALL_ARGS)
             r = s->ops->getsockopt(s, (int)b, (int)c, val, &len);
     }
     file_put(file);
-    if (r == 0 && (copy_to_user((void __user *)d, val, len) < 0 || put_user(len, (u32 __user *)e) < 0))
+    if (r == 0 &&
+        (copy_to_user((void __user *)d, val, len) < 0 || put_user(len, (u32 __user *)e) < 0))
         r = -EFAULT;
     return r;
 }

@@ -68,17 +68,17 @@ void scm_release(struct scm *scm);
 
 struct socket_msg {
     struct uio *io;
-    int flags;           /* MSG_* as given; MSG_DONTWAIT set for a file with O_NONBLOCK */
-    int out_flags;       /* recv: MSG_TRUNC, MSG_EOR, ... */
-    u8 *name;            /* ADDRESS_MAX bytes, or NULL: not wanted */
-    u32 name_len;        /* send: 0 for none; recv: out */
-    struct scm scm;      /* send: taken by the family (count set to 0); recv: given by it */
-    bool scm_wanted;     /* recv: there is room for control data */
+    int flags;       /* MSG_* as given; MSG_DONTWAIT set for a file with O_NONBLOCK */
+    int out_flags;   /* recv: MSG_TRUNC, MSG_EOR, ... */
+    u8 *name;        /* ADDRESS_MAX bytes, or NULL: not wanted */
+    u32 name_len;    /* send: 0 for none; recv: out */
+    struct scm scm;  /* send: taken by the family (count set to 0); recv: given by it */
+    bool scm_wanted; /* recv: there is room for control data */
 };
 
 struct socket {
     const struct socket_ops *ops;
-    struct file *file;   /* not a reference: its own; NULL until accepted */
+    struct file *file; /* not a reference: its own; NULL until accepted */
     int domain, type, protocol;
     u64 receive_timeout, send_timeout; /* ns; NO_DEADLINE: none */
     bool pass_cred;
@@ -88,7 +88,8 @@ struct socket_ops {
     int (*bind)(struct socket *s, const u8 *name, u32 len);
     int (*connect)(struct socket *s, const u8 *name, u32 len, bool nonblock);
     int (*listen)(struct socket *s, int backlog);
-    int (*accept)(struct socket *s, bool nonblock, struct socket **out, u8 *name, u32 *len); /* of the peer */
+    int (*accept)(struct socket *s, bool nonblock, struct socket **out, u8 *name,
+                  u32 *len);                                         /* of the peer */
     int (*getname)(struct socket *s, bool peer, u8 *name, u32 *len); /* *len: out */
     ssize_t (*send)(struct socket *s, struct socket_msg *m);
     ssize_t (*recv)(struct socket *s, struct socket_msg *m);
@@ -101,7 +102,8 @@ struct socket_ops {
     void (*release)(struct socket *s);
 };
 
-void socket_init(struct socket *s, const struct socket_ops *ops, int domain, int type, int protocol);
+void socket_init(struct socket *s, const struct socket_ops *ops, int domain, int type,
+                 int protocol);
 /* The file takes the socket; NULL when out of memory (the socket stays the caller's). */
 struct file *socket_file(struct socket *s, u32 flags);
 /* Wait for the socket's file: `timeout` is the socket's. 0, or what the call returns: -EAGAIN, -EINTR, -ERESTARTSYS. */

@@ -2,9 +2,9 @@
 /* Sending and receiving: messages of user memory, and what travels beside their data. */
 #include "socket.h"
 
-#define IOV_INLINE 8
-#define IOV_MAX    1024
-#define RW_MAX     0x7ffff000ul
+#define IOV_INLINE  8
+#define IOV_MAX     1024
+#define RW_MAX      0x7ffff000ul
 #define CONTROL_MAX 8192
 
 #define SIGPIPE 13
@@ -107,7 +107,8 @@ long sys_recvfrom(SYSCALL_ARGS)
     struct uio_segment segment;
     struct uio io;
     u8 name[ADDRESS_MAX];
-    struct socket_msg m = {.io = &io, .flags = (int)d & ~MSG_CMSG_CLOEXEC, .name = e != 0 ? name : NULL};
+    struct socket_msg m = {
+        .io = &io, .flags = (int)d & ~MSG_CMSG_CLOEXEC, .name = e != 0 ? name : NULL};
     struct file *file;
     long r = socket_get((int)a, &file);
 
@@ -127,7 +128,8 @@ long sys_recvfrom(SYSCALL_ARGS)
 }
 
 /* Segments of a message. *memory: what the caller frees (io->segments moves on as data do). */
-static int iov_from_user(struct uio *io, struct uio_segment *fast, const struct user_msghdr *h, void **memory)
+static int iov_from_user(struct uio *io, struct uio_segment *fast, const struct user_msghdr *h,
+                         void **memory)
 {
     size_t total = 0;
 
@@ -297,7 +299,8 @@ static void control_put_files(struct control_out *o, struct scm *scm, bool cloex
     u32 fit = 0, done = 0;
 
     if (o->room - o->used >= sizeof(struct user_cmsghdr) + sizeof(i32))
-        fit = (u32)MIN((o->room - o->used - sizeof(struct user_cmsghdr)) / sizeof(i32), (u64)scm->count);
+        fit = (u32)MIN((o->room - o->used - sizeof(struct user_cmsghdr)) / sizeof(i32),
+                       (u64)scm->count);
     while (done < fit) {
         int fd = fd_install(file_get(scm->files[done]), cloexec);
 
@@ -311,14 +314,17 @@ static void control_put_files(struct control_out *o, struct scm *scm, bool cloex
         control_put(o, SCM_RIGHTS, fds, done * sizeof(i32));
 }
 
-static long recv_one(struct file *f, const struct user_msghdr *h, int flags, struct user_msghdr *out)
+static long recv_one(struct file *f, const struct user_msghdr *h, int flags,
+                     struct user_msghdr *out)
 {
     struct socket *s = f->private;
     struct uio_segment fast[IOV_INLINE];
     void *memory = NULL;
     struct uio io;
     u8 name[ADDRESS_MAX];
-    struct socket_msg m = {.io = &io, .flags = flags & ~MSG_CMSG_CLOEXEC, .name = h->name != NULL ? name : NULL,
+    struct socket_msg m = {.io = &io,
+                           .flags = flags & ~MSG_CMSG_CLOEXEC,
+                           .name = h->name != NULL ? name : NULL,
                            .scm_wanted = true};
     struct control_out o = {.user = h->control, .room = h->control != NULL ? h->control_len : 0};
     long r;
@@ -428,7 +434,8 @@ long sys_recvmmsg(SYSCALL_ARGS)
         r = get_user(h, &user[done].hdr);
         if (r == 0)
             r = recv_one(file, &h, flags, &out);
-        if (r < 0 || msghdr_results(&user[done].hdr, &out) < 0 || put_user((u32)r, &user[done].len) < 0)
+        if (r < 0 || msghdr_results(&user[done].hdr, &out) < 0 ||
+            put_user((u32)r, &user[done].len) < 0)
             break;
         if (((int)d & MSG_WAITFORONE) != 0)
             flags |= MSG_DONTWAIT;

@@ -10,9 +10,9 @@
 struct timerfd {
     struct mutex lock;
     i32 clock;
-    u64 next;     /* CLOCK_MONOTONIC ns; NO_DEADLINE: disarmed */
-    u64 interval; /* ns, 0: once */
-    u64 expired;  /* not yet read */
+    u64 next;          /* CLOCK_MONOTONIC ns; NO_DEADLINE: disarmed */
+    u64 interval;      /* ns, 0: once */
+    u64 expired;       /* not yet read */
     struct waitq wait; /* woken when the setting changes */
 };
 
@@ -106,7 +106,9 @@ long sys_timerfd_create(SYSCALL_ARGS)
         kfree(t);
         return -ENOMEM;
     }
-    t->clock = clock == CLOCK_REALTIME_ALARM ? CLOCK_REALTIME : clock == CLOCK_BOOTTIME_ALARM ? CLOCK_BOOTTIME : clock;
+    t->clock = clock == CLOCK_REALTIME_ALARM   ? CLOCK_REALTIME
+               : clock == CLOCK_BOOTTIME_ALARM ? CLOCK_BOOTTIME
+                                               : clock;
     t->next = NO_DEADLINE;
     waitq_init(&t->wait);
     file->private = t;
@@ -127,8 +129,8 @@ static void setting_of(struct timerfd *t, struct setting *s)
     timer_update(t);
     if (t->next != NO_DEADLINE)
         left = t->next > now ? t->next - now : 1;
-    *s = (struct setting){(i64)(t->interval / 1000000000), (i64)(t->interval % 1000000000), (i64)(left / 1000000000),
-                          (i64)(left % 1000000000)};
+    *s = (struct setting){(i64)(t->interval / 1000000000), (i64)(t->interval % 1000000000),
+                          (i64)(left / 1000000000), (i64)(left % 1000000000)};
 }
 
 static bool time_ok(i64 sec, i64 nsec)

@@ -3,10 +3,10 @@
 #include "unix.h"
 #include <linux/stat.h>
 
-#define BUCKETS      64
-#define BACKLOG_MAX  4096
-#define PATH_ROOM    (sizeof(((struct sockaddr_un *)0)->sun_path) + 1)
-#define NAME_HEAD    offsetof(struct sockaddr_un, sun_path)
+#define BUCKETS     64
+#define BACKLOG_MAX 4096
+#define PATH_ROOM   (sizeof(((struct sockaddr_un *)0)->sun_path) + 1)
+#define NAME_HEAD   offsetof(struct sockaddr_un, sun_path)
 
 static const struct socket_ops unix_ops;
 static struct mutex g_names_lock;
@@ -205,7 +205,7 @@ static struct unix_name *find_abstract(const u8 *addr, u32 len)
 {
     struct unix_name *n;
 
-    list_for_each_entry(n, bucket(hash_bytes(addr, len)), link) {
+    list_for_each_entry (n, bucket(hash_bytes(addr, len)), link) {
         if (n->dentry == NULL && n->len == len && memcmp(&n->addr, addr, len) == 0)
             return n;
     }
@@ -216,7 +216,7 @@ static struct unix_name *find_inode(const struct inode *i)
 {
     struct unix_name *n;
 
-    list_for_each_entry(n, bucket(hash_inode(i)), link) {
+    list_for_each_entry (n, bucket(hash_inode(i)), link) {
         if (n->dentry != NULL && n->dentry->inode == i)
             return n;
     }
@@ -369,7 +369,8 @@ static int unix_getname(struct socket *s, bool peer, u8 *name, u32 *len)
     int r = 0;
 
     mutex_lock(&u->lock);
-    if (peer && (u->peer == NULL || (u->base.type != SOCK_DGRAM && unix_state(u) != UNIX_CONNECTED))) {
+    if (peer &&
+        (u->peer == NULL || (u->base.type != SOCK_DGRAM && unix_state(u) != UNIX_CONNECTED))) {
         r = -ENOTCONN;
     } else {
         n = peer ? u->peer->name : u->name;
@@ -409,7 +410,8 @@ static int unix_listen(struct socket *s, int backlog)
 
 static bool backlog_open(const struct unix_sock *l)
 {
-    return unix_state(l) != UNIX_LISTENING || __atomic_load_n(&l->backlog_count, __ATOMIC_ACQUIRE) <= l->backlog_max;
+    return unix_state(l) != UNIX_LISTENING ||
+           __atomic_load_n(&l->backlog_count, __ATOMIC_ACQUIRE) <= l->backlog_max;
 }
 
 /* Puts e, joined with u, on the listener's backlog. -EAGAIN: full. */
@@ -472,8 +474,8 @@ static int stream_connect(struct unix_sock *u, const u8 *name, u32 len, bool non
         return r;
     if (u->base.pass_cred && u->name == NULL)
         r = unix_autobind(u);
-    if (r == 0 && !__atomic_compare_exchange_n(&u->state, &idle, UNIX_CONNECTING, false, __ATOMIC_ACQ_REL,
-                                               __ATOMIC_ACQUIRE))
+    if (r == 0 && !__atomic_compare_exchange_n(&u->state, &idle, UNIX_CONNECTING, false,
+                                               __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
         r = idle == UNIX_CONNECTED ? -EISCONN : idle == UNIX_CONNECTING ? -EALREADY : -EINVAL;
     if (r == 0) {
         u->cred = unix_current_cred();
@@ -520,7 +522,8 @@ static int unix_connect(struct socket *s, const u8 *name, u32 len, bool nonblock
 {
     struct unix_sock *u = unix_of(s);
 
-    return u->base.type == SOCK_DGRAM ? datagram_connect(u, name, len) : stream_connect(u, name, len, nonblock);
+    return u->base.type == SOCK_DGRAM ? datagram_connect(u, name, len)
+                                      : stream_connect(u, name, len, nonblock);
 }
 
 static int unix_accept(struct socket *s, bool nonblock, struct socket **out, u8 *name, u32 *len)

@@ -20,10 +20,10 @@ enum unix_state { UNIX_IDLE, UNIX_CONNECTING, UNIX_LISTENING, UNIX_CONNECTED, UN
 
 struct unix_name {
     struct refcount refs;
-    struct list_head link;    /* in its bucket, under the table's lock */
-    struct unix_sock *owner;  /* not a reference; NULL once closed */
-    struct dentry *dentry;    /* of a path name */
-    u32 len;                  /* of addr */
+    struct list_head link;   /* in its bucket, under the table's lock */
+    struct unix_sock *owner; /* not a reference; NULL once closed */
+    struct dentry *dentry;   /* of a path name */
+    u32 len;                 /* of addr */
     struct sockaddr_un addr;
 };
 
@@ -50,18 +50,19 @@ struct unix_sock {
     struct unix_name *name; /* reference; set once */
     struct ucred cred, peer_cred;
 
-    struct waitq readable;  /* data, end of data, connections */
-    struct waitq writable;  /* of this socket: its peer has room again; of a listener: its backlog has */
+    struct waitq readable; /* data, end of data, connections */
+    struct waitq
+        writable; /* of this socket: its peer has room again; of a listener: its backlog has */
     bool shut_read, shut_write;
-    bool eof;               /* the peer will send no more */
+    bool eof; /* the peer will send no more */
     bool peer_gone;
-    int error;              /* SO_ERROR, positive */
+    int error; /* SO_ERROR, positive */
     u32 send_size;
 
     u8 *ring;
-    u32 ring_size;          /* a power of two, or 0 */
-    u32 limit;              /* bytes that may wait here */
-    u64 head, tail;         /* free running: read at head, write at tail */
+    u32 ring_size;  /* a power of two, or 0 */
+    u32 limit;      /* bytes that may wait here */
+    u64 head, tail; /* free running: read at head, write at tail */
     struct list_head marks;
     struct ucred stream_cred; /* of the bytes last written, while credentials are passed */
 

@@ -20,7 +20,8 @@ static int wait_result(int r, u64 timeout)
 
 static size_t ring_used(const struct unix_sock *u)
 {
-    return (size_t)(__atomic_load_n(&u->tail, __ATOMIC_ACQUIRE) - __atomic_load_n(&u->head, __ATOMIC_ACQUIRE));
+    return (size_t)(__atomic_load_n(&u->tail, __ATOMIC_ACQUIRE) -
+                    __atomic_load_n(&u->head, __ATOMIC_ACQUIRE));
 }
 
 static bool has_room(const struct unix_sock *u)
@@ -145,7 +146,8 @@ static bool cred_same(const struct ucred *a, const struct ucred *b)
 }
 
 /* The mark for a send, or NULL when none is needed; *err on no memory. */
-static struct unix_mark *mark_for(struct unix_sock *self, struct unix_sock *peer, struct scm *scm, int *err)
+static struct unix_mark *mark_for(struct unix_sock *self, struct unix_sock *peer, struct scm *scm,
+                                  int *err)
 {
     bool pass = self->base.pass_cred || peer->base.pass_cred;
     struct ucred cred;
@@ -256,7 +258,8 @@ static ssize_t stream_send(struct unix_sock *u, struct socket_msg *m)
 static bool stream_ready(const struct unix_sock *u)
 {
     return ring_used(u) > 0 || __atomic_load_n(&u->eof, __ATOMIC_RELAXED) ||
-           __atomic_load_n(&u->shut_read, __ATOMIC_RELAXED) || __atomic_load_n(&u->error, __ATOMIC_RELAXED) != 0;
+           __atomic_load_n(&u->shut_read, __ATOMIC_RELAXED) ||
+           __atomic_load_n(&u->error, __ATOMIC_RELAXED) != 0;
 }
 
 static int take_error(struct unix_sock *u)
@@ -269,7 +272,9 @@ static ssize_t stream_pull(struct unix_sock *u, struct socket_msg *m, bool first
 {
     size_t want = MIN(m->io->left, ring_used(u));
     bool peek = (m->flags & MSG_PEEK) != 0;
-    struct unix_mark *k = list_empty(&u->marks) ? NULL : list_first_entry(&u->marks, struct unix_mark, link);
+    struct unix_mark *k = list_empty(&u->marks)
+                              ? NULL
+                              : list_first_entry(&u->marks, struct unix_mark, link);
     int err = 0;
 
     if (ring_used(u) == 0) {
@@ -471,8 +476,10 @@ static ssize_t packet_send(struct unix_sock *u, struct socket_msg *m)
 
 static bool packet_ready(const struct unix_sock *u)
 {
-    return __atomic_load_n(&u->packet_count, __ATOMIC_ACQUIRE) > 0 || __atomic_load_n(&u->eof, __ATOMIC_RELAXED) ||
-           __atomic_load_n(&u->shut_read, __ATOMIC_RELAXED) || __atomic_load_n(&u->error, __ATOMIC_RELAXED) != 0;
+    return __atomic_load_n(&u->packet_count, __ATOMIC_ACQUIRE) > 0 ||
+           __atomic_load_n(&u->eof, __ATOMIC_RELAXED) ||
+           __atomic_load_n(&u->shut_read, __ATOMIC_RELAXED) ||
+           __atomic_load_n(&u->error, __ATOMIC_RELAXED) != 0;
 }
 
 static ssize_t packet_deliver(struct unix_packet *p, struct socket_msg *m)
@@ -573,7 +580,8 @@ size_t unix_readable_bytes(struct unix_sock *u)
     if (!unix_is_packet(u))
         n = ring_used(u);
     else
-        n = list_empty(&u->packets) ? 0 : list_first_entry(&u->packets, struct unix_packet, link)->size;
+        n = list_empty(&u->packets) ? 0
+                                    : list_first_entry(&u->packets, struct unix_packet, link)->size;
     mutex_unlock(&u->lock);
     return n;
 }

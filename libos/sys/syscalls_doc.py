@@ -9,7 +9,8 @@ import os
 import re
 import sys
 
-ENTRY = re.compile(r'^S\((\w+),\s*(\w+),\s*(DONE|PARTIAL),\s*"(.*)"\)\s*$')
+ENTRY = re.compile(r'^S\((\w+),\s*(\w+),\s*(DONE|PARTIAL),\s*"((?:[^"\\]|\\.)*)"\)[ \t]*$', re.MULTILINE)
+START = re.compile(r"^S\(", re.MULTILINE)
 NUMBER = re.compile(r"^#define __NR_(\w+)\s+(\d+)\s*$")
 HEADERS = ("/usr/include/x86_64-linux-gnu/asm/unistd_64.h", "/usr/include/asm/unistd_64.h")
 
@@ -18,15 +19,15 @@ def read_tables(paths):
     calls = {}
     for path in paths:
         with open(path, encoding="utf-8") as f:
-            for number, line in enumerate(f, 1):
-                if not line.startswith("S("):
-                    continue
-                m = ENTRY.match(line)
-                if not m:
-                    sys.exit(f"{path}:{number}: not an entry: {line.strip()}")
-                if m[1] in calls:
-                    sys.exit(f"{path}:{number}: {m[1]} is there twice")
-                calls[m[1]] = (m[3].lower(), m[4].replace('\\"', '"'))
+            text = f.read()
+        for start in START.finditer(text):
+            m = ENTRY.match(text, start.start())
+            if not m:
+                number = text.count("\n", 0, start.start()) + 1
+                sys.exit(f"{path}:{number}: not an entry: {text[start.start():].splitlines()[0]}")
+            if m[1] in calls:
+                sys.exit(f"{path}: {m[1]} is there twice")
+            calls[m[1]] = (m[3].lower(), m[4].replace('\\"', '"'))
     return calls
 
 

@@ -100,6 +100,7 @@ S(chdir, sys_chdir, DONE, "")
 S(fchdir, sys_fchdir, DONE, "")
 S(getcwd, sys_getcwd, DONE, "")
 S(chroot, sys_chroot, DONE, "")
-S(mount, sys_mount, PARTIAL, "tmpfs, proc, sysfs, devpts, mqueue, cgroup2, bind, remount; one namespace")
+S(mount, sys_mount, PARTIAL,
+  "tmpfs, proc, sysfs, devpts, mqueue, cgroup2, bind, remount; one namespace")
 S(umount2, sys_umount2, DONE, "")
 S(pivot_root, sys_pivot_root, PARTIAL, "EPERM")

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* S(name, function, status, note): see libos/include/syscall.h. */
-S(mmap, sys_mmap, PARTIAL, "MAP_SHARED of a writable file is at one address for all processes; no huge pages")
+S(mmap, sys_mmap, PARTIAL,
+  "MAP_SHARED of a writable file is at one address for all processes; no huge pages")
 S(munmap, sys_munmap, DONE, "")
 S(mprotect, sys_mprotect, DONE, "")
 S(mremap, sys_mremap, PARTIAL, "shared file mappings do not grow; no MREMAP_DONTUNMAP")

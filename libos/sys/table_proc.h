@@ -50,8 +50,10 @@ S(set_robust_list, sys_set_robust_list, DONE, "")
 S(get_robust_list, sys_get_robust_list, DONE, "")
 /* time */
 S(nanosleep, sys_nanosleep, DONE, "")
-S(clock_nanosleep, sys_clock_nanosleep, PARTIAL, "CPU clocks pass like wall time; changes of the realtime clock do not wake")
-S(clock_gettime, sys_clock_gettime, PARTIAL, "CPU times are the host's; of other threads as of their last look")
+S(clock_nanosleep, sys_clock_nanosleep, PARTIAL,
+  "CPU clocks pass like wall time; changes of the realtime clock do not wake")
+S(clock_gettime, sys_clock_gettime, PARTIAL,
+  "CPU times are the host's; of other threads as of their last look")
 S(clock_getres, sys_clock_getres, DONE, "")
 S(clock_settime, sys_clock_settime, PARTIAL, "EPERM")
 S(clock_adjtime, sys_clock_adjtime, PARTIAL, "reading only")
@@ -119,7 +121,8 @@ S(msgsnd, sys_msgsnd, DONE, "")
 S(msgrcv, sys_msgrcv, PARTIAL, "no MSG_COPY")
 S(msgctl, sys_msgctl, PARTIAL, "no MSG_INFO, MSG_STAT")
 S(shmget, sys_shmget, PARTIAL, "no huge pages")
-S(shmat, sys_shmat, PARTIAL, "at an address of the LibOS's choice; twice in a process is one mapping")
+S(shmat, sys_shmat, PARTIAL,
+  "at an address of the LibOS's choice; twice in a process is one mapping")
 S(shmdt, sys_shmdt, DONE, "")
 S(shmctl, sys_shmctl, PARTIAL, "no SHM_INFO, SHM_STAT")
 /* the rest */

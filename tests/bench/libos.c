@@ -198,10 +198,12 @@ static void connect_tcp(void)
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t len = sizeof(a);
     int l = socket(AF_INET, SOCK_STREAM, 0), one = 1;
-    if (bind(l, (struct sockaddr *)&a, sizeof(a)) || listen(l, 1) || getsockname(l, (struct sockaddr *)&a, &len))
+    if (bind(l, (struct sockaddr *)&a, sizeof(a)) || listen(l, 1) ||
+        getsockname(l, (struct sockaddr *)&a, &len))
         fail("listen");
     g_tcp[0] = socket(AF_INET, SOCK_STREAM, 0);
-    if (connect(g_tcp[0], (struct sockaddr *)&a, sizeof(a)) || (g_tcp[1] = accept(l, NULL, NULL)) < 0)
+    if (connect(g_tcp[0], (struct sockaddr *)&a, sizeof(a)) ||
+        (g_tcp[1] = accept(l, NULL, NULL)) < 0)
         fail("connect");
     for (int i = 0; i < 2; i++)
         setsockopt(g_tcp[i], IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));

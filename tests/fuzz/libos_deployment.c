@@ -22,7 +22,8 @@ void *krealloc(void *p, size_t size)
     return realloc(p, size);
 }
 
-void sha256_once(const void *prefix, size_t prefix_size, const void *data, size_t size, u8 digest[SHA256_SIZE])
+void sha256_once(const void *prefix, size_t prefix_size, const void *data, size_t size,
+                 u8 digest[SHA256_SIZE])
 {
     memset(digest, 0, SHA256_SIZE);
 }

@@ -15,21 +15,21 @@
 
 static int g_failed;
 
-#define CHECK(cond)                                                                                \
-    do {                                                                                           \
-        if (!(cond)) {                                                                             \
-            int saved_ = errno;                                                                    \
-            g_failed = 1;                                                                          \
-            printf("FAILED %s:%d: %s (errno %d)\n", __FILE__, __LINE__, #cond, saved_);            \
-            fflush(stdout);                                                                        \
-        }                                                                                          \
+#define CHECK(cond)                                                                     \
+    do {                                                                                \
+        if (!(cond)) {                                                                  \
+            int saved_ = errno;                                                         \
+            g_failed = 1;                                                               \
+            printf("FAILED %s:%d: %s (errno %d)\n", __FILE__, __LINE__, #cond, saved_); \
+            fflush(stdout);                                                             \
+        }                                                                               \
     } while (0)
 
-#define RUN(test)                                                                                  \
-    do {                                                                                           \
-        test();                                                                                    \
-        printf("%s\n", #test);                                                                     \
-        fflush(stdout);                                                                            \
+#define RUN(test)              \
+    do {                       \
+        test();                \
+        printf("%s\n", #test); \
+        fflush(stdout);        \
     } while (0)
 
 static inline int finish(void)

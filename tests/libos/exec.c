@@ -120,7 +120,8 @@ static int state(void)
     CHECK(fcntl(50, F_GETFD) >= 0 && fcntl(51, F_GETFD) == -1);
     CHECK(sigaction(SIGUSR1, NULL, &sa) == 0 && sa.sa_handler == SIG_IGN);
     CHECK(sigaction(SIGUSR2, NULL, &sa) == 0 && sa.sa_handler == SIG_DFL);
-    CHECK(sigprocmask(SIG_BLOCK, NULL, &set) == 0 && sigismember(&set, SIGHUP) && !sigismember(&set, SIGINT));
+    CHECK(sigprocmask(SIG_BLOCK, NULL, &set) == 0 && sigismember(&set, SIGHUP) &&
+          !sigismember(&set, SIGINT));
     return g_failed;
 }
 
@@ -218,7 +219,8 @@ int main(int argc, char **argv)
     RUN(from_a_thread);
     RUN(spawns);
     RUN(at_descriptor);
-    static const char *const names[] = {"script", "nested", "self", "missing", "plain", "text", "empty", "elf"};
+    static const char *const names[] = {"script", "nested", "self",  "missing",
+                                        "plain",  "text",   "empty", "elf"};
     char path[4096];
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         snprintf(path, sizeof(path), "%s/%s", g_dir, names[i]);

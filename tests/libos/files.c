@@ -106,8 +106,10 @@ static void reading_writing(void)
           lseek(fd, 0, SEEK_HOLE) == 0);
     CHECK(lseek(fd, 1 << 20, SEEK_HOLE) == (1 << 20) + 1 &&
           fails(lseek(fd, 2 << 20, SEEK_DATA), ENXIO));
-    CHECK(ftruncate(fd, 1ll << 42) == 0 && lseek(fd, 2 << 20, SEEK_HOLE) == 2 << 20 && fails(lseek(fd, 2 << 20, SEEK_DATA), ENXIO));
-    CHECK(pwrite(fd, "y", 1, 1ll << 41) == 1 && lseek(fd, 2 << 20, SEEK_DATA) == 1ll << 41 && lseek(fd, 1ll << 41, SEEK_HOLE) == (1ll << 41) + 4096);
+    CHECK(ftruncate(fd, 1ll << 42) == 0 && lseek(fd, 2 << 20, SEEK_HOLE) == 2 << 20 &&
+          fails(lseek(fd, 2 << 20, SEEK_DATA), ENXIO));
+    CHECK(pwrite(fd, "y", 1, 1ll << 41) == 1 && lseek(fd, 2 << 20, SEEK_DATA) == 1ll << 41 &&
+          lseek(fd, 1ll << 41, SEEK_HOLE) == (1ll << 41) + 4096);
     close(fd);
 }
 

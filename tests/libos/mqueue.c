@@ -27,9 +27,11 @@ static void queues(void)
     CHECK(q >= 0 && mq_open(name, O_RDWR | O_CREAT | O_EXCL, 0600, &attr) == -1 && errno == EEXIST);
     CHECK(mq_receive(q, buf, sizeof(buf), NULL) == -1 && errno == EAGAIN);
     CHECK(mq_receive(q, buf, 10, NULL) == -1 && errno == EMSGSIZE);
-    CHECK(mq_send(q, "low", 4, 1) == 0 && mq_send(q, "high", 5, 9) == 0 && mq_send(q, "low2", 5, 1) == 0);
+    CHECK(mq_send(q, "low", 4, 1) == 0 && mq_send(q, "high", 5, 9) == 0 &&
+          mq_send(q, "low2", 5, 1) == 0);
     CHECK(mq_send(q, "full", 5, 1) == -1 && errno == EAGAIN);
-    CHECK(mq_getattr(q, &got) == 0 && got.mq_curmsgs == 3 && got.mq_maxmsg == 3 && got.mq_flags == O_NONBLOCK);
+    CHECK(mq_getattr(q, &got) == 0 && got.mq_curmsgs == 3 && got.mq_maxmsg == 3 &&
+          got.mq_flags == O_NONBLOCK);
     struct pollfd p = {q, POLLIN | POLLOUT, 0};
     CHECK(poll(&p, 1, 0) == 1 && p.revents == POLLIN);
     CHECK(mq_receive(q, buf, sizeof(buf), &prio) == 5 && prio == 9 && strcmp(buf, "high") == 0);
@@ -37,7 +39,8 @@ static void queues(void)
     CHECK(mq_receive(q, buf, sizeof(buf), &prio) == 5 && strcmp(buf, "low2") == 0);
 
     struct sigaction sa = {.sa_flags = SA_SIGINFO, .sa_sigaction = on_message};
-    struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1, .sigev_value.sival_int = 77};
+    struct sigevent event = {
+        .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1, .sigev_value.sival_int = 77};
     CHECK(sigaction(SIGUSR1, &sa, NULL) == 0 && mq_notify(q, &event) == 0);
     CHECK(mq_notify(q, &event) == -1 && errno == EBUSY);
     CHECK(mq_send(q, "x", 1, 0) == 0 && g_told == 1 && g_value == 77 && g_code == SI_MESGQ);

@@ -32,7 +32,8 @@ static void poll_pipes(void)
 {
     int p[2], n = open("/dev/null", O_RDWR);
     CHECK(pipe(p) == 0);
-    struct pollfd f[4] = {{p[0], POLLIN, 0}, {p[1], POLLOUT, 0}, {n, POLLIN | POLLOUT, 0}, {-1, POLLIN, 7}};
+    struct pollfd f[4] = {
+        {p[0], POLLIN, 0}, {p[1], POLLOUT, 0}, {n, POLLIN | POLLOUT, 0}, {-1, POLLIN, 7}};
     CHECK(poll(f, 4, 1000) == 2 && f[0].revents == 0 && f[1].revents == POLLOUT);
     CHECK(f[2].revents == (POLLIN | POLLOUT) && f[3].revents == 0);
     CHECK(write(p[1], "x", 1) == 1 && poll(f, 1, -1) == 1 && f[0].revents == POLLIN);
@@ -95,11 +96,13 @@ static void interrupted(void)
     CHECK(g_signals == before); /* pending, blocked */
     CHECK(ppoll(NULL, 0, &ts, &open_mask) == -1 && errno == EINTR && g_signals == before + 1);
     setitimer(ITIMER_REAL, &it, NULL);
-    CHECK(pselect(0, NULL, NULL, NULL, &ts, &open_mask) == -1 && errno == EINTR && g_signals == before + 2);
+    CHECK(pselect(0, NULL, NULL, NULL, &ts, &open_mask) == -1 && errno == EINTR &&
+          g_signals == before + 2);
     int ep = epoll_create1(EPOLL_CLOEXEC);
     struct epoll_event ev;
     setitimer(ITIMER_REAL, &it, NULL);
-    CHECK(epoll_pwait(ep, &ev, 1, 5000, &open_mask) == -1 && errno == EINTR && g_signals == before + 3);
+    CHECK(epoll_pwait(ep, &ev, 1, 5000, &open_mask) == -1 && errno == EINTR &&
+          g_signals == before + 3);
     sigset_t now_mask;
     CHECK(sigprocmask(SIG_SETMASK, &old, &now_mask) == 0 && sigismember(&now_mask, SIGALRM));
     setitimer(ITIMER_REAL, &off, NULL);
@@ -150,7 +153,8 @@ static void epoll_across_fork(void)
 {
     int s[2], ep = epoll_create1(0);
     struct epoll_event e;
-    CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, s) == 0 && watch(ep, EPOLL_CTL_ADD, s[0], EPOLLIN) == 0);
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, s) == 0 &&
+          watch(ep, EPOLL_CTL_ADD, s[0], EPOLLIN) == 0);
     fflush(stdout);
     pid_t pid = fork();
     if (pid == 0) {
@@ -266,12 +270,14 @@ static void file_events(void)
     snprintf(path, sizeof(path), "%s/file", top);
     snprintf(other, sizeof(other), "%s/other", top);
     CHECK(mkdir(top, 0755) == 0);
-    int wd = inotify_add_watch(n, top, IN_CREATE | IN_DELETE | IN_MOVE | IN_CLOSE_WRITE | IN_MODIFY | IN_DELETE_SELF);
+    int wd = inotify_add_watch(
+        n, top, IN_CREATE | IN_DELETE | IN_MOVE | IN_CLOSE_WRITE | IN_MODIFY | IN_DELETE_SELF);
     CHECK(wd == 1 && inotify_add_watch(n, "/no/such", IN_CREATE) == -1 && errno == ENOENT);
     CHECK(read(n, buf, sizeof(buf)) == -1 && errno == EAGAIN);
     int fd = open(path, O_CREAT | O_RDWR, 0644);
     CHECK(write(fd, "x", 1) == 1 && write(fd, "y", 1) == 1 && close(fd) == 0);
-    CHECK(rename(path, other) == 0 && unlink(other) == 0 && mkdir(path, 0755) == 0 && rmdir(path) == 0);
+    CHECK(rename(path, other) == 0 && unlink(other) == 0 && mkdir(path, 0755) == 0 &&
+          rmdir(path) == 0);
     struct pollfd p = {n, POLLIN, 0};
     CHECK(poll(&p, 1, 1000) == 1);
     CHECK(rmdir(top) == 0);

@@ -227,7 +227,8 @@ static void wait_options(void)
     CHECK(waitpid(pid, &s, WNOHANG) == 0);
     memset(&info, 0, sizeof(info));
     CHECK(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT) == 0);
-    CHECK(info.si_pid == pid && info.si_code == CLD_EXITED && info.si_status == 4 && info.si_signo == SIGCHLD);
+    CHECK(info.si_pid == pid && info.si_code == CLD_EXITED && info.si_status == 4 &&
+          info.si_signo == SIGCHLD);
     CHECK(kill(pid, 0) == 0);
     struct rusage u;
     CHECK(wait4(pid, &s, 0, &u) == pid && WEXITSTATUS(s) == 4);
@@ -267,7 +268,8 @@ static void clone_shares_memory(void)
 static void child_tid(void)
 {
     pid_t tid = 0, parent_tid = 0;
-    pid_t pid = (pid_t)syscall(SYS_clone, CLONE_CHILD_SETTID | CLONE_PARENT_SETTID | SIGCHLD, 0, &parent_tid, &tid, 0);
+    pid_t pid = (pid_t)syscall(SYS_clone, CLONE_CHILD_SETTID | CLONE_PARENT_SETTID | SIGCHLD, 0,
+                               &parent_tid, &tid, 0);
     if (pid == 0)
         _exit(tid == getpid() ? 0 : 1);
     int s = -1;
@@ -313,7 +315,8 @@ static void names_and_flags(void)
     CHECK(prctl(PR_GET_NAME, name) == 0 && strcmp(name, "a-very-long-nam") == 0);
     CHECK(prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 0);
     int sig = -1;
-    CHECK(prctl(PR_SET_PDEATHSIG, SIGUSR1) == 0 && prctl(PR_GET_PDEATHSIG, &sig) == 0 && sig == SIGUSR1);
+    CHECK(prctl(PR_SET_PDEATHSIG, SIGUSR1) == 0 && prctl(PR_GET_PDEATHSIG, &sig) == 0 &&
+          sig == SIGUSR1);
     CHECK(prctl(PR_SET_PDEATHSIG, 0) == 0);
 }
 

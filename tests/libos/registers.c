@@ -57,7 +57,8 @@ static uint64_t call_keeps(long number)
                      "pop %%rbp\n\t"
                      : "=b"(bad), "+a"(number)
                      :
-                     : "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "memory", "cc");
+                     : "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14",
+                       "r15", "memory", "cc");
     return bad;
 }
 
@@ -272,7 +273,8 @@ static void skip_fault(int signo, siginfo_t *info, void *context)
 static void fault_contexts(void)
 {
     struct sigaction action = {.sa_sigaction = skip_fault, .sa_flags = SA_SIGINFO};
-    uint64_t rip, rdx, none = (uint64_t)mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    uint64_t rip, rdx,
+        none = (uint64_t)mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
     sigaction(SIGSEGV, &action, NULL);
     sigaction(SIGILL, &action, NULL);

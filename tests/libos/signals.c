@@ -232,7 +232,8 @@ static void stack_overflow(void)
     ss.ss_size = 100;
     CHECK(sigaltstack(&ss, NULL) == -1 && errno == ENOMEM);
     ss.ss_flags = SS_DISABLE;
-    CHECK(sigaltstack(&ss, NULL) == 0 && sigaltstack(NULL, &old) == 0 && old.ss_flags == SS_DISABLE);
+    CHECK(sigaltstack(&ss, NULL) == 0 && sigaltstack(NULL, &old) == 0 &&
+          old.ss_flags == SS_DISABLE);
     signal(SIGSEGV, SIG_DFL);
 }
 
@@ -291,7 +292,8 @@ static void restart_of_calls(void)
     pthread_join(other, NULL);
     struct timespec ts = {0, 200000000}, left = {9, 9};
     CHECK(pthread_create(&other, NULL, poke, &self) == 0);
-    CHECK(nanosleep(&ts, &left) == -1 && errno == EINTR && left.tv_sec == 0 && left.tv_nsec < 190000000);
+    CHECK(nanosleep(&ts, &left) == -1 && errno == EINTR && left.tv_sec == 0 &&
+          left.tv_nsec < 190000000);
     pthread_join(other, NULL);
     CHECK(read(g_pipe[0], &c, 1) == 1);
     close(g_pipe[0]), close(g_pipe[1]);

@@ -53,7 +53,10 @@ static void send_fd(int via, int fd)
         char room[CMSG_SPACE(sizeof(int))];
     } control = {0};
     struct iovec iov = {"f", 1};
-    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.room, .msg_controllen = sizeof(control.room)};
+    struct msghdr m = {.msg_iov = &iov,
+                       .msg_iovlen = 1,
+                       .msg_control = control.room,
+                       .msg_controllen = sizeof(control.room)};
     struct cmsghdr *c = CMSG_FIRSTHDR(&m);
     c->cmsg_level = SOL_SOCKET;
     c->cmsg_type = SCM_RIGHTS;
@@ -71,7 +74,10 @@ static int receive_fd(int via, struct ucred *cred)
     char byte;
     int fd = -1;
     struct iovec iov = {&byte, 1};
-    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.room, .msg_controllen = sizeof(control.room)};
+    struct msghdr m = {.msg_iov = &iov,
+                       .msg_iovlen = 1,
+                       .msg_control = control.room,
+                       .msg_controllen = sizeof(control.room)};
     CHECK(recvmsg(via, &m, MSG_CMSG_CLOEXEC) == 1 && byte == 'f');
     for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); c; c = CMSG_NXTHDR(&m, c)) {
         if (c->cmsg_type == SCM_RIGHTS)
@@ -136,7 +142,8 @@ static void path_names(void)
     CHECK(listen(l, 4) == 0);
     CHECK(pthread_create(&t, NULL, accept_and_answer, &l) == 0);
     CHECK(connect(c, (struct sockaddr *)&a, sizeof(a)) == 0);
-    CHECK(getpeername(c, (struct sockaddr *)&got, &len) == 0 && strcmp(got.sun_path, a.sun_path) == 0);
+    CHECK(getpeername(c, (struct sockaddr *)&got, &len) == 0 &&
+          strcmp(got.sun_path, a.sun_path) == 0);
     CHECK(write(c, "ping", 4) == 4 && read(c, buf, 8) == 4 && memcmp(buf, "ping", 4) == 0);
     pthread_join(t, NULL);
     int again = socket(AF_UNIX, SOCK_STREAM, 0);
@@ -151,7 +158,8 @@ static void path_names(void)
 static void datagrams(void)
 {
     struct sockaddr_un a = {.sun_family = AF_UNIX}, from;
-    socklen_t len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1), from_len = sizeof(from);
+    socklen_t len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1),
+              from_len = sizeof(from);
     char buf[16];
     len += (socklen_t)snprintf(a.sun_path + 1, 60, "libos-datagrams-%d", getpid());
     int d = socket(AF_UNIX, SOCK_DGRAM, 0), s = socket(AF_UNIX, SOCK_DGRAM, 0);
@@ -210,7 +218,8 @@ static void tcp(void)
     size_t sent = 0, got = 0;
     while (got < sizeof(in)) {
         if (sent < sizeof(out)) {
-            ssize_t r = send(c, out + sent, sizeof(out) - sent > 30000 ? 30000 : sizeof(out) - sent, MSG_DONTWAIT);
+            ssize_t r = send(c, out + sent, sizeof(out) - sent > 30000 ? 30000 : sizeof(out) - sent,
+                             MSG_DONTWAIT);
             CHECK(r > 0 || errno == EAGAIN);
             sent += r > 0 ? (size_t)r : 0;
         }
@@ -226,7 +235,8 @@ static void tcp(void)
     close(c);
     close(l);
     c = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-    CHECK(connect(c, (struct sockaddr *)&a, sizeof(a)) == -1 && (errno == EINPROGRESS || errno == ECONNREFUSED));
+    CHECK(connect(c, (struct sockaddr *)&a, sizeof(a)) == -1 &&
+          (errno == EINPROGRESS || errno == ECONNREFUSED));
     close(c);
 }
 
@@ -237,13 +247,16 @@ static void udp(void)
     socklen_t len = sizeof(b);
     char buf[64];
     int d = socket(AF_INET, SOCK_DGRAM, 0), s = socket(AF_INET, SOCK_DGRAM, 0);
-    CHECK(bind(d, (struct sockaddr *)&b, sizeof(b)) == 0 && getsockname(d, (struct sockaddr *)&b, &len) == 0);
+    CHECK(bind(d, (struct sockaddr *)&b, sizeof(b)) == 0 &&
+          getsockname(d, (struct sockaddr *)&b, &len) == 0);
     CHECK(connect(s, (struct sockaddr *)&b, sizeof(b)) == 0);
     struct iovec iov[2] = {{"data", 4}, {"gram", 4}};
-    struct mmsghdr mm[2] = {{{.msg_iov = iov, .msg_iovlen = 2}, 0}, {{.msg_iov = iov, .msg_iovlen = 1}, 0}};
+    struct mmsghdr mm[2] = {{{.msg_iov = iov, .msg_iovlen = 2}, 0},
+                            {{.msg_iov = iov, .msg_iovlen = 1}, 0}};
     CHECK(sendmmsg(s, mm, 2, 0) == 2 && mm[0].msg_len == 8 && mm[1].msg_len == 4);
     len = sizeof(from);
-    CHECK(recvfrom(d, buf, sizeof(buf), 0, (struct sockaddr *)&from, &len) == 8 && memcmp(buf, "datagram", 8) == 0);
+    CHECK(recvfrom(d, buf, sizeof(buf), 0, (struct sockaddr *)&from, &len) == 8 &&
+          memcmp(buf, "datagram", 8) == 0);
     CHECK(len == sizeof(from) && from.sin_addr.s_addr == htonl(INADDR_LOOPBACK));
     struct timeval tv = {0, 50000};
     CHECK(recv(d, buf, sizeof(buf), 0) == 4);
@@ -256,7 +269,8 @@ static void udp(void)
     if (s >= 0) {
         if (bind(s, (struct sockaddr *)&a, sizeof(a)) == 0) {
             len = sizeof(a);
-            CHECK(getsockname(s, (struct sockaddr *)&a, &len) == 0 && len == sizeof(a) && a.sin6_port != 0);
+            CHECK(getsockname(s, (struct sockaddr *)&a, &len) == 0 && len == sizeof(a) &&
+                  a.sin6_port != 0);
         }
         close(s);
     }
@@ -286,7 +300,8 @@ static void interfaces(void)
     int loopback = 0;
     CHECK(getifaddrs(&list) == 0);
     for (struct ifaddrs *i = list; i; i = i->ifa_next)
-        loopback |= i->ifa_addr && i->ifa_addr->sa_family == AF_INET && (i->ifa_flags & IFF_LOOPBACK) &&
+        loopback |= i->ifa_addr && i->ifa_addr->sa_family == AF_INET &&
+                    (i->ifa_flags & IFF_LOOPBACK) &&
                     ((struct sockaddr_in *)i->ifa_addr)->sin_addr.s_addr == htonl(INADDR_LOOPBACK);
     CHECK(loopback);
     freeifaddrs(list);

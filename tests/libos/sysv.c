@@ -31,12 +31,14 @@ static void semaphores(void)
     CHECK(semctl(id, 0, SETALL, (union semun){.array = all}) == 0);
     struct sembuf two[2] = {{0, -1, 0}, {2, -9, IPC_NOWAIT}};
     CHECK(semop(id, two, 2) == -1 && errno == EAGAIN);
-    CHECK(semctl(id, 0, GETALL, (union semun){.array = got}) == 0 && got[0] == 1 && got[1] == 2 && got[2] == 3);
+    CHECK(semctl(id, 0, GETALL, (union semun){.array = got}) == 0 && got[0] == 1 && got[1] == 2 &&
+          got[2] == 3);
     struct timespec ts = {0, 20000000};
     struct sembuf wait = {0, -5, 0};
     CHECK(semtimedop(id, &wait, 1, &ts) == -1 && errno == EAGAIN);
     struct semid_ds ds;
-    CHECK(semctl(id, 0, IPC_STAT, (union semun){.buf = &ds}) == 0 && ds.sem_nsems == 3 && (ds.sem_perm.mode & 0777) == 0600);
+    CHECK(semctl(id, 0, IPC_STAT, (union semun){.buf = &ds}) == 0 && ds.sem_nsems == 3 &&
+          (ds.sem_perm.mode & 0777) == 0600);
     CHECK(semctl(id, 0, IPC_RMID) == 0 && semctl(id, 0, GETVAL) == -1 && errno == EINVAL);
 }
 
@@ -115,7 +117,8 @@ static void shared_memory(void)
     }
     CHECK(waitpid(pid, &s, 0) == pid && s == 0 && p[2000] == 77);
     struct shmid_ds ds;
-    CHECK(shmctl(id, IPC_STAT, &ds) == 0 && ds.shm_nattch == 1 && ds.shm_segsz == 10000 && ds.shm_cpid == getpid());
+    CHECK(shmctl(id, IPC_STAT, &ds) == 0 && ds.shm_nattch == 1 && ds.shm_segsz == 10000 &&
+          ds.shm_cpid == getpid());
     CHECK(shmctl(id, IPC_RMID, NULL) == 0 && p[2000] == 77);
     CHECK(shmget(key, 0, 0600) == -1 && errno == ENOENT);
     CHECK(shmdt((void *)p) == 0 && shmdt((void *)p) == -1 && errno == EINVAL);

@@ -279,7 +279,8 @@ static void not_controlling(void)
         CHECK(fails(open("/dev/tty", O_RDWR), ENXIO));
         child = fork();
         if (child == 0) {
-            CHECK(setsid() == getpid() && ioctl(g_slave, TIOCSCTTY, 0) == 0 && tcgetsid(g_slave) == getpid());
+            CHECK(setsid() == getpid() && ioctl(g_slave, TIOCSCTTY, 0) == 0 &&
+                  tcgetsid(g_slave) == getpid());
             _exit(g_failed);
         }
         CHECK(waitpid(child, &status, 0) == child && status == 0);

@@ -153,7 +153,8 @@ static void between_processes(void)
     munmap(s, 4096);
 }
 
-static long futex(unsigned *word, int op, unsigned value, const struct timespec *ts, unsigned *word2, unsigned value3)
+static long futex(unsigned *word, int op, unsigned value, const struct timespec *ts,
+                  unsigned *word2, unsigned value3)
 {
     return syscall(SYS_futex, word, op, value, ts, word2, value3);
 }
@@ -169,14 +170,16 @@ static void raw_futex(void)
     struct timespec ts = {0, 20000000};
     CHECK(futex(&g_word, FUTEX_WAIT, 1, NULL, NULL, 0) == -1 && errno == EAGAIN);
     CHECK(futex(&g_word, FUTEX_WAIT, 0, &ts, NULL, 0) == -1 && errno == ETIMEDOUT);
-    CHECK(futex((unsigned *)((char *)&g_word + 1), FUTEX_WAIT, 0, NULL, NULL, 0) == -1 && errno == EINVAL);
+    CHECK(futex((unsigned *)((char *)&g_word + 1), FUTEX_WAIT, 0, NULL, NULL, 0) == -1 &&
+          errno == EINVAL);
     CHECK(futex((unsigned *)8, FUTEX_WAIT, 0, NULL, NULL, 0) == -1 && errno == EFAULT);
     CHECK(futex(&g_word, FUTEX_WAKE, 1, NULL, NULL, 0) == 0);
     pthread_t t[3];
     for (int i = 0; i < 3; i++)
         CHECK(pthread_create(&t[i], NULL, wait_word, NULL) == 0);
     sleep_ms(50);
-    CHECK(futex(&g_word, FUTEX_CMP_REQUEUE_PRIVATE, 1, (void *)10, &g_word2, 1) == -1 && errno == EAGAIN);
+    CHECK(futex(&g_word, FUTEX_CMP_REQUEUE_PRIVATE, 1, (void *)10, &g_word2, 1) == -1 &&
+          errno == EAGAIN);
     CHECK(futex(&g_word, FUTEX_CMP_REQUEUE_PRIVATE, 1, (void *)10, &g_word2, 0) == 3);
     CHECK(futex(&g_word2, FUTEX_WAKE_PRIVATE, 10, NULL, NULL, 0) == 2);
     for (int i = 0; i < 3; i++)

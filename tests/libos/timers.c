@@ -26,7 +26,8 @@ static void install(int sig)
 static void clocks(void)
 {
     struct timespec a, b, r;
-    const clockid_t ids[] = {CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_BOOTTIME, CLOCK_MONOTONIC_RAW,
+    const clockid_t ids[] = {CLOCK_REALTIME,           CLOCK_MONOTONIC,
+                             CLOCK_BOOTTIME,           CLOCK_MONOTONIC_RAW,
                              CLOCK_PROCESS_CPUTIME_ID, CLOCK_THREAD_CPUTIME_ID};
     for (size_t i = 0; i < sizeof(ids) / sizeof(ids[0]); i++) {
         CHECK(clock_gettime(ids[i], &a) == 0 && clock_gettime(ids[i], &b) == 0);
@@ -97,7 +98,8 @@ static void posix_timers(void)
     g_count = 0;
     CHECK(timer_create(CLOCK_MONOTONIC, &ev, &t) == 0);
     CHECK(timer_settime(t, 0, &its, NULL) == 0);
-    CHECK(timer_gettime(t, &now_) == 0 && now_.it_interval.tv_nsec == 5000000 && now_.it_value.tv_nsec > 0);
+    CHECK(timer_gettime(t, &now_) == 0 && now_.it_interval.tv_nsec == 5000000 &&
+          now_.it_value.tv_nsec > 0);
     while (g_count < 3)
         pause();
     CHECK(g_value == 1234 && g_code == SI_TIMER);
@@ -155,7 +157,9 @@ static void usage(void)
     }
     CHECK(used >= 0.02);
     CHECK(getrusage(RUSAGE_SELF, &u) == 0 && u.ru_utime.tv_sec * 1000000 + u.ru_utime.tv_usec +
-          u.ru_stime.tv_sec * 1000000 + u.ru_stime.tv_usec > 10000);
+                                                     u.ru_stime.tv_sec * 1000000 +
+                                                     u.ru_stime.tv_usec >
+                                                 10000);
     CHECK(times(&t) != (clock_t)-1);
     CHECK(getrusage(55, &u) == -1 && errno == EINVAL);
 }

@@ -7,12 +7,12 @@
 
 static int g_bad;
 
-#define CHECK(cond)                                                                                \
-    do {                                                                                           \
-        if (!(cond)) {                                                                             \
-            g_bad = 1;                                                                             \
-            printf("FAILED %s:%d: %s\n", __FILE__, __LINE__, #cond);                               \
-        }                                                                                          \
+#define CHECK(cond)                                                  \
+    do {                                                             \
+        if (!(cond)) {                                               \
+            g_bad = 1;                                               \
+            printf("FAILED %s:%d: %s\n", __FILE__, __LINE__, #cond); \
+        }                                                            \
     } while (0)
 
 void *kmalloc(size_t size)
@@ -76,9 +76,12 @@ static void strings(void)
     char buf[8];
     char *dup;
 
-    CHECK(strlen("") == 0 && strlen("abc") == 3 && strnlen("abc", 2) == 2 && strnlen("abc", 9) == 3);
-    CHECK(strcmp("a", "a") == 0 && strcmp("a", "b") < 0 && strcmp("b", "a") > 0 && strcmp("a", "\xff") < 0);
-    CHECK(strncmp("abc", "abd", 2) == 0 && strncmp("abc", "abd", 3) < 0 && strncmp("ab", "abc", 5) < 0);
+    CHECK(strlen("") == 0 && strlen("abc") == 3 && strnlen("abc", 2) == 2 &&
+          strnlen("abc", 9) == 3);
+    CHECK(strcmp("a", "a") == 0 && strcmp("a", "b") < 0 && strcmp("b", "a") > 0 &&
+          strcmp("a", "\xff") < 0);
+    CHECK(strncmp("abc", "abd", 2) == 0 && strncmp("abc", "abd", 3) < 0 &&
+          strncmp("ab", "abc", 5) < 0);
     CHECK(strchr("abc", 'd') == NULL && *strchr("abc", 'b') == 'b' && *strchr("abc", 0) == 0);
     CHECK(strrchr("a/b/c", '/')[1] == 'c' && strrchr("abc", '/') == NULL);
     CHECK(strlcpy(buf, "0123456789", sizeof(buf)) == 10 && strcmp(buf, "0123456") == 0);
@@ -102,7 +105,8 @@ static void __printf(2, 3) formats(const char *expected, const char *fmt, ...)
         printf("FAILED %s: got \"%s\", expected \"%s\"\n", fmt, out, expected);
     }
     CHECK(vsnprintf(cut, sizeof(cut), fmt, again) == n);
-    CHECK(strlen(cut) == MIN(strlen(expected), sizeof(cut) - 1) && strncmp(cut, expected, strlen(cut)) == 0);
+    CHECK(strlen(cut) == MIN(strlen(expected), sizeof(cut) - 1) &&
+          strncmp(cut, expected, strlen(cut)) == 0);
     va_end(again);
     va_end(ap);
 }

@@ -2,7 +2,7 @@
 /* Offsets that assembler and C share; thread.h asserts them. */
 #pragma once
 
-#define EMU_STACK_BLOCK                                                                          \
+#define EMU_STACK_BLOCK \
     0x40000 /* a thread's block: its struct, a guard page, the signal stack; aligned to its size \
              */
 

@@ -48,7 +48,8 @@ static int expect(const char *what, const struct script *s, unsigned ends)
     LLVMFuzzerTestOneInput(s->bytes, s->size);
     if (fuzz_enclave_ends() - before == ends)
         return 0;
-    printf("%s: the enclave ended %u times, %u expected\n", what, fuzz_enclave_ends() - before, ends);
+    printf("%s: the enclave ended %u times, %u expected\n", what, fuzz_enclave_ends() - before,
+           ends);
     return 1;
 }
 
@@ -103,7 +104,8 @@ int main(void)
         LLVMFuzzerTestOneInput(bytes, n);
     }
     if (fuzz_enclave_ends() < 1000)
-        bad += printf("random hosts ended the enclave only %u times: the test does not reach the checks\n",
-                      fuzz_enclave_ends());
+        bad += printf(
+            "random hosts ended the enclave only %u times: the test does not reach the checks\n",
+            fuzz_enclave_ends());
     return bad != 0;
 }

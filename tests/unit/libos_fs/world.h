@@ -10,11 +10,12 @@ void world_stop(void);
 
 #define SYSCALLS(X)                                                                               \
     X(open)                                                                                       \
-    X(openat) X(close) X(read) X(write) X(pread64) X(pwrite64) X(lseek) X(stat) X(lstat) X(fstat) \
-        X(mkdir) X(rmdir) X(unlink) X(rename) X(link) X(symlink) X(readlink) X(truncate)          \
-            X(ftruncate) X(fallocate) X(getdents64) X(chdir) X(getcwd) X(mount) X(umount2)        \
-                X(pipe2) X(fcntl) X(dup2) X(chmod) X(chown) X(setxattr) X(getxattr) X(listxattr)  \
-                    X(chroot) X(mknod) X(memfd_create) X(splice)
+    X(openat)                                                                                     \
+    X(close) X(read) X(write) X(pread64) X(pwrite64) X(lseek) X(stat) X(lstat) X(fstat) X(mkdir)  \
+        X(rmdir) X(unlink) X(rename) X(link) X(symlink) X(readlink) X(truncate) X(ftruncate)      \
+            X(fallocate) X(getdents64) X(chdir) X(getcwd) X(mount) X(umount2) X(pipe2) X(fcntl)   \
+                X(dup2) X(chmod) X(chown) X(setxattr) X(getxattr) X(listxattr) X(chroot) X(mknod) \
+                    X(memfd_create) X(splice)
 #define X(name) long sys_##name(SYSCALL_ARGS);
 SYSCALLS(X)
 #undef X

@@ -23,10 +23,10 @@
 #include <unistd.h>
 #include "host_stub.h"
 
-#define RESULT(x)                                                                                  \
-    ({                                                                                             \
-        __auto_type r_ = (x);                                                                      \
-        r_ < 0 ? -errno : r_;                                                                      \
+#define RESULT(x)             \
+    ({                        \
+        __auto_type r_ = (x); \
+        r_ < 0 ? -errno : r_; \
     })
 
 struct host_pollfd {
@@ -269,10 +269,12 @@ ssize_t host_send(int hfd, const void *buf, size_t n, int flags, const void *add
     return RESULT(sendto(hfd, buf, n, flags, addr, len));
 }
 
-ssize_t host_recv(int hfd, void *buf, size_t n, int flags, void *addr, uint32_t *len, int *msg_flags)
+ssize_t host_recv(int hfd, void *buf, size_t n, int flags, void *addr, uint32_t *len,
+                  int *msg_flags)
 {
     struct iovec iov = {buf, n};
-    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_name = addr, .msg_namelen = len != NULL ? *len : 0};
+    struct msghdr m = {
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_name = addr, .msg_namelen = len != NULL ? *len : 0};
     ssize_t r = recvmsg(hfd, &m, flags);
 
     if (r < 0)

@@ -8,7 +8,7 @@
 
 /* How the host lies; all zero: it does not. */
 struct host_hostile {
-    uint16_t family;       /* of addresses */
+    uint16_t family; /* of addresses */
     uint32_t addr_len;
     int so_error;
     uint32_t epoll_events; /* added to every event */
@@ -16,7 +16,9 @@ struct host_hostile {
 };
 extern struct host_hostile g_hostile;
 
-void *stub_thread_enter(void *tcb, int wakefd); /* the calling thread becomes a LibOS thread; what thread.host should be */
+void *stub_thread_enter(
+    void *tcb,
+    int wakefd); /* the calling thread becomes a LibOS thread; what thread.host should be */
 int stub_wakefd(void);
 uint64_t stub_thread_start(void *tcb, int wakefd, void (*fn)(void *), void *arg);
 void stub_thread_join(uint64_t thread);

@@ -651,7 +651,8 @@ static void test_tcp(void **state)
 
     tcp_pair(s);
     assert_int_equal(CALL(setsockopt, s[0], IPPROTO_TCP, 1, &one, sizeof(one)), 0);
-    assert_int_equal(CALL(setsockopt, s[0], SOL_SOCKET, SO_ATTACH_FILTER, &one, sizeof(one)), -ENOPROTOOPT);
+    assert_int_equal(CALL(setsockopt, s[0], SOL_SOCKET, SO_ATTACH_FILTER, &one, sizeof(one)),
+                     -ENOPROTOOPT);
     assert_int_equal(CALL(getsockopt, s[0], SOL_SOCKET, SO_ERROR, &one, &len), 0);
     assert_int_equal(one, 0);
     random_bytes(out, sizeof(out));
@@ -711,18 +712,18 @@ static void test_udp(void **state)
 /* ---- a host that lies ---- */
 
 /* volatile: lives across longjmp(). */
-#define ASSERT_PANICS(call)                                                                        \
-    do {                                                                                           \
-        jmp_buf env;                                                                               \
-        volatile bool panicked = true;                                                             \
-        g_expect_panic = &env;                                                                     \
-        if (setjmp(env) == 0) {                                                                    \
-            (void)(call);                                                                          \
-            panicked = false;                                                                      \
-        }                                                                                          \
-        g_expect_panic = NULL;                                                                     \
-        memset(&g_hostile, 0, sizeof(g_hostile));                                                  \
-        assert_true(panicked);                                                                     \
+#define ASSERT_PANICS(call)                       \
+    do {                                          \
+        jmp_buf env;                              \
+        volatile bool panicked = true;            \
+        g_expect_panic = &env;                    \
+        if (setjmp(env) == 0) {                   \
+            (void)(call);                         \
+            panicked = false;                     \
+        }                                         \
+        g_expect_panic = NULL;                    \
+        memset(&g_hostile, 0, sizeof(g_hostile)); \
+        assert_true(panicked);                    \
     } while (0)
 
 static void test_hostile_address(void **state)
@@ -768,22 +769,22 @@ static void test_netlink_replies(void **state)
     u32 words[16] = {0};
     u8 *b = (u8 *)words;
 
-    words[0] = 16 + 16 + 8;  /* nlmsg_len */
-    words[1] = 16;           /* RTM_NEWLINK */
-    words[8] = 8 | 3 << 16;  /* an attribute of 8 bytes */
+    words[0] = 16 + 16 + 8; /* nlmsg_len */
+    words[1] = 16;          /* RTM_NEWLINK */
+    words[8] = 8 | 3 << 16; /* an attribute of 8 bytes */
     assert_int_equal(netlink_check_reply(b, 40), 40);
-    words[8] = 9 | 3 << 16;  /* beyond the message */
+    words[8] = 9 | 3 << 16; /* beyond the message */
     assert_int_equal(netlink_check_reply(b, 40), 0);
-    words[8] = 2 | 3 << 16;  /* shorter than its header */
+    words[8] = 2 | 3 << 16; /* shorter than its header */
     assert_int_equal(netlink_check_reply(b, 40), 0);
-    words[0] = 100;          /* beyond the datagram */
+    words[0] = 100; /* beyond the datagram */
     assert_int_equal(netlink_check_reply(b, 40), 0);
-    words[0] = 16 + 8;       /* shorter than its fixed part */
+    words[0] = 16 + 8; /* shorter than its fixed part */
     assert_int_equal(netlink_check_reply(b, 40), 0);
     words[0] = 40;
-    words[1] = 16;           /* RTM_NEWLINK as a request */
+    words[1] = 16; /* RTM_NEWLINK as a request */
     assert_int_equal(netlink_check_request(b, 40), -EPERM);
-    words[1] = 18;           /* RTM_GETLINK */
+    words[1] = 18; /* RTM_GETLINK */
     assert_int_equal(netlink_check_request(b, 40), 0);
     assert_int_equal(netlink_check_request(b, 10), -EINVAL);
 }
@@ -894,18 +895,18 @@ static void test_signalfd(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_stream_basics), cmocka_unit_test(test_stream_bulk),
-        cmocka_unit_test(test_stream_full),   cmocka_unit_test(test_timeouts),
-        cmocka_unit_test(test_scm_rights),    cmocka_unit_test(test_scm_bad),
-        cmocka_unit_test(test_datagrams),     cmocka_unit_test(test_listen),
-        cmocka_unit_test(test_seqpacket),     cmocka_unit_test(test_epoll_unix),
-        cmocka_unit_test(test_epoll_tcp),     cmocka_unit_test(test_epoll_nested),
-        cmocka_unit_test(test_ping_pong),     cmocka_unit_test(test_epoll_crowd),
-        cmocka_unit_test(test_select),        cmocka_unit_test(test_tcp),
-        cmocka_unit_test(test_tcp_refused),   cmocka_unit_test(test_udp),
+        cmocka_unit_test(test_stream_basics),   cmocka_unit_test(test_stream_bulk),
+        cmocka_unit_test(test_stream_full),     cmocka_unit_test(test_timeouts),
+        cmocka_unit_test(test_scm_rights),      cmocka_unit_test(test_scm_bad),
+        cmocka_unit_test(test_datagrams),       cmocka_unit_test(test_listen),
+        cmocka_unit_test(test_seqpacket),       cmocka_unit_test(test_epoll_unix),
+        cmocka_unit_test(test_epoll_tcp),       cmocka_unit_test(test_epoll_nested),
+        cmocka_unit_test(test_ping_pong),       cmocka_unit_test(test_epoll_crowd),
+        cmocka_unit_test(test_select),          cmocka_unit_test(test_tcp),
+        cmocka_unit_test(test_tcp_refused),     cmocka_unit_test(test_udp),
         cmocka_unit_test(test_netlink_replies), cmocka_unit_test(test_getifaddrs),
-        cmocka_unit_test(test_eventfd),       cmocka_unit_test(test_timerfd),
-        cmocka_unit_test(test_signalfd),      cmocka_unit_test(test_hostile_epoll),
+        cmocka_unit_test(test_eventfd),         cmocka_unit_test(test_timerfd),
+        cmocka_unit_test(test_signalfd),        cmocka_unit_test(test_hostile_epoll),
         cmocka_unit_test(test_hostile_address),
     };
 

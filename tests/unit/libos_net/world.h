@@ -21,7 +21,7 @@ extern jmp_buf *g_expect_panic; /* where panic() goes in this thread's test */
 
 /* System calls with the types that tests have. */
 #define CALL(name, ...) CALL_(name, ##__VA_ARGS__, 0, 0, 0, 0, 0, 0)
-#define CALL_(name, a, b, c, d, e, f, ...)                                                         \
+#define CALL_(name, a, b, c, d, e, f, ...) \
     sys_##name((long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
 long world_read(int fd, void *buf, size_t n);
 long world_write(int fd, const void *buf, size_t n);
