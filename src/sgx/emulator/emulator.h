@@ -282,4 +282,4 @@ enum emu_site_verdict emu_site_signal(struct emu_thread *t, int signo, siginfo_t
 void emu_site_rewind(ucontext_t *uc);
 
 /* sites.S */
-extern const char emu_site_entry[], emu_site_end[];
+extern const char emu_site_entry[], emu_site_enclu[], emu_site_end[];

@@ -271,6 +271,23 @@ static bool is_enclu(struct sgx_handle *e, uint64_t rip)
            memcmp((const void *)rip, enclu, sizeof(enclu)) == 0;
 }
 
+/*
+ * ENCLU outside of a real enclave is #UD on a processor without SGX. One that has it raises #GP, or
+ * for EENTER and ERESUME, whose TCS is not in a real EPC, #PF with the SGX bit; also in a virtual
+ * machine that is not shown SGX.
+ */
+static bool is_fault_of_enclu(int signo, const siginfo_t *info, struct emu_thread *t,
+                              const greg_t *regs)
+{
+    const uint64_t rip = (uint64_t)regs[REG_RIP];
+
+    if (signo != SIGSEGV || info->si_code <= 0)
+        return false;
+    if (regs[REG_TRAPNO] == X86_PF ? !(regs[REG_ERR] & X86_PF_SGX) : regs[REG_TRAPNO] != X86_GP)
+        return false;
+    return rip == (uint64_t)emu_site_enclu || is_enclu(t->enclave, rip);
+}
+
 /* ENCLU at RIP. 1: done, go on in the enclave or, after EEXIT, outside (0); -1: *fault. */
 static int run_leaf(struct emu_thread *t, ucontext_t *uc, struct emu_fault *fault)
 {
@@ -392,6 +409,9 @@ int emu_signal_enclave(int signo, siginfo_t *info, ucontext_t *uc, struct emu_th
 {
     struct emu_fault fault;
     int saved = errno;
+
+    if (is_fault_of_enclu(signo, info, t, uc->uc_mcontext.gregs))
+        signo = SIGILL; /* as if without SGX */
     enum verdict v = judge_all(signo, info, t, uc, &fault);
 
     if (v == EXCEPTION || v == INTERRUPT) {

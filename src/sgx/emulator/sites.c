@@ -24,7 +24,7 @@ _Static_assert(offsetof(struct emu_tcs, thread) == C_THREAD, "layout.h");
 _Static_assert(offsetof(struct emu_tcs, aep) == C_AEP, "layout.h");
 _Static_assert(offsetof(struct emu_tcs, busy) == C_BUSY, "layout.h");
 
-extern const char emu_site_enclu[], emu_site_return[], emu_site_eexit[], emu_site_eexit_pushed[],
+extern const char emu_site_return[], emu_site_eexit[], emu_site_eexit_pushed[],
     emu_site_eexit_leave[], emu_site_eexit_busy[], emu_site_eexit_left[], emu_site_eexit_popped[],
     emu_site_eexit_last[], emu_site_eexit_end[], emu_site_body[], emu_site_tail[],
     emu_site_tail_end[], emu_site_fault[], emu_site_held[];
