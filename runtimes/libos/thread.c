@@ -56,6 +56,7 @@ static struct {
                .work = PTHREAD_COND_INITIALIZER,
                .tcs = PTHREAD_COND_INITIALIZER,
                .again_fd = -1};
+static struct sigaction g_previous_trap; /* what init-runelet does with SIGTRAP */
 
 static __thread struct boundary_area *t_area;
 
@@ -390,27 +391,67 @@ void thread_kick(struct boundary_area *area)
         syscall(SYS_tgkill, getpid(), tid, KICK_SIGNAL);
 }
 
+/* The signal interrupted enclave code, and ERESUME would be next. */
+static bool at_aep(const struct boundary_area *area, const greg_t *regs)
+{
+    return area != NULL && regs[REG_RAX] == SGX_ERESUME && regs[REG_RIP] == regs[REG_RCX] &&
+           (uint64_t)regs[REG_RBX] == area->host_private[PRIVATE_TCS];
+}
+
+/* Make the pending ERESUME an EENTER at CSSA 1; false when the enclave's handler runs already. */
+static bool turn_round(struct boundary_area *area, greg_t *regs)
+{
+    uint64_t *state = &area->host_private[PRIVATE_STATE];
+    if (__atomic_load_n(state, __ATOMIC_SEQ_CST) == STATE_EXCEPTION)
+        return false;
+    __atomic_store_n(state, STATE_EXCEPTION, __ATOMIC_SEQ_CST);
+    regs[REG_RAX] = SGX_EENTER;
+    return true;
+}
+
 static void kick_handler(int signo, siginfo_t *info, void *context)
 {
     ucontext_t *uc = context;
     greg_t *regs = uc->uc_mcontext.gregs;
     struct boundary_area *area = t_area;
+    if (info->si_code != SI_TKILL) {
+        /* Sent to the container: threads of the pool are the only ones that do not block it. The
+         * main thread does, and reads it from its signalfd. */
+        if (gettid() != getpid())
+            syscall(SYS_rt_tgsigqueueinfo, getpid(), getpid(), signo, info);
+        return;
+    }
     if (area == NULL)
         return;
     uint64_t *state = &area->host_private[PRIVATE_STATE];
-    bool at_aep = regs[REG_RAX] == SGX_ERESUME && regs[REG_RIP] == regs[REG_RCX] &&
-                  (uint64_t)regs[REG_RBX] == area->host_private[PRIVATE_TCS];
-    if (at_aep && __atomic_load_n(state, __ATOMIC_SEQ_CST) != STATE_EXCEPTION) {
-        __atomic_store_n(state, STATE_EXCEPTION, __ATOMIC_SEQ_CST);
-        regs[REG_RAX] = SGX_EENTER;
+    bool inside = at_aep(area, regs);
+    if (inside && turn_round(area, regs))
         return;
-    }
     __atomic_store_n(&area->host_private[PRIVATE_KICK], 1, __ATOMIC_SEQ_CST);
-    if (!at_aep && __atomic_load_n(state, __ATOMIC_SEQ_CST) == STATE_RESUMING) {
+    if (!inside && __atomic_load_n(state, __ATOMIC_SEQ_CST) == STATE_RESUMING) {
         int32_t tid = area->tid, saved = errno;
         ssize_t ignored = write(g_threads.again_fd, &tid, sizeof(tid));
         (void)ignored;
         errno = saved;
+    }
+}
+
+/*
+ * Linux reports #BP and #DB of enclave code by SIGTRAP and never through the vDSO: the enclave is
+ * entered to see for itself (EXITINFO). What was sent, and a trap of our own, is init-runelet's.
+ */
+static void trap_handler(int signo, siginfo_t *info, void *context)
+{
+    ucontext_t *uc = context;
+    struct boundary_area *area = t_area;
+    if (info->si_code > 0 && at_aep(area, uc->uc_mcontext.gregs)) {
+        turn_round(area, uc->uc_mcontext.gregs);
+    } else if (g_previous_trap.sa_flags & SA_SIGINFO) {
+        g_previous_trap.sa_sigaction(signo, info, context);
+    } else {
+        struct sigaction act = {.sa_handler = SIG_DFL};
+        sigaction(signo, &act, NULL);
+        syscall(SYS_tgkill, getpid(), gettid(), signo);
     }
 }
 
@@ -443,6 +484,10 @@ int threads_init(struct error *err)
                             .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART};
     sigfillset(&act.sa_mask);
     int r = g_runtime.enclave->driver->sigaction(KICK_SIGNAL, &act, NULL);
+    if (r == 0) {
+        act.sa_sigaction = trap_handler;
+        r = g_runtime.enclave->driver->sigaction(SIGTRAP, &act, &g_previous_trap);
+    }
     if (r < 0)
         return error_errno(err, -r, "sigaction");
     pthread_t thread;

@@ -10,10 +10,11 @@
 #include "base/cleanup.h"
 
 /*
- * Not SIGTRAP: a handler for it would take breakpoints away from an emulated enclave (sgx/driver.h,
- * enter).
+ * What an enclave runtime's threads cannot block, because their exceptions arrive as these: one that
+ * is sent may go to any of them, past the signalfd. A runtime that installs handlers of its own
+ * calls ours for what was sent.
  */
-static const int g_fault_signals[] = {SIGILL, SIGBUS, SIGFPE, SIGSEGV, SIGSYS};
+static const int g_fault_signals[] = {SIGILL, SIGBUS, SIGFPE, SIGSEGV, SIGSYS, SIGTRAP};
 static int g_sent_fault_pipe = -1; /* write end, for the handler */
 
 /* A fault of our own ends us as it would have; one that somebody sent is a signal like any other.
