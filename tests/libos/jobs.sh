@@ -14,7 +14,7 @@ false | true | (exit 2); echo "${PIPESTATUS[@]}"
 sleep 100 & p=$!
 kill -STOP $p; while [[ $(jobs -s -p) != "$p" ]]; do sleep 0.02; done; echo stopped
 kill -CONT $p; while [[ $(jobs -r -p) != "$p" ]]; do sleep 0.02; done; echo running
-kill -TERM %1; wait $p; echo "ended $?"
+kill -TERM %sleep; wait $p; echo "ended $?" # not %1: the coprocess may still be job 1
 sleep 0.1 & sleep 0.2 & jobs -r | wc -l; wait -n; echo "first $?"; wait
 trap 'echo child >&2' CHLD; (:) 2>/dev/null; trap - CHLD
 ( ( ( echo "$BASH_SUBSHELL" ) ) )
