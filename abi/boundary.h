@@ -3,10 +3,11 @@
  * The boundary between the LibOS (libos/boot) and its host half (runtimes/libos): who may call
  * what, and how values cross. docs/design/boundary.md tells the story.
  *
- * EENTER: RDI = ecall number, RSI = address of the calling host thread's struct boundary_area
- * (outside of the enclave), RDX = argument of the ecall. On a TCS that is inside an ocall all three
- * are ignored: the ocall returns. At CSSA 1 they are ignored too. EEXIT:  RDI = BOUNDARY_EXIT_*,
- * RSI = ocall number or the ecall's result. All other registers are zero.
+ *   EENTER  RDI = ecall number, RSI = address of the calling host thread's struct boundary_area
+ *           (outside of the enclave), RDX = argument of the ecall. On a TCS that is inside an ocall
+ *           all three are ignored: the ocall returns. At CSSA 1 they are ignored too.
+ *   EEXIT   RDI = BOUNDARY_EXIT_*, RSI = ocall number or the ecall's result. All other registers
+ *           are zero.
  *
  * An ocall's arguments and answer are in the area: args[] and data[] (the only memory that host
  * functions read and write for the enclave; "offset" arguments count from data[0]); ret and out[]

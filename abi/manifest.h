@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The enclave manifest (DESIGN section 6) and the tables that travel with a sealed image.
+ * The enclave manifest (docs/design/bundle.md) and the tables that travel with a sealed image.
  * Little-endian, fixed layout, read by the bundle converter, by verifiers and by the LibOS. Nothing
  * here holds a pointer.
  *
  *   image half       one measured page (struct manifest_image): identifies LibOS + image in
- * MRENCLAVE deployment half  a TLV blob; its SHA-256 is the first 32 bytes of CONFIGID, the rest of
- * CONFIGID is zero site table       where `syscall` instructions of the image may be replaced; its
- * SHA-256 is in the image half
+ *                    MRENCLAVE
+ *   deployment half  a TLV blob; its SHA-256 is the first 32 bytes of CONFIGID, the rest of
+ *                    CONFIGID is zero
+ *   site table       where `syscall` instructions of the image may be replaced; its SHA-256 is in
+ *                    the image half
  */
 #pragma once
 
@@ -139,10 +141,10 @@ struct manifest_rlimit {
  * offset. A site is a window of `length` (5..32) bytes at `offset` in the file that holds exactly
  * one `syscall` instruction; the LibOS may put a 5-byte jmp at the window's start. The instructions
  * before the `syscall` (before_size bytes) and those after it inside the window (after_size bytes)
- * are position independent, and are copied into a trampoline around the call: before; lea rcx, [rip
- * of the byte after the syscall]; enter the LibOS; after; jmp window end Bytes of the window beyond
- * the first five stay as they are. No direct branch of the file goes to the bytes 1..4 of the
- * window.
+ * are position independent, and are copied into a trampoline around the call:
+ *     before; lea rcx, [rip of the byte after the syscall]; enter the LibOS; after; jmp window end
+ * Bytes of the window beyond the first five stay as they are. No direct branch of the file goes to
+ * the bytes 1..4 of the window.
  */
 #define SITES_MAGIC 0x31534554454e5552ull /* "RUNETES1" */
 

@@ -35,8 +35,7 @@ extern "C" {
 /* Highest version this header describes. */
 #define PAL_VERSION_MAX 4
 
-/* ---- versions 1 to 3
- * ------------------------------------------------------------------------------ */
+/* ---- versions 1 to 3 ------------------------------------------------------------------------- */
 
 /* pal_init of versions 1 and 2. Strings may be NULL. log_level: off, fatal, error, warn, info,
  * debug, trace. */
@@ -87,8 +86,7 @@ typedef int pal_get_local_report_fn(void *target_info, int target_info_len, void
                                     int *report_len);
 typedef int pal_destroy_fn(void);
 
-/* ---- version 4
- * ------------------------------------------------------------------------------------ */
+/* ---- version 4 ------------------------------------------------------------------------------- */
 /*
  * Every structure begins with its size as the caller knows it, so that both sides can grow: a
  * callee reads no field beyond `size` and takes absent fields as zero. Descriptors passed in are

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Time. The host's clock is believed as a fact about the host, but inside it never goes backwards and moves with the processor's TSC
- * between two looks at the host, one a second at most. When the host is ahead, the clock jumps there; when it is behind, the
- * clock waits for it by running slower.
+ * Time. The host's clock is believed as a fact about the host, but inside it never goes backwards
+ * and moves with the processor's TSC between two looks at the host, one a second at most. When the
+ * host is ahead, the clock jumps there; when it is behind, the clock waits for it by running
+ * slower.
  */
 #include "host.h"
 #include "lib.h"
@@ -55,7 +56,8 @@ static void sync(void)
     if (host.frequency < FREQUENCY_MIN || host.frequency > FREQUENCY_MAX)
         panic("the host gives no usable TSC frequency");
     now = rdtsc();
-    /* The host's pair is a moment old; a TSC of the future, or a very old one, is a lie or a migration. */
+    /* The host's pair is a moment old; a TSC of the future, or a very old one, is a lie or a
+     * migration. */
     if (host.tsc > now || now - host.tsc > host.frequency)
         host.tsc = now;
     spin_lock(&g_clock.lock);

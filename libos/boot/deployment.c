@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The deployment half of the manifest: checked against CONFIGID (or, without KSS, against the measured hash), then parsed. The
- * parser is strict: an unknown record, a second one of a kind that is single, a string with a NUL or a byte too many refuses the
- * whole, for a verifier pinned every byte of it.
+ * The deployment half of the manifest: checked against CONFIGID (or, without KSS, against the
+ * measured hash), then parsed. The parser is strict: an unknown record, a second one of a kind that
+ * is single, a string with a NUL or a byte too many refuses the whole, for a verifier pinned every
+ * byte of it.
  */
 #include "deployment.h"
 #include "boundary.h"

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Exceptions. Stage 1 runs at CSSA 1 on a small stack: it takes what it needs out of the SSA frame and makes ERESUME continue at one
- * of entry.S's entries. Stage 2 runs at CSSA 0 like any LibOS code. Only EXITINFO.VALID says that the processor raised
- * something; an entry at CSSA 1 without it is a kick.
+ * Exceptions. Stage 1 runs at CSSA 1 on a small stack: it takes what it needs out of the SSA frame
+ * and makes ERESUME continue at one of entry.S's entries. Stage 2 runs at CSSA 0 like any LibOS
+ * code. Only EXITINFO.VALID says that the processor raised something; an entry at CSSA 1 without it
+ * is a kick.
  */
 #include "exception.h"
 #include "host.h"
@@ -133,7 +134,8 @@ void exception_stage1(void)
     redirect(s, fixup_of(s->rip) != 0 ? kernel_fault_entry : panic_entry, (u64)frame);
 }
 
-/* A faulting access to application or host memory: mm brings the page, or the access ends at its fix-up. */
+/* A faulting access to application or host memory: mm brings the page, or the access ends at its
+ * fix-up. */
 void kernel_fault(struct kernel_frame *frame)
 {
     struct thread *t = current();

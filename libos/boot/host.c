@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The host functions of host.h: arguments into the area, exit, answer copied in once and checked. All of it goes through
- * g_host_ops, so tests/fuzz puts a lying host behind the same code. Files and sockets; host_io.c has descriptors' data,
- * host_system.c the rest.
+ * The host functions of host.h: arguments into the area, exit, answer copied in once and checked.
+ * All of it goes through g_host_ops, so tests/fuzz puts a lying host behind the same code. Files
+ * and sockets; host_io.c has descriptors' data, host_system.c the rest.
  */
 #include "host_call.h"
 #include <linux/stat.h>
@@ -85,7 +85,8 @@ int host_statfs(int hfd, struct host_statfs *st)
     return 0;
 }
 
-/* Every record inside n, 8-aligned, its name terminated inside the record, not empty and without '/'. */
+/* Every record inside n, 8-aligned, its name terminated inside the record, not empty and without
+ * '/'. */
 static bool dirents_are_sane(const u8 *buf, size_t n)
 {
     const size_t name_at = 19; /* struct linux_dirent64 */
@@ -225,7 +226,8 @@ static int put_address(const void *addr, u32 addr_len)
     return 0;
 }
 
-/* An address that came back: at most what there is room for, though its length may be larger (cut, as in recvfrom(2)). */
+/* An address that came back: at most what there is room for, though its length may be larger (cut,
+ * as in recvfrom(2)). */
 static void get_address(void *addr, u32 *addr_len, u32 room)
 {
     u64 size = host_out(0);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One ocall, for host*.c only. The area is the host's: it is written and read with volatile accesses or memcpy, each byte that comes
- * back is read once, and nothing in it is believed before it is in enclave memory.
+ * One ocall, for host*.c only. The area is the host's: it is written and read with volatile
+ * accesses or memcpy, each byte that comes back is read once, and nothing in it is believed before
+ * it is in enclave memory.
  */
 #pragma once
 

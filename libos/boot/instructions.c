@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * CPUID and RDTSC for applications, where the processor refuses them inside an enclave. What the host says of CPUID is a hint: it
- * can make a program slow or stop with SIGILL, and features that the enclave's XFRM lacks are taken away.
+ * CPUID and RDTSC for applications, where the processor refuses them inside an enclave. What the
+ * host says of CPUID is a hint: it can make a program slow or stop with SIGILL, and features that
+ * the enclave's XFRM lacks are taken away.
  */
 #include "exception.h"
 #include "host.h"

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Waiting and waking. thread.park holds two wake-up tokens and whether the thread is parked outside. Whoever sets a token and sees
- * PARKED asks the host to wake the thread; a host that does not only makes the container hang.
+ * Waiting and waking. thread.park holds two wake-up tokens and whether the thread is parked
+ * outside. Whoever sets a token and sees PARKED asks the host to wake the thread; a host that does
+ * not only makes the container hang.
  */
 #include "host.h"
 #include "lib.h"

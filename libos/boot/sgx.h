@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The SGX leaves that enclave code executes (ENCLU), and the structures they take (SDM volume 3D). Every leaf is an ENCLU
- * site of abi/enclave_file.h, recorded in the section .enclu_sites, from which the bundle converter makes the file's site table: an
- * array of int32_t, each the distance from the entry itself to the site.
+ * The SGX leaves that enclave code executes (ENCLU), and the structures they take (SDM volume 3D).
+ * Every leaf is an ENCLU site of abi/enclave_file.h, recorded in the section .enclu_sites, from
+ * which the bundle converter makes the file's site table: an array of int32_t, each the distance
+ * from the entry itself to the site.
  */
 #pragma once
 
@@ -90,7 +91,8 @@ static inline u64 sgx_enclu(u64 leaf, const void *rbx, const void *rcx, void *rd
     return rax;
 }
 
-/* Accept the page at addr (aligned) in the state that flags describe. 0 or the leaf's error code. */
+/* Accept the page at addr (aligned) in the state that flags describe. 0 or the leaf's error
+ * code. */
 static inline int sgx_eaccept(u64 addr, u64 flags)
 {
     struct sgx_secinfo secinfo = {.flags = flags};
@@ -98,7 +100,8 @@ static inline int sgx_eaccept(u64 addr, u64 flags)
     return (int)sgx_enclu(SGX_LEAF_EACCEPT, &secinfo, (void *)addr, NULL);
 }
 
-/* Accept the page at addr, which is pending, as a copy of the page at from. flags: the permissions it gets. */
+/* Accept the page at addr, which is pending, as a copy of the page at from. flags: the permissions
+ * it gets. */
 static inline int sgx_eacceptcopy(u64 addr, const void *from, u64 flags)
 {
     struct sgx_secinfo secinfo = {.flags = flags};
@@ -115,7 +118,8 @@ static inline void sgx_emodpe(u64 addr, u64 flags)
 }
 
 /* ---- libos/boot/report.c ---- */
-/* A REPORT (432 bytes) for the target (TARGETINFO); target_info NULL: for nobody, to learn about this enclave. */
+/* A REPORT (432 bytes) for the target (TARGETINFO); target_info NULL: for nobody, to learn about
+ * this enclave. */
 int sgx_report(const u8 target_info[512], const u8 report_data[64], u8 report[432]);
 int sgx_get_key(const struct sgx_key_request *request, u8 key[16]);
 /* Facts about this enclave, from a report made at start. */

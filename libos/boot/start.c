@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Ecalls: the start of the LibOS, and what libenclave asks of it afterwards. Arguments are untrusted; what they point to is copied in
- * once.
+ * Ecalls: the start of the LibOS, and what libenclave asks of it afterwards. Arguments are
+ * untrusted; what they point to is copied in once.
  */
 #include "start.h"
 #include "crypto.h"

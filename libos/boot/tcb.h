@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The tcb page: what GS points to inside the enclave, one for each TCS. struct layout_tcb, then the LibOS's own fields, then (downwards
- * from the end of the page) the stack of the exception entry. entry.S uses the offsets.
+ * The tcb page: what GS points to inside the enclave, one for each TCS. struct layout_tcb, then the
+ * LibOS's own fields, then (downwards from the end of the page) the stack of the exception entry.
+ * entry.S uses the offsets.
  */
 #pragma once
 

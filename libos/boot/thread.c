@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Threads and TCS. A LibOS thread that is started waits in a queue; the host thread asked for enters on any free TCS and takes the
- * oldest. How many TCS there are is counted here, the host only says on which one it enters. With SGX2 more are made from heap
- * pages. struct thread is never freed, only reused: a late wake-up of an ended thread is then harmless.
+ * Threads and TCS. A LibOS thread that is started waits in a queue; the host thread asked for
+ * enters on any free TCS and takes the oldest. How many TCS there are is counted here, the host
+ * only says on which one it enters. With SGX2 more are made from heap pages. struct thread is never
+ * freed, only reused: a late wake-up of an ended thread is then harmless.
  */
 #include "exception.h"
 #include "host.h"
@@ -49,7 +50,8 @@ void threads_init(u32 static_tcs, u64 limit)
     g_thread_limit = limit;
 }
 
-/* A hole below the stack, so that a stack that grows too far faults: the page is given back, its place stays ours. */
+/* A hole below the stack, so that a stack that grows too far faults: the page is given back, its
+ * place stays ours. */
 static int make_guard(u64 page)
 {
     int r = host_sgx_modify_type(page, PAGE_SIZE, SGX_PAGE_TYPE_TRIM);

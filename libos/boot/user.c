@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Access to application memory, and to host memory that may vanish. The instructions that touch it are in the exception table:
- * a fault that mm cannot repair ends at the label after them.
+ * Access to application memory, and to host memory that may vanish. The instructions that touch it
+ * are in the exception table: a fault that mm cannot repair ends at the label after them.
  */
 #include "user.h"
 #include "lib.h"

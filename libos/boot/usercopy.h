@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Copies from or to memory that may not be there: how many bytes were NOT copied. No check of addresses. */
+/* Copies from or to memory that may not be there: how many bytes were NOT copied. No check of
+ * addresses. */
 #pragma once
 
 #include "types.h"

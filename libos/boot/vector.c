@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The application's vector state. It stays in the registers while the LibOS, whose C code uses none, works; the first ocall
- * in a system call saves it, the return to user code puts it back. Only components in use are
- * saved (XGETBV 1), so a program without AVX-512 does not pay for it.
+ * The application's vector state. It stays in the registers while the LibOS, whose C code uses
+ * none, works; the first ocall in a system call saves it, the return to user code puts it back.
+ * Only components in use are saved (XGETBV 1), so a program without AVX-512 does not pay for it.
  */
 #include "exception.h"
 #include "lib.h"
@@ -39,7 +39,8 @@ u64 vector_features(void)
 
 u32 vector_area_size(void)
 {
-    /* The standard format's offsets differ between processors and CPUID is not ours to ask: the larger of the known ones. */
+    /* The standard format's offsets differ between processors and CPUID is not ours to ask: the
+     * larger of the known ones. */
     return (g_xfrm & ~7ull) != 0 ? 2696 : (g_xfrm & 4) != 0 ? 832 : 576;
 }
 

@@ -181,8 +181,8 @@ struct dentry *dcache_find(struct dentry *dir, const char *name, size_t len, u32
     return d;
 }
 
-/* The name belongs to d alone from now on: one that was looked up meanwhile (negative, then) goes.
- */
+/* The name belongs to d alone from now on: one that was looked up meanwhile (negative, then)
+ * goes. */
 void dcache_insert(struct dentry *d)
 {
     struct spinlock *lock;

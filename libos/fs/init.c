@@ -243,8 +243,8 @@ int fs_init(const struct manifest_image *manifest, const struct deployment *depl
         log_error("the sealed root filesystem cannot be opened: error %d", -r);
         return r;
     }
-    /* Programs cannot live without these two; configurations that leave them out mean the host's.
-     */
+    /* Programs cannot live without these two; configurations that leave them out mean the
+     * host's. */
     for (size_t k = 0; k < ARRAY_SIZE(defaults); k++)
         if (!has_mount(deployment, defaults[k].target))
             do_mount(&defaults[k]);

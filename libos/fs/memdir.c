@@ -244,8 +244,8 @@ static int mem_link(struct inode *dir, const char *name, size_t len, struct inod
     return r;
 }
 
-/* Is the directory empty? Then nothing can be added any more: its link count is zero from now on.
- */
+/* Is the directory empty? Then nothing can be added any more: its link count is zero from now
+ * on. */
 static int retire_dir(struct inode *victim)
 {
     struct mem_inode *m = mem_of(victim);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the files of libos/fs share among themselves; the door to other rooms is libos/include/fs.h.
- */
+/* What the files of libos/fs share among themselves; the door to other rooms is
+ * libos/include/fs.h. */
 #pragma once
 
 #include "fs.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The deployment half of the manifest after its hash was checked and it was parsed (libos/boot/deployment.c). */
+/* The deployment half of the manifest after its hash was checked and it was parsed
+ * (libos/boot/deployment.c). */
 #pragma once
 
 #include "lib.h"

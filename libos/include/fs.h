@@ -2,9 +2,10 @@
 /*
  * Files (libos/fs; sockets, pipes, eventfd... in libos/net use the same struct file).
  *
- * inode: an object of a file system. dentry: a name in the tree (always in memory once looked up). file: an open description.
- * files: a process's descriptor table. Locks: files->lock < inode->lock < tree lock is never nested the other way; user copies
- * happen without inode locks where the page may have to be read from the same inode.
+ * inode: an object of a file system. dentry: a name in the tree (always in memory once looked up).
+ * file: an open description. files: a process's descriptor table. Locks: files->lock < inode->lock
+ * < tree lock is never nested the other way; user copies happen without inode locks where the page
+ * may have to be read from the same inode.
  */
 #pragma once
 
@@ -49,7 +50,8 @@ typedef bool dirent_fn(void *ctx, const char *name, size_t name_len, u64 ino, u8
                        u64 next_pos);
 
 struct inode_ops {
-    /* name is not "." or ".."; -ENOENT when absent. The dentry cache is above. Called with the directory's lock held. */
+    /* name is not "." or ".."; -ENOENT when absent. The dentry cache is above. Called with the
+     * directory's lock held. */
     int (*lookup)(struct inode *dir, const char *name, size_t len, struct inode **out);
     int (*create)(struct inode *dir, const char *name, size_t len, u32 mode, u64 rdev,
                   struct inode **out); /* any type but link, symlink */
@@ -71,9 +73,11 @@ struct inode_ops {
     int (*setxattr)(struct inode *i, const char *name, const void *buf, size_t size, int flags);
     ssize_t (*listxattr)(struct inode *i, char *buf, size_t size);
     int (*removexattr)(struct inode *i, const char *name);
-    /* Page at byte offset off (page aligned) of a regular file for mm: fill dst (PAGE_SIZE, zero past the end). -EIO on bad integrity. */
+    /* Page at byte offset off (page aligned) of a regular file for mm: fill dst (PAGE_SIZE, zero
+     * past the end). -EIO on bad integrity. */
     int (*read_page)(struct inode *i, u64 off, void *dst);
-    /* The reverse, for pages of a writable MAP_SHARED mapping when it ends or is synced; n <= PAGE_SIZE. NULL: no such mappings. */
+    /* The reverse, for pages of a writable MAP_SHARED mapping when it ends or is synced; n <=
+     * PAGE_SIZE. NULL: no such mappings. */
     int (*write_page)(struct inode *i, u64 off, const void *src, size_t n);
     void (*destroy)(struct inode *i); /* last reference gone */
 };
@@ -102,9 +106,9 @@ struct super {
     const char *type; /* "erofs", "tmpfs", "proc", ... for /proc/mounts and statfs */
     u64 dev, magic;   /* magic: statfs f_type */
     struct inode *root;
-    u32 flags; /* MS_RDONLY, ... */
-    bool
-        revalidate; /* names may change behind the dentry cache: ask lookup again; nothing negative is kept */
+    u32 flags;       /* MS_RDONLY, ... */
+    bool revalidate; /* names may change behind the dentry cache: ask lookup again; nothing
+                        negative is kept */
     void *private;
     bool (*valid)(
         struct dentry *d); /* with revalidate: is the cached name still right? NULL: by lookup */
@@ -127,12 +131,14 @@ struct dentry {
 };
 
 struct file_ops {
-    /* Positioned files use *pos; streams ignore it. Blocking unless f->flags has O_NONBLOCK: then -EAGAIN. */
+    /* Positioned files use *pos; streams ignore it. Blocking unless f->flags has O_NONBLOCK: then
+     * -EAGAIN. */
     ssize_t (*read)(struct file *f, struct uio *io, u64 *pos);
     ssize_t (*write)(struct file *f, struct uio *io, u64 *pos);
     i64 (*seek)(struct file *f, i64 off, int whence); /* NULL: -ESPIPE */
     long (*ioctl)(struct file *f, u32 cmd, u64 arg);  /* NULL: -ENOTTY */
-    /* Events now (POLLIN...). With pt also registers for changes: poll_wait() for LibOS queues, poll_host() for host descriptors. */
+    /* Events now (POLLIN...). With pt also registers for changes: poll_wait() for LibOS queues,
+     * poll_host() for host descriptors. */
     u32 (*poll)(struct file *f, struct poll_table *pt); /* NULL: always POLLIN|POLLOUT */
     int (*iterate)(struct file *f, u64 *pos, dirent_fn *fn, void *ctx);
     int (*fsync)(struct file *f, bool data_only);
@@ -157,8 +163,8 @@ struct file {
     const char
         *kind; /* "pipe", "socket", "eventfd"... for /proc/self/fd names of anonymous files */
     u64 id;    /* their inode number */
-    void *
-        epoll_watch; /* net/epoll.c: the items that watch it; file_put() calls epoll_file_closed() when not NULL */
+    void *epoll_watch; /* net/epoll.c: the items that watch it; file_put() calls
+                          epoll_file_closed() when not NULL */
 };
 
 struct file *file_alloc(const struct file_ops *ops, u32 flags); /* refs 1; NULL: no memory */
@@ -186,8 +192,8 @@ struct file *fd_get(
     int fd); /* of the current process, +1 reference, NULL: -EBADF; O_PATH files too */
 int fd_install(
     struct file *f,
-    bool
-        cloexec); /* takes the reference; lowest free >= 0, -EMFILE (then the reference is dropped) */
+    bool cloexec); /* takes the reference; lowest free >= 0, -EMFILE (then the reference is
+                      dropped) */
 int fd_install_at(int fd, struct file *f, bool cloexec);
 int fd_install_min(int min, struct file *f, bool cloexec);
 int fd_close(int fd);
@@ -206,18 +212,22 @@ void fs_context_put(struct fs_context *c);
 #define LOOKUP_NOFOLLOW  (1u << 0) /* do not follow a final symlink */
 #define LOOKUP_DIRECTORY (1u << 1)
 #define LOOKUP_EMPTY     (1u << 2) /* AT_EMPTY_PATH */
-/* dirfd as in openat(2); path is a LibOS string. +1 reference on *out. Checks search permission of the current process. */
+/* dirfd as in openat(2); path is a LibOS string. +1 reference on *out. Checks search permission of
+ * the current process. */
 int path_lookup(int dirfd, const char *path, u32 flags, struct dentry **out);
 int path_open(int dirfd, const char *path, u32 flags, u32 mode, struct file **out); /* flags: O_* */
 /* Open what d names for the LibOS's own use, no permission checked (exec has checked MAY_EXEC). */
 int dentry_open(struct dentry *d, u32 flags, struct file **out);
-/* A node of any type but directory, symlink (sockets: bind(2)); umask applied. -EEXIST. out may be NULL. */
+/* A node of any type but directory, symlink (sockets: bind(2)); umask applied. -EEXIST. out may be
+ * NULL. */
 int path_mknod(int dirfd, const char *path, u32 mode, u64 rdev, struct dentry **out);
-/* A path copied from the application into buf (PATH_MAX bytes): length, or -EFAULT, -ENAMETOOLONG, -ENOENT when empty. */
+/* A path copied from the application into buf (PATH_MAX bytes): length, or -EFAULT, -ENAMETOOLONG,
+ * -ENOENT when empty. */
 ssize_t path_from_user(char *buf, const void __user *path);
 struct dentry *dentry_get(struct dentry *d);
 void dentry_put(struct dentry *d);
-/* Absolute path as the current process sees it into buf; returns the start inside buf or an err_ptr. */
+/* Absolute path as the current process sees it into buf; returns the start inside buf or an
+ * err_ptr. */
 char *dentry_path(struct dentry *d, char *buf, size_t size);
 /* MAY_* on an inode for the current credentials (fsuid, fsgid, groups, capabilities). */
 #define MAY_EXEC  1
@@ -236,31 +246,36 @@ int inode_stat(struct inode *i, struct kstat *st);
 /* ---- start (called by boot/) ---- */
 struct manifest_image;
 struct deployment;
-/* Verify and mount the sealed root, then the deployment's mounts. -EIO with a log line when the image is not what was measured. */
+/* Verify and mount the sealed root, then the deployment's mounts. -EIO with a log line when the
+ * image is not what was measured. */
 int fs_init(const struct manifest_image *manifest, const struct deployment *deployment);
 /* stdio of a process: wraps host descriptors (already dup'ed; takes them) into files 0, 1, 2. */
 int fs_install_stdio(struct files *files, const int hfds[3], bool terminal);
-/* Its terminal (as installed above) becomes the controlling terminal of the session that p leads. */
+/* Its terminal (as installed above) becomes the controlling terminal of the session that p
+ * leads. */
 void fs_take_terminal(struct process *p);
 
-/* ---- poll (libos/net/poll.c) ----
- * What file_ops.poll uses. With pt NULL it only asks for the events now. */
+/* ---- poll (libos/net/poll.c) ---- */
+/* What file_ops.poll uses. With pt NULL it only asks for the events now. */
 void poll_wait(struct poll_table *pt, struct waitq *q);
-/* Ready now by the host descriptor hfd (untrusted). With pt: the caller of poll asks the host itself, for many at once, and this
- * returns 0. So a host file's poll is: return poll_host(pt, f->host_fd, POLLIN | POLLOUT); */
+/* Ready now by the host descriptor hfd (untrusted). With pt: the caller of poll asks the host
+ * itself, for many at once, and this returns 0. So a host file's poll is: return poll_host(pt,
+ * f->host_fd, POLLIN | POLLOUT); */
 u32 poll_host(struct poll_table *pt, int hfd, u16 events);
 /* The answer changes at this CLOCK_MONOTONIC time even if nobody wakes a queue (timerfd). */
 void poll_deadline(struct poll_table *pt, u64 when);
-/* Wait until f is ready for events (POLLIN/POLLOUT) by f->ops->poll: 0, -EINTR (use -ERESTARTSYS), -ETIMEDOUT. */
+/* Wait until f is ready for events (POLLIN/POLLOUT) by f->ops->poll: 0, -EINTR (use -ERESTARTSYS),
+ * -ETIMEDOUT. */
 int file_wait(struct file *f, u16 events, u64 deadline);
 
 /* ---- others ---- */
 int pipe_create(struct file **r, struct file **w, u32 flags);
 /*
- * inotify: set by net/inotify.c when the first watch is made, NULL before. dir and name: the event on an entry of a directory;
- * name NULL: on i itself. Called without locks. mask: IN_*.
+ * inotify: set by net/inotify.c when the first watch is made, NULL before. dir and name: the event
+ * on an entry of a directory; name NULL: on i itself. Called without locks. mask: IN_*.
  */
 extern void (*g_fs_notify)(struct inode *i, struct inode *dir, const char *name, size_t name_len,
                            u32 mask, u32 cookie);
-/* The controlling terminal of a session leader that ends or gives it up: SIGHUP and SIGCONT go out, the tty forgets the session. */
+/* The controlling terminal of a session leader that ends or gives it up: SIGHUP and SIGCONT go out,
+ * the tty forgets the session. */
 void tty_session_end(struct session *s);

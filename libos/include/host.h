@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The host as the LibOS sees it: one function for each ocall of abi/boundary.h. Each copies its arguments out of the
- * enclave, leaves it, copies the answer in once and checks it against the contract (a length never exceeds what was
- * asked, an errno is one of Linux's); an answer that breaks the contract panics. All values they return are untrusted: facts
- * about the host's files and sockets, nothing more. Buffers are enclave memory (kernel side); of any size, cut up as needed.
- * Return: >= 0, or negative errno. A `hfd` is a host descriptor number. Blocking is never left to these: host descriptors are
- * used non-blocking and waited for with thread_wait() (thread.h).
- * The implementation goes through g_host_ops (a table), so that a hostile host can be simulated by swapping it.
+ * The host as the LibOS sees it: one function for each ocall of abi/boundary.h. Each copies its
+ * arguments out of the enclave, leaves it, copies the answer in once and checks it against the
+ * contract (a length never exceeds what was asked, an errno is one of Linux's); an answer that
+ * breaks the contract panics. All values they return are untrusted: facts about the host's files
+ * and sockets, nothing more. Buffers are enclave memory (kernel side); of any size, cut up as
+ * needed. Return: >= 0, or negative errno. A `hfd` is a host descriptor number. Blocking is never
+ * left to these: host descriptors are used non-blocking and waited for with thread_wait()
+ * (thread.h). The implementation goes through g_host_ops (a table), so that a hostile host can be
+ * simulated by swapping it.
  */
 #pragma once
 
@@ -37,8 +39,9 @@ int host_ioctl(int hfd, u32 cmd, void *arg,
                size_t arg_size); /* whitelisted: TCGETS*, TCSETS*, TIOC[GS]WINSZ, FIONREAD, ... */
 int host_poll(struct host_pollfd *fds,
               size_t count); /* no waiting; returns how many have revents */
-/* A host epoll instance behind a LibOS epoll with host descriptors. op: EPOLL_CTL_*; events: EPOLL* with ET and ONESHOT; data comes
- * back in host_epoll_event (untrusted: net/epoll.c looks it up). host_epoll_wait does not wait; at most count events. */
+/* A host epoll instance behind a LibOS epoll with host descriptors. op: EPOLL_CTL_*; events: EPOLL*
+ * with ET and ONESHOT; data comes back in host_epoll_event (untrusted: net/epoll.c looks it up).
+ * host_epoll_wait does not wait; at most count events. */
 struct host_epoll_event {
     u32 events, data;
 };
@@ -49,12 +52,14 @@ int host_fsync(int hfd, bool data_only);
 int host_ftruncate(int hfd, u64 size);
 int host_fallocate(int hfd, int mode, u64 off, u64 n);
 
-/* pass-through files: dir is a mount's root descriptor, path is relative to it and resolved beneath it by the host */
+/* pass-through files: dir is a mount's root descriptor, path is relative to it and resolved beneath
+ * it by the host */
 int host_open(int dir, const char *path, int flags, u32 mode); /* -> hfd */
 int host_stat(int dir, const char *path, bool follow,
               struct host_stat *st); /* path "": dir itself */
 int host_statfs(int hfd, struct host_statfs *st);
-/* linux_dirent64 records, each checked for its bounds and for a name without '/' and NUL; 0 at the end */
+/* linux_dirent64 records, each checked for its bounds and for a name without '/' and NUL; 0 at the
+ * end */
 ssize_t host_getdents(int hfd, void *buf, size_t n);
 int host_mkdir(int dir, const char *path, u32 mode);
 int host_unlink(int dir, const char *path, bool is_dir);
@@ -83,7 +88,8 @@ int host_getsockopt(int hfd, int level, int name, void *val, u32 *len);
 int host_setsockopt(int hfd, int level, int name, const void *val, u32 len);
 int host_getsockname(int hfd, void *addr, u32 *addr_len, bool peer);
 
-/* time: untrusted nanoseconds of CLOCK_REALTIME / MONOTONIC / BOOTTIME ... (the vDSO and clock.c smooth and order it) */
+/* time: untrusted nanoseconds of CLOCK_REALTIME / MONOTONIC / BOOTTIME ... (the vDSO and clock.c
+ * smooth and order it) */
 i64 host_clock(int clock_id);
 
 /* memory and threads: used by libos/mm and libos/boot only */
@@ -98,11 +104,13 @@ ssize_t host_get_quote(const u8 *report, size_t report_size, u8 *quote, size_t n
 /* Tell libenclave what became of a process: PAL_EVENT_*. */
 void host_event(u32 type, i32 pid, i32 status, const char *message);
 
-/* The sealed image and site table as the host mapped them: read through these only. -EIO when out of range. */
+/* The sealed image and site table as the host mapped them: read through these only. -EIO when out
+ * of range. */
 int host_image_read(u64 off, void *buf, size_t n);
 u64 host_image_size(void);
 int host_sites_read(u64 off, void *buf, size_t n);
 
-/* One line of log (level as in lib.h), and the end of the enclave: never returns, whatever the host answers. */
+/* One line of log (level as in lib.h), and the end of the enclave: never returns, whatever the host
+ * answers. */
 void host_log(int level, const char *line, size_t n);
 void host_abort(const char *message) __attribute__((noreturn));

@@ -6,7 +6,7 @@
  * converter run the same code on the host.
  *
  *   host image --read--> verity (copy once, hash, climb the tree) --> block cache --read--> erofs
- * --> VFS (fs/sealed.c)
+ *              --> VFS (fs/sealed.c)
  */
 #pragma once
 
@@ -18,8 +18,7 @@
 /* n bytes at off; 0 or negative errno. Never fewer bytes. */
 typedef int image_read_fn(void *ctx, u64 off, void *buf, size_t n);
 
-/* ---- verified block cache: bounded, least recently used goes first (libos/fs/blockcache.c) ----
- */
+/* ---- verified blocks (libos/fs/blockcache.c): bounded, least recently used goes first ---- */
 struct blockcache;
 /* Fill a page with block `block`, verified; 0 or negative errno. Called without locks, perhaps by
  * two threads at once. */
@@ -39,8 +38,8 @@ struct blockcache_stats {
     u64 hits, misses, evictions, blocks;
 };
 void blockcache_stats(struct blockcache *cache, struct blockcache_stats *out);
-/* Give back up to `pages` cached pages, oldest first (memory is short elsewhere). Returns how many.
- */
+/* Give back up to `pages` cached pages, oldest first (memory is short elsewhere). Returns how
+ * many. */
 u64 blockcache_shrink(struct blockcache *cache, u64 pages);
 
 /* ---- dm-verity (libos/fs/verity.c) ---- */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* libos/lib: strings, memory, lists, locks, logging. The whole support library; there is no libc. */
+/* libos/lib: strings, memory, lists, locks, logging. The whole support library; there is no
+ * libc. */
 #pragma once
 
 #include "types.h"
@@ -23,7 +24,8 @@ int vsnprintf(char *buf, size_t size, const char *fmt,
               va_list ap); /* d i u x X o c s p %, l ll z, width, 0, -, .prec */
 int snprintf(char *buf, size_t size, const char *fmt, ...) __printf(3, 4);
 
-/* Memory: 16-byte aligned, not zeroed by kmalloc, NULL when out of memory. Any size; above a page it is page granular. */
+/* Memory: 16-byte aligned, not zeroed by kmalloc, NULL when out of memory. Any size; above a page
+ * it is page granular. */
 void *kmalloc(size_t size);
 void *kzalloc(size_t size);
 void *krealloc(void *p, size_t size);
@@ -126,8 +128,9 @@ struct spinlock {
 };
 void spin_lock(struct spinlock *l);
 void spin_unlock(struct spinlock *l);
-/* Spins briefly, then parks the thread. Not recursive. May be held over memory allocation and host calls, but not over
- * thread_wait(), and not over copies from or to user memory that may fault in another object's lock (see docs/design/libos.md). */
+/* Spins briefly, then parks the thread. Not recursive. May be held over memory allocation and host
+ * calls, but not over thread_wait(), and not over copies from or to user memory that may fault in
+ * another object's lock (see docs/design/libos.md). */
 struct mutex {
     u32 state; /* 0 free, 1 held, 2 held with waiters */
 };
@@ -147,7 +150,8 @@ static inline void ref_get(struct refcount *r)
 {
     __atomic_add_fetch(&r->n, 1, __ATOMIC_RELAXED);
 }
-/* For what was found in a table that holds no reference: false when the last reference is gone already. */
+/* For what was found in a table that holds no reference: false when the last reference is gone
+ * already. */
 static inline bool ref_get_live(struct refcount *r)
 {
     u32 n = __atomic_load_n(&r->n, __ATOMIC_RELAXED);

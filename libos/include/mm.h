@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Address spaces (libos/mm). All processes share the one user range of ELRANGE; an mm owns parts of it (VMAs). Addresses are unique
- * among mms, except inside a fork group, whose members own the same addresses and take turns (group.c): exactly one member is
- * resident, its private pages are in place, the others' pages are saved; a thread may touch user memory or run user code only
- * while its mm is resident.
+ * Address spaces (libos/mm). All processes share the one user range of ELRANGE; an mm owns parts of
+ * it (VMAs). Addresses are unique among mms, except inside a fork group, whose members own the same
+ * addresses and take turns (group.c): exactly one member is resident, its private pages are in
+ * place, the others' pages are saved; a thread may touch user memory or run user code only while
+ * its mm is resident.
  */
 #pragma once
 
@@ -47,13 +48,16 @@ struct mm *mm_create(void);
 struct mm *mm_get(struct mm *mm);
 void mm_put(struct mm *mm); /* the last one frees the range and leaves the group */
 /*
- * A child's mm at the same addresses. On success the calling thread has LOST residency of the parent (current()->mm is NULL): the range
- * is the child's now. Touch no user memory; set the child up, thread_start() it, and only then mm_enter(parent), which waits until the
- * child gives the range up (blocks, execs, exits, or 10 ms pass). On an error after mm_fork: mm_put(child), mm_enter(parent).
+ * A child's mm at the same addresses. On success the calling thread has LOST residency of the
+ * parent (current()->mm is NULL): the range is the child's now. Touch no user memory; set the child
+ * up, thread_start() it, and only then mm_enter(parent), which waits until the child gives the
+ * range up (blocks, execs, exits, or 10 ms pass). On an error after mm_fork: mm_put(child),
+ * mm_enter(parent).
  */
 int mm_fork(struct mm *parent, struct mm **child);
 
-/* As mmap(2) and friends, on mm (the caller's own, or a fresh one that no thread runs in). Lengths are bytes, addresses page aligned. */
+/* As mmap(2) and friends, on mm (the caller's own, or a fresh one that no thread runs in). Lengths
+ * are bytes, addresses page aligned. */
 i64 mm_map(struct mm *mm, u64 addr, u64 size, u32 prot, u32 flags, struct file *file, u64 off);
 /* msync(2): pages of writable shared mappings go to their files. */
 int mm_sync(struct mm *mm, u64 addr, u64 size);
@@ -61,10 +65,11 @@ int mm_unmap(struct mm *mm, u64 addr, u64 size);
 int mm_protect(struct mm *mm, u64 addr, u64 size, u32 prot);
 i64 mm_remap(struct mm *mm, u64 old, u64 old_size, u64 new_size, u32 flags, u64 new_addr);
 i64 mm_brk(struct mm *mm, u64 brk);
-/* Commit and fill [addr, addr+size) so that LibOS code can write into a fresh mm (exec's stack, ELF segments). */
+/* Commit and fill [addr, addr+size) so that LibOS code can write into a fresh mm (exec's stack, ELF
+ * segments). */
 int mm_populate(struct mm *mm, u64 addr, u64 size);
-/* A fault at addr (write/exec as flagged) of the resident mm: 0 repaired, else -EFAULT (SIGSEGV/MAPERR), -EACCES (SEGV_ACCERR),
- * -EIO (SIGBUS). */
+/* A fault at addr (write/exec as flagged) of the resident mm: 0 repaired, else -EFAULT
+ * (SIGSEGV/MAPERR), -EACCES (SEGV_ACCERR), -EIO (SIGBUS). */
 #define FAULT_WRITE (1u << 0)
 #define FAULT_EXEC  (1u << 1)
 int mm_fault(struct mm *mm, u64 addr, u32 flags);
@@ -72,10 +77,13 @@ int mm_fault(struct mm *mm, u64 addr, u32 flags);
 int mm_for_each(struct mm *mm, int (*fn)(const struct vma *vma, void *ctx), void *ctx);
 
 /*
- * Residency. A thread that runs user code or touches user memory holds its mm: current()->mm. mm_enter() when a thread starts (and after
- * exec made a new mm), mm_leave() before it ends or changes its mm; thread_wait() does both by itself. Without a fork group both are one
- * atomic add; entering what one holds, or leaving what one does not hold, does nothing. Building a fresh mm for exec may make the caller hold it
- * instead of the old one (a fixed address that others use): when exec fails, mm_put(fresh), then mm_enter(old). The ATTENTION_GROUP flag asks a thread to do mm_yield() on its way back to user code.
+ * Residency. A thread that runs user code or touches user memory holds its mm: current()->mm.
+ * mm_enter() when a thread starts (and after exec made a new mm), mm_leave() before it ends or
+ * changes its mm; thread_wait() does both by itself. Without a fork group both are one atomic add;
+ * entering what one holds, or leaving what one does not hold, does nothing. Building a fresh mm for
+ * exec may make the caller hold it instead of the old one (a fixed address that others use): when
+ * exec fails, mm_put(fresh), then mm_enter(old). The ATTENTION_GROUP flag asks a thread to do
+ * mm_yield() on its way back to user code.
  */
 void mm_enter(struct mm *mm);
 void mm_leave(struct mm *mm);
@@ -84,8 +92,8 @@ void mm_yield(void);
 /* Read another process's memory (/proc/PID/cmdline, environ), resident or not; bytes read. */
 size_t mm_peek(struct mm *mm, u64 addr, void *buf, size_t size);
 
-/* Page of a MAP_SHARED file mapping that is in memory and so is the truth for [off, off + PAGE_SIZE) of the inode: files read and write
- * there. NULL: none. The caller holds inode->lock. */
+/* Page of a MAP_SHARED file mapping that is in memory and so is the truth for [off, off +
+ * PAGE_SIZE) of the inode: files read and write there. NULL: none. The caller holds inode->lock. */
 struct inode;
 void *mm_shared_page(struct inode *inode, u64 off);
 

@@ -4,5 +4,6 @@
 
 #include "fs.h"
 
-/* file_put() calls this for the last reference, before ops->release, when f->epoll_watch is not NULL. */
+/* file_put() calls this for the last reference, before ops->release, when f->epoll_watch is not
+ * NULL. */
 void epoll_file_closed(struct file *f);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Processes (libos/proc). One lock, g_process_lock (mutex), guards the tree: parent/children/threads lists, process groups,
- * sessions, states, pending process signals, and wait4's conditions. It is a leaf above spinlocks only: nothing blocks under it.
+ * Processes (libos/proc). One lock, g_process_lock (mutex), guards the tree:
+ * parent/children/threads lists, process groups, sessions, states, pending process signals, and
+ * wait4's conditions. It is a leaf above spinlocks only: nothing blocks under it.
  */
 #pragma once
 
@@ -112,7 +113,8 @@ struct thread *thread_find(i32 tid);        /* g_process_lock held by the caller
 bool cred_capable(const struct cred *c, int cap);
 bool capable(int cap); /* of the current process */
 bool cred_in_group(const struct cred *c, u32 gid);
-/* No member has a parent in another group of the same session: a stop would never end (g_process_lock held). */
+/* No member has a parent in another group of the same session: a stop would never end
+ * (g_process_lock held). */
 bool process_group_orphaned(i32 pgid);
 
 /* ---- signals (proc/signal.c) ---- */
@@ -127,18 +129,22 @@ struct siginfo_k {
 int signal_send_process(struct process *p, const struct siginfo_k *info);
 int signal_send_thread(struct thread *t, const struct siginfo_k *info);
 int signal_send_group(i32 pgid, const struct siginfo_k *info);
-/* A fault of the current thread's application code: forces sig (SIGSEGV, SIGILL, SIGFPE, SIGTRAP, SIGBUS). */
+/* A fault of the current thread's application code: forces sig (SIGSEGV, SIGILL, SIGFPE, SIGTRAP,
+ * SIGBUS). */
 void signal_fault(int sig, int code, u64 addr, u32 trap, u64 error_code);
 bool signal_pending(void); /* something deliverable for the current thread */
-/* The current thread ignores sig or blocks it: what a terminal asks before it sends SIGTTIN, SIGTTOU. */
+/* The current thread ignores sig or blocks it: what a terminal asks before it sends SIGTTIN,
+ * SIGTTOU. */
 bool signal_ignored_or_blocked(int sig);
-/* For signalfd: take one pending signal of set (bit n-1 is signal n), thread's first; 0 when there is none. */
+/* For signalfd: take one pending signal of set (bit n-1 is signal n), thread's first; 0 when there
+ * is none. */
 int signal_dequeue(u64 set, struct siginfo_k *info);
 u64 signal_pending_set(void); /* of the current thread and process, blocked or not */
 /* The kernel's 128 bytes of siginfo_t. */
 void siginfo_encode(const struct siginfo_k *info, u8 out[128]);
-/* ppoll, pselect, epoll_pwait: block `mask` until the call is over. Call with the mask already copied in; when the call ends with
- * -EINTR (or ERESTARTNOHAND) the old mask comes back after delivery, else call signal_mask_restore(). */
+/* ppoll, pselect, epoll_pwait: block `mask` until the call is over. Call with the mask already
+ * copied in; when the call ends with -EINTR (or ERESTARTNOHAND) the old mask comes back after
+ * delivery, else call signal_mask_restore(). */
 void signal_mask_set_temporary(u64 mask);
 void signal_mask_restore(void);
 void process_exit_group(u32 status) __noreturn; /* wait(2) status */
@@ -156,7 +162,8 @@ int ktimer_arm(
 bool ktimer_cancel(struct ktimer *t); /* was armed; fn may still be running */
 void ktimer_cancel_sync(
     struct ktimer *t); /* fn is not running afterwards; hold no lock that fn takes */
-/* The time of `clock` (CLOCK_*), or -EINVAL; deadline in CLOCK_MONOTONIC ns of an absolute time on a settable or CPU clock. */
+/* The time of `clock` (CLOCK_*), or -EINVAL; deadline in CLOCK_MONOTONIC ns of an absolute time on
+ * a settable or CPU clock. */
 int clock_read(i32 clock, u64 *ns);
 int clock_deadline(i32 clock, bool absolute, u64 ns, u64 *deadline);
 
@@ -175,7 +182,8 @@ struct process_spec {   /* from the manifest or from rune exec; strings are LibO
 };
 int process_spawn(const struct process_spec *spec, i32 *pid); /* created, not started */
 int process_start(i32 pid);
-/* Replace mm's program: loads path (scripts too) into a fresh mm; on success does not return to the old program. */
+/* Replace mm's program: loads path (scripts too) into a fresh mm; on success does not return to the
+ * old program. */
 int process_exec(struct dentry *program, const char *path, char **argv, char **env);
 int process_kill_from_host(i32 pid, int sig); /* pid -1: everything; 0: PID 1's foreground group */
 int process_kill_foreground(i32 pid,

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * System calls. A call is `long sys_NAME(long a, long b, long c, long d, long e, long f)` (unused arguments may be left
- * out of the definition's use, never of its prototype) and returns >= 0 or negative errno. The tables in libos/sys/table_*.h have one line
- * per call: S(name, function, status, "note"), status DONE or PARTIAL; calls of Linux without a line are missing: they return
+ * System calls. A call is `long sys_NAME(long a, long b, long c, long d, long e, long f)` (unused
+ * arguments may be left out of the definition's use, never of its prototype) and returns >= 0 or
+ * negative errno. The tables in libos/sys/table_*.h have one line per call: S(name, function,
+ * status, "note"), status DONE or PARTIAL; calls of Linux without a line are missing: they return
  * -ENOSYS and are logged once by name. docs/syscalls.md is generated from them.
  */
 #pragma once

@@ -2,10 +2,11 @@
 /*
  * Threads, waiting and user context (libos/boot, libos/proc).
  *
- * One LibOS thread = one host thread = one TCS. The tcb page (GS base) belongs to the TCS, `struct thread` to the LibOS
- * thread. A thread is always in one of: USER (application code), KERNEL (LibOS code), WAITING (in thread_wait, outside the
- * enclave). Anything that another thread wants of it (signal, kill, stop, give up the fork group's range) is a flag in
- * `attention` plus thread_kick(); the thread looks at it each time before it returns to user code and when a wait ends.
+ * One LibOS thread = one host thread = one TCS. The tcb page (GS base) belongs to the TCS, `struct
+ * thread` to the LibOS thread. A thread is always in one of: USER (application code), KERNEL (LibOS
+ * code), WAITING (in thread_wait, outside the enclave). Anything that another thread wants of it
+ * (signal, kill, stop, give up the fork group's range) is a flag in `attention` plus thread_kick();
+ * the thread looks at it each time before it returns to user code and when a wait ends.
  */
 #pragma once
 
@@ -15,7 +16,8 @@ struct process;
 struct mm;
 struct host_pollfd;
 
-/* The application's registers at the system call, fault or preemption; layout is used by libos/boot/entry.S. */
+/* The application's registers at the system call, fault or preemption; layout is used by
+ * libos/boot/entry.S. */
 struct uregs {
     u64 r15, r14, r13, r12, rbp, rbx, r11, r10, r9, r8, rax, rcx, rdx, rsi, rdi;
     u64 orig_rax; /* system call number, or -1 */
@@ -31,8 +33,8 @@ struct uregs {
 
 struct thread {
     struct process *process;
-    struct mm *
-        mm; /* what this thread holds residency of, NULL none: set by mm_enter, cleared by mm_leave */
+    struct mm *mm; /* what this thread holds residency of, NULL none: set by mm_enter, cleared by
+                      mm_leave */
     i32 tid;
     u32 attention;              /* atomic */
     struct uregs *regs;         /* valid in KERNEL state while serving the application */
@@ -76,7 +78,8 @@ struct thread {
 #define ERESTARTNOHAND        514
 #define ERESTART_RESTARTBLOCK 516
 
-/* Fields of the tcb page behind struct layout_tcb (64 bytes) whose offsets are fixed: trampolines use the second. */
+/* Fields of the tcb page behind struct layout_tcb (64 bytes) whose offsets are fixed: trampolines
+ * use the second. */
 #define TCB_CURRENT 64 /* struct thread * */
 #define TCB_SYSCALL_ENTRY \
     72 /* where rewritten call sites jump to: jmp *%gs:72, RCX = address to return to */
@@ -89,23 +92,28 @@ static inline struct thread *current(void)
 }
 
 /* ---- life (libos/boot/thread.c) ---- */
-/* A thread of process p that is not running yet; NULL when memory or TCS are exhausted (logged with the setting's name). */
+/* A thread of process p that is not running yet; NULL when memory or TCS are exhausted (logged with
+ * the setting's name). */
 struct thread *thread_alloc(struct process *p);
-/* Start it: in user mode with *regs (and t->fs_base), or, with kernel_fn set, in LibOS code. 0 or -EAGAIN. */
+/* Start it: in user mode with *regs (and t->fs_base), or, with kernel_fn set, in LibOS code. 0 or
+ * -EAGAIN. */
 int thread_start(struct thread *t, const struct uregs *regs);
 /* Give back a thread of thread_alloc() that was not started. */
 void thread_release(struct thread *t);
 struct thread *kthread_start(void (*fn)(void *), void *arg);
-/* The calling thread ends: frees its LibOS thread and leaves the enclave for good. Call with no lock held. */
+/* The calling thread ends: frees its LibOS thread and leaves the enclave for good. Call with no
+ * lock held. */
 __noreturn void thread_finish(void);
 /* Leave for user code with regs now (exec, sigreturn); looks at attention first. */
 __noreturn void thread_return_to_user(void);
 
 /* ---- attention ---- */
-/* Set flags and make sure that the thread notices: interrupts its wait, or kicks it out of user code. */
+/* Set flags and make sure that the thread notices: interrupts its wait, or kicks it out of user
+ * code. */
 void thread_notify(struct thread *t, u32 flags);
-/* Called on every way back to user code when attention != 0 (boot/ calls it; proc/signal.c implements it): deliver signals,
- * stop, exit. result: of the system call, to be restarted or not; -1 orig_rax: no call. */
+/* Called on every way back to user code when attention != 0 (boot/ calls it; proc/signal.c
+ * implements it): deliver signals, stop, exit. result: of the system call, to be restarted or not;
+ * -1 orig_rax: no call. */
 void attention_handle(struct uregs *regs);
 
 /* ---- waiting ---- */
@@ -119,8 +127,9 @@ struct wait_entry {
     struct waitq *queue;
     u32 woken;
     void *tag; /* for waitq_wake_if */
-    /* Called by waitq_wake() instead of waking a thread (thread is NULL then), with the queue's lock held: only spinlocks and
-     * waitq_wake() of other queues inside. Such entries are all called, and do not count against waitq_wake()'s count. */
+    /* Called by waitq_wake() instead of waking a thread (thread is NULL then), with the queue's
+     * lock held: only spinlocks and waitq_wake() of other queues inside. Such entries are all
+     * called, and do not count against waitq_wake()'s count. */
     void (*fn)(struct wait_entry *e);
 };
 #define WAITQ_INIT(q)                    \
@@ -135,31 +144,35 @@ void waitq_remove(
 void waitq_wake(struct waitq *q, u32 count); /* UINT32_MAX: all */
 
 /*
- * Park until someone wakes this thread through a queue it is in, a host descriptor of fds is ready (revents filled,
- * untrusted), the deadline (CLOCK_MONOTONIC ns) passes, or attention is raised. Spurious returns are allowed: re-check the
- * condition. Returns 0, -ETIMEDOUT, or -EINTR (attention; only when interruptible). When current()->mm is set it does mm_leave()
- * before and mm_enter() of the same mm after, so the fork group's range is free while it waits. Hold no lock.
+ * Park until someone wakes this thread through a queue it is in, a host descriptor of fds is ready
+ * (revents filled, untrusted), the deadline (CLOCK_MONOTONIC ns) passes, or attention is raised.
+ * Spurious returns are allowed: re-check the condition. Returns 0, -ETIMEDOUT, or -EINTR
+ * (attention; only when interruptible). When current()->mm is set it does mm_leave() before and
+ * mm_enter() of the same mm after, so the fork group's range is free while it waits. Hold no lock.
  * Pattern: waitq_add(); while (!condition) { r = thread_wait(); if (r) break; } waitq_remove();
  */
 int thread_wait(u64 deadline, bool interruptible, struct host_pollfd *fds, size_t count);
 void thread_wake(struct thread *t);
-/* Between these, wake-ups of the calling thread are gathered: put them around a lock under which threads are woken that want the same
- * lock next, or they would spin while the waker is outside the enclave waking them. Nest; no waiting in between. */
+/* Between these, wake-ups of the calling thread are gathered: put them around a lock under which
+ * threads are woken that want the same lock next, or they would spin while the waker is outside the
+ * enclave waking them. Nest; no waiting in between. */
 void wake_begin(void);
 void wake_end(void);
-/* For mutex_lock() only: the same with a token of its own, so that no wake-up of a queue is lost; may return spuriously. */
+/* For mutex_lock() only: the same with a token of its own, so that no wake-up of a queue is lost;
+ * may return spuriously. */
 void thread_park_lock(void);
 void thread_unpark_lock(struct thread *t);
 
-/* ---- vector state (libos/boot/vector.c) ----
- * The application's vector registers stay live while the LibOS works for it, until an ocall saves them; they are back when it
- * runs again. Cryptography puts back what it uses. */
-/* For signal frames: the application's state in XSAVE standard format (its header's XSTATE_BV says which parts are there) and its
- * size; changes are taken over at the return to user code. */
+/* ---- vector state (libos/boot/vector.c) ---- */
+/* The application's vector registers stay live while the LibOS works for it, until an ocall saves
+ * them; they are back when it runs again. Cryptography puts back what it uses. */
+/* For signal frames: the application's state in XSAVE standard format (its header's XSTATE_BV says
+ * which parts are there) and its size; changes are taken over at the return to user code. */
 void *vector_user_area(void);
 u32 vector_area_size(void);
 u64 vector_features(void); /* XFRM */
-/* Give thread t (not started) a copy of the current thread's vector state (clone), or the initial one (exec: t = current). */
+/* Give thread t (not started) a copy of the current thread's vector state (clone), or the initial
+ * one (exec: t = current). */
 void vector_copy_to(struct thread *t);
 void vector_reset(void);
 

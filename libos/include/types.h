@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Types of the trusted code. Errors are negative errno (Linux values). Linux's own UAPI headers (<linux/...>, <asm/...>)
- * give constants and structures; nothing else from the host's include path is used.
+ * Types of the trusted code. Errors are negative errno (Linux values). Linux's own UAPI headers
+ * (<linux/...>, <asm/...>) give constants and structures; nothing else from the host's include path
+ * is used.
  */
 #pragma once
 

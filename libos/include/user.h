@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Access to application memory. A fault inside is repaired (page committed, range saved by a fork group) or becomes -EFAULT. */
+/* Access to application memory. A fault inside is repaired (page committed, range saved by a fork
+ * group) or becomes -EFAULT. */
 #pragma once
 
 #include "types.h"
@@ -20,8 +21,9 @@ int user_load_u32(u32 *value, const void __user *p);
 int user_cmpxchg_u32(void __user *p, u32 expected, u32 desired, u32 *old);
 
 /*
- * A scattered transfer, user or LibOS memory: what read, readv, pread, recvmsg... hand to a file. uio_to/uio_from move at
- * most n bytes and advance; they return the bytes moved, or -EFAULT when nothing could be.
+ * A scattered transfer, user or LibOS memory: what read, readv, pread, recvmsg... hand to a file.
+ * uio_to/uio_from move at most n bytes and advance; they return the bytes moved, or -EFAULT when
+ * nothing could be.
  */
 struct uio_segment {
     void *base;

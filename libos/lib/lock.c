@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Locks. A spinlock's holder can lose the processor (the host schedules), so a long spin yields to the host. A mutex that is
- * held parks its waiters in a small hashed table of queues; waking one of them is mutex_unlock()'s duty.
+ * Locks. A spinlock's holder can lose the processor (the host schedules), so a long spin yields to
+ * the host. A mutex that is held parks its waiters in a small hashed table of queues; waking one of
+ * them is mutex_unlock()'s duty.
  */
 #include "lib.h"
 #include "thread.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Logging: one line, formatted in the enclave, then handed to the host. panic() ends the enclave. */
+/* Logging: one line, formatted in the enclave, then handed to the host. panic() ends the
+ * enclave. */
 #include "lib.h"
 #include "host.h"
 

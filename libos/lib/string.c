@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Memory and string functions. The compiler itself calls the first four. Long blocks are left to the processor's string
- * instructions (FSRM, ERMS): vector registers hold the application's values.
+ * Memory and string functions. The compiler itself calls the first four. Long blocks are left to
+ * the processor's string instructions (FSRM, ERMS): vector registers hold the application's values.
  */
 #include "lib.h"
 

@@ -6,11 +6,11 @@
  * What is true of a page P in a shared space, under space->lock:
  *   - the resident covers P with a VMA: what is in place is the resident's;
  *   - otherwise what is in place belongs to the one mm that was resident last and covers P, unless
- * it is STALE (nobody's);
+ *     it is STALE (nobody's);
  *   - a page that a non-resident mm touched and that another member covers too is in mm->saved,
- * except clean pages of one file, which all members that map them there see in place. VMAs of a
- * non-resident mm do not change, for only its own threads change them, and they need residency for
- * that.
+ *     except clean pages of one file, which all members that map them there see in place.
+ * VMAs of a non-resident mm do not change, for only its own threads change them, and they need
+ * residency for that.
  *
  * Who waits: a thread in mm_enter() of a mm that is not resident. It queues; when the resident's
  * last thread leaves (blocks, ends, execs) the first of the queue goes next. A waiter that sees no

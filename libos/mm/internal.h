@@ -13,7 +13,7 @@
 #define PG_X        4u
 #define PG_PERMS    7u
 #define PG_ACCEPTED 8u  /* the page is there and ours */
-#define PG_STALE    16u /* its content belongs to nobody (it was saved): must be filled before use */
+#define PG_STALE    16u /* its content is nobody's (it was saved): to be filled before use */
 
 void pages_init(const struct enclave_layout *layout, u64 memory_limit);
 u8 page_state(u64 addr);
@@ -22,8 +22,8 @@ void page_set_flag(u64 addr, u8 flag, bool on);
 int page_commit(u64 addr, u32 prot);
 /* Fresh page with the content of src (page aligned, in the enclave) and prot. */
 int page_commit_copy(u64 addr, const void *src, u32 prot);
-/* Give accepted pages of the range exactly prot; PROT_NONE means read-only here, see saved_put().
- */
+/* Give accepted pages of the range exactly prot; PROT_NONE means read-only here, see
+ * saved_put(). */
 int pages_protect(u64 addr, u64 size, u32 prot);
 /* Give accepted pages of the range back to the host. */
 void pages_trim(u64 addr, u64 size);
@@ -93,7 +93,8 @@ bool vma_clean(const struct vma *v);
 /* Pages of [addr, addr + size) go away for mm: those that others own stay (or are saved for them).
  * Holds space->lock if shared. */
 void group_drop_pages(struct mm *mm, u64 addr, u64 size);
-/* Save r's pages that other members cover too, and mark their places as nobody's; next takes over, or NULL. */
+/* Save r's pages that other members cover too, and mark their places as nobody's; next takes over,
+ * or NULL. */
 void group_save_out(struct mm *r, struct mm *next);
 /* Make room in place for a new mapping of the resident mm. */
 int group_evict(struct mm *mm, u64 addr, u64 size);
@@ -121,8 +122,8 @@ void shared_get(u64 addr);
 
 /* ---- sites.c ---- */
 int sites_init(void);
-/* v was mapped executable: reserve its trampolines. Failure only means that its calls are trapped.
- */
+/* v was mapped executable: reserve its trampolines. Failure only means that its calls are
+ * trapped. */
 void sites_attach(struct mm *mm, struct vma *v);
 /* Rewrite the sites of the page at addr, whose content is in `page`. */
 void sites_patch_page(struct mm *mm, struct vma *v, u64 addr, void *page);

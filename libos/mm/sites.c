@@ -5,8 +5,8 @@
  * trampolines get a range near by, 64 bytes a site, made from the file's own bytes when a page of
  * them is first jumped into:
  *
- *     before; lea rcx, [rip + back]; jmp *%gs:TCB_SYSCALL_ENTRY; syscall; back: after; jmp end of
- * the window
+ *     before; lea rcx, [rip + back]; jmp *%gs:TCB_SYSCALL_ENTRY; syscall;
+ *     back: after; jmp end of the window
  *
  * The `syscall` is there for restarted calls, whose RIP is put two bytes back. When the window's
  * own `syscall` survives the jmp and nothing comes after it, `back` is the byte after it in the

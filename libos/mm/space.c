@@ -30,8 +30,8 @@ void slots_init(u64 user_end)
 }
 
 /*
- * Spaces without members, linked by `queue`. They are used again but never freed: join() may have found one as the owner of a slot
- * just before its last member went, and locks it afterwards.
+ * Spaces without members, linked by `queue`. They are used again but never freed: join() may have
+ * found one as the owner of a slot just before its last member went, and locks it afterwards.
  */
 static struct list_head g_spare = LIST_HEAD_INIT(g_spare);
 
@@ -276,7 +276,8 @@ static void join(struct mm *mm, struct space *from)
         group_preempt(r);
         thread_wait(clock_monotonic() + 2000000, false, NULL, 0);
     }
-    /* What is in place is the last resident's; after the join nobody could tell which of the members that was. */
+    /* What is in place is the last resident's; after the join nobody could tell which of the
+     * members that was. */
     struct mm *last = from->resident;
     if (last)
         group_save_out(last, NULL);
@@ -308,7 +309,8 @@ int space_claim(struct mm *mm, u64 addr, u64 size)
         return -ENOMEM;
     if (!claim_free(mm->space, addr, size))
         return 0;
-    /* Whoever holds the lock waits in join() until this thread's range is given up, perhaps: so never sleep on the lock itself. */
+    /* Whoever holds the lock waits in join() until this thread's range is given up, perhaps: so
+     * never sleep on the lock itself. */
     while (!mutex_trylock(&g_slots.join_lock))
         thread_wait(clock_monotonic() + 1000000, false, NULL, 0);
     int r = 0;

@@ -84,8 +84,8 @@ static int discard(struct mm *mm, u64 addr, u64 size)
             at = to;
             continue;
         }
-        /* Pages that another member covers stay in place as nobody's: they are filled before use.
-         */
+        /* Pages that another member covers stay in place as nobody's: they are filled before
+         * use. */
         for (u64 p = page_next_accepted(from, to); p < to;
              p = page_next_accepted(p + PAGE_SIZE, to))
             if (page_state(p) & PG_STALE)

@@ -5,8 +5,9 @@
 
 #define EXEC_BRK_RESERVE (32ul << 20)
 
-/* The mm's own lock and that of its space, always both: a mm whose last reference goes is not resident, so a join may move it to another
- * space, or walk its VMAs, at any time. While the space's lock is held it stays where it is. */
+/* The mm's own lock and that of its space, always both: a mm whose last reference goes is not
+ * resident, so a join may move it to another space, or walk its VMAs, at any time. While the
+ * space's lock is held it stays where it is. */
 void mm_lock(struct mm *mm)
 {
     mutex_lock(&mm->lock);

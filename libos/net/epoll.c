@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * epoll. An item watches a file through callbacks in the wait queues of LibOS objects, which put it on the ready list, and
- * through a host epoll instance (made for the first such item) for files with a host descriptor, where level, edge and oneshot
- * are the host's. epoll_wait looks at ready items again before it reports them, so a callback may be early, never late.
+ * epoll. An item watches a file through callbacks in the wait queues of LibOS objects, which put it
+ * on the ready list, and through a host epoll instance (made for the first such item) for files
+ * with a host descriptor, where level, edge and oneshot are the host's. epoll_wait looks at ready
+ * items again before it reports them, so a callback may be early, never late.
  *
- * Locks: g_epoll_lock (items come and go, links from files) < ep->lock (items, collecting; nested ones outermost first) <
- * object locks < queue locks < ep->ready_lock. A file cannot go away under ep->lock: epoll_file_closed() needs it.
+ * Locks: g_epoll_lock (items come and go, links from files) < ep->lock (items, collecting; nested
+ * ones outermost first) < object locks < queue locks < ep->ready_lock. A file cannot go away under
+ * ep->lock: epoll_file_closed() needs it.
  */
 #include "poll.h"
 
@@ -184,7 +186,8 @@ static void item_deadline(struct poll_table *pt, u64 when)
     item->deadline = MIN(item->deadline, when);
 }
 
-/* Events of the item's file that it wants, by LibOS state; host events come by the host epoll. ep->lock held. */
+/* Events of the item's file that it wants, by LibOS state; host events come by the host epoll.
+ * ep->lock held. */
 static int item_poll(struct epoll_item *item, bool registering, u32 *ready)
 {
     struct item_table t = {.item = item};
@@ -554,7 +557,8 @@ static size_t collect_ready(struct epoll *ep, struct epoll_event *out, size_t ma
         }
         spin_unlock(&ep->ready_lock);
     }
-    /* Level-triggered items go behind those that have not been looked at yet, and behind new ones. */
+    /* Level-triggered items go behind those that have not been looked at yet, and behind new
+     * ones. */
     spin_lock(&ep->ready_lock);
     list_splice_head(&batch, &ep->ready);
     if (!list_empty(&again))
@@ -586,8 +590,8 @@ static size_t collect_host(struct epoll *ep, struct epoll_event *out, size_t max
 }
 
 /*
- * Events that are there, at most max. The host is asked when *ask_host, or when there are LibOS events anyway (it must not
- * starve behind them). *next is the next deadline of an item.
+ * Events that are there, at most max. The host is asked when *ask_host, or when there are LibOS
+ * events anyway (it must not starve behind them). *next is the next deadline of an item.
  */
 static size_t collect(struct epoll *ep, struct epoll_event *out, size_t max, bool ask_host,
                       u64 *next)
@@ -673,7 +677,8 @@ static long wait_restart(struct thread *t)
                             t->restart_args[3]);
 }
 
-/* -EINTR for a handler as in Linux; what interrupts without one (a stop, the turn of a fork group) does not show. */
+/* -EINTR for a handler as in Linux; what interrupts without one (a stop, the turn of a fork group)
+ * does not show. */
 static long wait_restartable(int epfd, u64 user, int max, u64 deadline)
 {
     struct thread *t = current();

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * TCP, UDP and routing netlink sockets of the host. The host's socket is always non-blocking; blocking is done here by
- * socket_wait(). Nothing that the host says is more than data from the network: lengths are bounded by host.h, addresses must be of
- * the socket's family, errors must be errors.
+ * TCP, UDP and routing netlink sockets of the host. The host's socket is always non-blocking;
+ * blocking is done here by socket_wait(). Nothing that the host says is more than data from the
+ * network: lengths are bounded by host.h, addresses must be of the socket's family, errors must be
+ * errors.
  */
 #include "host.h"
 #include "socket.h"
@@ -311,7 +312,8 @@ static ssize_t recv_stream(struct socket *s, struct socket_msg *m, u8 *buf, size
     return done;
 }
 
-/* With MSG_TRUNC the true length is wanted: receive into enough room to know it without asking the host. */
+/* With MSG_TRUNC the true length is wanted: receive into enough room to know it without asking the
+ * host. */
 static ssize_t recv_datagram(struct socket *s, struct socket_msg *m, u8 *buf, size_t room)
 {
     size_t left = m->io->left;
@@ -353,7 +355,7 @@ static ssize_t hs_recv(struct socket *s, struct socket_msg *m)
     return r;
 }
 
-/* ---- options that are harmless to pass on: the host sees and decides about its network anyway ---- */
+/* ---- options that are harmless to pass on: the network is the host's anyway ---- */
 
 struct option {
     int level, name;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * inotify. The VFS calls notify() (through g_fs_notify, set with the first watch) after something happened; watches hang on inodes,
- * which they keep. One lock for all of it: watches are few, events are short.
+ * inotify. The VFS calls notify() (through g_fs_notify, set with the first watch) after something
+ * happened; watches hang on inodes, which they keep. One lock for all of it: watches are few,
+ * events are short.
  */
 #include "poll.h"
 #include <linux/inotify.h>

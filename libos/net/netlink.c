@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Routing netlink: read-only questions about interfaces, addresses, routes and neighbours go to the host. Programs parse replies as
- * if a kernel they trust had made them, so only what is well formed is handed on. SIOCGIFCONF is answered from the same source.
+ * Routing netlink: read-only questions about interfaces, addresses, routes and neighbours go to the
+ * host. Programs parse replies as if a kernel they trust had made them, so only what is well formed
+ * is handed on. SIOCGIFCONF is answered from the same source.
  */
 #include "host.h"
 #include "socket.h"

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * poll, ppoll, select, pselect6 and file_wait(): one engine over struct file_ops.poll. The first scan puts the thread into
- * the queues of LibOS objects and gathers host descriptors; the thread then waits for all of them in one thread_wait(), and later
- * scans only look. Small sets need no allocation.
+ * poll, ppoll, select, pselect6 and file_wait(): one engine over struct file_ops.poll. The first
+ * scan puts the thread into the queues of LibOS objects and gathers host descriptors; the thread
+ * then waits for all of them in one thread_wait(), and later scans only look. Small sets need no
+ * allocation.
  */
 #include "poll.h"
 #include <linux/time_types.h>
@@ -329,7 +330,8 @@ void sigmask_leave(bool interrupted)
         signal_mask_restore();
 }
 
-/* What is left until the deadline, for the calls that write it back. Failure to write is ignored, as Linux does. */
+/* What is left until the deadline, for the calls that write it back. Failure to write is ignored,
+ * as Linux does. */
 static void put_remaining(void __user *ts, u64 deadline, bool timeval)
 {
     i64 out[2] = {0, 0};

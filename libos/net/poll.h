@@ -11,13 +11,15 @@
 #include <linux/fcntl.h>
 #include <asm/poll.h>
 
-/* Linux gives these values to poll and epoll alike; <asm/poll.h> has no RDHUP without the right macros. */
+/* Linux gives these values to poll and epoll alike; <asm/poll.h> has no RDHUP without the right
+ * macros. */
 #ifndef POLLRDHUP
 #define POLLRDHUP 0x2000
 #endif
 #define POLL_ALWAYS (POLLERR | POLLHUP)
 
-/* Who asks: poll(2) and its kin, or an epoll instance. Any callback may be NULL: not registering. */
+/* Who asks: poll(2) and its kin, or an epoll instance. Any callback may be NULL: not
+ * registering. */
 struct poll_table {
     void (*wait)(struct poll_table *pt, struct waitq *q);
     void (*host)(struct poll_table *pt, int hfd, u16 events);
@@ -32,18 +34,19 @@ struct poll_item {
     int hosts;         /* private: the host descriptor gathered last + 1; 0 */
 };
 
-/* Wait until one of the items has events (their revents are set): how many, 0 at the deadline, -EINTR, -ENOMEM. A deadline of 0
- * does not wait. */
+/* Wait until one of the items has events (their revents are set): how many, 0 at the deadline,
+ * -EINTR, -ENOMEM. A deadline of 0 does not wait. */
 int poll_items(struct poll_item *items, size_t count, u64 deadline);
 
 /* A relative time to a deadline, saturating. */
 u64 deadline_after(u64 ns);
-/* Reads a timespec argument; NULL: NO_DEADLINE. A time of zero gives 0: do not wait. -EFAULT, -EINVAL. */
+/* Reads a timespec argument; NULL: NO_DEADLINE. A time of zero gives 0: do not wait. -EFAULT,
+ * -EINVAL. */
 int deadline_from_timespec(const void __user *ts, u64 *deadline);
 int ns_from_timespec(const void __user *ts, u64 *ns);
 
-/* ppoll, pselect6, epoll_pwait: a temporary signal mask. enter: mask NULL changes nothing; size must be 8. leave: puts the old
- * mask back unless the call was interrupted: then delivery does. */
+/* ppoll, pselect6, epoll_pwait: a temporary signal mask. enter: mask NULL changes nothing; size
+ * must be 8. leave: puts the old mask back unless the call was interrupted: then delivery does. */
 int sigmask_enter(const void __user *mask, size_t size);
 void sigmask_leave(bool interrupted);
 

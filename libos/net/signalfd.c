@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * signalfd: pending signals as something to read. As in Linux it is always about the process that reads or polls. An epoll item stays
- * in the queue of the process that added it, so the file keeps such processes (their structures) until it is closed.
+ * signalfd: pending signals as something to read. As in Linux it is always about the process that
+ * reads or polls. An epoll item stays in the queue of the process that added it, so the file keeps
+ * such processes (their structures) until it is closed.
  */
 #include "poll.h"
 #include <linux/signalfd.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Private to libos/net: a socket and its families. struct socket is the first member of a family's own structure and belongs to
- * its file. The system calls (socket.c) copy arguments in and out; a family sees LibOS memory, except for the data itself.
+ * Private to libos/net: a socket and its families. struct socket is the first member of a family's
+ * own structure and belongs to its file. The system calls (socket.c) copy arguments in and out; a
+ * family sees LibOS memory, except for the data itself.
  */
 #pragma once
 
@@ -94,7 +95,8 @@ struct socket_ops {
     ssize_t (*send)(struct socket *s, struct socket_msg *m);
     ssize_t (*recv)(struct socket *s, struct socket_msg *m);
     int (*shutdown)(struct socket *s, int how);
-    /* SOL_SOCKET options that are the same everywhere are answered before these. *len in: room; out: length. */
+    /* SOL_SOCKET options that are the same everywhere are answered before these. *len in: room;
+     * out: length. */
     int (*getsockopt)(struct socket *s, int level, int name, u8 *val, u32 *len);
     int (*setsockopt)(struct socket *s, int level, int name, const u8 *val, u32 len);
     long (*ioctl)(struct socket *s, u32 cmd, u64 arg);
@@ -106,7 +108,8 @@ void socket_init(struct socket *s, const struct socket_ops *ops, int domain, int
                  int protocol);
 /* The file takes the socket; NULL when out of memory (the socket stays the caller's). */
 struct file *socket_file(struct socket *s, u32 flags);
-/* Wait for the socket's file: `timeout` is the socket's. 0, or what the call returns: -EAGAIN, -EINTR, -ERESTARTSYS. */
+/* Wait for the socket's file: `timeout` is the socket's. 0, or what the call returns: -EAGAIN,
+ * -EINTR, -ERESTARTSYS. */
 int socket_wait(struct socket *s, u16 events, u64 deadline, u64 timeout);
 static inline u64 socket_deadline(u64 timeout)
 {
@@ -125,7 +128,8 @@ int host_socket_create(int domain, int type, int protocol, struct socket **out);
 int unix_create(int type, int protocol, struct socket **out);
 int unix_pair(int type, int protocol, struct socket *out[2]);
 
-/* Checks of NETLINK_ROUTE traffic, see netlink.c. 0 or negative errno; replies are truncated to what is well formed. */
+/* Checks of NETLINK_ROUTE traffic, see netlink.c. 0 or negative errno; replies are truncated to
+ * what is well formed. */
 int netlink_check_request(const u8 *data, size_t n);
 size_t netlink_check_reply(u8 *data, size_t n);
 /* SIOCGIF* work on a socket of any family. */

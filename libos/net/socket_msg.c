@@ -222,7 +222,8 @@ static int scm_parse(struct scm *scm, const u8 *control, size_t size)
     return r;
 }
 
-/* Control data matter to UNIX sockets; those of IP (TOS, PKTINFO) are hints that the host does not get. */
+/* Control data matter to UNIX sockets; those of IP (TOS, PKTINFO) are hints that the host does not
+ * get. */
 static int scm_from_user(struct scm *scm, struct socket *s, const struct user_msghdr *h)
 {
     u8 *control;

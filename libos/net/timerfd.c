@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * timerfd. Nothing runs when a timer expires: whoever reads or polls compares the clock, and waits no longer than until the next
- * expiry (poll_deadline()).
+ * timerfd. Nothing runs when a timer expires: whoever reads or polls compares the clock, and waits
+ * no longer than until the next expiry (poll_deadline()).
  */
 #include "poll.h"
 #include <linux/time.h>

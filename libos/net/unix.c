@@ -72,7 +72,8 @@ int unix_create(int type, int protocol, struct socket **out)
     return 0;
 }
 
-/* Each holds a reference to the other. Nobody else may know them yet, or a's and b's locks are held. */
+/* Each holds a reference to the other. Nobody else may know them yet, or a's and b's locks are
+ * held. */
 static void join(struct unix_sock *a, struct unix_sock *b)
 {
     unix_get(a);

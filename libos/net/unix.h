@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Private to libos/net: UNIX sockets, which never leave the enclave. unix.c: names, connecting, life; unix_data.c: data.
+ * Private to libos/net: UNIX sockets, which never leave the enclave. unix.c: names, connecting,
+ * life; unix_data.c: data.
  *
- * Incoming data belong to the receiver and its lock. A stream keeps them in one ring that grows on demand; marks in it tell where
- * descriptors or credentials travel with a byte. Datagrams and sequenced packets are a list.
+ * Incoming data belong to the receiver and its lock. A stream keeps them in one ring that grows on
+ * demand; marks in it tell where descriptors or credentials travel with a byte. Datagrams and
+ * sequenced packets are a list.
  *
- * The peer of a connected stream or seqpacket socket is set once and stays (referenced) until the socket is released, so that
- * sending takes only the receiver's lock. A datagram socket's peer may change, under its own lock. No two socket locks are held at
- * once, but for connect(): the listener's, then nobody else knows the others yet.
+ * The peer of a connected stream or seqpacket socket is set once and stays (referenced) until the
+ * socket is released, so that sending takes only the receiver's lock. A datagram socket's peer may
+ * change, under its own lock. No two socket locks are held at once, but for connect(): the
+ * listener's, then nobody else knows the others yet.
  */
 #pragma once
 

@@ -4,7 +4,8 @@
 
 #define RING_MIN 16384u
 
-/* Datagram senders and their pollers wait here when a receiver is full: rare, and receivers come and go. */
+/* Datagram senders and their pollers wait here when a receiver is full: rare, and receivers come
+ * and go. */
 static struct waitq g_datagram_room = WAITQ_INIT(g_datagram_room);
 
 static int wait_result(int r, u64 timeout)

@@ -157,8 +157,8 @@ static void deliver(struct thread *t, struct uregs *regs, const struct siginfo_k
         regs->orig_rax = (u64)-1; /* a second frame on top must not look at it again */
     }
     if (signal_frame_push(t, regs, info, action) < 0) {
-        /* As Linux: SIGSEGV takes its place, which a handler on an alternate stack may still catch.
-         */
+        /* As Linux: SIGSEGV takes its place, which a handler on an alternate stack may still
+         * catch. */
         log_info("pid %d: no room for the frame of signal %d at %llx", t->process->pid, info->signo,
                  (unsigned long long)regs->rsp);
         if (info->signo == SIGSEGV)

@@ -199,8 +199,8 @@ static void process_end(struct process *p)
         host_event(PAL_EVENT_EXITED, pid, (i32)status, NULL);
 }
 
-/* set_tid_address(): the word is cleared and its waiter woken, if somebody else can still see it.
- */
+/* set_tid_address(): the word is cleared and its waiter woken, if somebody else can still see
+ * it. */
 static void clear_child_tid(struct thread *t, bool last)
 {
     struct mm *mm = t->process->mm;

@@ -251,8 +251,8 @@ static long futex_requeue(struct futex_key from, struct futex_key to, u32 wake, 
     return done;
 }
 
-/* FUTEX_WAKE_OP: change *addr2 by an encoded operation, wake there too if the old value compares.
- */
+/* FUTEX_WAKE_OP: change *addr2 by an encoded operation, wake there too if the old value
+ * compares. */
 static int apply_op(u32 encoded, u64 addr, u32 *old)
 {
     u32 op = encoded >> 28 & 7;
@@ -330,8 +330,8 @@ static long futex_wake_op(struct futex_key k1, struct futex_key k2, u64 addr2, u
     return r;
 }
 
-/* ---- priority inheritance locks: the word holds the owner's tid; no priorities here, so only
- * ownership is handed on ---- */
+/* ---- priority inheritance locks ---- */
+/* The word holds the owner's tid; there are no priorities here, so only ownership is handed on. */
 
 static int pi_try_locked(u64 addr, u32 tid, bool trylock)
 {

@@ -30,7 +30,8 @@ struct program {
     size_t head_size;
 };
 
-/* keep: nobody may write it as long as the file is held (the program itself, not its interpreter). */
+/* keep: nobody may write it as long as the file is held (the program itself, not its
+ * interpreter). */
 static int open_program(struct dentry *d, bool keep, struct file **out)
 {
     struct inode *i = d->inode;

@@ -31,7 +31,7 @@ _Static_assert(offsetof(struct rt_sigframe, info) == 8 + 40 + 256 + 8, "frame la
 #define XSAVE_LEGACY         512
 #define XSAVE_HEADER         64
 #define XSAVE_MAX            4096
-#define XFEATURES_OURS       0xe7ull /* x87, SSE, AVX, AVX-512: what fits an SSA frame of one page */
+#define XFEATURES_OURS       0xe7ull /* x87, SSE, AVX, AVX-512: fits an SSA frame of one page */
 #define MXCSR_VALID          0xffffu
 #define EFLAGS_USER          0x40dd5ull /* AC OF DF TF SF ZF AF PF CF: what sigreturn may change */
 #define EFLAGS_HANDLER_CLEAR 0x10500ull /* RF DF TF */

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * For developers and tests: run one program from a root directory in the LibOS, without a container
- * around it. libos-run [--libos ELF] [--cache DIR] [--log LEVEL] [--env NAME=VALUE]... [--bind
- * SOURCE:TARGET]... --rootfs DIR -- program [args] The exit code is the program's, 128 + n when
- * signal n killed it, 125 when it could not be started.
+ * around it.
+ *   libos-run [--libos ELF] [--cache DIR] [--log LEVEL] [--env NAME=VALUE]...
+ *             [--bind SOURCE:TARGET]... --rootfs DIR -- program [args]
+ * The exit code is the program's, 128 + n when signal n killed it, 125 when it could not be
+ * started.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -252,8 +252,8 @@ int thread_pool_add(void)
     pthread_attr_init(&attr);
     pthread_attr_setstacksize(&attr, STACK_SIZE);
     pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-    /* Signals of the container are init-runelet's; a kick is ours, and exceptions must get through.
-     */
+    /* Signals of the container are init-runelet's; a kick is ours, and exceptions must get
+     * through. */
     sigfillset(&all);
     sigdelset(&all, KICK_SIGNAL);
     static const int exceptions[] = {SIGSEGV, SIGILL, SIGBUS, SIGFPE, SIGTRAP, SIGSYS};

@@ -41,8 +41,8 @@ static int add_segments(struct enclave_file_builder *builder, const struct buffe
     return 0;
 }
 
-/* Stack, SSA frames, TCS, in this order: entry.S finds the first two from the address of the last.
- */
+/* Stack, SSA frames, TCS, in this order: entry.S finds the first two from the address of the
+ * last. */
 static int add_thread(struct enclave_file_builder *builder, uint64_t start, uint64_t entry,
                       struct error *err)
 {

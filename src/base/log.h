@@ -41,8 +41,8 @@ void log_vmessage(enum log_level level, const char *fmt, va_list args)
 /* The last word of a program: to the log file if there is one, and always "program: text" on
  * stderr. */
 void log_fatal(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-/* The descriptor that lines go to, for a child that must keep it; STDERR_FILENO without a log file.
- */
+/* The descriptor that lines go to, for a child that must keep it; STDERR_FILENO without a log
+ * file. */
 int log_fd(void);
 /*
  * Divert every line, e.g. to a parent process; NULL restores. The text passed has no newline.

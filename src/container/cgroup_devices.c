@@ -28,8 +28,8 @@ static void emit(struct program *p, uint8_t code, uint8_t dst, uint8_t src, int1
         p->code[p->count++] = (struct bpf_insn){code, dst, src, off, imm};
 }
 
-/* r1: context; afterwards r2: type, r3: access, r4: major, r5: minor (struct bpf_cgroup_dev_ctx).
- */
+/* r1: context; afterwards r2: type, r3: access, r4: major, r5: minor (struct
+ * bpf_cgroup_dev_ctx). */
 static void emit_prologue(struct program *p)
 {
     emit(p, BPF_LDX | BPF_MEM | BPF_W, BPF_REG_2, BPF_REG_1, 0, 0);

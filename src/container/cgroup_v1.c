@@ -123,8 +123,8 @@ static int put_nonzero(struct setter *set, const char *controller, const char *f
     return value.set && value.value ? put(set, controller, file, (int64_t)value.value, err) : 0;
 }
 
-/* Limit and limit-with-swap bound each other, so the order of two writes depends on what is there.
- */
+/* Limit and limit-with-swap bound each other, so the order of two writes depends on what is
+ * there. */
 static int set_memory_and_swap(struct setter *set, const struct oci_resources *r, struct error *err)
 {
     struct oci_int64 limit = r->memory.limit, swap = r->memory.swap;
@@ -233,8 +233,8 @@ static int write_rule(int fd, const struct oci_device_rule *rule, struct error *
     return 0;
 }
 
-/* What every container may use, whatever the rules say (runtime-spec, default devices), and ptys.
- */
+/* What every container may use, whatever the rules say (runtime-spec, default devices), and
+ * ptys. */
 const struct oci_device_rule cgroup_default_devices[] = {
     {true, 'c', -1, -1, "m"}, {true, 'b', -1, -1, "m"}, {true, 'c', 1, 3, "rwm"},
     {true, 'c', 1, 8, "rwm"}, {true, 'c', 1, 7, "rwm"}, {true, 'c', 5, 0, "rwm"},

@@ -87,7 +87,8 @@ struct container_create_options {
     size_t init_fd_count;
     /*
      * Called with the descriptor of the new state directory, before the process is made: files of
-     * the caller's own there are removed with the container. It may still fill in init_fds. NULL: none.
+     * the caller's own there are removed with the container. It may still fill in init_fds. NULL:
+     * none.
      */
     int (*state_dir_made)(void *ctx, int dir, struct error *err);
     void *state_dir_ctx;
@@ -104,8 +105,7 @@ struct container_create_options {
 int container_create(const struct container_create_options *options, struct oci_config *config,
                      int *exit_status, struct error *err);
 
-/* --- in the container's init
- * --------------------------------------------------------------------------------- */
+/* --- in the container's init ------------------------------------------------------------------ */
 
 /*
  * Runs the set-up, stops at the gate until `rune start`, then execs the entrypoint or runs the
@@ -139,8 +139,7 @@ void container_init_started(const struct container_init *init);
 void container_init_warn(const struct container_init *init, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* --- on an existing container
- * -------------------------------------------------------------------------------- */
+/* --- on an existing container ----------------------------------------------------------------- */
 
 struct container {
     char *root; /* state root */
@@ -187,8 +186,8 @@ struct container_exec_options {
     bool detach;
     bool ignore_paused;
     bool no_new_keyring;
-    /* Each "PATH" or "CONTROLLER[,...]:PATH" below the container's own cgroup; none: that itself.
-     */
+    /* Each "PATH" or "CONTROLLER[,...]:PATH" below the container's own cgroup; none: that
+     * itself. */
     const char *const *sub_cgroups;
     size_t sub_cgroup_count;
     /*

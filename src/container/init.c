@@ -309,8 +309,8 @@ int init_finish(struct container_init *init, const struct container_payload *pay
     cleanup_free char *path = NULL;
     if (!(payload && payload->run) && process_find(process, NULL, &path, err) < 0)
         return -1;
-    /* A payload that makes itself ready starts threads, which a filter loaded later would not bind.
-     */
+    /* A payload that makes itself ready starts threads, which a filter loaded later would not
+     * bind. */
     bool early = payload && payload->ready && !init->is_exec;
     if (early && process->no_new_privileges && load_filter(init, err) < 0)
         return -1;
@@ -337,8 +337,8 @@ int init_finish(struct container_init *init, const struct container_payload *pay
     if (payload && payload->run) {
         log_divert(NULL, NULL);
         close_own_descriptors(init);
-        /* Its end tells rune that the process is under way; a failure from here on goes to stderr.
-         */
+        /* Its end tells rune that the process is under way; a failure from here on goes to
+         * stderr. */
         close_and_reset(&init->sync_fd);
         environ = env;
         return payload->run(payload->ctx, init, err);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A mount of type cgroup: the container's own cgroups, in the layout of the host. Runs in the init.
- */
+/* A mount of type cgroup: the container's own cgroups, in the layout of the host. Runs in the
+ * init. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/mount.h>

@@ -341,8 +341,8 @@ static int filesystem_mount(struct container_init *init, int root_fd, const stru
 
     unsigned long flags = plan->flags;
     bool copy = tmpfs && plan->tmpcopyup;
-    /* Mount points and device nodes are still to be made in /dev; rootfs_protect() finishes that.
-     */
+    /* Mount points and device nodes are still to be made in /dev; rootfs_protect() finishes
+     * that. */
     if (copy || (tmpfs && strcmp(mount->destination, "/dev") == 0))
         flags &= ~(unsigned long)MS_RDONLY;
     if (mount_with_fallback(mount, target, type, flags, buffer_text(&data)) < 0) {

@@ -252,8 +252,8 @@ int config_validate(const struct container_create_options *options, const struct
                     struct error *err);
 
 /* --- create.c --- */
-/* Serve one process that sets itself up: 1 once it is ready, 0 at its end, negative for its error.
- */
+/* Serve one process that sets itself up: 1 once it is ready, 0 at its end, negative for its
+ * error. */
 struct sync_server {
     const char *id, *bundle;
     const struct oci_config *config;

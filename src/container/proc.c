@@ -58,8 +58,8 @@ int proc_stat(pid_t pid, uint64_t *start_time, char *state)
     if (n <= 0)
         return n < 0 ? -errno : -ESRCH;
     text[n] = '\0';
-    /* The name in parentheses may hold anything, also parentheses: fields start after the last one.
-     */
+    /* The name in parentheses may hold anything, also parentheses: fields start after the last
+     * one. */
     char *p = strrchr(text, ')');
     if (!p || p[1] != ' ')
         return -EPROTO;

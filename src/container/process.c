@@ -194,8 +194,8 @@ static bool setgroups_allowed(int proc_fd)
 int process_identity(const struct container_init *init, struct error *err)
 {
     const struct oci_process *process = init->process;
-    /* Keep what the new user is to have across the change of ids; process_final_caps() settles it.
-     */
+    /* Keep what the new user is to have across the change of ids; process_final_caps() settles
+     * it. */
     if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0)
         return error_errno(err, errno, "keep capabilities");
     bool may = !init->new_user_namespace || setgroups_allowed(init->proc_fd);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Intel RDT: the container's group in resctrl (runtime-spec config-linux, intelRdt). Runs in rune.
- */
+/* Intel RDT: the container's group in resctrl (runtime-spec config-linux, intelRdt). Runs in
+ * rune. */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>

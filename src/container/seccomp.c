@@ -232,8 +232,8 @@ static int parse_flags(const json_t *profile, struct seccomp_program *out, struc
     int have = json_get_array(profile, "linux.seccomp", "flags", &list, err);
     if (have < 0)
         return -1;
-    /* Without a word about flags runc asks for no speculation penalty where the kernel allows that.
-     */
+    /* Without a word about flags runc asks for no speculation penalty where the kernel allows
+     * that. */
     out->flags = have ? 0 : SECCOMP_FILTER_FLAG_SPEC_ALLOW;
     size_t i;
     json_array_foreach (list, i, item) {
@@ -433,8 +433,8 @@ int seccomp_send_listener(json_t *profile, int listener, const char *state, pid_
     if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
         return error_errno(err, errno, "connect to the seccomp agent at %s", path);
 
-    /* ContainerProcessState of the specification; the descriptor's name is its place in the list.
-     */
+    /* ContainerProcessState of the specification; the descriptor's name is its place in the
+     * list. */
     cleanup_json json_t *message = json_pack("{s:s,s:[s],s:i}", "ociVersion", "0.2.0", "fds",
                                              "seccompFd", "pid", (int)pid);
     if (metadata)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The messages between rune and a container's init; docs/design/engine.md has who sends what when.
- */
+/* The messages between rune and a container's init; docs/design/engine.md has who sends what
+ * when. */
 #include <errno.h>
 #include <stddef.h>
 #include <string.h>

@@ -48,8 +48,8 @@ static int add_fd(struct enclave_launch *launch, const char *name, int fd)
 
 /* ---- the configuration as the enclave container has it ---- */
 
-/* HOME as the application outside would get it: the runtime sets it from the image's /etc/passwd.
- */
+/* HOME as the application outside would get it: the runtime sets it from the image's
+ * /etc/passwd. */
 static char *home_of(const char *rootfs, uint32_t uid)
 {
     cleanup_buffer struct buffer text = BUFFER_INIT;

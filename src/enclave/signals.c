@@ -17,8 +17,8 @@
 static const int g_fault_signals[] = {SIGILL, SIGBUS, SIGFPE, SIGSEGV, SIGSYS, SIGTRAP};
 static int g_sent_fault_pipe = -1; /* write end, for the handler */
 
-/* A fault of our own ends us as it would have; one that somebody sent is a signal like any other.
- */
+/* A fault of our own ends us as it would have; one that somebody sent is a signal like any
+ * other. */
 static void fault_handler(int sig, siginfo_t *info, void *context)
 {
     int saved = errno;

@@ -17,8 +17,8 @@
 int signals_open(int *signal_fd, int *sent_fault_fd, struct error *err);
 /* True when the terminal driver sent it: for the foreground process group. */
 bool signal_from_terminal(const struct signalfd_siginfo *info);
-/* True for what is for this process itself and is not passed on (SIGCHLD, what it sent to itself).
- */
+/* True for what is for this process itself and is not passed on (SIGCHLD, what it sent to
+ * itself). */
 bool signal_is_own(const struct signalfd_siginfo *info);
 /* True when the default action ends a process. */
 bool signal_ends_process(int sig);

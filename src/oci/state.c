@@ -51,8 +51,8 @@ static int fill(struct oci_state *state, struct error *err)
     json_t *value;
     json_object_foreach (state->cgroup_paths, key, value) {
         const char *path = json_string_value(value);
-        /* These directories will be removed: nothing but an absolute path without ".." is believed.
-         */
+        /* These directories will be removed: nothing but an absolute path without ".." is
+         * believed. */
         if (!path || path[0] != '/' || strstr(path, "/../"))
             return error_set(err, "cgroupPaths.%s: not an absolute path", key);
     }

@@ -68,8 +68,8 @@ extern const size_t g_global_option_count;
 int options_parse(const struct option *options, size_t count, int argc, char **argv, bool *help,
                   struct error *err);
 
-/* Move options behind arguments to the front: "update NAME --memory 1" is as good as the reverse.
- */
+/* Move options behind arguments to the front: "update NAME --memory 1" is as good as the
+ * reverse. */
 void options_reorder(const struct option *options, size_t count, int argc, char **argv);
 
 /* help.c */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What this machine can do for SGX enclaves: for people, and for messages that say what is missing.
- */
+/* What this machine can do for SGX enclaves: for people, and for messages that say what is
+ * missing. */
 #pragma once
 
 #include <stdbool.h>

@@ -292,8 +292,8 @@ int sgx_key_generate(const char *path, struct error *err)
     int rc = 0;
     if (PEM_write_PrivateKey(file, key, NULL, NULL, 0, NULL, NULL) != 1 || fflush(file) != 0)
         rc = error_errno(err, EIO, "write the signing key %s", path);
-    /* link() does not replace: of two that start together, one makes the key and the other uses it
-     */
+    /* link() does not replace: of two that start together, one makes the key and the other uses
+     * it */
     else if (link(temporary, path) < 0)
         rc = error_errno(err, errno, "signing key %s", path);
     unlink(temporary);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Small operations, timed from inside: run natively and in the LibOS by libos.sh. Prints one line for each: NAME NANOSECONDS, the
- * median of several rounds. `libos exit` ends at once: what fork+exec+wait starts.
+ * Small operations, timed from inside: run natively and in the LibOS by libos.sh. Prints one line
+ * for each: NAME NANOSECONDS, the median of several rounds. `libos exit` ends at once: what
+ * fork+exec+wait starts.
  */
 #include <fcntl.h>
 #include <netinet/in.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Times of the emulated driver, each over a plain getppid in the same run. Prints, judges nothing.
- */
+/* Times of the emulated driver, each over a plain getppid in the same run. Prints, judges
+ * nothing. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

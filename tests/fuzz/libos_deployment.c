@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The deployment manifest's parser, which runs after the hash was checked: a wrong builder must not become a memory error. */
+/* The deployment manifest's parser, which runs after the hash was checked: a wrong builder must not
+ * become a memory error. */
 #include <stdlib.h>
 
 #include "crypto.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Any bytes as a program: the site scanner's windows lie in it, in order, apart, around a syscall.
- */
+/* Any bytes as a program: the site scanner's windows lie in it, in order, apart, around a
+ * syscall. */
 #include <stdlib.h>
 
 #include "enclave/bundle/sites.h"

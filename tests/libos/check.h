@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the programs of tests/libos share: they check themselves, and print the same lines natively and in the LibOS. */
+/* What the programs of tests/libos share: they check themselves, and print the same lines natively
+ * and in the LibOS. */
 #pragma once
 
 #ifndef _GNU_SOURCE

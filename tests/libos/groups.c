@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Programs that want the same addresses at the same time: this one executes itself several times over. Built for a fixed
- * address, all its instances overlap; each has threads, writes its own patterns and looks whether they stay.
+ * Programs that want the same addresses at the same time: this one executes itself several times
+ * over. Built for a fixed address, all its instances overlap; each has threads, writes its own
+ * patterns and looks whether they stay.
  */
 #include "check.h"
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What system calls, signals, faults and preemption leave in the registers: general, flags, vector, x87, MXCSR, FS base. */
+/* What system calls, signals, faults and preemption leave in the registers: general, flags, vector,
+ * x87, MXCSR, FS base. */
 #include "check.h"
 
 #include <asm/prctl.h>
@@ -13,7 +14,8 @@
 #define FLAG_DF 0x400u
 #define FLAG_AC 0x40000u
 
-/* A `syscall` with r10 and up, rbx and rbp set to known values; 0 when all came back but rcx and r11. */
+/* A `syscall` with r10 and up, rbx and rbp set to known values; 0 when all came back but rcx and
+ * r11. */
 static uint64_t call_keeps(long number)
 {
     uint64_t bad;
@@ -138,7 +140,8 @@ static void clobber(int signo)
     g_signals++;
 }
 
-/* Keeps k in three XMM registers and an x87 register over a system call or a loop; 0 when all are still there. */
+/* Keeps k in three XMM registers and an x87 register over a system call or a loop; 0 when all are
+ * still there. */
 static int holds(uint64_t k, int mode)
 {
     uint64_t a, b, c, x = k, d = 0;
@@ -207,7 +210,8 @@ static void vector_state(void)
     CHECK(g_signals > 100);
 }
 
-/* MXCSR and the x87 control word: the program's over calls, inherited by threads and forks, fresh after the handler's changes. */
+/* MXCSR and the x87 control word: the program's over calls, inherited by threads and forks, fresh
+ * after the handler's changes. */
 static uint32_t mxcsr(void)
 {
     uint32_t v;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* UNIX sockets across fork, descriptors and credentials in messages, TCP and UDP on the loopback, interface lists. */
+/* UNIX sockets across fork, descriptors and credentials in messages, TCP and UDP on the loopback,
+ * interface lists. */
 #include "check.h"
 #include <arpa/inet.h>
 #include <fcntl.h>

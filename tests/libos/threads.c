@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Threads and futexes: mutexes, conditions, robust and priority-inheritance locks, process-shared ones, exit. */
+/* Threads and futexes: mutexes, conditions, robust and priority-inheritance locks, process-shared
+ * ones, exit. */
 #include "check.h"
 #include <linux/futex.h>
 #include <pthread.h>

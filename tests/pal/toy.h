@@ -29,6 +29,6 @@ int toy_wait(int pid, int *status);
 int toy_kill(int pid, int sig);
 int toy_resize(int pid, unsigned rows, unsigned columns);
 int toy_count(void);
-/* Appends a line to the file named by TOY_PAL_LOG, when that is set: tests read what rune called.
- */
+/* Appends a line to the file named by TOY_PAL_LOG, when that is set: tests read what rune
+ * called. */
 void toy_log(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* libos/lib against plain loops and tables. Its functions carry the names of libc's; the build renames them (k_...). */
+/* libos/lib against plain loops and tables. Its functions carry the names of libc's; the build
+ * renames them (k_...). */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -20,7 +21,8 @@ void *kmalloc(size_t size)
     return malloc(size);
 }
 
-/* ---- memory: every small size, and random large ones, at every alignment; overlapping both ways ---- */
+/* ---- memory: every small size, and random large ones, at every alignment; overlapping
+ *      both ways ---- */
 #define ROOM 1024
 
 static void moves(void)

@@ -9,7 +9,7 @@
 #include "base/error.h"
 
 /*
- * Bundle conversion (DESIGN section 6): an ordinary root directory becomes a sealed image, a system
+ * Bundle conversion (docs/design/bundle.md): an ordinary root directory becomes a sealed image, a system
  * call site table and a signed enclave, kept in a cache. docs/design/bundle.md tells what is in the
  * cache and when an entry is used again.
  *
@@ -20,8 +20,8 @@
 #define BUNDLE_KEY_DEFAULT   "/var/lib/rune/keys/signing-key.pem"
 #define BUNDLE_HASH_SIZE     32ul
 
-/* What the enclave is to be, beside its image. Everything here is measured; zero takes the default.
- */
+/* What the enclave is to be, beside its image. Everything here is measured; zero takes the
+ * default. */
 struct bundle_settings {
     uint64_t enclave_size;  /* ELRANGE, power of two */
     uint64_t memory_limit;  /* bytes, 0: none */
@@ -47,8 +47,8 @@ struct bundle_options {
     bool client_signing; /* leave sigstruct to bundle_signature_import */
     bool image_only;     /* no enclave */
     struct bundle_settings settings;
-    /* Told at the start of each step that takes time ("packing the root filesystem"); may be NULL.
-     */
+    /* Told at the start of each step that takes time ("packing the root filesystem"); may be
+     * NULL. */
     void (*progress)(void *ctx, const char *step);
     void *progress_ctx;
 };
@@ -135,8 +135,8 @@ struct bundle_deployment {
     const char *const *readonly_paths;
     bool terminal, readonly_root;
 };
-/* The blob and its SHA-256 (the first 32 bytes of CONFIGID). The same input gives the same bytes.
- */
+/* The blob and its SHA-256 (the first 32 bytes of CONFIGID). The same input gives the same
+ * bytes. */
 int bundle_deployment_build(const struct bundle_deployment *deployment, struct buffer *blob,
                             uint8_t hash[BUNDLE_HASH_SIZE], struct error *err);
 

@@ -93,8 +93,8 @@ int cache_begin(struct cache_entry *entry, int parent, const char *name,
 int cache_commit(struct cache_entry *entry, struct error *err)
 {
     if (renameat2(entry->parent, entry->tmp, entry->parent, entry->name, 0) < 0) {
-        /* A damaged entry is in the way: an entry with files in it is only replaced by an exchange.
-         */
+        /* A damaged entry is in the way: an entry with files in it is only replaced by an
+         * exchange. */
         if ((errno != ENOTEMPTY && errno != EEXIST) ||
             renameat2(entry->parent, entry->tmp, entry->parent, entry->name, RENAME_EXCHANGE) < 0)
             return error_errno(err, errno, "put cache entry %s in place", entry->name);

@@ -25,8 +25,8 @@ static inline void put_hex(char *out, const uint8_t *data, size_t size)
     out[2 * size] = 0;
 }
 
-/* ---- hash.c: SHA-256 by OpenSSL. Failing to hash is failing to allocate: it ends the process.
- * ---- */
+/* ---- hash.c: SHA-256 by OpenSSL ---- */
+/* Failing to hash is failing to allocate: it ends the process. */
 struct hash; /* EVP_MD_CTX */
 struct hash *hash_new(void);
 void hash_begin(struct hash *h);

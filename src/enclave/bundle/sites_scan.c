@@ -172,8 +172,8 @@ static bool movable(const struct scan *scan, const struct insn *insn)
         ok = detail->x86.operands[i].type != X86_OP_MEM ||
              (detail->x86.operands[i].mem.base != X86_REG_RIP &&
               detail->x86.operands[i].mem.base != X86_REG_EIP);
-    /* Capstone leaves some implicit operands out: mod 0, rm 5 is relative to RIP whatever it says.
-     */
+    /* Capstone leaves some implicit operands out: mod 0, rm 5 is relative to RIP whatever it
+     * says. */
     if (ok && detail->x86.modrm && (detail->x86.modrm & 0xc7) == 0x05)
         ok = false;
     cs_free(decoded, count);

@@ -7,11 +7,14 @@
  *   epcm.c      page permissions: EPCM and mappings to host protections, and page faults
  *   modify.c    SGX2 through the driver: EMODPR, EMODT, EREMOVE
  *   enter.S     __vdso_sgx_enter_enclave, ENCLU from outside, the first instructions of every
- * signal handler enter.c     EENTER, ERESUME, EEXIT, AEX signal.c    which signal is an exception,
- * which is an interrupt; handlers of the host thread.c    per-thread state, signal stacks, Syscall
- * User Dispatch leaf.c      ENCLU leaves from inside accept.c    EACCEPT, EACCEPTCOPY and EMODPE,
- * which use general registers only keys.c      EREPORT, EGETKEY sites.c, sites.S   ENCLU sites
- * rewritten into calls
+ *               signal handler
+ *   enter.c     EENTER, ERESUME, EEXIT, AEX
+ *   signal.c    which signal is an exception, which is an interrupt; handlers of the host
+ *   thread.c    per-thread state, signal stacks, Syscall User Dispatch
+ *   leaf.c      ENCLU leaves from inside
+ *   accept.c    EACCEPT, EACCEPTCOPY and EMODPE, which use general registers only
+ *   keys.c      EREPORT, EGETKEY
+ *   sites.c, sites.S   ENCLU sites rewritten into calls
  *
  * A thread is `in the enclave` from the moment that EENTER or ERESUME loads its FS base until EEXIT
  * or AEX. Meanwhile no host code may run on it but enter.S, and C code called from there once FS is

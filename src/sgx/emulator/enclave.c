@@ -330,8 +330,8 @@ static int emulated_init(struct sgx_handle *e, const struct sgx_sigstruct *s, st
     return rc;
 }
 
-/* Pages that were added before limit what a mapping may ask for, as vm_max_prot_bits does in Linux.
- */
+/* Pages that were added before limit what a mapping may ask for, as vm_max_prot_bits does in
+ * Linux. */
 static bool may_map(struct sgx_handle *e, uint64_t start, uint64_t end, uint8_t prot)
 {
     for (uint64_t page = start; page < end; page++) {

@@ -2,9 +2,12 @@
 /*
  * Signals. While a thread is in the enclave a signal is one of
  *   a fault that the emulator settles itself   a page not yet raised to what it may be; ENCLU from
- * inside an exception of enclave code               AEX, and emu_enter_enclave returns with
- * run->exception_* an interrupt                               AEX, then the host's own handler with
- * the context that hardware shows and in host code it goes straight to the host's handler.
+ *                                              inside
+ *   an exception of enclave code               AEX, and emu_enter_enclave returns with
+ *                                              run->exception_*
+ *   an interrupt                               AEX, then the host's own handler with the context
+ *                                              that hardware shows
+ * and in host code it goes straight to the host's handler.
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -106,8 +106,8 @@ EXPORT int access(const char *path, int mode)
     return (int)syscall(SYS_faccessat, AT_FDCWD, path, mode);
 }
 
-/* A handler that is installed plainly must not run on the enclave's stack: on hardware none does.
- */
+/* A handler that is installed plainly must not run on the enclave's stack: on hardware none
+ * does. */
 EXPORT int sigaction(int signo, const struct sigaction *act, struct sigaction *old)
 {
     struct error err = ERROR_INIT;

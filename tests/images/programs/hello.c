@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Built every way that a program can be linked: output, exit code and addresses that do not move. */
+/* Built every way that a program can be linked: output, exit code and addresses that do not
+ * move. */
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>

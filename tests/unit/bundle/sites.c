@@ -118,8 +118,8 @@ static void test_number_set_earlier(void **state)
 {
     struct made m;
     begin(&m);
-    /* mov $39,%eax; mov %rdi,%rsi (3); mov %edx,%edi (2): the shortest run of three bytes and more
-     */
+    /* mov $39,%eax; mov %rdi,%rsi (3); mov %edx,%edi (2): the shortest run of three bytes and
+     * more */
     PUT(&m, 0x10,
         MOV_EAX "\x48\x89\xfe"
                 "\x89\xd7" SYSCALL RET);

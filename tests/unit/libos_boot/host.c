@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The fuzz target of the boundary as a test: seeded random hosts, and a few lies by name, each of which must end the enclave. */
+/* The fuzz target of the boundary as a test: seeded random hosts, and a few lies by name, each of
+ * which must end the enclave. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <stdint.h>

@@ -8,14 +8,14 @@ extern u64 g_test_signals; /* bit n: signal n was sent */
 void world_start(struct super *root);
 void world_stop(void);
 
-#define SYSCALLS(X)                                                                               \
-    X(open)                                                                                       \
-    X(openat)                                                                                     \
-    X(close) X(read) X(write) X(pread64) X(pwrite64) X(lseek) X(stat) X(lstat) X(fstat) X(mkdir)  \
-        X(rmdir) X(unlink) X(rename) X(link) X(symlink) X(readlink) X(truncate) X(ftruncate)      \
-            X(fallocate) X(getdents64) X(chdir) X(getcwd) X(mount) X(umount2) X(pipe2) X(fcntl)   \
-                X(dup2) X(chmod) X(chown) X(setxattr) X(getxattr) X(listxattr) X(chroot) X(mknod) \
-                    X(memfd_create) X(splice)
+/* clang-format off */
+#define SYSCALLS(X) \
+    X(open) X(openat) X(close) X(read) X(write) X(pread64) X(pwrite64) X(lseek) X(stat) X(lstat) \
+    X(fstat) X(mkdir) X(rmdir) X(unlink) X(rename) X(link) X(symlink) X(readlink) X(truncate) \
+    X(ftruncate) X(fallocate) X(getdents64) X(chdir) X(getcwd) X(mount) X(umount2) X(pipe2) \
+    X(fcntl) X(dup2) X(chmod) X(chown) X(setxattr) X(getxattr) X(listxattr) X(chroot) X(mknod) \
+    X(memfd_create) X(splice)
+/* clang-format on */
 #define X(name) long sys_##name(SYSCALL_ARGS);
 SYSCALLS(X)
 #undef X

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The host of the libos/net tests, on libc: descriptors and sockets are real ones, waiting is ppoll() with an eventfd for each thread.
- * It includes no LibOS header, for their names clash; the prototypes are repeated here.
+ * The host of the libos/net tests, on libc: descriptors and sockets are real ones, waiting is
+ * ppoll() with an eventfd for each thread. It includes no LibOS header, for their names clash; the
+ * prototypes are repeated here.
  */
 #include <asm/prctl.h>
 #include <errno.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* libos/net on the host, under the sanitizers: the system calls of polling and sockets against real threads and real TCP. */
+/* libos/net on the host, under the sanitizers: the system calls of polling and sockets against real
+ * threads and real TCP. */
 #include "world.h"
 #include <cmocka.h>
 #include <linux/sockios.h>

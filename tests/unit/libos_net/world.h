@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The LibOS around libos/net, as small as the tests can have it: one process, a flat descriptor table, names in an array. */
+/* The LibOS around libos/net, as small as the tests can have it: one process, a flat descriptor
+ * table, names in an array. */
 #pragma once
 
 #include "host.h"

@@ -7,6 +7,7 @@
 
 #include "sgx/arch.h"
 
+/* What REPORT and KEY take and give is in host memory. */
 enum test_command {
     TEST_ADD,   /* result = a + b */
     TEST_READ,  /* result = *a */
@@ -20,15 +21,14 @@ enum test_command {
     TEST_ACCEPT_MANY, /* EACCEPT c pages from a */
     TEST_EXTEND,      /* EMODPE page a with SECINFO flags b */
     TEST_ACCEPT_COPY, /* EACCEPTCOPY to a with SECINFO flags b from c */
-    TEST_REPORT, /* EREPORT for the TARGETINFO at a with the report data at b to c (all host memory)
-                  */
-    TEST_KEY,    /* EGETKEY for the KEYREQUEST at a to c (host memory): result = error code */
-    TEST_BASES,  /* result = FS base, a = GS base */
-    TEST_CALL,   /* call a */
-    TEST_SKIP,   /* at CSSA 1: RIP of the interrupted frame += a; result = EXITINFO, b = RIP, c =
-                    MADDR */
-    TEST_SITE_ADD, /* as TEST_ADD, but leaves by a rewritable site, and EACCEPTs c pages from there
-                    */
+    TEST_REPORT,      /* EREPORT for the TARGETINFO at a with the report data at b to c */
+    TEST_KEY,         /* EGETKEY for the KEYREQUEST at a to c: result = error code */
+    TEST_BASES,       /* result = FS base, a = GS base */
+    TEST_CALL,        /* call a */
+    TEST_SKIP,     /* at CSSA 1: RIP of the interrupted frame += a; result = EXITINFO, b = RIP, c =
+                      MADDR */
+    TEST_SITE_ADD, /* as TEST_ADD, but leaves by a rewritable site, and EACCEPTs c pages from
+                      there */
 };
 
 #define TEST_BY_SITE 0x100ull /* with a command: leave by the rewritable site */
