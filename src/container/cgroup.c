@@ -22,6 +22,7 @@
 #include "base/log.h"
 #include "base/path.h"
 #include "container/private.h"
+#include "container/systemd_bus.h"
 
 static const char cgroup_mount[] = "/sys/fs/cgroup";
 
@@ -61,13 +62,16 @@ static char *hybrid_mount(void)
     return statfs(path, &fs) == 0 && fs.f_type == CGROUP2_SUPER_MAGIC ? xstrdup(path) : NULL;
 }
 
-/* `relative` is where the container goes: absolute from the top of the hierarchy, else below our
- * own cgroup. */
-static int plan_v1(const char *relative, json_t *paths, struct error *err)
+/*
+ * `relative` is where the container goes: absolute from the top of the hierarchy, else below our
+ * own cgroup (v1) or beside it (v2). With the systemd driver it is relative to where systemd is.
+ */
+static int plan_v1(const char *relative, bool systemd, json_t *paths, struct error *err)
 {
     cleanup_buffer struct buffer text = BUFFER_INIT;
     enum { CGROUP_FILE_MAX = 1 << 20 };
-    if (read_file_at(AT_FDCWD, "/proc/self/cgroup", &text, CGROUP_FILE_MAX, err) < 0)
+    const char *file = systemd ? "/proc/1/cgroup" : "/proc/self/cgroup";
+    if (read_file_at(AT_FDCWD, file, &text, CGROUP_FILE_MAX, err) < 0)
         return -1;
     char *rest = text.data;
     for (char *line; rest && (line = strsep(&rest, "\n")) && *line;) {
@@ -79,7 +83,10 @@ static int plan_v1(const char *relative, json_t *paths, struct error *err)
         cleanup_free char *mount = *controllers ? hierarchy_mount(controllers) : hybrid_mount();
         if (!mount)
             continue;
-        cleanup_free char *joined = relative[0] == '/'
+        char *scope = systemd ? strstr(line, "/init.scope") : NULL;
+        if (scope)
+            *scope = '\0';
+        cleanup_free char *joined = relative[0] == '/' && !systemd
                                         ? xasprintf("%s%s", mount, relative)
                                         : xasprintf("%s%s/%s", mount, line, relative);
         cleanup_free char *path = path_clean(joined);
@@ -104,6 +111,13 @@ static int plan_v2(const char *relative, json_t *paths, struct error *err)
             return error_set(err, "/proc/self/cgroup has no unified hierarchy");
         own += 3;
         own[strcspn(own, "\n")] = '\0';
+        /*
+         * Beside our own cgroup, as runc: ours has processes in it, and a cgroup with processes
+         * gives its children no controllers.
+         */
+        char *slash = strrchr(own, '/');
+        if (slash)
+            *slash = '\0';
         joined = xasprintf("%s%s/%s", cgroup_mount, own, relative);
     }
     cleanup_free char *path = path_clean(joined);
@@ -121,11 +135,15 @@ int cgroup_plan(const struct container_create_options *options, const struct oci
     const char *relative = config->cgroups_path ? config->cgroups_path : options->id;
     out->optional = options->rootless == CONTAINER_ROOTLESS_ON ||
                     (options->rootless == CONTAINER_ROOTLESS_AUTO && geteuid() != 0);
+    cleanup_free char *place = NULL;
     if (options->systemd_cgroup) {
         out->systemd = true;
-        return cgroup_systemd_plan(out, config->cgroups_path, options->id, err);
+        if (cgroup_systemd_plan(out, config->cgroups_path, options->id, &place, err) < 0)
+            return -1;
+        relative = place;
     }
-    return out->v2 ? plan_v2(relative, out->paths, err) : plan_v1(relative, out->paths, err);
+    return out->v2 ? plan_v2(relative, out->paths, err)
+                   : plan_v1(relative, out->systemd, out->paths, err);
 }
 
 void cgroup_from_state(const struct oci_state *state, struct cgroup *out)
@@ -140,7 +158,9 @@ void cgroup_from_state(const struct oci_state *state, struct cgroup *out)
 void cgroup_release(struct cgroup *cgroup)
 {
     json_decref(cgroup->paths);
+    systemd_disconnect(cgroup->bus);
     free(cgroup->unit);
+    free(cgroup->name);
     free(cgroup->slice);
     *cgroup = (struct cgroup){0};
 }
@@ -210,17 +230,26 @@ static int check_existing(const struct cgroup *cgroup, struct error *err)
     return 0;
 }
 
-int cgroup_create(struct cgroup *cgroup, const struct oci_config *config, struct error *err)
+static int make(struct cgroup *cgroup, const struct oci_config *config, pid_t pid,
+                struct error *err)
+{
+    if (cgroup->systemd)
+        return cgroup_systemd_create(cgroup, config, pid, err);
+    int ret = cgroup->v2 ? cgroup_v2_create(cgroup, err) : cgroup_v1_create(cgroup, err);
+    return ret == 0 && cgroup->existed ? check_existing(cgroup, err) : ret;
+}
+
+int cgroup_create(struct cgroup *cgroup, const struct oci_config *config, pid_t pid,
+                  struct error *err)
 {
     cleanup_error struct error failure = ERROR_INIT;
-    int ret = cgroup->v2 ? cgroup_v2_create(cgroup, &failure) : cgroup_v1_create(cgroup, &failure);
-    if (ret == 0 && cgroup->existed)
-        ret = check_existing(cgroup, &failure);
+    int ret = make(cgroup, config, pid, &failure);
     if (ret == 0)
         ret = cgroup_set(cgroup, &config->resources, &failure);
     if (ret == 0)
         return 0;
-    if (cgroup->optional && (failure.code == EACCES || failure.code == EPERM ||
+    if (cgroup->optional && !cgroup->systemd &&
+        (failure.code == EACCES || failure.code == EPERM ||
                              failure.code == EROFS || failure.code == ENOENT)) {
         log_debug("no cgroup for this rootless container: %s", error_text(&failure));
         json_object_clear(cgroup->paths);
@@ -287,6 +316,14 @@ int cgroup_set(const struct cgroup *cgroup, const struct oci_resources *resource
     if (cgroup->v2)
         return cgroup_v2_set(cgroup, resources, err);
     return cgroup_v1_set(cgroup, resources, err);
+}
+
+int cgroup_update(struct cgroup *cgroup, const struct oci_resources *resources, struct error *err)
+{
+    /* systemd first: its values are rounded, the files say what was asked for. */
+    if (cgroup->systemd && cgroup_systemd_set(cgroup, resources, err) < 0)
+        return -1;
+    return cgroup_set(cgroup, resources, err);
 }
 
 /* ---- processes ---- */
@@ -478,8 +515,14 @@ static int remove_tree(int parent, const char *name)
     return unlinkat(parent, name, AT_REMOVEDIR) == 0 || errno == ENOENT ? 0 : -errno;
 }
 
-int cgroup_remove(const struct cgroup *cgroup, struct error *err)
+int cgroup_remove(struct cgroup *cgroup, struct error *err)
 {
+    if (cgroup->foreign)
+        return 0;
+    /* First: what systemd knows it removes itself, and it must not hear of an end it did not want. */
+    cleanup_error struct error failure = ERROR_INIT;
+    if (cgroup->unit && cgroup_systemd_remove(cgroup, &failure) < 0)
+        log_warning("%s", error_text(&failure));
     const char *key;
     json_t *value;
     int result = 0;
@@ -499,7 +542,5 @@ int cgroup_remove(const struct cgroup *cgroup, struct error *err)
         if (ret < 0 && !(cgroup->optional && (ret == -EACCES || ret == -EPERM || ret == -EROFS)))
             result = error_errno(err, -ret, "remove cgroup %s", path);
     }
-    if (cgroup->systemd && cgroup->unit)
-        (void)cgroup_systemd_remove(cgroup, NULL);
     return result;
 }

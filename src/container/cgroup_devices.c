@@ -40,30 +40,41 @@ static void emit_prologue(struct program *p)
     emit(p, BPF_LDX | BPF_MEM | BPF_W, BPF_REG_5, BPF_REG_1, 8, 0);
 }
 
-/* If everything of the rule fits, return its answer; else go on behind it. */
-static void emit_rule(struct program *p, const struct oci_device_rule *rule)
+static int32_t access_bits(const struct oci_device_rule *rule)
 {
     int32_t access = 0;
     for (const char *c = rule->access; *c; c++)
         access |= *c == 'r'   ? BPF_DEVCG_ACC_READ
                   : *c == 'w' ? BPF_DEVCG_ACC_WRITE
                               : BPF_DEVCG_ACC_MKNOD;
-    const int32_t all = BPF_DEVCG_ACC_READ | BPF_DEVCG_ACC_WRITE | BPF_DEVCG_ACC_MKNOD;
-    size_t jumps[8], jump_count = 0;
+    return access;
+}
+
+/* A rule about every device and every access: it decides, what comes behind it is never asked. */
+static bool decides_all(const struct oci_device_rule *rule)
+{
+    return rule->type == 'a' &&
+           access_bits(rule) == (BPF_DEVCG_ACC_READ | BPF_DEVCG_ACC_WRITE | BPF_DEVCG_ACC_MKNOD);
+}
+
+static void emit_answer(struct program *p, bool allow)
+{
+    emit(p, BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_0, 0, 0, allow);
+    emit(p, BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
+}
+
+/*
+ * r3 is what of the access is still undecided. A rule for this device decides its part: a deny rule
+ * that hits any of it ends with no, an allow rule that leaves nothing ends with yes.
+ */
+static void emit_rule(struct program *p, const struct oci_device_rule *rule)
+{
+    int32_t access = access_bits(rule);
+    size_t jumps[4], jump_count = 0;
     if (rule->type != 'a') {
         jumps[jump_count++] = p->count;
         emit(p, BPF_JMP | BPF_JNE | BPF_K, BPF_REG_2, 0, 0,
              rule->type == 'c' ? BPF_DEVCG_DEV_CHAR : BPF_DEVCG_DEV_BLOCK);
-    }
-    if (access != all) {
-        /* An allow rule must cover all that is asked; a deny rule hits if any of it is denied. */
-        emit(p, BPF_ALU | BPF_MOV | BPF_X, BPF_REG_1, BPF_REG_3, 0, 0);
-        emit(p, BPF_ALU | BPF_AND | BPF_K, BPF_REG_1, 0, 0, access);
-        jumps[jump_count++] = p->count;
-        if (rule->allow)
-            emit(p, BPF_JMP | BPF_JNE | BPF_X, BPF_REG_1, BPF_REG_3, 0, 0);
-        else
-            emit(p, BPF_JMP | BPF_JEQ | BPF_K, BPF_REG_1, 0, 0, 0);
     }
     if (rule->type != 'a' && rule->major >= 0) {
         jumps[jump_count++] = p->count;
@@ -73,10 +84,40 @@ static void emit_rule(struct program *p, const struct oci_device_rule *rule)
         jumps[jump_count++] = p->count;
         emit(p, BPF_JMP | BPF_JNE | BPF_K, BPF_REG_5, 0, 0, (int32_t)rule->minor);
     }
-    emit(p, BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_0, 0, 0, rule->allow);
-    emit(p, BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
+    if (rule->allow) {
+        emit(p, BPF_ALU | BPF_AND | BPF_K, BPF_REG_3, 0, 0, ~access);
+        jumps[jump_count++] = p->count;
+        emit(p, BPF_JMP | BPF_JNE | BPF_K, BPF_REG_3, 0, 0, 0);
+    } else {
+        emit(p, BPF_ALU | BPF_MOV | BPF_X, BPF_REG_1, BPF_REG_3, 0, 0);
+        emit(p, BPF_ALU | BPF_AND | BPF_K, BPF_REG_1, 0, 0, access);
+        jumps[jump_count++] = p->count;
+        emit(p, BPF_JMP | BPF_JEQ | BPF_K, BPF_REG_1, 0, 0, 0);
+    }
+    emit_answer(p, rule->allow);
     for (size_t i = 0; i < jump_count && jumps[i] < p->count; i++)
         p->code[jumps[i]].off = (int16_t)(p->count - jumps[i] - 1);
+}
+
+/*
+ * On v1 the last rule that fits wins: so ask them from the last to the first, the defaults before
+ * all. The verifier refuses code that cannot be reached: nothing follows a rule that decides all.
+ */
+static void emit_rules(struct program *p, const struct oci_resources *r)
+{
+    emit_prologue(p);
+    const struct oci_device_rule *last = &r->devices[r->device_count - 1];
+    if (!(last->allow && last->type == 'a'))
+        for (size_t i = 0; i < cgroup_default_device_count; i++)
+            emit_rule(p, &cgroup_default_devices[i]);
+    for (size_t i = r->device_count; i-- > 0;) {
+        if (decides_all(&r->devices[i])) {
+            emit_answer(p, r->devices[i].allow);
+            return;
+        }
+        emit_rule(p, &r->devices[i]);
+    }
+    emit_answer(p, false);
 }
 
 static long bpf(int command, union bpf_attr *attr)
@@ -137,17 +178,7 @@ int cgroup_v2_devices(int dir, const struct oci_resources *r, struct error *err)
     if (r->device_count == 0)
         return 0;
     struct program program = {xcalloc(INSTRUCTIONS_MAX, sizeof(struct bpf_insn)), 0};
-    emit_prologue(&program);
-    /* On v1 the last rule that fits wins: so ask them from the last to the first. The defaults come
-     * after all. */
-    const struct oci_device_rule *last = &r->devices[r->device_count - 1];
-    if (!(last->allow && last->type == 'a'))
-        for (size_t i = 0; i < cgroup_default_device_count; i++)
-            emit_rule(&program, &cgroup_default_devices[i]);
-    for (size_t i = r->device_count; i-- > 0;)
-        emit_rule(&program, &r->devices[i]);
-    emit(&program, BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_0, 0, 0, 0);
-    emit(&program, BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
+    emit_rules(&program, r);
     int ret = 0;
     cleanup_close int fd = -1;
     if (program.count >= INSTRUCTIONS_MAX) {

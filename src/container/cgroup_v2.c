@@ -69,25 +69,53 @@ static int put_limit(int dir, const char *file, int64_t value, struct error *err
     return put_text(dir, file, text, err);
 }
 
-static int set_memory(int dir, const struct oci_resources *r, struct error *err)
+/* v1 counts memory and swap together, v2 swap alone. */
+int cgroup_v2_swap(const struct oci_resources *r, struct oci_int64 *out, struct error *err)
 {
-    struct oci_int64 limit = r->memory.limit, swap = r->memory.swap, low = r->memory.reservation;
+    struct oci_int64 limit = r->memory.limit, swap = r->memory.swap;
     limit.set &= limit.value != 0;
     swap.set &= swap.value != 0;
+    *out = (struct oci_int64){0};
     if (limit.set && limit.value == -1 && !swap.set)
         swap = (struct oci_int64){true, -1};
+    if (!swap.set)
+        return 0;
+    *out = swap;
+    if (swap.value < 0)
+        return 0;
+    if (!limit.set || limit.value == -1)
+        return error_set(err, "unable to set swap limit without memory limit");
+    if (swap.value < limit.value)
+        return error_set(err, "memory+swap limit should be >= memory limit");
+    out->value -= limit.value;
+    return 0;
+}
+
+uint64_t cgroup_v2_cpu_weight(uint64_t shares)
+{
+    if (shares < 2)
+        shares = 2;
+    if (shares > 262144)
+        shares = 262144;
+    return 1 + (shares - 2) * 9999 / 262142;
+}
+
+uint64_t cgroup_v2_io_weight(int64_t weight)
+{
+    /* v1's 10..1000 onto v2's 1..10000. */
+    return 1 + (uint64_t)(weight < 10 ? 0 : weight - 10) * 9999 / 990;
+}
+
+static int set_memory(int dir, const struct oci_resources *r, struct error *err)
+{
+    struct oci_int64 limit = r->memory.limit, low = r->memory.reservation, swap;
+    limit.set &= limit.value != 0;
+    if (cgroup_v2_swap(r, &swap, err) < 0)
+        return -1;
     if (swap.set) {
-        /* v1 counts memory and swap together, v2 swap alone. */
-        int64_t value = swap.value;
-        if (value > 0 && !limit.set)
-            return error_set(err, "unable to set swap limit without memory limit");
-        if (value > 0 && value < limit.value)
-            return error_set(err, "memory+swap limit should be >= memory limit");
-        if (value > 0)
-            value -= limit.value;
         cleanup_error struct error failure = ERROR_INIT;
-        if (put_limit(dir, "memory.swap.max", value, &failure) < 0 &&
-            !(failure.code == ENOENT && value <= 0))
+        if (put_limit(dir, "memory.swap.max", swap.value, &failure) < 0 &&
+            !(failure.code == ENOENT && swap.value <= 0))
             return error_move(err, &failure);
     }
     if (r->memory.check_before_update && limit.set && limit.value > 0) {
@@ -114,11 +142,8 @@ static int set_cpu(int dir, const struct oci_resources *r, struct error *err)
     }
     /* An idle group has no weight of its own. */
     if (cpu->shares.set && cpu->shares.value && !(cpu->idle.set && cpu->idle.value == 1)) {
-        uint64_t shares = cpu->shares.value < 2        ? 2
-                          : cpu->shares.value > 262144 ? 262144
-                                                       : cpu->shares.value;
         snprintf(text, sizeof(text), "%llu",
-                 (unsigned long long)(1 + (shares - 2) * 9999 / 262142));
+                 (unsigned long long)cgroup_v2_cpu_weight(cpu->shares.value));
         if (put_text(dir, "cpu.weight", text, err) < 0)
             return -1;
     }
@@ -168,9 +193,8 @@ static int set_io(int dir, const struct oci_resources *r, struct error *err)
     bool bfq = faccessat(dir, "io.bfq.weight", F_OK, 0) == 0;
     if (io->weight.set && io->weight.value) {
         int64_t weight = io->weight.value;
-        /* Without BFQ: v1's 10..1000 onto v2's 1..10000. */
         snprintf(text, sizeof(text), bfq ? "%lld" : "default %lld",
-                 (long long)(bfq ? weight : 1 + (weight - 10) * 9999 / 990));
+                 (long long)(bfq ? weight : (int64_t)cgroup_v2_io_weight(weight)));
         if (put_text(dir, bfq ? "io.bfq.weight" : "io.weight", text, err) < 0)
             return -1;
     }

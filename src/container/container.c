@@ -328,9 +328,7 @@ int container_update(struct container *container, const struct oci_resources *re
         return error_set(err, "container not running");
     struct cgroup cgroup;
     cgroup_from_state(container->state, &cgroup);
-    int ret = cgroup_set(&cgroup, resources, err);
-    if (ret == 0 && cgroup.systemd)
-        ret = cgroup_systemd_set(&cgroup, resources, err);
+    int ret = cgroup_update(&cgroup, resources, err);
     cgroup_release(&cgroup);
     return ret;
 }

@@ -162,8 +162,6 @@ static int make_fifo(struct creation *c, struct error *err)
 
 static int become_root_of_namespace(struct container_init *init, struct error *err)
 {
-    if (sync_wait_go(init, err) < 0)
-        return -1;
     /* The ids have to be those of the namespace before anything is made in it. An unmapped 0 is no
      * error as such. */
     if (setresgid(0, 0, 0) < 0 && errno != EINVAL)
@@ -196,6 +194,9 @@ static int enter(struct creation *c, int cgroup_status, struct error *err)
         return error_errno(err, errno, "set the parent death signal");
     if (cgroup_status < 0)
         return error_errno(err, -cgroup_status, "enter the container's cgroup");
+    /* Until the ids are mapped, and until systemd has moved us. */
+    if ((c->init.new_user_namespace || c->cgroup.systemd) && sync_wait_go(&c->init, err) < 0)
+        return -1;
     if (c->init.new_user_namespace && become_root_of_namespace(&c->init, err) < 0)
         return -1;
     if (setsid() < 0)
@@ -352,7 +353,7 @@ static int prepare(struct creation *c, struct error *err)
         return -1;
     if (!options->run && make_fifo(c, err) < 0)
         return -1;
-    if (cgroup_create(&c->cgroup, c->config, err) < 0)
+    if (!c->cgroup.systemd && cgroup_create(&c->cgroup, c->config, 0, err) < 0)
         return -1;
     c->init.cgroup_mounts = json_incref(c->cgroup.paths);
     return 0;
@@ -365,7 +366,10 @@ static int launch(struct creation *c, struct error *err)
     c->init.sync_fd = c->sync[1];
     if (spawn_plan(c->config, &c->spawn, err) < 0)
         return -1;
-    int ret = cgroup_entrances(&c->cgroup, &c->cgroup_files, &c->cgroup_file_count,
+    int ret = 0;
+    /* systemd moves the process later. */
+    if (!c->cgroup.systemd)
+        ret = cgroup_entrances(&c->cgroup, &c->cgroup_files, &c->cgroup_file_count,
                                &c->spawn.cgroup_dir, err);
     if (ret == 0 && c->options->run && !c->options->detach) {
         c->fg = foreground_new(err);
@@ -392,11 +396,16 @@ static int launch(struct creation *c, struct error *err)
 static int map_ids(struct creation *c, struct error *err)
 {
     const struct oci_namespace *user = &c->config->namespaces[OCI_NS_USER];
-    if (!user->present)
+    if (!user->present || user->path)
         return 0;
-    if (!user->path &&
-        userns_write_maps(c->pid, &c->config->uid_mappings, &c->config->gid_mappings, err) < 0)
-        return -1;
+    return userns_write_maps(c->pid, &c->config->uid_mappings, &c->config->gid_mappings, err);
+}
+
+/* What the child waits for in enter(). */
+static int let_go(struct creation *c, struct error *err)
+{
+    if (!c->config->namespaces[OCI_NS_USER].present && !c->cgroup.systemd)
+        return 0;
     int ret = sync_send(c->sync[0], SYNC_GO, c->pid, NULL, -1);
     /* It is dead already; sync_serve() finds out why. */
     return ret < 0 && ret != -EPIPE ? error_errno(err, -ret, "answer the container's init") : 0;
@@ -407,7 +416,9 @@ static int bring_up(struct creation *c, struct error *err)
     const struct container_create_options *options = c->options;
     if (map_ids(c, err) < 0)
         return -1;
-    if (c->cgroup.systemd && cgroup_systemd_create(&c->cgroup, c->config, c->pid, err) < 0)
+    if (c->cgroup.systemd && cgroup_create(&c->cgroup, c->config, c->pid, err) < 0)
+        return -1;
+    if (let_go(c, err) < 0)
         return -1;
     if (rdt_apply(c->config, options->id, c->pid, err) < 0)
         return -1;

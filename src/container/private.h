@@ -203,12 +203,21 @@ struct cgroup {
     bool optional; /* rootless without delegation: failures are ignored */
     bool existed;  /* a directory was there before us */
     json_t *paths; /* controller (or "name=systemd", "" for v2) -> absolute directory */
-    char *unit;    /* systemd scope */
-    char *slice;
+    /* The systemd driver: the scope, the container's name in it, the slice that holds it. */
+    char *unit, *name, *slice;
+    bool foreign; /* the scope is somebody else's */
+    struct systemd_bus *bus; /* connected when needed */
 };
 int cgroup_plan(const struct container_create_options *options, const struct oci_config *config,
                 struct cgroup *out, struct error *err);
-int cgroup_create(struct cgroup *cgroup, const struct oci_config *config, struct error *err);
+/*
+ * Make the cgroups and set the resources. With the systemd driver pid, the container's init, is put
+ * there as well, and must wait meanwhile.
+ */
+int cgroup_create(struct cgroup *cgroup, const struct oci_config *config, pid_t pid,
+                  struct error *err);
+/* To what an update wants. */
+int cgroup_update(struct cgroup *cgroup, const struct oci_resources *resources, struct error *err);
 /* Descriptors through which the child enters; *files is malloc'd. */
 int cgroup_entrances(const struct cgroup *cgroup, int **files, size_t *count, int *dir,
                      struct error *err);
@@ -218,7 +227,7 @@ int cgroup_set(const struct cgroup *cgroup, const struct oci_resources *resource
 int cgroup_freeze(const struct cgroup *cgroup, bool frozen, struct error *err);
 bool cgroup_frozen(const struct cgroup *cgroup);
 int cgroup_signal_all(const struct cgroup *cgroup, int signal, struct error *err);
-int cgroup_remove(const struct cgroup *cgroup, struct error *err);
+int cgroup_remove(struct cgroup *cgroup, struct error *err);
 int cgroup_pids(const struct cgroup *cgroup, pid_t **pids, size_t *count, struct error *err);
 bool cgroup_exists(const struct cgroup *cgroup);
 void cgroup_release(struct cgroup *cgroup);
@@ -235,17 +244,22 @@ int cgroup_v2_set(const struct cgroup *cgroup, const struct oci_resources *resou
 int cgroup_v2_devices(int dir, const struct oci_resources *resources, struct error *err);
 int cgroup_v1_create(struct cgroup *cgroup, struct error *err);
 int cgroup_v2_create(struct cgroup *cgroup, struct error *err);
-/* From "slice:prefix:name"; fills unit, slice and paths. */
-int cgroup_systemd_plan(struct cgroup *cgroup, const char *cgroups_path, const char *id,
+/* v2's values for v1's: swap without memory, weights. */
+int cgroup_v2_swap(const struct oci_resources *r, struct oci_int64 *out, struct error *err);
+uint64_t cgroup_v2_cpu_weight(uint64_t shares);
+uint64_t cgroup_v2_io_weight(int64_t weight);
+/* From "slice:prefix:name"; fills unit, name and slice. *out is the path below the root of a
+ * hierarchy, malloc'd. */
+int cgroup_systemd_plan(struct cgroup *cgroup, const char *cgroups_path, const char *id, char **out,
                         struct error *err);
 /* Rules that hold in every container beside those of the configuration. */
 extern const struct oci_device_rule cgroup_default_devices[];
 extern const size_t cgroup_default_device_count;
 int cgroup_systemd_create(struct cgroup *cgroup, const struct oci_config *config, pid_t pid,
                           struct error *err);
-int cgroup_systemd_set(const struct cgroup *cgroup, const struct oci_resources *resources,
+int cgroup_systemd_set(struct cgroup *cgroup, const struct oci_resources *resources,
                        struct error *err);
-int cgroup_systemd_remove(const struct cgroup *cgroup, struct error *err);
+int cgroup_systemd_remove(struct cgroup *cgroup, struct error *err);
 
 /* --- validate.c --- */
 int config_validate(const struct container_create_options *options, const struct oci_config *config,

@@ -3,10 +3,11 @@
 # runc's own integration tests (the bats files of Debian's runc source package, unmodified) against rune and against
 # Debian's runc on this machine. Every test that passes with runc must pass with rune.
 #
-#   runc-bats.sh [-k DIR] [-f FILES] STAGE
+#   runc-bats.sh [-k DIR] [-f FILES] [-p] STAGE
 #
 #   -k DIR    keep the sources, images and results in DIR and reuse them
 #   -f FILES  only these bats files ("run create"), by name without .bats
+#   -p        only fetch and make what the tests need, in the DIR of -k (tests/conformance/vm.sh takes it from there)
 #
 # In place of what the tests download or compile with Go there are: an image made of Debian's busybox-static, recvtty.c
 # for recvtty, and a stand-in for `go env GOARCH`. Tests that need seccompagent, sd-helper or a Debian image skip or fail
@@ -14,11 +15,12 @@
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
-keep= files=
-while getopts k:f: option; do
+keep= files= prepare=
+while getopts k:f:p option; do
     case $option in
     k) keep=$OPTARG ;;
     f) files=$OPTARG ;;
+    p) prepare=1 ;;
     *) exit 2 ;;
     esac
 done
@@ -124,6 +126,7 @@ run_suite() {
 fetch
 make_image
 make_helpers
+[ -z "$prepare" ] || exit 0
 if [ -n "${RUNC_BATS_REUSE:-}" ] && [ -s "$work/runc.results" ]; then
     echo "runc: results of an earlier run"
 else
