@@ -8,6 +8,8 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "sgx/emulator/machine.h"
+#include "sgx/info.h"
 
 uint64_t sgx_host_xfrm(void)
 {
@@ -39,6 +41,12 @@ uint64_t sgx_ssa_size(uint64_t xfrm, uint32_t miscselect)
     return miscselect & SGX_MISC_EXINFO ? size + sizeof(struct sgx_ssa_exinfo) : size;
 }
 
+static int unknown_type(const char *type, struct error *err)
+{
+    return error_code(err, EINVAL, "enclave type \"%s\" is not intelSgx, simulatedSgx or auto",
+                      type);
+}
+
 static const struct sgx_driver *emulated(struct error *err)
 {
     static atomic_flag warned = ATOMIC_FLAG_INIT;
@@ -59,6 +67,39 @@ const struct sgx_driver *sgx_driver_open(const char *type, struct error *err)
         const struct sgx_driver *driver = sgx_driver_kernel(NULL);
         return driver ? driver : emulated(err);
     }
-    error_code(err, EINVAL, "enclave type \"%s\" is not intelSgx, simulatedSgx or auto", type);
+    unknown_type(type, err);
     return NULL;
+}
+
+static void describe_hardware(const struct sgx_driver *driver, struct sgx_machine *out)
+{
+    struct sgx_info info;
+
+    sgx_info_get(&info);
+    *out = (struct sgx_machine){.sgx2 = driver->sgx2,
+                                .kss = driver->kss,
+                                .aex_notify = info.attributes & SGX_ATTR_AEX_NOTIFY,
+                                .backing = UINT64_MAX};
+    for (unsigned i = 0; i < info.section_count; i++)
+        out->epc += info.sections[i].size;
+}
+
+int sgx_machine_get(const char *type, struct sgx_machine *out, struct error *err)
+{
+    const struct sgx_machine *emulated_machine;
+    const bool hardware = strcmp(type, "intelSgx") == 0, any = strcmp(type, "auto") == 0;
+
+    if (hardware || any) {
+        const struct sgx_driver *driver = sgx_driver_kernel(hardware ? err : NULL);
+        if (driver)
+            describe_hardware(driver, out);
+        if (driver || hardware)
+            return driver ? 0 : -ENODEV;
+    } else if (strcmp(type, "simulatedSgx") != 0) {
+        return unknown_type(type, err);
+    }
+    int rc = emu_machine_get(&emulated_machine, err);
+    if (rc == 0)
+        *out = *emulated_machine;
+    return rc;
 }

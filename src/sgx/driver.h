@@ -24,6 +24,7 @@ struct sgx_driver {
     const char *name; /* "intelSgx" or "simulatedSgx", as in the annotation enclave.type */
     bool emulated;    /* protects nothing from the host */
     bool sgx2;        /* EAUG on fault, EMODPR, EMODT, EREMOVE */
+    bool kss;         /* ATTRIBUTES.KSS: CONFIGID and its kin */
 
     /* A new enclave. */
     int (*open)(struct sgx_handle **out, struct error *err);

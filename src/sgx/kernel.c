@@ -239,6 +239,13 @@ static bool cpu_sgx2(void)
     return __get_cpuid_count(0x12, 0, &eax, &ebx, &ecx, &edx) && (eax & 2);
 }
 
+static bool cpu_kss(void)
+{
+    unsigned eax, ebx, ecx, edx;
+
+    return __get_cpuid_count(0x12, 1, &eax, &ebx, &ecx, &edx) && (eax & SGX_ATTR_KSS);
+}
+
 static bool cpu_sgx(void)
 {
     unsigned eax, ebx, ecx, edx;
@@ -276,6 +283,7 @@ const struct sgx_driver *sgx_driver_kernel(struct error *err)
         rc = error_errno(err, errno, "%s", SGX_DEVICE);
     if (rc == 0 && !sgx_vdso_enter) {
         driver.sgx2 = cpu_sgx2();
+        driver.kss = cpu_kss();
         sgx_vdso_enter = (vdso_sgx_enter_enclave_t)sgx_vdso_symbol("__vdso_sgx_enter_enclave");
         if (!sgx_vdso_enter)
             rc = error_code(err, ENODEV, "the kernel's vDSO cannot enter SGX enclaves");

@@ -34,13 +34,13 @@ int emu_get_secinfo(struct sgx_handle *e, uint64_t address, uint64_t *flags,
 {
     if ((address & 63) || !emu_inside(e, address, sizeof(struct sgx_secinfo)))
         return gp(fault);
-    if (emu_access(e, address, EPCM_R, fault) < 0)
+    uint64_t secinfo[sizeof(struct sgx_secinfo) / sizeof(uint64_t)];
+    if (emu_read(e, address, secinfo, sizeof(secinfo), fault) < 0)
         return -1;
-    const volatile struct sgx_secinfo *secinfo = (const volatile struct sgx_secinfo *)address;
-    for (unsigned i = 0; i < sizeof(secinfo->reserved) / sizeof(secinfo->reserved[0]); i++)
-        if (secinfo->reserved[i])
+    for (unsigned i = 1; i < sizeof(secinfo) / sizeof(secinfo[0]); i++)
+        if (secinfo[i])
             return gp(fault);
-    *flags = secinfo->flags;
+    *flags = secinfo[0];
     if ((*flags & ~(uint64_t)EPCM_SECINFO_MASK_SDM) ||
         (*flags & (SGX_SECINFO_R | SGX_SECINFO_W)) == SGX_SECINFO_W)
         return gp(fault);
@@ -114,6 +114,8 @@ int emu_emodpe(struct sgx_handle *e, struct emu_leaf_regs *r, struct emu_fault *
         return -1;
     const uint64_t page = emu_page(e, r->rcx);
     uint32_t entry = atomic_load(&e->epcm[page]);
+    if (entry & EPCM_EVICTED)
+        entry = emu_augment(e, page);
     do {
         if (!(entry & EPCM_VALID))
             return page_fault(r->rcx, 0, fault);
@@ -157,15 +159,23 @@ int emu_eacceptcopy(struct sgx_handle *e, struct emu_leaf_regs *r, struct emu_fa
         return -1;
     if ((flags & ~SGX_SECINFO_PERM_MASK) != SGX_SECINFO_TYPE(SGX_PT_REG))
         return gp(fault);
-    if (emu_access(e, r->rdx, EPCM_R, fault) < 0)
-        return -1;
     const uint64_t page = emu_page(e, r->rcx);
-    uint32_t entry = emu_augment(e, page);
-    if (!entry)
+    if (!emu_augment(e, page))
         return page_fault(r->rcx, 0, fault);
 
     emu_lock(e);
-    entry = atomic_load(&e->epcm[page]);
+    e->keep = page; /* the source must not push the target out, nor the other way round */
+    int found = emu_epc_load(e, page);
+    if (found == 0)
+        found = emu_access_locked(e, r->rdx, EPCM_R, fault);
+    else
+        page_fault(r->rcx, 0, fault);
+    e->keep = EMU_KEEP_NONE;
+    if (found < 0) {
+        emu_unlock(e);
+        return -1;
+    }
+    uint32_t entry = atomic_load(&e->epcm[page]);
     if ((entry & (EPCM_VALID | EPCM_SECINFO_MASK)) != pending) {
         emu_unlock(e);
         emu_leaf_result(r, SGX_PAGE_ATTRIBUTES_MISMATCH);
@@ -189,6 +199,8 @@ int emu_eacceptcopy(struct sgx_handle *e, struct emu_leaf_regs *r, struct emu_fa
 int emu_site_leaf(struct emu_thread *t);
 int emu_site_leaf(struct emu_thread *t)
 {
+    if (!t->enclave->sgx2)
+        return gp(&t->leaf_fault);
     if ((uint32_t)t->leaf.rax == SGX_EACCEPT)
         return emu_eaccept(t->enclave, &t->leaf, &t->leaf_fault);
     if ((uint32_t)t->leaf.rax == SGX_EACCEPTCOPY)

@@ -3,11 +3,12 @@
  * The software SGX, private to src/sgx/emulator. One process, its ELRANGEs mapped in its own
  * address space.
  *
+ *   machine.c   what the machine offers: features, size of the EPC
  *   enclave.c   the driver table: open, reserve, create, add, init, map, close
  *   epcm.c      page permissions: EPCM and mappings to host protections, and page faults
+ *   epc.c       how many pages there are; writing back and loading
  *   modify.c    SGX2 through the driver: EMODPR, EMODT, EREMOVE
- *   enter.S     __vdso_sgx_enter_enclave, ENCLU from outside, the first instructions of every
- *               signal handler
+ *   enter.S     __vdso_sgx_enter_enclave, ENCLU from outside, the start of every signal handler
  *   enter.c     EENTER, ERESUME, EEXIT, AEX
  *   signal.c    which signal is an exception, which is an interrupt; handlers of the host
  *   thread.c    per-thread state, signal stacks, Syscall User Dispatch
@@ -33,6 +34,7 @@
 #include "sgx/arch.h"
 #include "sgx/driver.h"
 #include "sgx/emulator/layout.h"
+#include "sgx/machine.h"
 #include "sgx/measure.h"
 
 /* ---- EPCM: one word a page, sparse; changed by atomic operations only ---- */
@@ -53,6 +55,8 @@
 #define EPCM_MAX_MASK   (7u << EPCM_MAX_SHIFT)
 #define EPCM_HOST_SHIFT 16 /* protection that the host page has now; only with the lock */
 #define EPCM_HOST_MASK  (7u << EPCM_HOST_SHIFT)
+#define EPCM_EVICTED    (1u << 20) /* written back; only with the lock */
+#define EPCM_PINNED     (1u << 21) /* is never written back, valid or not */
 /* What EACCEPT compares with SECINFO */
 #define EPCM_SECINFO_MASK (EPCM_PERM | EPCM_PENDING | EPCM_MODIFIED | EPCM_PR | EPCM_TYPE_MASK)
 
@@ -88,6 +92,8 @@ struct sgx_handle {
     uint64_t base, size, pages;
     uint64_t ssa_frame_size; /* bytes */
     bool reserved, created, initialized, provision;
+    bool sgx2; /* the machine's */
+    const struct sgx_machine *machine;
     struct sgx_secs secs;
     uint8_t isv_ext_prod_id[16], isv_family_id[16];
     struct sgx_measurement *measurement;
@@ -106,6 +112,12 @@ struct sgx_handle {
     size_t trampoline_size;
     int slot;
     int memory_fd; /* /proc/self/mem, -1 without */
+
+    /* epc.c; with the lock */
+    uint64_t epc_resident, epc_backed; /* pages */
+    uint64_t hand, keep;               /* next page to look at; page that must stay just now */
+    void *bounce;
+    int backing_fd;
 };
 
 /* All registers that EENTER and ERESUME load. On the host's stack, as enter.S builds it. */
@@ -172,7 +184,24 @@ static inline void *emu_address(const struct sgx_handle *e, uint64_t page)
     return (void *)(e->base + (page << SGX_PAGE_SHIFT));
 }
 
+/* epc.c */
+struct emu_epc_stats {
+    uint64_t size, used, backed; /* pages */
+    uint64_t written, loaded;    /* pages written back and loaded so far */
+};
+void emu_epc_setup(uint64_t size, uint64_t backing); /* bytes */
+void emu_epc_stats(struct emu_epc_stats *out);
+int emu_epc_take(struct sgx_handle *e); /* one page for e; -ENOMEM */
+/* Bring a page back that was written back; nothing to do for others. 0 or -ENOMEM. */
+int emu_epc_load(struct sgx_handle *e, uint64_t page);
+void emu_epc_give(struct sgx_handle *e, uint64_t page); /* the page of a valid entry goes away */
+void emu_epc_unlink(struct sgx_handle *e);              /* nobody takes pages from e any more */
+void emu_epc_close(struct sgx_handle *e);
+#define EMU_KEEP_NONE UINT64_MAX
+
 /* epcm.c */
+void emu_word_lock(atomic_uint *lock);
+void emu_word_unlock(atomic_uint *lock);
 struct emu_guard {
     sigset_t old;
 };
@@ -196,6 +225,17 @@ int emu_protect(struct sgx_handle *e, uint64_t start, uint64_t end, uint8_t prot
  * Linux would.
  */
 int emu_access(struct sgx_handle *e, uint64_t address, uint8_t want, struct emu_fault *fault);
+/* The same with the lock, until whose release the page stays. */
+int emu_access_locked(struct sgx_handle *e, uint64_t address, uint8_t want,
+                      struct emu_fault *fault);
+/*
+ * What a leaf, or a handler, reads and writes of the enclave's memory: another thread may have a
+ * page written back at any moment, so it is looked at and copied under the lock.
+ */
+int emu_read(struct sgx_handle *e, uint64_t address, void *out, uint64_t size,
+             struct emu_fault *fault);
+int emu_write(struct sgx_handle *e, uint64_t address, const void *data, uint64_t size,
+              struct emu_fault *fault);
 /* EAUG for an operand of EACCEPT: the page's entry, or 0 when the page cannot be added. */
 uint32_t emu_augment(struct sgx_handle *e, uint64_t page);
 

@@ -15,6 +15,7 @@
 
 #include "base/log.h"
 #include "sgx/emulator/emulator.h"
+#include "sgx/emulator/machine.h"
 #include "sgx/sigstruct.h"
 
 _Atomic(struct sgx_handle *) g_emu_enclaves[EMU_RANGE_COUNT];
@@ -81,15 +82,19 @@ static int emulated_open(struct sgx_handle **out, struct error *err)
 
     if (!e)
         return error_errno(err, ENOMEM, "SGX emulator");
-    e->slot = -1;
+    e->slot = e->backing_fd = -1;
+    e->keep = EMU_KEEP_NONE;
     pthread_mutex_init(&e->build, NULL);
-    int rc = emu_root_load(&e->root, err);
+    int rc = emu_machine_get(&e->machine, err);
+    if (rc == 0)
+        rc = emu_root_load(&e->root, err);
     if (rc == 0)
         rc = emu_signal_setup(err);
     if (rc < 0) {
         free(e);
         return rc;
     }
+    e->sgx2 = e->machine->sgx2;
     e->memory_fd = open("/proc/self/mem", O_RDWR | O_CLOEXEC);
     *out = e;
     return 0;
@@ -142,7 +147,7 @@ static int emulated_reserve(struct sgx_handle *e, uint64_t base, uint64_t size, 
 static int check_secs(const struct sgx_handle *e, const struct sgx_secs *s)
 {
     const uint64_t allowed = SGX_ATTR_DEBUG | SGX_ATTR_MODE64 | SGX_ATTR_PROVISION_KEY |
-                             SGX_ATTR_EINIT_KEY | SGX_ATTR_KSS;
+                             SGX_ATTR_EINIT_KEY | (e->machine->kss ? SGX_ATTR_KSS : 0);
 
     if (s->base != e->base || s->size != e->size || !(s->attributes.flags & SGX_ATTR_MODE64) ||
         (s->attributes.flags & ~allowed) || (s->miscselect & ~SGX_MISC_EXINFO) ||
@@ -191,7 +196,8 @@ static int check_secinfo(const struct sgx_secinfo *s)
 /* EADD's own check of a TCS; CSSA and the state words must be new. */
 static int check_tcs(const struct sgx_tcs *t)
 {
-    if (t->state || t->aep || (t->flags & ~SGX_TCS_DBGOPTIN) || (t->ossa & (SGX_PAGE_SIZE - 1)))
+    if (t->state || t->aep || (t->flags & ~SGX_TCS_DBGOPTIN) ||
+        ((t->ossa | t->ofsbasgx | t->ogsbasgx) & (SGX_PAGE_SIZE - 1)))
         return -EINVAL;
     for (size_t i = 0; i < sizeof(t->reserved); i++)
         if (t->reserved[i])
@@ -219,13 +225,20 @@ static int add_one(struct sgx_handle *e, uint64_t page, const uint8_t *src,
         return error_code(err, EBUSY, "EADD: the page at %#llx is there already",
                           (unsigned long long)offset);
     if (is_tcs && check_tcs((const struct sgx_tcs *)src) < 0)
-        return error_code(err, EFAULT, "EADD: the TCS at %#llx is not valid",
+        return error_code(err, EIO, "EADD: the TCS at %#llx is not valid",
                           (unsigned long long)offset);
-    if (is_tcs && emu_tcs_new(e, page, (const struct sgx_tcs *)src) < 0)
-        return error_errno(err, ENOMEM, "EADD");
+    if (emu_epc_take(e) < 0)
+        return error_code(err, ENOMEM,
+                          "EADD: no enclave memory left: the emulated EPC of %llu MiB is full, and "
+                          "nothing more can be written back; RUNE_SGX_EMULATOR_EPC=SIZE[,BACKING] "
+                          "sets both",
+                          (unsigned long long)e->machine->epc >> 20);
+    int rc = is_tcs ? emu_tcs_new(e, page, (const struct sgx_tcs *)src) : 0;
+    if (rc < 0)
+        return error_errno(err, -rc, "EADD of a TCS");
     if (!all_zero(src))
         memcpy(emu_address(e, page), src, SGX_PAGE_SIZE);
-    int rc = sgx_measure_page(e->measurement, offset, secinfo->flags, src, measure, err);
+    rc = sgx_measure_page(e->measurement, offset, secinfo->flags, src, measure, err);
     if (rc < 0)
         return rc;
     uint32_t perm = secinfo->flags & SGX_SECINFO_PERM_MASK;
@@ -371,8 +384,11 @@ static void emulated_close(struct sgx_handle *e)
     if (!e)
         return;
     if (e->slot >= 0) {
+        struct emu_guard guard;
         pthread_mutex_lock(&g_table_lock);
-        atomic_store(&g_emu_enclaves[e->slot], NULL);
+        emu_lock_host(e, &guard);
+        emu_epc_unlink(e);
+        emu_unlock_host(e, &guard);
         set_range(e->slot, 0, 0);
         pthread_mutex_unlock(&g_table_lock);
     }
@@ -390,6 +406,7 @@ static void emulated_close(struct sgx_handle *e)
         munmap((void *)e->tcs, (e->pages + 1) * sizeof(*e->tcs));
     if (e->chunks)
         munmap((void *)e->chunks, (e->pages >> EMU_CHUNK_SHIFT) + 2);
+    emu_epc_close(e);
     if (e->memory_fd >= 0)
         close(e->memory_fd);
     sgx_measure_free(e->measurement);
@@ -408,10 +425,9 @@ static bool have_xsave(void)
 
 const struct sgx_driver *sgx_driver_emulated(struct error *err)
 {
-    static const struct sgx_driver driver = {
+    static struct sgx_driver driver = {
         .name = "simulatedSgx",
         .emulated = true,
-        .sgx2 = true,
         .open = emulated_open,
         .reserve = emulated_reserve,
         .create = emulated_create,
@@ -435,5 +451,10 @@ const struct sgx_driver *sgx_driver_emulated(struct error *err)
             "(Linux 5.9 or newer)");
         return NULL;
     }
+    const struct sgx_machine *machine;
+    if (emu_machine_get(&machine, err) < 0)
+        return NULL;
+    driver.sgx2 = machine->sgx2; /* the same each time */
+    driver.kss = machine->kss;
     return &driver;
 }

@@ -22,20 +22,30 @@
 
 /* ---- lock: a futex, because fault handlers take it ---- */
 
-void emu_lock(struct sgx_handle *e)
+void emu_word_lock(atomic_uint *lock)
 {
     unsigned expected = 0;
 
-    if (atomic_compare_exchange_strong(&e->lock, &expected, 1))
+    if (atomic_compare_exchange_strong(lock, &expected, 1))
         return;
-    while (atomic_exchange(&e->lock, 2) != 0)
-        syscall(SYS_futex, &e->lock, FUTEX_WAIT_PRIVATE, 2, NULL, NULL, 0);
+    while (atomic_exchange(lock, 2) != 0)
+        syscall(SYS_futex, lock, FUTEX_WAIT_PRIVATE, 2, NULL, NULL, 0);
+}
+
+void emu_word_unlock(atomic_uint *lock)
+{
+    if (atomic_exchange(lock, 0) == 2)
+        syscall(SYS_futex, lock, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
+void emu_lock(struct sgx_handle *e)
+{
+    emu_word_lock(&e->lock);
 }
 
 void emu_unlock(struct sgx_handle *e)
 {
-    if (atomic_exchange(&e->lock, 0) == 2)
-        syscall(SYS_futex, &e->lock, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+    emu_word_unlock(&e->lock);
 }
 
 void emu_lock_host(struct sgx_handle *e, struct emu_guard *guard)
@@ -145,14 +155,15 @@ void emu_epcm_set(struct sgx_handle *e, uint64_t page, uint32_t value)
 {
     atomic_store(&e->chunks[page >> EMU_CHUNK_SHIFT], 1);
     uint32_t old = atomic_load(&e->epcm[page]);
-    while (!atomic_compare_exchange_weak(&e->epcm[page], &old, value | (old & EPCM_HOST_MASK)))
+    while (!atomic_compare_exchange_weak(&e->epcm[page], &old,
+                                         value | (old & (EPCM_HOST_MASK | EPCM_PINNED))))
         ;
 }
 
 /* What enclave code may do with a page, by the EPCM alone */
 static uint8_t allowed(uint32_t entry)
 {
-    const uint32_t care = EPCM_VALID | EPCM_PENDING | EPCM_MODIFIED | EPCM_TYPE_MASK;
+    const uint32_t care = EPCM_VALID | EPCM_PENDING | EPCM_MODIFIED | EPCM_TYPE_MASK | EPCM_EVICTED;
 
     return (entry & care) == (EPCM_VALID | EPCM_TYPE(SGX_PT_REG)) ? entry & EPCM_PERM : 0;
 }
@@ -228,27 +239,36 @@ static void raise_run(struct sgx_handle *e, uint64_t page, uint8_t want, uint64_
                 "(sysctl vm.max_map_count)");
 }
 
-uint32_t emu_augment(struct sgx_handle *e, uint64_t page)
+/* EAUG, as Linux does it for a fault in a hole of a mapping. With the lock. */
+static uint32_t augment_locked(struct sgx_handle *e, uint64_t page)
 {
     uint32_t old = atomic_load(&e->epcm[page]);
     uint64_t first, last;
 
     if (old & EPCM_VALID)
-        return old;
-    emu_lock(e);
-    uint8_t mapped = emu_mapping_prot(e, page, &first, &last);
-    old = atomic_load(&e->epcm[page]);
-    if (!(old & EPCM_VALID) && mapped && e->initialized) {
-        emu_epcm_set(e, page,
-                     EPCM_VALID | EPCM_PENDING | EPCM_R | EPCM_W | EPCM_TYPE(SGX_PT_REG) |
-                         EPCM_MAX_MASK);
-        old = atomic_load(&e->epcm[page]);
-    }
-    emu_unlock(e);
-    return old & EPCM_VALID ? old : 0;
+        return emu_epc_load(e, page) < 0 ? 0 : atomic_load(&e->epcm[page]);
+    if (!e->sgx2 || !e->initialized || !emu_mapping_prot(e, page, &first, &last) ||
+        emu_epc_take(e) < 0)
+        return 0;
+    emu_epcm_set(e, page,
+                 EPCM_VALID | EPCM_PENDING | EPCM_R | EPCM_W | EPCM_TYPE(SGX_PT_REG) |
+                     EPCM_MAX_MASK);
+    return atomic_load(&e->epcm[page]);
 }
 
-int emu_access(struct sgx_handle *e, uint64_t address, uint8_t want, struct emu_fault *fault)
+uint32_t emu_augment(struct sgx_handle *e, uint64_t page)
+{
+    uint32_t entry = atomic_load(&e->epcm[page]);
+
+    if ((entry & (EPCM_VALID | EPCM_EVICTED)) == EPCM_VALID)
+        return entry;
+    emu_lock(e);
+    entry = augment_locked(e, page);
+    emu_unlock(e);
+    return entry;
+}
+
+int emu_access_locked(struct sgx_handle *e, uint64_t address, uint8_t want, struct emu_fault *fault)
 {
     const uint32_t access = X86_PF_USER | (want & EPCM_W ? X86_PF_WRITE : 0) |
                             (want & EPCM_X ? X86_PF_INSTR : 0);
@@ -258,24 +278,79 @@ int emu_access(struct sgx_handle *e, uint64_t address, uint8_t want, struct emu_
 
     if ((host_of(entry) & want) == want)
         return 0;
-    emu_lock(e);
-    uint8_t mapped = emu_mapping_prot(e, page, &first, &last);
-    entry = atomic_load(&e->epcm[page]);
-    uint8_t can = allowed(entry);
-    if ((can & mapped & want) == want) {
-        raise_run(e, page, can & mapped, first, last, mapped);
-        emu_unlock(e);
-        return 0;
-    }
-    emu_unlock(e);
-
+    const uint8_t mapped = emu_mapping_prot(e, page, &first, &last);
     *fault = (struct emu_fault){.vector = X86_PF, .error = access, .address = address};
     if ((mapped & want) != want) {
         /* the page table says no, before the EPCM is asked */
         fault->error |= entry & EPCM_VALID && mapped ? X86_PF_PRESENT : 0;
         return -1;
     }
-    if (entry & EPCM_VALID || emu_augment(e, page))
+    entry = augment_locked(e, page);
+    if (!entry)
+        return -1;
+    const uint8_t can = allowed(entry) & mapped;
+    if ((can & want) != want) {
         fault->error |= X86_PF_PRESENT | X86_PF_SGX;
-    return -1;
+        return -1;
+    }
+    raise_run(e, page, can, first, last, mapped);
+    return 0;
+}
+
+int emu_access(struct sgx_handle *e, uint64_t address, uint8_t want, struct emu_fault *fault)
+{
+    if ((host_of(atomic_load(&e->epcm[emu_page(e, address)])) & want) == want)
+        return 0;
+    emu_lock(e);
+    int rc = emu_access_locked(e, address, want, fault);
+    emu_unlock(e);
+    return rc;
+}
+
+/* The part of [at, at + size) that lies in the page of `at`. */
+static uint64_t in_page(uint64_t at, uint64_t size)
+{
+    const uint64_t rest = SGX_PAGE_SIZE - (at & (SGX_PAGE_SIZE - 1));
+
+    return size < rest ? size : rest;
+}
+
+int emu_read(struct sgx_handle *e, uint64_t address, void *out, uint64_t size,
+             struct emu_fault *fault)
+{
+    volatile uint8_t *to = out;
+    int rc = 0;
+
+    while (rc == 0 && size) {
+        const uint64_t part = in_page(address, size);
+        emu_lock(e);
+        rc = emu_access_locked(e, address, EPCM_R, fault);
+        for (uint64_t i = 0; rc == 0 && i < part; i++)
+            to[i] = ((const volatile uint8_t *)address)[i];
+        emu_unlock(e);
+        address += part;
+        to += part;
+        size -= part;
+    }
+    return rc;
+}
+
+int emu_write(struct sgx_handle *e, uint64_t address, const void *data, uint64_t size,
+              struct emu_fault *fault)
+{
+    const volatile uint8_t *from = data;
+    int rc = 0;
+
+    while (rc == 0 && size) {
+        const uint64_t part = in_page(address, size);
+        emu_lock(e);
+        rc = emu_access_locked(e, address, EPCM_W, fault);
+        for (uint64_t i = 0; rc == 0 && i < part; i++)
+            ((volatile uint8_t *)address)[i] = from[i];
+        emu_unlock(e);
+        address += part;
+        from += part;
+        size -= part;
+    }
+    return rc;
 }

@@ -273,6 +273,7 @@ static int gp(struct emu_fault *fault)
     return -1;
 }
 
+/* An operand is aligned, in the enclave, and may be used as the leaf will use it. */
 static int operand(struct sgx_handle *e, uint64_t address, uint64_t align, uint64_t size,
                    uint8_t want, struct emu_fault *fault)
 {
@@ -289,9 +290,9 @@ int emu_ereport(struct sgx_handle *e, struct emu_leaf_regs *r, struct emu_fault 
 
     if (operand(e, r->rbx, 512, sizeof(target), EPCM_R, fault) < 0 ||
         operand(e, r->rcx, 128, 64, EPCM_R, fault) < 0 ||
-        operand(e, r->rdx, 512, sizeof(report), EPCM_W, fault) < 0)
+        operand(e, r->rdx, 512, sizeof(report), EPCM_W, fault) < 0 ||
+        emu_read(e, r->rbx, &target, sizeof(target), fault) < 0)
         return -1;
-    memcpy(&target, (const void *)r->rbx, sizeof(target));
     memset(&report, 0, sizeof(report));
     struct sgx_report_body *b = &report.body;
     memcpy(b->cpu_svn, g_cpu_svn, sizeof(b->cpu_svn));
@@ -307,14 +308,14 @@ int emu_ereport(struct sgx_handle *e, struct emu_leaf_regs *r, struct emu_fault 
         memcpy(b->config_id, e->secs.config_id, sizeof(b->config_id));
         b->config_svn = e->secs.config_svn;
     }
-    memcpy(b->report_data, (const void *)r->rcx, sizeof(b->report_data));
+    if (emu_read(e, r->rcx, b->report_data, sizeof(b->report_data), fault) < 0)
+        return -1;
     memset(report.key_id, 0x5a, sizeof(report.key_id)); /* hardware: random once a boot */
     report_key(&e->root, &target, report.key_id, key);
     if (cmac(key, b, sizeof(*b), report.mac) < 0)
         emu_die("AES-CMAC failed");
     OPENSSL_cleanse(key, sizeof(key));
-    memcpy((void *)r->rdx, &report, sizeof(report));
-    return 0;
+    return emu_write(e, r->rdx, &report, sizeof(report), fault);
 }
 
 static uint32_t check_request(const struct sgx_handle *e, const struct sgx_keyrequest *q)
@@ -385,9 +386,9 @@ int emu_egetkey(struct sgx_handle *e, struct emu_leaf_regs *r, struct emu_fault 
     uint8_t key[16];
 
     if (operand(e, r->rbx, 512, sizeof(q), EPCM_R, fault) < 0 ||
-        operand(e, r->rcx, 16, sizeof(key), EPCM_W, fault) < 0)
+        operand(e, r->rcx, 16, sizeof(key), EPCM_W, fault) < 0 ||
+        emu_read(e, r->rbx, &q, sizeof(q), fault) < 0)
         return -1;
-    memcpy(&q, (const void *)r->rbx, sizeof(q));
     for (size_t i = 0; i < sizeof(q.reserved2); i++)
         if (q.reserved2[i])
             return gp(fault);
@@ -406,9 +407,10 @@ int emu_egetkey(struct sgx_handle *e, struct emu_leaf_regs *r, struct emu_fault 
     } else if (code == SGX_SUCCESS) {
         requested_key(e, &q, key);
     }
-    if (code == SGX_SUCCESS)
-        memcpy((void *)r->rcx, key, sizeof(key));
+    int rc = code == SGX_SUCCESS ? emu_write(e, r->rcx, key, sizeof(key), fault) : 0;
     OPENSSL_cleanse(key, sizeof(key));
+    if (rc < 0)
+        return rc;
     r->rax = code;
     r->rflags = (r->rflags & ~(uint64_t)FLAGS_ARITH) | (code ? FLAG_ZF : 0);
     return 0;

@@ -10,7 +10,11 @@ static int gp(struct emu_fault *fault)
 
 int emu_leaf(struct emu_thread *t, struct emu_leaf_regs *r, struct emu_fault *fault)
 {
-    switch ((uint32_t)r->rax) {
+    const uint32_t leaf = (uint32_t)r->rax;
+
+    if (leaf >= SGX_EACCEPT && leaf <= SGX_EACCEPTCOPY && !t->enclave->sgx2)
+        return gp(fault);
+    switch (leaf) {
     case SGX_EREPORT:
         return emu_ereport(t->enclave, r, fault);
     case SGX_EGETKEY:

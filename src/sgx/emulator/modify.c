@@ -13,6 +13,8 @@
 static int check_range(const struct sgx_handle *e, const char *what, uint64_t offset,
                        uint64_t length, struct error *err)
 {
+    if (!e->sgx2)
+        return error_code(err, ENODEV, "%s: this machine has SGX1 only", what);
     if (!e->initialized)
         return error_code(err, EINVAL, "%s: the enclave is not initialised", what);
     if ((offset & (SGX_PAGE_SIZE - 1)) || (length & (SGX_PAGE_SIZE - 1)) || !length ||
@@ -90,6 +92,22 @@ void emu_tcs_drop(struct sgx_handle *e, uint64_t page)
     free(tcs);
 }
 
+/* The pages of SSA frames stay in the EPC (epc.c). */
+static int pin_frames(struct sgx_handle *e, const struct sgx_tcs *tcs)
+{
+    const uint64_t first = tcs->ossa >> SGX_PAGE_SHIFT;
+    const uint64_t count = tcs->nssa * (e->ssa_frame_size >> SGX_PAGE_SHIFT);
+
+    for (uint64_t page = first; page < first + count && page < e->pages; page++) {
+        int rc = emu_epc_load(e, page);
+        if (rc < 0)
+            return rc;
+        atomic_store(&e->chunks[page >> EMU_CHUNK_SHIFT], 1);
+        change(e, page, 0, EPCM_PINNED);
+    }
+    return 0;
+}
+
 int emu_tcs_new(struct sgx_handle *e, uint64_t page, const struct sgx_tcs *content)
 {
     struct emu_tcs *tcs = calloc(1, sizeof(*tcs));
@@ -103,6 +121,11 @@ int emu_tcs_new(struct sgx_handle *e, uint64_t page, const struct sgx_tcs *conte
     tcs->ssa = e->base + content->ossa;
     tcs->nssa = content->nssa;
     tcs->cssa = content->cssa;
+    int rc = pin_frames(e, content);
+    if (rc < 0) {
+        free(tcs);
+        return rc;
+    }
     emu_tcs_drop(e, page);
     atomic_store(&e->tcs[page], tcs);
     if (e->trampoline)
@@ -114,12 +137,17 @@ int emu_tcs_new(struct sgx_handle *e, uint64_t page, const struct sgx_tcs *conte
 static int make_tcs(struct sgx_handle *e, uint64_t page)
 {
     struct sgx_tcs content;
-    int rc = emu_protect(e, page, page + 1, EPCM_R);
+    int rc = emu_epc_load(e, page);
 
+    e->keep = page;
+    if (rc == 0)
+        rc = emu_protect(e, page, page + 1, EPCM_R);
     if (rc < 0)
         return rc;
     memcpy(&content, emu_address(e, page), sizeof(content));
-    return emu_tcs_new(e, page, &content);
+    rc = emu_tcs_new(e, page, &content);
+    e->keep = EMU_KEEP_NONE;
+    return rc;
 }
 
 static int modify_one(struct sgx_handle *e, uint64_t page, uint32_t type, __u64 *result)
@@ -203,6 +231,7 @@ int emu_remove_pages(struct sgx_handle *e, struct sgx_enclave_remove_pages *arg,
         if (rc < 0)
             break;
         emu_tcs_drop(e, start + done);
+        emu_epc_give(e, start + done);
         emu_epcm_set(e, start + done, 0);
     }
     if (done && madvise(emu_address(e, start), done << SGX_PAGE_SHIFT, MADV_DONTNEED) < 0)

@@ -267,11 +267,11 @@ static void roll_forward(struct emu_thread *t, greg_t *regs)
 static bool is_enclu(struct sgx_handle *e, uint64_t rip)
 {
     static const uint8_t enclu[3] = {0x0f, 0x01, 0xd7};
+    uint8_t code[sizeof(enclu)];
     struct emu_fault fault;
 
-    return emu_inside(e, rip, sizeof(enclu)) && emu_access(e, rip, EPCM_R, &fault) == 0 &&
-           emu_access(e, rip + sizeof(enclu) - 1, EPCM_R, &fault) == 0 &&
-           memcmp((const void *)rip, enclu, sizeof(enclu)) == 0;
+    return emu_inside(e, rip, sizeof(enclu)) && emu_read(e, rip, code, sizeof(code), &fault) == 0 &&
+           memcmp(code, enclu, sizeof(enclu)) == 0;
 }
 
 /*
@@ -387,14 +387,15 @@ static enum verdict judge_all(int signo, siginfo_t *info, struct emu_thread *t, 
 {
     greg_t *regs = uc->uc_mcontext.gregs;
     const uint64_t rip = (uint64_t)regs[REG_RIP];
+    const bool own = is_exception_signal(signo) && info->si_code > 0;
 
     if (rip - (uint64_t)emu_crit_start < (uint64_t)emu_crit_end - (uint64_t)emu_crit_start)
         roll_forward(t, regs);
     switch (emu_site_signal(t, signo, info, uc, fault)) {
-    case EMU_SITE_ENCLAVE:
-        return INTERRUPT;
+    case EMU_SITE_ENCLAVE: /* its own faults: a page of the enclave's stack */
+        return own && regs[REG_TRAPNO] == X86_PF ? page_fault(t, regs, fault) : INTERRUPT;
     case EMU_SITE_HOST:
-        return signo == SIGILL && info->si_code > 0 ? LEFT : OUTSIDE;
+        return own ? LEFT : OUTSIDE;
     case EMU_SITE_DEFERRED:
     case EMU_SITE_RESUMED:
         return SETTLED;

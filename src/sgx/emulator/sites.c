@@ -116,7 +116,13 @@ static int rewrite(struct sgx_handle *e, uint64_t site)
     int32_t displacement = (int32_t)(int64_t)(e->trampoline - (uint64_t)at - CALL_SIZE);
 
     memcpy(code + 1, &displacement, sizeof(displacement));
-    int rc = emu_protect(e, first, last + 1, EPCM_R | EPCM_W);
+    int rc = emu_epc_load(e, last);
+    e->keep = last;
+    if (rc == 0)
+        rc = emu_epc_load(e, first);
+    e->keep = EMU_KEEP_NONE;
+    if (rc == 0)
+        rc = emu_protect(e, first, last + 1, EPCM_R | EPCM_W);
     if (rc < 0)
         return rc;
     if (memcmp(at, expected, sizeof(expected)) != 0)
@@ -170,47 +176,62 @@ static bool within(uint64_t rip, const char *start, const char *end)
     return rip >= (uint64_t)start && rip < (uint64_t)end;
 }
 
+/* The next word of the stack that the site's code was using, the enclave's. */
+static uint64_t pop(uint64_t *rsp)
+{
+    struct sgx_handle *e = emu_find(*rsp);
+    struct emu_fault fault;
+    uint64_t value = 0;
+
+    if (!e)
+        value = *(const uint64_t *)*rsp;
+    else if (emu_read(e, *rsp, &value, sizeof(value), &fault) < 0)
+        emu_die("the stack of a thread at an ENCLU site was taken away");
+    *rsp += sizeof(value);
+    return value;
+}
+
 void emu_site_rewind(ucontext_t *uc)
 {
     greg_t *regs = uc->uc_mcontext.gregs;
-    const uint64_t *stack = (const uint64_t *)regs[REG_RSP];
+    uint64_t rsp = (uint64_t)regs[REG_RSP];
 
-    regs[REG_RIP] = (greg_t)(stack[0] - CALL_SIZE);
-    regs[REG_RSP] += 8;
+    regs[REG_RIP] = (greg_t)(pop(&rsp) - CALL_SIZE);
+    regs[REG_RSP] = (greg_t)rsp;
 }
 
 /* In the head: nothing but pushes has happened. */
 static void undo_head(ucontext_t *uc)
 {
     greg_t *regs = uc->uc_mcontext.gregs;
-    const uint64_t *stack = (const uint64_t *)regs[REG_RSP];
     const uint64_t rip = (uint64_t)regs[REG_RIP];
+    uint64_t rsp = (uint64_t)regs[REG_RSP];
     uint64_t pushes = 0;
 
     for (unsigned i = 0; g_emu_site_pushes[i][0] <= rip; i++)
         pushes = g_emu_site_pushes[i][1];
     if (pushes > 2)
-        regs[REG_RAX] = (greg_t)*stack++;
+        regs[REG_RAX] = (greg_t)pop(&rsp);
     if (pushes > 1)
-        regs[REG_RDX] = (greg_t)*stack++;
+        regs[REG_RDX] = (greg_t)pop(&rsp);
     if (pushes > 0)
-        regs[REG_RCX] = (greg_t)*stack++;
-    regs[REG_RSP] = (greg_t)stack;
+        regs[REG_RCX] = (greg_t)pop(&rsp);
+    regs[REG_RSP] = (greg_t)rsp;
     emu_site_rewind(uc);
 }
 
 static void finish_eexit(struct emu_thread *t, ucontext_t *uc)
 {
     greg_t *regs = uc->uc_mcontext.gregs;
-    const uint64_t *stack = (const uint64_t *)regs[REG_RSP];
     const uint64_t rip = (uint64_t)regs[REG_RIP];
+    uint64_t rsp = (uint64_t)regs[REG_RSP];
     struct emu_tcs *tcs = t->tcs;
 
     if (within(rip, emu_site_eexit_pushed, emu_site_eexit_popped))
-        regs[REG_RDX] = (greg_t)*stack++;
+        regs[REG_RDX] = (greg_t)pop(&rsp);
     if (rip < (uint64_t)emu_site_eexit_last)
-        stack++;
-    regs[REG_RSP] = (greg_t)stack;
+        rsp += sizeof(uint64_t);
+    regs[REG_RSP] = (greg_t)rsp;
     if (rip <= (uint64_t)emu_site_eexit_leave) {
         regs[REG_RCX] = (greg_t)tcs->aep;
         tcs->thread = NULL;
@@ -226,7 +247,7 @@ static void finish_eexit(struct emu_thread *t, ucontext_t *uc)
 static void finish_leaf(struct emu_thread *t, ucontext_t *uc)
 {
     greg_t *regs = uc->uc_mcontext.gregs;
-    const uint64_t *stack = (const uint64_t *)t->leaf_rsp + 3;
+    uint64_t rsp = t->leaf_rsp + 3 * sizeof(uint64_t);
 
     regs[REG_RAX] = (greg_t)t->leaf.rax;
     regs[REG_RBX] = (greg_t)t->leaf.rbx;
@@ -239,8 +260,8 @@ static void finish_leaf(struct emu_thread *t, ucontext_t *uc)
     regs[REG_R9] = (greg_t)t->leaf_saved[3];
     regs[REG_R10] = (greg_t)t->leaf_saved[4];
     regs[REG_R11] = (greg_t)t->leaf_saved[5];
-    regs[REG_RIP] = (greg_t)stack[0];
-    regs[REG_RSP] = (greg_t)(stack + 1);
+    regs[REG_RIP] = (greg_t)pop(&rsp);
+    regs[REG_RSP] = (greg_t)rsp;
     t->enc_fs = t->leaf_fs;
     t->enc_gs = t->leaf_gs;
     t->in_leaf = 0;
