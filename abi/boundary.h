@@ -76,6 +76,7 @@ enum boundary_ecall {
     O(SGX_RESTRICT, 3, "address, size, permissions")                                            \
     O(SGX_MODIFY_TYPE, 3, "address, size, type")                                                \
     O(SGX_REMOVE, 2, "address, size")                                                           \
+    O(SGX_PROTECT, 3, "address, size, protection of the mapping: pages there from the start")   \
     O(TARGET_INFO, 0, "data: TARGETINFO back")                                                  \
     O(QUOTE, 2, "report size, room; data: report, quote back")                                  \
     O(READ, 3, "fd, size, offset or -1; data back")                                             \

@@ -25,6 +25,9 @@
 #define ENCLAVE_FILE_ANY_BASE \
     (1u << 0) /* position independent: base is ignored, the loader chooses */
 
+/* Memory is added while the enclave runs: a loader on a machine without SGX2 refuses. */
+#define ENCLAVE_FILE_NEEDS_SGX2 (1u << 1)
+
 /* enclave_file_range.flags */
 #define ENCLAVE_FILE_MEASURED (1u << 0) /* EEXTEND over the contents */
 

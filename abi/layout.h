@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * How the LibOS enclave is laid out in ELRANGE. The bundle converter builds it (src/enclave), the
- * LibOS reads it; the whole of it is measured. ELRANGE starts at 0; user programs get
+ * LibOS reads it; all of it is measured but the contents of stacks and heap, which it writes before
+ * it reads. ELRANGE starts at 0; user programs get
  * [64 KiB, libos_base), the LibOS [libos_base, size).
  *
  *   libos_base   LibOS image (position independent ELF, its segments at libos_base + p_vaddr)
@@ -53,7 +54,7 @@ struct enclave_layout {
     uint64_t heap_initial;    /* bytes of it that are in the enclave file */
     uint64_t heap_end;        /* end of the dynamic heap = size */
     uint64_t user_start, user_end;
-    uint64_t preadded_user; /* SGX1: bytes of user range added at load time below user_end; 0 with
+    uint64_t preadded_user; /* SGX1: bytes of user range added at load time, all of it; 0 with
                                SGX2 */
     uint32_t static_tcs;
     uint32_t flags; /* LAYOUT_FLAG_* */

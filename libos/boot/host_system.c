@@ -53,6 +53,11 @@ int host_sgx_remove(u64 addr, u64 size)
     return host_zero(HOST_CALL(SGX_REMOVE, addr, size));
 }
 
+int host_sgx_protect(u64 addr, u64 size, u32 prot)
+{
+    return host_zero(HOST_CALL(SGX_PROTECT, addr, size, prot));
+}
+
 int host_thread_create(void)
 {
     return host_zero(HOST_CALL(THREAD_CREATE, 0));

@@ -184,10 +184,11 @@ struct thread *thread_alloc(struct process *p)
     struct slot *s;
 
     if (r < 0) {
-        log_error("no more threads: %u run; raise the pids limit or, on SGX1, the static TCS count "
-                  "of the enclave "
-                  "(manifest thread_limit, static_tcs)",
-                  g_threads);
+        log_error("no more threads: %u run; raise %s", g_threads,
+                  g_layout->flags & LAYOUT_FLAG_SGX2
+                      ? "the container's pids limit (linux.resources.pids.limit), or "
+                        "enclave.threads"
+                      : "enclave.threads: all of the enclave's threads were made at start (SGX1)");
         return NULL;
     }
     s = take_slot();

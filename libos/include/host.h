@@ -96,6 +96,8 @@ i64 host_clock(int clock_id);
 int host_sgx_restrict(u64 addr, u64 size, u32 prot);    /* EMODPR */
 int host_sgx_modify_type(u64 addr, u64 size, u32 type); /* EMODT */
 int host_sgx_remove(u64 addr, u64 size);                /* EREMOVE */
+/* mprotect of pages that are there from the start, where the EPCM cannot be changed (SGX1). */
+int host_sgx_protect(u64 addr, u64 size, u32 prot);
 int host_thread_create(void); /* a host thread that will enter with ECALL_THREAD */
 void host_yield(void);
 /* Quote over a report made for the quoting enclave. */

@@ -97,6 +97,9 @@ size_t mm_peek(struct mm *mm, u64 addr, void *buf, size_t size);
 struct inode;
 void *mm_shared_page(struct inode *inode, u64 off);
 
+/* Memory can be added while the enclave runs (SGX2); else all that is mapped is also committed. */
+bool pages_dynamic(void);
+
 /* Called once at start: user range and LibOS heap. */
 struct enclave_layout;
 int mm_init(const struct enclave_layout *layout, u64 memory_limit);

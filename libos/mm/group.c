@@ -205,6 +205,9 @@ static void load_in(struct mm *mm)
                 }
         pages_protect(start, v->end - start, v->prot);
     }
+    if (mm_fill(mm, 0, UINT64_MAX) < 0)
+        panic("out of enclave memory while switching between forked processes: raise "
+              "enclave.memory");
 }
 
 static void switch_to(struct space *s, struct mm *mm)

@@ -40,7 +40,7 @@ struct large_header {
 static struct {
     u64 start, next, accepted, end;
     u8 *units; /* 1: slab */
-    bool dynamic;
+    bool dynamic, end_logged;
     struct spinlock lock;
     struct free_run *runs[RUN_CLASSES];
 } g_heap;
@@ -67,7 +67,13 @@ static bool grow(u64 to)
 {
     while (g_heap.accepted < to) {
         u64 step = MIN(ACCEPT_STEP * PAGE_SIZE, g_heap.end - g_heap.accepted);
-        if (!step || !g_heap.dynamic || memory_charge(step >> PAGE_SHIFT) < 0)
+        if (!g_heap.dynamic) {
+            if (!__atomic_exchange_n(&g_heap.end_logged, true, __ATOMIC_RELAXED))
+                log_error("the LibOS's share of the enclave's memory is used up: it was added at "
+                          "start (SGX1); raise enclave.memory");
+            return false;
+        }
+        if (!step || memory_charge(step >> PAGE_SHIFT) < 0)
             return false;
         for (u64 a = g_heap.accepted; a < g_heap.accepted + step; a += PAGE_SIZE) {
             int r = sgx_eaccept(a, SGX_SECINFO_REG | SGX_SECINFO_R | SGX_SECINFO_W |
@@ -93,7 +99,7 @@ static void *run_alloc(u64 count, u64 align)
     } else {
         u64 a = (g_heap.next + align - 1) & ~(align - 1);
         u64 e = a + rounded * PAGE_SIZE;
-        if (e > a && e <= g_heap.end && (e <= g_heap.accepted || grow(e))) {
+        if (e > a && (e <= g_heap.end || !g_heap.dynamic) && (e <= g_heap.accepted || grow(e))) {
             /* What alignment skips is not lost. */
             for (u64 s = g_heap.next; s < a; s += PAGE_SIZE) {
                 struct free_run *r = (struct free_run *)s;

@@ -14,6 +14,7 @@
 #define PG_PERMS    7u
 #define PG_ACCEPTED 8u  /* the page is there and ours */
 #define PG_STALE    16u /* its content is nobody's (it was saved): to be filled before use */
+#define PG_OPEN     32u /* SGX1: not accepted, but the host does not keep it closed */
 
 void pages_init(const struct enclave_layout *layout, u64 memory_limit);
 u8 page_state(u64 addr);
@@ -25,6 +26,12 @@ int page_commit_copy(u64 addr, const void *src, u32 prot);
 /* Give accepted pages of the range exactly prot; PROT_NONE means read-only here, see
  * saved_put(). */
 int pages_protect(u64 addr, u64 size, u32 prot);
+/*
+ * SGX1: let a range be filled with one call to the host, and close again what was not accepted.
+ * Pages that are accepted in between are RWX until pages_protect().
+ */
+int pages_open(u64 addr, u64 end);
+void pages_close(u64 addr, u64 end);
 /* Give accepted pages of the range back to the host. */
 void pages_trim(u64 addr, u64 size);
 /* Let LibOS code write to an accepted page whatever its protection: returns the old one for
@@ -86,6 +93,11 @@ int unmap_locked(struct mm *mm, u64 addr, u64 size);
 int vma_fill_page(struct mm *mm, struct vma *v, u64 addr);
 /* Put the content that a never-touched page of v has into an accepted (stale) page. */
 int vma_refill_page(struct mm *mm, struct vma *v, u64 addr);
+/*
+ * Where no fault can be relied on (SGX1): give all pages of [addr, end) that mm maps with access
+ * their content now. Does nothing with SGX2. mm is resident, or alone. 0 or -ENOMEM.
+ */
+int mm_fill(struct mm *mm, u64 addr, u64 end);
 /* True when pages of v are the file's and may be shared by members of a space. */
 bool vma_clean(const struct vma *v);
 

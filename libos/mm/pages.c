@@ -3,8 +3,10 @@
  * The state of every page of the user range, and the SGX2 instructions that change it. One byte a
  * page in chunks of 2 MiB of address space, so an untouched ELRANGE costs a table of pointers.
  *
- * With SGX1 (no LAYOUT_FLAG_SGX2) pages were added at load time with RWX: "commit" only zeroes,
- * protection is not enforced.
+ * With SGX1 (no LAYOUT_FLAG_SGX2) all pages are there from the start, with RWX in the EPCM for good.
+ * What the application may do is then the host's page tables, which it is asked to set: enough to
+ * find bugs and to drive what lives from faults, but no protection. So nothing relies on it:
+ * mm_fill() gives every page its content when it is mapped, not at the first access.
  */
 #include "internal.h"
 #include "host.h"
@@ -21,7 +23,6 @@ static struct {
     u64 committed; /* pages, atomic */
     u64 peak;
     bool dynamic; /* SGX2 */
-    u64 preadded; /* first pre-added address, SGX1 */
     struct spinlock lock;
     bool limit_logged;
 } g_pages;
@@ -37,7 +38,13 @@ void pages_init(const struct enclave_layout *layout, u64 memory_limit)
     memset(g_pages.chunks, 0, table << PAGE_SHIFT);
     g_pages.limit = memory_limit >> PAGE_SHIFT;
     g_pages.dynamic = layout->flags & LAYOUT_FLAG_SGX2;
-    g_pages.preadded = layout->user_end - layout->preadded_user;
+    if (!g_pages.dynamic)
+        host_sgx_protect(layout->user_start, layout->user_end - layout->user_start, 0);
+}
+
+bool pages_dynamic(void)
+{
+    return g_pages.dynamic;
 }
 
 int memory_charge(u64 count)
@@ -47,8 +54,7 @@ int memory_charge(u64 count)
         __atomic_sub_fetch(&g_pages.committed, count, __ATOMIC_RELAXED);
         if (!__atomic_exchange_n(&g_pages.limit_logged, true, __ATOMIC_RELAXED))
             log_error("out of enclave memory: the limit of %lu MiB is used up; raise the "
-                      "container's memory "
-                      "limit (linux.resources.memory.limit) or the manifest's memory size",
+                      "container's memory limit (linux.resources.memory.limit) or enclave.memory",
                       g_pages.limit >> (20 - PAGE_SHIFT));
         return -ENOMEM;
     }
@@ -125,20 +131,88 @@ u64 page_next_accepted(u64 addr, u64 end)
     return end;
 }
 
+/* ---- SGX1 ---- */
+
+/* Pages without PG_ACCEPTED are closed on the host, those with PG_OPEN not. */
+int pages_open(u64 addr, u64 end)
+{
+    int r = 0;
+    for (u64 a = addr; r == 0 && a < end;) {
+        u64 run = a;
+        u8 *s;
+        for (; a < end && (s = state_of(a, true)) && !(*s & (PG_ACCEPTED | PG_OPEN));
+             a += PAGE_SIZE)
+            *s |= PG_OPEN;
+        if (a > run)
+            r = host_sgx_protect(run, a - run, PG_PERMS);
+        if (a < end && !s)
+            r = -ENOMEM;
+        a += a == run ? PAGE_SIZE : 0;
+    }
+    return r;
+}
+
+void pages_close(u64 addr, u64 end)
+{
+    for (u64 a = addr; a < end;) {
+        u64 run = a;
+        for (; a < end && (page_state(a) & (PG_ACCEPTED | PG_OPEN)) == PG_OPEN; a += PAGE_SIZE)
+            *state_of(a, false) = 0;
+        if (a > run)
+            host_sgx_protect(run, a - run, 0);
+        a += a == run ? PAGE_SIZE : 0;
+    }
+}
+
+/* src NULL: a page of zeros. Who opened the page first sees to its protection afterwards. */
+static int commit_static(u64 addr, u8 *s, const void *src, u32 prot)
+{
+    bool batch = *s & PG_OPEN;
+    int r = batch ? 0 : pages_open(addr, addr + PAGE_SIZE);
+    if (r < 0) {
+        memory_uncharge(1);
+        return r;
+    }
+    if (src)
+        memcpy((void *)addr, src, PAGE_SIZE);
+    else
+        memset((void *)addr, 0, PAGE_SIZE);
+    *s = PG_ACCEPTED | PG_PERMS;
+    return batch ? 0 : pages_protect(addr, PAGE_SIZE, prot);
+}
+
+static void protect_static(u64 addr, u64 end, u32 prot)
+{
+    for (u64 a = page_next_accepted(addr, end); a < end; a = page_next_accepted(a, end)) {
+        u64 run = a;
+        for (u8 *s;
+             a < end && (s = state_of(a, false)) && (*s & PG_ACCEPTED) && (*s & PG_PERMS) != prot;
+             a += PAGE_SIZE)
+            *s = (*s & ~PG_PERMS) | prot;
+        if (a > run)
+            host_sgx_protect(run, a - run, prot);
+        else
+            a += PAGE_SIZE;
+    }
+}
+
+static void trim_static(u64 addr, u64 end)
+{
+    for (u64 a = addr; a < end; a += PAGE_SIZE)
+        *state_of(a, false) = 0;
+    host_sgx_protect(addr, end - addr, 0);
+    memory_uncharge((end - addr) >> PAGE_SHIFT);
+}
+
+/* ---- pages ---- */
+
 int page_commit(u64 addr, u32 prot)
 {
     u8 *s = state_of(addr, true);
     if (!s || memory_charge(1) < 0)
         return -ENOMEM;
-    if (!g_pages.dynamic) {
-        if (addr < g_pages.preadded) {
-            memory_uncharge(1);
-            return -ENOMEM;
-        }
-        memset((void *)addr, 0, PAGE_SIZE);
-        *s = PG_ACCEPTED | PG_PERMS;
-        return 0;
-    }
+    if (!g_pages.dynamic)
+        return commit_static(addr, s, NULL, prot);
     int r = sgx_eaccept(addr,
                         SGX_SECINFO_REG | SGX_SECINFO_R | SGX_SECINFO_W | SGX_SECINFO_PENDING);
     if (r)
@@ -155,14 +229,10 @@ int page_commit_copy(u64 addr, const void *src, u32 prot)
     if (!s)
         return -ENOMEM;
     u32 perms = (prot & PG_PERMS) | PG_R;
-    if (!g_pages.dynamic) {
-        int r = page_commit(addr, prot);
-        if (r == 0)
-            memcpy((void *)addr, src, PAGE_SIZE);
-        return r;
-    }
     if (memory_charge(1) < 0)
         return -ENOMEM;
+    if (!g_pages.dynamic)
+        return commit_static(addr, s, src, prot);
     int r = sgx_eacceptcopy(addr, src, SGX_SECINFO_REG | perms);
     if (r)
         panic("EACCEPTCOPY to 0x%lx failed with %d", addr, r);
@@ -195,8 +265,10 @@ int pages_protect(u64 addr, u64 size, u32 prot)
     u64 end = addr + size;
     prot = (prot & PG_PERMS) |
            PG_R; /* EMODPR and EACCEPT want R: who means PROT_NONE takes the page away */
-    if (!g_pages.dynamic)
+    if (!g_pages.dynamic) {
+        protect_static(addr, end, prot);
         return 0;
+    }
     u64 run = 0;
     for (u64 a = page_next_accepted(addr, end); a < end;
          a = page_next_accepted(a + PAGE_SIZE, end)) {
@@ -249,13 +321,10 @@ void pages_trim(u64 addr, u64 size)
         u64 run = a;
         while (a < end && (page_state(a) & PG_ACCEPTED))
             a += PAGE_SIZE;
-        if (g_pages.dynamic) {
+        if (g_pages.dynamic)
             trim_run(run, a);
-        } else {
-            for (u64 p = run; p < a; p += PAGE_SIZE)
-                *state_of(p, false) = 0;
-            memory_uncharge((a - run) >> PAGE_SHIFT);
-        }
+        else
+            trim_static(run, a);
         a = page_next_accepted(a, end);
     }
 }
@@ -264,8 +333,11 @@ u32 page_write_begin(u64 addr)
 {
     u8 *s = state_of(addr, false);
     u32 perms = *s & PG_PERMS;
-    if (!(perms & PG_W) && g_pages.dynamic) {
-        sgx_emodpe(addr, SGX_SECINFO_REG | perms | PG_R | PG_W);
+    if (!(perms & PG_W)) {
+        if (g_pages.dynamic)
+            sgx_emodpe(addr, SGX_SECINFO_REG | perms | PG_R | PG_W);
+        else
+            host_sgx_protect(addr, PAGE_SIZE, perms | PG_R | PG_W);
         *s |= PG_R | PG_W;
     }
     return perms;

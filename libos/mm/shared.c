@@ -99,6 +99,8 @@ i64 shared_map(struct mm *mm, u64 addr, u64 size, u32 prot, u32 flags, struct fi
         e = vma_insert(mm, (u64)at, size, prot, MAP_SHARED | VMA_CANONICAL, file, off, true);
     if (e == 0)
         pages_protect((u64)at, size, prot);
+    if (e == 0 && (e = mm_fill(mm, (u64)at, (u64)at + size)) < 0)
+        unmap_locked(mm, (u64)at, size);
     mm_unlock(mm);
     return e < 0 ? e : at;
 }

@@ -22,8 +22,8 @@ void slots_init(u64 user_end)
     g_slots.shift = 22;
     while ((user_end >> g_slots.shift) > SLOT_COUNT_WANTED)
         g_slots.shift++;
-    g_slots.end = user_end;
     g_slots.count = user_end >> g_slots.shift;
+    g_slots.end = g_slots.count << g_slots.shift;
     g_slots.owner = kzalloc(g_slots.count * sizeof(struct space *));
     if (!g_slots.owner || g_slots.count < 2)
         panic("ELRANGE is too small");
@@ -188,7 +188,9 @@ u64 space_find(struct mm *mm, u64 size, u64 align, u64 near)
     }
     mutex_unlock(&g_slots.lock);
     if (!found && !near)
-        log_warn("no free range of %lu MiB in ELRANGE: raise the enclave's size", size >> 20);
+        log_warn("no free range of %lu MiB in ELRANGE: raise %s", size >> 20,
+                 pages_dynamic() ? "enclave.size"
+                                 : "enclave.memory (all memory was added at start: SGX1)");
     return found;
 }
 

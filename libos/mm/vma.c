@@ -252,6 +252,10 @@ static i64 map_claimed(struct mm *mm, u64 addr, u64 size, u32 prot, u32 flags, s
             r = e;
         else if (file && (prot & PROT_EXEC))
             sites_attach(mm, vma_find(mm, at));
+        if (e == 0 && (e = mm_fill(mm, at, at + size)) < 0) {
+            unmap_locked(mm, at, size);
+            r = e;
+        }
     }
     mm_unlock(mm);
     if (r >= 0 && (flags & (MAP_POPULATE | MAP_LOCKED)) && prot)
@@ -341,6 +345,8 @@ int mm_protect(struct mm *mm, u64 addr, u64 size, u32 prot)
         r = protect_vma(mm, v, prot);
         at = v->end;
     }
+    if (r == 0)
+        r = mm_fill(mm, addr, at);
     if (r == 0 && at < end)
         r = -ENOMEM;
     try_merge(mm, addr);
@@ -413,6 +419,8 @@ static i64 remap_claimed(struct mm *mm, u64 old, u64 old_size, u64 new_size, u32
         if (r == 0)
             r = vma_insert(mm, v->end, grow, attr.prot, attr.flags, NULL, 0, attr.was_writable);
         if (r == 0)
+            r = mm_fill(mm, old + old_size, old + new_size);
+        if (r == 0)
             r = (i64)old;
         goto out;
     }
@@ -432,6 +440,8 @@ static i64 remap_claimed(struct mm *mm, u64 old, u64 old_size, u64 new_size, u32
                        attr.was_writable);
     if (e == 0)
         e = copy_pages(mm, old, (u64)r, MIN(old_size, new_size), attr.prot);
+    if (e == 0)
+        e = mm_fill(mm, (u64)r, (u64)r + new_size);
     if (e == 0 && old_size)
         e = unmap_locked(mm, old, old_size);
     if (e < 0)
@@ -479,6 +489,8 @@ i64 mm_brk(struct mm *mm, u64 brk)
             if (r == 0)
                 r = vma_insert(mm, old, new - old, PROT_READ | PROT_WRITE,
                                MAP_PRIVATE | MAP_ANONYMOUS, NULL, 0, true);
+            if (r == 0 && (r = mm_fill(mm, old, new)) < 0)
+                unmap_locked(mm, old, new - old);
         } else if (new < old) {
             r = unmap_locked(mm, new, old - new);
         }

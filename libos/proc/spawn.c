@@ -15,6 +15,8 @@ struct spawn {
     struct uregs regs;
 };
 
+#define STACK_STATIC (1ull << 20)
+
 static const struct rlimit64 g_default_rlimits[16] = {
     [LIMIT_CPU] = {RLIMIT_INFINITE, RLIMIT_INFINITE},
     [LIMIT_FSIZE] = {RLIMIT_INFINITE, RLIMIT_INFINITE},
@@ -55,6 +57,8 @@ static int set_up(struct process *p, const struct process_spec *s)
     if (r < 0)
         return r;
     memcpy(p->rlimits, g_default_rlimits, sizeof(p->rlimits));
+    if (!pages_dynamic()) /* a stack costs all its size there, the main one and those of threads */
+        p->rlimits[LIMIT_STACK].soft = STACK_STATIC;
     for (u32 i = 0; i < 16; i++) {
         if (s->rlimits)
             p->rlimits[i] = s->rlimits[i];

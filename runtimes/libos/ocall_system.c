@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 #include <x86intrin.h>
@@ -245,6 +246,15 @@ int64_t ocall_SGX_REMOVE(UNUSED struct boundary_area *area, const uint64_t *args
         r = e->driver->remove_pages(e->handle, &arg, &err);
     } while (r == -EINTR || r == -EAGAIN);
     return sgx_result(r, &err);
+}
+
+int64_t ocall_SGX_PROTECT(UNUSED struct boundary_area *area, const uint64_t *args)
+{
+    struct error err = {0};
+    struct sgx_enclave *e = g_runtime.enclave;
+    if (args[2] & ~(uint64_t)(PROT_READ | PROT_WRITE | PROT_EXEC))
+        return -EINVAL;
+    return sgx_result(e->driver->map(e->handle, args[0], args[1], (int)args[2], &err), &err);
 }
 
 /* Quotes need a quoting enclave or its stand-in; libenclave offers none yet. */

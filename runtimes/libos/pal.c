@@ -62,14 +62,6 @@ static int read_sigstruct(int fd, struct sgx_sigstruct *sig, struct error *err)
     return 0;
 }
 
-/* Key separation and sharing: CONFIGID carries the deployment. CPUID leaf 12H says whether the
- * processor has it. */
-static bool have_kss(const struct sgx_driver *driver)
-{
-    unsigned a, b, c, d;
-    return driver->emulated || (__get_cpuid_count(0x12, 1, &a, &b, &c, &d) && (a & SGX_ATTR_KSS));
-}
-
 static int load_enclave(const struct pal_init_args_v4 *args, struct error *err)
 {
     struct sgx_sigstruct sig;
@@ -95,7 +87,7 @@ static int load_enclave(const struct pal_init_args_v4 *args, struct error *err)
     if (driver == NULL)
         return -ENODEV;
     struct sgx_load_options options = {.debug = args->flags & PAL_FLAG_DEBUG_ENCLAVE,
-                                       .kss = have_kss(driver)};
+                                       .kss = driver->kss}; /* CONFIGID names the deployment */
     unsigned size = 0;
     if (options.kss && EVP_Digest(g_runtime.deployment, g_runtime.deployment_size,
                                   options.config_id, &size, EVP_sha256(), NULL) != 1)

@@ -53,7 +53,7 @@ static int check_header(const struct enclave_file_header *h, uint64_t size, stru
         ((h->base & (h->size - 1)) || h->base > (1ull << 47) - h->size))
         return refuse(err, "ELRANGE base %#llx is not aligned to its size",
                       (unsigned long long)h->base);
-    if (h->flags & ~ENCLAVE_FILE_ANY_BASE)
+    if (h->flags & ~(ENCLAVE_FILE_ANY_BASE | ENCLAVE_FILE_NEEDS_SGX2))
         return refuse(err, "unknown flags %#x", h->flags);
     if (h->attributes & ~known)
         return refuse(err, "attributes %#llx cannot be asked for",

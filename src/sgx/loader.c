@@ -182,6 +182,12 @@ static int load(struct sgx_enclave *e, const struct enclave_file *file,
                 struct error *err)
 {
     const struct enclave_file_header *h = file->header;
+    if ((h->flags & ENCLAVE_FILE_NEEDS_SGX2) && !e->driver->sgx2)
+        return error_code(
+            err, ENOTSUP,
+            "load the enclave: it adds memory while it runs, which needs SGX2, and "
+            "this machine has SGX1; build it for SGX1 (enclave.sgx2=false, rune-image "
+            "convert --no-sgx2)");
     int rc = e->driver->open(&e->handle, err);
 
     if (rc == 0)

@@ -75,10 +75,10 @@ static int compute_key(const struct enclave_maker *maker, char name[80], struct 
             return ret;
     }
     const struct bundle_settings *s = &maker->settings;
-    uint64_t numbers[] = {ENCLAVE_FORMAT, s->enclave_size,  s->preadded_user,
-                          s->no_sgx2,     s->isv_prod_id,   s->isv_svn,
-                          s->production,  s->static_tcs,    LAYOUT_STACK_SIZE,
-                          LAYOUT_NSSA,    LAYOUT_SSA_PAGES, LAYOUT_HEAP_INITIAL};
+    uint64_t numbers[] = {ENCLAVE_FORMAT,     s->enclave_size,   s->preadded_user, s->preadded_heap,
+                          s->no_sgx2,         s->isv_prod_id,    s->isv_svn,       s->production,
+                          s->static_tcs,      LAYOUT_STACK_SIZE, LAYOUT_NSSA,      LAYOUT_SSA_PAGES,
+                          LAYOUT_HEAP_INITIAL};
     struct hash *h = hash_new();
     hash_add(h, "rune enclave", 12);
     hash_add(h, numbers, sizeof(numbers));

@@ -26,7 +26,11 @@ struct bundle_settings {
     uint64_t enclave_size;  /* ELRANGE, power of two */
     uint64_t memory_limit;  /* bytes, 0: none */
     uint64_t cache_size;    /* verified block cache */
-    uint64_t preadded_user; /* without SGX2: bytes of user memory in the enclave file */
+    /*
+     * Without SGX2 all memory is in the enclave file: bytes of it for processes, and for the LibOS
+     * itself. 0: three quarters and one quarter of memory_limit.
+     */
+    uint64_t preadded_user, preadded_heap;
     uint32_t thread_limit;
     uint32_t static_tcs;
     uint32_t log_level; /* the most the LibOS tells the host, 0 fatal .. 5 trace */

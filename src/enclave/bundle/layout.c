@@ -15,6 +15,13 @@
 #define SIZE_MAX_ (1ull << 46)
 #define TCS_MAX   4096u
 
+/* Without SGX2 */
+#define STATIC_MEMORY_DEFAULT (512ull << 20)
+#define STATIC_MEMORY_MIN     (64ull << 20)
+#define STATIC_IMAGE_ROOM     (64ull << 20) /* for the LibOS's image and its pages */
+#define STATIC_TCS_DEFAULT    64u
+#define STATIC_TCS_SPARE      4u /* threads of the LibOS itself, ecalls */
+
 struct plan {
     struct enclave_file_builder *builder;
     const struct libos_elf *elf;
@@ -25,14 +32,29 @@ struct plan {
     struct error *err;
 };
 
-/* Measured pages at the next free address. */
+/* Pages at the next free address. */
+static int add_range(struct plan *plan, uint64_t size, const void *data, size_t data_size,
+                     uint64_t secinfo, uint32_t flags)
+{
+    int ret = enclave_file_builder_add(plan->builder, plan->next, size, data, data_size, secinfo,
+                                       flags, plan->err);
+    plan->next += size;
+    return ret;
+}
+
 static int add_pages(struct plan *plan, uint64_t size, const void *data, size_t data_size,
                      uint64_t secinfo)
 {
-    int ret = enclave_file_builder_add(plan->builder, plan->next, size, data, data_size, secinfo,
-                                       ENCLAVE_FILE_MEASURED, plan->err);
-    plan->next += size;
-    return ret;
+    return add_range(plan, size, data, data_size, secinfo, ENCLAVE_FILE_MEASURED);
+}
+
+/*
+ * Room whose first contents nobody looks at: the LibOS writes to it before it reads, as it must do
+ * with recycled memory anyhow. Hashing what is there would only make a start slower.
+ */
+static int add_room(struct plan *plan, uint64_t size)
+{
+    return add_range(plan, size, NULL, 0, ENCLAVE_FILE_REG | RW, 0);
 }
 
 static int add_libos(struct plan *plan)
@@ -83,7 +105,7 @@ static int add_thread(struct plan *plan, uint32_t index)
         .ssa_frame_size = LAYOUT_SSA_PAGES * LAYOUT_PAGE,
     };
     plan->next = stack;
-    int ret = add_pages(plan, LAYOUT_STACK_SIZE, NULL, 0, ENCLAVE_FILE_REG | RW);
+    int ret = add_room(plan, LAYOUT_STACK_SIZE);
     if (ret == 0)
         ret = add_pages(plan, LAYOUT_PAGE, &tcs, sizeof(tcs), ENCLAVE_FILE_TCS);
     if (ret == 0)
@@ -107,11 +129,11 @@ static void place(struct plan *plan)
     l->manifest = l->libos_image_end;
     plan->trampoline = l->manifest + 2 * LAYOUT_PAGE;
     l->heap = plan->trampoline + LAYOUT_PAGE + thread_size * s->static_tcs;
-    l->heap_initial = LAYOUT_HEAP_INITIAL;
+    l->heap_initial = s->no_sgx2 ? s->preadded_heap : LAYOUT_HEAP_INITIAL;
     l->heap_end = s->enclave_size;
     l->user_start = LAYOUT_USER_START;
-    l->user_end = l->libos_base;
     l->preadded_user = s->no_sgx2 ? s->preadded_user : 0;
+    l->user_end = s->no_sgx2 ? l->user_start + l->preadded_user : l->libos_base;
     l->static_tcs = s->static_tcs;
     l->flags = s->no_sgx2 ? 0 : LAYOUT_FLAG_SGX2;
 }
@@ -130,11 +152,9 @@ static int add_all(struct plan *plan, const struct manifest_image *manifest)
     for (uint32_t i = 0; ret == 0 && i < l->static_tcs; i++)
         ret = add_thread(plan, i);
     if (ret == 0)
-        ret = add_pages(plan, l->heap_initial, NULL, 0, ENCLAVE_FILE_REG | RW);
-    /* Contents of these are not measured: the LibOS clears a page before anybody sees it. */
+        ret = add_room(plan, l->heap_initial);
     if (ret == 0 && l->preadded_user)
-        ret = enclave_file_builder_add(plan->builder, l->user_end - l->preadded_user,
-                                       l->preadded_user, NULL, 0,
+        ret = enclave_file_builder_add(plan->builder, l->user_start, l->preadded_user, NULL, 0,
                                        ENCLAVE_FILE_REG | RW | ENCLAVE_FILE_X, 0, plan->err);
     return ret;
 }
@@ -146,6 +166,7 @@ int layout_write(const struct libos_elf *elf, const struct manifest_image *manif
     place(&plan);
     struct enclave_file_header header = {
         .base = 0,
+        .flags = settings->no_sgx2 ? 0 : ENCLAVE_FILE_NEEDS_SGX2,
         .size = settings->enclave_size,
         .attributes = SGX_ATTR_MODE64,
         .xfrm = SGX_XFRM_LEGACY | SGX_XFRM_AVX | SGX_XFRM_AVX512,
@@ -191,8 +212,50 @@ void manifest_fill(const struct bundle_settings *s, const struct image_info *inf
     out->log_level = s->log_level;
 }
 
+/* Do user range and the LibOS's quarter hold what is added at load time? */
+static bool static_fits(const struct bundle_settings *s, uint64_t size)
+{
+    const uint64_t thread = LAYOUT_STACK_SIZE + (3 + LAYOUT_NSSA * LAYOUT_SSA_PAGES) * LAYOUT_PAGE;
+
+    return LAYOUT_USER_START + s->preadded_user <= LAYOUT_LIBOS_BASE(size) &&
+           STATIC_IMAGE_ROOM + s->static_tcs * thread + s->preadded_heap <= size / 4;
+}
+
+/* Without SGX2: everything from the memory and the number of threads. */
+static int complete_static(struct bundle_settings *s, struct error *err)
+{
+    if (!s->memory_limit)
+        s->memory_limit = STATIC_MEMORY_DEFAULT;
+    if (!s->preadded_user)
+        s->preadded_user = s->memory_limit / 4 * 3 & ~(LAYOUT_PAGE - 1);
+    if (!s->preadded_heap)
+        s->preadded_heap = s->memory_limit / 4 & ~(LAYOUT_PAGE - 1);
+    if (!s->static_tcs)
+        s->static_tcs = s->thread_limit ? s->thread_limit + STATIC_TCS_SPARE : STATIC_TCS_DEFAULT;
+    if (s->preadded_user < STATIC_MEMORY_MIN / 2 || s->preadded_heap < STATIC_MEMORY_MIN / 4 ||
+        s->preadded_user > SIZE_MAX_ / 2 || s->preadded_heap > SIZE_MAX_ / 8)
+        return error_set(
+            err,
+            "enclave memory of %llu MiB: without SGX2 all of it is in the enclave from "
+            "the start; give %llu MiB or more (enclave.memory)",
+            (unsigned long long)s->memory_limit >> 20, STATIC_MEMORY_MIN >> 20);
+    const bool chosen = s->enclave_size != 0;
+    for (s->enclave_size += chosen ? 0 : SIZE_MIN; !chosen && !static_fits(s, s->enclave_size);)
+        s->enclave_size *= 2;
+    if (!static_fits(s, s->enclave_size))
+        return error_set(err,
+                         "enclave size %llu MiB: too small for %llu MiB of memory and %u threads "
+                         "that are all there from the start (no SGX2)",
+                         (unsigned long long)s->enclave_size >> 20,
+                         (unsigned long long)s->memory_limit >> 20, s->static_tcs);
+    return 0;
+}
+
 int settings_complete(struct bundle_settings *s, struct error *err)
 {
+    int ret = s->no_sgx2 ? complete_static(s, err) : 0;
+    if (ret < 0)
+        return ret;
     if (!s->enclave_size)
         s->enclave_size = LAYOUT_SIZE_DEFAULT;
     if (!s->static_tcs)
@@ -205,9 +268,7 @@ int settings_complete(struct bundle_settings *s, struct error *err)
                          (unsigned long long)s->enclave_size);
     if (s->static_tcs > TCS_MAX)
         return error_set(err, "%u static threads: at most %u", s->static_tcs, TCS_MAX);
-    if (s->preadded_user % LAYOUT_PAGE || s->preadded_user > s->enclave_size / 2)
-        return error_set(err, "pre-added memory: give whole pages, at most half the enclave size");
-    if (s->no_sgx2 && !s->preadded_user)
-        return error_set(err, "an enclave for SGX1 needs pre-added memory");
+    if ((s->preadded_user | s->preadded_heap) % LAYOUT_PAGE)
+        return error_set(err, "pre-added memory: give whole pages");
     return 0;
 }

@@ -191,6 +191,8 @@ static void check_member(struct member *m)
             if (mm_fault(m->mm, addr, 0) != -EACCES || (page_state(addr) & PG_ACCEPTED & PG_R))
                 panic("a protected page can be read");
         } else {
+            if (!pages_dynamic() && (page_state(addr) & (PG_ACCEPTED | PG_STALE)) != PG_ACCEPTED)
+                panic("a mapped page waits for a fault, which a host need not raise");
             u64 *w = touch(m, i, 0);
             if (w[0] != p->value || w[511] != p->value) {
                 printf("not ok: member %d page %u holds %lu and %lu, not %lu\n",
@@ -278,17 +280,21 @@ static void do_end(struct member *m)
 
 int main(int argc, char **argv)
 {
+    bool sgx1 = argc > 1;
+
     g_tcb[TCB_CURRENT / 8] = (u64)&g_thread;
     stub_set_gs(g_tcb);
     stub_reserve(LAYOUT_USER_START, 0x20000000 - LAYOUT_USER_START);
     stub_reserve(HEAP_AT, HEAP);
     struct enclave_layout layout = {.size = 1ul << 30,
                                     .heap = HEAP_AT,
-                                    .heap_initial = 0,
+                                    .heap_initial = sgx1 ? HEAP : 0,
                                     .heap_end = HEAP_AT + HEAP,
                                     .user_start = LAYOUT_USER_START,
                                     .user_end = 0x20000000,
-                                    .flags = LAYOUT_FLAG_SGX2};
+                                    .flags = sgx1 ? 0 : LAYOUT_FLAG_SGX2};
+    if (sgx1)
+        host_sgx_protect(HEAP_AT, HEAP, PROT_READ | PROT_WRITE);
     heap_init(&layout);
     BUG_ON(mm_init(&layout, 0));
 

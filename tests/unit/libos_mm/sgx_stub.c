@@ -14,6 +14,7 @@ int sgx_eaccept(uint64_t addr, uint64_t flags);
 int sgx_eacceptcopy(uint64_t addr, const void *from, uint64_t flags);
 void sgx_emodpe(uint64_t addr, uint64_t flags);
 int host_sgx_restrict(uint64_t addr, uint64_t size, uint32_t prot);
+int host_sgx_protect(uint64_t addr, uint64_t size, uint32_t prot);
 int host_sgx_modify_type(uint64_t addr, uint64_t size, uint32_t type);
 int host_sgx_remove(uint64_t addr, uint64_t size);
 void stub_reserve(uint64_t addr, uint64_t size);
@@ -53,6 +54,12 @@ int host_sgx_restrict(uint64_t addr, uint64_t size, uint32_t prot)
 {
     if (!(prot & 1))
         return -22; /* as Linux's driver */
+    change(addr, size, (int)(prot & 3));
+    return 0;
+}
+
+int host_sgx_protect(uint64_t addr, uint64_t size, uint32_t prot)
+{
     change(addr, size, (int)(prot & 3));
     return 0;
 }
