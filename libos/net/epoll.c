@@ -70,18 +70,23 @@ static const struct file_ops epoll_ops;
 
 /* ---- becoming ready ---- */
 
+/*
+ * Somebody is woken also when the item is on the list already: a level-triggered one stays there
+ * when it is reported, and who got the report may never come back.
+ */
 static void item_queue(struct epoll_item *item)
 {
     struct epoll *ep = item->ep;
-    bool fresh = false;
+    bool disabled;
 
     spin_lock(&ep->ready_lock);
-    if (!item->queued && !item->disabled) {
-        item->queued = fresh = true;
+    disabled = item->disabled;
+    if (!item->queued && !disabled) {
+        item->queued = true;
         list_add_tail(&item->ready, &ep->ready);
     }
     spin_unlock(&ep->ready_lock);
-    if (!fresh)
+    if (disabled)
         return;
     waitq_wake(&ep->wait, 1);
     waitq_wake(&ep->watchers, UINT32_MAX);
@@ -590,14 +595,14 @@ static size_t collect_host(struct epoll *ep, struct epoll_event *out, size_t max
 }
 
 /*
- * Events that are there, at most max. The host is asked when *ask_host, or when there are LibOS
- * events anyway (it must not starve behind them). *next is the next deadline of an item.
+ * Events that are there, at most max. The host is asked when ask_host, or when there are LibOS
+ * events anyway (it must not starve behind them). *next is the next deadline of an item. *more:
+ * items are still on the ready list, for somebody else.
  */
 static size_t collect(struct epoll *ep, struct epoll_event *out, size_t max, bool ask_host,
-                      u64 *next)
+                      u64 *next, bool *more)
 {
     size_t n;
-    bool more;
 
     mutex_lock(&ep->lock);
     ep->round++;
@@ -606,11 +611,9 @@ static size_t collect(struct epoll *ep, struct epoll_event *out, size_t max, boo
     if (ep->host_count > 0 && n < max && (ask_host || n > 0))
         n += collect_host(ep, out + n, max - n);
     spin_lock(&ep->ready_lock);
-    more = !list_empty(&ep->ready);
+    *more = !list_empty(&ep->ready);
     spin_unlock(&ep->ready_lock);
     mutex_unlock(&ep->lock);
-    if (n > 0 && more)
-        waitq_wake(&ep->wait, 1);
     return n;
 }
 
@@ -618,13 +621,13 @@ static int wait_events(struct epoll *ep, struct epoll_event *out, size_t max, u6
 {
     struct wait_entry entry;
     struct host_pollfd host;
-    bool ask_host = deadline == 0, waiting = false;
+    bool ask_host = deadline == 0, waiting = false, more;
     u64 next;
     size_t n;
     int r = 0;
 
     for (;;) {
-        n = collect(ep, out, max, ask_host, &next);
+        n = collect(ep, out, max, ask_host, &next, &more);
         if (n > 0 || deadline == 0 || r < 0)
             break;
         if (!waiting) {
@@ -640,6 +643,8 @@ static int wait_events(struct epoll *ep, struct epoll_event *out, size_t max, u6
     }
     if (waiting)
         waitq_remove(&entry);
+    if (n > 0 && more) /* not before: it could wake this entry */
+        waitq_wake(&ep->wait, 1);
     if (n > 0)
         return (int)n;
     return r == -EINTR ? r : 0;
