@@ -121,6 +121,7 @@ typedef void pal_log_fn(void *context, int level, const char *message);
 
 #define PAL_FLAG_DEBUG_ENCLAVE (1u << 0) /* the ATTRIBUTES.DEBUG bit is wanted */
 #define PAL_FLAG_SIMULATION    (1u << 1) /* out, pal_info: nothing is protected from the host */
+#define PAL_FLAG_NO_KSS        (1u << 2) /* the ATTRIBUTES.KSS bit is not wanted */
 
 /* Descriptors are -1 when absent; they may be closed after pal_init returns. */
 struct pal_init_args_v4 {

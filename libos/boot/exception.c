@@ -49,16 +49,17 @@ _Static_assert(sizeof(struct ssa_tail) == 16 + 184, "GPRSGX and EXINFO");
 /* Instructions of LibOS code that may fault: distances from the entry's own fields. */
 struct exception_entry {
     i32 instruction, fixup;
+    u32 kind;
 };
 extern const struct exception_entry __ex_table_start[], __ex_table_end[];
 
-static u64 fixup_of(u64 rip)
+static const struct exception_entry *entry_of(u64 rip)
 {
     for (const struct exception_entry *e = __ex_table_start; e < __ex_table_end; e++) {
         if ((u64)&e->instruction + (i64)e->instruction == rip)
-            return (u64)&e->fixup + (i64)e->fixup;
+            return e;
     }
-    return 0;
+    return NULL;
 }
 
 static bool is_user_code(u64 rip)
@@ -131,20 +132,20 @@ void exception_stage1(void)
                                         sizeof(*frame)); /* no stack to speak of: panic_fault */
     save_regs(&frame->regs, s);
     frame->fault = fault;
-    redirect(s, fixup_of(s->rip) != 0 ? kernel_fault_entry : panic_entry, (u64)frame);
+    redirect(s, entry_of(s->rip) != NULL ? kernel_fault_entry : panic_entry, (u64)frame);
 }
 
-/* A faulting access to application or host memory: mm brings the page, or the access ends at its
- * fix-up. */
+/* A fault of extable.h: mm brings the page, or the instruction ends at its fix-up. */
 void kernel_fault(struct kernel_frame *frame)
 {
     struct thread *t = current();
+    const struct exception_entry *e = entry_of(frame->regs.rip);
     u32 flags = (frame->fault.error_code & PF_WRITE) != 0 ? FAULT_WRITE : 0;
 
-    if (frame->fault.vector == VECTOR_PF && t != NULL && t->mm != NULL &&
+    if (e->kind == 0 && frame->fault.vector == VECTOR_PF && t != NULL && t->mm != NULL &&
         frame->fault.addr < (u64)__libos_start && mm_fault(t->mm, frame->fault.addr, flags) == 0)
         return;
-    frame->regs.rip = fixup_of(frame->regs.rip);
+    frame->regs.rip = (u64)&e->fixup + (i64)e->fixup;
 }
 
 void panic_fault(struct kernel_frame *frame)

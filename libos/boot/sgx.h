@@ -8,6 +8,7 @@
 #pragma once
 
 #include "types.h"
+#include "boot/extable.h"
 #include "enclave_file.h"
 
 #define SGX_LEAF_EREPORT     0
@@ -91,22 +92,42 @@ static inline u64 sgx_enclu(u64 leaf, const void *rbx, const void *rcx, void *rd
     return rax;
 }
 
-/* Accept the page at addr (aligned) in the state that flags describe. 0 or the leaf's error
- * code. */
+/*
+ * EACCEPT and EACCEPTCOPY touch a page that the host is to add: where it gives none (the EPC is used
+ * up), they fault. 0, the leaf's error code, or -ENOMEM for such a fault.
+ */
+static inline int sgx_enclu_accept(u64 leaf, const void *secinfo, u64 addr, const void *from)
+{
+    u64 rax = leaf;
+    u32 failed = 1;
+
+    __asm__ volatile("771:\n\t" ENCLU_SITE_ASM "\n\t"
+                     "xorl %1, %1\n"
+                     "772:\n\t"
+                     ".pushsection .enclu_sites, \"a\", @progbits\n\t"
+                     ".long 771b - .\n\t"
+                     ".popsection\n\t" EX_TABLE_KIND("771b", "772b", EX_ENCLU)
+                     : "+a"(rax), "+&r"(failed)
+                     : "b"(secinfo), "c"(addr), "d"(from)
+                     : "memory", "cc");
+    return failed ? -ENOMEM : (int)rax;
+}
+
+/* Accept the page at addr (aligned) in the state that flags describe. */
 static inline int sgx_eaccept(u64 addr, u64 flags)
 {
     struct sgx_secinfo secinfo = {.flags = flags};
 
-    return (int)sgx_enclu(SGX_LEAF_EACCEPT, &secinfo, (void *)addr, NULL);
+    return sgx_enclu_accept(SGX_LEAF_EACCEPT, &secinfo, addr, NULL);
 }
 
-/* Accept the page at addr, which is pending, as a copy of the page at from. flags: the permissions
- * it gets. */
+/* Accept the page at addr, which is pending, as a copy of the page at from. flags: the
+ * permissions it gets. */
 static inline int sgx_eacceptcopy(u64 addr, const void *from, u64 flags)
 {
     struct sgx_secinfo secinfo = {.flags = flags};
 
-    return (int)sgx_enclu(SGX_LEAF_EACCEPTCOPY, &secinfo, (void *)addr, (void *)from);
+    return sgx_enclu_accept(SGX_LEAF_EACCEPTCOPY, &secinfo, addr, from);
 }
 
 /* Add permissions to the page at addr. */

@@ -7,12 +7,7 @@
 #include "lib.h"
 #include "start.h"
 #include "usercopy.h"
-
-#define EX_TABLE(instruction, fixup)               \
-    ".pushsection .ex_table, \"a\", @progbits\n\t" \
-    ".long " instruction " - .\n\t"                \
-    ".long " fixup " - .\n\t"                      \
-    ".popsection\n\t"
+#include "extable.h"
 
 /* Returns how many bytes were not copied. */
 size_t copy_may_fault(void *dst, const void *src, size_t n)

@@ -78,6 +78,12 @@ static bool grow(u64 to)
         for (u64 a = g_heap.accepted; a < g_heap.accepted + step; a += PAGE_SIZE) {
             int r = sgx_eaccept(a, SGX_SECINFO_REG | SGX_SECINFO_R | SGX_SECINFO_W |
                                        SGX_SECINFO_PENDING);
+            if (r < 0) { /* what was accepted so far is ours */
+                memory_uncharge((g_heap.accepted + step - a) >> PAGE_SHIFT);
+                g_heap.accepted = a;
+                memory_refused();
+                return false;
+            }
             if (r)
                 panic("EACCEPT of the heap at 0x%lx failed with %d", a, r);
         }

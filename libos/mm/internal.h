@@ -44,6 +44,7 @@ u64 page_next_accepted(u64 addr, u64 end);
  * the limit. */
 int memory_charge(u64 count);
 void memory_uncharge(u64 count);
+void memory_refused(void); /* the host added no page: say so, once */
 
 /* ---- space.c: who may use which addresses ---- */
 struct space {

@@ -24,7 +24,7 @@ static struct {
     u64 peak;
     bool dynamic; /* SGX2 */
     struct spinlock lock;
-    bool limit_logged;
+    bool limit_logged, refusal_logged;
 } g_pages;
 
 void pages_init(const struct enclave_layout *layout, u64 memory_limit)
@@ -131,6 +131,20 @@ u64 page_next_accepted(u64 addr, u64 end)
     return end;
 }
 
+void memory_refused(void)
+{
+    if (!__atomic_exchange_n(&g_pages.refusal_logged, true, __ATOMIC_RELAXED))
+        log_error("the host gives no more enclave memory: the EPC of the machine is used up by its "
+                  "enclaves (the emulator's size is RUNE_SGX_EMULATOR_EPC)");
+}
+
+static int no_page(void)
+{
+    memory_uncharge(1);
+    memory_refused();
+    return -ENOMEM;
+}
+
 /* ---- SGX1 ---- */
 
 /* Pages without PG_ACCEPTED are closed on the host, those with PG_OPEN not. */
@@ -215,6 +229,8 @@ int page_commit(u64 addr, u32 prot)
         return commit_static(addr, s, NULL, prot);
     int r = sgx_eaccept(addr,
                         SGX_SECINFO_REG | SGX_SECINFO_R | SGX_SECINFO_W | SGX_SECINFO_PENDING);
+    if (r < 0)
+        return no_page();
     if (r)
         panic("EACCEPT of 0x%lx failed with %d", addr, r);
     *s = PG_ACCEPTED | PG_R | PG_W;
@@ -234,6 +250,8 @@ int page_commit_copy(u64 addr, const void *src, u32 prot)
     if (!g_pages.dynamic)
         return commit_static(addr, s, src, prot);
     int r = sgx_eacceptcopy(addr, src, SGX_SECINFO_REG | perms);
+    if (r < 0)
+        return no_page();
     if (r)
         panic("EACCEPTCOPY to 0x%lx failed with %d", addr, r);
     *s = PG_ACCEPTED | perms;

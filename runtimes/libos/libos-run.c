@@ -3,7 +3,7 @@
  * For developers and tests: run one program from a root directory in the LibOS, without a container
  * around it.
  *   libos-run [--libos ELF] [--cache DIR] [--log LEVEL] [--env NAME=VALUE]...
- *             [--bind SOURCE:TARGET]... --rootfs DIR -- program [args]
+ *             [--memory BYTES] [--threads N] [--bind SOURCE:TARGET]... --rootfs DIR -- program [args]
  * The exit code is the program's, 128 + n when signal n killed it, 125 when it could not be
  * started.
  */
@@ -20,9 +20,11 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/number.h"
 #include "enclave/bundle/bundle.h"
 #include "manifest.h"
 #include "runtime.h"
+#include "sgx/machine.h"
 
 #define LIST_MAX 64
 
@@ -120,8 +122,6 @@ static int run(struct options *o, char **argv, struct error *err)
     cleanup_bundle_result struct bundle_result result = BUNDLE_RESULT_INIT;
     cleanup_buffer struct buffer blob = BUFFER_INIT;
     uint8_t hash[BUNDLE_HASH_SIZE];
-    if (bundle_convert(&o->bundle, &result, err) < 0)
-        return -1;
     struct bundle_deployment d = {.args = (const char *const *)argv,
                                   .env = o->env,
                                   .cwd = "/",
@@ -132,6 +132,15 @@ static int run(struct options *o, char **argv, struct error *err)
                                   .mount_count = o->mount_count,
                                   .terminal = isatty(STDIN_FILENO)};
     if (bundle_deployment_build(&d, &blob, hash, err) < 0)
+        return -1;
+    struct sgx_machine machine;
+    if (sgx_machine_get("auto", &machine, err) < 0)
+        return -1;
+    o->bundle.settings.no_sgx2 = !machine.sgx2;
+    o->bundle.settings.no_kss = !machine.kss;
+    if (!machine.kss)
+        memcpy(o->bundle.settings.deployment_hash, hash, sizeof(hash));
+    if (bundle_convert(&o->bundle, &result, err) < 0)
         return -1;
     struct pal_init_args_v4 init = {.size = sizeof(init),
                                     .log_level = o->log,
@@ -191,10 +200,13 @@ int main(int argc, char **argv)
                                                  {"log", required_argument, NULL, 'L'},
                                                  {"env", required_argument, NULL, 'e'},
                                                  {"bind", required_argument, NULL, 'b'},
+                                                 {"memory", required_argument, NULL, 'm'},
+                                                 {"threads", required_argument, NULL, 't'},
                                                  {"stats", no_argument, NULL, 's'},
                                                  {NULL, 0, NULL, 0}};
     static struct options o = {.log = "warn"};
     bool stats = false, bad = false;
+    uint64_t threads = 0;
     o.bundle.progress = step;
     o.env[o.env_count++] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
     memcpy(o.mounts, g_mounts, sizeof(g_mounts));
@@ -219,6 +231,14 @@ int main(int argc, char **argv)
         case 's':
             stats = true;
             break;
+        case 'm':
+            bad |= number_parse(optarg, strlen(optarg), UINT64_MAX,
+                                &o.bundle.settings.memory_limit) < 0;
+            break;
+        case 't':
+            bad |= number_parse(optarg, strlen(optarg), 4000, &threads) < 0;
+            o.bundle.settings.thread_limit = (uint32_t)threads;
+            break;
         case 'e':
             bad |= o.env_count == LIST_MAX;
             if (!bad)
@@ -233,7 +253,7 @@ int main(int argc, char **argv)
     }
     if (bad || o.bundle.rootfs == NULL || optind == argc) {
         fprintf(stderr, "usage: libos-run [--libos ELF] [--cache DIR] [--key PEM] [--log LEVEL] "
-                        "[--env NAME=VALUE] "
+                        "[--memory BYTES] [--threads N] [--env NAME=VALUE] "
                         "[--bind SOURCE:TARGET] [--stats] --rootfs DIR -- program [args]\n");
         return 125;
     }

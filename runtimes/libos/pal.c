@@ -86,8 +86,9 @@ static int load_enclave(const struct pal_init_args_v4 *args, struct error *err)
         args->enclave_type ? args->enclave_type : "auto", err);
     if (driver == NULL)
         return -ENODEV;
-    struct sgx_load_options options = {.debug = args->flags & PAL_FLAG_DEBUG_ENCLAVE,
-                                       .kss = driver->kss}; /* CONFIGID names the deployment */
+    struct sgx_load_options options = {
+        .debug = args->flags & PAL_FLAG_DEBUG_ENCLAVE,
+        .kss = driver->kss && !(args->flags & PAL_FLAG_NO_KSS)}; /* CONFIGID names the deployment */
     unsigned size = 0;
     if (options.kss && EVP_Digest(g_runtime.deployment, g_runtime.deployment_size,
                                   options.config_id, &size, EVP_sha256(), NULL) != 1)

@@ -9,17 +9,32 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/path.h"
 #include "enclave/bundle/bundle.h"
 #include "enclave/deployment.h"
+#include "enclave/enclave.h"
 #include "enclave/progress.h"
 #include "enclave/settings.h"
 #include "sgx/emulated.h"
+#include "sgx/machine.h"
 
 enum { REQUEST_MAX = 64 << 20, ANSWER_SOCKET = 3, LOG_FILE = 4 };
+
+/* What of the container's own limits goes into an enclave that cannot grow. */
+#define STATIC_MEMORY_LEAST (64ull << 20)
+#define STATIC_MEMORY_MOST  (1ull << 30)
+#define STATIC_THREADS_MOST 256
+
+/* The process ends after the answer, and with it what this owns. */
+struct request {
+    char *rootfs, *type;
+    struct oci_config *config;
+    struct enclave_build build;
+};
 
 static int open_file(const char *path, struct error *err)
 {
@@ -27,11 +42,11 @@ static int open_file(const char *path, struct error *err)
     return fd < 0 ? error_errno(err, errno, "open %s", path) : fd;
 }
 
-static int deployment_blob(const struct oci_config *config, struct error *err)
+static int deployment_blob(const struct oci_config *config, uint8_t hash[BUNDLE_HASH_SIZE],
+                           struct error *err)
 {
     cleanup_deployment struct deployment deployment = {0};
     cleanup_buffer struct buffer blob = BUFFER_INIT;
-    uint8_t hash[BUNDLE_HASH_SIZE];
     deployment_from_config(config, &deployment);
     int result = bundle_deployment_build(&deployment.manifest, &blob, hash, err);
     if (result < 0)
@@ -39,16 +54,78 @@ static int deployment_blob(const struct oci_config *config, struct error *err)
     return enclave_sealed_memory("enclave-deployment", blob.data, blob.size, err);
 }
 
+/* A wish, or what the machine has. */
+static int choose(enum enclave_choice wish, bool there, const char *setting, const char *what,
+                  bool *out, struct error *err)
+{
+    if (wish == ENCLAVE_YES && !there)
+        return error_set(err, "%s is true, but this machine has no %s", setting, what);
+    *out = wish != ENCLAVE_NO && there;
+    return 0;
+}
+
+static uint64_t limit_of(const struct oci_config *config, uint64_t most)
+{
+    int64_t limit = config->resources.memory.limit.set ? config->resources.memory.limit.value : 0;
+    if (limit < (int64_t)STATIC_MEMORY_LEAST)
+        return 0;
+    return (uint64_t)limit < most ? (uint64_t)limit : most;
+}
+
+static uint32_t threads_of(const struct oci_config *config)
+{
+    int64_t pids = config->resources.pids_limit.set ? config->resources.pids_limit.value : 0;
+    return pids <= 0 ? 0 : pids < STATIC_THREADS_MOST ? (uint32_t)pids : STATIC_THREADS_MOST;
+}
+
+/*
+ * Where memory and threads are added on demand, the container's limits are told at the start, and
+ * one enclave serves all containers of the image. Without SGX2 they are in the enclave.
+ */
+static int settings_of(const struct request *request, const uint8_t hash[BUNDLE_HASH_SIZE],
+                       struct bundle_settings *out, struct error *err)
+{
+    const struct enclave_build *build = &request->build;
+    struct sgx_machine machine;
+    bool kss = false, sgx2 = false;
+    int result = sgx_machine_get(request->type, &machine, err);
+    if (result == 0)
+        result = choose(build->kss, machine.kss, "enclave.kss", "KSS", &kss, err);
+    if (result == 0)
+        result = choose(build->sgx2, machine.sgx2, "enclave.sgx2", "SGX2", &sgx2, err);
+    if (result < 0)
+        return result;
+    *out = (struct bundle_settings){.production = build->mode == ENCLAVE_MODE_PRODUCTION,
+                                    .enclave_size = build->size,
+                                    .memory_limit = build->memory,
+                                    .thread_limit = build->threads,
+                                    .no_kss = !kss,
+                                    .no_sgx2 = !sgx2};
+    if (!kss)
+        memcpy(out->deployment_hash, hash, sizeof(out->deployment_hash));
+    if (!sgx2 && !out->memory_limit)
+        out->memory_limit = limit_of(request->config, STATIC_MEMORY_MOST);
+    if (!sgx2 && !out->thread_limit)
+        out->thread_limit = threads_of(request->config);
+    return 0;
+}
+
 /* The order is that of ENCLAVE_CONVERTER_FDS. The process ends after the answer, and with it what
  * is open. */
-static int convert(const char *rootfs, const struct oci_config *config, int fds[6],
-                   struct buffer *text, struct error *err)
+static int convert(const struct request *request, int fds[6], struct buffer *text,
+                   struct error *err)
 {
-    struct progress *progress = progress_start();
     cleanup_bundle_result struct bundle_result result = BUNDLE_RESULT_INIT;
+    struct bundle_settings settings;
+    uint8_t hash[BUNDLE_HASH_SIZE];
+    fds[4] = deployment_blob(request->config, hash, err);
+    if (fds[4] < 0 || settings_of(request, hash, &settings, err) < 0)
+        return -1;
+    struct progress *progress = progress_start();
     const char *signing = secure_getenv("RUNE_SIGNING");
     struct bundle_options options = {
-        .rootfs = rootfs,
+        .settings = settings,
+        .rootfs = request->rootfs,
         .cache_dir = secure_getenv("RUNE_CACHE_DIR"),
         .libos = secure_getenv("RUNE_LIBOS"),
         .key = secure_getenv("RUNE_SIGNING_KEY"),
@@ -70,29 +147,45 @@ static int convert(const char *rootfs, const struct oci_config *config, int fds[
     for (size_t i = 0; i < array_count(paths); i++)
         if ((fds[i] = open_file(paths[i], err)) < 0)
             return fds[i];
-    fds[4] = deployment_blob(config, err);
     /* init-runelet may run as a user who cannot open it. */
-    if (fds[4] >= 0 && access("/dev/sgx_enclave", F_OK) < 0 &&
-        (fds[5] = sgx_emulated_root_open(err)) < 0)
+    if (access("/dev/sgx_enclave", F_OK) < 0 && (fds[5] = sgx_emulated_root_open(err)) < 0)
         return fds[5];
-    return fds[4] < 0 ? fds[4] : 0;
+    return 0;
 }
 
-static int read_request(struct oci_config **config, char **rootfs, struct error *err)
+static int read_build(const json_t *json, struct enclave_build *out, struct error *err)
 {
-    cleanup_buffer struct buffer request = BUFFER_INIT;
-    int result = read_all(STDIN_FILENO, &request, REQUEST_MAX);
+    uint32_t mode = 0, kss = 0, sgx2 = 0;
+    if (json_get_uint32(json, "", "mode", &mode, err) < 0 ||
+        json_get_uint64(json, "", "size", &out->size, err) < 0 ||
+        json_get_uint64(json, "", "memory", &out->memory, err) < 0 ||
+        json_get_uint32(json, "", "threads", &out->threads, err) < 0 ||
+        json_get_uint32(json, "", "kss", &kss, err) < 0 ||
+        json_get_uint32(json, "", "sgx2", &sgx2, err) < 0)
+        return -1;
+    out->mode = (enum enclave_mode)mode;
+    out->kss = (enum enclave_choice)kss;
+    out->sgx2 = (enum enclave_choice)sgx2;
+    return 0;
+}
+
+static int read_request(struct request *request, struct error *err)
+{
+    cleanup_buffer struct buffer bytes = BUFFER_INIT;
+    int result = read_all(STDIN_FILENO, &bytes, REQUEST_MAX);
     if (result < 0)
         return error_errno(err, -result, "read the request");
-    cleanup_json json_t *json = json_parse(request.data, request.size, "request", err);
-    const char *path = NULL;
+    cleanup_json json_t *json = json_parse(bytes.data, bytes.size, "request", err);
+    const char *path = NULL, *type = NULL;
     bool debug = false, has_log = false, log_json = false;
     if (json == NULL || json_get_string(json, "", "rootfs", &path, err) < 0 ||
+        json_get_string(json, "", "type", &type, err) < 0 ||
+        read_build(json, &request->build, err) < 0 ||
         json_get_bool(json, "", "debug", &debug, err) < 0 ||
         json_get_bool(json, "", "log", &has_log, err) < 0 ||
         json_get_bool(json, "", "logJson", &log_json, err) < 0)
         return -1;
-    if (path == NULL)
+    if (path == NULL || type == NULL)
         return error_set(err, "this program is started by rune, not by hand");
     struct fd_path log_path;
     struct log_options options = {.program = "rune",
@@ -101,21 +194,21 @@ static int read_request(struct oci_config **config, char **rootfs, struct error 
                                   .debug = debug};
     if (log_open(&options, err) < 0)
         return -1;
-    *rootfs = strdup(path);
+    request->rootfs = xstrdup(path);
+    request->type = xstrdup(type);
     cleanup_free char *text = json_text(json_object_get(json, "config"), JSON_COMPACT);
-    return oci_config_parse(text, strlen(text), "config.json", config, err);
+    return oci_config_parse(text, strlen(text), "config.json", &request->config, err);
 }
 
 int main(void)
 {
     cleanup_error struct error err = ERROR_INIT;
     cleanup_buffer struct buffer text = BUFFER_INIT;
-    cleanup_config struct oci_config *config = NULL;
-    cleanup_free char *rootfs = NULL;
+    struct request request = {0};
     int fds[6] = {-1, -1, -1, -1, -1, -1};
-    int result = read_request(&config, &rootfs, &err);
+    int result = read_request(&request, &err);
     if (result == 0)
-        result = convert(rootfs, config, fds, &text, &err);
+        result = convert(&request, fds, &text, &err);
     if (result < 0) {
         buffer_clear(&text);
         buffer_append_text(&text, error_text(&err));

@@ -7,8 +7,27 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "container/container.h"
+
+enum enclave_mode {
+    ENCLAVE_MODE_DEFAULT,    /* may be debugged by its signature, but is started without */
+    ENCLAVE_MODE_DEBUG,      /* ATTRIBUTES.DEBUG: the host can read it */
+    ENCLAVE_MODE_PRODUCTION, /* cannot be debugged, logs no application data */
+};
+
+enum enclave_choice { ENCLAVE_AUTO, ENCLAVE_YES, ENCLAVE_NO };
+
+/* How the enclave is to be built; 0 takes what fits the container and the machine. */
+struct enclave_build {
+    enum enclave_mode mode;
+    uint64_t size;   /* of ELRANGE */
+    uint64_t memory; /* bytes */
+    uint32_t threads;
+    enum enclave_choice kss;  /* CONFIGID names the deployment, or MRENCLAVE does */
+    enum enclave_choice sgx2; /* memory and threads on demand, or all from the start */
+};
 
 /* What the user asked for: annotations first, then environment variables, then defaults. */
 struct enclave_request {
@@ -17,6 +36,7 @@ struct enclave_request {
     char *args;      /* may be NULL */
     char *log_level; /* may be NULL */
     bool builtin;    /* the built-in LibOS: the bundle is converted */
+    struct enclave_build build;
 };
 #define cleanup_enclave_request __attribute__((cleanup(enclave_request_release)))
 

@@ -216,23 +216,26 @@ static int start_enclave(struct runelet *runelet, struct error *err)
     cleanup_free int *mounts = xcalloc(mount_count + 1, sizeof(*mounts));
     memset(mounts, 0xff, mount_count * sizeof(*mounts));
 
-    struct pal_init_args_v4 args = {.size = sizeof(args),
-                                    .args = runelet->settings.args,
-                                    .log_level = runelet->settings.log_level,
-                                    .enclave_type = runelet->settings.type,
-                                    .enclave_fd = enclave_fd,
-                                    .sigstruct_fd = sigstruct_fd,
-                                    .image_fd = image_fd,
-                                    .patches_fd = sites_fd,
-                                    .deployment_fd = deployment_fd,
-                                    .root_fd = root,
-                                    .mount_fds = mounts,
-                                    .mount_count = (uint32_t)mount_count,
-                                    .memory_limit = runelet->settings.memory_limit,
-                                    .thread_limit = runelet->settings.thread_limit,
-                                    .event = on_event,
-                                    .log = on_log,
-                                    .context = runelet};
+    struct pal_init_args_v4 args = {
+        .size = sizeof(args),
+        .args = runelet->settings.args,
+        .log_level = runelet->settings.log_level,
+        .enclave_type = runelet->settings.type,
+        .flags = (runelet->settings.debug_enclave ? PAL_FLAG_DEBUG_ENCLAVE : 0) |
+                 (runelet->settings.no_kss ? PAL_FLAG_NO_KSS : 0),
+        .enclave_fd = enclave_fd,
+        .sigstruct_fd = sigstruct_fd,
+        .image_fd = image_fd,
+        .patches_fd = sites_fd,
+        .deployment_fd = deployment_fd,
+        .root_fd = root,
+        .mount_fds = mounts,
+        .mount_count = (uint32_t)mount_count,
+        .memory_limit = runelet->settings.memory_limit,
+        .thread_limit = runelet->settings.thread_limit,
+        .event = on_event,
+        .log = on_log,
+        .context = runelet};
     int result = open_mounts(runelet, root, mounts, err);
     if (result == 0)
         result = pal_runtime_init(runelet->runtime, &args, err);

@@ -193,12 +193,16 @@ static pid_t spawn_converter(const char *program, int answer, int request, struc
     _exit(127);
 }
 
-static int converter_request(const struct oci_config *config, const char *rootfs, bool log_json,
+static int converter_request(const struct enclave_build *build, const char *type,
+                             const struct oci_config *config, const char *rootfs, bool log_json,
                              struct error *err)
 {
     cleanup_json json_t *json = json_pack(
-        "{s:s, s:b, s:b, s:b, s:O}", "rootfs", rootfs, "debug", log_enabled(LOG_LEVEL_DEBUG), "log",
-        log_fd() != STDERR_FILENO, "logJson", log_json, "config", config->json);
+        "{s:s, s:b, s:b, s:b, s:O, s:s, s:i, s:I, s:I, s:i, s:i, s:i}", "rootfs", rootfs, "debug",
+        log_enabled(LOG_LEVEL_DEBUG), "log", log_fd() != STDERR_FILENO, "logJson", log_json,
+        "config", config->json, "type", type, "mode", (int)build->mode, "size",
+        (json_int_t)build->size, "memory", (json_int_t)build->memory, "threads",
+        (int)build->threads, "kss", (int)build->kss, "sgx2", (int)build->sgx2);
     cleanup_free char *text = json != NULL ? json_text(json, JSON_COMPACT) : NULL;
     if (text == NULL)
         return error_set(err, "root filesystem %s: the path is not UTF-8", rootfs);
@@ -226,14 +230,16 @@ static int read_answer(int socket, struct enclave_launch *launch, struct error *
     return 0;
 }
 
-static int convert(const struct oci_config *config, const char *rootfs, bool log_json,
-                   struct enclave_launch *launch, struct error *err)
+static int convert(const struct enclave_build *build, const struct oci_config *config,
+                   const char *rootfs, bool log_json, struct enclave_launch *launch,
+                   struct error *err)
 {
     int pair[2];
     cleanup_free char *program = locate_program("enclave-convert");
     if (access(program, X_OK) < 0)
         return error_errno(err, errno, "%s (is the installation complete?)", program);
-    cleanup_close int request = converter_request(config, rootfs, log_json, err);
+    cleanup_close int request = converter_request(build, launch->type, config, rootfs, log_json,
+                                                  err);
     if (request < 0)
         return request;
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
@@ -262,6 +268,8 @@ static int add_settings(const struct enclave_request *request, const struct oci_
         .log_level = request->log_level,
         .log_json = log_json,
         .log_debug = log_enabled(LOG_LEVEL_DEBUG),
+        .debug_enclave = request->build.mode == ENCLAVE_MODE_DEBUG,
+        .no_kss = request->build.kss == ENCLAVE_NO,
         .memory_limit = memory > 0 ? (uint64_t)memory : 0,
         .thread_limit = pids > 0 && pids < UINT32_MAX ? (uint32_t)pids : 0,
         .mounts = deployment->passed,
@@ -362,7 +370,7 @@ int enclave_launch_prepare(const struct enclave_request *request, const char *bu
     }
     if (result == 0 && request->builtin) {
         make_mount_points(*config, bundle, rootfs);
-        result = convert(*config, rootfs, log_json, out, err);
+        result = convert(&request->build, *config, rootfs, log_json, out, err);
     }
     return result;
 }

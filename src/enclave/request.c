@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
+#include "base/number.h"
 #include "enclave/enclave.h"
 #include "enclave/locate.h"
 
@@ -14,6 +15,12 @@ enum setting {
     SETTING_ARGS,
     SETTING_LOG_LEVEL,
     SETTING_CARRIER,
+    SETTING_MODE,
+    SETTING_SIZE,
+    SETTING_MEMORY,
+    SETTING_THREADS,
+    SETTING_KSS,
+    SETTING_SGX2,
     SETTINGS,
 };
 
@@ -25,6 +32,12 @@ static const struct {
     [SETTING_ARGS] = {"enclave.runtime.args", "ENCLAVE_RUNTIME_ARGS"},
     [SETTING_LOG_LEVEL] = {"enclave.runtime.loglevel", "ENCLAVE_RUNTIME_LOGLEVEL"},
     [SETTING_CARRIER] = {NULL, "RUNE_CARRIER"},
+    [SETTING_MODE] = {"enclave.mode", "ENCLAVE_MODE"},
+    [SETTING_SIZE] = {"enclave.size", "ENCLAVE_SIZE"},
+    [SETTING_MEMORY] = {"enclave.memory", "ENCLAVE_MEMORY"},
+    [SETTING_THREADS] = {"enclave.threads", "ENCLAVE_THREADS"},
+    [SETTING_KSS] = {"enclave.kss", "ENCLAVE_KSS"},
+    [SETTING_SGX2] = {"enclave.sgx2", "ENCLAVE_SGX2"},
 };
 
 static const char *variable_value(const char *entry, const char *name)
@@ -102,6 +115,60 @@ static int choose_runtime(const char *carrier, const char *path, struct enclave_
     return 0;
 }
 
+/* ---- how the enclave is built ---- */
+
+/* One of `names`, whose index it is. */
+static int read_word(const struct oci_config *config, enum setting setting,
+                     const char *const names[3], unsigned *out, struct error *err)
+{
+    const char *value = find(config, setting);
+    *out = 0;
+    for (unsigned i = 0; value != NULL && i < 3; i++) {
+        if (strcmp(value, names[i]) == 0) {
+            *out = i;
+            return 0;
+        }
+    }
+    return value == NULL
+               ? 0
+               : error_set(err, "%s \"%s\" is not known: use %s, %s or %s",
+                           g_names[setting].annotation, value, names[0], names[1], names[2]);
+}
+
+static int read_number(const struct oci_config *config, enum setting setting, const char *what,
+                       uint64_t min, uint64_t max, uint64_t *out, struct error *err)
+{
+    const char *value = find(config, setting);
+    *out = 0;
+    if (value == NULL || (number_parse(value, strlen(value), max, out) == 0 && *out >= min))
+        return 0;
+    return error_set(err, "%s \"%s\" cannot be: give %s", g_names[setting].annotation, value, what);
+}
+
+static int read_build(const struct oci_config *config, struct enclave_build *out, struct error *err)
+{
+    static const char *const modes[] = {"default", "debug", "production"};
+    static const char *const choices[] = {"auto", "true", "false"};
+    unsigned mode, kss, sgx2;
+    uint64_t threads;
+    if (read_word(config, SETTING_MODE, modes, &mode, err) < 0 ||
+        read_word(config, SETTING_KSS, choices, &kss, err) < 0 ||
+        read_word(config, SETTING_SGX2, choices, &sgx2, err) < 0 ||
+        read_number(config, SETTING_SIZE, "a power of two from 1G to 64T", 1ull << 30, 1ull << 46,
+                    &out->size, err) < 0 ||
+        read_number(config, SETTING_MEMORY, "bytes, 64M or more, with a suffix K, M, G or T",
+                    64ull << 20, 1ull << 45, &out->memory, err) < 0 ||
+        read_number(config, SETTING_THREADS, "a number from 4 to 4000", 4, 4000, &threads, err) < 0)
+        return -1;
+    if (out->size & (out->size - 1))
+        return error_set(err, "enclave.size: give a power of two from 1G to 64T");
+    out->mode = (enum enclave_mode)mode;
+    out->kss = (enum enclave_choice)kss;
+    out->sgx2 = (enum enclave_choice)sgx2;
+    out->threads = (uint32_t)threads;
+    return 0;
+}
+
 int enclave_request_read(const struct oci_config *config, bool forced, struct enclave_request *out,
                          struct error *err)
 {
@@ -116,7 +183,7 @@ int enclave_request_read(const struct oci_config *config, bool forced, struct en
 
     if ((type != NULL && check_type(type, err) < 0) ||
         (level != NULL && check_log_level(level, err) < 0) ||
-        choose_runtime(carrier, path, out, err) < 0) {
+        read_build(config, &out->build, err) < 0 || choose_runtime(carrier, path, out, err) < 0) {
         enclave_request_release(out);
         return -1;
     }

@@ -43,6 +43,8 @@ int enclave_settings_write(const struct enclave_settings *settings, struct error
     set_string(json, "logLevel", settings->log_level);
     json_object_set_new(json, "logJson", json_boolean(settings->log_json));
     json_object_set_new(json, "logDebug", json_boolean(settings->log_debug));
+    json_object_set_new(json, "debugEnclave", json_boolean(settings->debug_enclave));
+    json_object_set_new(json, "noKss", json_boolean(settings->no_kss));
     json_object_set_new(json, "memoryLimit", json_integer((json_int_t)settings->memory_limit));
     json_object_set_new(json, "threadLimit", json_integer(settings->thread_limit));
     for (size_t i = 0; i < settings->mount_count; i++)
@@ -72,6 +74,8 @@ int enclave_settings_read(int fd, struct enclave_settings *out, struct error *er
         json_get_string(json, "", "logLevel", &out->log_level, err) < 0 ||
         json_get_bool(json, "", "logJson", &out->log_json, err) < 0 ||
         json_get_bool(json, "", "logDebug", &out->log_debug, err) < 0 ||
+        json_get_bool(json, "", "debugEnclave", &out->debug_enclave, err) < 0 ||
+        json_get_bool(json, "", "noKss", &out->no_kss, err) < 0 ||
         json_get_uint64(json, "", "memoryLimit", &out->memory_limit, err) < 0 ||
         json_get_uint32(json, "", "threadLimit", &out->thread_limit, err) < 0 ||
         json_get_array(json, "", "mounts", &mounts, err) < 0)

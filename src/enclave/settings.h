@@ -40,6 +40,7 @@ struct enclave_settings {
     json_t *json; /* owns the strings */
     const char *type, *runtime, *args, *log_level;
     bool log_json, log_debug;
+    bool debug_enclave, no_kss; /* PAL_FLAG_DEBUG_ENCLAVE, PAL_FLAG_NO_KSS */
     uint64_t memory_limit;
     uint32_t thread_limit;
     const char **mounts; /* targets of the pass-through mounts, in manifest order */

@@ -13,6 +13,7 @@
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/number.h"
 #include "base/path.h"
 #include "enclave/bundle/bundle.h"
 
@@ -30,8 +31,11 @@ static const char g_convert_help[] =
     "  --client-signing   leave the signature to export-signing and import-signature\n"
     "  --production       an enclave that cannot be debugged\n"
     "  --enclave-size N   address range, a power of two; suffix M, G or T (64G)\n"
-    "  --memory N         memory limit of the enclave (none)\n"
-    "  --threads N        thread limit (none)\n"
+    "  --memory N         memory limit of the enclave (none; with --no-sgx2 512M, all of it "
+    "added)\n"
+    "  --threads N        thread limit (none; with --no-sgx2 60, all of them made)\n"
+    "  --no-sgx2          for machines with SGX1: memory and threads are there from the start\n"
+    "  --no-kss HASH      for machines without KSS: measure the deployment with this SHA-256\n"
     "  --isv-svn N        security version\n"
     "  --isv-prod-id N    product id\n"
     "  --quiet            no progress\n";
@@ -39,15 +43,23 @@ static const char g_convert_help[] =
 static int parse_size(const char *option, const char *text, uint64_t max, uint64_t *out,
                       struct error *err)
 {
-    char *end;
-    errno = 0;
-    unsigned long long value = strtoull(text, &end, 0);
-    const char *suffixes = "KMGT";
-    const char *suffix = *end ? strchr(suffixes, *end) : NULL;
-    unsigned shift = suffix ? 10u * (unsigned)(suffix - suffixes + 1) : 0;
-    if (errno || end == text || *text == '-' || (suffix ? end[1] : *end) || value > max >> shift)
+    if (number_parse(text, strlen(text), max, out) < 0)
         return error_set(err, "%s: \"%s\" is not a number in range", option, text);
-    *out = (uint64_t)value << shift;
+    return 0;
+}
+
+static int parse_hash(const char *what, const char *text, uint8_t hash[BUNDLE_HASH_SIZE],
+                      struct error *err)
+{
+    if (strlen(text) != 2 * BUNDLE_HASH_SIZE ||
+        strspn(text, "0123456789abcdefABCDEF") != 2 * BUNDLE_HASH_SIZE)
+        return error_set(err, "\"%s\" is not a %s: 64 hexadecimal digits", text, what);
+    for (size_t i = 0; i < BUNDLE_HASH_SIZE; i++) {
+        unsigned byte = 0;
+        if (sscanf(text + 2 * i, "%2x", &byte) != 1)
+            return error_set(err, "\"%s\" is not a %s", text, what);
+        hash[i] = (uint8_t)byte;
+    }
     return 0;
 }
 
@@ -93,6 +105,8 @@ enum convert_option {
     OPT_SIZE,
     OPT_MEMORY,
     OPT_THREADS,
+    OPT_NO_SGX2,
+    OPT_NO_KSS,
     OPT_SVN,
     OPT_PROD,
     OPT_QUIET,
@@ -136,6 +150,13 @@ static int convert_option(int option, const char *value, struct bundle_options *
         ret = parse_size("--threads", value, UINT32_MAX, &number, err);
         s->thread_limit = (uint32_t)number;
         break;
+    case OPT_NO_SGX2:
+        s->no_sgx2 = true;
+        break;
+    case OPT_NO_KSS:
+        s->no_kss = true;
+        ret = parse_hash("deployment hash", value, s->deployment_hash, err);
+        break;
     case OPT_SVN:
         ret = parse_size("--isv-svn", value, UINT16_MAX, &number, err);
         s->isv_svn = (uint16_t)number;
@@ -166,6 +187,8 @@ static int run_convert(int argc, char **argv, struct error *err)
         {"enclave-size", required_argument, NULL, OPT_SIZE},
         {"memory", required_argument, NULL, OPT_MEMORY},
         {"threads", required_argument, NULL, OPT_THREADS},
+        {"no-sgx2", no_argument, NULL, OPT_NO_SGX2},
+        {"no-kss", required_argument, NULL, OPT_NO_KSS},
         {"isv-svn", required_argument, NULL, OPT_SVN},
         {"isv-prod-id", required_argument, NULL, OPT_PROD},
         {"quiet", no_argument, NULL, OPT_QUIET},
@@ -209,16 +232,7 @@ static int read_root_hash(const char *image, const char *text, uint8_t hash[BUND
         if (json_get_string(info, "", "rootHash", &text, err) != 1)
             return error_set(err, "%s has no root hash; give it", file);
     }
-    if (strlen(text) != 2 * BUNDLE_HASH_SIZE ||
-        strspn(text, "0123456789abcdefABCDEF") != 2 * BUNDLE_HASH_SIZE)
-        return error_set(err, "\"%s\" is not a root hash: 64 hexadecimal digits", text);
-    for (size_t i = 0; i < BUNDLE_HASH_SIZE; i++) {
-        unsigned byte = 0;
-        if (sscanf(text + 2 * i, "%2x", &byte) != 1)
-            return error_set(err, "\"%s\" is not a root hash", text);
-        hash[i] = (uint8_t)byte;
-    }
-    return 0;
+    return parse_hash("root hash", text, hash, err);
 }
 
 static int run_verify(int argc, char **argv, struct error *err)

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/number.h"
 #include "sgx/emulator/emulator.h"
 #include "sgx/emulator/machine.h"
 
@@ -41,35 +42,13 @@ static int parse_features(const char *text, struct sgx_machine *m, struct error 
     }
 }
 
-/* A number with a suffix, up to `end`. */
-static int parse_size(const char *text, char end, const char **rest, uint64_t *out)
-{
-    static const char suffixes[] = "KMGT";
-    char *at;
-
-    errno = 0;
-    unsigned long long value = strtoull(text, &at, 10);
-    if (errno || at == text || *text < '0' || *text > '9')
-        return -1;
-    const char *suffix = *at ? strchr(suffixes, *at) : NULL;
-    const unsigned shift = suffix ? 10 * (unsigned)(suffix - suffixes + 1) : 0;
-    if (suffix)
-        at++;
-    if ((*at && *at != end) || value > UINT64_MAX >> shift)
-        return -1;
-    *rest = at;
-    *out = (uint64_t)value << shift;
-    return 0;
-}
-
 static int parse_epc(const char *text, struct sgx_machine *m, struct error *err)
 {
-    const char *rest = text;
-    int rc = parse_size(text, ',', &rest, &m->epc);
+    const size_t size = strcspn(text, ",");
+    const char *backing = text[size] ? text + size + 1 : NULL;
 
-    if (rc == 0 && *rest)
-        rc = parse_size(rest + 1, 0, &rest, &m->backing);
-    if (rc < 0 || m->epc < EPC_MINIMUM)
+    if (number_parse(text, size, UINT64_MAX, &m->epc) < 0 || m->epc < EPC_MINIMUM ||
+        (backing && number_parse(backing, strlen(backing), UINT64_MAX, &m->backing) < 0))
         return error_code(err, EINVAL,
                           EPC " is \"%s\": the size of the EPC is expected, at least 1M, and "
                               "after a comma how much may be written back, such as 64M,256M",
