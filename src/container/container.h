@@ -80,6 +80,13 @@ struct container_create_options {
     bool detach;
     bool keep;
     bool no_subreaper;
+    /*
+     * In the foreground: a descriptor of the caller's (it may be opened by state_dir_made) that is
+     * watched beside the container, and what to do when it is readable; true: enough of it. NULL: none.
+     */
+    const int *foreground_watch;
+    bool (*foreground_ready)(void *ctx);
+    void *foreground_ctx;
     bool config_edited; /* the JSON tree was changed after loading: save the tree, not the text */
     /* enclave containers */
     const char *init_program;            /* absolute host path; NULL for an ordinary container */

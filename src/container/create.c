@@ -538,6 +538,9 @@ int container_create(const struct container_create_options *options, struct oci_
         undo(&c);
     } else if (c.fg) {
         close_fds(c.sync, 1);
+        if (options->foreground_watch)
+            foreground_watch(c.fg, *options->foreground_watch, options->foreground_ready,
+                             options->foreground_ctx);
         int status = foreground_wait(c.fg, c.pid, err);
         c.pid = 0;
         if (exit_status)

@@ -33,12 +33,15 @@ struct foreground {
     struct termios saved;
     struct relay input, output;
     bool input_open;
+    int watch; /* the caller's, -1: none */
+    bool (*watch_ready)(void *ctx);
+    void *watch_ctx;
 };
 
 struct foreground *foreground_new(struct error *err)
 {
     struct foreground *fg = xcalloc(1, sizeof(*fg));
-    fg->master = -1;
+    fg->master = fg->watch = -1;
     sigset_t mask;
     sigfillset(&mask);
     /* Faults of rune itself must end it. */
@@ -66,6 +69,13 @@ static void copy_window_size(const struct foreground *fg)
     struct winsize size;
     if (ioctl(STDIN_FILENO, TIOCGWINSZ, &size) == 0)
         ioctl(fg->master, TIOCSWINSZ, &size);
+}
+
+void foreground_watch(struct foreground *fg, int fd, bool (*ready)(void *ctx), void *ctx)
+{
+    fg->watch = fd;
+    fg->watch_ready = ready;
+    fg->watch_ctx = ctx;
 }
 
 int foreground_tty(struct foreground *fg, int master, struct error *err)
@@ -188,6 +198,7 @@ int foreground_wait(struct foreground *fg, pid_t pid, struct error *err)
             {.fd = master_open && fg->input_open && has_room(in) ? STDIN_FILENO : -1,
              .events = POLLIN},
             {.fd = out->end > out->start ? STDOUT_FILENO : -1, .events = POLLOUT},
+            {.fd = fg->watch, .events = POLLIN},
         };
         if (poll(fds, array_count(fds), -1) < 0) {
             if (errno == EINTR)
@@ -208,6 +219,8 @@ int foreground_wait(struct foreground *fg, pid_t pid, struct error *err)
             (void)drain(in, fg->master);
         if (fds[3].revents && !drain(out, STDOUT_FILENO))
             out->start = out->end = 0;
+        if (fds[4].revents && fg->watch_ready(fg->watch_ctx))
+            fg->watch = -1;
         if (fds[0].revents && handle_signals(fg, pid, &status)) {
             if (fg->master >= 0)
                 drain_terminal(fg);

@@ -148,6 +148,8 @@ struct foreground *foreground_new(struct error *err);
 /* Signals are ours from here on; child inherits the old mask through foreground_child(). */
 void foreground_child(const struct foreground *fg);
 int foreground_tty(struct foreground *fg, int master, struct error *err);
+/* Call ready when fd is readable, until it returns true. fd -1: never. */
+void foreground_watch(struct foreground *fg, int fd, bool (*ready)(void *ctx), void *ctx);
 /* Until the process ends; its status (0-255). */
 int foreground_wait(struct foreground *fg, pid_t pid, struct error *err);
 void foreground_free(struct foreground *fg);

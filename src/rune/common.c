@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What several commands share: the state root, opening containers, signal names, creating. */
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <seccomp.h>
 #include <signal.h>
@@ -14,6 +15,7 @@
 #include "base/cleanup.h"
 #include "enclave/enclave.h"
 #include "rune/commands.h"
+#include "rune/notify.h"
 #include "rune/rune.h"
 
 struct create_flags g_create;
@@ -89,7 +91,8 @@ int signal_number(const char *text)
 static void pass_listen_fds(struct oci_config *config, long long *preserve_fds)
 {
     const char *fds = getenv("LISTEN_FDS"), *pid = getenv("LISTEN_PID");
-    if (!fds || (pid && strtol(pid, NULL, 10) != getpid()))
+    /* Without our pid they are for somebody else, and inherited by mistake. */
+    if (!fds || !pid || strtol(pid, NULL, 10) != getpid())
         return;
     char *end;
     long count = strtol(fds, &end, 10);
@@ -114,6 +117,35 @@ static int make_absolute(const char **path, struct error *err)
     if (!here)
         return error_errno(err, errno, "find the current directory");
     *path = xasprintf("%s/%s", here, *path);
+    return 0;
+}
+
+int check_preserved(long long count, struct error *err)
+{
+    for (int fd = 3; fd < 3 + count; fd++) {
+        int flags = fcntl(fd, F_GETFD);
+        if (flags < 0 || (flags & FD_CLOEXEC))
+            return error_set(err, "unable to stat preserved-fd %d (of %lld): no such descriptor",
+                             fd - 3, count);
+    }
+    return 0;
+}
+
+/* In the foreground: READY= makes rune itself the process that the service manager looks at. */
+static bool foreground_notify(void *ctx)
+{
+    return notify_forward(ctx, getpid());
+}
+
+/* READY= of a container that goes on without us. */
+static int detached_notify(const char *id, struct notify *notify, struct error *err)
+{
+    if (notify->socket < 0)
+        return 0;
+    cleanup_container struct container *container = NULL;
+    if (open_container(id, &container, err) < 0)
+        return -1;
+    notify_wait(notify, container->state->pid);
     return 0;
 }
 
@@ -142,6 +174,13 @@ int create_container(const char *id, bool run, struct error *err)
                                                           &config, &launch, err) < 0))
         return -1;
     pass_listen_fds(config, &g_create.preserve_fds);
+    if (check_preserved(g_create.preserve_fds, err) < 0)
+        return -1;
+    /* Sockets of an enclave's processes are the enclave's own: there it would lead nowhere. */
+    cleanup_notify struct notify notify = NOTIFY_INIT;
+    notify.bind = run;
+    if (!enclave)
+        notify_prepare(&notify, g_globals.root, id, config);
     struct container_create_options options = {
         .root = g_globals.root,
         .id = id,
@@ -161,12 +200,17 @@ int create_container(const char *id, bool run, struct error *err)
         .init_fds = launch.fds,
         .init_fd_count = launch.fd_count,
         .enclave = enclave ? launch.type : NULL,
-        .state_dir_made = enclave ? enclave_launch_state_dir : NULL,
-        .state_dir_ctx = &launch,
+        .state_dir_made = enclave ? enclave_launch_state_dir : notify_state_dir,
+        .state_dir_ctx = enclave ? (void *)&launch : (void *)&notify,
+        .foreground_watch = notify.host ? &notify.socket : NULL,
+        .foreground_ready = foreground_notify,
+        .foreground_ctx = &notify,
         .config_edited = enclave > 0,
     };
     int status = 0;
     if (container_create(&options, config, &status, err) < 0)
+        return -1;
+    if (run && g_create.detach && detached_notify(id, &notify, err) < 0)
         return -1;
     return status;
 }

@@ -163,7 +163,7 @@ static int execute(int argc, char **argv, struct error *err)
 {
     cleanup_container struct container *container = NULL;
     cleanup_config struct oci_config *config = NULL;
-    if (open_container(argv[0], &container, err) < 0 ||
+    if (check_preserved(o.preserve_fds, err) < 0 || open_container(argv[0], &container, err) < 0 ||
         container_config(container, &config, err) < 0)
         return -1;
     argc--;

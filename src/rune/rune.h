@@ -91,6 +91,8 @@ struct create_flags {
 extern struct create_flags g_create;
 /* Create (run: and start) container `id`; the exit status or negative. */
 int create_container(const char *id, bool run, struct error *err);
+/* Every descriptor that a container is to get must be there, or one of ours would take its number. */
+int check_preserved(long long count, struct error *err);
 /* The state root of this user. */
 const char *default_root(void);
 int open_container(const char *id, struct container **out, struct error *err);
