@@ -249,8 +249,8 @@ int cgroup_create(struct cgroup *cgroup, const struct oci_config *config, pid_t 
     if (ret == 0)
         return 0;
     if (cgroup->optional && !cgroup->systemd &&
-        (failure.code == EACCES || failure.code == EPERM ||
-                             failure.code == EROFS || failure.code == ENOENT)) {
+        (failure.code == EACCES || failure.code == EPERM || failure.code == EROFS ||
+         failure.code == ENOENT)) {
         log_debug("no cgroup for this rootless container: %s", error_text(&failure));
         json_object_clear(cgroup->paths);
         return 0;

@@ -263,6 +263,7 @@ static int destroy(struct container *container, struct error *err)
             rdt_remove(config, container->id);
     }
     cleanup_free char *path = path_join(container->root, container->id);
+    criu_unbind_root(path);
     if (container->state)
         poststop(container, config);
     return path_remove_tree(AT_FDCWD, path, err);

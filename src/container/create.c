@@ -19,25 +19,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/path.h"
-#include "container/private.h"
-
-/* Everything that container_create() makes, for undoing it. */
-struct creation {
-    const struct container_create_options *options;
-    struct oci_config *config;
-    struct container_init init;
-    struct spawn_request spawn;
-    struct cgroup cgroup;
-    struct oci_state *state;
-    struct foreground *fg;
-    int *cgroup_files;
-    size_t cgroup_file_count;
-    int dir;
-    int sync[2]; /* ours, the child's */
-    int pidfd;
-    pid_t pid;
-    bool dir_made, cgroup_planned, ran;
-};
+#include "container/creation.h"
 
 void close_fds(int *fds, size_t count)
 {
@@ -116,6 +98,7 @@ static json_t *new_state_tree(const struct creation *c)
     json_object_set_new(tree, "systemdCgroup", json_boolean(options->systemd_cgroup));
     json_object_set_new(tree, "rootless", json_boolean(c->cgroup.optional));
     json_object_set(tree, "cgroupPaths", c->cgroup.paths);
+    json_object_set_new(tree, "externalDescriptors", proc_descriptors());
     if (c->cgroup.unit)
         json_object_set_new(tree, "systemdUnit", json_string(c->cgroup.unit));
     if (options->enclave)
@@ -330,7 +313,7 @@ static int fill_init(struct creation *c, struct error *err)
     return 0;
 }
 
-static int prepare(struct creation *c, struct error *err)
+int creation_prepare(struct creation *c, struct error *err)
 {
     const struct container_create_options *options = c->options;
     if (c->config->seccomp &&
@@ -411,6 +394,17 @@ static int let_go(struct creation *c, struct error *err)
     return ret < 0 && ret != -EPIPE ? error_errno(err, -ret, "answer the container's init") : 0;
 }
 
+int creation_save_pid(struct creation *c, struct error *err)
+{
+    uint64_t start_time = 0;
+    (void)proc_stat(c->pid, &start_time, NULL);
+    oci_state_set_pid(c->state, c->pid, start_time);
+    /* Those that a rootless container could not have are gone from the list by now. */
+    json_object_set(c->state->json, "cgroupPaths", c->cgroup.paths);
+    c->state->cgroup_paths = c->cgroup.paths;
+    return oci_state_save(c->dir, c->state, err);
+}
+
 static int bring_up(struct creation *c, struct error *err)
 {
     const struct container_create_options *options = c->options;
@@ -422,14 +416,8 @@ static int bring_up(struct creation *c, struct error *err)
         return -1;
     if (rdt_apply(c->config, options->id, c->pid, err) < 0)
         return -1;
-    uint64_t start_time = 0;
-    (void)proc_stat(c->pid, &start_time, NULL);
-    oci_state_set_pid(c->state, c->pid, start_time);
-    /* Those that a rootless container could not have are gone from the list by now. */
-    json_object_set(c->state->json, "cgroupPaths", c->cgroup.paths);
-    c->state->cgroup_paths = c->cgroup.paths;
     /* While the child sets itself up: the write costs no time of its own. */
-    if (oci_state_save(c->dir, c->state, err) < 0)
+    if (creation_save_pid(c, err) < 0)
         return -1;
 
     struct sync_server server = {options->id, options->bundle, c->config, options, c->pid, c->fg};
@@ -512,46 +500,57 @@ static void release(struct creation *c)
         foreground_free(c->fg);
 }
 
-int container_create(const struct container_create_options *options, struct oci_config *config,
-                     int *exit_status, struct error *err)
+int creation_begin(struct creation *c, const struct container_create_options *options,
+                   struct oci_config *config, struct error *err)
 {
-    struct creation c = {
+    *c = (struct creation){
         .options = options, .config = config, .dir = -1, .sync = {-1, -1}, .pidfd = -1};
-    c.init.sync_fd = c.init.fifo_fd = c.init.console_socket_fd = c.init.proc_fd = -1;
+    c->init.sync_fd = c->init.fifo_fd = c->init.console_socket_fd = c->init.proc_fd = -1;
     if (!container_id_valid(options->id))
         return error_set(err, "invalid container ID format: \"%s\"", options->id);
     if (config_validate(options, config, err) < 0)
         return -1;
     if (options->run && !options->detach && !options->no_subreaper)
         prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+    return fill_init(c, err);
+}
 
-    int ret = fill_init(&c, err);
+int creation_end(struct creation *c, int ret, int *exit_status, struct error *err)
+{
+    if (ret < 0) {
+        undo(c);
+    } else if (c->fg) {
+        close_fds(c->sync, 1);
+        if (c->options->foreground_watch)
+            foreground_watch(c->fg, *c->options->foreground_watch, c->options->foreground_ready,
+                             c->options->foreground_ctx);
+        int status = foreground_wait(c->fg, c->pid, err);
+        c->pid = 0;
+        if (exit_status)
+            *exit_status = status;
+        ret = status < 0 ? status : 0;
+        if (!c->options->keep) {
+            if (!c->config->namespaces[OCI_NS_PID].present)
+                (void)cgroup_signal_all(&c->cgroup, SIGKILL, NULL);
+            undo(c);
+        }
+    }
+    release(c);
+    return ret;
+}
+
+int container_create(const struct container_create_options *options, struct oci_config *config,
+                     int *exit_status, struct error *err)
+{
+    struct creation c;
+    int ret = creation_begin(&c, options, config, err);
     if (ret == 0)
-        ret = prepare(&c, err);
+        ret = creation_prepare(&c, err);
     if (ret == 0)
         ret = launch(&c, err);
     if (ret == 0)
         ret = bring_up(&c, err);
     if (ret == 0 && options->run)
         ret = await_exec(&c, err);
-    if (ret < 0) {
-        undo(&c);
-    } else if (c.fg) {
-        close_fds(c.sync, 1);
-        if (options->foreground_watch)
-            foreground_watch(c.fg, *options->foreground_watch, options->foreground_ready,
-                             options->foreground_ctx);
-        int status = foreground_wait(c.fg, c.pid, err);
-        c.pid = 0;
-        if (exit_status)
-            *exit_status = status;
-        ret = status < 0 ? status : 0;
-        if (!options->keep) {
-            if (!config->namespaces[OCI_NS_PID].present)
-                (void)cgroup_signal_all(&c.cgroup, SIGKILL, NULL);
-            undo(&c);
-        }
-    }
-    release(&c);
-    return ret;
+    return creation_end(&c, ret, exit_status, err);
 }

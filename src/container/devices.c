@@ -87,6 +87,14 @@ static bool configured(const struct oci_config *config, const char *path)
     return false;
 }
 
+const char *device_path(const struct oci_config *config, size_t index)
+{
+    size_t defaults = array_count(default_devices);
+    if (index < defaults)
+        return default_devices[index].path;
+    return index - defaults < config->device_count ? config->devices[index - defaults].path : NULL;
+}
+
 static int create_links(int dev_fd, struct error *err)
 {
     static const char *const links[][2] = {

@@ -164,6 +164,30 @@ static int fix_stdio_owner(const struct oci_process *process, struct error *err)
     return 0;
 }
 
+/*
+ * A /dev/null of the host among our stdio is a file outside of the container: CRIU could not save
+ * it, and through it the host's /dev would be held. The container's own takes its place.
+ */
+static int reopen_null(struct error *err)
+{
+    dev_t null = makedev(1, 3);
+    cleanup_close int own = -1;
+    for (int fd = 0; fd < 3; fd++) {
+        struct stat st;
+        if (fstat(fd, &st) < 0 || !S_ISCHR(st.st_mode) || st.st_rdev != null)
+            continue;
+        if (own < 0) {
+            own = open("/dev/null", O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+            if (own < 0 || fstat(own, &st) < 0 || !S_ISCHR(st.st_mode) || st.st_rdev != null)
+                return 0;
+            fd_set_nonblock(own, false);
+        }
+        if (dup3(own, fd, 0) < 0)
+            return error_errno(err, errno, "reopen /dev/null as descriptor %d", fd);
+    }
+    return 0;
+}
+
 static int make_terminal(struct container_init *init, int root_fd, int *slave, struct error *err)
 {
     *slave = -1;
@@ -205,7 +229,8 @@ static int set_up(struct container_init *init, const struct container_payload *p
         set_names(config, err) < 0 || set_up_root(init, &slave, err) < 0 ||
         set_sysctls(init, err) < 0)
         return -1;
-    if (slave >= 0 ? console_attach(slave, err) < 0 : fix_stdio_owner(init->process, err) < 0)
+    if (slave >= 0 ? console_attach(slave, err) < 0
+                   : reopen_null(err) < 0 || fix_stdio_owner(init->process, err) < 0)
         return -1;
     if (config->personality_set && personality(config->personality) < 0)
         return error_errno(err, errno, "set the personality");

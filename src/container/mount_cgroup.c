@@ -74,8 +74,7 @@ static int link_controllers(int dir, const char *host_name, struct error *err)
     return 0;
 }
 
-/* "/sys/fs/cgroup/cpu,cpuacct/docker/x" -> "cpu,cpuacct" */
-static char *hierarchy_name(const char *path)
+char *cgroup_hierarchy_name(const char *path)
 {
     static const char prefix[] = "/sys/fs/cgroup/";
     if (strncmp(path, prefix, sizeof(prefix) - 1) != 0)
@@ -101,7 +100,7 @@ int mount_cgroups(struct container_init *init, int root_fd, int target,
     json_t *value;
     json_object_foreach (init->cgroup_mounts, controller, value) {
         const char *path = json_string_value(value);
-        cleanup_free char *name = hierarchy_name(path);
+        cleanup_free char *name = cgroup_hierarchy_name(path);
         if (!name || strcmp(name, "unified") == 0 ||
             faccessat(dir, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
             continue;

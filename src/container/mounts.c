@@ -25,8 +25,7 @@
 #define MOUNT_ATTR_IDMAP 0x00100000
 #endif
 
-/* Where a descriptor is below the root, malloc'd ("/proc/sys"); NULL when it is not. */
-static char *place_in_root(int root_fd, int fd)
+char *path_in_root(int root_fd, int fd)
 {
     struct fd_path link;
     char root[PATH_MAX], path[PATH_MAX];
@@ -90,7 +89,7 @@ static int open_target(struct container_init *init, int root_fd, const struct oc
                                                     err);
     if (fd < 0)
         return fd;
-    cleanup_free char *place = place_in_root(root_fd, fd);
+    cleanup_free char *place = path_in_root(root_fd, fd);
     if (!place)
         return error_set(err, "%s left the root filesystem", mount->destination);
     if (check_proc_target(place, mount->destination, is_proc, err) < 0 ||

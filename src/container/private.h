@@ -84,6 +84,8 @@ int proc_open(struct error *err);
 int proc_write(int proc_fd, const char *path, const char *text, struct error *err);
 /* True when the process with this start time is alive and not a zombie. */
 bool proc_alive(pid_t pid, uint64_t start_time);
+/* What our stdio leads to ("pipe:[1]", "/dev/null"), as an array of three strings. */
+json_t *proc_descriptors(void);
 
 /* --- spawn.c: in rune --- */
 struct spawn_request {
@@ -123,6 +125,12 @@ int mounts_perform(struct container_init *init, int root_fd, struct error *err);
 int mount_cgroups(struct container_init *init, int root_fd, int target,
                   const struct oci_mount *mount, const struct mount_plan *plan, struct error *err);
 int devices_create(struct container_init *init, int root_fd, struct error *err);
+/* Path of device `index` of a container, defaults first; NULL after the last. */
+const char *device_path(const struct oci_config *config, size_t index);
+/* Where a descriptor is below the root, malloc'd ("/proc/sys"); NULL when it is not. */
+char *path_in_root(int root_fd, int fd);
+/* "/sys/fs/cgroup/cpu,cpuacct/docker/x" -> "cpu,cpuacct", malloc'd; NULL for other paths. */
+char *cgroup_hierarchy_name(const char *path);
 int mount_on_fd(const char *source, int target, const char *type, unsigned long flags,
                 const char *data);
 int mount_detached(int mount_fd, int target);
@@ -207,7 +215,7 @@ struct cgroup {
     json_t *paths; /* controller (or "name=systemd", "" for v2) -> absolute directory */
     /* The systemd driver: the scope, the container's name in it, the slice that holds it. */
     char *unit, *name, *slice;
-    bool foreign; /* the scope is somebody else's */
+    bool foreign;            /* the scope is somebody else's */
     struct systemd_bus *bus; /* connected when needed */
 };
 int cgroup_plan(const struct container_create_options *options, const struct oci_config *config,
@@ -280,6 +288,11 @@ struct sync_server {
 int sync_serve(struct sync_server *server, int socket, struct error *err);
 void close_fds(int *fds, size_t count);
 int write_pid_file(const char *path, pid_t pid, struct error *err);
+
+/* --- criu_mounts.c --- */
+/* Where a restore binds the root filesystem for criu, in the state directory. */
+extern const char criu_root_name[];
+void criu_unbind_root(const char *state_dir);
 
 /* --- rdt.c, keyring and network bits in init.c --- */
 int rdt_apply(const struct oci_config *config, const char *id, pid_t pid, struct error *err);

@@ -2,6 +2,7 @@
 /* Reading and writing procfs through a descriptor that has been checked to be procfs. */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/magic.h>
 #include <linux/openat2.h>
 #include <stdio.h>
@@ -14,6 +15,7 @@
 
 #include "base/cleanup.h"
 #include "base/fd.h"
+#include "base/path.h"
 #include "container/private.h"
 
 int proc_open(struct error *err)
@@ -84,4 +86,17 @@ bool proc_alive(pid_t pid, uint64_t start_time)
     if (pid <= 0 || proc_stat(pid, &now, &state) < 0)
         return false;
     return now == start_time && state != 'Z' && state != 'X';
+}
+
+json_t *proc_descriptors(void)
+{
+    json_t *names = json_array();
+    for (int fd = 0; fd < 3; fd++) {
+        struct fd_path link;
+        char name[PATH_MAX];
+        ssize_t size = readlink(fd_path_of(&link, fd), name, sizeof(name) - 1);
+        json_t *text = size > 0 ? json_stringn(name, (size_t)size) : NULL;
+        json_array_append_new(names, text ? text : json_string("/dev/null"));
+    }
+    return names;
 }

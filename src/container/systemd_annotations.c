@@ -38,11 +38,10 @@ static const struct type_name {
     unsigned char bits; /* of an integer */
     bool is_signed;
 } type_names[] = {
-    {"boolean", 'b', 0, false},    {"byte", 'y', 8, false},    {"int16", 'n', 16, true},
-    {"uint16", 'q', 16, false},    {"int32", 'i', 32, true},   {"uint32", 'u', 32, false},
-    {"int64", 'x', 64, true},      {"uint64", 't', 64, false}, {"double", 'd', 0, false},
-    {"string", 's', 0, false},     {"objectpath", 'o', 0, false},
-    {"signature", 'g', 0, false},
+    {"boolean", 'b', 0, false}, {"byte", 'y', 8, false},       {"int16", 'n', 16, true},
+    {"uint16", 'q', 16, false}, {"int32", 'i', 32, true},      {"uint32", 'u', 32, false},
+    {"int64", 'x', 64, true},   {"uint64", 't', 64, false},    {"double", 'd', 0, false},
+    {"string", 's', 0, false},  {"objectpath", 'o', 0, false}, {"signature", 'g', 0, false},
 };
 
 static void value_release(struct value *value)
@@ -78,7 +77,8 @@ static const struct type_name *read_type_word(struct reader *r)
 {
     for (size_t i = 0; i < array_count(type_names); i++) {
         size_t length = strlen(type_names[i].name);
-        if (strncmp(r->at, type_names[i].name, length) == 0 && isspace((unsigned char)r->at[length])) {
+        if (strncmp(r->at, type_names[i].name, length) == 0 &&
+            isspace((unsigned char)r->at[length])) {
             r->at += length;
             skip_space(r);
             return &type_names[i];

@@ -123,8 +123,9 @@ static char *user_address(struct error *err)
         if (access(path, F_OK) == 0)
             return xasprintf("unix:path=%s", path);
     }
-    error_set(err, "no user bus at %s/bus: the systemd cgroup driver of a rootless container needs "
-                   "a login session of its user (packages dbus-user-session, libpam-systemd)",
+    error_set(err,
+              "no user bus at %s/bus: the systemd cgroup driver of a rootless container needs "
+              "a login session of its user (packages dbus-user-session, libpam-systemd)",
               standard);
     return NULL;
 }

@@ -155,9 +155,9 @@ static int add_unified(struct systemd_bus *bus, struct systemd_call *call, const
     static const struct {
         const char *key, *property;
     } numbers[] = {
-        {"cpu.weight", "CPUWeight"},    {"memory.high", "MemoryHigh"},
-        {"memory.low", "MemoryLow"},    {"memory.max", "MemoryMax"},
-        {"memory.min", "MemoryMin"},    {"memory.swap.max", "MemorySwapMax"},
+        {"cpu.weight", "CPUWeight"}, {"memory.high", "MemoryHigh"},
+        {"memory.low", "MemoryLow"}, {"memory.max", "MemoryMax"},
+        {"memory.min", "MemoryMin"}, {"memory.swap.max", "MemorySwapMax"},
         {"pids.max", "TasksMax"},
     };
     value += strspn(value, " \t\n");

@@ -23,12 +23,10 @@ struct create_flags g_create;
 enum { MAX_PRESERVED = 1 << 16 };
 
 const struct command *const g_commands[] = {
-    &command_completion, &command_create, &command_delete,
-    &command_enclave,    &command_events, &command_exec,
-    &command_features,   &command_kill,   &command_list,
-    &command_pause,      &command_ps,     &command_resume,
-    &command_run,        &command_spec,   &command_start,
-    &command_state,      &command_update, NULL,
+    &command_checkpoint, &command_completion, &command_create,   &command_delete, &command_enclave,
+    &command_events,     &command_exec,       &command_features, &command_kill,   &command_list,
+    &command_pause,      &command_ps,         &command_restore,  &command_resume, &command_run,
+    &command_spec,       &command_start,      &command_state,    &command_update, NULL,
 };
 
 const char *seccomp_version_text(void)
@@ -108,8 +106,7 @@ static void pass_listen_fds(struct oci_config *config, long long *preserve_fds)
     env->count += 2;
 }
 
-/* A path that the user means relative to where rune was started. */
-static int make_absolute(const char **path, struct error *err)
+int make_absolute(const char **path, struct error *err)
 {
     if (!*path || !**path || **path == '/')
         return 0;
@@ -149,18 +146,24 @@ static int detached_notify(const char *id, struct notify *notify, struct error *
     return 0;
 }
 
-int create_container(const char *id, bool run, struct error *err)
+int open_bundle(char **bundle, struct oci_config **config, struct error *err)
 {
-    cleanup_config struct oci_config *config = NULL;
     if (make_absolute(&g_create.pid_file, err) < 0 ||
         make_absolute(&g_create.console_socket, err) < 0 || make_absolute(&g_globals.root, err) < 0)
         return -1;
     if (g_create.bundle && chdir(g_create.bundle) < 0)
         return error_errno(err, errno, "open bundle %s", g_create.bundle);
-    cleanup_free char *bundle = getcwd(NULL, 0);
-    if (!bundle)
+    *bundle = getcwd(NULL, 0);
+    if (!*bundle)
         return error_errno(err, errno, "find the path of the bundle");
-    if (oci_config_load(bundle, &config, err) < 0)
+    return oci_config_load(*bundle, config, err);
+}
+
+int create_container(const char *id, bool run, struct error *err)
+{
+    cleanup_config struct oci_config *config = NULL;
+    cleanup_free char *bundle = NULL;
+    if (open_bundle(&bundle, &config, err) < 0)
         return -1;
     if (g_create.preserve_fds < 0 || g_create.preserve_fds > MAX_PRESERVED)
         return error_set(err, "--preserve-fds: %lld is out of range", g_create.preserve_fds);

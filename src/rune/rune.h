@@ -82,7 +82,7 @@ void help_command(const struct command *command);
  * failure only. */
 int self_protect(char **argv, struct error *err);
 
-/* create_options.c: what create, run and restore share. */
+/* common.c: what create, run and restore share. */
 struct create_flags {
     const char *bundle, *console_socket, *pid_file;
     bool no_pivot, no_new_keyring, detach, keep, no_subreaper;
@@ -93,6 +93,10 @@ extern struct create_flags g_create;
 int create_container(const char *id, bool run, struct error *err);
 /* Every descriptor that a container is to get must be there, or one of ours would take its number. */
 int check_preserved(long long count, struct error *err);
+/* Make the paths of g_create and the state root absolute, enter the bundle and load it. */
+int open_bundle(char **bundle, struct oci_config **config, struct error *err);
+/* A path that the user means relative to where rune was started; not malloc'd if it is absolute. */
+int make_absolute(const char **path, struct error *err);
 /* The state root of this user. */
 const char *default_root(void);
 int open_container(const char *id, struct container **out, struct error *err);
