@@ -45,10 +45,10 @@ static void exec_hook(const struct oci_hook *hook, int input, int output, const 
     sigprocmask(SIG_SETMASK, &none, NULL);
     if (cwd && chdir(cwd) < 0)
         _exit(126);
-    static char *empty[] = {NULL};
     char *plain[] = {(char *)(uintptr_t)hook->path, NULL};
     char **argv = hook->args.count ? (char **)(uintptr_t)hook->args.items : plain;
-    char **env = hook->env.items ? (char **)(uintptr_t)hook->env.items : empty;
+    /* A hook without "env" has that of who runs it, as with runc; "env": [] is an empty one. */
+    char **env = hook->env.items ? (char **)(uintptr_t)hook->env.items : environ;
     execve(hook->path, argv, env);
     int code = errno;
     const char *why = strerror(code);

@@ -128,10 +128,17 @@ static int run_own_hooks(struct container_init *init, enum oci_hook_kind kind, c
     json_t *annotations = json_object_get(config->json, "annotations");
     cleanup_free char *state = state_document(config->version, init->id, status, init->outer_pid,
                                               init->bundle, annotations);
-    return hooks_run(config, kind, state, cwd, err);
+    /* What a hook in the container inherits is the container's environment, never the host's. */
+    char **host = environ, **own = process_variables(init->process, NULL);
+    environ = own;
+    int ret = hooks_run(config, kind, state, cwd, err);
+    environ = host;
+    free(own);
+    return ret;
 }
 
-static int run_create_hooks(struct container_init *init, struct error *err)
+/* createContainer hooks begin in the new root, as with other runtimes: they write "./lib/...". */
+static int run_create_hooks(struct container_init *init, int root_fd, struct error *err)
 {
     if (!has_hooks(init->config))
         return 0;
@@ -140,7 +147,9 @@ static int run_create_hooks(struct container_init *init, struct error *err)
         return error_errno(err, -ret, "tell rune about hooks");
     if (sync_wait_go(init, err) < 0)
         return -1;
-    return run_own_hooks(init, OCI_HOOK_CREATE_CONTAINER, "creating", init->bundle, err);
+    if (fchdir(root_fd) < 0)
+        return error_errno(err, errno, "enter the root filesystem");
+    return run_own_hooks(init, OCI_HOOK_CREATE_CONTAINER, "creating", NULL, err);
 }
 
 /* Without a terminal the process has rune's stdio, which its user may not be allowed to reopen
@@ -205,14 +214,27 @@ static int make_terminal(struct container_init *init, int root_fd, int *slave, s
     return ret < 0 ? error_errno(err, -ret, "hand over the terminal") : 0;
 }
 
-static int set_up_root(struct container_init *init, int *slave, struct error *err)
+/* While the root is still writable. Where it cannot be made, chdir() says later what is wrong. */
+static void make_cwd(const struct container_init *init, int root_fd)
+{
+    cleanup_error struct error err = ERROR_INIT;
+    cleanup_close int fd = path_make_target_in_root(root_fd, init->process->cwd, true, 0755, &err);
+    if (fd < 0)
+        log_debug("working directory: %s", error_text(&err));
+}
+
+static int set_up_root(struct container_init *init, bool enclave, int *slave, struct error *err)
 {
     cleanup_close int root_fd = -1;
     if (rootfs_prepare(init, &root_fd, err) < 0 || mounts_perform(init, root_fd, err) < 0 ||
         (init->config->namespaces[OCI_NS_MOUNT].present &&
          devices_create(init, root_fd, err) < 0) ||
-        run_create_hooks(init, err) < 0 || make_terminal(init, root_fd, slave, err) < 0 ||
-        rootfs_protect(init, root_fd, err) < 0)
+        run_create_hooks(init, root_fd, err) < 0 || make_terminal(init, root_fd, slave, err) < 0)
+        return -1;
+    /* The root of an enclave is a sealed image: what it was made of stays as it is. */
+    if (!enclave)
+        make_cwd(init, root_fd);
+    if (rootfs_protect(init, root_fd, err) < 0)
         return -1;
     return rootfs_switch(init, root_fd, err);
 }
@@ -226,7 +248,7 @@ static int set_up(struct container_init *init, const struct container_payload *p
     cleanup_close int slave = -1;
     const struct oci_namespace *net = &config->namespaces[OCI_NS_NETWORK];
     if (join_keyring(init, err) < 0 || (net->present && !net->path && raise_loopback(err) < 0) ||
-        set_names(config, err) < 0 || set_up_root(init, &slave, err) < 0 ||
+        set_names(config, err) < 0 || set_up_root(init, payload != NULL, &slave, err) < 0 ||
         set_sysctls(init, err) < 0)
         return -1;
     if (slave >= 0 ? console_attach(slave, err) < 0

@@ -172,7 +172,9 @@ int process_final_caps(const struct oci_process *process, struct error *err);
 int process_find(const struct oci_process *process, const char **cwd, char **path,
                  struct error *err);
 int process_cwd(const struct oci_process *process, struct error *err);
-/* PATH, HOME: what the environment must have. */
+/* The variables of the configuration; of two values the later one holds (`exec --env`). */
+char **process_variables(const struct oci_process *process, size_t *out_count);
+/* The same with a HOME, which is looked up in the container. */
 char **process_environment(const struct oci_process *process);
 int process_label(const struct container_init *init, struct error *err);
 int process_affinity(const char *cpus, struct error *err);

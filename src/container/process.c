@@ -321,24 +321,39 @@ static char *home_of(uid_t uid)
     return home ? home : xstrdup("/");
 }
 
+/* Where `name` of the first `length` bytes is in a list of "name=value"; `count` when it is not there. */
+static size_t find_variable(char *const *env, size_t count, const char *name, size_t length)
+{
+    size_t at = 0;
+    while (at < count && (strncmp(env[at], name, length) != 0 || env[at][length] != '='))
+        at++;
+    return at;
+}
+
+char **process_variables(const struct oci_process *process, size_t *out_count)
+{
+    char **env = xcalloc(process->env.count + 2, sizeof(*env));
+    size_t count = 0;
+    for (size_t i = 0; i < process->env.count; i++) {
+        char *item = (char *)(uintptr_t)process->env.items[i];
+        size_t at = find_variable(env, count, item, strcspn(item, "="));
+        env[at] = item;
+        count += at == count;
+    }
+    if (out_count)
+        *out_count = count;
+    return env;
+}
+
 char **process_environment(const struct oci_process *process)
 {
-    size_t count = process->env.count;
-    char **env = xcalloc(count + 2, sizeof(*env));
-    bool home = false;
-    for (size_t i = 0; i < count; i++) {
-        env[i] = (char *)(uintptr_t)process->env.items[i];
-        if (strncmp(env[i], "HOME=", 5) == 0 && env[i][5])
-            home = true;
-    }
-    if (!home) {
+    size_t count;
+    char **env = process_variables(process, &count);
+    /* An empty HOME= counts as none. */
+    size_t home = find_variable(env, count, "HOME", 4);
+    if (home == count || !env[home][5]) {
         cleanup_free char *dir = home_of(process->uid);
-        /* An empty HOME= of the configuration is replaced, not doubled. */
-        size_t at = count;
-        for (size_t i = 0; i < count; i++)
-            if (strncmp(env[i], "HOME=", 5) == 0)
-                at = i;
-        env[at] = xasprintf("HOME=%s", dir);
+        env[home] = xasprintf("HOME=%s", dir);
     }
     return env;
 }

@@ -431,7 +431,7 @@ int seccomp_send_listener(json_t *profile, int listener, const char *state, pid_
     memcpy(address.sun_path, path, strlen(path) + 1);
     cleanup_close int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
-        return error_errno(err, errno, "connect to the seccomp agent at %s", path);
+        return error_errno(err, errno, "failed to connect with seccomp agent at %s", path);
 
     /* ContainerProcessState of the specification; the descriptor's name is its place in the
      * list. */

@@ -9,6 +9,7 @@
 #include "base/buffer.h"
 #include "base/cleanup.h"
 #include "base/fd.h"
+#include "base/log.h"
 #include "enclave/enclave.h"
 #include "enclave/proxy.h"
 #include "rune/commands.h"
@@ -88,13 +89,15 @@ static int set_groups(struct oci_config *config, struct oci_process *process, st
     return 0;
 }
 
-static int add_caps(struct oci_process *process, struct error *err)
+static void add_caps(struct oci_process *process)
 {
     struct oci_capabilities *caps = &process->capabilities;
     for (size_t i = 0; i < o.caps.count; i++) {
         int number = oci_capability_number(o.caps.items[i]);
-        if (number < 0)
-            return error_set(err, "unknown capability \"%s\"", o.caps.items[i]);
+        if (number < 0) {
+            log_warning("ignoring unknown capability %s", o.caps.items[i]);
+            continue;
+        }
         uint64_t bit = 1ull << number;
         caps->present = true;
         caps->bounding |= bit;
@@ -106,7 +109,6 @@ static int add_caps(struct oci_process *process, struct error *err)
             caps->ambient |= bit;
         }
     }
-    return 0;
 }
 
 static void add_env(struct oci_config *config, struct oci_process *process)
@@ -138,7 +140,8 @@ static int build_process(struct oci_config *config, int argc, char **argv, struc
         out->no_new_privileges = o.no_new_privs;
     out->scheduler.present = config->process.scheduler.present;
     add_env(config, out);
-    if (add_caps(out, err) < 0 || set_user(out, err) < 0)
+    add_caps(out);
+    if (set_user(out, err) < 0)
         return -1;
     return set_groups(config, out, err);
 }
