@@ -37,9 +37,16 @@
 enum { WAIT_NONE, WAIT_FUTEX, WAIT_POLL };
 
 /* In boundary_area.host_private: state that only this side uses. */
-enum { PRIVATE_TCS, PRIVATE_STATE, PRIVATE_KICK };
+enum {
+    PRIVATE_TCS,
+    PRIVATE_STATE,
+    PRIVATE_KICK,   /* one came that could not turn the thread round */
+    PRIVATE_COMING, /* KICK_*: real-time signals queue, but one is as good as many */
+};
+#define KICK_SENT       1u /* the signal is on its way */
+#define KICK_AGAIN      2u /* in the pipe of again_thread() */
 #define STATE_EXCEPTION 1u /* between EENTER at CSSA 1 and its EEXIT */
-#define STATE_RESUMING  2u /* the next entry resumes user code */
+#define STATE_RESUMING  2u /* from that EEXIT to the next one */
 
 static struct {
     pthread_mutex_t lock;
@@ -56,7 +63,8 @@ static struct {
                .work = PTHREAD_COND_INITIALIZER,
                .tcs = PTHREAD_COND_INITIALIZER,
                .again_fd = -1};
-static struct sigaction g_previous_trap; /* what init-runelet does with SIGTRAP */
+/* What init-runelet does with a signal that was sent to the container and hit one of our threads. */
+static struct sigaction g_previous_trap, g_previous_kick;
 
 static __thread struct boundary_area *t_area;
 
@@ -89,7 +97,8 @@ static struct boundary_area *area_take(void)
     }
     area->tid = gettid();
     area->wait_kind = WAIT_NONE;
-    area->host_private[PRIVATE_STATE] = area->host_private[PRIVATE_KICK] = 0;
+    for (int i = PRIVATE_STATE; i <= PRIVATE_COMING; i++)
+        __atomic_store_n(&area->host_private[i], 0, __ATOMIC_SEQ_CST);
     __atomic_store_n(&area->park, 0, __ATOMIC_SEQ_CST);
     return area;
 }
@@ -140,6 +149,17 @@ void tcs_add(uint64_t address)
     pthread_mutex_unlock(&g_threads.lock);
 }
 
+/* Set a bit of PRIVATE_COMING; false when it was set. */
+static bool coming_set(struct boundary_area *area, uint64_t bit)
+{
+    return !(__atomic_fetch_or(&area->host_private[PRIVATE_COMING], bit, __ATOMIC_SEQ_CST) & bit);
+}
+
+static void coming_clear(struct boundary_area *area, uint64_t bit)
+{
+    __atomic_fetch_and(&area->host_private[PRIVATE_COMING], ~bit, __ATOMIC_SEQ_CST);
+}
+
 /* ---- the enter loop ---- */
 
 struct call {
@@ -167,6 +187,8 @@ static int left_enclave(long rdi, long rsi, long rdx, long rsp, long r8, long r9
     }
     switch (rdi) {
     case BOUNDARY_EXIT_OCALL:
+        /* A kick that comes now is for the LibOS to see by itself, before it returns to user code. */
+        __atomic_store_n(&area->host_private[PRIVATE_STATE], 0, __ATOMIC_SEQ_CST);
         ocall_serve(area, (uint64_t)rsi);
         return SGX_EENTER;
     case BOUNDARY_EXIT_RETURN:
@@ -191,7 +213,10 @@ static int64_t enter(struct boundary_area *area, uint64_t number, uint64_t argum
     struct sgx_enclave_run run = {
         .tcs = tcs, .user_handler = (uint64_t)left_enclave, .user_data = (uint64_t)&call};
     area->host_private[PRIVATE_TCS] = tcs;
+    /* A kick that hit this thread since it was in the enclave last was nobody's. */
+    __atomic_store_n(&area->host_private[PRIVATE_STATE], 0, __ATOMIC_SEQ_CST);
     t_area = area;
+    coming_clear(area, KICK_SENT);
     int r = g_runtime.enclave->driver->enter(number, (unsigned long)area, argument, SGX_EENTER, 0,
                                              0, &run);
     t_area = NULL;
@@ -384,11 +409,25 @@ void thread_unpark(struct boundary_area *area)
 
 /* ---- kicks ---- */
 
+static void kick_again(struct boundary_area *area)
+{
+    int saved = errno;
+    if (coming_set(area, KICK_AGAIN) &&
+        write(g_threads.again_fd, &area, sizeof(area)) != sizeof(area))
+        coming_clear(area, KICK_AGAIN);
+    errno = saved;
+}
+
 void thread_kick(struct boundary_area *area)
 {
     int tid = __atomic_load_n(&area->tid, __ATOMIC_SEQ_CST);
-    if (tid > 0)
-        syscall(SYS_tgkill, getpid(), tid, KICK_SIGNAL);
+    if (tid <= 0 || !coming_set(area, KICK_SENT))
+        return;
+    if (syscall(SYS_tgkill, getpid(), tid, KICK_SIGNAL) == 0)
+        return;
+    coming_clear(area, KICK_SENT);
+    if (errno == EAGAIN) /* the user's pending signals are at their limit */
+        kick_again(area);
 }
 
 /* The signal interrupted enclave code, and ERESUME would be next. */
@@ -409,31 +448,36 @@ static bool turn_round(struct boundary_area *area, greg_t *regs)
     return true;
 }
 
+static void pass_on(const struct sigaction *previous, int signo, siginfo_t *info, void *context)
+{
+    if (previous->sa_flags & SA_SIGINFO) {
+        previous->sa_sigaction(signo, info, context);
+    } else {
+        struct sigaction act = {.sa_handler = SIG_DFL};
+        sigaction(signo, &act, NULL);
+        syscall(SYS_tgkill, getpid(), gettid(), signo);
+    }
+}
+
 static void kick_handler(int signo, siginfo_t *info, void *context)
 {
     ucontext_t *uc = context;
     greg_t *regs = uc->uc_mcontext.gregs;
     struct boundary_area *area = t_area;
     if (info->si_code != SI_TKILL) {
-        /* Sent to the container: threads of the pool are the only ones that do not block it. The
-         * main thread does, and reads it from its signalfd. */
-        if (gettid() != getpid())
-            syscall(SYS_rt_tgsigqueueinfo, getpid(), getpid(), signo, info);
+        pass_on(&g_previous_kick, signo, info, context);
         return;
     }
     if (area == NULL)
         return;
-    uint64_t *state = &area->host_private[PRIVATE_STATE];
+    coming_clear(area, KICK_SENT);
     bool inside = at_aep(area, regs);
     if (inside && turn_round(area, regs))
         return;
     __atomic_store_n(&area->host_private[PRIVATE_KICK], 1, __ATOMIC_SEQ_CST);
-    if (!inside && __atomic_load_n(state, __ATOMIC_SEQ_CST) == STATE_RESUMING) {
-        int32_t tid = area->tid, saved = errno;
-        ssize_t ignored = write(g_threads.again_fd, &tid, sizeof(tid));
-        (void)ignored;
-        errno = saved;
-    }
+    if (!inside &&
+        __atomic_load_n(&area->host_private[PRIVATE_STATE], __ATOMIC_SEQ_CST) == STATE_RESUMING)
+        kick_again(area);
 }
 
 /*
@@ -444,25 +488,21 @@ static void trap_handler(int signo, siginfo_t *info, void *context)
 {
     ucontext_t *uc = context;
     struct boundary_area *area = t_area;
-    if (info->si_code > 0 && at_aep(area, uc->uc_mcontext.gregs)) {
+    if (info->si_code > 0 && at_aep(area, uc->uc_mcontext.gregs))
         turn_round(area, uc->uc_mcontext.gregs);
-    } else if (g_previous_trap.sa_flags & SA_SIGINFO) {
-        g_previous_trap.sa_sigaction(signo, info, context);
-    } else {
-        struct sigaction act = {.sa_handler = SIG_DFL};
-        sigaction(signo, &act, NULL);
-        syscall(SYS_tgkill, getpid(), gettid(), signo);
-    }
+    else
+        pass_on(&g_previous_trap, signo, info, context);
 }
 
 static void *again_thread(void *arg)
 {
     int fd = (int)(intptr_t)arg;
-    int32_t tid;
-    while (read(fd, &tid, sizeof(tid)) == sizeof(tid)) {
+    struct boundary_area *area;
+    while (read(fd, &area, sizeof(area)) == sizeof(area)) {
         struct timespec pause = {0, KICK_AGAIN_NS};
         nanosleep(&pause, NULL);
-        syscall(SYS_tgkill, getpid(), tid, KICK_SIGNAL);
+        coming_clear(area, KICK_AGAIN);
+        thread_kick(area);
     }
     return NULL;
 }
@@ -479,11 +519,12 @@ int threads_init(struct error *err)
     int fds[2];
     if (pipe2(fds, O_CLOEXEC) < 0)
         return error_errno(err, errno, "pipe");
+    fcntl(fds[1], F_SETFL, O_NONBLOCK); /* a signal handler writes */
     g_threads.again_fd = fds[1];
     struct sigaction act = {.sa_sigaction = kick_handler,
                             .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART};
     sigfillset(&act.sa_mask);
-    int r = g_runtime.enclave->driver->sigaction(KICK_SIGNAL, &act, NULL);
+    int r = g_runtime.enclave->driver->sigaction(KICK_SIGNAL, &act, &g_previous_kick);
     if (r == 0) {
         act.sa_sigaction = trap_handler;
         r = g_runtime.enclave->driver->sigaction(SIGTRAP, &act, &g_previous_trap);

@@ -17,8 +17,11 @@
 static const int g_fault_signals[] = {SIGILL, SIGBUS, SIGFPE, SIGSEGV, SIGSYS, SIGTRAP};
 static int g_sent_fault_pipe = -1; /* write end, for the handler */
 
-/* A fault of our own ends us as it would have; one that somebody sent is a signal like any
- * other. */
+/*
+ * A fault of our own ends us as it would have; one that somebody sent is a signal like any other. So
+ * is a real-time signal, which this process blocks, but a runtime's threads may not: they use some
+ * among themselves.
+ */
 static void fault_handler(int sig, siginfo_t *info, void *context)
 {
     int saved = errno;
@@ -44,13 +47,15 @@ int signals_open(int *signal_fd, int *sent_fault_fd, struct error *err)
     g_sent_fault_pipe = fds[1];
 
     sigset_t set;
+    struct sigaction action = {.sa_sigaction = fault_handler,
+                               .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART};
     sigfillset(&set);
     for (size_t i = 0; i < array_count(g_fault_signals); i++) {
-        struct sigaction action = {.sa_sigaction = fault_handler,
-                                   .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART};
         sigaction(g_fault_signals[i], &action, NULL);
         sigdelset(&set, g_fault_signals[i]);
     }
+    for (int sig = SIGRTMIN; sig <= SIGRTMAX; sig++)
+        sigaction(sig, &action, NULL);
     if (sigprocmask(SIG_SETMASK, &set, NULL) < 0)
         return error_errno(err, errno, "signals: block");
     *signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
