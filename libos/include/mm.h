@@ -33,7 +33,8 @@ struct mm {
     struct list_head member;
     u32 active;           /* threads that hold residency (atomic) */
     u32 claims;           /* calls that take addresses for a mapping right now (atomic) */
-    struct rb_root saved; /* private pages while it is not resident */
+    struct rb_root saved;  /* private pages while it is not resident */
+    struct rb_root shares; /* private pages in place that other members have as well */
     u64 brk_start, brk, brk_max;
     u64 stack_top;
     u64 arg_start, arg_end, env_start, env_end; /* for /proc/self/cmdline, environ */

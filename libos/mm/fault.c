@@ -56,13 +56,12 @@ int vma_fill_page(struct mm *mm, struct vma *v, u64 addr)
 
 int vma_refill_page(struct mm *mm, struct vma *v, u64 addr)
 {
-    u32 perms = page_write_begin(addr);
+    page_write_begin(addr);
     int r = 0;
     if (v->file)
         r = load_page(mm, v, addr, (void *)addr);
     else
         memset((void *)addr, 0, PAGE_SIZE);
-    page_write_end(addr, perms);
     page_set_flag(addr, PG_STALE, false);
     return r;
 }
@@ -78,8 +77,11 @@ static int fault_locked(struct mm *mm, u64 addr, u32 flags)
     addr = PAGE_DOWN(addr);
     u8 s = page_state(addr);
     if (s & PG_ACCEPTED) {
-        if (s & PG_STALE)
-            return vma_refill_page(mm, v, addr);
+        int r = s & PG_STALE ? vma_refill_page(mm, v, addr) : 0;
+        if (r < 0)
+            return r;
+        if ((s & PG_COW) && (flags & FAULT_WRITE))
+            return share_write(mm, v, addr);
         /* Another thread was faster; or the protection in place lags behind the VMA's. */
         return pages_protect(addr, PAGE_SIZE, page_prot(v));
     }
@@ -120,8 +122,11 @@ int mm_populate(struct mm *mm, u64 addr, u64 size)
             r = -EFAULT;
         else if (!(s & PG_ACCEPTED))
             r = vma_fill_page(mm, v, a);
-        else if (s & PG_STALE)
+        else if (s & PG_STALE) {
             r = vma_refill_page(mm, v, a);
+            if (r == 0)
+                r = pages_protect(a, PAGE_SIZE, v->prot);
+        }
     }
     mm_unlock(mm);
     return r;

@@ -4,11 +4,13 @@
  * place.
  *
  * What is true of a page P in a shared space, under space->lock:
- *   - the resident covers P with a VMA: what is in place is the resident's;
- *   - otherwise what is in place belongs to the one mm that was resident last and covers P, unless
- *     it is STALE (nobody's);
+ *   - the resident covers P with a VMA: what is in place is the resident's, alone or (PG_COW) in
+ *     common with the members that share it (saved.c);
+ *   - otherwise a PG_COW page is that of its sharers, and any other belongs to the one mm that was
+ *     resident last and covers P, unless it is STALE (nobody's);
  *   - a page that a non-resident mm touched and that another member covers too is in mm->saved,
- *     except clean pages of one file, which all members that map them there see in place.
+ *     except pages that it shares in place, and clean pages of one file, which all members that map
+ *     them there see in place.
  * VMAs of a non-resident mm do not change, for only its own threads change them, and they need
  * residency for that.
  *
@@ -23,90 +25,26 @@
 
 #define SLICE_NS 10000000ul
 
-/* ---- saved pages: mm->saved maps the page address to a copy ---- */
-struct saved_page {
-    struct rb_node node;
-    void *frame;
-};
-
-static int saved_add(struct mm *mm, u64 addr, const void *content)
-{
-    struct saved_page *s = kmalloc(sizeof(*s));
-    if (!s)
-        return -ENOMEM;
-    s->frame = page_alloc(1);
-    if (!s->frame) {
-        kfree(s);
-        return -ENOMEM;
-    }
-    memcpy(s->frame, content, PAGE_SIZE);
-    s->node.key = addr;
-    rb_insert(&mm->saved, &s->node);
-    return 0;
-}
-
-static struct saved_page *saved_find(struct mm *mm, u64 addr)
-{
-    struct rb_node *n = rb_find(&mm->saved, addr);
-    return n ? container_of(n, struct saved_page, node) : NULL;
-}
-
-static void saved_drop(struct mm *mm, struct saved_page *s)
-{
-    rb_erase(&mm->saved, &s->node);
-    page_free(s->frame, 1);
-    kfree(s);
-}
-
-int saved_take(struct mm *mm, u64 addr, u32 prot)
-{
-    struct saved_page *s = saved_find(mm, addr);
-    if (!s)
-        return -ENOENT;
-    int r = page_commit_copy(addr, s->frame, prot);
-    if (r == 0)
-        saved_drop(mm, s);
-    return r;
-}
-
-int saved_put(struct mm *mm, u64 addr)
-{
-    int r = saved_add(mm, addr, (void *)addr);
-    if (r == 0)
-        pages_trim(addr, PAGE_SIZE);
-    return r;
-}
-
-void saved_move(struct mm *mm, u64 from, u64 to, u64 size)
-{
-    struct rb_node *n;
-    for (u64 a = from; (n = rb_find_ge(&mm->saved, a)) && n->key < from + size; a += PAGE_SIZE) {
-        a = n->key;
-        rb_erase(&mm->saved, n);
-        n->key = to + (a - from);
-        rb_insert(&mm->saved, n);
-    }
-}
-
-void saved_free_range(struct mm *mm, u64 addr, u64 size)
-{
-    struct rb_node *n;
-    while ((n = rb_find_ge(&mm->saved, addr)) && n->key < addr + size)
-        saved_drop(mm, container_of(n, struct saved_page, node));
-}
-
 /* ---- who covers what ---- */
+
+/* Two opens of one file of the sealed image are one content, which nobody can change. */
+static bool same_file(const struct file *a, const struct file *b)
+{
+    return a == b ||
+           (a && b && a->inode && b->inode && a->inode->nid && a->inode->nid == b->inode->nid);
+}
+
 static bool same_pages(const struct vma *a, const struct vma *b, u64 addr)
 {
     if (a->flags & b->flags & MAP_SHARED)
         return true;
     if (!vma_clean(a) || !vma_clean(b) ||
-        (a->flags & VMA_TRAMPOLINE) != (b->flags & VMA_TRAMPOLINE))
+        (a->flags & VMA_TRAMPOLINE) != (b->flags & VMA_TRAMPOLINE) || !same_file(a->file, b->file))
         return false;
     if (a->flags & VMA_TRAMPOLINE)
-        return a->file == b->file && vma_start(a) == vma_start(b) &&
-               a->file_offset == b->file_offset;
-    return a->file == b->file && a->trampolines == b->trampolines &&
+        return vma_start(a) == vma_start(b) && a->file_offset == b->file_offset &&
+               a->first_site == b->first_site;
+    return a->trampolines == b->trampolines &&
            a->file_offset + (addr - vma_start(a)) == b->file_offset + (addr - vma_start(b));
 }
 
@@ -128,86 +66,80 @@ static enum cover covered(struct mm *mm, const struct vma *v, u64 addr)
 }
 
 /* ---- switching ---- */
+static const char g_no_memory[] = "out of enclave memory while switching between forked processes: "
+                                  "raise the container's memory limit or enclave.memory";
+
+/* Pages of the file or of nobody stay as they are; shared ones belong to those who share them. */
+static bool leaves_with(struct mm *r, const struct vma *v, u64 addr)
+{
+    return !(page_state(addr) & (PG_STALE | PG_COW)) && covered(r, v, addr) == COVER_OTHER;
+}
+
 void group_save_out(struct mm *r, struct mm *next)
 {
     for (struct vma *v = vma_next_from(r, 0); v; v = vma_after(v)) {
         if (v->flags & (MAP_SHARED | VMA_CANONICAL))
             continue;
-        u64 start = vma_start(v);
-        for (u64 a = page_next_accepted(start, v->end); a < v->end;
+        for (u64 a = page_next_accepted(vma_start(v), v->end); a < v->end;
              a = page_next_accepted(a + PAGE_SIZE, v->end)) {
-            if (page_state(a) & PG_STALE)
-                continue;
-            enum cover c = covered(r, v, a);
-            if (c != COVER_OTHER)
+            if (!leaves_with(r, v, a))
                 continue;
             if (!vma_clean(v)) {
-                struct saved_page *n = next ? saved_find(next, a) : NULL;
-                if (n && (vma_find(next, a)->prot & PG_PERMS)) {
-                    /* Exchange with what comes in: no allocation. */
-                    u32 perms = page_write_begin(a);
-                    u64 *x = (u64 *)a, *y = n->frame;
-                    for (u32 i = 0; i < PAGE_SIZE / 8; i++) {
-                        u64 t = x[i];
-                        x[i] = y[i];
-                        y[i] = t;
-                    }
-                    page_write_end(a, perms);
-                    rb_erase(&next->saved, &n->node);
-                    rb_insert(&r->saved, &n->node);
-                    continue; /* in place now: next's */
-                }
+                struct vma *w = next ? vma_find(next, a) : NULL;
+                if (w && (w->prot & PG_PERMS) && saved_exchange(r, next, a))
+                    continue; /* without an allocation; in place now: next's */
                 if (saved_add(r, a, (void *)a) < 0)
-                    panic(
-                        "out of enclave memory while switching between forked processes: raise the "
-                        "container's memory limit");
+                    panic("%s", g_no_memory);
             }
             page_set_flag(a, PG_STALE, true);
         }
     }
 }
 
+/* What others share where mm has a page of its own, or none yet, makes room. */
+static void shares_give_way(struct mm *mm, struct vma *v)
+{
+    for (u64 a = page_next_accepted(vma_start(v), v->end); a < v->end;
+         a = page_next_accepted(a + PAGE_SIZE, v->end)) {
+        if (!(page_state(a) & PG_COW) || share_test(mm, a))
+            continue;
+        if (share_break(mm->space, a, NULL) < 0)
+            panic("%s", g_no_memory);
+        page_set_flag(a, PG_STALE, true);
+    }
+}
+
+/* The pages of v that are in place and nobody's become what a page never touched is. */
+static void refill_stale(struct mm *mm, struct vma *v)
+{
+    for (u64 a = page_next_accepted(vma_start(v), v->end); a < v->end;
+         a = page_next_accepted(a + PAGE_SIZE, v->end)) {
+        if (!(page_state(a) & PG_STALE))
+            continue;
+        if (v->prot & PG_PERMS)
+            vma_refill_page(mm, v, a);
+        else
+            pages_trim(a, PAGE_SIZE);
+    }
+}
+
 static void load_in(struct mm *mm)
 {
-    struct rb_node *next;
-    for (struct rb_node *n = rb_first(&mm->saved); n; n = next) {
-        struct saved_page *s = container_of(n, struct saved_page, node);
-        u64 a = n->key;
-        next = rb_next(n);
-        if (!(vma_find(mm, a)->prot & PG_PERMS)) {
-            /* PROT_NONE: it stays where it is, and the place stays empty. */
-            if (page_state(a) & PG_ACCEPTED)
-                pages_trim(a, PAGE_SIZE);
-            continue;
-        }
-        if (page_state(a) & PG_ACCEPTED) {
-            u32 perms = page_write_begin(a);
-            memcpy((void *)a, s->frame, PAGE_SIZE);
-            page_write_end(a, perms);
-            page_set_flag(a, PG_STALE, false);
-        } else if (page_commit_copy(a, s->frame, PROT_READ | PROT_WRITE) < 0) {
-            panic("out of enclave memory while switching between forked processes: raise the "
-                  "container's memory "
-                  "limit");
-        }
-        saved_drop(mm, s);
-    }
     for (struct vma *v = vma_next_from(mm, 0); v; v = vma_after(v)) {
         u64 start = vma_start(v);
-        if (!(v->flags & (MAP_SHARED | VMA_CANONICAL)))
-            for (u64 a = page_next_accepted(start, v->end); a < v->end;
-                 a = page_next_accepted(a + PAGE_SIZE, v->end))
-                if (page_state(a) & PG_STALE) {
-                    if (v->prot & PG_PERMS)
-                        vma_refill_page(mm, v, a);
-                    else
-                        pages_trim(a, PAGE_SIZE);
-                }
+        if (!(v->flags & (MAP_SHARED | VMA_CANONICAL))) {
+            shares_give_way(mm, v);
+            /* Pages of a PROT_NONE range stay saved, and the place stays empty. */
+            for (u64 a = saved_next(mm, start); (v->prot & PG_PERMS) && a < v->end;
+                 a = saved_next(mm, a + PAGE_SIZE))
+                if (saved_take(mm, a, v->prot) < 0)
+                    panic("%s", g_no_memory);
+            refill_stale(mm, v);
+        }
         pages_protect(start, v->end - start, v->prot);
     }
     if (mm_fill(mm, 0, UINT64_MAX) < 0)
-        panic("out of enclave memory while switching between forked processes: raise "
-              "enclave.memory");
+        panic("%s", g_no_memory);
 }
 
 static void switch_to(struct space *s, struct mm *mm)
@@ -343,147 +275,141 @@ void mm_yield(void)
     mm_enter(mm);
 }
 
-/* ---- fork ---- */
-static int clone_vmas(struct mm *parent, struct mm *child)
-{
-    for (struct vma *v = vma_next_from(parent, 0); v; v = vma_after(v)) {
-        struct vma *n = kmalloc(sizeof(*n));
-        if (!n)
-            return -ENOMEM;
-        *n = *v;
-        if (n->file)
-            file_get(n->file);
-        if (n->flags & VMA_CANONICAL)
-            shared_get(vma_start(n));
-        rb_insert(&child->vmas, &n->node);
-    }
-    child->total = parent->total;
-    return 0;
-}
-
-/* Copies of from's private pages: those in place go to `to`, those of PROT_NONE ranges to the
- * child. */
-static int copy_private(struct mm *from, struct mm *to, struct mm *child)
-{
-    for (struct rb_node *n = rb_first(&from->saved); n; n = rb_next(n))
-        if (saved_add(child, n->key, container_of(n, struct saved_page, node)->frame) < 0)
-            return -ENOMEM;
-    for (struct vma *v = vma_next_from(from, 0); v; v = vma_after(v)) {
-        if ((v->flags & (MAP_SHARED | VMA_CANONICAL)) || vma_clean(v))
-            continue;
-        u64 start = vma_start(v);
-        for (u64 a = page_next_accepted(start, v->end); a < v->end;
-             a = page_next_accepted(a + PAGE_SIZE, v->end)) {
-            if (saved_add(to, a, (void *)a) < 0)
-                return -ENOMEM;
-        }
-    }
-    return 0;
-}
-
-/* A fork that failed: what was copied of pages that are in place. */
-static void drop_copies(struct mm *mm)
-{
-    struct rb_node *next;
-    for (struct rb_node *n = rb_first(&mm->saved); n; n = next) {
-        next = rb_next(n);
-        if (page_state(n->key) & PG_ACCEPTED)
-            saved_drop(mm, container_of(n, struct saved_page, node));
-    }
-}
-
-int mm_fork(struct mm *parent, struct mm **out)
-{
-    struct mm *child = kzalloc(sizeof(*child));
-    if (!child)
-        return -ENOMEM;
-    ref_init(&child->refs);
-    child->brk_start = parent->brk_start;
-    child->brk = parent->brk;
-    child->brk_max = parent->brk_max;
-    child->stack_top = parent->stack_top;
-    child->arg_start = parent->arg_start;
-    child->arg_end = parent->arg_end;
-    child->env_start = parent->env_start;
-    child->env_end = parent->env_end;
-    memcpy(child->auxv, parent->auxv, sizeof(child->auxv));
-    child->auxv_count = parent->auxv_count;
-    child->exe = parent->exe ? file_get(parent->exe) : NULL;
-
-    mm_lock(parent);
-    struct space *s = parent->space;
-    s->resident = parent;
-    __atomic_store_n(&s->shared, true, __ATOMIC_SEQ_CST);
-    space_add(s, child);
-    /* Alone in it, the caller hands the range to the child, which runs first; else the child gets
-     * the copies. */
-    bool alone = __atomic_load_n(&parent->active, __ATOMIC_SEQ_CST) == 1;
-    int r = clone_vmas(parent, child);
-    if (r == 0)
-        r = copy_private(parent, alone ? parent : child, child);
-    if (r == 0 && alone)
-        s->resident = child;
-    mm_unlock(parent);
-    if (r < 0) {
-        drop_copies(parent);
-        mm_put(child);
-        return r;
-    }
-    mm_leave(parent);
-    *out = child;
-    return 0;
-}
-
 /* ---- pages that go ---- */
+
+/* The page in place, which mm leaves, is also somebody else's place, or his page: it stays. */
+static bool stays(struct mm *mm, u64 addr, bool resident)
+{
+    bool shares = share_test(mm, addr);
+    share_clear(mm, addr);
+    if (page_state(addr) & PG_COW) {
+        if (!shares || share_any(mm->space, addr))
+            return true;
+        page_set_flag(addr, PG_COW, false);
+    }
+    struct vma *v = vma_find(mm, addr);
+    enum cover c = v ? covered(mm, v, addr) : COVER_SAME;
+    if (c == COVER_OTHER && (resident || shares))
+        page_set_flag(addr, PG_STALE, true);
+    return c != COVER_NONE;
+}
+
 void group_drop_pages(struct mm *mm, u64 addr, u64 size)
 {
     saved_free_range(mm, addr, size);
-    if (!mm->space->shared) {
-        pages_trim(addr, size);
-        return;
-    }
+    u64 end = addr + size,
+        from = addr; /* neighbours go at once: giving pages back costs by the run */
     bool resident = mm->space->resident == mm;
-    u64 end = addr + size;
-    for (u64 a = page_next_accepted(addr, end); a < end;
+    for (u64 a = page_next_accepted(addr, end); mm->space->shared && a < end;
          a = page_next_accepted(a + PAGE_SIZE, end)) {
-        struct vma *v = vma_find(mm, a);
-        enum cover c = v ? covered(mm, v, a) : COVER_SAME;
-        if (c == COVER_NONE)
-            pages_trim(a, PAGE_SIZE);
-        else if (c == COVER_OTHER && resident)
-            page_set_flag(a, PG_STALE, true);
+        if (!stays(mm, a, resident))
+            continue;
+        pages_trim(from, a - from);
+        from = a + PAGE_SIZE;
     }
+    pages_trim(from, end - from);
+}
+
+int group_own(struct mm *mm, u64 addr, u64 size)
+{
+    u64 end = addr + size;
+    int r = 0;
+    for (u64 a = page_next_accepted(addr, end); r == 0 && a < end;
+         a = page_next_accepted(a + PAGE_SIZE, end))
+        if ((page_state(a) & PG_COW) && share_test(mm, a))
+            r = share_break(mm->space, a, mm);
+    return r;
+}
+
+/* Whoever has the page at addr in place gets it saved. mm itself maps nothing there. */
+static int save_for_owner(struct mm *mm, u64 addr)
+{
+    u8 state = page_state(addr);
+    if (state & PG_COW)
+        return share_break(mm->space, addr, NULL);
+    if (state & PG_STALE)
+        return 0;
+    struct mm *m;
+    list_for_each_entry (m, &mm->space->members, member) {
+        struct vma *w = m == mm ? NULL : vma_find(m, addr);
+        if (!w || vma_clean(w) || saved_content(m, addr))
+            continue;
+        if (w->flags & MAP_SHARED)
+            return -ENOMEM; /* cannot be moved: another member shares it with us */
+        if (saved_add(m, addr, (void *)addr) < 0)
+            return -ENOMEM;
+    }
+    return 0;
+}
+
+/* All that others have in the range is as w has it. */
+static bool all_as(struct mm *mm, const struct vma *w)
+{
+    struct mm *m;
+    list_for_each_entry (m, &mm->space->members, member)
+        for (struct vma *o = m == mm ? NULL : vma_next_from(m, vma_start(w));
+             o && vma_start(o) < w->end; o = vma_after(o))
+            if (!same_pages(o, w, MAX(vma_start(o), vma_start(w))))
+                return false;
+    return true;
+}
+
+bool group_alike(struct mm *mm, u64 addr, u64 size)
+{
+    struct mm *m;
+    list_for_each_entry (m, &mm->space->members, member) {
+        const struct vma *w = m == mm ? NULL : vma_find(m, addr);
+        if (w && (w->flags & VMA_TRAMPOLINE) && vma_start(w) == addr && w->end == addr + size)
+            return all_as(mm, w);
+    }
+    return false;
+}
+
+const struct vma *group_twin(struct mm *mm, u64 addr, u64 size, u32 prot, struct file *file,
+                             u64 off)
+{
+    struct mm *m;
+    if (!mm->space->shared || !file || (prot & PROT_WRITE))
+        return NULL;
+    list_for_each_entry (m, &mm->space->members, member) {
+        const struct vma *w = m == mm ? NULL : vma_find(m, addr);
+        if (!w || vma_start(w) != addr || w->end != addr + size || w->prot != prot ||
+            w->file_offset != off || (w->flags & (MAP_SHARED | VMA_TRAMPOLINE)) || !vma_clean(w) ||
+            !same_file(w->file, file))
+            continue;
+        return all_as(mm, w) ? w : NULL;
+    }
+    return NULL;
+}
+
+void group_keep(struct mm *mm, u64 addr, u64 size)
+{
+    u64 end = addr + size;
+    for (u64 a = page_next_accepted(addr, end); a < end; a = page_next_accepted(a + PAGE_SIZE, end))
+        if (page_state(a) & PG_STALE)
+            pages_trim(a, PAGE_SIZE);
 }
 
 int group_evict(struct mm *mm, u64 addr, u64 size)
 {
-    u64 end = addr + size;
-    if (!mm->space->shared) {
-        pages_trim(addr, size); /* nothing is there, but for pages added at load time */
-        return 0;
-    }
-    for (u64 a = page_next_accepted(addr, end); a < end;
-         a = page_next_accepted(a + PAGE_SIZE, end)) {
-        struct mm *m;
-        if (!(page_state(a) & PG_STALE)) {
-            list_for_each_entry (m, &mm->space->members, member) {
-                struct vma *w = m == mm ? NULL : vma_find(m, a);
-                if (!w || vma_clean(w) || saved_find(m, a))
-                    continue;
-                if (w->flags & MAP_SHARED)
-                    return -ENOMEM; /* cannot be moved: another member shares it with us */
-                if (saved_add(m, a, (void *)a) < 0)
-                    return -ENOMEM;
-            }
+    u64 end = addr + size, a = addr;
+    int r = 0;
+    if (mm->space->shared)
+        for (a = page_next_accepted(addr, end); a < end;
+             a = page_next_accepted(a + PAGE_SIZE, end)) {
+            r = save_for_owner(mm, a);
+            if (r < 0)
+                break;
         }
-        pages_trim(a, PAGE_SIZE);
-    }
-    return 0;
+    else
+        a = end; /* nothing is there, but for pages added at load time */
+    pages_trim(addr, MIN(a, end) - addr);
+    return r;
 }
 
 void group_forget(struct mm *mm)
 {
-    u64 start = 0, end = 0; /* neighbours go at once: giving pages back costs by the run */
+    u64 start = 0, end = 0; /* neighbouring VMAs go at once, too */
     for (struct vma *v = vma_next_from(mm, 0); v; v = vma_next_from(mm, 0)) {
         if (v->flags & VMA_CANONICAL) {
             shared_unmap(v, vma_start(v), v->end - vma_start(v));
@@ -500,6 +426,7 @@ void group_forget(struct mm *mm)
     }
     pages_trim(start, end - start);
     saved_free_range(mm, 0, UINT64_MAX);
+    share_free_all(mm);
 }
 
 /* ---- looking into others ---- */
@@ -509,11 +436,12 @@ static size_t peek_page(struct mm *mm, u64 addr, void *buf, size_t n)
     struct vma *v = vma_find(mm, page);
     if (!v)
         return 0;
-    struct saved_page *s = saved_find(mm, page);
-    const char *src = s ? s->frame : NULL;
+    const char *src = saved_content(mm, page);
+    u8 state = page_state(page);
     bool in_place = !mm->space->shared || mm->space->resident == mm || !mm->space->resident ||
                     !vma_find(mm->space->resident, page);
-    u8 state = page_state(page);
+    if (state & PG_COW)
+        in_place = share_test(mm, page);
     if (!src && in_place && (state & PG_ACCEPTED) && (state & PG_R) && !(state & PG_STALE))
         src = (const char *)page;
     if (src)

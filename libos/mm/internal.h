@@ -15,16 +15,19 @@
 #define PG_ACCEPTED 8u  /* the page is there and ours */
 #define PG_STALE    16u /* its content is nobody's (it was saved): to be filled before use */
 #define PG_OPEN     32u /* SGX1: not accepted, but the host does not keep it closed */
+#define PG_COW      64u /* members of a group have it in common (saved.c): never W */
 
 void pages_init(const struct enclave_layout *layout, u64 memory_limit);
 u8 page_state(u64 addr);
 void page_set_flag(u64 addr, u8 flag, bool on);
 /* Fresh zero page with prot; -ENOMEM. The page must not be accepted. */
 int page_commit(u64 addr, u32 prot);
+/* Permissions are real, and can be taken from a page (SGX2). */
+bool pages_dynamic(void);
 /* Fresh page with the content of src (page aligned, in the enclave) and prot. */
 int page_commit_copy(u64 addr, const void *src, u32 prot);
-/* Give accepted pages of the range exactly prot; PROT_NONE means read-only here, see
- * saved_put(). */
+/* Give accepted pages of the range exactly prot, PG_COW ones without W; PROT_NONE means read-only
+ * here, see saved_put(). */
 int pages_protect(u64 addr, u64 size, u32 prot);
 /*
  * SGX1: let a range be filled with one call to the host, and close again what was not accepted.
@@ -92,7 +95,8 @@ int unmap_locked(struct mm *mm, u64 addr, u64 size);
 /* ---- fault.c ---- */
 /* Commit one page of v with its right content. */
 int vma_fill_page(struct mm *mm, struct vma *v, u64 addr);
-/* Put the content that a never-touched page of v has into an accepted (stale) page. */
+/* Put the content that a never-touched page of v has into an accepted (stale) page, which is left
+ * writable: pages_protect() follows, for many at once. */
 int vma_refill_page(struct mm *mm, struct vma *v, u64 addr);
 /*
  * Where no fault can be relied on (SGX1): give all pages of [addr, end) that mm maps with access
@@ -109,6 +113,18 @@ void group_drop_pages(struct mm *mm, u64 addr, u64 size);
 /* Save r's pages that other members cover too, and mark their places as nobody's; next takes over,
  * or NULL. */
 void group_save_out(struct mm *r, struct mm *next);
+/* Nothing in the range is shared with the resident mm any more. */
+int group_own(struct mm *mm, u64 addr, u64 size);
+/*
+ * The VMA of another member that would be the same as a new private one of mm, pages in place
+ * included; NULL: there is none, or somebody else has other things there. group_keep() in place of
+ * group_evict() leaves what is in place to both.
+ */
+const struct vma *group_twin(struct mm *mm, u64 addr, u64 size, u32 prot, struct file *file,
+                             u64 off);
+void group_keep(struct mm *mm, u64 addr, u64 size);
+/* The range is trampolines of another member, and of all that have anything there. */
+bool group_alike(struct mm *mm, u64 addr, u64 size);
 /* Make room in place for a new mapping of the resident mm. */
 int group_evict(struct mm *mm, u64 addr, u64 size);
 void group_forget(struct mm *mm); /* mm dies: its saved pages and its pages in place */
@@ -117,15 +133,38 @@ void group_preempt(struct mm *r);
 /* mm->lock, and space->lock when others share the space. */
 void mm_lock(struct mm *mm);
 void mm_unlock(struct mm *mm);
+
+/* ---- fork.c, saved.c: the private pages of members that are not in place, or not their own ---- */
+int saved_add(struct mm *mm, u64 addr, const void *content);
+const void *saved_content(struct mm *mm, u64 addr); /* NULL: there is none */
+/* What is in place becomes out's saved page, and in's saved page is in place; false: in has none
+ * of its own. */
+bool saved_exchange(struct mm *out, struct mm *in, u64 addr);
+/* Put the saved page in place; -ENOENT: there is none. A page that is there already is left
+ * writable: pages_protect() follows, for many at once. The same holds of saved_exchange(). */
+int saved_take(struct mm *mm, u64 addr, u32 prot);
+u64 saved_next(struct mm *mm, u64 addr); /* the first saved page from addr on; UINT64_MAX */
+int saved_copy_all(struct mm *from, struct mm *to);
+void saved_move(struct mm *mm, u64 from, u64 to, u64 size);
 void saved_free_range(struct mm *mm, u64 addr, u64 size);
+void saved_drop_in_place(struct mm *mm); /* those that have a page in place as well */
 /*
  * The EPCM has no page without R that its enclave can use again (EMODPR and EACCEPT want R), so
- * PROT_NONE takes a private page away: saved_put() keeps its content, saved_take() brings it back
- * (-ENOENT: there is none).
+ * PROT_NONE takes a private page away: saved_put() keeps its content, and the caller trims it.
  */
 int saved_put(struct mm *mm, u64 addr);
-int saved_take(struct mm *mm, u64 addr, u32 prot);
-void saved_move(struct mm *mm, u64 from, u64 to, u64 size);
+
+/* The page in place is mm's, in common with others. A page is PG_COW as long as somebody shares. */
+bool share_test(struct mm *mm, u64 addr);
+int share_set(struct mm *mm, u64 addr);
+void share_clear(struct mm *mm, u64 addr);
+void share_free_all(struct mm *mm);
+bool share_any(struct space *s, u64 addr);
+/* All who share the page but keep get a saved copy; what is in place is keep's own, or nobody's.
+ * -ENOMEM: some may share on. */
+int share_break(struct space *s, u64 addr, struct mm *keep);
+/* A write of the resident to a PG_COW page, which fails or is its own afterwards. */
+int share_write(struct mm *mm, struct vma *v, u64 addr);
 
 /* ---- shared.c ---- */
 i64 shared_map(struct mm *mm, u64 addr, u64 size, u32 prot, u32 flags, struct file *file, u64 off);
@@ -138,6 +177,8 @@ int sites_init(void);
 /* v was mapped executable: reserve its trampolines. Failure only means that its calls are
  * trapped. */
 void sites_attach(struct mm *mm, struct vma *v);
+/* The same trampolines as its twin's (group.c): false when mm has other things at their place. */
+bool sites_share(struct mm *mm, struct vma *v, const struct vma *twin);
 /* Rewrite the sites of the page at addr, whose content is in `page`. */
 void sites_patch_page(struct mm *mm, struct vma *v, u64 addr, void *page);
 int sites_fill_trampoline(struct mm *mm, struct vma *v, u64 addr, void *page);

@@ -278,6 +278,12 @@ static int restrict_run(u64 addr, u64 end, u32 prot)
     return 0;
 }
 
+/* What an accepted page in this state gets when its VMA says prot. */
+static u32 wanted(u8 state, u32 prot)
+{
+    return state & PG_COW ? prot & ~PG_W : prot;
+}
+
 int pages_protect(u64 addr, u64 size, u32 prot)
 {
     u64 end = addr + size;
@@ -287,33 +293,29 @@ int pages_protect(u64 addr, u64 size, u32 prot)
         protect_static(addr, end, prot);
         return 0;
     }
-    u64 run = 0;
+    u64 run = 0, run_end = 0; /* pages that have more than run_prot */
+    u32 run_prot = 0;
     for (u64 a = page_next_accepted(addr, end); a < end;
          a = page_next_accepted(a + PAGE_SIZE, end)) {
         u8 *s = state_of(a, false);
-        u32 have = *s & PG_PERMS;
-        if (prot & ~have) {
-            sgx_emodpe(a, SGX_SECINFO_REG | have | prot);
-            have |= prot;
+        u32 have = *s & PG_PERMS, want = wanted(*s, prot);
+        if (want & ~have) {
+            sgx_emodpe(a, SGX_SECINFO_REG | have | want);
+            have |= want;
             *s = (*s & ~PG_PERMS) | have;
         }
-        bool more = have & ~prot;
-        if (more && !run)
-            run = a;
-        u64 next = a + PAGE_SIZE;
-        bool next_more = false;
-        if (more && next < end) {
-            u8 n = page_state(next);
-            next_more = (n & PG_ACCEPTED) && ((n | prot) & PG_PERMS & ~prot);
-        }
-        if (more && !next_more) {
-            int r = restrict_run(run, next, prot);
+        if (!(have & ~want))
+            continue;
+        if (a != run_end || want != run_prot) {
+            int r = restrict_run(run, run_end, run_prot);
             if (r < 0)
                 return r;
-            run = 0;
+            run = a;
+            run_prot = want;
         }
+        run_end = a + PAGE_SIZE;
     }
-    return 0;
+    return restrict_run(run, run_end, run_prot);
 }
 
 static void trim_run(u64 addr, u64 end)

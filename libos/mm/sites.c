@@ -93,6 +93,22 @@ static u64 first_at(const struct sites_file *f, u64 offset)
     return lo;
 }
 
+static int insert_trampolines(struct mm *mm, struct vma *v, u64 at, u64 size, u64 first)
+{
+    /* The VMA's file keeps the inode alive; file_offset of a trampoline range is its first site. */
+    int r = vma_insert(mm, at, size, PROT_READ | PROT_EXEC, MAP_PRIVATE | VMA_TRAMPOLINE, v->file,
+                       first, false);
+    if (r < 0)
+        return r;
+    v->trampolines = at;
+    v->first_site = first;
+    struct vma *t = vma_find(mm, at);
+    t->trampolines = 0;
+    t->first_site = vma_start(v) -
+                    v->file_offset; /* what to add to a file offset for the address */
+    return 0;
+}
+
 void sites_attach(struct mm *mm, struct vma *v)
 {
     const struct sites_file *f = v && v->file->inode ? file_sites(v->file->inode->nid) : NULL;
@@ -104,18 +120,24 @@ void sites_attach(struct mm *mm, struct vma *v)
         return;
     u64 size = PAGE_UP((last - first) * STRIDE);
     u64 at = space_find(mm, size, PAGE_SIZE, vma_start(v));
-    if (!at || group_evict(mm, at, size) < 0)
-        return;
-    /* The VMA's file keeps the inode alive; file_offset of a trampoline range is its first site. */
-    if (vma_insert(mm, at, size, PROT_READ | PROT_EXEC, MAP_PRIVATE | VMA_TRAMPOLINE, v->file,
-                   first, false) < 0)
-        return;
-    v->trampolines = at;
-    v->first_site = first;
-    struct vma *t = vma_find(mm, at);
-    t->trampolines = 0;
-    t->first_site = vma_start(v) -
-                    v->file_offset; /* what to add to a file offset for the address */
+    if (at && group_evict(mm, at, size) == 0)
+        insert_trampolines(mm, v, at, size, first);
+}
+
+bool sites_share(struct mm *mm, struct vma *v, const struct vma *twin)
+{
+    u64 at = twin->trampolines;
+    if (!at)
+        return true; /* neither has any */
+    u64 last = first_at(file_sites(v->file->inode->nid), v->file_offset + (v->end - vma_start(v)));
+    u64 size = PAGE_UP((last - twin->first_site) * STRIDE);
+    struct vma *mine = vma_next_from(mm, at);
+    if ((mine && vma_start(mine) < at + size) ||
+        (mm->brk_max && mm->brk_start < at + size && mm->brk_max > at) ||
+        !group_alike(mm, at, size))
+        return false;
+    group_keep(mm, at, size);
+    return insert_trampolines(mm, v, at, size, twin->first_site) == 0;
 }
 
 static u64 trampoline_of(const struct vma *v, u64 site)

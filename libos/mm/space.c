@@ -274,9 +274,12 @@ static void join(struct mm *mm, struct space *from)
         if (!r || __atomic_load_n(&r->active, __ATOMIC_SEQ_CST) == 0)
             break;
         from->wanted = true;
+        struct wait_entry e; /* the last one who leaves wakes us */
+        waitq_add(&from->waiters, &e);
         mutex_unlock(&from->lock);
         group_preempt(r);
         thread_wait(clock_monotonic() + 2000000, false, NULL, 0);
+        waitq_remove(&e);
     }
     /* What is in place is the last resident's; after the join nobody could tell which of the
      * members that was. */

@@ -73,23 +73,27 @@ static int discard(struct mm *mm, u64 addr, u64 size)
 {
     int r = 0;
     mm_lock(mm);
-    for (u64 at = addr; at < addr + size;) {
+    for (u64 at = addr; r == 0 && at < addr + size;) {
         struct vma *v = vma_next_from(mm, at);
         if (!v || vma_start(v) >= addr + size)
             break;
         u64 from = MAX(at, vma_start(v)), to = MIN(addr + size, v->end);
-        if (!(v->flags & (MAP_SHARED | VMA_CANONICAL)))
+        if (!(v->flags & (MAP_SHARED | VMA_CANONICAL))) {
+            r = group_own(mm, from, to - from);
+            if (r < 0)
+                break;
             group_drop_pages(mm, from, to - from);
-        if (!mm->space->shared || (v->flags & MAP_SHARED)) {
-            at = to;
-            continue;
         }
         /* Pages that another member covers stay in place as nobody's: they are filled before
          * use. */
-        for (u64 p = page_next_accepted(from, to); p < to;
-             p = page_next_accepted(p + PAGE_SIZE, to))
-            if (page_state(p) & PG_STALE)
-                vma_refill_page(mm, v, p);
+        if (mm->space->shared && !(v->flags & MAP_SHARED)) {
+            for (u64 p = page_next_accepted(from, to); p < to;
+                 p = page_next_accepted(p + PAGE_SIZE, to))
+                if (page_state(p) & PG_STALE)
+                    vma_refill_page(mm, v, p);
+            pages_protect(from, to - from, v->prot);
+        }
+        r = mm_fill(mm, from, to);
         at = to;
     }
     mm_unlock(mm);

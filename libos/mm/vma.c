@@ -208,6 +208,28 @@ static i64 place(struct mm *mm, u64 hint, u64 size)
     return a ? (i64)a : -ENOMEM;
 }
 
+/* The range is free of mm's own. What other members of the group have there makes room, unless it
+ * is the same. */
+static int map_at(struct mm *mm, u64 at, u64 size, u32 prot, u32 flags, struct file *file, u64 off)
+{
+    const struct vma *twin = group_twin(mm, at, size, prot, file, off);
+    int e = twin ? 0 : group_evict(mm, at, size);
+    if (twin)
+        group_keep(mm, at, size);
+    if (e == 0)
+        e = vma_insert(mm, at, size, prot, flags, file, off, prot & PROT_WRITE);
+    struct vma *v = e < 0 ? NULL : vma_find(mm, at);
+    if (v && twin && !sites_share(mm, v, twin)) {
+        twin = NULL; /* with trampolines elsewhere its text is another one */
+        e = group_evict(mm, at, size);
+        if (e < 0)
+            vma_destroy(mm, v);
+    }
+    if (e == 0 && !twin && file && (prot & PROT_EXEC))
+        sites_attach(mm, v);
+    return e;
+}
+
 static i64 map_claimed(struct mm *mm, u64 addr, u64 size, u32 prot, u32 flags, struct file *file,
                        u64 off)
 {
@@ -244,18 +266,11 @@ static i64 map_claimed(struct mm *mm, u64 addr, u64 size, u32 prot, u32 flags, s
     else
         r = unmap_locked(mm, addr, size) < 0 ? -ENOMEM : (i64)addr;
     if (r >= 0) {
-        u64 at = (u64)r;
-        int e = group_evict(mm, at, size);
-        if (e == 0)
-            e = vma_insert(mm, at, size, prot, keep, file, off, prot & PROT_WRITE);
+        int e = map_at(mm, (u64)r, size, prot, keep, file, off);
+        if (e == 0 && (e = mm_fill(mm, (u64)r, (u64)r + size)) < 0)
+            unmap_locked(mm, (u64)r, size);
         if (e < 0)
             r = e;
-        else if (file && (prot & PROT_EXEC))
-            sites_attach(mm, vma_find(mm, at));
-        if (e == 0 && (e = mm_fill(mm, at, at + size)) < 0) {
-            unmap_locked(mm, at, size);
-            r = e;
-        }
     }
     mm_unlock(mm);
     if (r >= 0 && (flags & (MAP_POPULATE | MAP_LOCKED)) && prot)
@@ -284,6 +299,25 @@ int mm_unmap(struct mm *mm, u64 addr, u64 size)
     return r;
 }
 
+/* PROT_NONE: private pages are kept elsewhere, a file's are read again. */
+static int take_away(struct mm *mm, struct vma *v)
+{
+    u64 start = vma_start(v), a = page_next_accepted(start, v->end);
+    int r = 0;
+    if (vma_clean(v)) {
+        if (!mm->space->shared) /* members of a group see one page */
+            pages_trim(start, v->end - start);
+        return 0;
+    }
+    for (; a < v->end; a = page_next_accepted(a + PAGE_SIZE, v->end)) {
+        r = saved_put(mm, a);
+        if (r < 0)
+            break; /* this one and those behind it stay */
+    }
+    pages_trim(start, a - start);
+    return r;
+}
+
 static int protect_vma(struct mm *mm, struct vma *v, u32 prot)
 {
     if ((v->flags & MAP_SHARED) && v->file && (prot & PROT_WRITE) && (v->file->flags & 3) != 2)
@@ -295,17 +329,10 @@ static int protect_vma(struct mm *mm, struct vma *v, u32 prot)
         v->was_writable = true;
     /* Nobody else's pages are in place here: the resident's VMA covers the range. */
     int r = 0;
-    if (!prot && !(v->flags & (MAP_SHARED | VMA_CANONICAL))) {
-        u64 start = vma_start(v);
-        for (u64 a = page_next_accepted(start, v->end); r == 0 && a < v->end;
-             a = page_next_accepted(a + PAGE_SIZE, v->end))
-            if (!vma_clean(v))
-                r = saved_put(mm, a);
-            else if (!mm->space->shared)
-                pages_trim(a, PAGE_SIZE); /* from the file again; members of a group see one page */
-    } else {
+    if (!prot && !(v->flags & (MAP_SHARED | VMA_CANONICAL)))
+        r = take_away(mm, v);
+    else
         r = pages_protect(vma_start(v), size, prot);
-    }
     if (r == 0 && first_exec)
         sites_attach(mm, v);
     return r;
