@@ -261,3 +261,33 @@ int fd_close_from(int first, bool cloexec)
     }
     return 0;
 }
+
+static bool listed(int fd, const int *list, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (list[i] == fd)
+            return true;
+    return false;
+}
+
+/* The lowest of the list that is not below `first`, or -1. */
+static int next_listed(int first, const int *list, size_t count)
+{
+    int next = -1;
+    for (size_t i = 0; i < count; i++)
+        if (list[i] >= first && (next < 0 || list[i] < next))
+            next = list[i];
+    return next;
+}
+
+int fd_close_except(int first, const int *keep, size_t count)
+{
+    while (listed(first, keep, count))
+        first++;
+    for (int stop; (stop = next_listed(first, keep, count)) >= 0;) {
+        if (stop > first && syscall(SYS_close_range, first, stop - 1, 0) < 0)
+            return -errno;
+        first = stop + 1;
+    }
+    return fd_close_from(first, false);
+}

@@ -21,6 +21,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/path.h"
+#include "base/procfs.h"
 #include "container/private.h"
 #include "container/systemd_bus.h"
 
@@ -73,22 +74,18 @@ static int plan_v1(const char *relative, bool systemd, json_t *paths, struct err
     const char *file = systemd ? "/proc/1/cgroup" : "/proc/self/cgroup";
     if (read_file_at(AT_FDCWD, file, &text, CGROUP_FILE_MAX, err) < 0)
         return -1;
-    char *rest = text.data;
-    for (char *line; rest && (line = strsep(&rest, "\n")) && *line;) {
-        strsep(&line, ":");
-        char *controllers = strsep(&line, ":");
-        if (!controllers || !line)
-            continue;
+    char *rest = text.data, *controllers, *own;
+    while (procfs_next_cgroup(&rest, &controllers, &own)) {
         /* "0::" is the unified hierarchy, without controllers in the hybrid layout. */
         cleanup_free char *mount = *controllers ? hierarchy_mount(controllers) : hybrid_mount();
         if (!mount)
             continue;
-        char *scope = systemd ? strstr(line, "/init.scope") : NULL;
+        char *scope = systemd ? strstr(own, "/init.scope") : NULL;
         if (scope)
             *scope = '\0';
         cleanup_free char *joined = relative[0] == '/' && !systemd
                                         ? xasprintf("%s%s", mount, relative)
-                                        : xasprintf("%s%s/%s", mount, line, relative);
+                                        : xasprintf("%s%s/%s", mount, own, relative);
         cleanup_free char *path = path_clean(joined);
         if (strncmp(path, mount, strlen(mount)) != 0 || strlen(path) == strlen(mount))
             return error_set(err, "cgroupsPath %s leads out of the cgroup hierarchy", relative);
@@ -106,11 +103,12 @@ static int plan_v2(const char *relative, json_t *paths, struct error *err)
         cleanup_buffer struct buffer text = BUFFER_INIT;
         if (read_file_at(AT_FDCWD, "/proc/self/cgroup", &text, 65536, err) < 0)
             return -1;
-        char *own = strstr(text.data, "0::");
-        if (!own)
+        char *rest = text.data, *controllers, *own;
+        bool found = false;
+        while (!found && procfs_next_cgroup(&rest, &controllers, &own))
+            found = !*controllers;
+        if (!found)
             return error_set(err, "/proc/self/cgroup has no unified hierarchy");
-        own += 3;
-        own[strcspn(own, "\n")] = '\0';
         /*
          * Beside our own cgroup, as runc: ours has processes in it, and a cgroup with processes
          * gives its children no controllers.

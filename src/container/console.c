@@ -24,7 +24,7 @@
 
 /* The multiplexer must be the real device of a devpts, not what an image put there (CVE-2025-52565
  * family). */
-static int open_multiplexer(int root_fd, struct error *err)
+static int open_multiplexer(int proc_fd, int root_fd, struct error *err)
 {
     cleanup_close int path = path_open_in_root(root_fd, "/dev/pts/ptmx", O_PATH | O_NOFOLLOW, 0,
                                                NULL);
@@ -38,17 +38,18 @@ static int open_multiplexer(int root_fd, struct error *err)
         return error_errno(err, errno, "stat /dev/ptmx of the container");
     if (!S_ISCHR(st.st_mode) || st.st_rdev != makedev(5, 2))
         return error_set(err, "/dev/ptmx of the container is not the pty multiplexer");
-    struct fd_path link;
-    int fd = open(fd_path_of(&link, path), O_RDWR | O_NOCTTY | O_CLOEXEC);
+    /* By the host's /proc: that of a container may be anything. */
+    int fd = proc_reopen(proc_fd, path, O_RDWR | O_NOCTTY, err);
     if (fd < 0)
-        return error_errno(err, errno, "open /dev/ptmx of the container");
+        return error_wrap(err, "open /dev/ptmx of the container");
     return fd;
 }
 
-int console_open(int root_fd, const struct oci_process *process, int *master, int *slave,
+int console_open(const struct container_init *init, int root_fd, int *master, int *slave,
                  struct error *err)
 {
-    cleanup_close int fd = open_multiplexer(root_fd, err);
+    const struct oci_process *process = init->process;
+    cleanup_close int fd = open_multiplexer(init->proc_fd, root_fd, err);
     if (fd < 0)
         return fd;
     int unlock = 0;

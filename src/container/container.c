@@ -237,11 +237,8 @@ static void poststop(struct container *container, const struct oci_config *confi
 {
     if (!config || config->hooks[OCI_HOOK_POSTSTOP].count == 0)
         return;
-    cleanup_error struct error err = ERROR_INIT;
     cleanup_free char *state = container_state_document(container, CONTAINER_STOPPED);
-    /* runtime-spec: a failing poststop hook is logged, the rest goes on. */
-    if (hooks_run(config, OCI_HOOK_POSTSTOP, state, container->state->bundle, &err) < 0)
-        log_warning("%s", error_text(&err));
+    hooks_run_all(config, OCI_HOOK_POSTSTOP, state, container->state->bundle);
 }
 
 static int destroy(struct container *container, struct error *err)
@@ -260,7 +257,7 @@ static int destroy(struct container *container, struct error *err)
         if (ret < 0)
             return ret;
         if (config)
-            rdt_remove(config, container->id);
+            rdt_remove(rdt_root, config, container->id);
     }
     cleanup_free char *path = path_join(container->root, container->id);
     criu_unbind_root(path);

@@ -178,7 +178,7 @@ static int enter(struct creation *c, int cgroup_status, struct error *err)
     if (cgroup_status < 0)
         return error_errno(err, -cgroup_status, "enter the container's cgroup");
     /* Until the ids are mapped, and until systemd has moved us. */
-    if ((c->init.new_user_namespace || c->cgroup.systemd) && sync_wait_go(&c->init, err) < 0)
+    if ((c->init.new_user_namespace || c->cgroup.systemd) && sync_wait_go(&c->init, NULL, err) < 0)
         return -1;
     if (c->init.new_user_namespace && become_root_of_namespace(&c->init, err) < 0)
         return -1;
@@ -201,74 +201,6 @@ static int child_main(void *ctx, int cgroup_status)
     if (c->options->init_program)
         exec_init_program(c, &err);
     return container_init_child(&c->init, NULL, &err);
-}
-
-/* ---- serving the child ---- */
-
-static int serve_hooks(struct sync_server *server, int socket, struct error *err)
-{
-    const struct oci_config *config = server->config;
-    cleanup_free char *state = state_document(config->version, server->id, "creating", server->pid,
-                                              server->bundle,
-                                              json_object_get(config->json, "annotations"));
-    if (hooks_run(config, OCI_HOOK_PRESTART, state, server->bundle, err) < 0 ||
-        hooks_run(config, OCI_HOOK_CREATE_RUNTIME, state, server->bundle, err) < 0)
-        return -1;
-    int ret = sync_send(socket, SYNC_GO, server->pid, NULL, -1);
-    return ret < 0 ? error_errno(err, -ret, "answer the container's init") : 0;
-}
-
-static int serve_seccomp(struct sync_server *server, int socket, int fd, struct error *err)
-{
-    const struct oci_config *config = server->config;
-    if (fd < 0)
-        return error_set(err, "the init sent no seccomp descriptor");
-    cleanup_free char *state = state_document(config->version, server->id, "creating", server->pid,
-                                              server->bundle,
-                                              json_object_get(config->json, "annotations"));
-    if (seccomp_send_listener(config->seccomp, fd, state, server->pid, err) < 0)
-        return -1;
-    int ret = sync_send(socket, SYNC_GO, 0, NULL, -1);
-    return ret < 0 ? error_errno(err, -ret, "answer the container's init") : 0;
-}
-
-int sync_serve(struct sync_server *server, int socket, struct error *err)
-{
-    for (;;) {
-        struct sync_message message;
-        int fd_slot = -1;
-        int ret = sync_recv(socket, &message, &fd_slot);
-        cleanup_close int fd = fd_slot;
-        if (ret < 0)
-            return error_errno(err, -ret, "read from the container's init");
-        if (ret == 0)
-            return 0;
-        switch (message.type) {
-        case SYNC_READY:
-            return 1;
-        case SYNC_ERROR:
-            return error_code(err, message.code, "%s", message.text);
-        case SYNC_LOG:
-            log_message((enum log_level)message.code, "%s", message.text);
-            break;
-        case SYNC_HOOKS:
-            if (serve_hooks(server, socket, err) < 0)
-                return -1;
-            break;
-        case SYNC_SECCOMP:
-            if (serve_seccomp(server, socket, fd, err) < 0)
-                return -1;
-            break;
-        case SYNC_TTY:
-            if (!server->fg || fd < 0)
-                return error_set(err, "the init sent a terminal that nobody asked for");
-            if (foreground_tty(server->fg, take_fd(fd), err) < 0)
-                return -1;
-            break;
-        default:
-            return error_set(err, "unexpected message %u from the container's init", message.type);
-        }
-    }
 }
 
 static int report_death(pid_t pid, struct error *err)
@@ -361,6 +293,7 @@ static int launch(struct creation *c, struct error *err)
     if (ret == 0) {
         c->spawn.cgroup_files = c->cgroup_files;
         c->spawn.cgroup_file_count = c->cgroup_file_count;
+        c->spawn.proc_fd = c->init.proc_fd;
         c->spawn.child = child_main;
         c->spawn.ctx = c;
         c->pid = spawn_process(&c->spawn, &c->pidfd, err);
@@ -405,6 +338,19 @@ int creation_save_pid(struct creation *c, struct error *err)
     return oci_state_save(c->dir, c->state, err);
 }
 
+static struct sync_server sync_server_of(const struct creation *c)
+{
+    return (struct sync_server){
+        .id = c->options->id,
+        .bundle = c->options->bundle,
+        .config = c->config,
+        .pid = c->pid,
+        .container_pid = c->pid,
+        .container_status = "creating",
+        .fg = c->fg,
+    };
+}
+
 static int bring_up(struct creation *c, struct error *err)
 {
     const struct container_create_options *options = c->options;
@@ -414,13 +360,13 @@ static int bring_up(struct creation *c, struct error *err)
         return -1;
     if (let_go(c, err) < 0)
         return -1;
-    if (rdt_apply(c->config, options->id, c->pid, err) < 0)
+    if (rdt_apply(rdt_root, c->config, options->id, c->pid, err) < 0)
         return -1;
     /* While the child sets itself up: the write costs no time of its own. */
     if (creation_save_pid(c, err) < 0)
         return -1;
 
-    struct sync_server server = {options->id, options->bundle, c->config, options, c->pid, c->fg};
+    struct sync_server server = sync_server_of(c);
     int ret = sync_serve(&server, c->sync[0], err);
     if (ret < 0)
         return -1;
@@ -439,8 +385,7 @@ static int bring_up(struct creation *c, struct error *err)
 /* Of `run`: the init has gone on to execve(); hear whether it worked. */
 static int await_exec(struct creation *c, struct error *err)
 {
-    struct sync_server server = {c->options->id, c->options->bundle, c->config, c->options, c->pid,
-                                 c->fg};
+    struct sync_server server = sync_server_of(c);
     int ret = sync_serve(&server, c->sync[0], err);
     if (ret > 0)
         return error_set(err, "unexpected message from the container's init");
@@ -456,12 +401,10 @@ static int await_exec(struct creation *c, struct error *err)
 
 static void run_poststop(const struct creation *c)
 {
-    cleanup_error struct error err = ERROR_INIT;
     cleanup_free char *state = state_document(c->config->version, c->options->id, "stopped", 0,
                                               c->options->bundle,
                                               json_object_get(c->config->json, "annotations"));
-    if (hooks_run(c->config, OCI_HOOK_POSTSTOP, state, c->options->bundle, &err) < 0)
-        log_warning("%s", error_text(&err));
+    hooks_run_all(c->config, OCI_HOOK_POSTSTOP, state, c->options->bundle);
 }
 
 static void undo(struct creation *c)
@@ -478,7 +421,7 @@ static void undo(struct creation *c)
         /* A cgroup that was there before stays, when nothing of ours has run in it. */
         if (!(c->cgroup.existed && c->pid == 0 && !c->ran) && cgroup_remove(&c->cgroup, &err) < 0)
             log_warning("%s", error_text(&err));
-        rdt_remove(c->config, c->options->id);
+        rdt_remove(rdt_root, c->config, c->options->id);
         run_poststop(c);
     }
     if (c->dir_made && path_remove_tree(AT_FDCWD, c->init.state_dir, &err) < 0)

@@ -47,11 +47,13 @@ static int plan_namespaces(struct exec_context *c, struct error *err)
     c->spawn.cgroup_dir = -1;
     for (size_t i = 0; i < OCI_NS_TYPES; i++)
         c->spawn.join[i] = -1;
-    cleanup_free char *path = xasprintf("/proc/%d/ns", (int)pid);
-    cleanup_close int theirs = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    cleanup_close int ours = open("/proc/self/ns", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    cleanup_free char *path = xasprintf("%d/ns", (int)pid);
+    cleanup_close int theirs = proc_open_at(c->init.proc_fd, path, O_RDONLY | O_DIRECTORY, err);
+    cleanup_close int ours = theirs < 0 ? -1
+                                        : proc_open_at(c->init.proc_fd, "self/ns",
+                                                       O_RDONLY | O_DIRECTORY, err);
     if (theirs < 0 || ours < 0)
-        return error_errno(err, errno, "open the namespaces of process %d", (int)pid);
+        return error_wrap(err, "namespaces of process %d", (int)pid);
     for (size_t i = 0; i < OCI_NS_TYPES; i++) {
         struct stat a, b;
         if (!c->init.config->namespaces[i].present)
@@ -80,7 +82,7 @@ static int terminal_in_container(struct container_init *init, struct error *err)
     cleanup_close int master = -1, slave = -1;
     if (root < 0)
         return error_errno(err, errno, "open /");
-    if (console_open(root, init->process, &master, &slave, err) < 0)
+    if (console_open(init, root, &master, &slave, err) < 0)
         return -1;
     int ret = init->console_socket_fd >= 0 ? console_send(init->console_socket_fd, master)
                                            : sync_send(init->sync_fd, SYNC_TTY, 0, NULL, master);
@@ -98,8 +100,6 @@ static int enter(struct exec_context *c, int cgroup_status, struct error *err)
     if (setsid() < 0)
         return error_errno(err, errno, "create a session");
     const struct oci_process *process = init->process;
-    if (process_affinity(process->cpu_affinity_initial, err) < 0)
-        return -1;
     if (c->options->payload && c->options->payload->prepare &&
         c->options->payload->prepare(c->options->payload->ctx, init, err) < 0)
         return error_wrap(err, "%s", c->options->payload->name);
@@ -257,6 +257,25 @@ static int prepare(struct exec_context *c, struct oci_config *config,
     return plan_namespaces(c, err);
 }
 
+/*
+ * execCPUAffinity.initial holds before the process enters the container's cgroup, which is the
+ * first thing that the new process does: it is set here and inherited.
+ */
+static pid_t spawn_with_affinity(struct exec_context *c, struct error *err)
+{
+    const char *cpus = c->init.process->cpu_affinity_initial;
+    cpu_set_t own;
+    if (!cpus || !*cpus)
+        return spawn_process(&c->spawn, &c->pidfd, err);
+    if (sched_getaffinity(0, sizeof(own), &own) < 0)
+        return error_errno(err, errno, "get CPU affinity");
+    if (process_affinity(cpus, err) < 0)
+        return -1;
+    pid_t pid = spawn_process(&c->spawn, &c->pidfd, err);
+    (void)sched_setaffinity(0, sizeof(own), &own);
+    return pid;
+}
+
 static int launch(struct exec_context *c, struct error *err)
 {
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, c->sync) < 0)
@@ -272,9 +291,10 @@ static int launch(struct exec_context *c, struct error *err)
     if (ret == 0) {
         c->spawn.cgroup_files = files;
         c->spawn.cgroup_file_count = count;
+        c->spawn.proc_fd = c->init.proc_fd;
         c->spawn.child = child_main;
         c->spawn.ctx = c;
-        c->pid = spawn_process(&c->spawn, &c->pidfd, err);
+        c->pid = spawn_with_affinity(c, err);
         ret = c->pid < 0 ? -1 : 0;
     }
     close_fds(files, count);
@@ -298,7 +318,14 @@ static void reap_failed(struct exec_context *c)
 static int serve(struct exec_context *c, struct error *err)
 {
     struct sync_server server = {
-        c->container->id, c->container->state->bundle, c->init.config, NULL, c->pid, c->fg};
+        .id = c->container->id,
+        .bundle = c->container->state->bundle,
+        .config = c->init.config,
+        .pid = c->pid,
+        .container_pid = c->container->state->pid,
+        .container_status = container_status_name(container_status(c->container)),
+        .fg = c->fg,
+    };
     /* The end of the stream is the success of the execve(), or of the payload's start. */
     int ret = sync_serve(&server, c->sync[0], err);
     if (ret < 0)

@@ -9,4 +9,6 @@ const char *const *features_seccomp_actions(void);
 const char *const *features_seccomp_operators(void);
 const char *const *features_seccomp_architectures(void);
 const char *const *features_seccomp_flags(void);
+/* Whether the kernel takes this one. */
+bool features_seccomp_flag_supported(const char *name);
 bool features_systemd(void);

@@ -16,6 +16,7 @@
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "container/private.h"
 
 char *state_document(const char *version, const char *id, const char *status, pid_t pid,
@@ -166,13 +167,31 @@ static int run_one(const struct oci_hook *hook, const char *state, const char *c
                      buffer_text(&said));
 }
 
+static int run_numbered(const struct oci_config *config, enum oci_hook_kind kind, size_t number,
+                        const char *state, const char *cwd, struct error *err)
+{
+    const struct oci_hook *hook = &config->hooks[kind].items[number];
+    if (run_one(hook, state, cwd, err) < 0)
+        return error_wrap(err, "error running hook #%zu (%s %s)", number, oci_hook_names[kind],
+                          hook->path);
+    return 0;
+}
+
 int hooks_run(const struct oci_config *config, enum oci_hook_kind kind, const char *state,
               const char *cwd, struct error *err)
 {
-    const struct oci_hooks *hooks = &config->hooks[kind];
-    for (size_t i = 0; i < hooks->count; i++)
-        if (run_one(&hooks->items[i], state, cwd, err) < 0)
-            return error_wrap(err, "error running hook #%zu (%s %s)", i, oci_hook_names[kind],
-                              hooks->items[i].path);
+    for (size_t i = 0; i < config->hooks[kind].count; i++)
+        if (run_numbered(config, kind, i, state, cwd, err) < 0)
+            return -1;
     return 0;
+}
+
+void hooks_run_all(const struct oci_config *config, enum oci_hook_kind kind, const char *state,
+                   const char *cwd)
+{
+    for (size_t i = 0; i < config->hooks[kind].count; i++) {
+        cleanup_error struct error err = ERROR_INIT;
+        if (run_numbered(config, kind, i, state, cwd, &err) < 0)
+            log_warning("%s", error_text(&err));
+    }
 }

@@ -126,7 +126,8 @@ static int run_own_hooks(struct container_init *init, enum oci_hook_kind kind, c
     if (config->hooks[kind].count == 0)
         return 0;
     json_t *annotations = json_object_get(config->json, "annotations");
-    cleanup_free char *state = state_document(config->version, init->id, status, init->outer_pid,
+    /* runtime-spec, State: in the container's namespaces, the pid is what the container sees. */
+    cleanup_free char *state = state_document(config->version, init->id, status, getpid(),
                                               init->bundle, annotations);
     /* What a hook in the container inherits is the container's environment, never the host's. */
     char **host = environ, **own = process_variables(init->process, NULL);
@@ -145,7 +146,7 @@ static int run_create_hooks(struct container_init *init, int root_fd, struct err
     int ret = sync_send(init->sync_fd, SYNC_HOOKS, 0, NULL, -1);
     if (ret < 0)
         return error_errno(err, -ret, "tell rune about hooks");
-    if (sync_wait_go(init, err) < 0)
+    if (sync_wait_go(init, NULL, err) < 0)
         return -1;
     if (fchdir(root_fd) < 0)
         return error_errno(err, errno, "enter the root filesystem");
@@ -203,7 +204,7 @@ static int make_terminal(struct container_init *init, int root_fd, int *slave, s
     if (!init->process->terminal)
         return 0;
     cleanup_close int master = -1;
-    if (console_open(root_fd, init->process, &master, slave, err) < 0)
+    if (console_open(init, root_fd, &master, slave, err) < 0)
         return -1;
     if (!init->is_exec && init->config->namespaces[OCI_NS_MOUNT].present &&
         console_bind(root_fd, *slave, err) < 0)
@@ -271,10 +272,17 @@ static int load_filter(struct container_init *init, struct error *err)
         return -1;
     if (listener < 0)
         return 0;
-    int ret = sync_send(init->sync_fd, SYNC_SECCOMP, 0, NULL, listener);
+    int ret = sync_write(init->sync_fd, SYNC_SECCOMP, listener);
     if (ret < 0)
         return error_errno(err, -ret, "hand over the seccomp descriptor");
-    return sync_wait_go(init, err);
+    ret = sync_wait(init, SYNC_SECCOMP, NULL, err);
+    if (ret != SYNC_SECCOMP)
+        return ret < 0 ? ret : 0;
+    /* rune may not look into us (rootless): it has to be sent. */
+    ret = sync_send(init->sync_fd, SYNC_SECCOMP, 0, NULL, listener);
+    if (ret < 0)
+        return error_errno(err, -ret, "hand over the seccomp descriptor");
+    return sync_wait_go(init, NULL, err);
 }
 
 /* Blocks until `rune start` opens the other end. */
@@ -328,6 +336,19 @@ static int drop_privileges(struct container_init *init, struct error *err)
     return process_final_caps(process, err);
 }
 
+/*
+ * What rune had open when it cloned us (the state directory, namespaces, cgroup files) goes before
+ * any path of the image is looked up: a magic link of /proc/self/fd leads through a directory's
+ * descriptor out of the container, and close-on-exec comes after execve() has found its program
+ * (CVE-2024-21626).
+ */
+static int close_foreign_descriptors(const struct container_init *init, struct error *err)
+{
+    const int own[] = {init->sync_fd, init->fifo_fd, init->proc_fd, log_fd()};
+    int ret = fd_close_except(3 + init->preserve_fds, own, array_count(own));
+    return ret < 0 ? error_errno(err, -ret, "close the descriptors of the host") : 0;
+}
+
 static void close_own_descriptors(struct container_init *init)
 {
     close_and_reset(&init->fifo_fd);
@@ -351,17 +372,24 @@ int init_finish(struct container_init *init, const struct container_payload *pay
                 struct error *err)
 {
     const struct oci_process *process = init->process;
+    if (!payload && close_foreign_descriptors(init, err) < 0)
+        return -1;
     if (drop_privileges(init, err) < 0)
         return -1;
+    /* The gate still needs the host's /proc, for a stat of the program; execve() does not see it. */
+    if (!payload && init->fifo_fd < 0)
+        close_and_reset(&init->proc_fd);
     cleanup_free char *path = NULL;
     if (!(payload && payload->run) && process_find(process, NULL, &path, err) < 0)
         return -1;
     /* A payload that makes itself ready starts threads, which a filter loaded later would not
      * bind. */
-    bool early = payload && payload->ready && !init->is_exec;
+    bool starts = payload && payload->ready && !init->is_exec;
+    /* A listener is handed over by rune, which is gone after the gate. */
+    bool early = starts || init->seccomp.notify;
     if (early && process->no_new_privileges && load_filter(init, err) < 0)
         return -1;
-    if (early && payload->ready(payload->ctx, init, err) < 0)
+    if (starts && payload->ready(payload->ctx, init, err) < 0)
         return error_wrap(err, "%s", payload->name);
     log_debug(init->is_exec ? "setns_init: about to exec"
                             : "init: closing the pipe to signal completion");
@@ -375,9 +403,11 @@ int init_finish(struct container_init *init, const struct container_payload *pay
                 return -1;
         }
     }
+    if (!payload)
+        close_own_descriptors(init);
     if (!early && process->no_new_privileges && load_filter(init, err) < 0)
         return -1;
-    if (!init->is_exec && run_own_hooks(init, OCI_HOOK_START_CONTAINER, "running", NULL, err) < 0)
+    if (!init->is_exec && run_own_hooks(init, OCI_HOOK_START_CONTAINER, "created", NULL, err) < 0)
         return -1;
 
     char **env = process_environment(process);
@@ -391,7 +421,6 @@ int init_finish(struct container_init *init, const struct container_payload *pay
         return payload->run(payload->ctx, init, err);
     }
     restore_signals();
-    fd_close_from(3 + init->preserve_fds, true);
     execve(path, (char **)(uintptr_t)process->args.items, env);
     int code = errno;
     if (code == ENOENT)

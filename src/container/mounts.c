@@ -205,23 +205,89 @@ static int apply_attributes(const struct mount_plan *plan, int fd, const char *d
     return 0;
 }
 
-static int apply_idmap(const struct container_init *init, const struct oci_mount *mount,
-                       const struct mount_plan *plan, int fd, struct error *err)
+static bool wants_idmap(const struct oci_mount *mount, const struct mount_plan *plan)
 {
-    bool own = mount->uid_mappings.count > 0;
-    if (!own && !plan->idmap)
-        return 0;
-    const struct oci_id_mappings *uid = own ? &mount->uid_mappings : &init->config->uid_mappings;
-    const struct oci_id_mappings *gid = own ? &mount->gid_mappings : &init->config->gid_mappings;
-    if (uid->count == 0 || gid->count == 0)
-        return error_set(err, "mount %s: idmap needs id mappings", mount->destination);
-    cleanup_close int userns = userns_for_mapping(uid, gid, err);
+    return plan->idmap || mount->uid_mappings.count > 0;
+}
+
+/* The user namespace whose maps a mount gets: of mappings of its own, else the container's. */
+static int mapping_namespace(const struct oci_config *config, const struct oci_mount *mount,
+                             struct error *err)
+{
+    if (mount->uid_mappings.count > 0)
+        return userns_for_mapping(&mount->uid_mappings, &mount->gid_mappings, err);
+    const char *path = config->namespaces[OCI_NS_USER].path;
+    if (path) {
+        int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+        return fd < 0 ? error_errno(err, errno, "open user namespace %s", path) : fd;
+    }
+    if (config->uid_mappings.count == 0 || config->gid_mappings.count == 0)
+        return error_set(err, "idmap needs id mappings");
+    return userns_for_mapping(&config->uid_mappings, &config->gid_mappings, err);
+}
+
+static int apply_idmap(const struct oci_config *config, const struct oci_mount *mount,
+                       const struct mount_plan *plan, int tree, struct error *err)
+{
+    cleanup_close int userns = mapping_namespace(config, mount, err);
     if (userns < 0)
-        return userns;
-    if (sys_mount_setattr(fd, "", AT_EMPTY_PATH | (plan->idmap_recursive ? AT_RECURSIVE : 0),
+        return error_wrap(err, "mount %s", mount->destination);
+    if (sys_mount_setattr(tree, "", AT_EMPTY_PATH | (plan->idmap_recursive ? AT_RECURSIVE : 0),
                           MOUNT_ATTR_IDMAP, 0, 0, userns) < 0)
         return error_errno(err, errno, "id-map %s", mount->destination);
     return 0;
+}
+
+int mount_open_source(const struct oci_config *config, const char *bundle,
+                      const struct oci_mount *mount, struct error *err)
+{
+    struct mount_plan plan;
+    mount_plan_parse(mount, &plan);
+    mount_plan_release(&plan); /* its numbers stay */
+    if (!mount->source || !*mount->source)
+        return error_set(err, "mount %s: a bind mount needs a source", mount->destination);
+    cleanup_free char *source = mount->source[0] == '/' ? xstrdup(mount->source)
+                                                        : path_join(bundle, mount->source);
+    cleanup_close int tree = sys_open_tree(AT_FDCWD, source,
+                                           OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC |
+                                               (plan.recursive ? AT_RECURSIVE : 0));
+    if (tree < 0)
+        return error_errno(err, errno, "bind mount %s to %s", source, mount->destination);
+    if (wants_idmap(mount, &plan)) {
+        int ret = apply_idmap(config, mount, &plan, tree, err);
+        if (ret < 0)
+            return ret;
+    }
+    return take_fd(tree);
+}
+
+/* From rune, which may open what the root of a user namespace may not, and map ids. */
+static int ask_for_source(struct container_init *init, const struct oci_mount *mount,
+                          struct error *err)
+{
+    int fd = -1;
+    int ret = sync_send(init->sync_fd, SYNC_MOUNT, (int)(mount - init->config->mounts), NULL, -1);
+    if (ret < 0)
+        return error_errno(err, -ret, "ask rune for a mount");
+    ret = sync_wait_go(init, &fd, err);
+    if (ret < 0)
+        return ret;
+    return fd < 0 ? error_set(err, "rune sent no mount for %s", mount->destination) : fd;
+}
+
+static int open_source(struct container_init *init, const struct oci_mount *mount,
+                       const struct mount_plan *plan, struct error *err)
+{
+    /* A map is written through /proc, which does not know the pids of our new pid namespace; and a
+     * user namespace may not map the host's file systems. */
+    if (wants_idmap(mount, plan))
+        return ask_for_source(init, mount, err);
+    int tree = mount_open_source(init->config, init->bundle, mount, err);
+    if (tree != -EACCES || !init->new_user_namespace)
+        return tree;
+    /* A directory above the source is closed to the ids of the user namespace. */
+    int asked = ask_for_source(init, mount, NULL);
+    return asked < 0 ? tree : asked;
 }
 
 /* With a user namespace, attributes that the host set on the source are locked; keep them instead
@@ -241,30 +307,23 @@ static int set_bind_attributes(const struct mount_plan *plan, int fd)
 static int bind_mount(struct container_init *init, int root_fd, const struct oci_mount *mount,
                       const struct mount_plan *plan, struct error *err)
 {
-    if (!mount->source || !*mount->source)
-        return error_set(err, "mount %s: a bind mount needs a source", mount->destination);
-    cleanup_free char *source = mount->source[0] == '/' ? xstrdup(mount->source)
-                                                        : path_join(init->bundle, mount->source);
-    cleanup_close int tree = sys_open_tree(AT_FDCWD, source,
-                                           OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC |
-                                               (plan->recursive ? AT_RECURSIVE : 0));
+    cleanup_close int tree = open_source(init, mount, plan, err);
     if (tree < 0)
-        return error_errno(err, errno, "bind mount %s to %s", source, mount->destination);
+        return tree;
     struct stat st;
     struct statfs fs;
     if (fstat(tree, &st) < 0 || fstatfs(tree, &fs) < 0)
-        return error_errno(err, errno, "stat %s", source);
+        return error_errno(err, errno, "stat %s", mount->source);
     cleanup_close int target = open_target(init, root_fd, mount, S_ISDIR(st.st_mode),
                                            fs.f_type == PROC_SUPER_MAGIC, err);
     if (target < 0)
         return target;
     if (set_bind_attributes(plan, tree) < 0)
         return error_errno(err, errno, "set the attributes of %s", mount->destination);
-    if (apply_attributes(plan, tree, mount->destination, err) < 0 ||
-        apply_idmap(init, mount, plan, tree, err) < 0)
+    if (apply_attributes(plan, tree, mount->destination, err) < 0)
         return -1;
     if (mount_detached(tree, target) < 0)
-        return error_errno(err, errno, "bind mount %s to %s", source, mount->destination);
+        return error_errno(err, errno, "bind mount %s to %s", mount->source, mount->destination);
     return apply_propagation(plan, tree, mount->destination, err);
 }
 

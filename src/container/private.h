@@ -46,7 +46,6 @@ struct container_init {
     struct seccomp_program seccomp;
     struct container_fd *fds; /* for the payload */
     size_t fd_count;
-    pid_t outer_pid;       /* our pid as rune sees it, known after the first GO that tells it */
     json_t *cgroup_mounts; /* v1: hierarchy name -> directory of this container's cgroup */
 };
 
@@ -59,13 +58,14 @@ enum sync_type {
     SYNC_LOG,
     SYNC_ERROR,
     SYNC_READY,
+    SYNC_MOUNT,
 };
 
 enum { SYNC_TEXT_MAX = 8192 };
 
 struct sync_message {
     uint32_t type;
-    int32_t code; /* ERROR: errno; LOG: level; GO: the init's pid for rune */
+    int32_t code; /* ERROR: errno; LOG: level; MOUNT: index; SECCOMP: number of the descriptor */
     char text[SYNC_TEXT_MAX];
 };
 
@@ -73,8 +73,12 @@ struct sync_message {
 int sync_send(int socket, enum sync_type type, int code, const char *text, int fd);
 /* 1: a message, 0: the other side closed, -errno. *fd becomes a received descriptor or -1. */
 int sync_recv(int socket, struct sync_message *out, int *fd);
-/* In the init: wait for GO. */
-int sync_wait_go(struct container_init *init, struct error *err);
+/* The same without a descriptor, by write(2) (serve.c, seccomp). */
+int sync_write(int socket, enum sync_type type, int code);
+/* In the init: wait for GO; *fd as for sync_recv(), NULL for none. */
+int sync_wait_go(struct container_init *init, int *fd, struct error *err);
+/* The same for an answer that may also be `other`: the type that came, negative with err. */
+int sync_wait(struct container_init *init, enum sync_type other, int *fd, struct error *err);
 
 /* --- proc.c --- */
 /* Start time (field 22) and state letter of a process; -errno when it is gone. */
@@ -82,6 +86,11 @@ int proc_stat(pid_t pid, uint64_t *start_time, char *state);
 /* A verified descriptor of procfs' root (O_PATH), negative with err. */
 int proc_open(struct error *err);
 int proc_write(int proc_fd, const char *path, const char *text, struct error *err);
+/* Open below it (O_CLOEXEC is added): nothing may be mounted over the path, and no magic link is
+ * followed. */
+int proc_open_at(int proc_fd, const char *path, int flags, struct error *err);
+/* Open the object of an O_PATH descriptor. */
+int proc_reopen(int proc_fd, int fd, int flags, struct error *err);
 /* True when the process with this start time is alive and not a zombie. */
 bool proc_alive(pid_t pid, uint64_t start_time);
 /* What our stdio leads to ("pipe:[1]", "/dev/null"), as an array of three strings. */
@@ -95,6 +104,7 @@ struct spawn_request {
     const int *cgroup_files; /* v1 `tasks` files, opened by rune */
     size_t cgroup_file_count;
     int cgroup_dir; /* v2: for CLONE_INTO_CGROUP, else -1 */
+    int proc_fd;    /* the host's /proc */
     /* Runs in the child; cgroup_status is 0, or -errno when a cgroup could not be entered. */
     int (*child)(void *ctx, int cgroup_status);
     void *ctx;
@@ -131,6 +141,13 @@ const char *device_path(const struct oci_config *config, size_t index);
 char *path_in_root(int root_fd, int fd);
 /* "/sys/fs/cgroup/cpu,cpuacct/docker/x" -> "cpu,cpuacct", malloc'd; NULL for other paths. */
 char *cgroup_hierarchy_name(const char *path);
+/*
+ * A detached copy of the source of a bind mount, id-mapped if the configuration says so. In the
+ * init, or in rune's helper that has entered the container's mount namespace. -EACCES or -EPERM:
+ * the caller lacks the right.
+ */
+int mount_open_source(const struct oci_config *config, const char *bundle,
+                      const struct oci_mount *mount, struct error *err);
 int mount_on_fd(const char *source, int target, const char *type, unsigned long flags,
                 const char *data);
 int mount_detached(int mount_fd, int target);
@@ -142,7 +159,7 @@ int sys_mount_setattr(int dirfd, const char *path, unsigned flags, uint64_t set,
 
 /* --- console.c --- */
 /* In the init: a pty of the container's devpts; master and slave. */
-int console_open(int root_fd, const struct oci_process *process, int *master, int *slave,
+int console_open(const struct container_init *init, int root_fd, int *master, int *slave,
                  struct error *err);
 int console_bind(int root_fd, int slave, struct error *err);
 int console_attach(int slave, struct error *err);
@@ -177,6 +194,7 @@ char **process_variables(const struct oci_process *process, size_t *out_count);
 /* The same with a HOME, which is looked up in the container. */
 char **process_environment(const struct oci_process *process);
 int process_label(const struct container_init *init, struct error *err);
+int cpu_list_parse(const char *text, cpu_set_t *out, struct error *err);
 int process_affinity(const char *cpus, struct error *err);
 
 /* --- init.c, init_resume.c --- */
@@ -204,6 +222,9 @@ int seccomp_send_listener(json_t *profile, int listener, const char *state, pid_
 /* --- hooks.c --- */
 int hooks_run(const struct oci_config *config, enum oci_hook_kind kind, const char *state,
               const char *cwd, struct error *err);
+/* A failing hook is a warning, and the others run all the same (poststop). */
+void hooks_run_all(const struct oci_config *config, enum oci_hook_kind kind, const char *state,
+                   const char *cwd);
 /* The state document of the specification, malloc'd. */
 char *state_document(const char *version, const char *id, const char *status, pid_t pid,
                      const char *bundle, const json_t *annotations);
@@ -277,17 +298,20 @@ int cgroup_systemd_remove(struct cgroup *cgroup, struct error *err);
 int config_validate(const struct container_create_options *options, const struct oci_config *config,
                     struct error *err);
 
-/* --- create.c --- */
-/* Serve one process that sets itself up: 1 once it is ready, 0 at its end, negative for its
- * error. */
+/* --- serve.c: in rune --- */
 struct sync_server {
     const char *id, *bundle;
     const struct oci_config *config;
-    const struct container_create_options *options;
-    pid_t pid;
+    pid_t pid;                    /* the process that is served */
+    pid_t container_pid;          /* the container's init: the same, but for an exec */
+    const char *container_status; /* for the state document */
     struct foreground *fg;
 };
-int sync_serve(struct sync_server *server, int socket, struct error *err);
+/* Serve one process that sets itself up: 1 once it is ready, 0 at its end, negative for its error.
+ */
+int sync_serve(const struct sync_server *server, int socket, struct error *err);
+
+/* --- create.c --- */
 void close_fds(int *fds, size_t count);
 int write_pid_file(const char *path, pid_t pid, struct error *err);
 
@@ -297,5 +321,8 @@ extern const char criu_root_name[];
 void criu_unbind_root(const char *state_dir);
 
 /* --- rdt.c, keyring and network bits in init.c --- */
-int rdt_apply(const struct oci_config *config, const char *id, pid_t pid, struct error *err);
-void rdt_remove(const struct oci_config *config, const char *id);
+/* Where resctrl is mounted. */
+extern const char rdt_root[];
+int rdt_apply(const char *root, const struct oci_config *config, const char *id, pid_t pid,
+              struct error *err);
+void rdt_remove(const char *root, const struct oci_config *config, const char *id);

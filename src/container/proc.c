@@ -16,6 +16,7 @@
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "base/path.h"
+#include "base/procfs.h"
 #include "container/private.h"
 
 int proc_open(struct error *err)
@@ -32,17 +33,30 @@ int proc_open(struct error *err)
     return take_fd(fd);
 }
 
+int proc_open_at(int proc_fd, const char *path, int flags, struct error *err)
+{
+    struct open_how how = {.flags = (unsigned)flags | O_CLOEXEC,
+                           .resolve = RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS | RESOLVE_BENEATH};
+    int fd = (int)syscall(SYS_openat2, proc_fd, path, &how, sizeof(how));
+    return fd < 0 ? error_errno(err, errno, "open /proc/%s", path) : fd;
+}
+
+int proc_reopen(int proc_fd, int fd, int flags, struct error *err)
+{
+    cleanup_close int dir = proc_open_at(proc_fd, "self/fd", O_PATH | O_DIRECTORY, err);
+    if (dir < 0)
+        return dir;
+    char name[16];
+    snprintf(name, sizeof(name), "%d", fd);
+    int again = openat(dir, name, flags | O_CLOEXEC);
+    return again < 0 ? error_errno(err, errno, "open descriptor %d again", fd) : again;
+}
+
 int proc_write(int proc_fd, const char *path, const char *text, struct error *err)
 {
-    /* Nothing may be mounted over the file, and no link may lead elsewhere (self is the one
-     * exception). */
-    struct open_how how = {.flags = O_WRONLY | O_CLOEXEC | O_NOCTTY,
-                           .resolve = RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS | RESOLVE_BENEATH};
-    cleanup_close int fd = (int)syscall(SYS_openat2, proc_fd, path, &how, sizeof(how));
-    if (fd < 0 && errno == ENOSYS)
-        fd = openat(proc_fd, path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
+    cleanup_close int fd = proc_open_at(proc_fd, path, O_WRONLY | O_NOCTTY, err);
     if (fd < 0)
-        return error_errno(err, errno, "open /proc/%s", path);
+        return fd;
     size_t size = strlen(text);
     if (write(fd, text, size) != (ssize_t)size)
         return error_errno(err, errno, "write %s to /proc/%s", text, path);
@@ -60,23 +74,7 @@ int proc_stat(pid_t pid, uint64_t *start_time, char *state)
     if (n <= 0)
         return n < 0 ? -errno : -ESRCH;
     text[n] = '\0';
-    /* The name in parentheses may hold anything, also parentheses: fields start after the last
-     * one. */
-    char *p = strrchr(text, ')');
-    if (!p || p[1] != ' ')
-        return -EPROTO;
-    p += 2;
-    if (state)
-        *state = *p;
-    for (int field = 3; field < 22; field++) {
-        p = strchr(p, ' ');
-        if (!p)
-            return -EPROTO;
-        p++;
-    }
-    if (start_time)
-        *start_time = strtoull(p, NULL, 10);
-    return 0;
+    return procfs_parse_stat(text, start_time, state);
 }
 
 bool proc_alive(pid_t pid, uint64_t start_time)

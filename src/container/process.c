@@ -85,30 +85,38 @@ int process_scheduling(const struct oci_process *process, struct error *err)
     return 0;
 }
 
-/* "0-3,8" to a mask; runtime-spec "execCPUAffinity". */
-int process_affinity(const char *cpus, struct error *err)
+/* "0-3,8" to a mask. */
+int cpu_list_parse(const char *text, cpu_set_t *out, struct error *err)
 {
-    if (!cpus || !*cpus)
-        return 0;
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    for (const char *p = cpus; *p;) {
+    CPU_ZERO(out);
+    for (const char *p = text; *p;) {
         char *end;
         unsigned long first = strtoul(p, &end, 10), last = first;
         if (end == p)
-            return error_set(err, "CPU affinity %s is not a list of CPUs", cpus);
+            return error_set(err, "CPU affinity %s is not a list of CPUs", text);
         if (*end == '-') {
             p = end + 1;
             last = strtoul(p, &end, 10);
             if (end == p)
-                return error_set(err, "CPU affinity %s is not a list of CPUs", cpus);
+                return error_set(err, "CPU affinity %s is not a list of CPUs", text);
         }
         if (last < first || last >= CPU_SETSIZE || (*end && *end != ','))
-            return error_set(err, "CPU affinity %s is not a list of CPUs", cpus);
+            return error_set(err, "CPU affinity %s is not a list of CPUs", text);
         for (unsigned long cpu = first; cpu <= last; cpu++)
-            CPU_SET(cpu, &set);
+            CPU_SET(cpu, out);
         p = *end ? end + 1 : end;
     }
+    return 0;
+}
+
+/* runtime-spec "execCPUAffinity". */
+int process_affinity(const char *cpus, struct error *err)
+{
+    cpu_set_t set;
+    if (!cpus || !*cpus)
+        return 0;
+    if (cpu_list_parse(cpus, &set, err) < 0)
+        return -1;
     if (sched_setaffinity(0, sizeof(set), &set) < 0)
         return error_errno(err, errno, "set CPU affinity %s", cpus);
     return 0;
@@ -174,7 +182,9 @@ int process_final_caps(const struct oci_process *process, struct error *err)
         if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0) < 0) {
             /* It must be permitted and inheritable; runc 1.2 warns and goes on. */
             if (errno == EPERM || errno == EINVAL)
-                log_debug("cannot raise ambient capability %d", cap);
+                log_warning("can't raise ambient capability CAP_%s: it has to be permitted and "
+                            "inheritable as well",
+                            oci_capability_name(cap));
             else
                 return error_errno(err, errno, "raise ambient capability %d", cap);
         }

@@ -270,7 +270,7 @@ static int restore(struct restore *r, struct error *err)
     cleanup_request Criu__Request *request = criu_request_new(CRIU__REQUEST_TYPE__RESTORE);
     if (fill_request(r, request->opts, err) < 0 || call(r, request, err) < 0)
         return -1;
-    if (rdt_apply(c->config, c->init.id, c->pid, err) < 0)
+    if (rdt_apply(rdt_root, c->config, c->init.id, c->pid, err) < 0)
         return -1;
     const char *pid_file = c->options->pid_file;
     return pid_file && *pid_file ? write_pid_file(pid_file, c->pid, err) : 0;

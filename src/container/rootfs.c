@@ -19,6 +19,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/path.h"
+#include "base/procfs.h"
 #include "container/private.h"
 
 int sys_open_tree(int dirfd, const char *path, unsigned flags)
@@ -60,6 +61,9 @@ static int set_propagation(const struct container_init *init, struct error *err)
     const char *wanted = init->config->rootfs_propagation;
     /* "slave" unless told otherwise: the host's unmounts reach us, ours never reach the host. */
     unsigned flags = wanted ? mount_propagation(wanted) | MS_REC : MS_SLAVE | MS_REC;
+    /* An unbindable root could not be bound to itself below: it becomes that at the end. */
+    if (flags & MS_UNBINDABLE)
+        flags = MS_PRIVATE | MS_REC;
     if (mount(NULL, "/", NULL, flags, NULL) < 0)
         return error_errno(err, errno, "set the propagation of /");
     return 0;
@@ -278,13 +282,9 @@ static int hide_host_filesystems(const char *rootfs, struct error *err)
         return -1;
     size_t length = strlen(rootfs);
     char *rest = text.data;
-    for (char *line; (line = strsep(&rest, "\n")) && *line;) {
-        char *tail = strstr(line, " - ");
-        char *fields = line, *point = NULL;
-        for (int i = 0; i < 5 && fields; i++)
-            point = strsep(&fields, " ");
-        if (!tail || !point ||
-            (strncmp(tail + 3, "proc ", 5) != 0 && strncmp(tail + 3, "sysfs ", 6) != 0))
+    for (struct procfs_mount mounted; procfs_next_mount(&rest, &mounted);) {
+        const char *point = mounted.point;
+        if (strcmp(mounted.type, "proc") != 0 && strcmp(mounted.type, "sysfs") != 0)
             continue;
         if (strncmp(point, rootfs, length) == 0 && (point[length] == '/' || !point[length]))
             continue;

@@ -50,6 +50,9 @@ static const struct {
     {"SCMP_CMP_MASKED_EQ", SCMP_CMP_MASKED_EQ},
 };
 
+/* Linux 5.19; older headers lack it. */
+static const unsigned FLAG_WAIT_KILLABLE_RECV = 1u << 5;
+
 static const struct {
     const char *name;
     unsigned flag;
@@ -57,11 +60,7 @@ static const struct {
     {"SECCOMP_FILTER_FLAG_TSYNC", SECCOMP_FILTER_FLAG_TSYNC},
     {"SECCOMP_FILTER_FLAG_LOG", SECCOMP_FILTER_FLAG_LOG},
     {"SECCOMP_FILTER_FLAG_SPEC_ALLOW", SECCOMP_FILTER_FLAG_SPEC_ALLOW},
-#ifdef SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
-    {"SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV", SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV},
-#else
-    {"SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV", 1u << 5},
-#endif
+    {"SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV", FLAG_WAIT_KILLABLE_RECV},
 };
 
 static int parse_action(const json_t *object, const char *key, const char *errno_key, uint32_t *out,
@@ -388,6 +387,9 @@ int seccomp_filter_compile(json_t *profile, struct seccomp_program *out, struct 
         ret = -1;
     if (ret == 0 && out->notify && (!listener || !*listener))
         ret = error_set(err, "linux.seccomp: SCMP_ACT_NOTIFY needs a listenerPath");
+    if (ret == 0 && (!listener || !*listener) &&
+        json_string_length(json_object_get(profile, "listenerMetadata")) > 0)
+        ret = error_set(err, "linux.seccomp: listenerMetadata without a listenerPath");
     out->present = ret == 0;
     return ret;
 }
@@ -405,6 +407,9 @@ int seccomp_filter_load(const struct seccomp_program *program, int *listener, st
     if (program->notify) {
         flags |= SECCOMP_FILTER_FLAG_NEW_LISTENER;
         flags &= ~SECCOMP_FILTER_FLAG_TSYNC;
+    } else {
+        /* The kernel refuses it without a listener. */
+        flags &= ~FLAG_WAIT_KILLABLE_RECV;
     }
     long ret = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &prog);
     if (ret < 0 && errno == EINVAL && (flags & SECCOMP_FILTER_FLAG_SPEC_ALLOW)) {
@@ -435,7 +440,7 @@ int seccomp_send_listener(json_t *profile, int listener, const char *state, pid_
 
     /* ContainerProcessState of the specification; the descriptor's name is its place in the
      * list. */
-    cleanup_json json_t *message = json_pack("{s:s,s:[s],s:i}", "ociVersion", "0.2.0", "fds",
+    cleanup_json json_t *message = json_pack("{s:s,s:[s],s:i}", "ociVersion", OCI_VERSION, "fds",
                                              "seccompFd", "pid", (int)pid);
     if (metadata)
         json_object_set_new(message, "metadata", json_string(metadata));
@@ -472,6 +477,20 @@ const char *const *features_seccomp_flags(void)
     for (size_t i = 0; i < array_count(flag_names); i++)
         names[i] = flag_names[i].name;
     return names;
+}
+
+bool features_seccomp_flag_supported(const char *name)
+{
+    for (size_t i = 0; i < array_count(flag_names); i++) {
+        if (strcmp(flag_names[i].name, name) != 0)
+            continue;
+        unsigned flags = flag_names[i].flag;
+        if (flags == FLAG_WAIT_KILLABLE_RECV)
+            flags |= SECCOMP_FILTER_FLAG_NEW_LISTENER;
+        /* Known flags get as far as the program, which is not there. */
+        return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, NULL) < 0 && errno == EFAULT;
+    }
+    return false;
 }
 
 const char *const *features_seccomp_architectures(void)

@@ -118,8 +118,9 @@ static bool needs_middle(const struct spawn_request *request)
            ((request->namespaces & CLONE_NEWUSER) && joins_any(request));
 }
 
-static int set_time_offsets(const struct oci_config *config, struct error *err)
+static int set_time_offsets(const struct spawn_request *request, struct error *err)
 {
+    const struct oci_config *config = request->config;
     if (!config->monotonic.set && !config->boottime.set)
         return 0;
     cleanup_buffer struct buffer text = BUFFER_INIT;
@@ -129,18 +130,21 @@ static int set_time_offsets(const struct oci_config *config, struct error *err)
     if (config->boottime.set)
         buffer_append_format(&text, "boottime %lld %u\n", (long long)config->boottime.seconds,
                              config->boottime.nanoseconds);
-    return write_file_at(AT_FDCWD, "/proc/self/timens_offsets", text.data, text.size, err);
+    return proc_write(request->proc_fd, "self/timens_offsets", text.data, err);
 }
 
 /* clone(2) cannot set offsets before the namespace is in use: make it for children, set, then enter
  * it by setns(). */
-static int enter_time_namespace(const struct oci_config *config, struct error *err)
+static int enter_time_namespace(const struct spawn_request *request, struct error *err)
 {
     if (unshare(CLONE_NEWTIME) < 0)
         return error_errno(err, errno, "create a time namespace");
-    if (set_time_offsets(config, err) < 0)
+    if (set_time_offsets(request, err) < 0)
         return error_wrap(err, "time namespace");
-    cleanup_close int fd = open("/proc/self/ns/time_for_children", O_RDONLY | O_CLOEXEC);
+    cleanup_close int dir = proc_open_at(request->proc_fd, "self/ns", O_PATH | O_DIRECTORY, err);
+    if (dir < 0)
+        return dir;
+    cleanup_close int fd = openat(dir, "time_for_children", O_RDONLY | O_CLOEXEC);
     if (fd < 0 || setns(fd, CLONE_NEWTIME) < 0)
         return error_errno(err, errno, "enter the time namespace");
     return 0;
@@ -153,7 +157,7 @@ int spawn_enter(const struct spawn_request *request, struct error *err)
     /* After the cgroups are entered: they become the root that the namespace shows. */
     if ((request->namespaces & CLONE_NEWCGROUP) && unshare(CLONE_NEWCGROUP) < 0)
         return error_errno(err, errno, "create a cgroup namespace");
-    if ((request->namespaces & CLONE_NEWTIME) && enter_time_namespace(request->config, err) < 0)
+    if ((request->namespaces & CLONE_NEWTIME) && enter_time_namespace(request, err) < 0)
         return -1;
     return 0;
 }

@@ -46,17 +46,34 @@ int sync_recv(int socket, struct sync_message *out, int *fd)
     return 1;
 }
 
-int sync_wait_go(struct container_init *init, struct error *err)
+int sync_write(int socket, enum sync_type type, int code)
+{
+    struct sync_message message = {.type = type, .code = code};
+    size_t size = offsetof(struct sync_message, text) + 1;
+    ssize_t n;
+    do {
+        n = write(socket, &message, size);
+    } while (n < 0 && errno == EINTR);
+    return n == (ssize_t)size ? 0 : n < 0 ? -errno : -EIO;
+}
+
+int sync_wait(struct container_init *init, enum sync_type other, int *fd, struct error *err)
 {
     struct sync_message message;
-    int ret = sync_recv(init->sync_fd, &message, NULL);
+    int ret = sync_recv(init->sync_fd, &message, fd);
     if (ret < 0)
         return error_errno(err, -ret, "wait for rune");
     if (ret == 0)
         return error_set(err, "rune is gone");
-    if (message.type != SYNC_GO)
+    if (message.type == SYNC_ERROR)
+        return error_code(err, message.code, "%s", message.text);
+    if (message.type != SYNC_GO && message.type != other)
         return error_set(err, "unexpected message %u from rune", message.type);
-    if (message.code > 0)
-        init->outer_pid = message.code;
-    return 0;
+    return (int)message.type;
+}
+
+int sync_wait_go(struct container_init *init, int *fd, struct error *err)
+{
+    int ret = sync_wait(init, SYNC_GO, fd, err);
+    return ret < 0 ? ret : 0;
 }

@@ -41,6 +41,14 @@ static bool has_new(const struct oci_config *config, enum oci_namespace_type typ
     return config->namespaces[type].present;
 }
 
+/* True when a namespace that is joined by path is the one we are in. */
+static bool is_own(const char *path, const char *own)
+{
+    struct stat a, b;
+    return path && stat(path, &a) == 0 && stat(own, &b) == 0 && a.st_dev == b.st_dev &&
+           a.st_ino == b.st_ino;
+}
+
 static bool sysctl_of_ipc(const char *name)
 {
     static const char *const names[] = {"kernel.msgmax", "kernel.msgmnb",         "kernel.msgmni",
@@ -68,7 +76,8 @@ static int check_sysctl(const struct oci_config *config, const char *key, struct
         return 0;
     }
     if (strncmp(name, "net.", 4) == 0) {
-        if (!has_new(config, OCI_NS_NETWORK))
+        if (!has_new(config, OCI_NS_NETWORK) ||
+            is_own(config->namespaces[OCI_NS_NETWORK].path, "/proc/self/ns/net"))
             return error_set(err, "sysctl \"%s\" not allowed in host network namespace", key);
         return 0;
     }
@@ -110,6 +119,23 @@ static int check_namespaces(const struct oci_config *config, struct error *err)
         (!has_new(config, OCI_NS_TIME) || config->namespaces[OCI_NS_TIME].path))
         return error_set(err,
                          "time namespace offsets specified, but no new time namespace is made");
+    return 0;
+}
+
+/* As in runc: a label that nobody would enforce is no label. */
+static int check_labels(const struct oci_config *config, struct error *err)
+{
+    if ((config->process.selinux_label || config->mount_label) &&
+        access("/sys/fs/selinux/enforce", F_OK) < 0)
+        return error_set(
+            err, "selinux label is specified in config, but selinux is disabled or not supported");
+    const char *profile = config->process.apparmor_profile;
+    if (profile && strcmp(profile, "unconfined") != 0 &&
+        access("/sys/kernel/security/apparmor", F_OK) < 0 &&
+        access("/sys/module/apparmor/parameters/enabled", F_OK) < 0)
+        return error_set(
+            err, "apparmor profile %s is specified in config, but apparmor is not supported",
+            profile);
     return 0;
 }
 
@@ -155,7 +181,7 @@ static int check_mounts(const struct oci_config *config, struct error *err)
                 "mount %s: gidMappings/uidMappings is supported only for mounts with the "
                 "option 'bind'",
                 mount->destination);
-        if (idmap && !mount->uid_mappings.count && config->uid_mappings.count == 0)
+        if (idmap && !mount->uid_mappings.count && !config->namespaces[OCI_NS_USER].present)
             return error_set(err, "mount %s: idmap needs mappings of its own or a user namespace",
                              mount->destination);
     }
@@ -167,7 +193,7 @@ int config_validate(const struct container_create_options *options, const struct
 {
     if (check_process(config, err) < 0 || check_namespaces(config, err) < 0 ||
         check_ids(config, err) < 0 || check_terminal(options, config, err) < 0 ||
-        check_mounts(config, err) < 0)
+        check_mounts(config, err) < 0 || check_labels(config, err) < 0)
         return -1;
     for (size_t i = 0; i < config->sysctl.count; i++)
         if (check_sysctl(config, config->sysctl.items[i].key, err) < 0)

@@ -231,6 +231,9 @@ static int parse_top(struct oci_config *config, struct error *err)
         json_get_string(json, "", "domainname", &config->domainname, err) < 0 ||
         oci_get_pairs(config, json, "", "annotations", &config->annotations, err) < 0)
         return -1;
+    for (size_t i = 0; i < config->annotations.count; i++)
+        if (!*config->annotations.items[i].key)
+            return error_set(err, "annotations: a key must not be empty");
     if (config->hostname && !*config->hostname)
         config->hostname = NULL;
     if (config->domainname && !*config->domainname)

@@ -20,6 +20,9 @@
  */
 struct oci_arena;
 
+/* The version of the specification that is implemented. */
+#define OCI_VERSION "1.2.0"
+
 struct oci_int64 {
     bool set;
     int64_t value;

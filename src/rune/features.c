@@ -25,9 +25,22 @@ static json_t *capabilities(void)
     return array;
 }
 
+/* Annotations whose owner decides about the host (a library to load, properties of a unit), for
+ * engines that take them from untrusted users. An item that ends with a dot is a prefix. */
+static const char *const unsafe_annotations[] = {"enclave.", "org.systemd.property."};
+
 static json_t *enabled(bool on)
 {
     return json_pack("{s:b}", "enabled", (int)on);
+}
+
+static json_t *supported_flags(void)
+{
+    json_t *array = json_array();
+    for (const char *const *name = features_seccomp_flags(); *name; name++)
+        if (features_seccomp_flag_supported(*name))
+            json_array_append_new(array, json_string(*name));
+    return array;
 }
 
 static int run(int argc, char **argv, struct error *err)
@@ -49,7 +62,7 @@ static int run(int argc, char **argv, struct error *err)
                                   strings(features_seccomp_operators(), SIZE_MAX), "archs",
                                   strings(features_seccomp_architectures(), SIZE_MAX), "knownFlags",
                                   strings(features_seccomp_flags(), SIZE_MAX), "supportedFlags",
-                                  strings(features_seccomp_flags(), SIZE_MAX)));
+                                  supported_flags()));
     json_object_set_new(linux_, "apparmor", enabled(true));
     json_object_set_new(linux_, "selinux", enabled(true));
     json_object_set_new(linux_, "intelRdt", enabled(true));
@@ -57,10 +70,12 @@ static int run(int argc, char **argv, struct error *err)
 
     cleanup_json json_t *out = json_object();
     json_object_set_new(out, "ociVersionMin", json_string("1.0.0"));
-    json_object_set_new(out, "ociVersionMax", json_string("1.2.0"));
+    json_object_set_new(out, "ociVersionMax", json_string(OCI_VERSION));
     json_object_set_new(out, "hooks", strings(oci_hook_names, OCI_HOOK_KINDS));
     json_object_set_new(out, "mountOptions", strings(options, option_count));
     json_object_set_new(out, "linux", linux_);
+    json_object_set_new(out, "potentiallyUnsafeConfigAnnotations",
+                        strings(unsafe_annotations, array_count(unsafe_annotations)));
     /* The keys of runc's own annotations are what image tools look for. */
     json_object_set_new(out, "annotations",
                         json_pack("{s:s,s:s,s:s,s:s}", "io.github.seccomp.libseccomp.version",

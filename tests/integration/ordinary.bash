@@ -78,7 +78,7 @@ status_is() {
 nothing_left() {
     local name=${1:-$id} left
     [ ! -e "$state/$name" ] || { echo "state directory is left"; return 1; }
-    left=$(find /sys/fs/cgroup -maxdepth 4 -type d -name "*$name*" 2>/dev/null)
+    left=$(find /sys/fs/cgroup -maxdepth 4 -type d -name "*$name*" 2>/dev/null || true)
     [ -z "$left" ] || { echo "cgroups are left: $left"; return 1; }
     left=$(grep -F "$work" /proc/self/mounts || true)
     [ -z "$left" ] || { echo "mounts are left: $left"; return 1; }
@@ -99,4 +99,17 @@ refused() {
     [ "${#lines[@]}" -eq 1 ]
     [[ "$output" == "rune: "*"$part"* ]]
     nothing_left
+}
+
+# program NAME [FLAG...]: tests/integration/programs/NAME.c as a static program; prints its path
+program() {
+    local name=$1 out=${BATS_FILE_TMPDIR:-$work}/$1
+    shift
+    [ -x "$out" ] || cc -O1 -static -D_GNU_SOURCE -o "$out" "$repo/tests/integration/programs/$name.c" "$@" >&2 || return 1
+    echo "$out"
+}
+
+# install_program NAME: into the root of the bundle, in /bin
+install_program() {
+    cp "$(program "$@")" "$bundle/rootfs/bin/$1"
 }

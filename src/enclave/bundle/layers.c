@@ -9,22 +9,7 @@
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/fd.h"
-
-/* mountinfo writes blank, tab, newline and backslash as \ooo. In place. */
-static void unescape_octal(char *text)
-{
-    char *out = text;
-    for (const char *in = text; *in; in++) {
-        if (in[0] == '\\' && in[1] >= '0' && in[1] <= '3' && in[2] >= '0' && in[2] <= '7' &&
-            in[3] >= '0' && in[3] <= '7') {
-            *out++ = (char)((in[1] - '0') * 64 + (in[2] - '0') * 8 + (in[3] - '0'));
-            in += 3;
-        } else {
-            *out++ = *in;
-        }
-    }
-    *out = 0;
-}
+#include "base/procfs.h"
 
 /* Up to `stop`, with backslash taking the next character as it is; *rest points behind the
  * separator or at the end. */
@@ -86,33 +71,6 @@ static bool parse_options(struct layers *layers, const char *options)
     return layers->lower_count > 0 && (!layers->upper || layers->upper[0] == '/');
 }
 
-struct mount_line {
-    char *point, *type, *options;
-    bool whole; /* its root is that of the file system */
-};
-
-/*
- * "36 35 98:0 / /mnt rw,noatime master:1 - overlay overlay rw,lowerdir=...". False for a line that
- * is none, and for a mount of a part of its file system (a bind mount), whose layers' roots are
- * somewhere above.
- */
-static bool parse_line(char *line, struct mount_line *out)
-{
-    char *field = strsep(&line, " ");
-    for (int i = 0; field && i < 3; i++)
-        field = strsep(&line, " ");
-    out->whole = field && strcmp(field, "/") == 0;
-    out->point = strsep(&line, " ");
-    do
-        field = strsep(&line, " ");
-    while (field && strcmp(field, "-") != 0);
-    out->type = strsep(&line, " ");
-    if (!out->type || !strsep(&line, " "))
-        return false;
-    out->options = line;
-    return out->point && out->options;
-}
-
 int layers_find(const char *rootfs, struct layers *out)
 {
     memset(out, 0, sizeof(*out));
@@ -125,11 +83,7 @@ int layers_find(const char *rootfs, struct layers *out)
     size_t real_size = strlen(real);
     bool found = false;
     char *next = text.data;
-    for (char *line = strsep(&next, "\n"); line; line = strsep(&next, "\n")) {
-        struct mount_line mount;
-        if (!parse_line(line, &mount))
-            continue;
-        unescape_octal(mount.point);
+    for (struct procfs_mount mount; procfs_next_mount(&next, &mount);) {
         if (strncmp(mount.point, real, real_size) != 0)
             continue;
         if (mount.point[real_size] == '/') { /* something else is mounted inside */
@@ -140,8 +94,8 @@ int layers_find(const char *rootfs, struct layers *out)
             continue;
         /* The last line for a point is the one on top. */
         layers_release(out);
-        unescape_octal(mount.options);
-        found = mount.whole && strcmp(mount.type, "overlay") == 0 &&
+        /* A mount of a part of its file system (a bind) has its layers' roots somewhere above. */
+        found = strcmp(mount.root, "/") == 0 && strcmp(mount.type, "overlay") == 0 &&
                 parse_options(out, mount.options);
     }
     if (!found)
