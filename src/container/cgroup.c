@@ -348,7 +348,7 @@ static int read_pids(int dir, struct pid_list *list)
             list->room = list->room ? list->room * 2 : 32;
             list->items = xreallocarray(list->items, list->room, sizeof(pid_t));
         }
-        if (pid > 0)
+        if (pid > 0 && pid <= INT32_MAX)
             list->items[list->count++] = (pid_t)pid;
         p = end + strspn(end, "\n");
     }

@@ -27,7 +27,8 @@ int process_rlimits(const struct oci_process *process, struct error *err)
         const struct oci_rlimit *limit = &process->rlimits[i];
         struct rlimit value = {.rlim_cur = limit->soft, .rlim_max = limit->hard};
         if (setrlimit((__rlimit_resource_t)limit->resource, &value) < 0)
-            return error_errno(err, errno, "set resource limit %d", limit->resource);
+            return error_errno(err, errno, "set resource limit %s",
+                               oci_rlimit_name(limit->resource));
     }
     return 0;
 }

@@ -300,5 +300,6 @@ int oci_capability_number(const char *name);
 const char *oci_capability_name(int number);
 /* RLIMIT_* of "RLIMIT_NOFILE", or -1. */
 int oci_rlimit_number(const char *name);
+const char *oci_rlimit_name(int resource);
 extern const char *const oci_namespace_names[OCI_NS_TYPES];
 extern const char *const oci_hook_names[OCI_HOOK_KINDS];

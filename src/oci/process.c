@@ -111,6 +111,14 @@ int oci_rlimit_number(const char *name)
     return (int)lookup(rlimits, array_count(rlimits), name);
 }
 
+const char *oci_rlimit_name(int resource)
+{
+    for (size_t i = 0; i < array_count(rlimits); i++)
+        if (rlimits[i].number == resource)
+            return rlimits[i].name;
+    return "an unknown limit";
+}
+
 static int fill_capability_set(const json_t *object, const char *key, uint64_t *out,
                                struct error *err)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* src/base: what other rooms lean on most: paths that must not leave a root, descriptors, JSON
  * types, errors. */
+#include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -18,6 +19,7 @@
 #include "base/fd.h"
 #include "base/json.h"
 #include "base/path.h"
+#include "base/procfs.h"
 
 static void test_path_clean(void **state)
 {
@@ -148,9 +150,66 @@ static void test_replace_file(void **state)
     path_remove_tree(AT_FDCWD, template, NULL);
 }
 
+static void test_procfs(void **state)
+{
+    uint64_t start = 0;
+    char letter = 0;
+    static const char stat[] = "7 (a) S) Z 1 7 7 0 -1 4194560 1 0 0 0 1 2 0 0 20 0 1 0 123456 9\n";
+    assert_int_equal(procfs_parse_stat(stat, &start, &letter), 0);
+    assert_int_equal(letter, 'Z');
+    assert_true(start == 123456);
+    static const char *const bad[] = {"", "7 (a)", "7 (a) S 1 2 3", "7 (a)  S", "7 a S 1"};
+    for (size_t i = 0; i < array_count(bad); i++)
+        assert_int_equal(procfs_parse_stat(bad[i], &start, &letter), -EPROTO);
+
+    char mounts[] = "36 35 98:0 /r /a\\040b rw,noatime master:1 x:2 - overlay over\\134lay rw,a=b\n"
+                    "garbage\n37 36 0:5 / /proc rw - proc proc rw\n";
+    char *rest = mounts;
+    struct procfs_mount mount;
+    assert_true(procfs_next_mount(&rest, &mount));
+    assert_string_equal(mount.root, "/r");
+    assert_string_equal(mount.point, "/a b");
+    assert_string_equal(mount.type, "overlay");
+    assert_string_equal(mount.source, "over\\lay");
+    assert_string_equal(mount.options, "rw,a=b");
+    assert_true(procfs_next_mount(&rest, &mount));
+    assert_string_equal(mount.point, "/proc");
+    assert_false(procfs_next_mount(&rest, &mount));
+
+    char cgroups[] = "12:cpu,cpuacct:/a:b\nno\n0::/c\n";
+    char *controllers, *path;
+    rest = cgroups;
+    assert_true(procfs_next_cgroup(&rest, &controllers, &path));
+    assert_string_equal(controllers, "cpu,cpuacct");
+    assert_string_equal(path, "/a:b");
+    assert_true(procfs_next_cgroup(&rest, &controllers, &path));
+    assert_string_equal(controllers, "");
+    assert_string_equal(path, "/c");
+    assert_false(procfs_next_cgroup(&rest, &controllers, &path));
+}
+
+static void test_close_except(void **state)
+{
+    int fds[6], keep[3];
+    for (size_t i = 0; i < array_count(fds); i++) {
+        fds[i] = fcntl(0, F_DUPFD_CLOEXEC, 200);
+        assert_true(fds[i] >= 200);
+    }
+    keep[0] = fds[4];
+    keep[1] = -1;
+    keep[2] = fds[0];
+    assert_int_equal(fd_close_except(200, keep, array_count(keep)), 0);
+    for (size_t i = 0; i < array_count(fds); i++)
+        assert_int_equal(fcntl(fds[i], F_GETFD) >= 0, i == 0 || i == 4);
+    assert_true(fcntl(0, F_GETFD) >= 0);
+    close(fds[0]);
+    close(fds[4]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_procfs),     cmocka_unit_test(test_close_except),
         cmocka_unit_test(test_path_clean), cmocka_unit_test(test_errors_nest),
         cmocka_unit_test(test_in_root),    cmocka_unit_test(test_fd_passing),
         cmocka_unit_test(test_json),       cmocka_unit_test(test_replace_file),
