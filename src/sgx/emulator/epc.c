@@ -28,12 +28,12 @@ static struct {
     _Atomic uint64_t used, backed;
     _Atomic uint64_t written, loaded; /* pages, ever */
     atomic_uint lock;                 /* which enclaves there are, for who takes pages of others */
-} g_epc = {.size = UINT64_MAX, .backing = UINT64_MAX};
+} g_epc = {.size = UINT64_MAX, .backing = UINT64_MAX >> 1};
 
 void emu_epc_setup(uint64_t size, uint64_t backing)
 {
     g_epc.size = size >> SGX_PAGE_SHIFT;
-    g_epc.backing = backing >> SGX_PAGE_SHIFT;
+    g_epc.backing = backing >> SGX_PAGE_SHIFT; /* so that a batch more does not overflow */
 }
 
 void emu_epc_stats(struct emu_epc_stats *out)
@@ -138,13 +138,13 @@ static uint64_t choose(struct sgx_handle *e, uint64_t *first)
 }
 
 /* First nobody may touch the pages any more, then they are copied. */
-static int write_back(struct sgx_handle *e)
+static int write_back(struct sgx_handle *e, uint64_t backing)
 {
-    const uint64_t room = g_epc.backing - atomic_load(&g_epc.backed);
-    uint64_t first = 0, count = choose(e, &first);
+    const uint64_t backed = atomic_load(&g_epc.backed);
+    uint64_t first = 0, count = backed < backing ? choose(e, &first) : 0;
 
-    if (count > room)
-        count = room;
+    if (count > backing - backed)
+        count = backing - backed;
     if (!count || prepare(e) < 0 || emu_protect(e, first, first + count, 0) < 0)
         return -ENOMEM;
     if (copy_out(e, first, count) < 0)
@@ -161,7 +161,7 @@ static int write_back(struct sgx_handle *e)
     return 0;
 }
 
-static int write_back_others(const struct sgx_handle *e)
+static int write_back_others(const struct sgx_handle *e, uint64_t backing)
 {
     int rc = -ENOMEM;
 
@@ -171,7 +171,7 @@ static int write_back_others(const struct sgx_handle *e)
         unsigned idle = 0;
         if (!o || o == e || !atomic_compare_exchange_strong(&o->lock, &idle, 1))
             continue;
-        rc = write_back(o);
+        rc = write_back(o, backing);
         emu_unlock(o);
     }
     emu_word_unlock(&g_epc.lock);
@@ -180,7 +180,7 @@ static int write_back_others(const struct sgx_handle *e)
 
 /* ---- what the rest of the emulator calls ---- */
 
-int emu_epc_take(struct sgx_handle *e)
+static int take(struct sgx_handle *e, uint64_t backing)
 {
     for (;;) {
         uint64_t used = atomic_load(&g_epc.used);
@@ -189,16 +189,22 @@ int emu_epc_take(struct sgx_handle *e)
                 e->epc_resident++;
                 return 0;
             }
-        if (write_back(e) < 0 && write_back_others(e) < 0)
+        if (write_back(e, backing) < 0 && write_back_others(e, backing) < 0)
             return -ENOMEM;
     }
+}
+
+int emu_epc_take(struct sgx_handle *e)
+{
+    return take(e, g_epc.backing);
 }
 
 int emu_epc_load(struct sgx_handle *e, uint64_t page)
 {
     if (!(atomic_load(&e->epcm[page]) & EPCM_EVICTED))
         return 0;
-    if (emu_epc_take(e) < 0)
+    /* It changes places with others: their copies come before its own goes. */
+    if (take(e, g_epc.backing + BATCH) < 0)
         return -ENOMEM;
     if (copy_in(e, page) < 0) {
         e->epc_resident--;

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* For tests/integration/enclave-machines.bats: uses memory, threads and faults, and tells what the
+ * enclave says of itself. Exit codes: 0 good, 1 wrong, 2 no memory, 3 no thread. */
+#include <fcntl.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define PAGE 4096ul
+
+extern char **environ;
+
+static int use_memory(size_t mib)
+{
+    unsigned char *p = malloc(mib << 20);
+
+    if (!p) {
+        puts("no malloc");
+        return 2;
+    }
+    for (unsigned round = 0; round < 3; round++) {
+        for (size_t i = 0; i < mib << 20; i += PAGE)
+            p[i] = (unsigned char)((i / PAGE) * 7 + round);
+        for (size_t i = 0; i < mib << 20; i += PAGE)
+            if (p[i] != (unsigned char)((i / PAGE) * 7 + round))
+                return 1;
+    }
+    puts("good");
+    return 0;
+}
+
+static void *wait_for(void *barrier)
+{
+    pthread_barrier_wait(barrier);
+    return NULL;
+}
+
+static int use_threads(unsigned count)
+{
+    pthread_t threads[64];
+    pthread_barrier_t barrier;
+
+    pthread_barrier_init(&barrier, NULL, count + 1);
+    for (unsigned i = 0; i < count && i < 64; i++) {
+        if (pthread_create(&threads[i], NULL, wait_for, &barrier) != 0) {
+            puts("no thread");
+            return 3;
+        }
+    }
+    pthread_barrier_wait(&barrier);
+    for (unsigned i = 0; i < count && i < 64; i++)
+        pthread_join(threads[i], NULL);
+    puts("good");
+    return 0;
+}
+
+/* Parent and child write to the same addresses, again and again. */
+static int use_fork(unsigned count)
+{
+    static volatile unsigned values[1024];
+    int status = 0;
+
+    for (unsigned i = 0; i < count; i++) {
+        for (unsigned k = 0; k < 1024; k++)
+            values[k] = i + k;
+        pid_t pid = fork();
+        if (pid == 0) {
+            for (unsigned k = 0; k < 1024; k++)
+                values[k] = values[k] + 1;
+            for (unsigned k = 0; k < 1024; k++)
+                if (values[k] != i + k + 1)
+                    _exit(1);
+            _exit(0);
+        }
+        if (pid < 0 || waitpid(pid, &status, 0) != pid || status != 0)
+            return 1;
+        for (unsigned k = 0; k < 1024; k++)
+            if (values[k] != i + k)
+                return 1;
+    }
+    puts("good");
+    return 0;
+}
+
+static sigjmp_buf g_back;
+
+static void on_fault(int signo)
+{
+    siglongjmp(g_back, signo);
+}
+
+static const char *touch(volatile char *p, int write)
+{
+    if (sigsetjmp(g_back, 1) != 0)
+        return "SIGSEGV";
+    if (write)
+        *p = 1;
+    else
+        (void)*p;
+    return "nothing";
+}
+
+static int use_guards(void)
+{
+    char *p = mmap(NULL, 3 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    signal(SIGSEGV, on_fault);
+    memset(p, 1, 3 * PAGE);
+    mprotect(p, PAGE, PROT_READ);
+    mprotect(p + PAGE, PAGE, PROT_NONE);
+    munmap(p + 2 * PAGE, PAGE);
+    const char *readonly = touch(p, 1), *none = touch(p + PAGE, 0);
+    const char *unmapped = touch(p + 2 * PAGE, 0);
+    printf("read-only %s, none %s, unmapped %s\n", readonly, none, unmapped);
+    mprotect(p, 2 * PAGE, PROT_READ | PROT_WRITE);
+    return p[0] == 1 && p[PAGE] == 1 ? 0 : 1;
+}
+
+/* ATTRIBUTES.FLAGS of the report: KSS is bit 7, DEBUG bit 1. */
+static int show_attributes(void)
+{
+    unsigned char target[512] = {0}, data[64] = {0}, report[432];
+    int t = open("/dev/attestation/target_info", O_WRONLY);
+    int d = open("/dev/attestation/user_report_data", O_WRONLY);
+
+    if (t < 0 || d < 0 || write(t, target, sizeof(target)) < 0 || write(d, data, sizeof(data)) < 0)
+        return 1;
+    int r = open("/dev/attestation/report", O_RDONLY);
+    if (r < 0 || read(r, report, sizeof(report)) != sizeof(report))
+        return 1;
+    printf("kss %d debug %d\n", report[48] >> 7 & 1, report[48] >> 1 & 1);
+    return 0;
+}
+
+static int show_environment(const char *prefix)
+{
+    for (char **e = environ; *e; e++)
+        if (strncmp(*e, prefix, strlen(prefix)) == 0)
+            puts(*e);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    const char *what = argc > 1 ? argv[1] : "", *value = argc > 2 ? argv[2] : "0";
+
+    if (strcmp(what, "memory") == 0)
+        return use_memory(strtoul(value, NULL, 10));
+    if (strcmp(what, "threads") == 0)
+        return use_threads((unsigned)strtoul(value, NULL, 10));
+    if (strcmp(what, "fork") == 0)
+        return use_fork((unsigned)strtoul(value, NULL, 10));
+    if (strcmp(what, "guard") == 0)
+        return use_guards();
+    if (strcmp(what, "attributes") == 0)
+        return show_attributes();
+    if (strcmp(what, "environment") == 0)
+        return show_environment(value);
+    return 1;
+}

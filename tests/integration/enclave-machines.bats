@@ -1,0 +1,159 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# Enclave containers on lesser machines, which the emulator presents: SGX1, no KSS, a small EPC; and what an enclave is built
+# with: annotations and environment variables.
+
+bats_require_minimum_version 1.5.0
+load enclave
+
+setup_file() {
+    export RUNE_CACHE_DIR=$BATS_FILE_TMPDIR/cache RUNE_SIGNING_KEY=$BATS_FILE_TMPDIR/key.pem
+    mkdir -p "$RUNE_CACHE_DIR"
+    cc -O1 -static -pthread -o "$BATS_FILE_TMPDIR/machine" "$BATS_TEST_DIRNAME/../images/programs/machine.c"
+}
+
+setup() {
+    [ "$(id -u)" -eq 0 ] || skip "containers need root here"
+    enclave_setup
+    mkdir -p "$bundle/rootfs/bin"
+    cp "$BATS_FILE_TMPDIR/machine" "$bundle/rootfs/bin/machine"
+    configure "c['annotations'] = {'enclave.type': 'simulatedSgx'}"
+}
+
+teardown() { enclave_teardown; }
+
+annotate() { # NAME VALUE: enclave.NAME
+    configure "c['annotations']['enclave.$1'] = '$2'"
+}
+
+# The summary of the enclave that was built last, a key of it.
+built() {
+    local file
+    file=$(ls -t "$RUNE_CACHE_DIR"/*/enclave-*/manifest.json | head -1)
+    python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))[sys.argv[2]])' "$file" "$1"
+}
+
+run_machine() { # WORD...: status and output
+    arguments /bin/machine "$@"
+    run rune run --bundle "$bundle" "$id"
+    echo "$output"
+}
+
+@test "SGX1 and no KSS: memory and threads are there from the start, MRENCLAVE names the deployment" {
+    export RUNE_SGX_EMULATOR_FEATURES=sgx1
+    run_machine memory 32
+    [ "$status" -eq 0 ] && [[ "$output" == *good* ]]
+    [ "$(built sgx2) $(built kss)" = "False False" ]
+    first=$(built mrenclave)
+    run_machine attributes
+    [ "$status" -eq 0 ] && [[ "$output" == *"kss 0 debug 0"* ]]
+    [ "$(built mrenclave)" != "$first" ]
+    run_machine fork 20
+    [ "$status" -eq 0 ] && [[ "$output" == *good* ]]
+    run_machine guard
+    [ "$status" -eq 0 ] && [[ "$output" == *"read-only SIGSEGV, none SIGSEGV, unmapped SIGSEGV"* ]]
+}
+
+@test "SGX1: too much memory and too many threads say what to raise" {
+    export RUNE_SGX_EMULATOR_FEATURES=sgx1,kss
+    annotate memory 64M
+    annotate threads 6
+    run_machine memory 100
+    [ "$status" -eq 2 ] && [[ "$output" == *"no malloc"* ]]
+    run_machine threads 20
+    [ "$status" -eq 3 ] && [[ "$output" == *"enclave.threads"* ]]
+    [ "$(built staticThreads)" = 10 ]
+    run_machine threads 3
+    [ "$status" -eq 0 ] && [[ "$output" == *good* ]]
+}
+
+@test "without SGX2 the container's own limits go into the enclave" {
+    export RUNE_SGX_EMULATOR_FEATURES=sgx1
+    configure "c['linux']['resources'] = {'memory': {'limit': 268435456}, 'pids': {'limit': 40}}"
+    run_machine memory 8
+    [ "$status" -eq 0 ]
+    [ "$(built memoryLimit) $(built staticThreads)" = "268435456 44" ]
+}
+
+@test "an enclave for SGX1 runs where there is SGX2, and is the same; one for SGX2 is refused on SGX1" {
+    annotate sgx2 false
+    annotate kss false
+    run_machine memory 8
+    [ "$status" -eq 0 ]
+    first=$(built mrenclave)
+    export RUNE_SGX_EMULATOR_FEATURES=sgx1
+    touch "$bundle/config.json"
+    rm -rf "$RUNE_CACHE_DIR"/*
+    run_machine memory 8
+    [ "$status" -eq 0 ] && [ "$(built mrenclave)" = "$first" ]
+    annotate sgx2 true
+    refused "this machine has no SGX2" rune run --bundle "$bundle" "$id"
+    annotate sgx2 false
+    annotate kss true
+    refused "this machine has no KSS" rune run --bundle "$bundle" "$id"
+}
+
+@test "mode: debug is in the attributes, production refuses it" {
+    run_machine attributes
+    [[ "$output" == *"kss 1 debug 0"* ]]
+    annotate mode debug
+    run_machine attributes
+    [[ "$output" == *"kss 1 debug 1"* ]]
+    annotate mode production
+    run_machine attributes
+    [[ "$output" == *"kss 1 debug 0"* ]] && [ "$(built debug)" = False ]
+}
+
+@test "environment variables say the same, and do not reach the application" {
+    configure "c['process']['env'] += ['ENCLAVE_MODE=debug', 'ENCLAVE_KSS=false', 'ENCLAVE_SIZE=8G', 'ENCLAVE_MEMORY=100M', 'ENCLAVE_THREADS=30']"
+    run_machine attributes
+    [[ "$output" == *"kss 0 debug 1"* ]]
+    [ "$(built enclaveSize) $(built memoryLimit) $(built kss)" = "8589934592 104857600 False" ]
+    run_machine environment ENCLAVE_
+    [ "$status" -eq 0 ] && [[ "$output" != *ENCLAVE_* ]]
+}
+
+@test "a setting that cannot be is refused in one line" {
+    for wrong in mode=fast size=3G size=64 memory=1M memory=lots threads=0 threads=many kss=maybe sgx2=2; do
+        configure "c['annotations'] = {'enclave.type': 'simulatedSgx', 'enclave.${wrong%%=*}': '${wrong#*=}'}"
+        refused "enclave.${wrong%%=*}" rune run --bundle "$bundle" "$id"
+    done
+    configure "c['annotations'] = {'enclave.type': 'simulatedSgx'}"
+    RUNE_SGX_EMULATOR_EPC=64k refused RUNE_SGX_EMULATOR_EPC rune run --bundle "$bundle" "$id"
+    RUNE_SGX_EMULATOR_FEATURES=sgx3 refused RUNE_SGX_EMULATOR_FEATURES rune run --bundle "$bundle" "$id"
+}
+
+@test "an EPC smaller than what the container uses: pages go out and come back" {
+    RUNE_SGX_EMULATOR_EPC=12M run_machine memory 40
+    [ "$status" -eq 0 ] && [[ "$output" == *good* ]]
+    RUNE_SGX_EMULATOR_EPC=12M RUNE_SGX_EMULATOR_FEATURES=sgx1 run_machine memory 40
+    [ "$status" -eq 0 ] && [[ "$output" == *good* ]]
+}
+
+@test "an EPC that is used up ends the process that wanted more, or the start, with the setting's name" {
+    RUNE_SGX_EMULATOR_EPC=12M,4M run_machine memory 40
+    [ "$status" -eq 137 ] && [[ "$output" == *RUNE_SGX_EMULATOR_EPC* ]]
+    arguments /bin/machine memory 1
+    export RUNE_SGX_EMULATOR_FEATURES=sgx1
+    RUNE_SGX_EMULATOR_EPC=12M,4M refused RUNE_SGX_EMULATOR_EPC rune run --bundle "$bundle" "$id"
+}
+
+@test "a Debian image with Python on SGX1 gives the same output as an ordinary container" {
+    local images=${RUNE_CHECK_IMAGES:-$repo/build/images}
+    "$repo/tests/images/make-image.sh" "$images/debian-python" 2>/dev/null
+    configure "c['root'] = {'path': '$images/debian-python/rootfs', 'readonly': True}" \
+        "c['mounts'].append({'destination': '/tmp', 'type': 'tmpfs', 'source': 'tmpfs', 'options': ['mode=1777']})" \
+        "c['annotations'] = {}"
+    arguments /bin/bash -c 'cd /usr/share/doc && for d in a* b*; do echo $d $(find $d -type f | wc -l); done | sort | sha256sum
+        python3 -c "import json, subprocess, threading
+out = []
+t = [threading.Thread(target=lambda i=i: out.append(i * i)) for i in range(4)]
+[x.start() for x in t]; [x.join() for x in t]
+print(json.dumps(sorted(out)), subprocess.run([\"/bin/echo\", \"hi\"], capture_output=True).stdout)"; (exit 7)'
+    run rune run --bundle "$bundle" "$id-plain"
+    local plain="$output" code=$status
+    export RUNE_SGX_EMULATOR_FEATURES=sgx1
+    run bash -c "'$RUNE' --root '$state' --enclave run --bundle '$bundle' '$id' 2>/dev/null"
+    echo "$output"
+    [ "$status" -eq 7 ] && [ "$code" -eq 7 ] && [ "$output" = "$plain" ]
+}
