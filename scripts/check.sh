@@ -3,7 +3,7 @@
 # Run every suite of `make check`; end with one line "N passed, N failed, N skipped". Exit 1 when anything failed.
 #   check.sh BUILD [SUITE...]    suites: unit asan libos integration conformance binary (default: all)
 set -uo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit 1
 build=$(realpath "$1")
 shift
 suites=("$@")

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # The slow third-party suites, each whole: the kernel's SGX selftests, runc's bats files. conformance.sh STAGE
 set -uo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit 1
 export RUNE_STAGE=$1 RUNE=$1/usr/bin/rune PATH=$1/usr/bin:$PATH
 status=0
 for script in tests/conformance/ci-*.sh tests/conformance/full-*.sh; do

@@ -13,7 +13,7 @@ declare -A sets=(
     [clients]="docker.io containerd podman conmon iptables netavark containernetworking-plugins busybox-static bsdutils"
     [bench]="runc crun hyperfine busybox-static"
     [fuzz]="clang libclang-rt-14-dev"
-    [lint]="cppcheck clang-tidy clang-format"
+    [lint]="cppcheck clang-tidy clang-format shellcheck"
     [vm]="qemu-system-x86 mmdebstrap cpio"
 )
 

@@ -4,21 +4,22 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 seconds=${SECONDS_EACH:-30}
-build=build-fuzz
+build="build-fuzz"
 [ -e $build/build.ninja ] || CC=clang meson setup $build -Dfuzz=true -Dwerror=false -Db_sanitize=address,undefined -Db_lundef=false
 # Only the targets and what they need: not everything builds with this compiler and these sanitizers.
-mapfile -t targets < <(ninja -C $build -t targets all | grep -oE '^tests/fuzz/fuzz-[a-z-]+')
-ninja -C $build $(printf '%s\n' "${targets[@]}" | sort -u)
+mapfile -t targets < <(ninja -C $build -t targets all | grep -oE '^tests/fuzz/fuzz-[a-z-]+' | sort -u)
+ninja -C $build "${targets[@]}"
 status=0
 for target in $build/tests/fuzz/fuzz-*; do
     [ -f "$target" ] && [ -x "$target" ] || continue
     name=$(basename "$target")
     corpus=$build/corpus/$name
     mkdir -p "$corpus"
-    seeds=tests/fuzz/seeds/${name#fuzz-}
+    inputs=("$corpus")
+    [ ! -d "tests/fuzz/seeds/${name#fuzz-}" ] || inputs+=("tests/fuzz/seeds/${name#fuzz-}")
     echo "== $name, $seconds s"
     "$target" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 -artifact_prefix="$build/crash-$name-" \
-        "$corpus" $([ -d "$seeds" ] && echo "$seeds") 2>&1 | grep -E 'stat::number_of_executed|SUMMARY|ERROR' || true
+        "${inputs[@]}" 2>&1 | grep -E 'stat::number_of_executed|SUMMARY|ERROR' || true
     if compgen -G "$build/crash-$name-*" >/dev/null; then
         echo "$name: crashed, see $build/crash-$name-*"
         status=1

@@ -29,7 +29,6 @@ exports_only_pal() {
 }
 
 image_links_again() {
-    local objects=$build/libos/liblibos_objects.a again=$work/libos.elf
     cp "$build/libos/libos.elf" "$work/first"
     rm "$build/libos/libos.elf"
     ninja -C "$build" libos/libos.elf >/dev/null && cmp "$work/first" "$build/libos/libos.elf"

@@ -199,10 +199,10 @@ int host_refresh(struct host_inode *h, struct host_stat *st)
         r = host_stat(host_super_of(&h->i)->fd, path, false, st);
     if (r == 0 && (st->dev != h->host_dev || st->ino != h->host_ino))
         r = -ESTALE;
-    if (r >= 0)
+    if (r == 0)
         take_facts(&h->i, st);
     kfree(path);
-    return r < 0 ? r : 0;
+    return r;
 }
 
 int host_open_inode(struct host_inode *h, int flags)

@@ -236,7 +236,7 @@ static int listing_load(struct listing *l, int hfd)
 
             memcpy(&ino, buf + at, sizeof(ino));
             memcpy(&reclen, buf + at + 16, sizeof(reclen));
-            if (strcmp(name, ".") && strcmp(name, ".."))
+            if (strcmp(name, ".") != 0 && strcmp(name, "..") != 0)
                 r = listing_add(l, name, strlen(name), ino, buf[at + 18]);
             at += reclen;
         }

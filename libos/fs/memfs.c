@@ -280,7 +280,7 @@ static struct mem_xattr **xattr_find(struct mem_inode *m, const char *name)
 {
     struct mem_xattr **p = &m->xattrs;
 
-    while (*p && strcmp((*p)->name, name))
+    while (*p && strcmp((*p)->name, name) != 0)
         p = &(*p)->next;
     return p;
 }

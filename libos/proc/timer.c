@@ -136,7 +136,7 @@ static u64 process_cpu_time_unlocked(struct process *p)
 /* clock_getcpuclockid(), pthread_getcpuclockid(): ~pid << 3 | 4 for threads | kind. */
 static int clock_read_dynamic(i32 clock, u64 *ns)
 {
-    i32 id = ~(clock >> 3);
+    i32 id = (i32)(~(u32)clock >> 3);
     int r = -EINVAL;
     if ((clock & 3) == 3)
         return -EINVAL;

@@ -113,6 +113,7 @@ int json_get_int64(const json_t *object, const char *where, const char *key, int
         return 0;
     if (json_is_real(value)) {
         double real = json_real_value(value);
+        /* cppcheck-suppress incorrectLogicOperator ; it cannot read hexadecimal floats */
         if (real < -0x1p63 || real >= 0x1p63 || real != (double)(int64_t)real)
             return wrong_type(where, key, "an integer", err);
         *out = (int64_t)real;

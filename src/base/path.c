@@ -376,7 +376,7 @@ static int make_target(int root, const char *path, bool directory, mode_t mode, 
 
     cleanup_free char *name = NULL;
     cleanup_close int parent = path_parent_in_root(root, path, &name, err);
-    if (parent < 0)
+    if (!name) /* it is set with the directory, and only then */
         return parent;
     /* An image whose /etc/resolv.conf is a link into an empty /run is quite usual. */
     const char *slash = strrchr(path, '/');

@@ -190,7 +190,7 @@ int cgroup_v2_devices(int dir, const struct oci_resources *r, struct error *err)
     free(program.code);
     if (ret < 0)
         return ret;
-    uint32_t old[64];
+    uint32_t old[64] = {0};
     size_t count = attached_programs(dir, old, array_count(old));
     union bpf_attr attr = {.target_fd = (uint32_t)dir,
                            .attach_bpf_fd = (uint32_t)fd,

@@ -82,6 +82,7 @@ static int run_command(const struct command *command, int argc, char **argv, cha
 {
     bool help = false;
     cleanup_free char **copy = NULL;
+    /* cppcheck-suppress nullPointerRedundantCheck ; error_fatal_set() does not return */
     if (!command->keep_order) {
         /* A copy: the original is what a protected copy of the program is started with. */
         argv = copy = xmemdup(argv, ((size_t)argc + 1) * sizeof(*argv));

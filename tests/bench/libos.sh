@@ -14,8 +14,8 @@ work=$(mktemp -d)
 table=$work/table
 state=$work/state
 cleanup() {
-    for name in $(ls "$state" 2>/dev/null); do
-        "$rune" --root "$state" delete --force "$name" >/dev/null 2>&1 || true
+    for container in "$state"/*/; do
+        "$rune" --root "$state" delete --force "$(basename "$container")" >/dev/null 2>&1 || true
     done
     rm -rf "$work"
 }

@@ -18,7 +18,7 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/debian-source.bash"
 . "$here/ordinary-user.bash"
-keep= files= features= prepare=
+keep='' files='' features='' prepare=''
 while getopts k:f:u:p option; do
     case $option in
     k) keep=$OPTARG ;;

@@ -4,11 +4,9 @@
 # that says why; wrong data never comes back.
 
 bats_require_minimum_version 1.5.0
+load common
 
 setup_file() {
-    export repo=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
-    export RUNE_STAGE=${RUNE_STAGE:-$repo/build/stage}
-    export RUNE=${RUNE:-$RUNE_STAGE/usr/bin/rune}
     [ -x "$RUNE" ] || skip "no rune at $RUNE (make stage)"
     [ "$(id -u)" -eq 0 ] || skip "containers need root here"
     export bundle=$BATS_FILE_TMPDIR/bundle RUNE_CACHE_DIR=$BATS_FILE_TMPDIR/cache RUNE_SIGNING_KEY=$BATS_FILE_TMPDIR/key.pem
@@ -17,8 +15,9 @@ setup_file() {
     configure "c['process']['terminal'] = False" "c['root']['readonly'] = True"
     check_files >"$BATS_FILE_TMPDIR/expected"
     [ "$(grep -c ' /data/' "$BATS_FILE_TMPDIR/expected")" -eq 40 ]
-    export entry=$(echo "$RUNE_CACHE_DIR"/*)
-    export enclave=$(echo "$entry"/enclave-*)
+    entry=$(echo "$RUNE_CACHE_DIR"/*)
+    enclave=$(echo "$entry"/enclave-*)
+    export entry enclave
     cp -a "$entry" "$BATS_FILE_TMPDIR/whole"
 }
 
@@ -43,19 +42,9 @@ PY
     find "$1" -exec touch -h -d '2020-01-01' {} +
 }
 
-configure() {
-    CONFIG=$bundle/config.json python3 - "$@" <<'PY'
-import json, os, sys
-c = json.load(open(os.environ["CONFIG"]))
-for statement in sys.argv[1:]:
-    exec(statement)
-json.dump(c, open(os.environ["CONFIG"], "w"), indent=2)
-PY
-}
-
 in_enclave() { # SCRIPT
     SCRIPT=$1 configure "c['process']['args'] = ['/bin/sh', '-c', os.environ['SCRIPT']]"
-    timeout 60 "$RUNE" --root "$BATS_FILE_TMPDIR/state" --enclave run --bundle "$bundle" "integrity-$$-$RANDOM" </dev/null
+    timeout -k 5 60 "$RUNE" --root "$BATS_FILE_TMPDIR/state" --enclave run --bundle "$bundle" "integrity-$$-$RANDOM" </dev/null
 }
 
 check_files() {
@@ -171,7 +160,7 @@ PY
     wait $pid || status=$?
     cat "$BATS_TEST_TMPDIR/err"
     nothing_wrong "$BATS_TEST_TMPDIR/out"
-    ! cmp -s "$BATS_TEST_TMPDIR/out" "$BATS_FILE_TMPDIR/expected"
+    ! cmp -s "$BATS_TEST_TMPDIR/out" "$BATS_FILE_TMPDIR/expected" || false
     rm "$entry/image" # what has it mapped keeps the old file
 }
 
@@ -212,7 +201,7 @@ PY
         "c['mounts'].append({'destination': '/etc/hosts', 'type': 'bind', 'source': os.environ['HOSTS'], 'options': ['bind', 'ro']})" \
         "c['mounts'].append({'destination': '/srv/more', 'type': 'tmpfs', 'source': 'tmpfs'})"
     for run in 1 2; do
-        timeout 60 "$RUNE" --debug --root "$BATS_FILE_TMPDIR/state" --enclave run --bundle "$other" "points-$$-$RANDOM" \
+        timeout -k 5 60 "$RUNE" --debug --root "$BATS_FILE_TMPDIR/state" --enclave run --bundle "$other" "points-$$-$RANDOM" \
             </dev/null >/dev/null 2>"$BATS_TEST_TMPDIR/log.$run"
     done
     grep -q 'converted now' "$BATS_TEST_TMPDIR/log.1"

@@ -6,7 +6,8 @@ load ordinary
 
 setup_file() {
     command -v podman >/dev/null && command -v conmon >/dev/null || return 0
-    export pod=$(mktemp -d "${TMPDIR:-/tmp}/rune-podman.XXXXXX")
+    pod=$(mktemp -d "${TMPDIR:-/tmp}/rune-podman.XXXXXX")
+    export pod
     mkdir -p "$pod/image"/{bin,etc,proc,sys,dev,tmp,run}
     cp "$(command -v busybox)" "$pod/image/bin/busybox"
     for applet in sh cat id ls mount sleep tty touch echo ps env wc; do

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # Shared by the tests with Docker, containerd and Podman: the images, a daemon's life, what must be gone afterwards.
 
+load common
+
 # To be called by setup_file; CLIENT_PROGRAMS are what the file needs.
 clients_setup_file() { # PROGRAM...
-    export repo=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
-    export RUNE_STAGE=${RUNE_STAGE:-$repo/build/stage}
-    export RUNE=${RUNE:-$RUNE_STAGE/usr/bin/rune}
     export PATH=/usr/bin:/usr/sbin:$PATH # Debian's programs, not what somebody has in /usr/local
     [ "$(id -u)" -eq 0 ] || skip "containers need root here"
     [ -x "$RUNE" ] || skip "no rune at $RUNE (make stage)"
@@ -13,7 +12,8 @@ clients_setup_file() { # PROGRAM...
         command -v "$program" >/dev/null || skip "no $program: its Debian package is not installed (scripts/deps.sh clients)"
     done
     # Short, for a UNIX socket's path has 107 bytes.
-    export work=$(mktemp -d "${TMPDIR:-/tmp}/rune-clients.XXXXXX")
+    work=$(mktemp -d "${TMPDIR:-/tmp}/rune-clients.XXXXXX")
+    export work
     # A parent cgroup of our own shows what is left.
     export parent=rune-clients-$$
     export RUNE_CACHE_DIR=$work/cache RUNE_SIGNING_KEY=$work/key.pem
@@ -62,16 +62,6 @@ gone() { # PID
     [ ! -e "/proc/$1" ] || [ "$(awk '/^State/ {print $2}' "/proc/$1/status")" = Z ]
 }
 
-# within SECONDS COMMAND...: try until it succeeds
-within() {
-    local end=$((SECONDS + $1))
-    shift
-    until "$@" >/dev/null 2>&1; do
-        [ $SECONDS -lt $end ] || { echo "not within the time: $*" >&2; return 1; }
-        sleep 0.1
-    done
-}
-
 # Nothing of the engine or its containers is left: processes, mounts, cgroups. What is left is removed, and said.
 clients_teardown_file() {
     [ -n "${work:-}" ] || return 0
@@ -83,7 +73,7 @@ clients_teardown_file() {
         # An engine's own mounts (netns, overlay of the store) may outlive it; containers' may not.
         umount -l "$mount" || true
     done
-    left=$(find /sys/fs/cgroup -maxdepth 3 -type d -path "*/$parent/*" ! -name conmon) # conmon's own: Podman leaves it
+    left=$(find /sys/fs/cgroup -maxdepth 3 -type d -path "*/$parent/*" ! -name conmon 2>/dev/null || true) # conmon's own: Podman leaves it
     [ -z "$left" ] || { echo "# cgroups are left: $left" >&3; status=1; }
     find /sys/fs/cgroup -depth -type d -path "*/$parent*" -exec rmdir {} + 2>/dev/null || true
     # Podman makes plain files for controllers that are not mounted.

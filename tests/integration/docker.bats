@@ -92,7 +92,7 @@ counts() { # CONTAINER
     run -5 script -qec "docker exec -it $name sh -c 'stty size; tty; exit 5'" /dev/null
     [[ "$output" == */dev/pts/* ]]
     docker exec -d "$name" sh -c 'echo done >/tmp/detached'
-    within 5 docker exec "$name" grep -q done /tmp/detached
+    within 5 docker exec "$name" grep -q "done" /tmp/detached
     run docker exec "$name" no-such-program
     [ "$status" -eq 126 ] || [ "$status" -eq 127 ]
     [[ "$output" == *"no-such-program"* ]]

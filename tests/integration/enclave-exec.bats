@@ -73,7 +73,7 @@ teardown() { enclave_teardown; }
 @test "exec: the container dies meanwhile" {
     rune exec "$id" sleep 1000 >"$work/trap" 2>&1 </dev/null &
     runner=$!
-    background+=($runner)
+    background+=("$runner")
     two() { [ "$(rune enclave stats "$id" | python3 -c 'import json,sys; print(json.load(sys.stdin)["processes"])')" = 2 ]; }
     within 5 two
     rune kill "$id" KILL

@@ -4,11 +4,9 @@
 # and the same exit code. The image is built once for all runs of the suite (RUNE_CHECK_IMAGES).
 
 bats_require_minimum_version 1.5.0
+load common
 
 setup_file() {
-    export repo=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
-    export RUNE_STAGE=${RUNE_STAGE:-$repo/build/stage}
-    export RUNE=${RUNE:-$RUNE_STAGE/usr/bin/rune}
     [ -x "$RUNE" ] || { export skip_reason="no rune at $RUNE (make stage)"; return 0; }
     [ "$(id -u)" -eq 0 ] || { export skip_reason="containers need root here"; return 0; }
     export images=${RUNE_CHECK_IMAGES:-$repo/build/images}
@@ -49,22 +47,12 @@ file_of_another_machine() {
 }
 
 prepare() { # BUNDLE ROOT
-    mkdir -p "$1"
-    (cd "$1" && "$RUNE" spec)
-    configure "$1" "c['root']['path'] = '$2'" "c['root']['readonly'] = True" "c['process']['terminal'] = False" \
+    local bundle=$1
+    mkdir -p "$bundle"
+    (cd "$bundle" && "$RUNE" spec)
+    configure "c['root']['path'] = '$2'" "c['root']['readonly'] = True" "c['process']['terminal'] = False" \
         "c['process']['env'].append('GREETING=from the bundle')" \
         "c['mounts'].append({'destination': '/tmp', 'type': 'tmpfs', 'source': 'tmpfs', 'options': ['mode=1777']})"
-}
-
-configure() { # BUNDLE STATEMENT...: python over c, the configuration
-    CONFIG=$1/config.json python3 - "${@:2}" <<'PY'
-import json, os, sys
-path = os.environ["CONFIG"]
-c = json.load(open(path))
-for statement in sys.argv[1:]:
-    exec(statement)
-json.dump(c, open(path, "w"), indent=2)
-PY
 }
 
 setup() {
@@ -75,23 +63,20 @@ setup() {
 
 teardown() {
     [ -z "${skip_reason:-}" ] || return 0
-    for name in $(ls "$state" 2>/dev/null); do
-        "$RUNE" --root "$state" delete --force "$name" >/dev/null 2>&1 || true
-    done
+    delete_containers
 }
 
 # same BUNDLE COMMAND...: run it both ways. The standard error of the enclave is shown when it differs.
 same() {
-    local bundle=$BATS_FILE_TMPDIR/$1 arguments
+    local bundle=$BATS_FILE_TMPDIR/$1
     shift
-    arguments=$(python3 -c 'import json, sys; print(json.dumps(sys.argv[1:]))' "$@")
-    configure "$bundle" "c['process']['args'] = $arguments"
+    arguments "$@"
     local out=$BATS_TEST_TMPDIR/plain err=$BATS_TEST_TMPDIR/enclave
     local status=0
-    timeout 120 "$RUNE" --root "$state" run --bundle "$bundle" "$id-plain" >"$out" 2>"$out.err" </dev/null || status=$?
+    timeout -k 5 120 "$RUNE" --root "$state" run --bundle "$bundle" "$id-plain" >"$out" 2>"$out.err" </dev/null || status=$?
     echo "exit $status" >>"$out"
     status=0
-    timeout 280 "$RUNE" --root "$state" --enclave run --bundle "$bundle" "$id" >"$err" 2>"$err.err" </dev/null || status=$?
+    timeout -k 5 280 "$RUNE" --root "$state" --enclave run --bundle "$bundle" "$id" >"$err" 2>"$err.err" </dev/null || status=$?
     echo "exit $status" >>"$err"
     if ! cmp -s "$out" "$err"; then
         echo "--- ordinary, +++ enclave"
@@ -165,25 +150,26 @@ same() {
 }
 
 @test "writes go to an overlay in the enclave, and not to the image" {
-    configure "$BATS_FILE_TMPDIR/programs" "c['root']['readonly'] = False"
+    local bundle=$BATS_FILE_TMPDIR/programs tree
+    configure "c['root']['readonly'] = False"
     same programs /opt/check/tools.sh /srv
     same programs /bin/sh -c 'echo x >/etc/new && rm /etc/debian_version && mkdir /etc/apt/more && ls /etc/new /etc/apt &&
         cat /etc/new && ! cat /etc/debian_version 2>/dev/null && git --version 2>/dev/null
         echo 12.99 >/etc/debian_version; rm /etc/new; rmdir /etc/apt/more; cat /etc/debian_version'
     [ "$(cat "$BATS_FILE_TMPDIR/programs/rootfs/etc/debian_version")" = 12.99 ] # the ordinary container's doing
     cp -p "$images/debian-python/rootfs/etc/debian_version" "$BATS_FILE_TMPDIR/programs/rootfs/etc/debian_version"
-    local tree=$(cd "$BATS_FILE_TMPDIR/programs/rootfs" && find . -printf '%p %s %T@\n' | sort | sha256sum)
-    configure "$BATS_FILE_TMPDIR/programs" "c['process']['args'] = ['/bin/sh', '-c', 'rm -rf /usr/share/doc; echo gone >/srv/x']"
-    run -0 --separate-stderr timeout 120 "$RUNE" --root "$state" --enclave run --bundle "$BATS_FILE_TMPDIR/programs" "$id-w"
+    tree=$(cd "$bundle/rootfs" && find . -printf '%p %s %T@\n' | sort | sha256sum)
+    configure "c['process']['args'] = ['/bin/sh', '-c', 'rm -rf /usr/share/doc; echo gone >/srv/x']"
+    run -0 --separate-stderr timeout -k 5 120 "$RUNE" --root "$state" --enclave run --bundle "$BATS_FILE_TMPDIR/programs" "$id-w"
     [ "$tree" = "$(cd "$BATS_FILE_TMPDIR/programs/rootfs" && find . -printf '%p %s %T@\n' | sort | sha256sum)" ]
-    configure "$BATS_FILE_TMPDIR/programs" "c['root']['readonly'] = True"
+    configure "c['root']['readonly'] = True"
 }
 
 @test "standard input through the container" {
     local bundle=$BATS_FILE_TMPDIR/plain
-    configure "$bundle" "c['process']['args'] = ['/bin/sh', '-c', 'wc -c; echo done >&2']"
+    configure "c['process']['args'] = ['/bin/sh', '-c', 'wc -c; echo done >&2']"
     for flag in "" --enclave; do
-        run -0 --separate-stderr bash -c "head -c 300000 /dev/zero | timeout 120 '$RUNE' --root '$state' $flag run --bundle '$bundle' '$id-in'"
+        run -0 --separate-stderr bash -c "head -c 300000 /dev/zero | timeout -k 5 120 '$RUNE' --root '$state' $flag run --bundle '$bundle' '$id-in'"
         [ "$output" = 300000 ]
         [[ "$stderr" == *done* ]]
     done
@@ -193,8 +179,8 @@ same() {
     local bundle=$BATS_FILE_TMPDIR/programs
     same programs /bin/true # converts the image, which says so on standard error
     for program in /no/such/program /etc/passwd /opt/check/other-machine; do
-        configure "$bundle" "c['process']['args'] = ['$program']"
-        run timeout 120 "$RUNE" --root "$state" --enclave run --bundle "$bundle" "$id-bad"
+        configure "c['process']['args'] = ['$program']"
+        run timeout -k 5 120 "$RUNE" --root "$state" --enclave run --bundle "$bundle" "$id-bad"
         echo "$program: $status $output"
         [ "$status" -eq 1 ]
         [ "${#lines[@]}" -eq 1 ]

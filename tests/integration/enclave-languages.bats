@@ -3,12 +3,10 @@
 # Node.js, Java and Go from Debian's packages, both ways. The image is big (1.5 GB, some minutes): only with RUNE_CHECK_LANGUAGES=1.
 
 bats_require_minimum_version 1.5.0
+load common
 
 setup_file() {
     [ -n "${RUNE_CHECK_LANGUAGES:-}" ] || { export skip_reason="a big image: set RUNE_CHECK_LANGUAGES=1"; return 0; }
-    export repo=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
-    export RUNE_STAGE=${RUNE_STAGE:-$repo/build/stage}
-    export RUNE=${RUNE:-$RUNE_STAGE/usr/bin/rune}
     [ -x "$RUNE" ] || { export skip_reason="no rune at $RUNE (make stage)"; return 0; }
     [ "$(id -u)" -eq 0 ] || { export skip_reason="containers need root here"; return 0; }
     local images=${RUNE_CHECK_IMAGES:-$repo/build/images}
@@ -18,32 +16,21 @@ setup_file() {
     }
     export root=$images/debian-languages/rootfs
     export RUNE_CACHE_DIR=$BATS_FILE_TMPDIR/cache RUNE_SIGNING_KEY=$BATS_FILE_TMPDIR/key.pem
-    mkdir -p "$RUNE_CACHE_DIR" "$root/opt/check" "$BATS_FILE_TMPDIR/bundle"
+    export bundle=$BATS_FILE_TMPDIR/bundle
+    mkdir -p "$RUNE_CACHE_DIR" "$root/opt/check" "$bundle"
+    (cd "$bundle" && "$RUNE" spec)
     cp "$repo"/tests/images/programs/{check.js,check.go,Check.java} "$root/opt/check"
     # The compilers want /proc; a container is the way to have it without mounting into the image.
     run_in_image /bin/sh -c 'cd /opt/check && javac Check.java && HOME=/tmp CGO_ENABLED=0 go build -o check-go check.go'
     configure "c['root']['readonly'] = True"
 }
 
-configure() { # STATEMENT...: python over c, the configuration
-    [ -e "$BATS_FILE_TMPDIR/bundle/config.json" ] || (cd "$BATS_FILE_TMPDIR/bundle" && "$RUNE" spec)
-    CONFIG=$BATS_FILE_TMPDIR/bundle/config.json python3 - "$@" <<'PY'
-import json, os, sys
-path = os.environ["CONFIG"]
-c = json.load(open(path))
-for statement in sys.argv[1:]:
-    exec(statement)
-json.dump(c, open(path, "w"), indent=2)
-PY
-}
-
 run_in_image() { # PROGRAM ARGUMENTS...
-    local arguments
-    arguments=$(python3 -c 'import json, sys; print(json.dumps(sys.argv[1:]))' "$@")
+    arguments "$@"
     configure "c['root'] = {'path': '$root', 'readonly': False}" "c['process']['terminal'] = False" \
-        "c['process']['args'] = $arguments" "c['mounts'] = [m for m in c['mounts'] if m['destination'] != '/tmp']" \
+        "c['mounts'] = [m for m in c['mounts'] if m['destination'] != '/tmp']" \
         "c['mounts'].append({'destination': '/tmp', 'type': 'tmpfs', 'source': 'tmpfs', 'options': ['mode=1777']})"
-    "$RUNE" --root "$BATS_FILE_TMPDIR/state" run --bundle "$BATS_FILE_TMPDIR/bundle" "languages-make-$$" </dev/null
+    "$RUNE" --root "$BATS_FILE_TMPDIR/state" run --bundle "$bundle" "languages-make-$$" </dev/null
 }
 
 setup() {
@@ -54,18 +41,15 @@ setup() {
 
 teardown() {
     [ -z "${skip_reason:-}" ] || return 0
-    for name in $(ls "$state" 2>/dev/null); do
-        "$RUNE" --root "$state" delete --force "$name" >/dev/null 2>&1 || true
-    done
+    delete_containers
 }
 
 same() { # EXIT-CODE COMMAND...
-    local expected=$1 flag arguments
+    local expected=$1 flag
     shift
-    arguments=$(python3 -c 'import json, sys; print(json.dumps(sys.argv[1:]))' "$@")
-    configure "c['process']['args'] = $arguments"
+    arguments "$@"
     for flag in "" --enclave; do
-        run --separate-stderr timeout 280 "$RUNE" --root "$state" $flag run --bundle "$BATS_FILE_TMPDIR/bundle" "$id$flag"
+        run --separate-stderr timeout -k 5 280 "$RUNE" --root "$state" $flag run --bundle "$bundle" "$id$flag"
         echo "$flag: $status: $output"
         echo "$stderr"
         [ "$status" -eq "$expected" ]

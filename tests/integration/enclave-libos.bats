@@ -136,7 +136,7 @@ start_libos() {
     arguments sh -c 'stty size; trap "echo int; exit 5" INT; echo ready; while :; do sleep 0.1; done'
     "$tty" run "$work/screen" "$work/control" -- "$RUNE" --root "$state" --enclave run --bundle "$bundle" "$id" &
     runner=$!
-    background+=($runner)
+    background+=("$runner")
     within 20 grep -q ready "$work/screen"
     printf 'send \\x03\n' >"$work/control"
     set +e
@@ -148,7 +148,7 @@ start_libos() {
     start_libos sleep 1000
     "$tty" run "$work/screen" "$work/control" -- "$RUNE" --root "$state" exec --tty "$id" sh -c 'tty; echo ready; cat; echo "after $?"; stty size; exit 6' &
     runner=$!
-    background+=($runner)
+    background+=("$runner")
     within 20 grep -q ready "$work/screen"
     printf 'send line\\n\n' >"$work/control"
     within 10 grep -q line "$work/screen"

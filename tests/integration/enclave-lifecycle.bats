@@ -164,7 +164,7 @@ teardown() { enclave_teardown; }
     use_pal v4 trap
     rune run --bundle "$bundle" "$id" >"$work/out" 2>"$work/err" </dev/null &
     runner=$!
-    background+=($runner)
+    background+=("$runner")
     within 5 grep -q ready "$work/out"
     rune kill "$id" 64
     set +e

@@ -48,7 +48,7 @@ teardown() { enclave_teardown; }
     use_pal v4 line
     "$tty" run "$work/screen" "$work/control" -- "$RUNE" --root "$state" run --bundle "$bundle" "$id" &
     runner=$!
-    background+=($runner)
+    background+=("$runner")
     within 5 status_is "$id" running
     printf 'send typed\\n\n' >"$work/control"
     set +e

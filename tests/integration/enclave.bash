@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # Shared by the enclave tests: a bundle, its configuration, what must be gone afterwards.
 
-repo=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
-: "${RUNE_STAGE:=$repo/build/stage}"
-: "${RUNE:=$RUNE_STAGE/usr/bin/rune}"
+load common
 pals=$(dirname "$RUNE_STAGE")/tests/pal
-tty=$BATS_TEST_DIRNAME/terminal.py
+export tty=$BATS_TEST_DIRNAME/terminal.py
 
 enclave_setup() {
     [ -x "$RUNE" ] || skip "no rune at $RUNE (make stage)"
@@ -25,9 +23,7 @@ enclave_teardown() {
     for pid in "${background[@]}"; do
         kill -9 "$pid" 2>/dev/null || true
     done
-    for name in $(ls "$state" 2>/dev/null); do
-        rune delete --force "$name" >/dev/null 2>&1 || true
-    done
+    delete_containers
     rm -rf "$work"
 }
 
@@ -36,43 +32,12 @@ rune() {
     timeout --foreground -k 5 60 "$RUNE" --root "$state" "$@"
 }
 
-# configure 'python statements over c, the configuration' ...
-configure() {
-    CONFIG=$bundle/config.json python3 - "$@" <<'PY'
-import json, os, sys
-path = os.environ["CONFIG"]
-c = json.load(open(path))
-for statement in sys.argv[1:]:
-    exec(statement)
-json.dump(c, open(path, "w"), indent=2)
-PY
-}
-
 # use_pal v4 ARGS...: the test library of that version, and the entrypoint
 use_pal() {
     local library=$pals/libpal-$1.so
     shift
     configure "c['annotations'] = {'enclave.type': 'auto', 'enclave.runtime.path': '$library'}"
     arguments "$@"
-}
-
-arguments() {
-    ARGUMENTS=$(python3 -c 'import json, sys; print(json.dumps(sys.argv[1:]))' "$@")
-    configure "c['process']['args'] = $ARGUMENTS"
-}
-
-# within SECONDS COMMAND...: try until it succeeds
-within() {
-    local end=$((SECONDS + $1))
-    shift
-    until "$@" >/dev/null 2>&1; do
-        [ $SECONDS -lt $end ] || { echo "not within the time: $*" >&2; return 1; }
-        sleep 0.05
-    done
-}
-
-status_is() {
-    [ "$(rune state "$1" | python3 -c 'import json, sys; print(json.load(sys.stdin)["status"])')" = "$2" ]
 }
 
 # killed_within MILLISECONDS rune's arguments...: start rune, kill -9 it at some moment
@@ -90,7 +55,7 @@ killed_within() {
 nothing_left() {
     [ ! -e "$state/$id" ] || { echo "state directory is left"; return 1; }
     local left
-    left=$(find /sys/fs/cgroup -maxdepth 4 -type d -name "*$id*" 2>/dev/null || true)
+    left=$(cgroups_of "$id")
     [ -z "$left" ] || { echo "cgroups are left: $left"; return 1; }
     left=$(grep -F "$work" /proc/self/mounts || true)
     [ -z "$left" ] || { echo "mounts are left: $left"; return 1; }

@@ -55,7 +55,7 @@ teardown() { ordinary_teardown; }
 
 @test "parallel creates of one name: exactly one wins" {
     arguments sleep 100
-    for i in 1 2 3 4 5 6; do
+    for _ in 1 2 3 4 5 6; do
         (rune create "$id" >/dev/null 2>&1 && echo won >>"$work/winners") &
     done
     wait

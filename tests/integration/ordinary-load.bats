@@ -8,9 +8,9 @@ setup() { ordinary_setup; }
 teardown() { ordinary_teardown; }
 
 @test "containers in parallel batches, then deleted, in rounds: no error, nothing left" {
-    local rounds=${LOAD_ROUNDS:-2} count=${LOAD_COUNT:-40} round i
+    local rounds=${LOAD_ROUNDS:-2} count=${LOAD_COUNT:-40} i
     arguments sleep 1000
-    for round in $(seq "$rounds"); do
+    for _ in $(seq "$rounds"); do
         for i in $(seq "$count"); do
             (rune run --detach "$id-$i" </dev/null >/dev/null 2>>"$work/errors" || echo "run $i" >>"$work/errors") &
             [ $((i % 8)) != 0 ] || wait
@@ -25,7 +25,7 @@ teardown() { ordinary_teardown; }
         cat "$work/errors"
         [ ! -s "$work/errors" ]
         [ -z "$(ls "$state")" ]
-        [ -z "$(find /sys/fs/cgroup -maxdepth 4 -type d -name "$id-*")" ]
+        [ -z "$(cgroups_of "$id-")" ]
     done
     nothing_left
 }

@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Shared by the tests of ordinary containers: a busybox bundle and what must be gone afterwards.
 
-repo=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
-: "${RUNE_STAGE:=$repo/build/stage}"
-: "${RUNE:=$RUNE_STAGE/usr/bin/rune}"
+load common
 
 ordinary_setup() {
     [ -x "$RUNE" ] || skip "no rune at $RUNE (make stage)"
@@ -22,15 +20,13 @@ ordinary_setup() {
     echo 'root:x:0:0:root:/root:/bin/sh' >"$bundle/rootfs/etc/passwd"
     (cd "$bundle" && "$RUNE" spec)
     configure 'c["process"]["terminal"] = False'
-    cd "$bundle"
+    cd "$bundle" || return 1
 }
 
 ordinary_teardown() {
     [ -n "${work:-}" ] || return 0
     cd /
-    for name in $(ls "$state" 2>/dev/null); do
-        "$RUNE" --root "$state" delete --force "$name" >/dev/null 2>&1 || true
-    done
+    delete_containers
     grep -F " $work" /proc/self/mounts | cut -d' ' -f2 | sort -r | xargs -r umount 2>/dev/null || true
     rm -rf "$work"
 }
@@ -39,46 +35,16 @@ rune() {
     "$RUNE" --root "$state" "$@"
 }
 
-# configure 'python statements over c, the configuration' ...
-configure() {
-    CONFIG=$bundle/config.json python3 - "$@" <<'PY'
-import json, os, sys
-path = os.environ["CONFIG"]
-c = json.load(open(path))
-for statement in sys.argv[1:]:
-    exec(statement)
-json.dump(c, open(path, "w"), indent=2)
-PY
-}
-
-# The entrypoint.
-arguments() {
-    configure "c['process']['args'] = $(python3 -c 'import json, sys; print(json.dumps(sys.argv[1:]))' "$@")"
-}
-
-# within SECONDS COMMAND...: try until it succeeds
-within() {
-    local end=$((SECONDS + $1))
-    shift
-    until "$@" >/dev/null 2>&1; do
-        [ $SECONDS -lt $end ] || { echo "not within the time: $*" >&2; return 1; }
-        sleep 0.05
-    done
-}
-
 status_of() {
     rune state "$1" | python3 -c 'import json, sys; print(json.load(sys.stdin)["status"])'
 }
 
-status_is() {
-    [ "$(status_of "$1")" = "$2" ]
-}
-
-# Nothing of the container is left: state, cgroups, mounts, processes.
+# nothing_left [CONTAINER]: nothing of it is left, be it state, cgroups, mounts or processes
+# shellcheck disable=SC2120 # the container's name is given elsewhere
 nothing_left() {
     local name=${1:-$id} left
     [ ! -e "$state/$name" ] || { echo "state directory is left"; return 1; }
-    left=$(find /sys/fs/cgroup -maxdepth 4 -type d -name "*$name*" 2>/dev/null || true)
+    left=$(cgroups_of "$name")
     [ -z "$left" ] || { echo "cgroups are left: $left"; return 1; }
     left=$(grep -F "$work" /proc/self/mounts || true)
     [ -z "$left" ] || { echo "mounts are left: $left"; return 1; }

@@ -33,7 +33,7 @@ teardown_file() {
 
 setup() {
     name=test-$BATS_TEST_NUMBER
-    cd "$work" # conmon writes a file named oom where it is started
+    cd "$work" || return 1 # conmon writes a file named oom where it is started
 }
 
 teardown() {
@@ -93,7 +93,7 @@ counts() { # CONTAINER OPTIONS...
     [[ "$(pod exec -t "$name" tty </dev/null)" == /dev/pts/* ]]
     run -127 pod exec "$name" no-such-program
     pod exec -d "$name" sh -c 'echo done >/tmp/detached'
-    within 5 pod exec "$name" grep -q done /tmp/detached
+    within 5 pod exec "$name" grep -q "done" /tmp/detached
     pod top "$name" | grep -q 'echo told'
     pod stop -t 20 "$name" >/dev/null
     [ "$(status_of "$name")" = "exited 3" ]

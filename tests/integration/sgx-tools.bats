@@ -3,7 +3,8 @@
 # sgx-tools on the tests' tiny enclave.
 
 setup_file() {
-    export WORK=$(mktemp -d)
+    WORK=$(mktemp -d)
+    export WORK
     "$RUNE_STAGE/../tests/unit/sgx/make-test-enclave" "$WORK/e"
     sgx-tools keygen "$WORK/key.pem"
     openssl rsa -in "$WORK/key.pem" -pubout -out "$WORK/pub.pem" 2>/dev/null

@@ -9,6 +9,7 @@ read -r r <&${COPROC[0]}; echo "$r"
 eval "exec ${COPROC[1]}>&-"; wait
 while read -r a; do echo "substituted $a"; done < <(echo x; echo y)
 echo written > >(cat); wait $!
+# shellcheck disable=SC2207 # splitting words is what is tried here
 numbers=($(for i in {1..20}; do echo "$i"; done)); echo ${#numbers[@]}
 false | true | (exit 2); echo "${PIPESTATUS[@]}"
 sleep 100 & p=$!

@@ -109,7 +109,7 @@ for command in "${commands[@]}"; do
     name=${command//$root\/bin\//}
     # Natively only the machine can be wrong: a kernel thread or a scheduler that is late, bash's job control that missed a child.
     # The LibOS gets one try.
-    for try in 1 2 3; do
+    for _ in 1 2 3; do
         PATH=/usr/bin:/bin timeout 60 $command >"$work/native.out" 2>"$work/native.err" </dev/null
         status=$?
         echo "exit $status" >>"$work/native.out"

@@ -27,7 +27,7 @@ static void semaphores(void)
     CHECK(op(id, 1, -2, 0) == 0 && op(id, 1, -1, IPC_NOWAIT) == -1 && errno == EAGAIN);
     CHECK(op(id, 5, 1, 0) == -1 && errno == EFBIG);
     CHECK(semctl(id, 0, SETVAL, (union semun){.val = 40000}) == -1 && errno == ERANGE);
-    unsigned short all[3] = {1, 2, 3}, got[3];
+    unsigned short all[3] = {1, 2, 3}, got[3] = {0};
     CHECK(semctl(id, 0, SETALL, (union semun){.array = all}) == 0);
     struct sembuf two[2] = {{0, -1, 0}, {2, -9, IPC_NOWAIT}};
     CHECK(semop(id, two, 2) == -1 && errno == EAGAIN);

@@ -62,6 +62,7 @@ static bool add_xattrs(const char *path, struct buffer *out)
     size_t count = 0;
     for (char *name = names; name < names + size; name += strlen(name) + 1)
         sorted[count++] = name;
+    /* cppcheck-suppress uninitvar ; its first `count` are set */
     qsort(sorted, count, sizeof(*sorted), compare_texts);
     for (size_t i = 0; i < count; i++) {
         ssize_t value_size = lgetxattr(path, sorted[i], value, sizeof(value));
@@ -102,6 +103,7 @@ static bool walk_thin(struct thin_walk *walk, const char *path, const char *inne
         char *names[ENTRIES_MAX + 2];
         for (int i = 0; i < count; i++)
             names[i] = entries[i]->d_name;
+        /* cppcheck-suppress uninitvar ; its first `count` are set */
         qsort(names, (size_t)count, sizeof(*names), compare_texts);
         for (int i = 0; ok && i < count; i++) {
             if (strcmp(names[i], ".") == 0 || strcmp(names[i], "..") == 0)

@@ -450,7 +450,7 @@ static void hostile_host(void **state)
     static u8 buf[100000];
     struct dentry *d;
     struct super *s;
-    long fds[8];
+    long fds[8] = {0};
     u32 open_count = 0;
 
     is(CALL(mkdir, "/host", 0755), 0);

@@ -69,6 +69,7 @@ void panic(const char *fmt, ...)
         longjmp(*g_expect_panic, 1);
     va_start(ap, fmt);
     stub_abort(fmt, ap);
+    /* cppcheck-suppress va_end_missing ; stub_abort() does not return */
 }
 
 void mm_enter(struct mm *mm)
@@ -110,10 +111,15 @@ static ssize_t uio_move(struct uio *io, void *data, size_t n, bool to)
     while (done < n && io->left > 0) {
         struct uio_segment *s = io->segments;
         size_t piece = MIN(MIN(n - done, s->size - io->offset), io->left);
-        u8 *at = (u8 *)s->base + io->offset, *d = (u8 *)data + done;
+        u8 *at, *d = (u8 *)data + done;
 
-        if (s->base == NULL && piece > 0)
-            return done > 0 ? (ssize_t)done : -EFAULT;
+        if (s->base == NULL) {
+            if (piece > 0)
+                return done > 0 ? (ssize_t)done : -EFAULT;
+            at = NULL;
+        } else {
+            at = (u8 *)s->base + io->offset;
+        }
         if (piece > 0)
             memcpy(to ? at : d, to ? d : at, piece);
         done += piece;
