@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Every way into and out of the enclave that needs more than C: the entry of all TCS, exits, the system call entry of rewritten call
- * sites, and the return to user code. See docs/design/boundary.md. ENCLU sites need 256 dead bytes below RSP: on the way out RSP is the
+ * Every way into and out of the enclave that needs more than C: the entry of all TCS, exits, the
+ * system call entry of rewritten call sites, and the return to user code. See
+ * docs/design/boundary.md. ENCLU sites need 256 dead bytes below RSP: on the way out RSP is the
  * host's, whose stack below RSP is dead by its own calling convention.
  */
 #include "tcb.h"
@@ -54,7 +55,8 @@
         .hidden user_window_start, user_window_end, user_window_restart
 
 /*
- * EENTER. RAX = CSSA, RBX = TCS, RCX = where EEXIT has to go. Everything but RAX, RBX, RCX and GS is the host's word.
+ * EENTER. RAX = CSSA, RBX = TCS, RCX = where EEXIT has to go. Everything but RAX, RBX, RCX and GS
+ * is the host's word.
  */
         .balign 64
 enclave_entry:
@@ -87,7 +89,8 @@ leave:
         ENCLU_SITE
         ud2
 
-/* RDI = ocall number. The host's next EENTER on this TCS continues at ocall_return with nothing but the saved stack. */
+/* RDI = ocall number. The host's next EENTER on this TCS continues at ocall_return with nothing but
+ * the saved stack. */
 ocall_leave:
         pushq %rbp
         pushq %rbx
@@ -113,7 +116,8 @@ ocall_return:
         ret
 
 /*
- * EENTER at CSSA 1: after an exception, or a kick. Above that the host made a mistake or plays games: back without a look.
+ * EENTER at CSSA 1: after an exception, or a kick. Above that the host made a mistake or plays
+ * games: back without a look.
  */
 exception_entry:
         cmpq $1, %rax
@@ -139,8 +143,8 @@ exception_entry:
         ud2
 
 /*
- * A system call: registers as after the SYSCALL instruction, but RSP is still the application's and interrupts are those of the
- * application. RCX = return address.
+ * A system call: registers as after the SYSCALL instruction, but RSP is still the application's and
+ * interrupts are those of the application. RCX = return address.
  */
         .balign 64
 syscall_entry:
@@ -197,8 +201,8 @@ user_window_restart: /* RSP = uregs */
         movq %rsp, %rdi
         call return_prepare
         /*
-         * From this look at `attention` to the jump, a kick restarts at user_window_restart; so no request is missed, and
-         * nothing in here changes what a restart needs.
+         * From this look at `attention` to the jump, a kick restarts at user_window_restart; so no
+         * request is missed, and nothing in here changes what a restart needs.
          */
 user_window_start:
         movq %gs:TCB_CURRENT_OFF, %rax
@@ -213,7 +217,8 @@ user_window_start:
         jmp *%gs:TCB_USER_RIP
 user_window_end:
 
-/* A fault of LibOS code that kernel_fault() can repair, or redirect to its fix-up. RSP = struct kernel_frame. */
+/* A fault of LibOS code that kernel_fault() can repair, or redirect to its fix-up. RSP = struct
+ * kernel_frame. */
 kernel_fault_entry:
         xorl %ebp, %ebp
         movq %rsp, %rdi

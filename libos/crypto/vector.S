@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * void crypto_enter(struct crypto_frame *frame) and void crypto_leave(struct crypto_frame *frame): around calls into nettle.
- * nettle uses the XMM registers (legacy SSE encodings, which leave the upper halves alone) and, built with stack protectors, reads
- * %fs:0x28. The application's XMM registers are live, and its FS base may be anything, so FS borrows the tcb page from GS.
+ * void crypto_enter(struct crypto_frame *frame) and void crypto_leave(struct crypto_frame *frame):
+ * around calls into nettle. nettle uses the XMM registers (legacy SSE encodings, which leave the
+ * upper halves alone) and, built with stack protectors, reads %fs:0x28. The application's XMM
+ * registers are live, and its FS base may be anything, so FS borrows the tcb page from GS.
  */
     .text
     .globl crypto_enter

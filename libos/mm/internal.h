@@ -76,7 +76,6 @@ void space_release_unused(struct space *s, u64 addr, u64 size);
 /* The shared space owns canonical addresses of shared file mappings. */
 u64 space_find_shared(u64 size);
 void space_free_shared(u64 addr, u64 size);
-bool space_is_shared_range(u64 addr);
 
 /* ---- vma.c ---- */
 struct vma *vma_find(struct mm *mm, u64 addr);      /* that contains addr */

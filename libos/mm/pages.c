@@ -3,10 +3,10 @@
  * The state of every page of the user range, and the SGX2 instructions that change it. One byte a
  * page in chunks of 2 MiB of address space, so an untouched ELRANGE costs a table of pointers.
  *
- * With SGX1 (no LAYOUT_FLAG_SGX2) all pages are there from the start, with RWX in the EPCM for good.
- * What the application may do is then the host's page tables, which it is asked to set: enough to
- * find bugs and to drive what lives from faults, but no protection. So nothing relies on it:
- * mm_fill() gives every page its content when it is mapped, not at the first access.
+ * With SGX1 (no LAYOUT_FLAG_SGX2) all pages are there from the start, with RWX in the EPCM for
+ * good. What the application may do is then the host's page tables, which it is asked to set:
+ * enough to find bugs and to drive what lives from faults, but no protection. So nothing relies on
+ * it: mm_fill() gives every page its content when it is mapped, not at the first access.
  */
 #include "internal.h"
 #include "host.h"

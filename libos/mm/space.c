@@ -239,12 +239,6 @@ void space_free_shared(u64 addr, u64 size)
     mutex_unlock(&g_slots.lock);
 }
 
-bool space_is_shared_range(u64 addr)
-{
-    u64 i = addr >> g_slots.shift;
-    return i < g_slots.count && g_slots.owner[i] == &g_shared_space;
-}
-
 /* The space in the range that is neither ours nor free; free slots become ours. */
 static struct space *claim_free(struct space *s, u64 addr, u64 size)
 {

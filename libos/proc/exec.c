@@ -17,22 +17,6 @@ void strings_free(char **v)
     kfree(v);
 }
 
-char **strings_copy(char *const *v)
-{
-    size_t n = 0;
-    while (v && v[n])
-        n++;
-    char **copy = kzalloc((n + 1) * sizeof(*copy));
-    for (size_t i = 0; copy && i < n; i++) {
-        copy[i] = kstrdup(v[i]);
-        if (!copy[i]) {
-            strings_free(copy);
-            return NULL;
-        }
-    }
-    return copy;
-}
-
 static int append(char ***v, size_t *n, size_t *room, char *s)
 {
     if (*n + 2 > *room) {

@@ -148,7 +148,6 @@ struct stack_spec {
 int stack_build(struct stack_spec *spec, u64 top, u8 *buf, size_t size);
 size_t stack_size_needed(const struct stack_spec *spec);
 
-char **strings_copy(char *const *v);
 void strings_free(char **v);
 u64 vdso_address(void); /* of the LibOS's vDSO; 0: none */
 

@@ -52,7 +52,6 @@ void tcs_add(uint64_t address); /* OCALL_TCS_ADD */
 int64_t thread_park(struct boundary_area *area, uint64_t timeout, uint64_t count);
 void thread_unpark(struct boundary_area *area);
 void thread_kick(struct boundary_area *area);
-bool area_valid(uint64_t address); /* one of ours */
 
 /* ---- ocall.c ---- */
 void ocall_serve(struct boundary_area *area, uint64_t number);

@@ -111,16 +111,6 @@ static void area_give(struct boundary_area *area)
     pthread_mutex_unlock(&g_threads.lock);
 }
 
-bool area_valid(uint64_t address)
-{
-    bool found = false;
-    pthread_mutex_lock(&g_threads.lock);
-    for (size_t i = 0; i < g_threads.area_count && !found; i++)
-        found = (uint64_t)g_threads.areas[i] == address;
-    pthread_mutex_unlock(&g_threads.lock);
-    return found;
-}
-
 /* ---- TCS ---- */
 
 static uint64_t tcs_take(void)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The only way in. EENTER gives: RAX = CSSA, RBX = TCS, RCX = where to EEXIT to; all else is what the host left, and
- * nothing of it may be trusted. RDI is the argument.
+ * The only way in. EENTER gives: RAX = CSSA, RBX = TCS, RCX = where to EEXIT to; all else is what
+ * the host left, and nothing of it may be trusted. RDI is the argument.
  */
 
 #define EEXIT 4
@@ -10,7 +10,8 @@
     .section .text.entry, "ax"
     .globl enclave_entry
 enclave_entry:
-    /* A second frame would mean an exception in here; this enclave handles none, so it goes out at once. */
+    /* A second frame would mean an exception in here; this enclave handles none, so it goes out at
+     * once. */
     test    %rax, %rax
     jnz     2f
     /* The host chose the flags: the ABI wants DF clear, and AC set would fault on our accesses. */
@@ -42,7 +43,8 @@ enclave_entry:
     enclu
     ud2
 
-    /* EREPORT: RAX = 0, RBX = TARGETINFO, RCX = REPORTDATA, RDX = where the REPORT goes; all inside, all aligned. */
+    /* EREPORT: RAX = 0, RBX = TARGETINFO, RCX = REPORTDATA, RDX = where the REPORT goes; all
+     * inside, all aligned. */
     .globl enclave_ereport
 enclave_ereport:
     push    %rbx

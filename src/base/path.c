@@ -59,12 +59,6 @@ char *path_join(const char *a, const char *b)
     return xasprintf("%.*s/%s", (int)length, a, b);
 }
 
-const char *path_base(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash ? slash + 1 : path;
-}
-
 const char *fd_path_of(struct fd_path *out, int fd)
 {
     snprintf(out->text, sizeof(out->text), "/proc/self/fd/%d", fd);

@@ -18,8 +18,6 @@
 char *path_clean(const char *path);
 /* a + "/" + b, cleaned of double slashes only. malloc'd. */
 char *path_join(const char *a, const char *b);
-/* Last component of a path (points into it). */
-const char *path_base(const char *path);
 /* mkdir -p on the host; existing directories are fine. */
 int path_mkdir_p(const char *path, mode_t mode, struct error *err);
 /* Remove a tree that we own on the host (never across a mount point). 0 when it is not there. */

@@ -517,7 +517,8 @@ int cgroup_remove(struct cgroup *cgroup, struct error *err)
 {
     if (cgroup->foreign)
         return 0;
-    /* First: what systemd knows it removes itself, and it must not hear of an end it did not want. */
+    /* First: what systemd knows it removes itself, and it must not hear of an end it did not
+     * want. */
     cleanup_error struct error failure = ERROR_INIT;
     if (cgroup->unit && cgroup_systemd_remove(cgroup, &failure) < 0)
         log_warning("%s", error_text(&failure));

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The systemd cgroup driver: a transient scope for each container, made around its init while that waits, and the
- * same files written as with the cgroupfs driver. Names and properties are runc's. Runs in rune.
+ * The systemd cgroup driver: a transient scope for each container, made around its init while that
+ * waits, and the same files written as with the cgroupfs driver. Names and properties are runc's.
+ * Runs in rune.
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -128,11 +128,6 @@ int container_init_child(struct container_init *init, const struct container_pay
  */
 int container_init_resume(int argc, char **argv, struct container_init **out, struct error *err);
 
-const char *container_init_id(const struct container_init *init);
-const char *container_init_bundle(const struct container_init *init);
-/* State directory of this container on the host (only visible before pivot_root). */
-const char *container_init_state_dir(const struct container_init *init);
-const struct oci_config *container_init_config(const struct container_init *init);
 /* The process to run: the configuration's, or that of an exec. */
 const struct oci_process *container_init_process(const struct container_init *init);
 /* Descriptor passed in init_fds, or -1. The payload owns it; the engine leaves it open. */

@@ -454,26 +454,6 @@ void container_init_started(const struct container_init *init)
         close_and_reset(&own->sync_fd);
 }
 
-const char *container_init_id(const struct container_init *init)
-{
-    return init->id;
-}
-
-const char *container_init_bundle(const struct container_init *init)
-{
-    return init->bundle;
-}
-
-const char *container_init_state_dir(const struct container_init *init)
-{
-    return init->state_dir;
-}
-
-const struct oci_config *container_init_config(const struct container_init *init)
-{
-    return init->config;
-}
-
 const struct oci_process *container_init_process(const struct container_init *init)
 {
     return init->process;

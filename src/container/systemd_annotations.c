@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Annotations org.systemd.property.NAME: a unit's property, its value in GVariant's text form ("'text'",
- * "true", "uint64 5", "@as []", "['a', 'b']"). Numbers without a type are int32 or double, as in runc. Runs
- * in rune.
+ * Annotations org.systemd.property.NAME: a unit's property, its value in GVariant's text form
+ * ("'text'", "true", "uint64 5", "@as []", "['a', 'b']"). Numbers without a type are int32 or
+ * double, as in runc. Runs in rune.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -256,7 +256,8 @@ static void append_value(struct systemd_call *call, const struct value *value)
     }
 }
 
-/* D-Bus has USec where the documentation says Sec: "TimeoutStopSec" is TimeoutStopUSec, in microseconds. */
+/* D-Bus has USec where the documentation says Sec: "TimeoutStopSec" is TimeoutStopUSec, in
+ * microseconds. */
 static char *property_name(const char *name, struct value *value, struct error *err)
 {
     size_t length = strlen(name);

@@ -2,8 +2,9 @@
 #pragma once
 
 /*
- * systemd over D-Bus: a connection to its manager, messages with unit properties, jobs. libsystemd is
- * loaded when the first connection is made, so that rune without --systemd-cgroup never pays for it.
+ * systemd over D-Bus: a connection to its manager, messages with unit properties, jobs. libsystemd
+ * is loaded when the first connection is made, so that rune without --systemd-cgroup never pays for
+ * it.
  */
 #include <stdbool.h>
 #include <stddef.h>

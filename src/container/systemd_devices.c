@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Device rules as systemd knows them: a policy and a list of what is allowed. It cannot say all that
- * the rules can; the cgroup driver's own filter, which comes on top, says the rest. Runs in rune.
+ * Device rules as systemd knows them: a policy and a list of what is allowed. It cannot say all
+ * that the rules can; the cgroup driver's own filter, which comes on top, says the rest. Runs in
+ * rune.
  */
 #include <fcntl.h>
 #include <stdlib.h>

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* What of a configuration becomes properties of a systemd unit. Shared by cgroup_systemd.c and its parts. */
+/* What of a configuration becomes properties of a systemd unit. Shared by cgroup_systemd.c and its
+ * parts. */
 #include "container/systemd_bus.h"
 #include "oci/config.h"
 
 /*
- * The resources by systemd's names. The files that the cgroup driver writes as well say the same more
- * exactly; systemd has to know them, or it takes them back when it next touches the unit.
+ * The resources by systemd's names. The files that the cgroup driver writes as well say the same
+ * more exactly; systemd has to know them, or it takes them back when it next touches the unit.
  */
 int systemd_resources_v1(struct systemd_bus *bus, struct systemd_call *call,
                          const struct oci_resources *r, struct error *err);

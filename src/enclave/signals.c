@@ -10,9 +10,9 @@
 #include "base/cleanup.h"
 
 /*
- * What an enclave runtime's threads cannot block, because their exceptions arrive as these: one that
- * is sent may go to any of them, past the signalfd. A runtime that installs handlers of its own
- * calls ours for what was sent.
+ * What an enclave runtime's threads cannot block, because their exceptions arrive as these: one
+ * that is sent may go to any of them, past the signalfd. A runtime that installs handlers of its
+ * own calls ours for what was sent.
  */
 static const int g_fault_signals[] = {SIGILL, SIGBUS, SIGFPE, SIGSEGV, SIGSYS, SIGTRAP};
 static int g_sent_fault_pipe = -1; /* write end, for the handler */

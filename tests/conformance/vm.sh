@@ -25,7 +25,7 @@ packages+=,python3,erofs-utils,runc,util-linux,bsdutils,iproute2,libcapstone4,li
 # Modules of the kernel that the guest uses; what they need comes along.
 modules="virtio_pci virtio_blk ext4 crc32c_generic 9pnet_virtio 9p overlay bfq loop"
 runc_files="cgroups update dev events pause kill delete exec cgroup_delegation"
-keep= layouts="unified hybrid" files=all runc=$runc_files limit=3600 summary= interactive=
+keep='' layouts="unified hybrid" files=all runc=$runc_files limit=3600 summary='' interactive=''
 while getopts k:l:f:r:t:s:i option; do
     case $option in
     k) keep=$OPTARG ;;
@@ -200,7 +200,7 @@ boot() {
     *) echo "vm: no cgroup layout $layout" >&2; exit 2 ;;
     esac
     local machine_options=(
-        -nodefaults -no-user-config -machine q35 -accel tcg,thread=multi -cpu max -smp 2 -m 2048
+        -nodefaults -no-user-config -machine q35 -accel "tcg,thread=multi" -cpu max -smp 2 -m 2048
         -kernel "$cache/vmlinuz" -initrd "$cache/initramfs" -append "$append"
         -drive "file=$cache/root.ext4,if=virtio,format=raw,snapshot=on,cache=unsafe"
         -drive "file=$work/pack.tar,if=virtio,format=raw,readonly=on"

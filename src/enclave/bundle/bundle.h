@@ -9,9 +9,9 @@
 #include "base/error.h"
 
 /*
- * Bundle conversion (docs/design/bundle.md): an ordinary root directory becomes a sealed image, a system
- * call site table and a signed enclave, kept in a cache. docs/design/bundle.md tells what is in the
- * cache and when an entry is used again.
+ * Bundle conversion (docs/design/bundle.md): an ordinary root directory becomes a sealed image, a
+ * system call site table and a signed enclave, kept in a cache. docs/design/bundle.md tells what is
+ * in the cache and when an entry is used again.
  *
  *   <cache>/<image key>/image, sites, info.json
  *   <cache>/<image key>/enclave-<enclave key>/enclave, sigstruct, manifest.json
@@ -23,9 +23,9 @@
 /* What the enclave is to be, beside its image. Everything here is measured; zero takes the
  * default. */
 struct bundle_settings {
-    uint64_t enclave_size;  /* ELRANGE, power of two */
-    uint64_t memory_limit;  /* bytes, 0: none */
-    uint64_t cache_size;    /* verified block cache */
+    uint64_t enclave_size; /* ELRANGE, power of two */
+    uint64_t memory_limit; /* bytes, 0: none */
+    uint64_t cache_size;   /* verified block cache */
     /*
      * Without SGX2 all memory is in the enclave file: bytes of it for processes, and for the LibOS
      * itself. 0: three quarters and one quarter of memory_limit.

@@ -110,7 +110,8 @@ static bool evictable(const struct sgx_handle *e, uint64_t page)
            (entry & EPCM_TYPE_MASK) != EPCM_TYPE(SGX_PT_TCS);
 }
 
-/* From the hand on, the next pages in a row that may go; 0 when there is none in all the enclave. */
+/* From the hand on, the next pages in a row that may go; 0 when there is none in all the
+ * enclave. */
 static uint64_t choose(struct sgx_handle *e, uint64_t *first)
 {
     uint64_t page = e->hand < e->pages ? e->hand : 0;

@@ -9,7 +9,8 @@
  *
  * A signal may come between any two instructions; emu_site_signal (sites.c) knows by RIP what has
  * been done. So the order of the instructions here is a contract with that function:
- *   head   nothing has happened: put the registers back and rewind to the site; g_emu_site_pushes says what is on the stack
+ *   head   nothing has happened: put the registers back and rewind to the site; g_emu_site_pushes
+ *          says what is on the stack
  *   EEXIT  finish it
  *   body   t->in_leaf is set: hold the signal back
  *   tail   all is in the thread struct: load it from there

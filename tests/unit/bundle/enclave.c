@@ -285,7 +285,8 @@ static void test_enclave_file(void **state)
     assert_non_null(at(f, layout.heap + layout.heap_initial - 1, &flags));
     assert_null(at(f, layout.heap + layout.heap_initial, &flags));
     check_threads(f, &layout);
-    /* Not measured is only room: stacks and the first heap, which the LibOS writes before it reads. */
+    /* Not measured is only room: stacks and the first heap, which the LibOS writes before it
+     * reads. */
     unsigned rooms = 0;
     for (uint32_t i = 0; i < f->header->range_count; i++) {
         const struct enclave_file_range *r = &f->ranges[i];

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Lesser machines of the emulator, one a run: meson gives RUNE_SGX_EMULATOR_EPC or
- * RUNE_SGX_EMULATOR_FEATURES and the name of the group. The EPC is 4 MiB; of each test enclave 1 MiB
- * stays in it, 64 TCS with their SSA frames.
+ * RUNE_SGX_EMULATOR_FEATURES and the name of the group. The EPC is 4 MiB; of each test enclave 1
+ * MiB stays in it, 64 TCS with their SSA frames.
  */
 #include <setjmp.h>
 #include <stdarg.h>
