@@ -71,7 +71,7 @@ enum boundary_ecall {
     O(LOG, 2, "level, size; data: line")                                                        \
     O(ABORT, 1, "size; data: message; does not return")                                         \
     O(EVENT, 4, "type, pid, status, size; data: message")                                       \
-    O(CLOCK, 1, "clock id; ret ns; out[0] TSC, out[1] TSC frequency in Hz")                     \
+    O(CLOCK, 2, "clock id, area of the thread (0: own); ret ns; out: TSC, its frequency in Hz") \
     O(CPUID, 2, "leaf, subleaf; out: eax, ebx, ecx, edx")                                       \
     O(SGX_RESTRICT, 3, "address, size, permissions")                                            \
     O(SGX_MODIFY_TYPE, 3, "address, size, type")                                                \

@@ -11,12 +11,17 @@ static struct {
 
 i64 host_clock(int clock_id)
 {
-    return host_count(HOST_CALL(CLOCK, (u32)clock_id), INT64_MAX);
+    return host_count(HOST_CALL(CLOCK, (u32)clock_id, 0), INT64_MAX);
+}
+
+i64 host_thread_clock(void *area)
+{
+    return host_count(HOST_CALL(CLOCK, 3 /* CLOCK_THREAD_CPUTIME_ID */, (u64)area), INT64_MAX);
 }
 
 void host_time(struct host_time *t)
 {
-    i64 r = host_count(HOST_CALL(CLOCK, 1), INT64_MAX); /* CLOCK_MONOTONIC */
+    i64 r = host_count(HOST_CALL(CLOCK, 1, 0), INT64_MAX); /* CLOCK_MONOTONIC */
 
     if (r < 0)
         host_lied("no clock");

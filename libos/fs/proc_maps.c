@@ -13,7 +13,6 @@ struct show_maps {
     struct mm *mm;
     char *path;
     bool smaps;
-    u64 total;
 };
 
 static const char *vma_name(const struct vma *v, struct show_maps *s)
@@ -37,9 +36,8 @@ static int show_vma(const struct vma *v, void *ctx)
     struct kstat st = {0};
     const char *name = vma_name(v, s);
     size_t at = s->t->used;
-    u64 kb = (v->end - v->node.key) >> 10;
+    u64 kb = (v->end - v->node.key) >> 10, there = 0;
 
-    s->total += kb;
     if (v->file && v->file->inode)
         inode_stat(v->file->inode, &st);
     text_printf(s->t, "%08llx-%08llx %c%c%c%c %08llx %02x:%02x %llu",
@@ -54,7 +52,8 @@ static int show_vma(const struct vma *v, void *ctx)
         text_printf(s->t, "%s", name);
     }
     text_add(s->t, "\n", 1);
-    if (s->smaps)
+    if (s->smaps) {
+        there = mm_resident(v) << (PAGE_SHIFT - 10);
         text_printf(s->t,
                     "Size:           %8llu kB\nKernelPageSize: %8u kB\nMMUPageSize:    %8u "
                     "kB\nRss:            %8llu kB\n"
@@ -62,9 +61,10 @@ static int show_vma(const struct vma *v, void *ctx)
                     "kB\nPrivate_Clean:  %8u kB\n"
                     "Private_Dirty:  %8llu kB\nReferenced:     %8llu kB\nAnonymous:      %8llu "
                     "kB\nSwap:           %8u kB\n",
-                    (unsigned long long)kb, 4, 4, (unsigned long long)kb, (unsigned long long)kb, 0,
-                    0, 0, (unsigned long long)kb, (unsigned long long)kb,
-                    (unsigned long long)(v->file ? 0 : kb), 0);
+                    (unsigned long long)kb, 4, 4, (unsigned long long)there,
+                    (unsigned long long)there, 0, 0, 0, (unsigned long long)there,
+                    (unsigned long long)there, (unsigned long long)(v->file ? 0 : there), 0);
+    }
     return s->t->failed ? -ENOMEM : 0;
 }
 
@@ -94,16 +94,20 @@ int proc_show_smaps(struct pseudo_inode *p, struct text *t)
 int proc_show_smaps_rollup(struct pseudo_inode *p, struct text *t)
 {
     struct mm *mm = proc_mm(p);
-    u64 kb = mm ? mm->committed << 2 : 0;
+    struct mm_usage u = {0};
+    u64 kb;
 
-    if (mm)
+    if (mm) {
+        mm_usage(mm, &u);
         mm_put(mm);
+    }
+    kb = mm_usage_resident(&u) << (PAGE_SHIFT - 10);
     text_printf(t,
                 "00000000-ffffffff ---p 00000000 00:00 0                                  "
                 "[rollup]\nRss:            %8llu kB\n"
                 "Pss:            %8llu kB\nPrivate_Dirty:  %8llu kB\nAnonymous:      %8llu "
                 "kB\nSwap:           %8u kB\n",
                 (unsigned long long)kb, (unsigned long long)kb, (unsigned long long)kb,
-                (unsigned long long)kb, 0);
+                (unsigned long long)(u.anon << (PAGE_SHIFT - 10)), 0);
     return 0;
 }

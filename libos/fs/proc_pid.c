@@ -3,6 +3,8 @@
 #include "procfs.h"
 #include "mm.h"
 
+#include <linux/magic.h>
+
 static const struct pseudo_entry g_pid_dir, g_task_dir;
 
 struct process *proc_process(struct pseudo_inode *p)
@@ -14,6 +16,16 @@ struct process *proc_process(struct pseudo_inode *p)
         proc = NULL;
     }
     return proc;
+}
+
+int proc_dir_process(struct file *f, struct process **out)
+{
+    struct inode *i = f->inode;
+
+    if (!i || !i->super || i->super->magic != PROC_SUPER_MAGIC || pseudo_of(i)->entry != &g_pid_dir)
+        return -EBADF;
+    *out = proc_process(pseudo_of(i));
+    return *out ? 0 : -ESRCH;
 }
 
 struct mm *proc_mm(struct pseudo_inode *p)
@@ -126,26 +138,22 @@ static void get_comm(struct pseudo_inode *p, struct process *proc, char comm[16]
     mutex_unlock(&g_process_lock);
 }
 
-struct mm_numbers {
-    u64 total, committed; /* pages */
-};
-
-static struct mm_numbers mm_numbers(struct pseudo_inode *p)
+static struct mm_usage usage_of(struct pseudo_inode *p)
 {
     struct mm *mm = proc_mm(p);
-    struct mm_numbers n = {0};
+    struct mm_usage u = {0};
 
     if (mm) {
-        n = (struct mm_numbers){mm->total, mm->committed};
+        mm_usage(mm, &u);
         mm_put(mm);
     }
-    return n;
+    return u;
 }
 
 static int show_stat(struct pseudo_inode *p, struct text *t)
 {
     struct process *proc = proc_process(p);
-    struct mm_numbers m = mm_numbers(p);
+    struct mm_usage m = usage_of(p);
     char comm[16];
     i32 ppid, tty = 0, foreground = -1, sid = 0;
 
@@ -171,7 +179,8 @@ static int show_stat(struct pseudo_inode *p, struct text *t)
                 (unsigned long long)(proc->cutime / 10000000),
                 (unsigned long long)(proc->cstime / 10000000), proc->nice, proc->thread_count,
                 (unsigned long long)(proc->start_time / 10000000),
-                (unsigned long long)(m.total << PAGE_SHIFT), (unsigned long long)m.committed);
+                (unsigned long long)(m.total << PAGE_SHIFT),
+                (unsigned long long)mm_usage_resident(&m));
     text_printf(t,
                 "18446744073709551615 0 0 0 0 0 %llu 0 0 0 0 0 0 %d 0 0 0 0 0 0 0 0 0 0 0 0 0 %u\n",
                 (unsigned long long)proc->sig_pending, proc->exit_signal, proc->exit_status);
@@ -181,10 +190,11 @@ static int show_stat(struct pseudo_inode *p, struct text *t)
 
 static int show_statm(struct pseudo_inode *p, struct text *t)
 {
-    struct mm_numbers m = mm_numbers(p);
+    struct mm_usage m = usage_of(p);
 
-    text_printf(t, "%llu %llu 0 0 0 %llu 0\n", (unsigned long long)m.total,
-                (unsigned long long)m.committed, (unsigned long long)m.committed);
+    text_printf(t, "%llu %llu %llu %llu 0 %llu 0\n", (unsigned long long)m.total,
+                (unsigned long long)mm_usage_resident(&m), (unsigned long long)(m.file + m.shared),
+                (unsigned long long)m.code, (unsigned long long)(m.data + m.stack));
     return 0;
 }
 
@@ -221,10 +231,38 @@ static void status_signals(struct text *t, struct process *proc)
                 (unsigned long long)ignored, (unsigned long long)caught);
 }
 
+static void status_memory(struct text *t, const struct mm_usage *m)
+{
+    const struct {
+        const char *name;
+        u64 pages;
+    } lines[] = {
+        {"VmPeak", m->total},
+        {"VmSize", m->total},
+        {"VmLck", 0},
+        {"VmPin", 0},
+        {"VmHWM", mm_usage_resident(m)},
+        {"VmRSS", mm_usage_resident(m)},
+        {"RssAnon", m->anon},
+        {"RssFile", m->file},
+        {"RssShmem", m->shared},
+        {"VmData", m->data},
+        {"VmStk", m->stack},
+        {"VmExe", m->code},
+        {"VmLib", 0},
+        {"VmPTE", 0},
+        {"VmSwap", 0},
+    };
+
+    for (size_t k = 0; k < ARRAY_SIZE(lines); k++)
+        text_printf(t, "%s:\t%8llu kB\n", lines[k].name,
+                    (unsigned long long)(lines[k].pages << (PAGE_SHIFT - 10)));
+}
+
 static int show_status(struct pseudo_inode *p, struct text *t)
 {
     struct process *proc = proc_process(p);
-    struct mm_numbers m = mm_numbers(p);
+    struct mm_usage m = usage_of(p);
     const struct cred *c;
     struct files *files;
     char comm[16];
@@ -248,16 +286,11 @@ static int show_status(struct pseudo_inode *p, struct text *t)
                 files ? files->size : 0);
     for (u32 k = 0; k < c->group_count; k++)
         text_printf(t, "%u ", c->groups[k]);
-    text_printf(t, "\nNStgid:\t%d\nNSpid:\t%d\nNSpgid:\t%d\nNSsid:\t%d\n", p->pid,
-                p->tid ? p->tid : p->pid, proc->pgid, proc->session ? proc->session->sid : 0);
+    text_printf(t, "%s\nNStgid:\t%d\nNSpid:\t%d\nNSpgid:\t%d\nNSsid:\t%d\n",
+                c->group_count ? "" : " ", p->pid, p->tid ? p->tid : p->pid, proc->pgid,
+                proc->session ? proc->session->sid : 0);
     if (m.total)
-        text_printf(t,
-                    "VmPeak:\t%8llu kB\nVmSize:\t%8llu kB\nVmLck:\t%8u kB\nVmHWM:\t%8llu "
-                    "kB\nVmRSS:\t%8llu kB\nRssAnon:\t%8llu kB\nVmData:\t%8llu kB\n"
-                    "VmStk:\t%8u kB\nVmSwap:\t%8u kB\n",
-                    (unsigned long long)m.total << 2, (unsigned long long)m.total << 2, 0,
-                    (unsigned long long)m.committed << 2, (unsigned long long)m.committed << 2,
-                    (unsigned long long)m.committed << 2, (unsigned long long)m.total << 2, 132, 0);
+        status_memory(t, &m);
     text_printf(t, "Threads:\t%u\n", proc->thread_count);
     status_signals(t, proc);
     text_printf(t,
@@ -330,8 +363,8 @@ static int show_limits(struct pseudo_inode *p, struct text *t)
 
         snprintf(soft, sizeof(soft), "%llu", (unsigned long long)l->soft);
         snprintf(hard, sizeof(hard), "%llu", (unsigned long long)l->hard);
-        text_printf(t, "%-25s %-20s %-20s %-10s\n", limits[k].name,
-                    l->soft == UINT64_MAX ? "unlimited" : soft,
+        text_printf(t, limits[k].unit[0] ? "%-25s %-20s %-20s %-10s\n" : "%-25s %-20s %-20s %s\n",
+                    limits[k].name, l->soft == UINT64_MAX ? "unlimited" : soft,
                     l->hard == UINT64_MAX ? "unlimited" : hard, limits[k].unit);
     }
     process_put(proc);

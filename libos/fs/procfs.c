@@ -101,6 +101,22 @@ static int show_stat(struct pseudo_inode *p, struct text *t)
     return 0;
 }
 
+static int show_vmstat(struct pseudo_inode *p, struct text *t)
+{
+    struct mm_totals m;
+    u64 total;
+
+    mm_totals(&m);
+    total = m.limit && m.limit < m.elrange_user ? m.limit : m.elrange_user;
+    text_printf(t,
+                "nr_free_pages %llu\nnr_anon_pages %llu\nnr_mapped 0\nnr_file_pages 0\nnr_dirty 0\n"
+                "nr_writeback 0\npgpgin 0\npgpgout 0\npswpin 0\npswpout 0\npgfault 0\n"
+                "pgmajfault 0\noom_kill 0\n",
+                (unsigned long long)((total - MIN(total, m.committed)) >> PAGE_SHIFT),
+                (unsigned long long)(m.committed >> PAGE_SHIFT));
+    return 0;
+}
+
 static int show_uptime(struct pseudo_inode *p, struct text *t)
 {
     u64 up = clock_monotonic() / 10000000;
@@ -209,6 +225,7 @@ static const struct pseudo_entry g_root_entries[] = {
      .mode = S_IFREG | 0444,
      .text = "Character devices:\n  1 mem\n  5 /dev/tty\n  5 /dev/console\n  5 /dev/ptmx\n136 "
              "pts\n\nBlock devices:\n"},
+    {.name = "diskstats", .mode = S_IFREG | 0444, .text = ""},
     {.name = "loadavg", .mode = S_IFREG | 0444, .show = show_loadavg},
     {.name = "meminfo", .mode = S_IFREG | 0444, .show = show_meminfo},
     {.name = "mounts", .mode = S_IFLNK | 0777, .text = "self/mounts"},
@@ -220,6 +237,7 @@ static const struct pseudo_entry g_root_entries[] = {
      .text = "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"},
     {.name = "sys", .mode = S_IFDIR | 0555, .children = g_proc_sys_entries},
     {.name = "uptime", .mode = S_IFREG | 0444, .show = show_uptime},
+    {.name = "vmstat", .mode = S_IFREG | 0444, .show = show_vmstat},
     {.name = "version", .mode = S_IFREG | 0444, .show = show_version},
     {0},
 };

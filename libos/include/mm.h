@@ -23,6 +23,7 @@ struct vma {
     u64 file_offset;   /* of start */
     u64 trampolines;   /* executable file mapping: where its rewritten calls go, 0 none (sites.c) */
     u64 first_site;
+    u32 copies; /* shared file mappings of the same pages that munmap() must undo before this one */
 };
 
 struct mm {
@@ -41,8 +42,7 @@ struct mm {
     u64 auxv[64];                               /* as put on the stack */
     u32 auxv_count;
     struct file *exe;
-    u64 committed; /* pages */
-    u64 total;     /* pages in VMAs */
+    u64 total; /* pages in VMAs */
 };
 
 struct mm *mm_create(void);
@@ -89,6 +89,19 @@ int mm_for_each(struct mm *mm, int (*fn)(const struct vma *vma, void *ctx), void
 void mm_enter(struct mm *mm);
 void mm_leave(struct mm *mm);
 void mm_yield(void);
+
+/* What a process uses, in pages: /proc/PID/status, statm and the like. */
+struct mm_usage {
+    u64 total;              /* in VMAs */
+    u64 anon, file, shared; /* there: private ones without and with a file, shared ones */
+    u64 data, stack, code;  /* in VMAs: private writable ones, the stack, executable ones */
+};
+void mm_usage(struct mm *mm, struct mm_usage *out);
+u64 mm_resident(const struct vma *v); /* pages of v that are there; from a mm_for_each() function */
+static inline u64 mm_usage_resident(const struct mm_usage *u)
+{
+    return u->anon + u->file + u->shared;
+}
 
 /* Read another process's memory (/proc/PID/cmdline, environ), resident or not; bytes read. */
 size_t mm_peek(struct mm *mm, u64 addr, void *buf, size_t size);

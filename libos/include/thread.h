@@ -67,6 +67,8 @@ struct thread {
     u32 fault_trap;
     i32 nice;
     u64 exited; /* left its process */
+    u64 affinity
+        [16]; /* sched_setaffinity(): remembered, the host decides; all 0: every processor */
     char comm[16];
     void (*kernel_fn)(void *arg); /* LibOS thread without user code */
     void *kernel_arg;

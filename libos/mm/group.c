@@ -412,7 +412,7 @@ void group_forget(struct mm *mm)
     u64 start = 0, end = 0; /* neighbouring VMAs go at once, too */
     for (struct vma *v = vma_next_from(mm, 0); v; v = vma_next_from(mm, 0)) {
         if (v->flags & VMA_CANONICAL) {
-            shared_unmap(v, vma_start(v), v->end - vma_start(v));
+            shared_unmap(v);
         } else if (mm->space->shared) {
             group_drop_pages(mm, vma_start(v), v->end - vma_start(v));
         } else {

@@ -75,6 +75,7 @@ bool space_try_claim(struct mm *mm, u64 addr, u64 size);
 void space_release_unused(struct space *s, u64 addr, u64 size);
 /* The shared space owns canonical addresses of shared file mappings. */
 u64 space_find_shared(u64 size);
+u64 space_shared_round(u64 size); /* to what space_find_shared() takes */
 void space_free_shared(u64 addr, u64 size);
 
 /* ---- vma.c ---- */
@@ -88,6 +89,7 @@ struct vma *vma_after(struct vma *v);
 int vma_insert(struct mm *mm, u64 addr, u64 size, u32 prot, u32 flags, struct file *file, u64 off,
                bool was_writable);
 void vma_destroy(struct mm *mm, struct vma *v);
+int vma_split(struct mm *mm, u64 addr); /* make addr a boundary between VMAs */
 /* Drop VMAs and pages of the range; the caller holds mm->lock. */
 int unmap_locked(struct mm *mm, u64 addr, u64 size);
 
@@ -168,7 +170,9 @@ int share_write(struct mm *mm, struct vma *v, u64 addr);
 /* ---- shared.c ---- */
 i64 shared_map(struct mm *mm, u64 addr, u64 size, u32 prot, u32 flags, struct file *file, u64 off);
 int shared_fill_page(struct vma *v, u64 addr);
-void shared_unmap(struct vma *v, u64 addr, u64 size);
+void shared_unmap(struct vma *v); /* its VMA goes */
+/* The canonical mapping v grows where it is to new_end: 0 or -ENOMEM; the caller holds mm->lock. */
+int shared_grow_locked(struct mm *mm, struct vma *v, u64 new_end);
 void shared_get(u64 addr);
 
 /* ---- sites.c ---- */

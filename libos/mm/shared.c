@@ -3,7 +3,8 @@
  * MAP_SHARED. A page of an enclave has one address, so a file that several processes map shared is
  * at the same, canonical, address in all of them: a range that belongs to the shared space. What is
  * in place there is the truth for the file while it is mapped (files ask mm_shared_page()); when
- * the last mapping goes, pages go back to the file.
+ * the last mapping goes, pages go back to the file. A process that maps a part again gets the same
+ * addresses, and the VMA counts how often it must be unmapped.
  *
  * Anonymous shared memory needs none of this: the members of a fork group see it in place.
  */
@@ -40,22 +41,45 @@ void shared_get(u64 addr)
     mutex_unlock(&g_lock);
 }
 
+/* The addresses of a file have room for it to grow: who maps a part that is not covered needs them in one piece. */
+static u64 take_range(u64 need, u64 *size)
+{
+    *size = space_shared_round(need * 2);
+    u64 base = space_find_shared(*size);
+    if (base)
+        return base;
+    *size = space_shared_round(need);
+    return space_find_shared(*size);
+}
+
 static struct shared_range *range_for(struct inode *inode, u64 off, u64 size)
 {
     struct shared_range *r;
-    list_for_each_entry (r, &g_ranges, all)
-        if (r->inode == inode && off >= r->offset && off + size <= r->offset + r->size)
+    bool known = false;
+    list_for_each_entry (r, &g_ranges, all) {
+        if (r->inode != inode)
+            continue;
+        if (off >= r->offset && off + size <= r->offset + r->size)
             return r;
-    /* From the file's start, with room to grow, so that later mappings of other parts find
-     * themselves here. */
-    u64 want = PAGE_UP(MAX(off + size, inode->size));
-    u64 base = space_find_shared(want);
-    r = base ? kzalloc(sizeof(*r)) : NULL;
-    if (!r)
+        known = true;
+    }
+    if (known) {
+        /* Pages of it are at other addresses, and would be there twice. */
+        log_warn("a shared file mapping of %lu MiB outgrew the addresses kept for the file",
+                 size >> 20);
         return NULL;
+    }
+    u64 room;
+    u64 base = take_range(PAGE_UP(MAX(off + size, inode->size)), &room);
+    r = base ? kzalloc(sizeof(*r)) : NULL;
+    if (!r) {
+        if (base)
+            space_free_shared(base, room);
+        return NULL;
+    }
     r->inode = inode_get(inode);
     r->base = base;
-    r->size = want;
+    r->size = room;
     mutex_lock(&inode->lock);
     if (!inode->shared_maps.next)
         list_init(&inode->shared_maps);
@@ -63,6 +87,51 @@ static struct shared_range *range_for(struct inode *inode, u64 off, u64 size)
     mutex_unlock(&inode->lock);
     list_add(&r->all, &g_ranges);
     return r;
+}
+
+static void shared_put(u64 addr);
+
+/* One more mapping of what v maps already: it has the permissions of both. */
+static void map_again(struct vma *v, u32 prot, struct file *file)
+{
+    v->copies++;
+    if ((prot & PROT_WRITE) && (v->file->flags & 3) != 2) {
+        file_get(file);
+        file_put(v->file);
+        v->file = file;
+    }
+    if (prot & ~v->prot) {
+        v->prot |= prot;
+        pages_protect(vma_start(v), v->end - vma_start(v), v->prot);
+    }
+}
+
+/* mm->lock held: VMAs for [addr, addr + size), where some may be already. */
+static int map_range_locked(struct mm *mm, u64 addr, u64 size, u32 prot, struct file *file, u64 off)
+{
+    u64 end = addr + size;
+    int e = vma_split(mm, addr);
+    if (e == 0)
+        e = vma_split(mm, end);
+    for (u64 a = addr; e == 0 && a < end;) {
+        struct vma *v = vma_next_from(mm, a);
+        u64 next = v ? MIN(vma_start(v), end) : end;
+        if (next > a) {
+            shared_get(a);
+            e = vma_insert(mm, a, next - a, prot, MAP_SHARED | VMA_CANONICAL, file,
+                           off + (a - addr), true);
+            if (e < 0)
+                shared_put(a);
+            else
+                pages_protect(a, next - a, prot);
+        }
+        if (e == 0 && next < end) {
+            map_again(v, prot, file);
+            next = v->end;
+        }
+        a = next;
+    }
+    return e;
 }
 
 i64 shared_map(struct mm *mm, u64 addr, u64 size, u32 prot, u32 flags, struct file *file, u64 off)
@@ -82,27 +151,38 @@ i64 shared_map(struct mm *mm, u64 addr, u64 size, u32 prot, u32 flags, struct fi
                  "file is not possible");
         at = -ENOMEM;
     }
-    if (at >= 0) {
-        r->mappings++;
-        r->writable |= prot & PROT_WRITE;
+    if (r) {
+        r->mappings++; /* ours, while the VMAs are made */
+        r->writable |= at >= 0 && (prot & PROT_WRITE);
     }
     mutex_unlock(&g_lock);
-    if (at < 0)
-        return at;
-    mm_lock(mm);
-    /* The same part twice in one process is one mapping here. */
-    struct vma *old = vma_next_from(mm, (u64)at);
-    int e = 0;
-    if (old && vma_start(old) < (u64)at + size)
-        e = unmap_locked(mm, (u64)at, size);
-    if (e == 0)
-        e = vma_insert(mm, (u64)at, size, prot, MAP_SHARED | VMA_CANONICAL, file, off, true);
-    if (e == 0)
-        pages_protect((u64)at, size, prot);
-    if (e == 0 && (e = mm_fill(mm, (u64)at, (u64)at + size)) < 0)
-        unmap_locked(mm, (u64)at, size);
-    mm_unlock(mm);
-    return e < 0 ? e : at;
+    if (at >= 0) {
+        mm_lock(mm);
+        int e = map_range_locked(mm, (u64)at, size, prot, file, off);
+        if (e == 0 && (e = mm_fill(mm, (u64)at, (u64)at + size)) < 0)
+            unmap_locked(mm, (u64)at, size);
+        mm_unlock(mm);
+        if (e < 0)
+            at = e;
+    }
+    if (r)
+        shared_put(r->base);
+    return at;
+}
+
+int shared_grow_locked(struct mm *mm, struct vma *v, u64 new_end)
+{
+    u64 addr = v->end;
+    mutex_lock(&g_lock);
+    struct shared_range *r = range_at(addr - 1);
+    bool room = r && new_end <= r->base + r->size;
+    mutex_unlock(&g_lock);
+    struct vma *next = vma_after(v);
+    if (!room || (next && vma_start(next) < new_end))
+        return -ENOMEM;
+    v->end = new_end;
+    mm->total += (new_end - addr) >> PAGE_SHIFT;
+    return mm_fill(mm, addr, new_end);
 }
 
 int shared_fill_page(struct vma *v, u64 addr)
@@ -138,7 +218,7 @@ static void write_back(struct shared_range *r, u64 addr, u64 end)
     }
 }
 
-void shared_unmap(struct vma *v, u64 addr, u64 size)
+static void shared_put(u64 addr)
 {
     mutex_lock(&g_lock);
     struct shared_range *r = range_at(addr);
@@ -160,6 +240,11 @@ void shared_unmap(struct vma *v, u64 addr, u64 size)
     space_free_shared(r->base, r->size);
     inode_put(r->inode);
     kfree(r);
+}
+
+void shared_unmap(struct vma *v)
+{
+    shared_put(vma_start(v));
 }
 
 int mm_sync(struct mm *mm, u64 addr, u64 size)

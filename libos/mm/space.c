@@ -229,6 +229,12 @@ u64 space_find_shared(u64 size)
     return a;
 }
 
+u64 space_shared_round(u64 size)
+{
+    u64 slot = 1ul << g_slots.shift;
+    return (size + slot - 1) & ~(slot - 1);
+}
+
 void space_free_shared(u64 addr, u64 size)
 {
     mutex_lock(&g_slots.lock);

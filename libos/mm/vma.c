@@ -131,8 +131,7 @@ void vma_destroy(struct mm *mm, struct vma *v)
     kfree(v);
 }
 
-/* Make addr a boundary between VMAs. */
-static int split_at(struct mm *mm, u64 addr)
+int vma_split(struct mm *mm, u64 addr)
 {
     struct vma *v = vma_find(mm, addr);
     if (!v || vma_start(v) == addr)
@@ -155,19 +154,25 @@ static int split_at(struct mm *mm, u64 addr)
     return 0;
 }
 
-int unmap_locked(struct mm *mm, u64 addr, u64 size)
+/* all: also what is mapped several times, as when something else comes there. */
+static int unmap_range(struct mm *mm, u64 addr, u64 size, bool all)
 {
     u64 end = addr + size;
-    int r = split_at(mm, addr);
+    int r = vma_split(mm, addr);
     if (r == 0)
-        r = split_at(mm, end);
+        r = vma_split(mm, end);
     if (r < 0)
         return r;
     for (struct vma *v = vma_next_from(mm, addr); v && vma_start(v) < end;) {
         struct vma *next = vma_after(v);
         u64 tramp = v->trampolines;
+        if (v->copies && !all) {
+            v->copies--;
+            v = next;
+            continue;
+        }
         if (v->flags & VMA_CANONICAL)
-            shared_unmap(v, vma_start(v), v->end - vma_start(v));
+            shared_unmap(v);
         else
             group_drop_pages(mm, vma_start(v), v->end - vma_start(v));
         struct vma *t = tramp ? vma_find(mm, tramp) : NULL;
@@ -187,6 +192,11 @@ int unmap_locked(struct mm *mm, u64 addr, u64 size)
         v = next;
     }
     return 0;
+}
+
+int unmap_locked(struct mm *mm, u64 addr, u64 size)
+{
+    return unmap_range(mm, addr, size, true);
 }
 
 static bool range_ok(u64 addr, u64 size)
@@ -292,7 +302,7 @@ int mm_unmap(struct mm *mm, u64 addr, u64 size)
     if (!range_ok(addr, size))
         return -EINVAL;
     mm_lock(mm);
-    int r = unmap_locked(mm, addr, size);
+    int r = unmap_range(mm, addr, size, false);
     if (size >= (16ul << 20))
         space_release_unused(mm->space, addr, size);
     mm_unlock(mm);
@@ -361,9 +371,9 @@ int mm_protect(struct mm *mm, u64 addr, u64 size, u32 prot)
         return -ENOMEM;
     prot &= PROT_READ | PROT_WRITE | PROT_EXEC;
     mm_lock(mm);
-    int r = split_at(mm, addr);
+    int r = vma_split(mm, addr);
     if (r == 0)
-        r = split_at(mm, end);
+        r = vma_split(mm, end);
     u64 at = addr;
     for (struct vma *v = vma_next_from(mm, addr); r == 0 && v && vma_start(v) < end;
          v = vma_after(v)) {
@@ -425,7 +435,13 @@ static i64 remap_claimed(struct mm *mm, u64 old, u64 old_size, u64 new_size, u32
     if (!v || v->end < old + old_size)
         goto out;
     if (v->flags & VMA_CANONICAL) {
-        r = new_size <= old_size ? (i64)old : -ENOMEM;
+        r = 0;
+        if (new_size < old_size)
+            r = unmap_range(mm, old + new_size, old_size - new_size, false);
+        else if (new_size > old_size && !(flags & MREMAP_FIXED))
+            r = v->end == old + old_size ? shared_grow_locked(mm, v, old + new_size) : -ENOMEM;
+        if (r == 0)
+            r = (i64)old;
         goto out;
     }
     if (!(flags & MREMAP_FIXED) && new_size <= old_size) {

@@ -11,7 +11,8 @@
  */
 #include "poll.h"
 
-#define COLLECT_MAX 64 /* events for one call of epoll_wait */
+#define COLLECT_MAX \
+    64 /* events of one look at the host, and of an epoll_wait without a buffer of its own */
 #define NESTING_MAX 4
 
 #define ITEM_EVENTS                                                                    \
@@ -29,6 +30,7 @@ struct epoll {
     struct rb_root hosts;   /* items with a host descriptor by id */
     int host_fd;            /* -1: none yet */
     u32 host_count, next_id;
+    u32 item_count;
     u32 round;         /* of epoll_wait: an item is reported once a call */
     struct file *file; /* not a reference: its own */
 };
@@ -226,6 +228,7 @@ static void item_insert(struct epoll_item *item)
 {
     struct rb_node *n = rb_find(&item->ep->items, (u64)item->fd);
 
+    item->ep->item_count++;
     item->node.key = (u64)item->fd;
     if (n == NULL) {
         (void)rb_insert(&item->ep->items, &item->node);
@@ -246,6 +249,7 @@ static void item_erase(struct epoll_item *item)
                                            node);
     struct epoll_item *w = item->file->epoll_watch;
 
+    ep->item_count--;
     if (head == item) {
         rb_erase(&ep->items, &item->node);
         if (item->same_fd != NULL) {
@@ -650,9 +654,26 @@ static int wait_events(struct epoll *ep, struct epoll_event *out, size_t max, u6
     return r == -EINTR ? r : 0;
 }
 
+static long epoll_wait_file(struct file *f, struct epoll_event __user *user, size_t max,
+                            u64 deadline)
+{
+    struct epoll_event few[COLLECT_MAX], *many = NULL;
+    struct epoll *ep = f->private;
+    long r;
+
+    /* No more events than items; without memory for all, the rest is told by the next call. */
+    max = MIN(max, MAX((size_t)ep->item_count, (size_t)COLLECT_MAX));
+    if (max > COLLECT_MAX && (many = kmalloc(max * sizeof(*many))) == NULL)
+        max = COLLECT_MAX;
+    r = wait_events(ep, many ? many : few, max, deadline);
+    if (r > 0 && copy_to_user(user, many ? many : few, (size_t)r * sizeof(*few)) < 0)
+        r = -EFAULT;
+    kfree(many);
+    return r;
+}
+
 static long epoll_wait_user(int epfd, struct epoll_event __user *user, int max, u64 deadline)
 {
-    struct epoll_event events[COLLECT_MAX];
     struct file *f;
     long r = -EINVAL;
 
@@ -662,10 +683,8 @@ static long epoll_wait_user(int epfd, struct epoll_event __user *user, int max, 
     if (f == NULL)
         return -EBADF;
     if (f->ops == &epoll_ops)
-        r = wait_events(f->private, events, MIN((size_t)max, (size_t)COLLECT_MAX), deadline);
+        r = epoll_wait_file(f, user, (size_t)max, deadline);
     file_put(f);
-    if (r > 0 && copy_to_user(user, events, (size_t)r * sizeof(*events)) < 0)
-        return -EFAULT;
     return r;
 }
 

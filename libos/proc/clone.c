@@ -106,6 +106,7 @@ static void thread_set_up(struct thread *t, const struct clone_request *r)
     t->fs_base = (r->flags & CLONE_SETTLS) ? r->tls : me->fs_base;
     t->sig_mask = me->sig_mask;
     t->nice = me->nice;
+    memcpy(t->affinity, me->affinity, sizeof(t->affinity));
     memcpy(t->comm, me->comm, sizeof(t->comm));
     if (r->flags & CLONE_CHILD_CLEARTID)
         t->clear_child_tid = r->child_tid;

@@ -160,6 +160,7 @@ static void give_back(struct process *p)
     if (files)
         files_put(files);
     if (mm) {
+        process_note_rss(p);
         mm_leave(mm);
         mutex_lock(&g_process_lock);
         p->mm = NULL;

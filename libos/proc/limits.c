@@ -15,6 +15,8 @@ static int limit_set_locked(struct process *p, u32 resource, const struct rlimit
     if (resource == LIMIT_NOFILE && new->hard > 1048576)
         return -EPERM; /* fs.nr_open */
     *old = *new;
+    if (resource == LIMIT_CPU)
+        timers_cpu_limit_locked(p);
     return 0;
 }
 
@@ -69,6 +71,7 @@ long sys_getrusage(SYSCALL_ARGS)
     int who = (int)a;
     if (who != RUSAGE_SELF && who != RUSAGE_CHILDREN && who != RUSAGE_THREAD)
         return -EINVAL;
+    process_note_rss(current_process());
     mutex_lock(&g_process_lock);
     rusage_fill(current_process(), who == RUSAGE_CHILDREN, &u);
     if (who == RUSAGE_THREAD) {

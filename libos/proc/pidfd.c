@@ -53,6 +53,20 @@ static struct process *pidfd_process(int fd)
     return p;
 }
 
+/* pidfd_send_signal() takes a /proc/PID directory as well: it is older than pidfd_open(). */
+static int signal_target(int fd, struct process **out)
+{
+    *out = pidfd_process(fd);
+    if (*out)
+        return 0;
+    struct file *f = fd_get(fd);
+    if (!f)
+        return -EBADF;
+    int r = proc_dir_process(f, out);
+    file_put(f);
+    return r;
+}
+
 int pidfd_to_pid(int fd)
 {
     struct process *p = pidfd_process(fd);
@@ -75,10 +89,10 @@ long sys_pidfd_open(SYSCALL_ARGS)
 
 long sys_pidfd_send_signal(SYSCALL_ARGS)
 {
-    struct process *p = pidfd_process((int)a);
-    if (!p)
-        return -EBADF;
-    long r;
+    struct process *p;
+    long r = signal_target((int)a, &p);
+    if (r < 0)
+        return r;
     if (d != 0)
         r = -EINVAL;
     else if (p->state == PROCESS_ZOMBIE && p->reaped)

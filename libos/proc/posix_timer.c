@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Timers of processes: timer_create() and friends, setitimer(), alarm(). A process's timers are one
- * list under g_process_lock. CPU-time timers count wall time (noted in the table).
+ * Timers of processes: timer_create() and friends, setitimer(), alarm(), and the limit of CPU time. A process's timers are one
+ * list under g_process_lock. A timer on a CPU clock looks at the clock again when it may have run out at the earliest, and not
+ * more often than Linux does, each tick.
  */
 #include "proc.h"
 #include <linux/time.h>
@@ -13,19 +14,25 @@ struct ptimer {
     i32 id, clock, notify_tid;
     int signo;           /* 0: SIGEV_NONE */
     u64 value, interval; /* value: sigev_value; interval: ns */
-    u64 expires;         /* monotonic ns, 0: disarmed */
-    bool queued;         /* its signal is pending */
+    u64 expires;         /* ns of its clock (monotonic, or CPU time), 0: disarmed */
+    i32 cpu_tid;         /* CPU time of this thread; 0: of the process */
+    bool cpu;
+    bool queued; /* its signal is pending */
     bool itimer, dead;
     u32 overrun, overrun_last;
 };
+#define ITIMER_COUNT 4
+#define ITIMER_LIMIT 3 /* RLIMIT_CPU, behind ITIMER_REAL, ITIMER_VIRTUAL, ITIMER_PROF */
 struct timers {
     struct list_head list;
     i32 next_id;
-    struct ptimer itimers[3];
+    struct ptimer itimers[ITIMER_COUNT];
 };
 
 #define TIMERS_MAX 1024
 #define ITIMER_IDS (-10)
+#define TICK_NS    4000000u
+#define SECOND_NS  1000000000ull
 
 static void expire(struct ktimer *k);
 
@@ -38,29 +45,51 @@ static void ptimer_init(struct ptimer *t, struct process *p, i32 id)
     t->id = id;
 }
 
-static struct timers *timers_get(struct process *p)
+static struct timers *timers_get_locked(struct process *p)
 {
-    static const int signals[3] = {SIGALRM, SIGVTALRM, SIGPROF};
-    if (p->timers)
-        return p->timers;
-    struct timers *ts = kzalloc(sizeof(*ts));
+    static const int signals[ITIMER_COUNT] = {SIGALRM, SIGVTALRM, SIGPROF, SIGXCPU};
+    struct timers *ts = p->timers ? NULL : kzalloc(sizeof(*ts));
     if (!ts)
-        return NULL;
+        return p->timers;
     list_init(&ts->list);
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < ITIMER_COUNT; i++) {
         ptimer_init(&ts->itimers[i], p, ITIMER_IDS - i);
         ts->itimers[i].itimer = true;
         ts->itimers[i].signo = signals[i];
+        ts->itimers[i].cpu = i != 0;
     }
+    p->timers = ts;
+    return ts;
+}
+
+static struct timers *timers_get(struct process *p)
+{
     mutex_lock(&g_process_lock);
-    if (p->timers) {
-        kfree(ts);
-        ts = p->timers;
-    } else {
-        p->timers = ts;
-    }
+    struct timers *ts = timers_get_locked(p);
     mutex_unlock(&g_process_lock);
     return ts;
+}
+
+static u64 clock_now_locked(const struct ptimer *t)
+{
+    if (!t->cpu)
+        return clock_monotonic();
+    if (!t->cpu_tid)
+        return process_cpu_time(t->process);
+    struct thread *thread = thread_find(t->cpu_tid);
+    return thread && thread->process == t->process ? thread_cpu_time(thread) : 0;
+}
+
+/* Have it looked at when it runs out; on a CPU clock: when it can have run out, all threads running. */
+static int arm_ktimer_locked(struct ptimer *t)
+{
+    if (!t->cpu)
+        return ktimer_arm(&t->timer, t->expires);
+    u64 now = clock_now_locked(t);
+    u64 left = t->expires > now ? t->expires - now : 0;
+    if (!t->cpu_tid)
+        left /= MAX(t->process->thread_count, 1u);
+    return ktimer_arm(&t->timer, clock_monotonic() + MAX(left, (u64)TICK_NS));
 }
 
 static void send_locked(struct ptimer *t)
@@ -93,12 +122,52 @@ static void send_locked(struct ptimer *t)
         t->queued = false;
 }
 
+/* As Linux: SIGXCPU each second from the soft limit on, which moves along; SIGKILL at the hard one. */
+static void limit_reached_locked(struct ptimer *t, u64 now)
+{
+    struct process *p = t->process;
+    struct rlimit64 *limit = &p->rlimits[LIMIT_CPU];
+    struct siginfo_k info = {.signo = SIGXCPU, .code = SI_KERNEL};
+    if (limit->hard <= now / SECOND_NS) {
+        info.signo = SIGKILL;
+        signal_send_process_locked(p, &info, true);
+        t->expires = 0;
+        return;
+    }
+    signal_send_process_locked(p, &info, false);
+    if (limit->soft < limit->hard)
+        limit->soft++;
+    t->expires += SECOND_NS;
+    arm_ktimer_locked(t);
+}
+
+void timers_cpu_limit_locked(struct process *p)
+{
+    u64 seconds = p->rlimits[LIMIT_CPU].soft;
+    bool limited = seconds < RLIMIT_INFINITE / SECOND_NS;
+    if (!limited && !p->timers)
+        return;
+    struct timers *ts = timers_get_locked(p);
+    if (!ts)
+        return;
+    struct ptimer *t = &ts->itimers[ITIMER_LIMIT];
+    t->expires = limited ? MAX(seconds, 1ull) * SECOND_NS : 0;
+    if (limited)
+        arm_ktimer_locked(t);
+    else
+        ktimer_cancel(&t->timer);
+}
+
 static void expire(struct ktimer *k)
 {
     struct ptimer *t = container_of(k, struct ptimer, timer);
     mutex_lock(&g_process_lock);
-    u64 now = clock_monotonic();
-    if (t->dead || !t->expires || t->expires > now) {
+    u64 now = t->dead || !t->expires ? 0 : clock_now_locked(t);
+    if (t->dead || !t->expires || t->expires > now || t->id == ITIMER_IDS - ITIMER_LIMIT) {
+        if (!t->dead && t->expires && t->expires > now)
+            arm_ktimer_locked(t);
+        else if (!t->dead && t->expires)
+            limit_reached_locked(t, now);
         mutex_unlock(&g_process_lock);
         return;
     }
@@ -109,11 +178,10 @@ static void expire(struct ktimer *k)
     } else {
         t->expires = 0;
     }
-    u64 next = t->expires;
     if (t->signo)
         send_locked(t);
-    if (next)
-        ktimer_arm(&t->timer, next);
+    if (t->expires)
+        arm_ktimer_locked(t);
     mutex_unlock(&g_process_lock);
 }
 
@@ -157,11 +225,11 @@ void timers_destroy(struct process *p)
         return;
     destroy_posix(ts);
     mutex_lock(&g_process_lock);
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < ITIMER_COUNT; i++)
         ts->itimers[i].dead = true;
     p->timers = NULL;
     mutex_unlock(&g_process_lock);
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < ITIMER_COUNT; i++)
         ktimer_cancel_sync(&ts->itimers[i].timer);
     kfree(ts);
 }
@@ -173,20 +241,21 @@ void timers_exec(struct process *p)
         destroy_posix(p->timers);
 }
 
-static int arm_locked(struct ptimer *t, u64 deadline, u64 interval)
+/* expires: of the timer's clock */
+static int arm_locked(struct ptimer *t, u64 expires, u64 interval)
 {
-    t->expires = deadline;
+    t->expires = expires;
     t->interval = interval;
-    if (!deadline) {
+    if (!expires) {
         ktimer_cancel(&t->timer);
         return 0;
     }
-    return ktimer_arm(&t->timer, deadline);
+    return arm_ktimer_locked(t);
 }
 
-static u64 remaining(const struct ptimer *t)
+static u64 remaining_locked(const struct ptimer *t)
 {
-    u64 now = clock_monotonic();
+    u64 now = t->expires ? clock_now_locked(t) : 0;
     if (!t->expires)
         return 0;
     return t->expires > now ? t->expires - now : 1;
@@ -223,9 +292,9 @@ static int itimer_set(int which, u64 value, u64 interval, u64 *old_value, u64 *o
         return -ENOMEM;
     struct ptimer *t = &ts->itimers[which];
     mutex_lock(&g_process_lock);
-    *old_value = remaining(t);
+    *old_value = remaining_locked(t);
     *old_interval = t->interval;
-    int r = arm_locked(t, value ? clock_monotonic() + value : 0, interval);
+    int r = arm_locked(t, value ? clock_now_locked(t) + value : 0, interval);
     mutex_unlock(&g_process_lock);
     return r;
 }
@@ -237,7 +306,7 @@ static void itimer_get(int which, struct itimerval64 *out)
     if (!ts)
         return;
     mutex_lock(&g_process_lock);
-    u64 left = remaining(&ts->itimers[which]);
+    u64 left = remaining_locked(&ts->itimers[which]);
     out->interval = timeval_of(ts->itimers[which].interval);
     mutex_unlock(&g_process_lock);
     out->value = timeval_of(left && left < 1000 ? 1000 : left);
@@ -322,6 +391,17 @@ static int event_check(const struct sigevent64 *ev)
     return r;
 }
 
+/* Clock numbers as clock_read_dynamic() has them; CPU clocks of other processes run as clock_deadline() thinks. */
+static void cpu_clock_locked(struct ptimer *t)
+{
+    i32 id = ~(t->clock >> 3);
+    bool thread = t->clock == CLOCK_THREAD_CPUTIME_ID || (t->clock < 0 && (t->clock & 4));
+    struct thread *target = t->clock < 0 && id ? thread_find(id) : current();
+    t->cpu = (t->clock < 0 || t->clock == CLOCK_PROCESS_CPUTIME_ID || thread) && target &&
+             target->process == t->process;
+    t->cpu_tid = t->cpu && thread ? target->tid : 0;
+}
+
 long sys_timer_create(SYSCALL_ARGS)
 {
     struct sigevent64 ev = {.signo = SIGALRM, .notify = SIGEV_SIGNAL};
@@ -344,6 +424,7 @@ long sys_timer_create(SYSCALL_ARGS)
     i32 id = ts->next_id++;
     ptimer_init(t, current_process(), id);
     t->clock = (i32)a;
+    cpu_clock_locked(t);
     t->signo = (ev.notify & ~SIGEV_THREAD_ID) == SIGEV_NONE ? 0 : ev.signo;
     t->notify_tid = (ev.notify & SIGEV_THREAD_ID) ? ev.tid : 0;
     t->value = b ? ev.value : (u64)id;
@@ -390,11 +471,14 @@ long sys_timer_settime(SYSCALL_ARGS)
     mutex_lock(&g_process_lock);
     struct ptimer *t = find_locked((i32)a);
     i32 clock = t ? t->clock : 0;
+    u64 value = timespec_ns(&new.value);
+    bool cpu = t && t->cpu;
+    if (cpu && value)
+        deadline = value + (b & 1 ? 0 : clock_now_locked(t));
     mutex_unlock(&g_process_lock);
     if (!t)
         return -EINVAL;
-    u64 value = timespec_ns(&new.value);
-    if (value) {
+    if (value && !cpu) {
         int r = clock_deadline(clock, b & 1 /* TIMER_ABSTIME */, value, &deadline);
         if (r < 0)
             return r;
@@ -403,7 +487,7 @@ long sys_timer_settime(SYSCALL_ARGS)
     t = find_locked((i32)a);
     int r = -EINVAL;
     if (t) {
-        old.value = timespec_of(remaining(t));
+        old.value = timespec_of(remaining_locked(t));
         old.interval = timespec_of(t->interval);
         t->overrun = 0;
         r = arm_locked(t, deadline, timespec_ns(&new.interval));
@@ -420,7 +504,7 @@ long sys_timer_gettime(SYSCALL_ARGS)
     mutex_lock(&g_process_lock);
     struct ptimer *t = find_locked((i32)a);
     if (t) {
-        now.value = timespec_of(remaining(t));
+        now.value = timespec_of(remaining_locked(t));
         now.interval = timespec_of(t->interval);
     }
     mutex_unlock(&g_process_lock);

@@ -59,6 +59,7 @@ __noreturn void thread_exit(
 void process_begin_exit_locked(struct process *p, u32 status);
 void vfork_release(struct process *p);
 struct rusage;
+void process_note_rss(struct process *p);
 void rusage_fill(struct process *p, bool children, struct rusage *out);
 
 /* ---- signal.c ---- */
@@ -101,6 +102,7 @@ bool futex_robust_held(const struct thread *t); /* robust futexes that exit woul
 /* ---- timer.c, posix_timer.c ---- */
 void timers_destroy(struct process *p);
 void timers_exec(struct process *p);
+void timers_cpu_limit_locked(struct process *p); /* rlimits[LIMIT_CPU] is new */
 int timers_signal_taken_locked(struct process *p, struct siginfo_k *info);
 u64 thread_cpu_time(struct thread *t);
 struct timespec64 {

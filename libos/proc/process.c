@@ -165,6 +165,7 @@ void process_publish_locked(struct process *p, struct process *parent)
     list_add_tail(&p->all, &g_processes);
     if (p->pid == 1)
         g_init = p;
+    timers_cpu_limit_locked(p);
 }
 
 void process_reap_locked(struct process *p)

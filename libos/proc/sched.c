@@ -49,33 +49,59 @@ u32 cpu_count(void)
     return cached;
 }
 
+static bool mask_is_empty(const u64 *mask)
+{
+    for (u32 i = 0; i < 16; i++)
+        if (mask[i])
+            return false;
+    return true;
+}
+
+static void every_processor(u64 *mask)
+{
+    memset(mask, 0, 16 * sizeof(u64));
+    for (u32 i = 0; i < cpu_count(); i++)
+        mask[i / 64] |= 1ull << (i % 64);
+}
+
 long sys_sched_getaffinity(SYSCALL_ARGS)
 {
-    u8 mask[128] = {0};
-    u32 cpus = MIN(cpu_count(), 1024u);
-    long r = exists((i32)a);
-    if (r < 0)
-        return r;
-    size_t need = (cpus + 63) / 64 * 8;
+    u64 mask[16];
+    size_t need = (cpu_count() + 63) / 64 * 8;
     if ((u64)b < need || (b & 7))
         return -EINVAL;
-    for (u32 i = 0; i < cpus; i++)
-        mask[i / 8] |= (u8)(1u << (i % 8));
+    every_processor(mask);
+    mutex_lock(&g_process_lock);
+    struct thread *t = find_locked((i32)a);
+    if (t && !mask_is_empty(t->affinity))
+        memcpy(mask, t->affinity, sizeof(mask));
+    mutex_unlock(&g_process_lock);
+    if (!t)
+        return -ESRCH;
     return copy_to_user((void *)c, mask, need) < 0 ? -EFAULT : (long)need;
 }
 
 long sys_sched_setaffinity(SYSCALL_ARGS)
 {
-    u8 mask[128] = {0};
-    long r = exists((i32)a);
-    if (r < 0)
-        return r;
+    u64 mask[16] = {0}, all[16];
     if (copy_from_user(mask, (void *)c, MIN((size_t)b, sizeof(mask))) < 0)
         return -EFAULT;
-    for (u32 i = 0; i < MIN(cpu_count(), 1024u); i++)
-        if (mask[i / 8] >> (i % 8) & 1)
-            return 0;
-    return -EINVAL;
+    every_processor(all);
+    for (u32 i = 0; i < 16; i++)
+        mask[i] &= all[i];
+    struct process *me = current_process();
+    long r = mask_is_empty(mask) ? -EINVAL : 0;
+    mutex_lock(&g_process_lock);
+    struct thread *t = find_locked((i32)a);
+    const struct cred *cred = t ? &t->process->cred : NULL;
+    if (!t)
+        r = -ESRCH;
+    else if (me->cred.euid != cred->euid && me->cred.euid != cred->uid && !capable(CAP_SYS_NICE))
+        r = -EPERM;
+    if (r == 0)
+        memcpy(t->affinity, mask, sizeof(mask));
+    mutex_unlock(&g_process_lock);
+    return r;
 }
 
 long sys_sched_getscheduler(SYSCALL_ARGS)

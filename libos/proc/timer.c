@@ -104,15 +104,19 @@ void thread_cpu_begin(struct thread *t)
     t->utime_start = host_thread_time();
 }
 
-/* CPU time is the host's word about its thread; of other threads it is what they said last. */
+/* CPU time is the host's word about its thread. Of another thread than the caller's g_process_lock is held. */
 u64 thread_cpu_time(struct thread *t)
 {
+    void *host = __atomic_load_n(&t->host, __ATOMIC_ACQUIRE);
+    u64 now = 0;
     if (t == current()) {
-        u64 now = host_thread_time();
-        u64 used = now > t->utime_start ? now - t->utime_start : 0;
-        if (used > t->utime_last)
-            t->utime_last = used;
+        now = host_thread_time();
+    } else if (host && t->utime_start) {
+        i64 r = host_thread_clock(host);
+        now = r > 0 ? (u64)r : 0;
     }
+    if (now > t->utime_start && now - t->utime_start > t->utime_last)
+        t->utime_last = now - t->utime_start;
     return t->utime_last;
 }
 

@@ -21,15 +21,24 @@ static struct __kernel_old_timeval timeval_of(u64 ns)
     return (struct __kernel_old_timeval){(long)(ns / 1000000000), (long)(ns % 1000000000 / 1000)};
 }
 
+/* What the process uses now may be its most so far. Takes its mm's lock: call it without g_process_lock. */
+void process_note_rss(struct process *p)
+{
+    struct mm_usage u;
+    if (!p->mm)
+        return;
+    mm_usage(p->mm, &u);
+    p->max_rss = MAX(p->max_rss, mm_usage_resident(&u));
+}
+
 void rusage_fill(struct process *p, bool children, struct rusage *out)
 {
     memset(out, 0, sizeof(*out));
     out->ru_utime = timeval_of(children ? p->cutime : process_cpu_time(p));
     out->ru_stime = timeval_of(children ? p->cstime : 0);
-    if (!children) {
+    out->ru_maxrss = (long)((children ? p->child_max_rss : p->max_rss) << (PAGE_SHIFT - 10));
+    if (!children)
         out->ru_minflt = (long)p->min_flt;
-        out->ru_maxrss = (long)(p->mm ? MAX(p->max_rss, p->mm->committed * 4) : p->max_rss);
-    }
 }
 
 static bool matches(const struct process *c, const struct wait_request *r)
@@ -64,6 +73,7 @@ static int check_child_locked(struct process *me, struct process *c, u32 options
         if (!keep) {
             me->cutime += c->utime + c->cutime;
             me->cstime += c->stime + c->cstime;
+            me->child_max_rss = MAX(me->child_max_rss, MAX(c->max_rss, c->child_max_rss));
             process_reap_locked(c);
         }
         return 1;

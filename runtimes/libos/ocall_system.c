@@ -168,14 +168,24 @@ static uint64_t tsc_frequency(void)
     return hz;
 }
 
+/* Another thread's CPU clock, as pthread_getcpuclockid() makes it: the inverted number, 6 for "scheduler's, of a thread". */
+static clockid_t thread_clock(const struct boundary_area *area)
+{
+    int tid = __atomic_load_n(&area->tid, __ATOMIC_SEQ_CST);
+    return (clockid_t)(~(unsigned)tid << 3 | 6u);
+}
+
 int64_t ocall_CLOCK(struct boundary_area *area, const uint64_t *args)
 {
     uint64_t tsc;
     struct timespec probe;
-    if (clock_gettime((clockid_t)args[0], &probe) < 0)
+    clockid_t id = (clockid_t)args[0];
+    if (args[1] != 0)
+        id = thread_clock((const struct boundary_area *)args[1]);
+    if (clock_gettime(id, &probe) < 0)
         return -errno;
     area->out[1] = tsc_frequency();
-    int64_t ns = (int64_t)read_pair((clockid_t)args[0], &tsc);
+    int64_t ns = (int64_t)read_pair(id, &tsc);
     area->out[0] = tsc;
     return ns;
 }

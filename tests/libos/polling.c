@@ -149,6 +149,28 @@ static void epoll_modes(void)
     close(ep);
 }
 
+/* One call tells of as many as are ready, each once. */
+static void epoll_many(void)
+{
+    int s[200][2], ep = epoll_create1(0), seen[200] = {0};
+    struct epoll_event e[300];
+    for (int i = 0; i < 200; i++) {
+        CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, s[i]) == 0 && write(s[i][1], "x", 1) == 1);
+        struct epoll_event add = {.events = EPOLLIN, .data.u32 = (uint32_t)i};
+        CHECK(epoll_ctl(ep, EPOLL_CTL_ADD, s[i][0], &add) == 0);
+    }
+    int n = epoll_wait(ep, e, 300, 1000);
+    CHECK(n == 200);
+    for (int i = 0; i < n; i++)
+        seen[e[i].data.u32]++;
+    for (int i = 0; i < 200; i++) {
+        CHECK(seen[i] == 1);
+        close(s[i][0]);
+        close(s[i][1]);
+    }
+    close(ep);
+}
+
 static void epoll_across_fork(void)
 {
     int s[2], ep = epoll_create1(0);
@@ -298,6 +320,7 @@ int main(void)
     RUN(poll_woken);
     RUN(interrupted);
     RUN(epoll_modes);
+    RUN(epoll_many);
     RUN(epoll_across_fork);
     RUN(timers);
     RUN(signals);

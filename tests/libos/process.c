@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* fork, vfork, clone, wait: statuses, copies of memory, orphans, groups, sessions. */
 #include "check.h"
+#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <spawn.h>
@@ -320,6 +321,81 @@ static void names_and_flags(void)
     CHECK(prctl(PR_SET_PDEATHSIG, 0) == 0);
 }
 
+/* Before there was pidfd_open(), a directory of /proc named the process. */
+static void signal_by_directory(void)
+{
+    char name[32];
+    int s = -1;
+    pid_t pid = fork();
+    if (pid == 0)
+        for (;;)
+            pause();
+    snprintf(name, sizeof(name), "/proc/%d", (int)pid);
+    int fd = open(name, O_DIRECTORY | O_RDONLY);
+    CHECK(fd >= 0 && syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0) == 0);
+    CHECK(waitpid(pid, &s, 0) == pid && WIFSIGNALED(s) && WTERMSIG(s) == SIGKILL);
+    CHECK(syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0) == -1 && errno == ESRCH);
+    CHECK(syscall(SYS_pidfd_send_signal, 0, SIGKILL, NULL, 0) == -1 && errno == EBADF);
+    close(fd);
+}
+
+static void affinity_in_child(void)
+{
+    cpu_set_t set;
+    CHECK(sched_getaffinity(0, sizeof(set), &set) == 0 && CPU_COUNT(&set) == 1);
+}
+
+static void affinity(void)
+{
+    cpu_set_t all, one;
+    CHECK(sched_getaffinity(0, sizeof(all), &all) == 0 && CPU_COUNT(&all) >= 1);
+    CPU_ZERO(&one);
+    for (int i = 0; i < CPU_SETSIZE && CPU_COUNT(&one) == 0; i++)
+        if (CPU_ISSET(i, &all))
+            CPU_SET(i, &one);
+    CHECK(sched_setaffinity(0, sizeof(one), &one) == 0);
+    CHECK(in_child(affinity_in_child) == 0);
+    CHECK(sched_setaffinity(0, sizeof(all), &all) == 0);
+    CPU_ZERO(&one);
+    CHECK(sched_setaffinity(0, sizeof(one), &one) == -1 && errno == EINVAL);
+    CHECK(sched_getaffinity(-1, sizeof(one), &one) == -1 && errno == ESRCH);
+}
+
+static void burn(void)
+{
+    for (;;)
+        __asm__ volatile("" ::: "memory");
+}
+
+static void burn_with_limit(void)
+{
+    setrlimit(RLIMIT_CPU, &(struct rlimit){1, RLIM_INFINITY});
+    burn();
+}
+
+static void burn_to_the_end(void)
+{
+    signal(SIGXCPU, SIG_IGN);
+    setrlimit(RLIMIT_CPU, &(struct rlimit){1, 2});
+    burn();
+}
+
+/* Sleeping does not count. */
+static void sleep_with_limit(void)
+{
+    setrlimit(RLIMIT_CPU, &(struct rlimit){1, 1});
+    sleep_ms(1200);
+}
+
+static void cpu_limit(void)
+{
+    int s = in_child(burn_with_limit);
+    CHECK(WIFSIGNALED(s) && WTERMSIG(s) == SIGXCPU);
+    s = in_child(burn_to_the_end);
+    CHECK(WIFSIGNALED(s) && WTERMSIG(s) == SIGKILL);
+    CHECK(in_child(sleep_with_limit) == 0);
+}
+
 int main(void)
 {
     RUN(statuses);
@@ -338,5 +414,8 @@ int main(void)
     RUN(many);
     RUN(killed);
     RUN(names_and_flags);
+    RUN(signal_by_directory);
+    RUN(affinity);
+    RUN(cpu_limit);
     return finish();
 }

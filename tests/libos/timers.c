@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Clocks, sleeping, interval timers and POSIX timers. */
 #include "check.h"
+#include <pthread.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -164,6 +165,53 @@ static void usage(void)
     CHECK(getrusage(55, &u) == -1 && errno == EINVAL);
 }
 
+static volatile sig_atomic_t g_profiled;
+
+static void on_prof(int sig)
+{
+    g_profiled++;
+}
+
+static void *burn(void *arg)
+{
+    double end = now() + 10;
+    volatile unsigned x = 0;
+    while (!g_profiled && now() < end)
+        for (int i = 0; i < 10000; i++)
+            x++;
+    return NULL;
+}
+
+/* Timers of CPU time: sleeping does not count, another thread's work does. */
+static void cpu_timers(void)
+{
+    struct itimerval it = {{0, 0}, {0, 50000}}, left;
+    pthread_t thread;
+    signal(SIGPROF, on_prof);
+    CHECK(setitimer(ITIMER_PROF, &it, NULL) == 0);
+    sleep_ms(120);
+    CHECK(g_profiled == 0);
+    CHECK(getitimer(ITIMER_PROF, &left) == 0 && left.it_value.tv_usec > 0 &&
+          left.it_value.tv_usec <= 60000); /* to the next tick */
+    CHECK(pthread_create(&thread, NULL, burn, NULL) == 0 && pthread_join(thread, NULL) == 0);
+    CHECK(g_profiled == 1);
+    struct timespec used;
+    clockid_t clock;
+    CHECK(clock_getcpuclockid(getpid(), &clock) == 0 && clock_gettime(clock, &used) == 0);
+    CHECK(used.tv_sec > 0 || used.tv_nsec >= 40000000);
+    g_profiled = 0;
+    timer_t id;
+    struct sigevent ev = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGPROF};
+    struct itimerspec its = {{0, 0}, {0, 30000000}};
+    CHECK(timer_create(CLOCK_THREAD_CPUTIME_ID, &ev, &id) == 0);
+    CHECK(timer_settime(id, 0, &its, NULL) == 0);
+    sleep_ms(80);
+    CHECK(g_profiled == 0);
+    burn(NULL);
+    CHECK(g_profiled == 1);
+    CHECK(timer_delete(id) == 0);
+}
+
 int main(void)
 {
     RUN(clocks);
@@ -173,5 +221,6 @@ int main(void)
     RUN(posix_timers);
     RUN(thread_timer);
     RUN(usage);
+    RUN(cpu_timers);
     return finish();
 }
