@@ -28,6 +28,17 @@ static int zero_part(struct mem_inode *m, u64 from, u64 to)
     return 0;
 }
 
+/* Mapped pages behind the new end: the file may grow again, and then has zeros there. */
+static void zero_mapped(struct inode *i, u64 from, u64 end)
+{
+    for (u64 p = from; p < end && !list_empty(&i->shared_maps); p += PAGE_SIZE) {
+        void *mapped = mm_shared_page(i, p);
+
+        if (mapped)
+            memset(mapped, 0, PAGE_SIZE);
+    }
+}
+
 int mem_resize(struct mem_inode *m, u64 size)
 {
     struct inode *i = &m->i;
@@ -48,6 +59,7 @@ int mem_resize(struct mem_inode *m, u64 size)
             if (mapped)
                 memset((u8 *)mapped + (size & ~PAGE_MASK), 0, PAGE_SIZE - (size & ~PAGE_MASK));
         }
+        zero_mapped(i, PAGE_UP(size), i->size);
         mem_drop_pages(m, PAGE_UP(size) >> PAGE_SHIFT, UINT64_MAX >> PAGE_SHIFT);
     }
     if (size != i->size)

@@ -66,6 +66,7 @@ struct thread {
     u64 fault_addr, fault_error; /* for the next signal frame */
     u32 fault_trap;
     i32 nice;
+    u32 policy; /* SCHED_*, remembered */
     u64 exited; /* left its process */
     u64 affinity
         [16]; /* sched_setaffinity(): remembered, the host decides; all 0: every processor */

@@ -107,6 +107,7 @@ static void thread_set_up(struct thread *t, const struct clone_request *r)
     t->sig_mask = me->sig_mask;
     t->nice = me->nice;
     memcpy(t->affinity, me->affinity, sizeof(t->affinity));
+    t->policy = me->policy & SCHED_RESET_ON_FORK ? SCHED_NORMAL : me->policy;
     memcpy(t->comm, me->comm, sizeof(t->comm));
     if (r->flags & CLONE_CHILD_CLEARTID)
         t->clear_child_tid = r->child_tid;

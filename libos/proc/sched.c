@@ -104,10 +104,31 @@ long sys_sched_setaffinity(SYSCALL_ARGS)
     return r;
 }
 
+/* The policy of a thread, with SCHED_RESET_ON_FORK, or -errno. */
+static long policy_get(i32 pid)
+{
+    if (pid < 0)
+        return -EINVAL;
+    mutex_lock(&g_process_lock);
+    struct thread *t = find_locked(pid);
+    long r = t ? (long)t->policy : -ESRCH;
+    mutex_unlock(&g_process_lock);
+    return r;
+}
+
+static long policy_set(i32 pid, u32 policy)
+{
+    mutex_lock(&g_process_lock);
+    struct thread *t = find_locked(pid);
+    if (t)
+        t->policy = policy;
+    mutex_unlock(&g_process_lock);
+    return t ? 0 : -ESRCH;
+}
+
 long sys_sched_getscheduler(SYSCALL_ARGS)
 {
-    long r = exists((i32)a);
-    return r < 0 ? r : SCHED_NORMAL;
+    return policy_get((i32)a);
 }
 
 static long policy_check(long policy, i32 priority)
@@ -135,7 +156,8 @@ long sys_sched_setscheduler(SYSCALL_ARGS)
         return -EINVAL;
     if (get_user(priority, (i32 *)c) < 0)
         return -EFAULT;
-    return policy_check(b, priority);
+    r = policy_check(b, priority);
+    return r < 0 ? r : policy_set((i32)a, (u32)b);
 }
 
 long sys_sched_getparam(SYSCALL_ARGS)
@@ -170,7 +192,11 @@ long sys_sched_getattr(SYSCALL_ARGS)
         return -EINVAL;
     u32 size = (u32)MIN((u64)c, sizeof(attr));
     attr.size = size;
-    attr.sched_policy = SCHED_NORMAL;
+    r = policy_get((i32)a);
+    if (r < 0)
+        return r;
+    attr.sched_policy = (u32)r & ~(u32)SCHED_RESET_ON_FORK;
+    attr.sched_flags = r & SCHED_RESET_ON_FORK ? SCHED_FLAG_RESET_ON_FORK : 0;
     attr.sched_nice = current()->nice;
     return copy_to_user((void *)b, &attr, size);
 }
@@ -185,7 +211,9 @@ long sys_sched_setattr(SYSCALL_ARGS)
         return -EINVAL;
     if (copy_from_user(&attr, (void *)b, SCHED_ATTR_SIZE_VER0) < 0)
         return -EFAULT;
-    return policy_check(attr.sched_policy, (i32)attr.sched_priority);
+    r = policy_check(attr.sched_policy, (i32)attr.sched_priority);
+    u32 reset = attr.sched_flags & SCHED_FLAG_RESET_ON_FORK ? SCHED_RESET_ON_FORK : 0;
+    return r < 0 ? r : policy_set((i32)a, attr.sched_policy | reset);
 }
 
 long sys_sched_get_priority_max(SYSCALL_ARGS)

@@ -33,6 +33,7 @@
 #define STACK_SIZE    (256u << 10)
 #define AREA_MAX      65536
 #define KICK_AGAIN_NS 50000
+#define POLL_SLICE_NS 10000000
 
 enum { WAIT_NONE, WAIT_FUTEX, WAIT_POLL };
 
@@ -82,25 +83,28 @@ static struct boundary_area *area_take(void)
                     0);
         if (area == MAP_FAILED)
             return NULL;
-        area->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        area->event_fd = -1;
         pthread_mutex_lock(&g_threads.lock);
-        bool full = area->event_fd < 0 || g_threads.area_count == AREA_MAX;
+        bool full = g_threads.area_count == AREA_MAX;
         if (!full)
             g_threads.areas[g_threads.area_count++] = area;
         pthread_mutex_unlock(&g_threads.lock);
         if (full) {
-            if (area->event_fd >= 0)
-                close(area->event_fd);
             munmap(area, sizeof(*area));
             return NULL;
         }
     }
+    return area;
+}
+
+/* The calling thread is the area's from now on. */
+static void area_use(struct boundary_area *area)
+{
     area->tid = gettid();
     area->wait_kind = WAIT_NONE;
     for (int i = PRIVATE_STATE; i <= PRIVATE_COMING; i++)
         __atomic_store_n(&area->host_private[i], 0, __ATOMIC_SEQ_CST);
     __atomic_store_n(&area->park, 0, __ATOMIC_SEQ_CST);
-    return area;
 }
 
 static void area_give(struct boundary_area *area)
@@ -220,6 +224,7 @@ int64_t ecall(uint64_t number, uint64_t argument, void (*fill)(struct boundary_a
     struct boundary_area *area = area_take();
     if (area == NULL)
         return -ENOMEM;
+    area_use(area);
     if (fill != NULL)
         fill(area, context);
     int64_t result = enter(area, number, argument);
@@ -231,11 +236,10 @@ int64_t ecall(uint64_t number, uint64_t argument, void (*fill)(struct boundary_a
 
 /* ---- the pool ---- */
 
-static void *pool_thread(void *unused)
+static void *pool_thread(void *own_area)
 {
-    struct boundary_area *area = area_take();
-    if (area == NULL)
-        runtime_fatal("out of host memory or descriptors for a thread (RLIMIT_NOFILE)");
+    struct boundary_area *area = own_area;
+    area_use(area);
     for (;;) {
         pthread_mutex_lock(&g_threads.lock);
         g_threads.idle++;
@@ -250,17 +254,8 @@ static void *pool_thread(void *unused)
     return NULL;
 }
 
-int thread_pool_add(void)
+static int start_thread(struct boundary_area *area)
 {
-    pthread_mutex_lock(&g_threads.lock);
-    g_threads.wanted++;
-    bool grow = g_threads.wanted > g_threads.idle;
-    if (!grow)
-        pthread_cond_signal(&g_threads.work);
-    pthread_mutex_unlock(&g_threads.lock);
-    if (!grow)
-        return 0;
-
     pthread_attr_t attr;
     pthread_t thread;
     sigset_t all, old;
@@ -275,16 +270,34 @@ int thread_pool_add(void)
     for (size_t i = 0; i < sizeof(exceptions) / sizeof(exceptions[0]); i++)
         sigdelset(&all, exceptions[i]);
     pthread_sigmask(SIG_SETMASK, &all, &old);
-    int r = pthread_create(&thread, &attr, pool_thread, NULL);
+    int r = pthread_create(&thread, &attr, pool_thread, area);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     pthread_attr_destroy(&attr);
-    if (r != 0) {
-        pthread_mutex_lock(&g_threads.lock);
-        g_threads.wanted--;
-        pthread_mutex_unlock(&g_threads.lock);
-        runtime_log(1, "cannot create a host thread: %s (see the container's pids limit)",
-                    strerror(r));
-    }
+    return r;
+}
+
+int thread_pool_add(void)
+{
+    pthread_mutex_lock(&g_threads.lock);
+    g_threads.wanted++;
+    bool grow = g_threads.wanted > g_threads.idle;
+    if (!grow)
+        pthread_cond_signal(&g_threads.work);
+    pthread_mutex_unlock(&g_threads.lock);
+    if (!grow)
+        return 0;
+
+    struct boundary_area *area = area_take();
+    int r = area ? start_thread(area) : EAGAIN;
+    if (r == 0)
+        return 0;
+    pthread_mutex_lock(&g_threads.lock);
+    g_threads.wanted--;
+    pthread_mutex_unlock(&g_threads.lock);
+    if (area)
+        area_give(area);
+    runtime_log(1, "cannot create a host thread: %s%s", area ? strerror(r) : "out of host memory",
+                area ? " (see the container's pids limit)" : "");
     return -r;
 }
 
@@ -334,8 +347,11 @@ static int64_t park_futex(struct boundary_area *area, uint64_t timeout)
     return result;
 }
 
-/* With host descriptors: the thread's own eventfd is one more. The answer is the number of ready
- * descriptors. */
+/*
+ * With host descriptors: the thread's own eventfd is one more, made when it first needs one. Without
+ * (RLIMIT_NOFILE of this process) a wake-up is seen a little later, as one without reason. The
+ * answer is the number of ready descriptors.
+ */
 static int64_t park_poll(struct boundary_area *area, uint64_t timeout, uint64_t count)
 {
     struct boundary_pollfd *fds = (struct boundary_pollfd *)area->data;
@@ -346,11 +362,16 @@ static int64_t park_poll(struct boundary_area *area, uint64_t timeout, uint64_t 
         return -ENOMEM;
     for (uint64_t i = 0; i < count; i++)
         polled[i] = (struct pollfd){.fd = fds[i].fd, .events = (short)fds[i].events};
+    if (area->event_fd < 0)
+        area->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    bool sliced = area->event_fd < 0 && timeout > POLL_SLICE_NS;
+    if (sliced)
+        timeout = POLL_SLICE_NS;
     polled[count] = (struct pollfd){.fd = area->event_fd, .events = POLLIN};
     struct timespec left = {(time_t)(timeout / 1000000000u), (long)(timeout % 1000000000u)};
 
     __atomic_store_n(&area->wait_kind, WAIT_POLL, __ATOMIC_SEQ_CST);
-    int64_t result = -ETIMEDOUT;
+    int64_t result = sliced ? 0 : -ETIMEDOUT;
     if (take_token(area)) {
         result = 0;
     } else {
@@ -366,7 +387,7 @@ static int64_t park_poll(struct boundary_area *area, uint64_t timeout, uint64_t 
     }
     __atomic_store_n(&area->wait_kind, WAIT_NONE, __ATOMIC_SEQ_CST);
     uint64_t drained;
-    ssize_t ignored = read(area->event_fd, &drained, sizeof(drained));
+    ssize_t ignored = area->event_fd < 0 ? 0 : read(area->event_fd, &drained, sizeof(drained));
     (void)ignored;
     for (uint64_t i = 0; i < count; i++) {
         fds[i].revents = (uint16_t)polled[i].revents;
@@ -390,7 +411,7 @@ void thread_unpark(struct boundary_area *area)
     uint32_t kind = __atomic_load_n(&area->wait_kind, __ATOMIC_SEQ_CST);
     if (kind == WAIT_FUTEX) {
         futex(&area->park, FUTEX_WAKE, 1, NULL);
-    } else if (kind == WAIT_POLL) {
+    } else if (kind == WAIT_POLL && area->event_fd >= 0) {
         uint64_t one = 1;
         ssize_t ignored = write(area->event_fd, &one, sizeof(one));
         (void)ignored;

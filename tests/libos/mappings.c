@@ -102,6 +102,22 @@ static void remapped(void)
     unlink("/tmp/mappings-remap");
 }
 
+/* What is cut off is zeros when the file grows again, mapped or not. */
+static void cut_while_mapped(void)
+{
+    int fd = file_of("/tmp/mappings-cut", 4 * PAGE);
+    char *p = map(fd, 4 * PAGE, PROT_READ | PROT_WRITE, 0);
+    memset(p, 7, 4 * PAGE);
+    CHECK(ftruncate(fd, (off_t)PAGE + 5) == 0 && ftruncate(fd, 4 * (off_t)PAGE) == 0);
+    CHECK(p[PAGE + 4] == 7 && p[PAGE + 5] == 0 && p[2 * PAGE] == 0 && p[4 * PAGE - 1] == 0);
+    memset(p, 7, 4 * PAGE);
+    CHECK(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)PAGE, (off_t)PAGE) == 0);
+    CHECK(p[PAGE - 1] == 7 && p[PAGE] == 0 && p[2 * PAGE - 1] == 0 && p[2 * PAGE] == 7);
+    munmap(p, 4 * PAGE);
+    close(fd);
+    unlink("/tmp/mappings-cut");
+}
+
 static long status_kb(const char *what)
 {
     char line[256];
@@ -139,11 +155,70 @@ static void usage(void)
     munmap(p, 8 << 20);
 }
 
-int main(void)
+/* Pages with other permissions than their neighbours; two mappings each, so three programs have more than one process may. */
+#define PATCHES  12000
+#define PROGRAMS 3
+
+/* Every other page read-only, and the right ones hold what was written. */
+static int patchwork(void)
 {
+    char *p = mmap(NULL, 2 * PATCHES * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+                   -1, 0);
+    if (p == MAP_FAILED)
+        return 1;
+    for (size_t i = 0; i < 2 * PATCHES; i++)
+        p[i * PAGE] = (char)i;
+    for (size_t i = 0; i < 2 * PATCHES; i += 2)
+        if (mprotect(p + i * PAGE, PAGE, PROT_READ) < 0)
+            return 2;
+    for (int round = 0; round < 2; round++)
+        for (size_t i = 0; i < 2 * PATCHES; i++)
+            if (p[i * PAGE] != (char)i)
+                return 3;
+            else if (i % 2)
+                p[i * PAGE] = (char)i;
+    pid_t pid = fork();
+    if (pid == 0)
+        p[0] = 1;
+    int status;
+    return waitpid(pid, &status, 0) == pid && WIFSIGNALED(status) ? 0 : 4;
+}
+
+/* Programs next to each other, each of which holds its mappings until all have them. */
+static void many_mappings(void)
+{
+    int status, go[2], ready[2];
+    char byte;
+    CHECK(pipe(go) == 0 && pipe(ready) == 0);
+    for (int i = 0; i < PROGRAMS; i++)
+        if (fork() == 0) {
+            dup2(go[0], 0);
+            dup2(ready[1], 1);
+            close(go[1]);
+            execl("/proc/self/exe", "mappings", "patchwork", NULL);
+            _exit(9);
+        }
+    close(go[0]);
+    close(ready[1]);
+    for (int i = 0; i < PROGRAMS; i++)
+        CHECK(read(ready[0], &byte, 1) == 1);
+    close(go[1]);
+    for (int i = 0; i < PROGRAMS; i++)
+        CHECK(wait(&status) > 0 && status == 0);
+}
+
+int main(int argc, char **argv)
+{
+    char byte;
+    if (argc > 1) {
+        int r = patchwork();
+        return write(1, "r", 1) == 1 && read(0, &byte, 1) == 0 ? r : 5;
+    }
     RUN(mapped_twice);
     RUN(grown_while_mapped);
     RUN(remapped);
+    RUN(cut_while_mapped);
     RUN(usage);
+    RUN(many_mappings);
     return finish();
 }

@@ -5,6 +5,10 @@
  * whose fault then raises it for the whole run of pages around that are alike, so that accepting
  * pages one by one costs no system call. Taking away is immediate.
  *
+ * Pages that differ from their neighbours are mappings of their own to the host, and it has a limit
+ * (vm.max_map_count). When that is reached, all pages that the emulator does not need are made
+ * inaccessible, which is one mapping, and are raised again by their next access.
+ *
  * The EPCM word of a page is changed by compare-and-exchange. Its host bits and all mprotect calls
  * are under the lock.
  */
@@ -18,7 +22,8 @@
 
 #include "sgx/emulator/emulator.h"
 
-#define RUN_PAGES 512 /* how far a fault looks around, in pages, to either side */
+#define LOWER_CUTS 64
+#define RUN_PAGES  512 /* how far a fault looks around, in pages, to either side */
 
 /* ---- lock: a futex, because fault handlers take it ---- */
 
@@ -173,12 +178,88 @@ static uint8_t host_of(uint32_t entry)
     return (entry & EPCM_HOST_MASK) >> EPCM_HOST_SHIFT;
 }
 
+/*
+ * All pages of the chunk may be made inaccessible: none is pinned for the emulation of EENTER and AEX,
+ * nor `keep`; all else that the emulator reads or writes it does with the lock, after emu_access_locked().
+ */
+static bool chunk_may_go(const struct sgx_handle *e, uint64_t chunk)
+{
+    const uint64_t start = chunk << EMU_CHUNK_SHIFT;
+    uint64_t end = start + (1u << EMU_CHUNK_SHIFT);
+
+    if (!atomic_load(&e->chunks[chunk]))
+        return true;
+    if (end > e->pages)
+        end = e->pages;
+    for (uint64_t page = start; page < end; page++)
+        if (page == e->keep || (atomic_load(&e->epcm[page]) & EPCM_PINNED))
+            return false;
+    return true;
+}
+
+static bool lower_chunks(struct sgx_handle *e, uint64_t first, uint64_t last)
+{
+    const uint64_t lowest = e->base ? 0 : EMU_MIN_ADDRESS >> SGX_PAGE_SHIFT;
+    uint64_t start = first << EMU_CHUNK_SHIFT, end = last << EMU_CHUNK_SHIFT;
+
+    if (start < lowest)
+        start = lowest;
+    if (end > e->pages)
+        end = e->pages;
+    if (start >= end ||
+        mprotect(emu_address(e, start), (end - start) << SGX_PAGE_SHIFT, PROT_NONE) < 0)
+        return false;
+    for (uint64_t page = start; page < end; page++)
+        if (!atomic_load(&e->chunks[page >> EMU_CHUNK_SHIFT]))
+            page |= (1u << EMU_CHUNK_SHIFT) - 1;
+        else if (host_of(atomic_load(&e->epcm[page])))
+            atomic_fetch_and(&e->epcm[page], ~EPCM_HOST_MASK);
+    return true;
+}
+
+/*
+ * At the limit the host cannot split a mapping either, which a range that starts or ends inside of
+ * one needs: then without the outer chunks first.
+ */
+static bool lower_run(struct sgx_handle *e, uint64_t first, uint64_t last)
+{
+    for (uint64_t cut = 0; cut < LOWER_CUTS && first + cut < last - cut; cut++) {
+        if (!lower_chunks(e, first + cut, last - cut))
+            continue;
+        if (cut > 0)
+            (void)lower_chunks(e, first, last);
+        return true;
+    }
+    return false;
+}
+
+/* Give mappings back to the host: see the head of this file. With the lock. */
+static bool lower_all(struct sgx_handle *e)
+{
+    const uint64_t count = (e->pages + (1u << EMU_CHUNK_SHIFT) - 1) >> EMU_CHUNK_SHIFT;
+    uint64_t first = 0;
+    bool any = false;
+
+    if (!e->initialized)
+        return false;
+    for (uint64_t chunk = 0; chunk <= count; chunk++) {
+        if (chunk < count && chunk_may_go(e, chunk))
+            continue;
+        if (first < chunk)
+            any |= lower_run(e, first, chunk);
+        first = chunk + 1;
+    }
+    return any;
+}
+
 int emu_protect(struct sgx_handle *e, uint64_t start, uint64_t end, uint8_t prot)
 {
     int host = (prot & EPCM_R ? PROT_READ : 0) | (prot & EPCM_W ? PROT_READ | PROT_WRITE : 0) |
                (prot & EPCM_X ? PROT_READ | PROT_EXEC : 0);
 
-    if (mprotect(emu_address(e, start), (end - start) << SGX_PAGE_SHIFT, host) < 0)
+    if (mprotect(emu_address(e, start), (end - start) << SGX_PAGE_SHIFT, host) < 0 &&
+        (errno != ENOMEM || !lower_all(e) ||
+         mprotect(emu_address(e, start), (end - start) << SGX_PAGE_SHIFT, host) < 0))
         return -errno;
     for (uint64_t page = start; page < end; page++) {
         uint32_t old = atomic_load(&e->epcm[page]);
