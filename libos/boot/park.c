@@ -157,6 +157,13 @@ void thread_park_lock(void)
     park(PARK_LOCK, UINT64_MAX, NULL, 0);
 }
 
+/* Who wants the range of the fork group has it while this thread waits: no reason to come back with
+ * half of what a call was asked for. */
+static bool interrupted(struct thread *t)
+{
+    return (__atomic_load_n(&t->attention, __ATOMIC_SEQ_CST) & ~ATTENTION_GROUP) != 0;
+}
+
 int thread_wait(u64 deadline, bool interruptible, struct host_pollfd *fds, size_t count)
 {
     struct thread *t = current();
@@ -164,19 +171,21 @@ int thread_wait(u64 deadline, bool interruptible, struct host_pollfd *fds, size_
     u64 timeout = UINT64_MAX;
     i64 r = 0;
 
-    if (interruptible && __atomic_load_n(&t->attention, __ATOMIC_SEQ_CST) != 0)
+    if (interruptible && interrupted(t))
         return -EINTR;
     if (deadline != NO_DEADLINE) {
         u64 now = clock_monotonic();
 
         timeout = deadline > now ? deadline - now : 0;
     }
-    if (mm != NULL)
+    if (mm != NULL) {
+        __atomic_fetch_and(&t->attention, ~ATTENTION_GROUP, __ATOMIC_SEQ_CST);
         mm_leave(mm);
+    }
     r = timeout == 0 && count == 0 ? -ETIMEDOUT : park(PARK_QUEUE, timeout, fds, count);
     if (mm != NULL)
         mm_enter(mm);
-    if (interruptible && __atomic_load_n(&t->attention, __ATOMIC_SEQ_CST) != 0)
+    if (interruptible && interrupted(t))
         return -EINTR;
     if (deadline != NO_DEADLINE && r <= 0 && clock_monotonic() >= deadline)
         return -ETIMEDOUT;

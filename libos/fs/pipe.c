@@ -54,8 +54,7 @@ static struct pipe *pipe_new(void)
  * state, so this cannot miss it. */
 static inline void wake(struct waitq *q)
 {
-    if (!list_empty(&q->entries))
-        waitq_wake(q, UINT32_MAX);
+    waitq_wake(q, UINT32_MAX);
 }
 
 /* ---- ring; p->lock held ---- */

@@ -39,8 +39,7 @@ static struct pty *pty_of(struct tty *t)
 
 static void wake(struct pty *p)
 {
-    if (!list_empty(&p->queue.entries))
-        waitq_wake(&p->queue, UINT32_MAX);
+    waitq_wake(&p->queue, UINT32_MAX);
 }
 
 /* ---- slave ---- */

@@ -121,9 +121,8 @@ static void copy_child(void)
     _exit(sum == 31415 || g_failed);
 }
 
-static void between_processes(void)
+static void write_to_child(char *data)
 {
-    char *data = malloc(1000000);
     CHECK(pipe(g_pipe) == 0);
     fflush(stdout);
     pid_t pid = fork();
@@ -136,6 +135,14 @@ static void between_processes(void)
     close(g_pipe[1]);
     int status;
     CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+}
+
+static void between_processes(void)
+{
+    char *data = malloc(1000000);
+    for (int round = 0; round < 25;
+         round++) /* a turn of the other one is no reason to write less */
+        write_to_child(data);
     free(data);
 }
 
