@@ -5,6 +5,7 @@
 #include "fs.h"
 
 #define AROUND      16 /* pages: what one fault commits */
+#define AROUND_FILE 8  /* of a file: each is copied, and most of a program is never run */
 #define AROUND_MANY 64 /* when the pages below are already there: a big range is being filled */
 
 bool vma_clean(const struct vma *v)
@@ -85,12 +86,12 @@ static int fault_locked(struct mm *mm, u64 addr, u32 flags)
         /* Another thread was faster; or the protection in place lags behind the VMA's. */
         return pages_protect(addr, PAGE_SIZE, page_prot(v));
     }
-    u64 around = AROUND;
+    u64 block = v->file ? AROUND_FILE : AROUND, around = block;
     if (!v->file && addr >= vma_start(v) + AROUND * PAGE_SIZE &&
         (page_state(addr - PAGE_SIZE) & page_state(addr - AROUND * PAGE_SIZE) & PG_ACCEPTED))
         around = AROUND_MANY;
-    u64 first = MAX(addr & ~(AROUND * PAGE_SIZE - 1), vma_start(v));
-    u64 last = MIN((addr & ~(AROUND * PAGE_SIZE - 1)) + around * PAGE_SIZE, v->end);
+    u64 first = MAX(addr & ~(block * PAGE_SIZE - 1), vma_start(v));
+    u64 last = MIN((addr & ~(block * PAGE_SIZE - 1)) + around * PAGE_SIZE, v->end);
     int r = vma_fill_page(mm, v, addr);
     for (u64 a = first; r == 0 && a < last; a += PAGE_SIZE)
         if (a != addr && !(page_state(a) & PG_ACCEPTED) && vma_fill_page(mm, v, a) < 0)
