@@ -177,6 +177,9 @@ static int enter(struct creation *c, int cgroup_status, struct error *err)
         return error_errno(err, errno, "set the parent death signal");
     if (cgroup_status < 0)
         return error_errno(err, -cgroup_status, "enter the container's cgroup");
+    /* While we are who we are: the root of a user namespace may not write it. */
+    if (process_oom_score(&c->init, err) < 0)
+        return -1;
     /* Until the ids are mapped, and until systemd has moved us. */
     if ((c->init.new_user_namespace || c->cgroup.systemd) && sync_wait_go(&c->init, NULL, err) < 0)
         return -1;

@@ -103,13 +103,13 @@ static int enter(struct exec_context *c, int cgroup_status, struct error *err)
     if (c->options->payload && c->options->payload->prepare &&
         c->options->payload->prepare(c->options->payload->ctx, init, err) < 0)
         return error_wrap(err, "%s", c->options->payload->name);
-    if (spawn_enter(&c->spawn, err) < 0)
+    if (process_oom_score(init, err) < 0 || spawn_enter(&c->spawn, err) < 0)
         return -1;
     /* Root of the joined user namespace, so that the identity can be changed from there. */
     if (init->new_user_namespace && (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0) &&
         errno != EINVAL)
         return error_errno(err, errno, "become root of the user namespace");
-    if (process_oom_score(init, err) < 0 || process_scheduling(process, err) < 0)
+    if (process_scheduling(process, err) < 0)
         return -1;
     if (terminal_in_container(init, err) < 0)
         return -1;

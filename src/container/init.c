@@ -257,7 +257,7 @@ static int set_up(struct container_init *init, const struct container_payload *p
         return -1;
     if (config->personality_set && personality(config->personality) < 0)
         return error_errno(err, errno, "set the personality");
-    if (process_oom_score(init, err) < 0 || process_scheduling(init->process, err) < 0)
+    if (process_scheduling(init->process, err) < 0)
         return -1;
     umask(init->process->umask_set ? init->process->umask : 0022);
     return 0;
@@ -312,14 +312,26 @@ static int report_ready(struct container_init *init, struct error *err)
     return 0;
 }
 
-static int drop_privileges(struct container_init *init, struct error *err)
+/*
+ * Who shares our pid namespace and has the privileges that we are about to have could look into us:
+ * at the gate the host's /proc is open still. Until the execve(), which undoes this. After the
+ * labels, since our files in /proc become those of the host's root.
+ */
+static int hide_from_others(struct error *err)
+{
+    if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+        return error_errno(err, errno, "hide from the container");
+    return 0;
+}
+
+static int drop_privileges(struct container_init *init, bool hide, struct error *err)
 {
     const struct oci_process *process = init->process;
     if (process_rlimits(process, err) < 0)
         return -1;
     if (process->no_new_privileges && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         return error_errno(err, errno, "set no_new_privs");
-    if (process_label(init, err) < 0)
+    if (process_label(init, err) < 0 || (hide && hide_from_others(err) < 0))
         return -1;
     /* Loading needs CAP_SYS_ADMIN or no_new_privs. With the latter it comes last, so the filter
      * need not allow us. */
@@ -374,7 +386,7 @@ int init_finish(struct container_init *init, const struct container_payload *pay
     const struct oci_process *process = init->process;
     if (!payload && close_foreign_descriptors(init, err) < 0)
         return -1;
-    if (drop_privileges(init, err) < 0)
+    if (drop_privileges(init, !payload, err) < 0)
         return -1;
     /* The gate still needs the host's /proc, for a stat of the program; execve() does not see it. */
     if (!payload && init->fifo_fd < 0)

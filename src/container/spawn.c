@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -130,7 +131,13 @@ static int set_time_offsets(const struct spawn_request *request, struct error *e
     if (config->boottime.set)
         buffer_append_format(&text, "boottime %lld %u\n", (long long)config->boottime.seconds,
                              config->boottime.nanoseconds);
-    return proc_write(request->proc_fd, "self/timens_offsets", text.data, err);
+    /* The change of ids has made our files in /proc the host's root's; for this one write they are
+     * ours. */
+    int dumpable = prctl(PR_GET_DUMPABLE, 0, 0, 0, 0);
+    prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+    int ret = proc_write(request->proc_fd, "self/timens_offsets", text.data, err);
+    prctl(PR_SET_DUMPABLE, dumpable == 1, 0, 0, 0);
+    return ret;
 }
 
 /* clone(2) cannot set offsets before the namespace is in use: make it for children, set, then enter

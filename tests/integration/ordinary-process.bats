@@ -214,6 +214,22 @@ PY
     rune delete --force "$id"
 }
 
+@test "user namespace: oom score, time offsets, sysctl, limits are set as without one" {
+    chown -R 100000:100000 rootfs
+    configure 'c["linux"]["namespaces"] += [{"type": "user"}, {"type": "time"}]' 'c["linux"]["timeOffsets"] = {"boottime": {"secs": 1000000}}' \
+        'c["linux"]["uidMappings"] = c["linux"]["gidMappings"] = [{"containerID": 0, "hostID": 100000, "size": 65536}]' \
+        'c["process"]["oomScoreAdj"] = 200' 'c["linux"]["sysctl"] = {"net.ipv4.ip_forward": "1", "kernel.msgmax": "5000"}' \
+        'c["process"]["user"] = {"uid": 7, "gid": 8, "additionalGids": [9]}'
+    arguments sh -c 'cat /proc/self/oom_score_adj /proc/sys/net/ipv4/ip_forward /proc/sys/kernel/msgmax /proc/uptime; id; exec sleep 100'
+    rune create "$id" >"$work/out" 2>&1 </dev/null
+    rune start "$id"
+    within 5 grep -q "uid=7 gid=8 groups=9" "$work/out"
+    cat "$work/out"
+    [ "$(head -3 "$work/out" | tr '\n' ' ')" = "200 1 5000 " ]
+    [ "$(sed -n '4s/\..*//p' "$work/out")" -gt 1000000 ]
+    [ "$(rune exec "$id" cat /proc/self/oom_score_adj)" = 200 ]
+}
+
 @test "sysctl: of namespaces only, and of those that are not the host's" {
     in_sysctl() { configure "c['linux']['sysctl'] = {'$1': '$2'}"; }
     in_sysctl net.ipv4.ip_default_ttl 77 && in_container cat /proc/sys/net/ipv4/ip_default_ttl && [ "$output" = 77 ]
