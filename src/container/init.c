@@ -357,6 +357,15 @@ static int drop_privileges(struct container_init *init, bool hide, struct error 
 static int close_foreign_descriptors(const struct container_init *init, struct error *err)
 {
     const int own[] = {init->sync_fd, init->fifo_fd, init->proc_fd, log_fd()};
+    /* Of those to preserve, what is close-on-exec came from no caller. */
+    for (int fd = 3; fd < 3 + init->preserve_fds; fd++) {
+        bool needed = false;
+        for (size_t i = 0; i < array_count(own); i++)
+            needed |= own[i] == fd;
+        int flags = needed ? -1 : fcntl(fd, F_GETFD);
+        if (flags >= 0 && (flags & FD_CLOEXEC))
+            close(fd);
+    }
     int ret = fd_close_except(3 + init->preserve_fds, own, array_count(own));
     return ret < 0 ? error_errno(err, -ret, "close the descriptors of the host") : 0;
 }

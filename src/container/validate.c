@@ -102,6 +102,9 @@ static int check_namespaces(const struct oci_config *config, struct error *err)
         return error_set(err, "unable to set hostname without a private UTS namespace");
     if (config->domainname && !has_new(config, OCI_NS_UTS))
         return error_set(err, "unable to set domainname without a private UTS namespace");
+    if (is_own(config->namespaces[OCI_NS_MOUNT].path, "/proc/self/ns/mnt"))
+        return error_set(err,
+                         "the container would change the root of the host's own mount namespace");
     const struct oci_namespace *user = &config->namespaces[OCI_NS_USER];
     if (user->present && access("/proc/self/ns/user", F_OK) < 0)
         return error_set(err, "user namespaces aren't enabled in the kernel");

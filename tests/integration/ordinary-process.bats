@@ -197,7 +197,7 @@ PY
     rune delete --force "$id"
 }
 
-@test "namespaces: user and mount by path" {
+@test "namespaces: a user namespace by path" {
     chown -R 100000:100000 rootfs
     configure 'c["linux"]["namespaces"].append({"type": "user"})' \
         'c["linux"]["uidMappings"] = c["linux"]["gidMappings"] = [{"containerID": 0, "hostID": 100000, "size": 65536}]'
@@ -212,6 +212,22 @@ PY
     [[ "$output" == *"$(readlink "/proc/$pid/ns/user")"* ]]
     [ "${lines[-1]}" = 0 ]
     rune delete --force "$id"
+}
+
+@test "namespaces: a mount namespace by path, with the same files; nothing reaches the host's" {
+    unshare --mount sleep 77 3>&- &
+    local holder=$!
+    within 5 sh -c "[ \"\$(readlink /proc/$holder/ns/mnt)\" != \"\$(readlink /proc/self/ns/mnt)\" ]"
+    configure "c['linux']['namespaces'] = [n if n['type'] != 'mount' else {'type': 'mount', 'path': '/proc/$holder/ns/mnt'} for n in c['linux']['namespaces']]"
+    in_container sh -c 'ls /; ls -l /proc/self/ns/mnt'
+    kill $holder
+    [ "$status" -eq 0 ]
+    [ "${lines[0]}" = bin ]
+    ! grep -F "$work" /proc/self/mounts
+    # To change the root of the host's own is never meant.
+    configure "c['linux']['namespaces'] = [n if n['type'] != 'mount' else {'type': 'mount', 'path': '/proc/$$/ns/mnt'} for n in c['linux']['namespaces']]"
+    arguments true
+    refused "the host's own mount namespace" rune run "$id"
 }
 
 @test "user namespace: oom score, time offsets, sysctl, limits are set as without one" {
@@ -301,6 +317,14 @@ PY
     configure 'c["linux"]["resources"] = {"memory": {"limit": 67108864, "reservation": 33554432, "swappiness": 7}, "cpu": {"shares": 200, "quota": 30000, "period": 60000, "burst": 1000, "cpus": "0"}, "pids": {"limit": 44}}'
     declare -A want=([memory/memory.limit_in_bytes]=67108864 [memory/memory.soft_limit_in_bytes]=33554432 [memory/memory.swappiness]=7
         [cpu/cpu.shares]=200 [cpu/cpu.cfs_quota_us]=30000 [cpu/cpu.cfs_period_us]=60000 [cpu/cpu.cfs_burst_us]=1000 [cpuset/cpuset.cpus]=0 [pids/pids.max]=44)
+    local disk
+    disk=$(awk '$1 ~ /^[0-9]+$/ && $4 !~ /^loop/ { print $1 ":" $2; exit }' /proc/partitions)
+    if [ -n "$disk" ] && [ -e /sys/fs/cgroup/blkio/blkio.throttle.read_bps_device ]; then
+        configure "device = lambda rate: [{'major': ${disk%:*}, 'minor': ${disk#*:}, 'rate': rate}]" \
+            'c["linux"]["resources"]["blockIO"] = {"throttleReadBpsDevice": device(1000000), "throttleWriteBpsDevice": device(2000000), "throttleReadIOPSDevice": device(300), "throttleWriteIOPSDevice": device(400)}'
+        want+=([blkio/blkio.throttle.read_bps_device]="$disk 1000000" [blkio/blkio.throttle.write_bps_device]="$disk 2000000"
+            [blkio/blkio.throttle.read_iops_device]="$disk 300" [blkio/blkio.throttle.write_iops_device]="$disk 400")
+    fi
     has() { grep -qE "[:,]$1[:,]" /proc/self/cgroup; }
     without() { # CONTROLLER STATEMENT: said, when this machine cannot
         has "$1" && return
