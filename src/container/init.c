@@ -75,7 +75,7 @@ static int join_keyring(const struct container_init *init, struct error *err)
     return 0;
 }
 
-static int raise_loopback(struct error *err)
+int raise_loopback(struct error *err)
 {
     cleanup_close int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (fd < 0)

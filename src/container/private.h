@@ -198,6 +198,8 @@ int cpu_list_parse(const char *text, cpu_set_t *out, struct error *err);
 int process_affinity(const char *cpus, struct error *err);
 
 /* --- init.c, init_resume.c --- */
+/* In the network namespace of the caller. */
+int raise_loopback(struct error *err);
 /* The part after the mounts, shared with exec. */
 int init_finish(struct container_init *init, const struct container_payload *payload,
                 struct error *err);

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -156,9 +157,30 @@ static int add_cgroup_roots(const struct restore *r, Criu__Options *rpc, struct 
 
 /* ---- notifications ---- */
 
-static int run_hooks(struct restore *r, pid_t pid, struct error *err)
+/* The network namespace that CRIU makes is empty: its loopback comes up as in a new container. */
+static int raise_their_loopback(pid_t pid, struct error *err)
+{
+    cleanup_free char *path = xasprintf("/proc/%d/ns/net", (int)pid);
+    cleanup_close int net = open(path, O_RDONLY | O_CLOEXEC);
+    if (net < 0)
+        return error_errno(err, errno, "open %s", path);
+    pid_t child = fork();
+    if (child < 0)
+        return error_errno(err, errno, "fork");
+    if (child == 0)
+        _exit(setns(net, CLONE_NEWNET) < 0 || raise_loopback(NULL) < 0);
+    int status = -1;
+    while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+        ;
+    return status == 0 ? 0 : error_set(err, "the loopback interface cannot be brought up");
+}
+
+static int namespaces_made(struct restore *r, pid_t pid, struct error *err)
 {
     const struct oci_config *config = r->c.config;
+    const struct oci_namespace *net = &config->namespaces[OCI_NS_NETWORK];
+    if (net->present && !net->path && raise_their_loopback(pid, err) < 0)
+        return -1;
     cleanup_free char *state = state_document(config->version, r->c.init.id, "creating", pid,
                                               r->c.init.bundle,
                                               json_object_get(config->json, "annotations"));
@@ -183,7 +205,7 @@ static int notified(void *ctx, const char *script, pid_t pid, int *fd, struct er
 {
     struct restore *r = ctx;
     if (strcmp(script, "setup-namespaces") == 0)
-        return run_hooks(r, pid, err);
+        return namespaces_made(r, pid, err);
     if (strcmp(script, "orphan-pts-master") == 0)
         return take_terminal(r, fd, err);
     if (strcmp(script, "post-restore") != 0)
@@ -234,8 +256,8 @@ static int start_worker(struct restore *r, struct error *err)
     if (criu_start(&how, &r->worker, err) < 0)
         return -1;
     c->ran = true;
-    if (c->cgroup.systemd && cgroup_systemd_create(&c->cgroup, c->config, r->worker.pid, err) < 0)
-        return -1;
+    if (c->cgroup.systemd)
+        return cgroup_create(&c->cgroup, c->config, r->worker.pid, err);
     return cgroup_attach(&c->cgroup, r->worker.pid, err);
 }
 

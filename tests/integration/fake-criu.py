@@ -12,6 +12,7 @@ criu does. $FAKE_CRIU_MODE is a list of words:
 A dump kills the process it is told to dump unless it shall go on; a restore starts `sleep` as a sibling.
 """
 import ctypes
+import fcntl
 import json
 import os
 import pty
@@ -27,6 +28,14 @@ from pycriu import rpc_pb2 as rpc
 MODE = os.environ.get("FAKE_CRIU_MODE", "").split()
 CLONE_PARENT = 0x8000
 SYS_CLONE = 56
+CLONE_NEWNET = 0x40000000
+SIOCGIFFLAGS = 0x8913
+IFF_UP = 1
+
+
+def write_log(entry):
+    with open(os.environ["FAKE_CRIU_LOG"], "a") as log:
+        log.write(json.dumps(entry) + "\n")
 
 
 def link(path):
@@ -46,8 +55,7 @@ def record(request, peer):
         if name in opts:
             entry[name] = link(f"/proc/{peer}/fd/{opts[name]}")
     entry["inherited"] = {item["key"]: link(f"/proc/self/fd/{item['fd']}") for item in opts.get("inherit_fd", [])}
-    with open(os.environ["FAKE_CRIU_LOG"], "a") as log:
-        log.write(json.dumps(entry) + "\n")
+    write_log(entry)
 
 
 class Peer:
@@ -110,9 +118,19 @@ def dump(peer, request):
     peer.answer(rpc.criu_resp(type=request.type, success=True))
 
 
+def loopback_is_up():
+    name = struct.pack("16sh14x", b"lo", 0)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        return bool(struct.unpack("16sh14x", fcntl.ioctl(s, SIOCGIFFLAGS, name))[1] & IFF_UP)
+
+
 def restore(peer, request):
     slave = None
+    # A new network namespace, as it is with an empty one of criu's.
+    if ctypes.CDLL(None).unshare(CLONE_NEWNET) != 0 or loopback_is_up():
+        sys.exit("no new network namespace")
     peer.notify("setup-namespaces", os.getpid())
+    write_log({"type": "LOOPBACK", "up": loopback_is_up()})
     if "terminal" in MODE:
         master, slave = pty.openpty()
         peer.notify("orphan-pts-master", fds=[master])

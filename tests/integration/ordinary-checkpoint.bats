@@ -323,6 +323,7 @@ dumped() {
         request RESTORE '{"ctrl": "freezer", "path": "'"$(sed -n 's/.*:freezer://p' /proc/self/cgroup | sed 's,/$,,')/$id"'"} in o["cg_root"]'
         request RESTORE "{'key': '/sys/fs/cgroup/pids', 'val': [v for k, v in [('pids', '/sys/fs/cgroup/pids/$id')]][0]} in o['ext_mnt']"
     fi
+    request LOOPBACK 'r["up"] is True'
     # Nothing stays mounted on the host, and the point it was on is gone.
     run grep -F "$work" /proc/self/mounts
     [ "$status" -ne 0 ]
