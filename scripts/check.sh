@@ -89,6 +89,10 @@ for suite in "${suites[@]}"; do
         scratch=$(mktemp -d)
         run_plain libos tests/libos/run.sh --variants 'static pie nopie musl' \
             --runner "$build/runtimes/libos/libos-run --libos $build/libos/libos.elf --cache $scratch/cache --key $scratch/key.pem"
+        # The same where nothing can be added to a running enclave: SGX1 without KSS.
+        RUNE_SGX_EMULATOR_FEATURES=sgx1 run_plain libos-sgx1 tests/libos/run.sh --variants pie \
+            --runner "$build/runtimes/libos/libos-run --libos $build/libos/libos.elf --cache $scratch/cache \
+                --key $scratch/key.pem --memory 1G --threads 200" process signals threads exec files groups shell.sh
         rm -rf "$scratch"
         ;;
     conformance)

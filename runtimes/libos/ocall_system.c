@@ -150,22 +150,24 @@ static uint64_t read_pair(clockid_t id, uint64_t *tsc)
     return ns;
 }
 
-/* TSC frequency in Hz against CLOCK_MONOTONIC_RAW, over as long as the process has run, 2 ms at
+static uint64_t g_first_ns, g_first_tsc;
+
+/* From when the library is loaded to the LibOS's first question more than 2 ms pass by themselves. */
+__attribute__((constructor)) static void note_time(void)
+{
+    g_first_ns = read_pair(CLOCK_MONOTONIC, &g_first_tsc);
+}
+
+/* TSC frequency in Hz against CLOCK_MONOTONIC, over as long as the library is there, 2 ms at
  * least. */
 static uint64_t tsc_frequency(void)
 {
-    static uint64_t ns0, tsc0;
-    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    const uint64_t ns0 = g_first_ns, tsc0 = g_first_tsc;
     uint64_t tsc, ns;
-    pthread_mutex_lock(&lock);
-    if (ns0 == 0)
-        ns0 = read_pair(CLOCK_MONOTONIC, &tsc0);
     do {
         ns = read_pair(CLOCK_MONOTONIC, &tsc);
     } while (ns - ns0 < 2000000);
-    uint64_t hz = (uint64_t)((unsigned __int128)(tsc - tsc0) * 1000000000u / (ns - ns0));
-    pthread_mutex_unlock(&lock);
-    return hz;
+    return (uint64_t)((unsigned __int128)(tsc - tsc0) * 1000000000u / (ns - ns0));
 }
 
 /* Another thread's CPU clock, as pthread_getcpuclockid() makes it: the inverted number, 6 for "scheduler's, of a thread". */

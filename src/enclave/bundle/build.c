@@ -8,6 +8,7 @@
 #include <openssl/pem.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
@@ -22,7 +23,7 @@
 
 #define LIBOS_NAME     "libos.elf"
 #define LIBOS_LIMIT    (256u << 20)
-#define ENCLAVE_FORMAT 1u /* change when the same inputs would give another enclave file */
+#define ENCLAVE_FORMAT 2u /* change when the same inputs would give another enclave file */
 
 struct enclave_maker {
     const struct bundle_options *options;
@@ -30,8 +31,16 @@ struct enclave_maker {
     struct bundle_settings settings;
     struct manifest_image manifest;
     char *libos_path;
-    struct buffer libos;
+    struct buffer libos; /* only read to build */
+    uint8_t libos_hash[BUNDLE_HASH_SIZE], signer[BUNDLE_HASH_SIZE];
     const char *key_path;
+};
+
+/* As with a root's fingerprint: the ctime notices every change (fingerprint.c). */
+struct file_identity {
+    uint64_t dev, ino, size;
+    int64_t mtime, ctime; /* ns */
+    uint8_t hash[BUNDLE_HASH_SIZE];
 };
 
 /* Option, RUNE_RUNTIMES_DIR, next to the installed binary, the build's own directory. */
@@ -59,6 +68,93 @@ static char *find_libos(const char *option)
     return path_join(RUNTIMES_DIR, LIBOS_NAME);
 }
 
+static int read_libos(struct enclave_maker *maker, struct error *err)
+{
+    if (maker->libos.size)
+        return 0;
+    return read_file_at(AT_FDCWD, maker->libos_path, &maker->libos, LIBOS_LIMIT, err);
+}
+
+static int64_t nanoseconds(struct timespec t)
+{
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+/* The hash that goes with a file as it is now, kept in the image's directory from an earlier start. */
+static bool hash_known(int image_dir, const char *name, const struct file_identity *id,
+                       uint8_t hash[BUNDLE_HASH_SIZE])
+{
+    cleanup_buffer struct buffer kept = BUFFER_INIT;
+    struct file_identity old;
+    if (faccessat(image_dir, name, R_OK, 0) < 0 ||
+        read_file_at(image_dir, name, &kept, sizeof(old), NULL) < 0 || kept.size != sizeof(old))
+        return false;
+    memcpy(&old, kept.data, sizeof(old));
+    if (memcmp(&old, id, offsetof(struct file_identity, hash)) != 0)
+        return false;
+    memcpy(hash, old.hash, sizeof(old.hash));
+    return true;
+}
+
+/* Not of a file that changed just now: its next change could fall into the same tick of the clock. */
+static void hash_keep(int image_dir, const char *name, struct file_identity *id,
+                      const uint8_t hash[BUNDLE_HASH_SIZE])
+{
+    struct timespec now;
+    memcpy(id->hash, hash, sizeof(id->hash));
+    clock_gettime(CLOCK_REALTIME, &now);
+    if (nanoseconds(now) - id->ctime > 2000000000)
+        (void)replace_file_at(image_dir, name, id, sizeof(*id), 0600, false, NULL);
+}
+
+static int identify(const char *path, struct file_identity *id)
+{
+    struct stat st;
+    memset(id, 0, sizeof(*id));
+    if (stat(path, &st) < 0)
+        return -errno;
+    id->dev = st.st_dev;
+    id->ino = st.st_ino;
+    id->size = (uint64_t)st.st_size;
+    id->mtime = nanoseconds(st.st_mtim);
+    id->ctime = nanoseconds(st.st_ctim);
+    return 0;
+}
+
+/*
+ * Hashes of the LibOS and of the signing key's public half are part of every enclave's name. A start
+ * that finds its enclave need not read megabytes, or parse a key, for them.
+ */
+static int hash_libos(struct enclave_maker *maker, int image_dir, struct error *err)
+{
+    struct file_identity id;
+    int ret = identify(maker->libos_path, &id);
+    if (ret < 0)
+        return error_errno(err, -ret, "%s", maker->libos_path);
+    if (hash_known(image_dir, "libos-hash", &id, maker->libos_hash))
+        return 0;
+    ret = read_libos(maker, err);
+    if (ret < 0)
+        return ret;
+    hash_of(buffer_text(&maker->libos), maker->libos.size, maker->libos_hash);
+    hash_keep(image_dir, "libos-hash", &id, maker->libos_hash);
+    return 0;
+}
+
+static int hash_signer(struct enclave_maker *maker, int image_dir, struct error *err)
+{
+    struct file_identity id;
+    if (maker->options->client_signing)
+        return 0;
+    bool there = identify(maker->key_path, &id) == 0;
+    if (there && hash_known(image_dir, "signer-hash", &id, maker->signer))
+        return 0;
+    int ret = signing_key_prepare(maker->key_path, maker->signer, err);
+    if (ret == 0 && there)
+        hash_keep(image_dir, "signer-hash", &id, maker->signer);
+    return ret;
+}
+
 static bool enclave_exists(int parent, const char *name)
 {
     struct stat st;
@@ -66,14 +162,9 @@ static bool enclave_exists(int parent, const char *name)
     return fstatat(parent, path, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode);
 }
 
-static int compute_key(const struct enclave_maker *maker, char name[80], struct error *err)
+static void compute_key(const struct enclave_maker *maker, char name[80])
 {
-    uint8_t key[BUNDLE_HASH_SIZE], signer[BUNDLE_HASH_SIZE] = {0};
-    if (!maker->options->client_signing) {
-        int ret = signing_key_prepare(maker->key_path, signer, err);
-        if (ret < 0)
-            return ret;
-    }
+    uint8_t key[BUNDLE_HASH_SIZE];
     const struct bundle_settings *s = &maker->settings;
     uint64_t numbers[] = {ENCLAVE_FORMAT,     s->enclave_size,   s->preadded_user, s->preadded_heap,
                           s->no_sgx2,         s->isv_prod_id,    s->isv_svn,       s->production,
@@ -83,14 +174,13 @@ static int compute_key(const struct enclave_maker *maker, char name[80], struct 
     hash_add(h, "rune enclave", 12);
     hash_add(h, numbers, sizeof(numbers));
     hash_add(h, &maker->manifest, sizeof(maker->manifest));
-    hash_add(h, signer, sizeof(signer));
-    hash_add(h, buffer_text(&maker->libos), maker->libos.size);
+    hash_add(h, maker->signer, sizeof(maker->signer));
+    hash_add(h, maker->libos_hash, sizeof(maker->libos_hash));
     hash_end(h, key);
     hash_free(h);
     char hex[2 * BUNDLE_HASH_SIZE + 1];
     put_hex(hex, key, sizeof(key));
     snprintf(name, 80, "enclave-%.32s", hex);
-    return 0;
 }
 
 static int write_summary(int dir, const struct enclave_maker *maker, const char *sigstruct_name,
@@ -128,8 +218,11 @@ static int write_summary(int dir, const struct enclave_maker *maker, const char 
 static int build_file(struct enclave_maker *maker, int dir, struct error *err)
 {
     struct libos_elf elf;
-    int ret = libos_elf_read(maker->libos_path, maker->libos.data, maker->libos.size,
-                             LAYOUT_LIBOS_BASE(maker->settings.enclave_size), &elf, err);
+    int ret = read_libos(maker, err);
+    if (ret < 0)
+        return ret;
+    ret = libos_elf_read(maker->libos_path, maker->libos.data, maker->libos.size,
+                         LAYOUT_LIBOS_BASE(maker->settings.enclave_size), &elf, err);
     if (ret < 0)
         return ret;
     cleanup_close int fd = openat(dir, "enclave", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
@@ -201,13 +294,15 @@ int enclave_prepare(const struct bundle_options *options, int image_dir, const c
         return ret;
     manifest_fill(&maker.settings, info, &maker.manifest);
     maker.libos_path = find_libos(options->libos);
-    ret = read_file_at(AT_FDCWD, maker.libos_path, &maker.libos, LIBOS_LIMIT, err);
+    ret = hash_libos(&maker, image_dir, err);
     if (ret < 0)
         ret = error_wrap(err, "LibOS (RUNE_RUNTIMES_DIR or --libos tells where it is)");
 
-    char name[80];
+    char name[80] = "";
     if (ret == 0)
-        ret = compute_key(&maker, name, err);
+        ret = hash_signer(&maker, image_dir, err);
+    if (ret == 0)
+        compute_key(&maker, name);
     if (ret == 0 && !enclave_exists(image_dir, name)) {
         cache_sweep(image_dir);
         ret = make_enclave(&maker, image_dir, name, &result->enclave_built, err);

@@ -214,9 +214,16 @@ void emu_epcm_set(struct sgx_handle *e, uint64_t page, uint32_t value);
 /* Set the mapping of pages [start, end). With the lock. */
 int emu_mapping_set(struct sgx_handle *e, uint64_t start, uint64_t end, uint8_t prot);
 uint8_t emu_mapping_prot(const struct sgx_handle *e, uint64_t page, uint64_t *start, uint64_t *end);
-/* Bring host protections of [start, end) to what EPCM and mappings allow. With the lock. 0 or
- * -errno. */
+/*
+ * Take from the host pages of [start, end) what EPCM and mappings do not allow. What they do allow
+ * comes with the first access. With the lock. 0 or -errno.
+ */
 int emu_apply(struct sgx_handle *e, uint64_t start, uint64_t end);
+/*
+ * Contents of pages, whatever their protection: 0, or -errno where that is not possible. With the
+ * lock.
+ */
+int emu_store(struct sgx_handle *e, uint64_t address, const void *data, uint64_t size);
 /* mprotect, and note it in the EPCM. With the lock. */
 int emu_protect(struct sgx_handle *e, uint64_t start, uint64_t end, uint8_t prot);
 /*

@@ -236,8 +236,12 @@ static int add_one(struct sgx_handle *e, uint64_t page, const uint8_t *src,
     int rc = is_tcs ? emu_tcs_new(e, page, (const struct sgx_tcs *)src) : 0;
     if (rc < 0)
         return error_errno(err, -rc, "EADD of a TCS");
-    if (!all_zero(src))
+    if (!all_zero(src) && emu_store(e, e->base + offset, src, SGX_PAGE_SIZE) < 0) {
+        rc = emu_protect(e, page, page + 1, EPCM_R | EPCM_W);
+        if (rc < 0)
+            return error_errno(err, -rc, "EADD: mprotect");
         memcpy(emu_address(e, page), src, SGX_PAGE_SIZE);
+    }
     rc = sgx_measure_page(e->measurement, offset, secinfo->flags, src, measure, err);
     if (rc < 0)
         return rc;
@@ -265,9 +269,7 @@ static int emulated_add_pages(struct sgx_handle *e, const void *src, uint64_t of
         return error_code(err, EINVAL, "EADD: bad range, SECINFO or state");
     pthread_mutex_lock(&e->build);
     emu_lock_host(e, &guard);
-    int rc = emu_protect(e, start, start + pages, EPCM_R | EPCM_W);
-    if (rc < 0)
-        error_errno(err, -rc, "EADD: mprotect");
+    int rc = 0;
     for (; rc == 0 && done < pages; done++) {
         rc = add_one(e, start + done, (const uint8_t *)src + (done << SGX_PAGE_SHIFT), secinfo,
                      measure, err);

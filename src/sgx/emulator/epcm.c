@@ -270,7 +270,13 @@ int emu_protect(struct sgx_handle *e, uint64_t start, uint64_t end, uint8_t prot
     return 0;
 }
 
-/* One mprotect for each run of pages that needs the same change. */
+/* Has the host page more than it may? */
+static bool excess(uint32_t entry, uint8_t mapped)
+{
+    return host_of(entry) & ~(allowed(entry) & mapped);
+}
+
+/* One mprotect for each run of pages that has too much and may have the same. */
 int emu_apply(struct sgx_handle *e, uint64_t start, uint64_t end)
 {
     uint64_t page = start;
@@ -280,24 +286,33 @@ int emu_apply(struct sgx_handle *e, uint64_t start, uint64_t end)
             page = ((page >> EMU_CHUNK_SHIFT) + 1) << EMU_CHUNK_SHIFT;
             continue;
         }
-        uint64_t first, last, run = page;
-        uint8_t mapped = emu_mapping_prot(e, page, &first, &last);
-        uint32_t entry = atomic_load(&e->epcm[page]);
-        uint8_t want = allowed(entry) & mapped;
+        uint64_t first, last, run = page + 1;
+        const uint8_t mapped = emu_mapping_prot(e, page, &first, &last);
+        const uint32_t entry = atomic_load(&e->epcm[page]);
+        const uint8_t want = allowed(entry) & mapped;
         if (last > end)
             last = end;
-        do {
-            entry = atomic_load(&e->epcm[++run]);
-        } while (run < last && atomic_load(&e->chunks[run >> EMU_CHUNK_SHIFT]) &&
-                 (allowed(entry) & mapped) == want);
-        bool differs = false;
-        for (uint64_t i = page; i < run && !differs; i++)
-            differs = host_of(atomic_load(&e->epcm[i])) != want;
-        int rc = differs ? emu_protect(e, page, run, want) : 0;
+        if (!excess(entry, mapped)) {
+            page++;
+            continue;
+        }
+        for (; run < last && atomic_load(&e->chunks[run >> EMU_CHUNK_SHIFT]); run++) {
+            const uint32_t next = atomic_load(&e->epcm[run]);
+            if (!excess(next, mapped) || (allowed(next) & mapped) != want)
+                break;
+        }
+        int rc = emu_protect(e, page, run, want);
         if (rc < 0)
             return rc;
         page = run;
     }
+    return 0;
+}
+
+int emu_store(struct sgx_handle *e, uint64_t address, const void *data, uint64_t size)
+{
+    if (e->memory_fd < 0 || syscall(SYS_pwrite64, e->memory_fd, data, size, address) != (long)size)
+        return -EIO;
     return 0;
 }
 

@@ -216,6 +216,21 @@ static void deliver(int signo, siginfo_t *info, ucontext_t *uc, bool on_signal_s
     emu_run_on_stack(frame, act->sa_sigaction, signo, &frame->info, moved, kept);
 }
 
+/*
+ * Host code that looks into an enclave: on hardware it sees ones, here what is there, as far as the
+ * enclave itself may.
+ */
+static bool reads_enclave(const ucontext_t *uc)
+{
+    const greg_t *regs = uc->uc_mcontext.gregs;
+    const uint64_t address = (uint64_t)regs[REG_CR2];
+    struct sgx_handle *e = regs[REG_TRAPNO] == X86_PF ? emu_find(address) : NULL;
+    struct emu_fault fault;
+
+    return e && e->created && (atomic_load(&e->epcm[emu_page(e, address)]) & EPCM_VALID) &&
+           emu_access(e, address, regs[REG_ERR] & X86_PF_WRITE ? EPCM_W : EPCM_R, &fault) == 0;
+}
+
 void emu_signal_host(int signo, siginfo_t *info, ucontext_t *uc)
 {
     struct emu_thread *t = emu_thread_current();
@@ -226,6 +241,10 @@ void emu_signal_host(int signo, siginfo_t *info, ucontext_t *uc)
     struct emu_fault fault;
 
     if (t && t->in_leaf && emu_site_signal(t, signo, info, uc, &fault) == EMU_SITE_DEFERRED) {
+        errno = saved;
+        return;
+    }
+    if (signo == SIGSEGV && info->si_code > 0 && reads_enclave(uc)) {
         errno = saved;
         return;
     }

@@ -112,6 +112,7 @@ static int rewrite(struct sgx_handle *e, uint64_t site)
     uint8_t code[ENCLAVE_FILE_SITE_SIZE] = {0xe8, 0, 0, 0, 0, 0x0f, 0x1f, 0x00};
     const uint64_t first = site >> SGX_PAGE_SHIFT;
     const uint64_t last = (site + sizeof(code) - 1) >> SGX_PAGE_SHIFT;
+    uint8_t found[sizeof(code)];
     uint8_t *at = (uint8_t *)(e->base + site);
     int32_t displacement = (int32_t)(int64_t)(e->trampoline - (uint64_t)at - CALL_SIZE);
 
@@ -121,8 +122,16 @@ static int rewrite(struct sgx_handle *e, uint64_t site)
     if (rc == 0)
         rc = emu_epc_load(e, first);
     e->keep = EMU_KEEP_NONE;
-    if (rc == 0)
-        rc = emu_protect(e, first, last + 1, EPCM_R | EPCM_W);
+    if (rc < 0)
+        return rc;
+    if (e->memory_fd >= 0 &&
+        pread(e->memory_fd, found, sizeof(found), (off_t)at) == (ssize_t)sizeof(found)) {
+        if (memcmp(found, expected, sizeof(found)) != 0)
+            return -EINVAL;
+        if (emu_store(e, (uint64_t)at, code, sizeof(code)) == 0)
+            return 0;
+    }
+    rc = emu_protect(e, first, last + 1, EPCM_R | EPCM_W);
     if (rc < 0)
         return rc;
     if (memcmp(at, expected, sizeof(expected)) != 0)

@@ -142,7 +142,7 @@ static void refuses_every_wrong_field(void **state)
         {&h->trampoline_offset, 8, TEST_CODE},
         {&h->trampoline_offset, 8, TEST_SIZE},
         {&h->trampoline_offset, 8, 1},
-        {&h->flags, 4, 4},
+        {&h->flags, 4, 5},
         {&h->reserved[7], 1, 1},
         {&h->reserved0, 4, 1},
         {&r->offset, 8, TEST_SIZE},
