@@ -81,6 +81,7 @@ struct emu_tcs {
     uint64_t address;
     uint64_t entry, fsbase, gsbase, ssa; /* addresses, base added */
     uint32_t nssa;
+    bool notify; /* FLAGS.AEXNOTIFY */
 };
 
 struct emu_root {

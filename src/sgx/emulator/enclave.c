@@ -144,15 +144,25 @@ static int emulated_reserve(struct sgx_handle *e, uint64_t base, uint64_t size, 
     return 0;
 }
 
+/* XFRM must be a value that XCR0 could have, of what this machine and the emulator can save. */
+static bool legal_xfrm(uint64_t xfrm)
+{
+    const uint64_t avx512 = xfrm & SGX_XFRM_AVX512;
+
+    return !(xfrm & ~sgx_host_xfrm()) &&
+           (!avx512 || (avx512 == SGX_XFRM_AVX512 && (xfrm & SGX_XFRM_AVX)));
+}
+
 static int check_secs(const struct sgx_handle *e, const struct sgx_secs *s)
 {
     const uint64_t allowed = SGX_ATTR_DEBUG | SGX_ATTR_MODE64 | SGX_ATTR_PROVISION_KEY |
-                             SGX_ATTR_EINIT_KEY | (e->machine->kss ? SGX_ATTR_KSS : 0);
+                             SGX_ATTR_EINIT_KEY | (e->machine->kss ? SGX_ATTR_KSS : 0) |
+                             (e->machine->aex_notify ? SGX_ATTR_AEX_NOTIFY : 0);
 
     if (s->base != e->base || s->size != e->size || !(s->attributes.flags & SGX_ATTR_MODE64) ||
         (s->attributes.flags & ~allowed) || (s->miscselect & ~SGX_MISC_EXINFO) ||
         (s->attributes.xfrm & SGX_XFRM_LEGACY) != SGX_XFRM_LEGACY ||
-        (s->attributes.xfrm & ~sgx_host_xfrm()))
+        !legal_xfrm(s->attributes.xfrm))
         return -EINVAL;
     if (s->ssa_frame_size < 1 || s->ssa_frame_size > 1024 ||
         sgx_ssa_size(s->attributes.xfrm, s->miscselect) > s->ssa_frame_size * SGX_PAGE_SIZE)
@@ -194,9 +204,12 @@ static int check_secinfo(const struct sgx_secinfo *s)
 }
 
 /* EADD's own check of a TCS; CSSA and the state words must be new. */
-static int check_tcs(const struct sgx_tcs *t)
+static int check_tcs(const struct sgx_handle *e, const struct sgx_tcs *t)
 {
-    if (t->state || t->aep || (t->flags & ~SGX_TCS_DBGOPTIN) ||
+    const bool notify = e->secs.attributes.flags & SGX_ATTR_AEX_NOTIFY;
+    const uint64_t flags = SGX_TCS_DBGOPTIN | (notify ? SGX_TCS_AEXNOTIFY : 0);
+
+    if (t->state || t->aep || t->cssa || (t->flags & ~flags) ||
         ((t->ossa | t->ofsbasgx | t->ogsbasgx) & (SGX_PAGE_SIZE - 1)))
         return -EINVAL;
     for (size_t i = 0; i < sizeof(t->reserved); i++)
@@ -224,7 +237,7 @@ static int add_one(struct sgx_handle *e, uint64_t page, const uint8_t *src,
     if (atomic_load(&e->epcm[page]) & EPCM_VALID)
         return error_code(err, EBUSY, "EADD: the page at %#llx is there already",
                           (unsigned long long)offset);
-    if (is_tcs && check_tcs((const struct sgx_tcs *)src) < 0)
+    if (is_tcs && check_tcs(e, (const struct sgx_tcs *)src) < 0)
         return error_code(err, EIO, "EADD: the TCS at %#llx is not valid",
                           (unsigned long long)offset);
     if (emu_epc_take(e) < 0)
@@ -292,26 +305,48 @@ static int emulated_provision(struct sgx_handle *e, struct error *err)
     return 0;
 }
 
-/* What EINIT compares of SECS and SIGSTRUCT. */
+/* What Linux asks of a SIGSTRUCT before the processor sees it. */
+static int check_before_init(const struct sgx_handle *e, const struct sgx_sigstruct *s,
+                             struct error *err)
+{
+    const struct sgx_attributes *a = &s->attributes, *m = &s->attribute_mask;
+    const uint64_t known = SGX_ATTR_INIT | SGX_ATTR_DEBUG | SGX_ATTR_MODE64 |
+                           SGX_ATTR_PROVISION_KEY | SGX_ATTR_EINIT_KEY | SGX_ATTR_KSS |
+                           SGX_ATTR_AEX_NOTIFY;
+
+    if (s->vendor != 0 && s->vendor != 0x8086)
+        return error_code(err, EINVAL, "EINIT: the SIGSTRUCT's vendor is %#x, not 0 or 0x8086",
+                          s->vendor);
+    if ((e->secs.attributes.flags & SGX_ATTR_PROVISION_KEY) && !e->provision)
+        return error_code(err, EACCES, "EINIT: the provisioning key was not granted");
+    if ((a->flags & m->flags & ~known) || (a->xfrm & m->xfrm & ~sgx_host_xfrm()) ||
+        (s->miscselect & s->misc_mask & ~SGX_MISC_EXINFO))
+        return error_code(err, EINVAL,
+                          "EINIT: the SIGSTRUCT demands attributes (%#llx/%#llx) that this machine "
+                          "does not have",
+                          (unsigned long long)a->flags, (unsigned long long)a->xfrm);
+    return 0;
+}
+
+/* What EINIT compares of SECS and SIGSTRUCT. The driver makes -EPERM of each of its error codes. */
 static int check_init(const struct sgx_handle *e, const struct sgx_sigstruct *s, struct error *err)
 {
     const struct sgx_attributes *a = &e->secs.attributes, *m = &s->attribute_mask;
 
     if (memcmp(e->secs.mrenclave, s->mrenclave, sizeof(s->mrenclave)) != 0)
         return error_code(err, EPERM,
-                          "EINIT: the enclave is not the one that was signed (MRENCLAVE differs: "
-                          "the file or the signature was changed)");
+                          "EINIT: SGX_INVALID_MEASUREMENT: the enclave is not the one that was "
+                          "signed (MRENCLAVE differs: the file or the signature was changed)");
     if (((a->flags ^ s->attributes.flags) & m->flags) || ((a->xfrm ^ s->attributes.xfrm) & m->xfrm))
         return error_code(err, EPERM,
-                          "EINIT: attributes %#llx/%#llx are not those that were signed "
-                          "(%#llx/%#llx): a debug start of a production enclave?",
+                          "EINIT: SGX_INVALID_ATTRIBUTE: attributes %#llx/%#llx are not those "
+                          "that were signed (%#llx/%#llx): a debug start of a production enclave?",
                           (unsigned long long)a->flags, (unsigned long long)a->xfrm,
                           (unsigned long long)s->attributes.flags,
                           (unsigned long long)s->attributes.xfrm);
     if ((e->secs.miscselect ^ s->miscselect) & s->misc_mask)
-        return error_code(err, EPERM, "EINIT: MISCSELECT is not what was signed");
-    if ((a->flags & SGX_ATTR_PROVISION_KEY) && !e->provision)
-        return error_code(err, EACCES, "EINIT: the provisioning key was not granted");
+        return error_code(err, EPERM,
+                          "EINIT: SGX_INVALID_ATTRIBUTE: MISCSELECT is not what was signed");
     return 0;
 }
 
@@ -319,9 +354,13 @@ static int emulated_init(struct sgx_handle *e, const struct sgx_sigstruct *s, st
 {
     if (!e->created || e->initialized)
         return error_code(err, EINVAL, "EINIT: there is no enclave, or it is initialised");
-    int rc = sgx_sigstruct_check(s, err);
+    int rc = check_before_init(e, s, err);
+    if (rc < 0)
+        return rc;
+    rc = sgx_sigstruct_check(s, err);
     if (rc < 0) {
-        error_wrap(err, "EINIT");
+        error_wrap(err, "EINIT: %s",
+                   rc == -EPERM ? "SGX_INVALID_SIGNATURE" : "SGX_INVALID_SIG_STRUCT");
         return -EPERM;
     }
     pthread_mutex_lock(&e->build);
@@ -454,6 +493,14 @@ const struct sgx_driver *sgx_driver_emulated(struct error *err)
         return NULL;
     }
     const struct sgx_machine *machine;
+    /* CPUID says where components lie, on AMD's processors elsewhere than on Intel's. */
+    if (emu_xsave_size(sgx_host_xfrm()) > EMU_XSAVE_SIZE) {
+        error_code(err, ENOTSUP,
+                   "SGX cannot be emulated here: the processor's vector state takes %llu bytes, "
+                   "and the emulator has room for %u",
+                   (unsigned long long)emu_xsave_size(sgx_host_xfrm()), EMU_XSAVE_SIZE);
+        return NULL;
+    }
     if (emu_machine_get(&machine, err) < 0)
         return NULL;
     driver.sgx2 = machine->sgx2; /* the same each time */

@@ -163,6 +163,13 @@ static void load_xsave(const struct sgx_handle *e, const void *ssa, uint8_t *out
     memcpy(out + FXSAVE_MXCSR_AT, &mxcsr, sizeof(mxcsr));
 }
 
+/* Does the enclave want to hear of the exit in place of being resumed? (SDM, "AEX notifications") */
+static bool wants_notice(const struct sgx_handle *e, const struct emu_tcs *tcs)
+{
+    return (e->secs.attributes.flags & SGX_ATTR_AEX_NOTIFY) && tcs->notify &&
+           (frame_gpr(e, frame_address(e, tcs, tcs->cssa - 1))->aexnotify & 1);
+}
+
 static int resume(struct sgx_handle *e, struct emu_tcs *tcs, struct emu_image *image, void *xsave,
                   struct emu_fault *fault)
 {
@@ -173,6 +180,8 @@ static int resume(struct sgx_handle *e, struct emu_tcs *tcs, struct emu_image *i
     uint64_t frame = frame_address(e, tcs, tcs->cssa - 1);
     if (check_frame(e, frame, fault) < 0)
         return -1;
+    if (wants_notice(e, tcs))
+        return enter(e, tcs, image, fault);
     struct sgx_ssa_gpr *gpr = frame_gpr(e, frame);
     tcs->aep = image->rcx;
     tcs->cssa--;
@@ -275,7 +284,7 @@ static void save_xsave(const struct sgx_handle *e, uint8_t *frame, uint8_t *ssa)
         uint64_t size = emu_xsave_size(xfrm);
         memcpy(ssa, frame, size < sw.xstate_size ? size : sw.xstate_size);
         *to = (struct xsave_header){.xstate_bv = from->xstate_bv & xfrm};
-        from->xstate_bv = 0;
+        from->xstate_bv &= ~xfrm; /* protection keys, say, stay the host's */
     } else {
         memcpy(ssa, frame, XSAVE_LEGACY_SIZE);
         *to = (struct xsave_header){.xstate_bv = SGX_XFRM_LEGACY};

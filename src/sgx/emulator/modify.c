@@ -121,6 +121,7 @@ int emu_tcs_new(struct sgx_handle *e, uint64_t page, const struct sgx_tcs *conte
     tcs->ssa = e->base + content->ossa;
     tcs->nssa = content->nssa;
     tcs->cssa = content->cssa;
+    tcs->notify = content->flags & SGX_TCS_AEXNOTIFY;
     int rc = pin_frames(e, content);
     if (rc < 0) {
         free(tcs);

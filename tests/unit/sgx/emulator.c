@@ -392,6 +392,133 @@ static void derives_keys(void)
     assert_int_equal(ok_call(TEST_KEY, (uint64_t)&q, 0, (uint64_t)second), SGX_INVALID_ATTRIBUTE);
 }
 
+static void refuses_keys_of_the_future(void)
+{
+    struct sgx_keyrequest q = {.key_name = SGX_KEY_SEAL};
+    uint8_t plain[16], other[16];
+
+    assert_int_equal(ok_call(TEST_KEY, (uint64_t)&q, 0, (uint64_t)plain), 0);
+    q.cpu_svn[0] = 200;
+    assert_int_equal(ok_call(TEST_KEY, (uint64_t)&q, 0, (uint64_t)other), SGX_INVALID_CPUSVN);
+    q.cpu_svn[0] = 1; /* the processor's own: another key than that of an older one */
+    assert_int_equal(ok_call(TEST_KEY, (uint64_t)&q, 0, (uint64_t)other), 0);
+    assert_memory_not_equal(plain, other, 16);
+    q.cpu_svn[0] = 0;
+    q.config_svn = 1;
+    assert_int_equal(ok_call(TEST_KEY, (uint64_t)&q, 0, (uint64_t)other), SGX_INVALID_ISVSVN);
+    q.config_svn = 0;
+    static const uint16_t names[] = {SGX_KEY_PROVISION, SGX_KEY_PROVISION_SEAL, SGX_KEY_EINITTOKEN};
+    for (unsigned i = 0; i < 3; i++) {
+        q.key_name = names[i];
+        assert_int_equal(ok_call(TEST_KEY, (uint64_t)&q, 0, (uint64_t)other),
+                         SGX_INVALID_ATTRIBUTE);
+    }
+    q.key_name = 5;
+    assert_int_equal(ok_call(TEST_KEY, (uint64_t)&q, 0, (uint64_t)other), SGX_INVALID_KEYNAME);
+}
+
+/* Every policy bit gives a key of its own. */
+static void policies_make_keys(void)
+{
+    static const uint16_t policies[] = {SGX_POLICY_MRENCLAVE,   SGX_POLICY_MRSIGNER,
+                                        SGX_POLICY_NOISVPRODID, SGX_POLICY_CONFIGID,
+                                        SGX_POLICY_ISVFAMILYID, SGX_POLICY_ISVEXTPRODID};
+    uint8_t keys[7][16];
+
+    for (unsigned i = 0; i < 7; i++) {
+        struct sgx_keyrequest q = {.key_name = SGX_KEY_SEAL, .key_policy = i < 6 ? policies[i] : 0};
+        assert_int_equal(ok_call(TEST_KEY, (uint64_t)&q, 0, (uint64_t)keys[i]), 0);
+        for (unsigned k = 0; k < i; k++)
+            assert_memory_not_equal(keys[i], keys[k], 16);
+    }
+}
+
+/* ---- leaves that fault (SDM, the leaf's own list of exceptions) ---- */
+
+static uint8_t leaf_fault(uint64_t leaf, uint64_t rbx, uint64_t rcx)
+{
+    struct test_call call = {TEST_ENCLU, leaf, rbx, rcx, 0, 0}, skip = {TEST_SKIP, 3, 0, 0, 0, 0};
+    struct sgx_enclave_run run, other;
+
+    assert_int_equal(call_on(g_enclave, 0, SGX_EENTER, &call, &run), SGX_ERESUME);
+    assert_int_equal(call_on(g_enclave, 0, SGX_EENTER, &skip, &other), SGX_EEXIT);
+    assert_int_equal(call_on(g_enclave, 0, SGX_ERESUME, &call, &other), SGX_EEXIT);
+    return (uint8_t)run.exception_vector;
+}
+
+static void leaves_fault_as_they_should(void)
+{
+    const uint64_t data = g_enclave->base + TEST_DATA, code = g_enclave->base + TEST_CODE;
+    uint8_t host[4096] __attribute__((aligned(4096))) = {0};
+    static const struct {
+        uint64_t leaf, rbx, rcx;
+        uint8_t vector;
+    } faults[] = {
+        {SGX_EENTER, 0, 0, X86_GP}, /* inside */
+        {SGX_ERESUME, 0, 0, X86_GP},
+        {SGX_EVERIFYREPORT2, 0, 0, X86_GP}, /* not here */
+        {10, 0, 0, X86_GP},                 /* nowhere */
+        {0xffffffff, 0, 0, X86_GP},
+        {SGX_EDECCSSA, 0, 0, X86_GP},      /* at CSSA 0 */
+        {SGX_EREPORT, 64, 0x800, X86_GP},  /* TARGETINFO: 512 */
+        {SGX_EREPORT, 0, 0x840, X86_GP},   /* REPORTDATA: 128 */
+        {SGX_EGETKEY, 128, 0x800, X86_GP}, /* KEYREQUEST: 512 */
+        {SGX_EGETKEY, 0, 0x808, X86_GP},   /* the key: 16 */
+        {SGX_EACCEPT, 8, 0x1000, X86_GP},  /* SECINFO: 64 */
+        {SGX_EACCEPT, 0, 0x1008, X86_GP},  /* a page: 4096 */
+        {SGX_EMODPE, 8, 0x1000, X86_GP},
+        {SGX_EACCEPTCOPY, 8, 0x1000, X86_GP},
+    };
+
+    for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
+        assert_int_equal(leaf_fault(faults[i].leaf, data + faults[i].rbx, data + faults[i].rcx),
+                         faults[i].vector);
+    /* operands outside of the enclave, and inside where they cannot be written */
+    assert_int_equal(leaf_fault(SGX_EREPORT, (uint64_t)host, data), X86_GP);
+    assert_int_equal(leaf_fault(SGX_EGETKEY, data, (uint64_t)host), X86_GP);
+    assert_int_equal(leaf_fault(SGX_EGETKEY, data, code & ~0xfffull), X86_PF);
+    assert_int_equal(leaf_fault(SGX_EGETKEY, g_enclave->base + TEST_HOLE + 0x700000, data), X86_PF);
+}
+
+/* At CSSA 1 the frame of the interrupted code is dropped: what follows is an entry at CSSA 0. */
+static void drops_a_frame(void)
+{
+    struct test_call divide = {TEST_UD2, 0, 0, 0, 0, 0};
+    struct test_call drop = {TEST_ENCLU, SGX_EDECCSSA, 0, 0, 0, 0}, add = {TEST_ADD, 1, 2, 0, 0, 0};
+    struct sgx_enclave_run run;
+
+    assert_int_equal(call_on(g_enclave, 0, SGX_EENTER, &divide, &run), SGX_ERESUME);
+    assert_int_equal(call_on(g_enclave, 0, SGX_EENTER, &drop, &run), SGX_EEXIT);
+    assert_int_equal(drop.cssa, 1);
+    assert_int_equal(call_on(g_enclave, 0, SGX_EENTER, &add, &run), SGX_EEXIT);
+    assert_int_equal(add.cssa, 0);
+}
+
+static void notifies_of_exits(void)
+{
+    const struct sgx_load_options options = {.debug = true};
+    struct test_call fault = {TEST_UD2, 0, 0, 0, 0, 0}, ask = {TEST_NOTIFY, 0, 0, 0, 0, 0};
+    struct test_call heard = {TEST_SKIP, 2, 0, 0, 0, 0}, add = {TEST_ADD, 1, 2, 0, 0, 0};
+    struct error err = ERROR_INIT;
+    struct sgx_enclave *e = NULL;
+    struct sgx_enclave_run run;
+
+    g_test_attributes = SGX_ATTR_AEX_NOTIFY;
+    assert_int_equal(load(UINT64_MAX, 0, &options, &e, &err), 0);
+    g_test_attributes = 0;
+    assert_int_equal(call_on(e, 0, SGX_EENTER, &fault, &run), SGX_ERESUME);
+    assert_int_equal(call_on(e, 0, SGX_EENTER, &ask, &run), SGX_EEXIT);
+    /* ERESUME enters at CSSA 1 in place of resuming */
+    assert_int_equal(call_on(e, 0, SGX_ERESUME, &heard, &run), SGX_EEXIT);
+    assert_int_equal(heard.cssa, 1);
+    assert_int_equal(heard.result, SGX_EXITINFO_VALID | SGX_EXITINFO_TYPE_HARDWARE << 8 | X86_UD);
+    struct test_call drop = {TEST_ENCLU, SGX_EDECCSSA, 0, 0, 0, 0};
+    assert_int_equal(call_on(e, 0, SGX_EENTER, &drop, &run), SGX_EEXIT);
+    assert_int_equal(call_on(e, 0, SGX_EENTER, &add, &run), SGX_EEXIT);
+    assert_int_equal(add.cssa, 0);
+    sgx_enclave_free(e);
+}
+
 /* ---- SGX2 ---- */
 
 #define RW      (SGX_SECINFO_R | SGX_SECINFO_W)
@@ -583,6 +710,29 @@ static void refuses_what_was_not_signed(void)
     assert_true(sgx_enclave_load(g_driver, g_file, &s, &options, &e, &err) < 0);
     assert_non_null(strstr(error_text(&err), "signature"));
 
+    /* each of EINIT's error codes, and what Linux refuses before */
+    const struct {
+        uint8_t *field;
+        int rc;
+        const char *part;
+    } codes[] = {
+        {(uint8_t *)&s.vendor, -EINVAL, "vendor"},
+        {&s.header[4], -EPERM, "SGX_INVALID_SIG_STRUCT"},
+        {(uint8_t *)&s.exponent, -EPERM, "SGX_INVALID_SIG_STRUCT"},
+        {&s.q1[9], -EPERM, "SGX_INVALID_SIG_STRUCT"},
+        {&s.q2[9], -EPERM, "SGX_INVALID_SIG_STRUCT"},
+        {&s.reserved4[3], -EPERM, "SGX_INVALID_SIG_STRUCT"},
+        {&s.signature[9], -EPERM, "SGX_INVALID_SIGNATURE"},
+        {&s.mrenclave[9], -EPERM, "SGX_INVALID_SIGNATURE"},
+    };
+    for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
+        s = g_sigstruct;
+        *codes[i].field ^= 2;
+        assert_int_equal(sgx_enclave_load(g_driver, g_file, &s, &options, &e, &err), codes[i].rc);
+        assert_non_null(strstr(error_text(&err), codes[i].part));
+    }
+    s = g_sigstruct;
+
     /* a changed page: the SIGSTRUCT is right, the enclave is not */
     int fd = memfd_create("changed", MFD_CLOEXEC);
     uint8_t page[4096];
@@ -594,8 +744,64 @@ static void refuses_what_was_not_signed(void)
     assert_int_equal(pwrite(fd, "x", 1, (off_t)file->ranges[0].file_offset + 4000), 1);
     enclave_file_close(file);
     assert_true(sgx_enclave_load(g_driver, fd, &g_sigstruct, &options, &e, &err) < 0);
-    assert_non_null(strstr(error_text(&err), "MRENCLAVE"));
+    assert_non_null(strstr(error_text(&err), "SGX_INVALID_MEASUREMENT"));
     close(fd);
+    error_release(&err);
+}
+
+/* A SECS that ECREATE, or Linux before it, does not take. */
+static void refuses_a_bad_secs(void)
+{
+    const struct sgx_secs right = {
+        .size = 1 << 20, .ssa_frame_size = 1, .attributes = {SGX_ATTR_MODE64, SGX_XFRM_LEGACY}};
+    struct sgx_secs s;
+    struct error err = ERROR_INIT;
+    const struct {
+        void *field;
+        uint64_t value;
+    } wrong[] = {
+        {&s.attributes.flags, 0},
+        {&s.attributes.flags, SGX_ATTR_MODE64 | SGX_ATTR_CET},
+        {&s.attributes.flags, SGX_ATTR_MODE64 | 1ull << 3},
+        {&s.attributes.flags, SGX_ATTR_MODE64 | 1ull << 40},
+        {&s.attributes.xfrm, 1},
+        {&s.attributes.xfrm, SGX_XFRM_LEGACY | SGX_XFRM_AVX512},
+        {&s.attributes.xfrm, SGX_XFRM_LEGACY | SGX_XFRM_AVX | 1ull << 5},
+        {&s.attributes.xfrm, SGX_XFRM_LEGACY | SGX_XFRM_AMX},
+        {&s.attributes.xfrm, SGX_XFRM_LEGACY | 1ull << 63},
+        {&s.size, 1 << 21},
+    };
+
+    for (size_t i = 0; i <= sizeof(wrong) / sizeof(wrong[0]); i++) {
+        struct sgx_handle *h = NULL;
+        const bool last = i == sizeof(wrong) / sizeof(wrong[0]);
+        s = right;
+        assert_int_equal(g_driver->open(&h, &err), 0);
+        assert_int_equal(g_driver->reserve(h, 0, 1 << 20, true, &s.base, &err), 0);
+        if (!last)
+            memcpy(wrong[i].field, &wrong[i].value, sizeof(wrong[i].value));
+        assert_int_equal(g_driver->create(h, &s, &err), last ? 0 : -EINVAL);
+        g_driver->close(h);
+    }
+    error_release(&err);
+}
+
+/* The provisioning key is for who was granted it. */
+static void provisioning_is_granted(void)
+{
+    struct error err = ERROR_INIT;
+    struct sgx_handle *h = NULL;
+    struct sgx_secs s = {.size = 1 << 20,
+                         .ssa_frame_size = 1,
+                         .attributes = {SGX_ATTR_MODE64 | SGX_ATTR_PROVISION_KEY, SGX_XFRM_LEGACY}};
+
+    assert_int_equal(g_driver->open(&h, &err), 0);
+    assert_int_equal(g_driver->reserve(h, 0, 1 << 20, true, &s.base, &err), 0);
+    assert_int_equal(g_driver->create(h, &s, &err), 0);
+    assert_int_equal(g_driver->init(h, &g_sigstruct, &err), -EACCES);
+    assert_int_equal(g_driver->provision(h, &err), 0);
+    assert_int_equal(g_driver->init(h, &g_sigstruct, &err), -EPERM); /* now it is the measurement */
+    g_driver->close(h);
     error_release(&err);
 }
 
@@ -670,6 +876,13 @@ int main(void)
         TEST(many_threads),
         TEST(makes_reports),
         TEST(derives_keys),
+        TEST(refuses_keys_of_the_future),
+        TEST(policies_make_keys),
+        TEST(leaves_fault_as_they_should),
+        TEST(drops_a_frame),
+        EMULATED(notifies_of_exits),
+        EMULATED(refuses_a_bad_secs),
+        EMULATED(provisioning_is_granted),
         TEST(adds_pages_on_demand),
         TEST(runs_code_that_it_wrote),
         TEST(restricts_and_removes),

@@ -19,6 +19,8 @@ static void check(int rc, struct error *err)
     }
 }
 
+uint64_t g_test_attributes;
+
 static void add_thread(struct enclave_file_builder *b, unsigned i, struct error *err)
 {
     struct sgx_tcs tcs;
@@ -27,6 +29,7 @@ static void add_thread(struct enclave_file_builder *b, unsigned i, struct error 
     tcs.oentry = TEST_CODE + (uint64_t)((const uint8_t *)test_enclave_entry - __start_enclave_text);
     tcs.ossa = TEST_SSA(i);
     tcs.nssa = TEST_NSSA;
+    tcs.flags = g_test_attributes & SGX_ATTR_AEX_NOTIFY ? SGX_TCS_AEXNOTIFY : 0;
     tcs.ofsbasgx = TEST_TLS(i);
     tcs.ogsbasgx = TEST_TLS(i);
     tcs.fslimit = tcs.gslimit = 0xfff;
@@ -45,7 +48,7 @@ void test_enclave_make(int fd, uint64_t base, int sites, struct sgx_sigstruct *s
         .base = base == UINT64_MAX ? 0 : base,
         .flags = base == UINT64_MAX ? ENCLAVE_FILE_ANY_BASE : 0,
         .size = TEST_SIZE,
-        .attributes = SGX_ATTR_MODE64,
+        .attributes = SGX_ATTR_MODE64 | g_test_attributes,
         .xfrm = 0xe7,
         .miscselect = SGX_MISC_EXINFO,
         .ssa_frame_size = 1,

@@ -196,6 +196,10 @@ ENCLAVE static void run_command(struct test_call *call, uint64_t cssa, uint64_t 
         call->result = ((uint64_t(*)(void))call->a)();
     else if (command == TEST_SKIP)
         skip(call, tcs);
+    else if (command == TEST_ENCLU)
+        call->result = enclu((uint32_t)call->a, (const void *)call->b, call->c, call->b);
+    else if (command == TEST_NOTIFY)
+        ((struct sgx_ssa_gpr *)(tcs + 0x2000) - 1)->aexnotify = 1;
     else if (command == TEST_SITE_ADD) {
         call->result = accept_many(call) ? 0 : call->a + call->b;
     }

@@ -27,6 +27,8 @@ enum test_command {
     TEST_CALL,        /* call a */
     TEST_SKIP,     /* at CSSA 1: RIP of the interrupted frame += a; result = EXITINFO, b = RIP, c =
                       MADDR */
+    TEST_ENCLU,    /* leaf a with RBX b, RCX c, RDX b: result = RAX */
+    TEST_NOTIFY,   /* at CSSA 1: ask for AEX notification of the interrupted frame */
     TEST_SITE_ADD, /* as TEST_ADD, but leaves by a rewritable site, and EACCEPTs c pages from
                       there */
 };
@@ -57,4 +59,5 @@ extern const uint8_t test_enclave_sites[], test_enclave_sites_end[];
  * Write the enclave's file to fd and its SIGSTRUCT, signed with a key made for the occasion. `base`
  * UINT64_MAX: any.
  */
+extern uint64_t g_test_attributes; /* more of them; with AEXNOTIFY the TCS have it as well */
 void test_enclave_make(int fd, uint64_t base, int sites, struct sgx_sigstruct *sigstruct);

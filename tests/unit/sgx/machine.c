@@ -260,6 +260,7 @@ static void has_no_sgx2(void)
     assert_int_equal(fault_of(e, 0, TEST_ACCEPT, e->base + TEST_DATA, PENDING), X86_GP);
     assert_int_equal(fault_of(e, 1, TEST_EXTEND, e->base + TEST_DATA, SGX_SECINFO_X), X86_GP);
     assert_int_equal(fault_of(e, 2, TEST_WRITE, hole(e, 0), 1), X86_PF);
+    assert_int_equal(fault_of(e, 3, TEST_ENCLU, SGX_EDECCSSA, 0), X86_GP);
     ok_call(e, TEST_WRITE, e->base + TEST_DATA + SGX_PAGE_SIZE, 3, 0);
     assert_int_equal(ok_call(e, TEST_READ, e->base + TEST_DATA + SGX_PAGE_SIZE, 0, 0), 3);
     sgx_enclave_free(e);
@@ -281,6 +282,10 @@ static void has_no_kss(void)
     uint8_t data[64] = {1};
 
     assert_false(g_driver->kss);
+    g_test_attributes = SGX_ATTR_AEX_NOTIFY;
+    assert_int_equal(load(0, false, &e, &err), -EINVAL);
+    error_release(&err);
+    g_test_attributes = 0;
     assert_int_equal(load(0, true, &e, &err), -EINVAL);
     error_release(&err);
     e = loaded(0);
