@@ -22,6 +22,7 @@
 #include "base/log.h"
 #include "base/path.h"
 #include "base/procfs.h"
+#include "container/feature_names.h"
 #include "container/private.h"
 #include "container/systemd_bus.h"
 
@@ -31,6 +32,11 @@ bool cgroup_is_unified(void)
 {
     struct statfs fs;
     return statfs(cgroup_mount, &fs) == 0 && fs.f_type == CGROUP2_SUPER_MAGIC;
+}
+
+bool features_cgroup_unified(void)
+{
+    return cgroup_is_unified();
 }
 
 /* ---- where the cgroups are ---- */
@@ -242,6 +248,8 @@ int cgroup_create(struct cgroup *cgroup, const struct oci_config *config, pid_t 
 {
     cleanup_error struct error failure = ERROR_INIT;
     int ret = make(cgroup, config, pid, &failure);
+    if (ret == 0 && cgroup->v2)
+        ret = cgroup_v2_delegate(cgroup, config, &failure);
     if (ret == 0)
         ret = cgroup_set(cgroup, &config->resources, &failure);
     if (ret == 0)

@@ -26,31 +26,6 @@ static bool ends_with(const char *text, const char *end)
     return length >= n && strcmp(text + length - n, end) == 0;
 }
 
-char *systemd_expand_slice(const char *slice, struct error *err)
-{
-    static const char suffix[] = ".slice";
-    size_t length = strlen(slice);
-    if (!ends_with(slice, suffix) || length == sizeof(suffix) - 1 || strchr(slice, '/')) {
-        error_set(err, "invalid slice name: %s", slice);
-        return NULL;
-    }
-    if (strcmp(slice, "-.slice") == 0)
-        return xstrdup("");
-    cleanup_free char *stem = xstrndup(slice, length - (sizeof(suffix) - 1));
-    cleanup_buffer struct buffer path = BUFFER_INIT;
-    for (size_t end = 0;; end++) {
-        end += strcspn(stem + end, "-");
-        /* Neither "-a", "a--b" nor "a-". */
-        if (end == 0 || stem[end - 1] == '-') {
-            error_set(err, "invalid slice name: %s", slice);
-            return NULL;
-        }
-        buffer_append_format(&path, "/%.*s%s", (int)end, stem, suffix);
-        if (!stem[end])
-            return buffer_take(&path);
-    }
-}
-
 static int connect_bus(struct cgroup *cgroup, struct error *err)
 {
     if (!cgroup->bus)

@@ -233,16 +233,6 @@ static int write_rule(int fd, const struct oci_device_rule *rule, struct error *
     return 0;
 }
 
-/* What every container may use, whatever the rules say (runtime-spec, default devices), and
- * ptys. */
-const struct oci_device_rule cgroup_default_devices[] = {
-    {true, 'c', -1, -1, "m"}, {true, 'b', -1, -1, "m"}, {true, 'c', 1, 3, "rwm"},
-    {true, 'c', 1, 8, "rwm"}, {true, 'c', 1, 7, "rwm"}, {true, 'c', 5, 0, "rwm"},
-    {true, 'c', 1, 5, "rwm"}, {true, 'c', 1, 9, "rwm"}, {true, 'c', 136, -1, "rwm"},
-    {true, 'c', 5, 2, "rwm"},
-};
-const size_t cgroup_default_device_count = array_count(cgroup_default_devices);
-
 static int set_devices(struct setter *set, const struct oci_resources *r, struct error *err)
 {
     if (r->device_count == 0)

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -55,6 +56,52 @@ int cgroup_v2_create(struct cgroup *cgroup, struct error *err)
     return 0;
 }
 
+/* A cgroup namespace of its own, and /sys/fs/cgroup to write to. */
+static bool wants_delegation(const struct oci_config *config)
+{
+    const struct oci_namespace *ns = &config->namespaces[OCI_NS_CGROUP];
+    if (!ns->present || ns->path)
+        return false;
+    for (size_t i = 0; i < config->mount_count; i++) {
+        const struct oci_mount *mount = &config->mounts[i];
+        cleanup_free char *target = path_clean(mount->destination);
+        if (!mount->source || strcmp(mount->source, "cgroup") != 0 ||
+            strcmp(target, "/sys/fs/cgroup") != 0)
+            continue;
+        struct mount_plan plan;
+        mount_plan_parse(mount, &plan);
+        bool writable = !(plan.flags & MS_RDONLY);
+        mount_plan_release(&plan);
+        return writable;
+    }
+    return false;
+}
+
+int cgroup_v2_delegate(const struct cgroup *cgroup, const struct oci_config *config,
+                       struct error *err)
+{
+    if (!wants_delegation(config))
+        return 0;
+    int64_t uid = config->process.uid;
+    if (config->namespaces[OCI_NS_USER].present)
+        uid = userns_host_id(&config->uid_mappings, config->process.uid);
+    if (uid < 0 || uid == geteuid())
+        return 0;
+    const char *path = cgroup_path(cgroup, "");
+    cleanup_close int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dir < 0 || fchown(dir, (uid_t)uid, (gid_t)-1) < 0)
+        return error_errno(err, errno, "give cgroup %s to user %lld", path, (long long)uid);
+    /* The kernel says which files go with it. */
+    cleanup_buffer struct buffer files = BUFFER_INIT;
+    if (read_file_at(AT_FDCWD, "/sys/kernel/cgroup/delegate", &files, 65536, err) < 0)
+        return -1;
+    char *save = NULL;
+    for (char *name = strtok_r(files.data, "\n", &save); name; name = strtok_r(NULL, "\n", &save))
+        if (fchownat(dir, name, (uid_t)uid, (gid_t)-1, 0) < 0 && errno != ENOENT)
+            return error_errno(err, errno, "give %s/%s to user %lld", path, name, (long long)uid);
+    return 0;
+}
+
 static int put_text(int dir, const char *file, const char *text, struct error *err)
 {
     return write_file_at(dir, file, text, strlen(text), err);
@@ -67,43 +114,6 @@ static int put_limit(int dir, const char *file, int64_t value, struct error *err
     if (value >= 0)
         snprintf(text, sizeof(text), "%lld", (long long)value);
     return put_text(dir, file, text, err);
-}
-
-/* v1 counts memory and swap together, v2 swap alone. */
-int cgroup_v2_swap(const struct oci_resources *r, struct oci_int64 *out, struct error *err)
-{
-    struct oci_int64 limit = r->memory.limit, swap = r->memory.swap;
-    limit.set &= limit.value != 0;
-    swap.set &= swap.value != 0;
-    *out = (struct oci_int64){0};
-    if (limit.set && limit.value == -1 && !swap.set)
-        swap = (struct oci_int64){true, -1};
-    if (!swap.set)
-        return 0;
-    *out = swap;
-    if (swap.value < 0)
-        return 0;
-    if (!limit.set || limit.value == -1)
-        return error_set(err, "unable to set swap limit without memory limit");
-    if (swap.value < limit.value)
-        return error_set(err, "memory+swap limit should be >= memory limit");
-    out->value -= limit.value;
-    return 0;
-}
-
-uint64_t cgroup_v2_cpu_weight(uint64_t shares)
-{
-    if (shares < 2)
-        shares = 2;
-    if (shares > 262144)
-        shares = 262144;
-    return 1 + (shares - 2) * 9999 / 262142;
-}
-
-uint64_t cgroup_v2_io_weight(int64_t weight)
-{
-    /* v1's 10..1000 onto v2's 1..10000. */
-    return 1 + (uint64_t)(weight < 10 ? 0 : weight - 10) * 9999 / 990;
 }
 
 static int set_memory(int dir, const struct oci_resources *r, struct error *err)

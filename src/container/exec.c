@@ -44,7 +44,7 @@ static int plan_namespaces(struct exec_context *c, struct error *err)
 {
     pid_t pid = c->container->state->pid;
     c->spawn.config = c->init.config;
-    c->spawn.cgroup_dir = -1;
+    c->spawn.cgroup_dir = c->spawn.cgroup_fallback = -1;
     for (size_t i = 0; i < OCI_NS_TYPES; i++)
         c->spawn.join[i] = -1;
     cleanup_free char *path = xasprintf("%d/ns", (int)pid);
@@ -95,7 +95,9 @@ static int terminal_in_container(struct container_init *init, struct error *err)
 static int enter(struct exec_context *c, int cgroup_status, struct error *err)
 {
     struct container_init *init = &c->init;
-    if (cgroup_status < 0)
+    /* A rootless rune may not move a process from its own session into the container's cgroup. */
+    bool refused = cgroup_status == -EACCES || cgroup_status == -EPERM || cgroup_status == -ENOENT;
+    if (cgroup_status < 0 && !(refused && c->cgroup.optional))
         return error_errno(err, -cgroup_status, "enter the container's cgroup");
     if (setsid() < 0)
         return error_errno(err, errno, "create a session");
@@ -276,6 +278,24 @@ static pid_t spawn_with_affinity(struct exec_context *c, struct error *err)
     return pid;
 }
 
+/* Where the init has moved itself, if it has. */
+static int open_fallback(const struct exec_context *c)
+{
+    if (!c->cgroup.v2 || c->options->sub_cgroup_count > 0)
+        return -1;
+    cleanup_free char *file = xasprintf("/proc/%d/cgroup", (int)c->container->state->pid);
+    cleanup_buffer struct buffer text = BUFFER_INIT;
+    if (read_file_at(AT_FDCWD, file, &text, 65536, NULL) < 0)
+        return -1;
+    const char *path = strstr(buffer_text(&text), "0::/");
+    if (!path)
+        return -1;
+    path += 3;
+    cleanup_free char *procs = xasprintf("/sys/fs/cgroup%.*s/cgroup.procs",
+                                         (int)strcspn(path, "\n"), path);
+    return open(procs, O_WRONLY | O_CLOEXEC);
+}
+
 static int launch(struct exec_context *c, struct error *err)
 {
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, c->sync) < 0)
@@ -289,6 +309,7 @@ static int launch(struct exec_context *c, struct error *err)
         ret = c->fg ? 0 : -1;
     }
     if (ret == 0) {
+        c->spawn.cgroup_fallback = open_fallback(c);
         c->spawn.cgroup_files = files;
         c->spawn.cgroup_file_count = count;
         c->spawn.proc_fd = c->init.proc_fd;
@@ -299,8 +320,8 @@ static int launch(struct exec_context *c, struct error *err)
     }
     close_fds(files, count);
     free(files);
-    if (c->spawn.cgroup_dir >= 0)
-        close_and_reset(&c->spawn.cgroup_dir);
+    close_fds(&c->spawn.cgroup_dir, 1);
+    close_fds(&c->spawn.cgroup_fallback, 1);
     close_and_reset(&c->sync[1]);
     return ret;
 }

@@ -12,3 +12,5 @@ const char *const *features_seccomp_flags(void);
 /* Whether the kernel takes this one. */
 bool features_seccomp_flag_supported(const char *name);
 bool features_systemd(void);
+/* This machine has the unified hierarchy alone. */
+bool features_cgroup_unified(void);

@@ -105,6 +105,9 @@ struct spawn_request {
     size_t cgroup_file_count;
     int cgroup_dir; /* v2: for CLONE_INTO_CGROUP, else -1 */
     int proc_fd;    /* the host's /proc */
+    /* v2: cgroup.procs of where to go when cgroup_dir takes no processes any more, as it has children
+     * with controllers; -1: nowhere else. */
+    int cgroup_fallback;
     /* Runs in the child; cgroup_status is 0, or -errno when a cgroup could not be entered. */
     int (*child)(void *ctx, int cgroup_status);
     void *ctx;
@@ -277,6 +280,9 @@ int cgroup_v1_set(const struct cgroup *cgroup, const struct oci_resources *resou
 int cgroup_v2_set(const struct cgroup *cgroup, const struct oci_resources *resources,
                   struct error *err);
 int cgroup_v2_devices(int dir, const struct oci_resources *resources, struct error *err);
+/* The container's cgroup to the user of its process, when the configuration gives that to it. */
+int cgroup_v2_delegate(const struct cgroup *cgroup, const struct oci_config *config,
+                       struct error *err);
 int cgroup_v1_create(struct cgroup *cgroup, struct error *err);
 int cgroup_v2_create(struct cgroup *cgroup, struct error *err);
 /* v2's values for v1's: swap without memory, weights. */

@@ -33,7 +33,7 @@ int spawn_plan(const struct oci_config *config, struct spawn_request *request, s
 {
     request->config = config;
     request->namespaces = 0;
-    request->cgroup_dir = -1;
+    request->cgroup_dir = request->cgroup_fallback = -1;
     for (size_t i = 0; i < OCI_NS_TYPES; i++)
         request->join[i] = -1;
     for (size_t i = 0; i < OCI_NS_TYPES; i++) {
@@ -169,11 +169,15 @@ int spawn_enter(const struct spawn_request *request, struct error *err)
     return 0;
 }
 
-static int enter_cgroup_files(const int *files, size_t count)
+static int enter_cgroup_files(const struct spawn_request *request)
 {
-    for (size_t i = 0; i < count; i++)
-        if (write(files[i], "0", 1) != 1)
+    for (size_t i = 0; i < request->cgroup_file_count; i++) {
+        if (write(request->cgroup_files[i], "0", 1) == 1)
+            continue;
+        if (errno != EBUSY || request->cgroup_fallback < 0 ||
+            write(request->cgroup_fallback, "0", 1) != 1)
             return -errno;
+    }
     return 0;
 }
 
@@ -196,7 +200,7 @@ static pid_t clone_child(const struct spawn_request *request, unsigned long long
     }
     pid_t pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
     if (pid == 0) {
-        int ret = enter_cgroup_files(request->cgroup_files, request->cgroup_file_count);
+        int ret = enter_cgroup_files(request);
         _exit(request->child(request->ctx, ret));
     }
     return pid < 0 ? -errno : pid;
@@ -260,6 +264,13 @@ pid_t spawn_process(const struct spawn_request *request, int *pidfd, struct erro
 {
     if (!needs_middle(request)) {
         pid_t pid = clone_child(request, 0, pidfd);
+        if (pid == -EBUSY && request->cgroup_fallback >= 0) {
+            struct spawn_request copy = *request;
+            copy.cgroup_dir = -1;
+            copy.cgroup_files = &request->cgroup_fallback;
+            copy.cgroup_file_count = 1;
+            pid = clone_child(&copy, 0, pidfd);
+        }
         if (pid < 0)
             return error_errno(err, -pid, "create the container's process");
         return pid;

@@ -14,39 +14,6 @@
 /* The kernel's default, in microseconds. */
 static const uint64_t default_period = 100000;
 
-int systemd_cpu_mask(const char *list, unsigned char **mask, size_t *size, struct error *err)
-{
-    enum { CPUS_MAX = 1 << 16 };
-    cleanup_free unsigned char *bits = xcalloc(CPUS_MAX / 8, 1);
-    size_t used = 0;
-    for (const char *p = list; *p;) {
-        p += strspn(p, ", \t\n");
-        if (!*p)
-            break;
-        char *end;
-        if (!isdigit((unsigned char)*p))
-            return error_set(err, "\"%s\" is not a list of CPUs or nodes", list);
-        unsigned long first = strtoul(p, &end, 10), last = first;
-        if (*end == '-') {
-            if (!isdigit((unsigned char)end[1]))
-                return error_set(err, "\"%s\" is not a list of CPUs or nodes", list);
-            last = strtoul(end + 1, &end, 10);
-        }
-        if (first > last || last >= CPUS_MAX || (*end && !strchr(", \t\n", *end)))
-            return error_set(err, "\"%s\" is not a list of CPUs or nodes", list);
-        for (unsigned long i = first; i <= last; i++)
-            bits[i / 8] |= (unsigned char)(1u << i % 8);
-        if (last / 8 + 1 > used)
-            used = last / 8 + 1;
-        p = end;
-    }
-    if (used == 0)
-        return error_set(err, "an empty list of CPUs or nodes");
-    *mask = take_ptr(bits);
-    *size = used;
-    return 0;
-}
-
 uint64_t systemd_cpu_quota(int64_t quota, uint64_t period)
 {
     enum { PERCENT = 10000 };

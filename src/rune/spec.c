@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "base/json.h"
+#include "container/feature_names.h"
 #include "rune/commands.h"
 
 static bool rootless;
@@ -108,6 +109,9 @@ static int run(int argc, char **argv, struct error *err)
         return -1;
     if (rootless)
         make_rootless(spec);
+    if (features_cgroup_unified())
+        json_array_append_new(json_object_get(json_object_get(spec, "linux"), "namespaces"),
+                              json_pack("{s:s}", "type", "cgroup"));
     cleanup_free char *text = json_text(spec, JSON_INDENT(4));
     cleanup_close int fd = open("config.json", O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0666);
     if (fd < 0 && errno == EEXIST)
