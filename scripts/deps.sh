@@ -14,7 +14,7 @@ declare -A sets=(
     [bench]="runc crun hyperfine busybox-static"
     [fuzz]="clang libclang-rt-14-dev"
     [lint]="cppcheck clang-tidy clang-format shellcheck"
-    [vm]="qemu-system-x86 mmdebstrap cpio"
+    [vm]="qemu-system-x86 mmdebstrap cpio e2fsprogs busybox-static dpkg-dev runc bats jq gawk bsdutils xz-utils"
 )
 
 missing=()

@@ -150,10 +150,9 @@ static void test_masks(void **state)
         const char *list, *bytes;
         size_t size;
     } cases[] = {
-        {"0", "\x01", 1},          {"0-2,7", "\x87", 1}, {"8", "\x00\x01", 2},
-        {" 1 , 3-4,,\n", "\x1a", 1}, {"", NULL, 0},        {",", NULL, 0},
-        {"3-1", NULL, 0},          {"a", NULL, 0},       {"1-", NULL, 0},
-        {"1x", NULL, 0},           {"-1", NULL, 0},      {"0-99999999999", NULL, 0},
+        {"0", "\x01", 1}, {"0-2,7", "\x87", 1}, {"8", "\x00\x01", 2}, {" 1 , 3-4,,\n", "\x1a", 1},
+        {"", NULL, 0},    {",", NULL, 0},       {"3-1", NULL, 0},     {"a", NULL, 0},
+        {"1-", NULL, 0},  {"1x", NULL, 0},      {"-1", NULL, 0},      {"0-99999999999", NULL, 0},
     };
     for (size_t i = 0; i < array_count(cases); i++) {
         cleanup_free unsigned char *mask = NULL;
@@ -300,11 +299,25 @@ static void test_annotations(void **state)
     static const struct {
         const char *name, *value;
     } bad[] = {
-        {"", "1"},          {"Xy", "1"},       {"A name", "1"},    {"Name1", "1"},
-        {"Number", ""},     {"Number", "1 2"}, {"Number", "byte 256"}, {"Number", "uint32 -1"},
-        {"Number", "5000000000"}, {"Text", "'open"}, {"Text", "maybe"}, {"List", "[]"},
-        {"List", "[1, 'a']"}, {"List", "[1"},  {"List", "[1 2]"},  {"TimeoutStopSec", "'x'"},
-        {"Type", "@v <1>"}, {"Type", "@ 1"},   {"Deep", "[[[[[[[[[[1]]]]]]]]]]"},
+        {"", "1"},
+        {"Xy", "1"},
+        {"A name", "1"},
+        {"Name1", "1"},
+        {"Number", ""},
+        {"Number", "1 2"},
+        {"Number", "byte 256"},
+        {"Number", "uint32 -1"},
+        {"Number", "5000000000"},
+        {"Text", "'open"},
+        {"Text", "maybe"},
+        {"List", "[]"},
+        {"List", "[1, 'a']"},
+        {"List", "[1"},
+        {"List", "[1 2]"},
+        {"TimeoutStopSec", "'x'"},
+        {"Type", "@v <1>"},
+        {"Type", "@ 1"},
+        {"Deep", "[[[[[[[[[[1]]]]]]]]]]"},
     };
     for (size_t i = 0; i < array_count(bad); i++)
         if (annotate(bad[i].name, bad[i].value))
@@ -314,9 +327,9 @@ static void test_annotations(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_slices),   cmocka_unit_test(test_masks),
-        cmocka_unit_test(test_quota),    cmocka_unit_test(test_resources),
-        cmocka_unit_test(test_unified),  cmocka_unit_test(test_devices),
+        cmocka_unit_test(test_slices),      cmocka_unit_test(test_masks),
+        cmocka_unit_test(test_quota),       cmocka_unit_test(test_resources),
+        cmocka_unit_test(test_unified),     cmocka_unit_test(test_devices),
         cmocka_unit_test(test_annotations),
     };
     int status = cmocka_run_group_tests(tests, NULL, NULL);
