@@ -60,7 +60,7 @@ static char *hierarchy_mount(const char *controllers)
     return NULL;
 }
 
-static const char hybrid_key[] = "unified";
+const char cgroup_hybrid_key[] = "unified";
 
 static char *hybrid_mount(void)
 {
@@ -95,7 +95,8 @@ static int plan_v1(const char *relative, bool systemd, json_t *paths, struct err
         cleanup_free char *path = path_clean(joined);
         if (strncmp(path, mount, strlen(mount)) != 0 || strlen(path) == strlen(mount))
             return error_set(err, "cgroupsPath %s leads out of the cgroup hierarchy", relative);
-        json_object_set_new(paths, *controllers ? controllers : hybrid_key, json_string(path));
+        json_object_set_new(paths, *controllers ? controllers : cgroup_hybrid_key,
+                            json_string(path));
     }
     return 0;
 }
@@ -137,6 +138,7 @@ int cgroup_plan(const struct container_create_options *options, const struct oci
 {
     *out = (struct cgroup){.v2 = cgroup_is_unified(), .paths = json_object()};
     const char *relative = config->cgroups_path ? config->cgroups_path : options->id;
+    out->chosen = config->cgroups_path != NULL;
     out->optional = options->rootless == CONTAINER_ROOTLESS_ON ||
                     (options->rootless == CONTAINER_ROOTLESS_AUTO && geteuid() != 0);
     cleanup_free char *place = NULL;
@@ -254,7 +256,7 @@ int cgroup_create(struct cgroup *cgroup, const struct oci_config *config, pid_t 
         ret = cgroup_set(cgroup, &config->resources, &failure);
     if (ret == 0)
         return 0;
-    if (cgroup->optional && !cgroup->systemd &&
+    if (cgroup->optional && cgroup->v2 && !cgroup->systemd &&
         (failure.code == EACCES || failure.code == EPERM || failure.code == EROFS ||
          failure.code == ENOENT)) {
         log_debug("no cgroup for this rootless container: %s", error_text(&failure));
@@ -281,7 +283,7 @@ int cgroup_entrances(const struct cgroup *cgroup, int **files, size_t *count, in
     const char *key;
     json_t *value;
     json_object_foreach (cgroup->paths, key, value) {
-        if (strcmp(key, hybrid_key) == 0) {
+        if (strcmp(key, cgroup_hybrid_key) == 0) {
             *dir = open(json_string_value(value), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
             if (*dir < 0)
                 return error_errno(err, errno, "open %s", json_string_value(value));

@@ -59,16 +59,54 @@ static int make_directory(const char *path, bool cpuset, bool *existed, struct e
     return cpuset ? inherit_cpuset(path, err) : 0;
 }
 
-int cgroup_v1_create(struct cgroup *cgroup, struct error *err)
+static bool has_controller(const char *key)
+{
+    return strcmp(key, cgroup_hybrid_key) != 0 && strncmp(key, "name=", 5) != 0;
+}
+
+/*
+ * A rootless container goes without the cgroups that its user may not make, one by one: who has the
+ * pids controller delegated has its limit. With cgroupsPath it is an error, since somebody chose it.
+ * A hierarchy without a controller limits nothing, so nobody is refused for want of it.
+ */
+static bool may_miss(const struct cgroup *cgroup, const char *key, int code)
+{
+    if (!has_controller(key))
+        return cgroup->optional;
+    return cgroup->optional && !cgroup->chosen &&
+           (code == EACCES || code == EPERM || code == EROFS);
+}
+
+static int make_one(const struct cgroup *cgroup, const char *key, const char *path, bool *existed,
+                    struct error *err)
 {
     const char *cpuset = cgroup_path(cgroup, "cpuset");
+    int ret = make_directory(path, cpuset && strcmp(path, cpuset) == 0, existed, err);
+    if (ret < 0 || !*existed)
+        return ret;
+    /* One that was there may be another user's. */
+    const char *file = strcmp(key, cgroup_hybrid_key) == 0 ? "cgroup.procs" : "tasks";
+    cleanup_free char *entrance = path_join(path, file);
+    return access(entrance, W_OK) < 0 ? error_errno(err, errno, "open %s", entrance) : 0;
+}
+
+int cgroup_v1_create(struct cgroup *cgroup, struct error *err)
+{
     const char *key;
     json_t *value;
-    json_object_foreach (cgroup->paths, key, value) {
-        const char *path = json_string_value(value);
-        int ret = make_directory(path, cpuset && strcmp(path, cpuset) == 0, &cgroup->existed, err);
-        if (ret < 0)
-            return ret;
+    void *next;
+    json_object_foreach_safe(cgroup->paths, next, key, value)
+    {
+        cleanup_error struct error failure = ERROR_INIT;
+        bool existed = false;
+        if (make_one(cgroup, key, json_string_value(value), &existed, &failure) == 0) {
+            cgroup->existed |= existed;
+        } else if (may_miss(cgroup, key, failure.code)) {
+            log_debug("no %s cgroup for this rootless container: %s", key, error_text(&failure));
+            json_object_del(cgroup->paths, key);
+        } else {
+            return error_move(err, &failure);
+        }
     }
     return 0;
 }
@@ -88,6 +126,9 @@ static int open_controller(struct setter *set, const char *controller, struct er
         return 0;
     close_and_reset(&set->dir);
     const char *path = cgroup_path(set->cgroup, controller);
+    if (!path && set->cgroup->optional)
+        return error_set(err, "cannot set %s limit: container could not join or create cgroup",
+                         controller);
     if (!path)
         return error_set(err, "the %s cgroup controller is not available on this machine",
                          controller);
@@ -346,13 +387,25 @@ static int set_rest(struct setter *set, const struct oci_resources *r, struct er
     return 0;
 }
 
+/* Device rules are not for an ordinary user to set; its processes open what it may open itself. */
+static int set_devices_if_allowed(struct setter *set, const struct oci_resources *r,
+                                  struct error *err)
+{
+    if (!set->cgroup->optional)
+        return set_devices(set, r, err);
+    cleanup_error struct error refused = ERROR_INIT;
+    if (cgroup_path(set->cgroup, "devices") && set_devices(set, r, &refused) < 0)
+        log_debug("no device rules: %s", error_text(&refused));
+    return 0;
+}
+
 int cgroup_v1_set(const struct cgroup *cgroup, const struct oci_resources *r, struct error *err)
 {
     if (r->unified.count > 0)
         return error_set(err, "invalid configuration: resources.unified needs cgroup v2");
     struct setter set = {cgroup, "", -1};
     int ret = 0;
-    if (set_devices(&set, r, err) < 0 || set_memory(&set, r, err) < 0 ||
+    if (set_devices_if_allowed(&set, r, err) < 0 || set_memory(&set, r, err) < 0 ||
         set_cpu(&set, r, err) < 0 || set_block_io(&set, r, err) < 0 || set_rest(&set, r, err) < 0)
         ret = err && err->code ? -err->code : -1;
     close_and_reset(&set.dir);

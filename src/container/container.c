@@ -85,15 +85,17 @@ enum container_status container_status(const struct container *container)
                                                                      : CONTAINER_STOPPED;
     if (!proc_alive(state->pid, state->start_time))
         return CONTAINER_STOPPED;
-    if (faccessat(container->dir, "exec.fifo", F_OK, 0) == 0)
-        return CONTAINER_CREATED;
     if (faccessat(container->dir, "setup.fifo", F_OK, 0) == 0)
         return CONTAINER_CREATING;
+    /* Before "created": a frozen init cannot be started either. */
     struct cgroup cgroup;
     cgroup_from_state(state, &cgroup);
     bool frozen = cgroup_frozen(&cgroup);
     cgroup_release(&cgroup);
-    return frozen ? CONTAINER_PAUSED : CONTAINER_RUNNING;
+    if (frozen)
+        return CONTAINER_PAUSED;
+    return faccessat(container->dir, "exec.fifo", F_OK, 0) == 0 ? CONTAINER_CREATED
+                                                                : CONTAINER_RUNNING;
 }
 
 int container_config(const struct container *container, struct oci_config **out, struct error *err)

@@ -137,8 +137,10 @@ int devices_create(struct container_init *init, int root_fd, struct error *err)
     for (size_t i = 0; i < array_count(default_devices) && ret == 0; i++)
         if (!configured(config, default_devices[i].path))
             ret = create_one(init, root_fd, dev_fd, &default_devices[i], err);
+    /* /dev/ptmx is the link to the container's own devpts, whatever the list says. */
     for (size_t i = 0; i < config->device_count && ret == 0; i++)
-        ret = create_one(init, root_fd, dev_fd, &config->devices[i], err);
+        if (strcmp(config->devices[i].path, "/dev/ptmx") != 0)
+            ret = create_one(init, root_fd, dev_fd, &config->devices[i], err);
     if (ret == 0)
         ret = create_links(dev_fd, err);
     umask(old);

@@ -48,10 +48,11 @@ static int plan_namespaces(struct exec_context *c, struct error *err)
     for (size_t i = 0; i < OCI_NS_TYPES; i++)
         c->spawn.join[i] = -1;
     cleanup_free char *path = xasprintf("%d/ns", (int)pid);
-    cleanup_close int theirs = proc_open_at(c->init.proc_fd, path, O_RDONLY | O_DIRECTORY, err);
+    /* O_PATH: the directory is not ours to read where the process has another of our user's ids. */
+    cleanup_close int theirs = proc_open_at(c->init.proc_fd, path, O_PATH | O_DIRECTORY, err);
     cleanup_close int ours = theirs < 0 ? -1
                                         : proc_open_at(c->init.proc_fd, "self/ns",
-                                                       O_RDONLY | O_DIRECTORY, err);
+                                                       O_PATH | O_DIRECTORY, err);
     if (theirs < 0 || ours < 0)
         return error_wrap(err, "namespaces of process %d", (int)pid);
     for (size_t i = 0; i < OCI_NS_TYPES; i++) {

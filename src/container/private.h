@@ -239,6 +239,7 @@ struct cgroup {
     bool v2;
     bool systemd;
     bool optional; /* rootless without delegation: failures are ignored */
+    bool chosen;   /* by cgroupsPath */
     bool existed;  /* a directory was there before us */
     json_t *paths; /* controller (or "name=systemd", "" for v2) -> absolute directory */
     /* The systemd driver: the scope, the container's name in it, the slice that holds it. */
@@ -246,6 +247,8 @@ struct cgroup {
     bool foreign;            /* the scope is somebody else's */
     struct systemd_bus *bus; /* connected when needed */
 };
+/* Of the hybrid layout's unified hierarchy in `paths`. */
+extern const char cgroup_hybrid_key[];
 int cgroup_plan(const struct container_create_options *options, const struct oci_config *config,
                 struct cgroup *out, struct error *err);
 /*
