@@ -376,7 +376,10 @@ static int bring_up(struct creation *c, struct error *err)
     if (ret == 0) {
         pid_t pid = c->pid;
         c->pid = 0;
-        return report_death(pid, err);
+        ret = report_death(pid, err);
+        return cgroup_oom_killed(&c->cgroup)
+                   ? error_wrap(err, "container init was OOM-killed (memory limit too low?)")
+                   : ret;
     }
     if (!options->run && renameat(c->dir, "setup.fifo", c->dir, "exec.fifo") < 0)
         return error_errno(err, errno, "publish the exec fifo");

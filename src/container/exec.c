@@ -236,6 +236,8 @@ static int prepare(struct exec_context *c, struct oci_config *config,
         return error_set(err, "Cwd must be an absolute path");
     if (process->args.count == 0)
         return error_set(err, "process args cannot be empty");
+    if (process_check_environment(process, err) < 0)
+        return -1;
     bool socket = options->console_socket && *options->console_socket;
     if (options->detach && process->terminal && !socket)
         return error_set(err,

@@ -192,6 +192,8 @@ int process_final_caps(const struct oci_process *process, struct error *err);
 int process_find(const struct oci_process *process, const char **cwd, char **path,
                  struct error *err);
 int process_cwd(const struct oci_process *process, struct error *err);
+/* In rune: every variable has a name and a value (validate.c). */
+int process_check_environment(const struct oci_process *process, struct error *err);
 /* The variables of the configuration; of two values the later one holds (`exec --env`). */
 char **process_variables(const struct oci_process *process, size_t *out_count);
 /* The same with a HOME, which is looked up in the container. */
@@ -249,6 +251,8 @@ struct cgroup {
 };
 /* Of the hybrid layout's unified hierarchy in `paths`. */
 extern const char cgroup_hybrid_key[];
+/* Has the kernel killed a process in it for want of memory? (stats.c) */
+bool cgroup_oom_killed(const struct cgroup *cgroup);
 int cgroup_plan(const struct container_create_options *options, const struct oci_config *config,
                 struct cgroup *out, struct error *err);
 /*

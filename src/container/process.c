@@ -275,10 +275,11 @@ int process_find(const struct oci_process *process, const char **cwd, char **pat
         return error_code(err, ENOENT, "exec: \"\": executable file not found in $PATH");
     if (strchr(name, '/')) {
         if (!executable(name, &why)) {
-            const char *text = why == EACCES   ? "permission denied"
-                               : why == ENOENT ? "no such file or directory"
-                               : why == EISDIR ? "is a directory"
-                                               : strerror(why);
+            /* Engines make exit code 126 of "permission denied", 127 of "no such file". */
+            if (why == EACCES || why == EISDIR)
+                return error_code(err, why, "exec: \"%s\": %spermission denied", name,
+                                  why == EISDIR ? "is a directory: " : "");
+            const char *text = why == ENOENT ? "no such file or directory" : strerror(why);
             return error_code(err, why, "exec: \"%s\": stat %s: %s", name, name, text);
         }
         *path = xstrdup(name);

@@ -34,6 +34,8 @@ static json_int_t read_number(const char *dir, const char *file)
         return 0;
     if (strncmp(buffer_text(&text), "max", 3) == 0)
         return 0;
+    if (buffer_text(&text)[0] == '-')
+        return strtoll(buffer_text(&text), NULL, 10);
     unsigned long long value = strtoull(buffer_text(&text), NULL, 10);
     return value > INT64_MAX ? INT64_MAX : (json_int_t)value;
 }
@@ -79,6 +81,60 @@ static json_t *number_list(const char *dir, const char *file)
     return out;
 }
 
+/* Column `column` of cpuacct.usage_all: "cpu user system", a line each processor. */
+static json_t *processor_column(const char *dir, int column)
+{
+    json_t *out = json_array();
+    cleanup_buffer struct buffer text = BUFFER_INIT;
+    char *rest = read_text(dir, "cpuacct.usage_all", &text) ? text.data : NULL;
+    for (char *line; (line = strsep(&rest, "\n"));) {
+        unsigned long long values[3];
+        if (sscanf(line, "%llu %llu %llu", &values[0], &values[1], &values[2]) == 3)
+            json_array_append_new(out, json_integer((json_int_t)values[column]));
+    }
+    return out;
+}
+
+/* "0-3,8" as its numbers. */
+static json_t *number_ranges(const char *dir, const char *file)
+{
+    enum { NUMBERS_MAX = 8192 };
+    json_t *out = json_array();
+    cleanup_buffer struct buffer text = BUFFER_INIT;
+    char *rest = read_text(dir, file, &text) ? text.data : NULL;
+    for (char *range; (range = strsep(&rest, ",\n"));) {
+        unsigned first = 0, last = 0;
+        int fields = sscanf(range, "%u-%u", &first, &last);
+        if (fields < 2)
+            last = first;
+        for (unsigned n = first; fields > 0 && n <= last && json_array_size(out) < NUMBERS_MAX; n++)
+            json_array_append_new(out, json_integer(n));
+    }
+    return out;
+}
+
+static json_t *cpuset_v1(const struct cgroup *cgroup)
+{
+    /* The names of runc's events and the files they come from. */
+    static const char *const files[][2] = {
+        {"cpu_exclusive", "cpuset.cpu_exclusive"},
+        {"mem_hardwall", "cpuset.mem_hardwall"},
+        {"mem_exclusive", "cpuset.mem_exclusive"},
+        {"memory_migrate", "cpuset.memory_migrate"},
+        {"memory_spread_page", "cpuset.memory_spread_page"},
+        {"memory_spread_slab", "cpuset.memory_spread_slab"},
+        {"memory_pressure", "cpuset.memory_pressure"},
+        {"sched_load_balance", "cpuset.sched_load_balance"},
+        {"sched_relax_domain_level", "cpuset.sched_relax_domain_level"},
+    };
+    const char *dir = cgroup_path(cgroup, "cpuset");
+    json_t *out = json_pack("{s:o,s:o}", "cpus", number_ranges(dir, "cpuset.cpus"), "mems",
+                            number_ranges(dir, "cpuset.mems"));
+    for (size_t i = 0; i < array_count(files); i++)
+        json_object_set_new(out, files[i][0], json_integer(read_number(dir, files[i][1])));
+    return out;
+}
+
 static json_t *memory_entry(json_int_t limit, json_int_t usage, json_int_t max, json_int_t failures)
 {
     return json_pack("{s:I,s:I,s:I,s:I}", "limit", limit, "usage", usage, "max", max, "failcnt",
@@ -103,9 +159,10 @@ static json_t *cpu_v1(const struct cgroup *cgroup)
     cleanup_json json_t *stat = read_table(acct, "cpuacct.stat");
     cleanup_json json_t *throttle = read_table(cpu, "cpu.stat");
     enum { NANOSECONDS_A_TICK = 10000000 };
-    return json_pack("{s:{s:I,s:o,s:I,s:I},s:{s:I,s:I,s:I}}", "usage", "total",
+    return json_pack("{s:{s:I,s:o,s:o,s:o,s:I,s:I},s:{s:I,s:I,s:I}}", "usage", "total",
                      read_number(acct, "cpuacct.usage"), "percpu",
-                     number_list(acct, "cpuacct.usage_percpu"), "kernel",
+                     number_list(acct, "cpuacct.usage_percpu"), "percpu_kernel",
+                     processor_column(acct, 2), "percpu_user", processor_column(acct, 1), "kernel",
                      table_number(stat, "system") * NANOSECONDS_A_TICK, "user",
                      table_number(stat, "user") * NANOSECONDS_A_TICK, "throttling", "periods",
                      table_number(throttle, "nr_periods"), "throttledPeriods",
@@ -218,6 +275,8 @@ json_t *container_stats(const struct container *container)
         const char *unified = cgroup.v2 ? cgroup_path(&cgroup, "") : NULL;
         json_object_set_new(out, "cpu", unified ? cpu_v2(unified) : cpu_v1(&cgroup));
         json_object_set_new(out, "memory", unified ? memory_v2(unified) : memory_v1(&cgroup));
+        if (!unified)
+            json_object_set_new(out, "cpuset", cpuset_v1(&cgroup));
         const char *pids = cgroup_path(&cgroup, "pids");
         json_object_set_new(out, "pids",
                             json_pack("{s:I,s:I}", "current", read_number(pids, "pids.current"),
@@ -229,6 +288,13 @@ json_t *container_stats(const struct container *container)
     }
     cgroup_release(&cgroup);
     return out;
+}
+
+bool cgroup_oom_killed(const struct cgroup *cgroup)
+{
+    cleanup_json json_t *table = read_table(cgroup_path(cgroup, "memory"),
+                                            cgroup->v2 ? "memory.events" : "memory.oom_control");
+    return table_number(table, "oom_kill") > 0;
 }
 
 static int oom_open_v1(const char *dir, struct error *err)

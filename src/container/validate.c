@@ -22,6 +22,16 @@ bool container_id_valid(const char *id)
            length;
 }
 
+int process_check_environment(const struct oci_process *process, struct error *err)
+{
+    for (size_t i = 0; i < process->env.count; i++) {
+        size_t name = strcspn(process->env.items[i], "=");
+        if (name == 0 || process->env.items[i][name] != '=')
+            return error_set(err, "invalid environment variable: \"%s\"", process->env.items[i]);
+    }
+    return 0;
+}
+
 static int check_process(const struct oci_config *config, struct error *err)
 {
     const struct oci_process *process = &config->process;
@@ -33,7 +43,7 @@ static int check_process(const struct oci_config *config, struct error *err)
         return error_set(err, "Cwd must be an absolute path");
     if (process->args.count == 0)
         return error_set(err, "args must not be empty");
-    return 0;
+    return process_check_environment(process, err);
 }
 
 static bool has_new(const struct oci_config *config, enum oci_namespace_type type)

@@ -12,6 +12,9 @@
 #include "rune/rune.h"
 #include "rune_version.h"
 
+/* runc's, by which a caller tells a command that an older runtime lacks from one that failed. */
+enum { EXIT_UNKNOWN_COMMAND = 3 };
+
 struct globals g_globals = {.log_format = "text", .rootless = "auto"};
 
 const struct option g_global_options[] = {
@@ -149,8 +152,10 @@ int main(int argc, char **argv)
     if (set_up_log(&err) < 0)
         error_fatal(&err);
     const struct command *command = find_command(rest[0]);
-    if (!command)
-        error_fatal_set("No help topic for '%s': unknown command (see rune --help)", rest[0]);
+    if (!command) {
+        log_fatal("No help topic for '%s': unknown command (see rune --help)", rest[0]);
+        return EXIT_UNKNOWN_COMMAND;
+    }
     int status = run_command(command, argc - 1, rest + 1, argv, &err);
     if (status < 0) {
         log_fatal("%s", error_text(&err));
