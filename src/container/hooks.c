@@ -53,7 +53,7 @@ static void exec_hook(const struct oci_hook *hook, int input, int output, const 
     execve(hook->path, argv, env);
     int code = errno;
     const char *why = strerror(code);
-    (void)!write(2, why, strlen(why));
+    (void)!dprintf(2, "%s: %c%s", hook->path, why[0] | 32, why + 1);
     _exit(127);
 }
 
