@@ -242,7 +242,9 @@ static int make(struct cgroup *cgroup, const struct oci_config *config, pid_t pi
     if (cgroup->systemd)
         return cgroup_systemd_create(cgroup, config, pid, err);
     int ret = cgroup->v2 ? cgroup_v2_create(cgroup, err) : cgroup_v1_create(cgroup, err);
-    return ret == 0 && cgroup->existed ? check_existing(cgroup, err) : ret;
+    if (ret < 0)
+        return error_wrap(err, "unable to apply cgroup configuration");
+    return cgroup->existed ? check_existing(cgroup, err) : 0;
 }
 
 int cgroup_create(struct cgroup *cgroup, const struct oci_config *config, pid_t pid,
@@ -319,7 +321,8 @@ int cgroup_attach(const struct cgroup *cgroup, pid_t pid, struct error *err)
 int cgroup_set(const struct cgroup *cgroup, const struct oci_resources *resources,
                struct error *err)
 {
-    if (json_object_size(cgroup->paths) == 0)
+    /* Version 1 looks itself whether a limit lacks its controller. */
+    if (cgroup->v2 && json_object_size(cgroup->paths) == 0)
         return 0;
     if (cgroup->v2)
         return cgroup_v2_set(cgroup, resources, err);
