@@ -17,7 +17,10 @@ setup() {
     chown 31234:31234 config.json
 }
 
-teardown() { ordinary_teardown; }
+teardown() {
+    ordinary_teardown
+    [ ! -d "${delegated:-/nowhere}" ] || rmdir "$delegated"
+}
 
 as_user() {
     setpriv --reuid 31234 --regid 31234 --clear-groups "$@"
@@ -37,5 +40,37 @@ as_user() {
     as_user "$RUNE" --root "$state" list -q | grep -q "$id"
     as_user "$RUNE" --root "$state" kill "$id" KILL
     within 5 as_user "$RUNE" --root "$state" delete "$id"
+    nothing_left
+}
+
+# In a pids cgroup of the user's own, nothing else is delegated.
+in_delegated() {
+    delegated=/sys/fs/cgroup/pids/rune-test-$$
+    mkdir -p "$delegated"
+    chown -R 31234:31234 "$delegated"
+    (echo $BASHPID >"$delegated/tasks" && as_user "$@" </dev/null)
+}
+
+@test "a user who may make a pids cgroup has that limit, and no other" {
+    [ -d /sys/fs/cgroup/pids ] || skip "no pids hierarchy of cgroup v1"
+    arguments cat /proc/self/cgroup
+    configure 'c["linux"].setdefault("resources", {})["pids"] = {"limit": 20}'
+    chown 31234:31234 config.json
+    run in_delegated "$RUNE" --root "$state" run "$id"
+    echo "$output"
+    [ "$status" -eq 0 ]
+    [[ "$output" == *":pids:/rune-test-$$/$id"* ]]
+    [[ "$output" != *":freezer:"*"$id"* ]]
+    configure 'c["linux"]["resources"]["memory"] = {"limit": 100000000}'
+    chown 31234:31234 config.json
+    run in_delegated "$RUNE" --root "$state" run "$id"
+    [ "$status" -eq 1 ]
+    [[ "$output" == *"cannot set memory limit: container could not join or create cgroup"* ]]
+    configure 'c["linux"]["resources"] = {}' 'c["linux"]["cgroupsPath"] = "/rune-not-ours"'
+    chown 31234:31234 config.json
+    run in_delegated "$RUNE" --root "$state" run "$id"
+    [ "$status" -eq 1 ]
+    [[ "$output" == *"unable to apply cgroup configuration"*"permission denied"* ]]
+    delegated=/sys/fs/cgroup/pids/rune-test-$$
     nothing_left
 }
