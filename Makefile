@@ -17,7 +17,7 @@ stage: all ; DESTDIR=$(STAGE) meson install -C $(BUILD) --no-rebuild --quiet
 
 demo: ; scripts/deps.sh build demo && $(MAKE) --no-print-directory stage && scripts/demo.sh $(STAGE)
 check: ; scripts/deps.sh build test && { scripts/deps.sh clients || true; } && $(MAKE) --no-print-directory stage && scripts/check.sh $(BUILD)
-conformance: stage ; scripts/deps.sh build test && scripts/conformance.sh $(STAGE)
+conformance: stage ; scripts/deps.sh build test conformance && scripts/conformance.sh $(STAGE)
 check-vm: stage ; scripts/deps.sh build vm && tests/conformance/vm.sh $(STAGE)
 bench: ; scripts/deps.sh build demo bench && $(MAKE) --no-print-directory stage && scripts/bench.sh $(STAGE)
 fuzz: ; scripts/deps.sh build fuzz && scripts/fuzz.sh

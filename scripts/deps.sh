@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Install the Debian packages of the named sets that are missing: build, demo, test, clients, bench, fuzz, vm, lint.
+# Install the Debian packages of the named sets that are missing: build, demo, test, conformance, clients, bench, fuzz, vm, lint.
 set -euo pipefail
 
 declare -A sets=(
@@ -10,6 +10,7 @@ declare -A sets=(
     [demo]="mmdebstrap erofs-utils jq"
     [test]="bats libcmocka-dev cryptsetup-bin mmdebstrap musl-tools clang libclang-rt-14-dev python3
             jq gawk runc strace uidmap util-linux procps iproute2 xz-utils bzip2 dpkg-dev busybox-static cpio criu"
+    [conformance]="crun mmdebstrap bsdutils"
     [clients]="docker.io containerd podman conmon iptables netavark containernetworking-plugins busybox-static bsdutils"
     [bench]="runc crun hyperfine busybox-static"
     [fuzz]="clang libclang-rt-14-dev"

@@ -209,8 +209,9 @@ static int run(int argc, char **argv, struct error *err)
     resources.device_count = 0;
     if (container_update(container, &resources, err) < 0)
         return -1;
-    return replace_file_at(container->dir, "config.json", config->text.data, config->text.size,
-                           0600, false, err);
+    int ret = replace_file_at(container->dir, "config.json", config->text.data, config->text.size,
+                              0600, false, err);
+    return ret < 0 ? error_wrap(err, "the limits hold, but are not saved") : 0;
 }
 
 const struct command command_update = {
