@@ -26,5 +26,5 @@ install: all ; meson install -C $(BUILD) --no-rebuild
 uninstall: ; ninja -C $(BUILD) uninstall
 format: ; git ls-files '*.c' '*.h' | xargs clang-format -i
 lint: all ; scripts/lint.sh $(BUILD)
-docs: all ; ninja -C $(BUILD) docs
+docs: ; scripts/deps.sh build && $(MAKE) --no-print-directory all && ninja -C $(BUILD) docs
 clean: ; rm -rf $(BUILD) build-asan build-fuzz
