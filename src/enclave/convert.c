@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -186,7 +187,7 @@ static int read_request(struct request *request, struct error *err)
         json_get_bool(json, "", "logJson", &log_json, err) < 0)
         return -1;
     if (path == NULL || type == NULL)
-        return error_set(err, "this program is started by rune, not by hand");
+        return error_set(err, "a request without rootfs or type");
     struct fd_path log_path;
     struct log_options options = {.program = "rune",
                                   .path = has_log ? fd_path_of(&log_path, LOG_FILE) : NULL,
@@ -206,6 +207,10 @@ int main(void)
     cleanup_buffer struct buffer text = BUFFER_INIT;
     struct request request = {0};
     int fds[6] = {-1, -1, -1, -1, -1, -1};
+    struct stat answer;
+
+    if (fstat(ANSWER_SOCKET, &answer) < 0 || !S_ISSOCK(answer.st_mode))
+        error_fatal_set("this program is started by rune, not by hand");
     int result = read_request(&request, &err);
     if (result == 0)
         result = convert(&request, fds, &text, &err);
