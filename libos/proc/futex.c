@@ -363,19 +363,37 @@ static bool tid_alive(u32 tid)
     return alive;
 }
 
+/*
+ * The value of the word. -ESRCH: its owner died with it. One that gave it up and then ended, between
+ * our two looks, is no such owner: glibc puts a thread that is told ESRCH to sleep for good.
+ */
+static int pi_value(u64 addr, u32 *value)
+{
+    u32 before;
+    if (user_load_u32(value, (void *)addr) < 0)
+        return -EFAULT;
+    do {
+        u32 owner = *value & FUTEX_TID_MASK;
+        if (!owner || owner == (u32)current()->tid || tid_alive(owner))
+            return 0;
+        before = *value;
+        if (user_load_u32(value, (void *)addr) < 0)
+            return -EFAULT;
+    } while (*value != before);
+    return -ESRCH;
+}
+
 static long futex_lock_pi(u64 addr, bool private, u64 deadline, bool trylock)
 {
     struct futex_waiter w = {.thread = current(), .pi = true};
     u32 tid = (u32)current()->tid, value;
     w.key = key_of(current_process()->mm, addr, private);
-    if (user_load_u32(&value, (void *)addr) < 0)
-        return -EFAULT;
-    if ((value & FUTEX_TID_MASK) && (value & FUTEX_TID_MASK) != tid &&
-        !tid_alive(value & FUTEX_TID_MASK))
-        return -ESRCH;
+    int r = pi_value(addr, &value);
+    if (r < 0)
+        return r;
     w.bucket = bucket_of(&w.key);
     mutex_lock(&w.bucket->lock);
-    int r = pi_try_locked(addr, tid, trylock);
+    r = pi_try_locked(addr, tid, trylock);
     if (r == 0)
         list_add_tail(&w.link, &w.bucket->waiters);
     mutex_unlock(&w.bucket->lock);

@@ -122,6 +122,30 @@ static void priority_inheritance(void)
     CHECK(g_pi_count == 2000);
 }
 
+/* Each holds the lock once and ends: who saw it as the owner must not take it for a dead one. */
+static void *add_pi_once(void *arg)
+{
+    pthread_mutex_lock(&g_pi);
+    for (volatile int i = 0; i < 3000; i++)
+        continue;
+    g_pi_count++;
+    pthread_mutex_unlock(&g_pi);
+    return NULL;
+}
+
+static void owners_end(void)
+{
+    pthread_t t[16];
+    g_pi_count = 0;
+    for (int round = 0; round < 150; round++) {
+        for (int i = 0; i < 16; i++)
+            CHECK(pthread_create(&t[i], NULL, add_pi_once, NULL) == 0);
+        for (int i = 0; i < 16; i++)
+            CHECK(pthread_join(t[i], NULL) == 0);
+    }
+    CHECK(g_pi_count == 150 * 16);
+}
+
 static void between_processes(void)
 {
     struct shared {
@@ -265,6 +289,7 @@ int main(void)
     RUN(conditions);
     RUN(robust);
     RUN(priority_inheritance);
+    RUN(owners_end);
     RUN(between_processes);
     RUN(raw_futex);
     RUN(exit_with_threads);
