@@ -47,5 +47,6 @@ int fd_set_nonblock(int fd, bool on);
 /* close_range(2) to the end, or its equivalent through /proc/self/fd. With cloexec only marks. 0 or
  * -errno. */
 int fd_close_from(int first, bool cloexec);
-/* Close every descriptor from `first` on but those in `keep` (any order, negative ones are skipped). */
+/* Close every descriptor from `first` on but those in `keep` (any order, negative ones are
+ * skipped). */
 int fd_close_except(int first, const int *keep, size_t count);

@@ -20,7 +20,8 @@ struct procfs_mount {
     char *options; /* of the file system, not of the mount */
 };
 
-/* The next line of /proc/PID/mountinfo that is one, its escapes (\040) resolved; false at the end. */
+/* The next line of /proc/PID/mountinfo that is one, its escapes (\040) resolved; false at the
+ * end. */
 bool procfs_next_mount(char **rest, struct procfs_mount *out);
 
 /* The next line of /proc/PID/cgroup; controllers is "" for the unified hierarchy. */

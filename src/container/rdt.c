@@ -3,7 +3,7 @@
  * Intel RDT: the container's group in resctrl (runtime-spec config-linux, intelRdt). Runs in rune.
  *
  *   closID  schemas  directory closID
- *   no      any                        the group is ours, named after the container, removed with it
+ *   no      any                        ours, named after the container, removed with it
  *   yes     yes      missing           made, and stays: others may share it
  *   yes     yes      there             must have these schemas already
  *   yes     no       missing           an error

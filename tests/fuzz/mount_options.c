@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The option strings of a mount, one a line: what mount(2) and mount_setattr(2) are asked must agree. */
+/* The option strings of a mount, one a line: what mount(2) and mount_setattr(2) are asked must
+ * agree. */
 #include <linux/mount.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -31,7 +32,8 @@ static void check(const struct mount_plan *plan)
     const uint64_t clears[] = {plan->attr_clear, plan->rec_clear};
     for (size_t i = 0; i < array_count(sets); i++) {
         uint64_t atime = sets[i] & MOUNT_ATTR__ATIME;
-        /* The kernel refuses a bit that is set and cleared, and an access time mode without its mask. */
+        /* The kernel refuses a bit that is set and cleared, and an access time mode without its
+         * mask. */
         if (sets[i] & clears[i] & ~(uint64_t)MOUNT_ATTR__ATIME)
             abort();
         if (atime && (clears[i] & MOUNT_ATTR__ATIME) != MOUNT_ATTR__ATIME)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The texts of /proc: stat (whose name a process chooses), mountinfo (whose paths users choose), cgroup. */
+/* The texts of /proc: stat (whose name a process chooses), mountinfo (whose paths users choose),
+ * cgroup. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
