@@ -22,8 +22,6 @@ u8 page_state(u64 addr);
 void page_set_flag(u64 addr, u8 flag, bool on);
 /* Fresh zero page with prot; -ENOMEM. The page must not be accepted. */
 int page_commit(u64 addr, u32 prot);
-/* Permissions are real, and can be taken from a page (SGX2). */
-bool pages_dynamic(void);
 /* Fresh page with the content of src (page aligned, in the enclave) and prot. */
 int page_commit_copy(u64 addr, const void *src, u32 prot);
 /* Give accepted pages of the range exactly prot, PG_COW ones without W; PROT_NONE means read-only
