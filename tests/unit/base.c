@@ -18,6 +18,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/json.h"
+#include "base/number.h"
 #include "base/path.h"
 #include "base/procfs.h"
 
@@ -133,6 +134,33 @@ static void test_json(void **state)
     assert_non_null(strstr(error_text(&err), "config.json: line 1"));
 }
 
+static void test_numbers(void **state)
+{
+    static const struct {
+        const char *text;
+        uint64_t value;
+    } good[] = {{"0", 0},           {"17", 17},   {"4K", 4096},
+                {"3M", 3u << 20},   {"0x10", 16}, {"2G", 2ull << 30},
+                {"1T", 1ull << 40}, {"010", 10},  {"18446744073709551615", UINT64_MAX}};
+    static const char *const bad[] = {"",          "-1",
+                                      "+1",        " 1",
+                                      "1 ",        "1k",
+                                      "1KB",       "K",
+                                      "1.5",       "0x",
+                                      "M1",        "1e3",
+                                      "lots",      "18446744073709551616",
+                                      "16777216T", "99999999999999999999999999999999999999"};
+    uint64_t value;
+    for (size_t i = 0; i < array_count(good); i++) {
+        assert_int_equal(number_parse(good[i].text, strlen(good[i].text), UINT64_MAX, &value), 0);
+        assert_true(value == good[i].value);
+    }
+    for (size_t i = 0; i < array_count(bad); i++)
+        assert_int_equal(number_parse(bad[i], strlen(bad[i]), UINT64_MAX, &value), -EINVAL);
+    assert_int_equal(number_parse("64M,x", 3, UINT64_MAX, &value), 0);
+    assert_int_equal(number_parse("4K", 2, 4095, &value), -EINVAL);
+}
+
 static void test_replace_file(void **state)
 {
     char template[] = "/tmp/rune-unit-XXXXXX";
@@ -209,10 +237,11 @@ static void test_close_except(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_procfs),     cmocka_unit_test(test_close_except),
-        cmocka_unit_test(test_path_clean), cmocka_unit_test(test_errors_nest),
-        cmocka_unit_test(test_in_root),    cmocka_unit_test(test_fd_passing),
-        cmocka_unit_test(test_json),       cmocka_unit_test(test_replace_file),
+        cmocka_unit_test(test_procfs),       cmocka_unit_test(test_close_except),
+        cmocka_unit_test(test_path_clean),   cmocka_unit_test(test_errors_nest),
+        cmocka_unit_test(test_in_root),      cmocka_unit_test(test_fd_passing),
+        cmocka_unit_test(test_numbers),      cmocka_unit_test(test_json),
+        cmocka_unit_test(test_replace_file),
     };
     return cmocka_run_group_tests_name("base", tests, NULL, NULL);
 }
