@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "sgx/emulator/emulator.h"
 #include "sgx/emulator/machine.h"
 #include "sgx/info.h"
 
@@ -15,29 +16,25 @@ uint64_t sgx_host_xfrm(void)
 {
     /* x87, SSE, AVX and AVX-512: what both drivers and LAYOUT_SSA_PAGES can save */
     const uint64_t known = SGX_XFRM_LEGACY | SGX_XFRM_AVX | SGX_XFRM_AVX512;
+    static _Atomic uint64_t kept; /* CPUID costs an exit of a virtual machine */
     unsigned eax, ebx, ecx, edx, low, high;
 
+    if (atomic_load_explicit(&kept, memory_order_relaxed))
+        return atomic_load_explicit(&kept, memory_order_relaxed);
     if (!__get_cpuid(1, &eax, &ebx, &ecx, &edx) || !(ecx & bit_OSXSAVE))
         return SGX_XFRM_LEGACY;
     __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
     uint64_t xfrm = (((uint64_t)high << 32) | low) & known;
     if ((xfrm & SGX_XFRM_AVX512) != SGX_XFRM_AVX512 || !(xfrm & SGX_XFRM_AVX))
         xfrm &= ~SGX_XFRM_AVX512;
+    atomic_store_explicit(&kept, xfrm, memory_order_relaxed);
     return xfrm;
 }
 
 uint64_t sgx_ssa_size(uint64_t xfrm, uint32_t miscselect)
 {
-    uint64_t size = 512 + 64;
+    const uint64_t size = emu_xsave_size(xfrm) + sizeof(struct sgx_ssa_gpr);
 
-    for (unsigned i = 2; i < 63; i++) {
-        unsigned eax, ebx, ecx, edx;
-        if (!(xfrm & (1ull << i)) || !__get_cpuid_count(0xd, i, &eax, &ebx, &ecx, &edx))
-            continue;
-        if ((uint64_t)ebx + eax > size)
-            size = (uint64_t)ebx + eax;
-    }
-    size += sizeof(struct sgx_ssa_gpr);
     return miscselect & SGX_MISC_EXINFO ? size + sizeof(struct sgx_ssa_exinfo) : size;
 }
 
