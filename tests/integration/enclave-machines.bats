@@ -93,6 +93,24 @@ run_machine() { # WORD...: status and output
     refused "this machine has no KSS" rune run --bundle "$bundle" "$id"
 }
 
+@test "rune-image makes the same enclave by hand" {
+    local image=${RUNE%/*}/rune-image
+    annotate sgx2 false
+    annotate memory 100M
+    annotate threads 20
+    annotate mode production
+    run_machine memory 1
+    [ "$status" -eq 0 ]
+    local first=$(built mrenclave)
+    run "$image" convert --quiet --cache "$RUNE_CACHE_DIR" --key "$RUNE_SIGNING_KEY" --no-sgx2 --memory 100M --threads 20 --production "$bundle/rootfs"
+    echo "$output"
+    [ "$status" -eq 0 ] && [[ "$output" == *"$first"* ]]
+    run "$image" convert --quiet --cache "$RUNE_CACHE_DIR" --key "$RUNE_SIGNING_KEY" --no-kss 12ab "$bundle/rootfs"
+    [ "$status" -eq 1 ] && [[ "$output" == *"deployment hash"* ]]
+    run "$image" convert --quiet --cache "$RUNE_CACHE_DIR" --key "$RUNE_SIGNING_KEY" --no-kss "$(printf '%064d' 7)" "$bundle/rootfs"
+    [ "$status" -eq 0 ] && [ "$(built kss)" = False ]
+}
+
 @test "mode: debug is in the attributes, production refuses it" {
     run_machine attributes
     [[ "$output" == *"kss 1 debug 0"* ]]
