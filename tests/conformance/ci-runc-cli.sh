@@ -63,10 +63,11 @@ without_container() {
     check list-empty-quiet - list -q
     check list-format "invalid format option" list -f xml
     local command
-    for command in state start kill delete pause resume ps "events --stats" update "exec -u 0"; do
-        # shellcheck disable=SC2086
-        check "none-${command%% *}" "does not exist" $command nope $([ "${command%% *}" != exec ] || echo true)
+    for command in state start kill delete pause resume ps update; do
+        check "none-$command" "does not exist" "$command" nope
     done
+    check none-events "does not exist" events --stats nope
+    check none-exec "does not exist" exec nope true
     check none-delete-force - delete --force nope
     for command in state start kill delete exec run create pause resume; do
         check "no-arguments-$command" "argument" "$command"
@@ -138,8 +139,7 @@ pausing_and_stopping() {
     check resume - resume c1
     check resume-again "container not paused" resume c1
     check kill - kill c1 KILL
-    local i
-    for i in $(seq 100); do
+    for _ in $(seq 100); do
         "$program" --root "$state" state c1 | grep -q stopped && break
         sleep 0.05
     done

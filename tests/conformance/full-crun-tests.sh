@@ -15,7 +15,7 @@ set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/debian-source.bash"
-keep= files=
+keep='' files=''
 while getopts k:f: option; do
     case $option in
     k) keep=$OPTARG ;;

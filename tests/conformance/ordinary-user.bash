@@ -31,7 +31,8 @@ make_user() {
         echo "$user_name:$ROOTLESS_GIDMAP_START:$ROOTLESS_GIDMAP_LENGTH" >>"$etc/subgid"
         # A directory of a user of the container; 1000 is where the container's further ids begin.
         export AUX_UID=1024 AUX_DIR=$home.aux
-        mkdir -pm 700 "$AUX_DIR"
+        mkdir -p "$AUX_DIR"
+        chmod 700 "$AUX_DIR"
         chown "$((ROOTLESS_UIDMAP_START - 1000 + AUX_UID))" "$AUX_DIR"
     else
         : >"$etc/none"

@@ -72,7 +72,8 @@ teardown() { ordinary_teardown; }
 
 @test "unknown command and flag; --log takes the error too" {
     run rune frobnicate
-    [ "$status" -eq 1 ]
+    [ "$status" -eq 3 ]
+    [[ "$output" == *"No help topic for 'frobnicate'"* ]]
     run rune run --frobnicate "$id"
     [ "$status" -eq 1 ]
     [[ "$output" == *"flag provided but not defined"* ]]

@@ -154,7 +154,7 @@ fails() {
     rune pause "$id"
     rune resume "$id"
     rune delete --force "$id"
-    [ -z "$(ls -A "$state" | grep -vE '^(fill|.cache)$' || true)" ]
+    [ -z "$(find "$state" -mindepth 1 -maxdepth 1 ! -name fill ! -name .cache)" ]
     umount "$state"
     ro=
     nothing_left

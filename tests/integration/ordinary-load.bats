@@ -40,7 +40,7 @@ delete_one() { rune delete --force "$id-$1"; }
         in_batches "$count" delete_one
         cat "$work/errors"
         [ ! -s "$work/errors" ]
-        [ "$(ls -A "$state")" = "$(ls -A "$state" | grep -x .cache)" ]
+        [ -z "$(find "$state" -mindepth 1 -maxdepth 1 ! -name .cache)" ]
         [ -z "$(cgroups_of "$id-")" ]
         [ -z "$(grep "$id" /proc/self/mounts || true)" ]
         [ -z "$(pgrep -f "$id-" || true)" ]

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # crun's tests call every runtime with flags that are crun's own: --cgroup-manager MANAGER before the command, --config FILE
 # after it, and `delete --regex`. This turns them into runc's and runs RUNE_UNDER_TEST.
-config= pattern=
+config='' pattern='' root=''
 set -- "$@" --end-of-flags
 while [ "$1" != --end-of-flags ]; do
     case $1 in
