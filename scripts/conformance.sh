@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # The slow suites, each whole: the kernel's SGX selftests, runc's bats files as root and as an ordinary user, crun's tests,
-# the load test. conformance.sh STAGE
+# the load test, programs of Debian both ways. conformance.sh STAGE
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 export RUNE_STAGE=$1 RUNE=$1/usr/bin/rune PATH=$1/usr/bin:$PATH
@@ -11,4 +11,6 @@ for script in tests/conformance/ci-*.sh tests/conformance/full-*.sh; do
     echo "== $(basename "$script")"
     "$script" "$RUNE_STAGE" || status=1
 done
+echo "== programs of Debian"
+RUNE_CHECK_PROGRAMS=1 bats tests/integration/enclave-programs.bats || status=1
 exit $status

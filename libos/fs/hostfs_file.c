@@ -73,10 +73,8 @@ static void update_mapped(struct inode *i, u64 pos, const u8 *data, size_t n)
     mutex_lock(&i->lock);
     while (n) {
         size_t skip = pos & ~PAGE_MASK, part = MIN(n, PAGE_SIZE - skip);
-        u8 *page = mm_shared_page(i, pos & PAGE_MASK);
 
-        if (page)
-            memcpy(page + skip, data, part);
+        mm_shared_write(i, pos, data, part);
         pos += part;
         data += part;
         n -= part;

@@ -401,16 +401,14 @@ static ssize_t write_shared(struct mem_inode *m, struct uio *io, u64 off, size_t
         return -ENOMEM;
     r = uio_from(io, buf, n);
     if (r > 0) {
-        void *page, *mapped;
+        void *page;
         int e;
 
         mutex_lock(&m->i.lock);
         e = mem_own_page(m, off >> PAGE_SHIFT, true, &page);
         if (e == 0) {
             memcpy((u8 *)page + (off & ~PAGE_MASK), buf, (size_t)r);
-            mapped = mm_shared_page(&m->i, off & PAGE_MASK);
-            if (mapped)
-                memcpy((u8 *)mapped + (off & ~PAGE_MASK), buf, (size_t)r);
+            mm_shared_write(&m->i, off, buf, (size_t)r);
             m->i.size = MAX(m->i.size, off + (u64)r);
         }
         mutex_unlock(&m->i.lock);

@@ -10,13 +10,12 @@
 static int zero_part(struct mem_inode *m, u64 from, u64 to)
 {
     u64 index = from >> PAGE_SHIFT;
-    void *page = mem_tree_get(&m->data, index), *mapped;
+    void *page = mem_tree_get(&m->data, index);
 
     if (from >= to)
         return 0;
-    mapped = list_empty(&m->i.shared_maps) ? NULL : mm_shared_page(&m->i, index << PAGE_SHIFT);
-    if (mapped)
-        memset((u8 *)mapped + (from & ~PAGE_MASK), 0, to - from);
+    if (!list_empty(&m->i.shared_maps))
+        mm_shared_write(&m->i, from, NULL, to - from);
     if (!page && from < m->data.backing_end) {
         int r = mem_own_page(m, index, true, &page);
 
@@ -31,12 +30,8 @@ static int zero_part(struct mem_inode *m, u64 from, u64 to)
 /* Mapped pages behind the new end: the file may grow again, and then has zeros there. */
 static void zero_mapped(struct inode *i, u64 from, u64 end)
 {
-    for (u64 p = from; p < end && !list_empty(&i->shared_maps); p += PAGE_SIZE) {
-        void *mapped = mm_shared_page(i, p);
-
-        if (mapped)
-            memset(mapped, 0, PAGE_SIZE);
-    }
+    for (u64 p = from; p < end && !list_empty(&i->shared_maps); p += PAGE_SIZE)
+        mm_shared_write(i, p, NULL, PAGE_SIZE);
 }
 
 int mem_resize(struct mem_inode *m, u64 size)
@@ -52,12 +47,10 @@ int mem_resize(struct mem_inode *m, u64 size)
 
         m->data.backing_end = MIN(m->data.backing_end, size);
         if (size & ~PAGE_MASK) {
-            void *mapped = list_empty(&i->shared_maps) ? NULL : mm_shared_page(i, size & PAGE_MASK);
-
             if (page && page != MEM_HOLE)
                 memset((u8 *)page + (size & ~PAGE_MASK), 0, PAGE_SIZE - (size & ~PAGE_MASK));
-            if (mapped)
-                memset((u8 *)mapped + (size & ~PAGE_MASK), 0, PAGE_SIZE - (size & ~PAGE_MASK));
+            if (!list_empty(&i->shared_maps))
+                mm_shared_write(i, size, NULL, PAGE_SIZE - (size & ~PAGE_MASK));
         }
         zero_mapped(i, PAGE_UP(size), i->size);
         mem_drop_pages(m, PAGE_UP(size) >> PAGE_SHIFT, UINT64_MAX >> PAGE_SHIFT);
@@ -87,10 +80,10 @@ static int punch(struct mem_inode *m, u64 off, u64 end)
     if (r == 0 && first < last) {
         mem_drop_pages(m, first >> PAGE_SHIFT, (last >> PAGE_SHIFT) - 1);
         for (u64 p = first; p < last; p += PAGE_SIZE) {
-            void **slot, *mapped = list_empty(&m->i.shared_maps) ? NULL : mm_shared_page(&m->i, p);
+            void **slot;
 
-            if (mapped)
-                memset(mapped, 0, PAGE_SIZE);
+            if (!list_empty(&m->i.shared_maps))
+                mm_shared_write(&m->i, p, NULL, PAGE_SIZE);
             if (p >= m->data.backing_end) {
                 if (list_empty(&m->i.shared_maps))
                     break;

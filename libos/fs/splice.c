@@ -166,12 +166,13 @@ long sys_copy_file_range(SYSCALL_ARGS)
 }
 
 #define SPLICE_NONBLOCK 2
+#define SPLICE_ALL      15l
 
 long sys_splice(SYSCALL_ARGS)
 {
     struct file *in;
 
-    if (f & ~15l)
+    if (f & ~SPLICE_ALL)
         return -EINVAL;
     if (e == 0)
         return 0;
@@ -190,9 +191,13 @@ long sys_splice(SYSCALL_ARGS)
 
 long sys_tee(SYSCALL_ARGS)
 {
-    struct file *in = fd_get((int)a), *out = fd_get((int)b);
+    struct file *in, *out;
     long r = -EBADF;
 
+    if (d & ~SPLICE_ALL)
+        return -EINVAL;
+    in = fd_get((int)a);
+    out = fd_get((int)b);
     if (in && out)
         r = file_is_pipe(in) && file_is_pipe(out) && in->inode != out->inode
                 ? pipe_tee(in, out, (size_t)c, (d & SPLICE_NONBLOCK) != 0)
@@ -206,9 +211,12 @@ long sys_tee(SYSCALL_ARGS)
 
 long sys_vmsplice(SYSCALL_ARGS)
 {
-    struct file *file = fd_get((int)a);
+    struct file *file;
     bool reads;
 
+    if (d & ~SPLICE_ALL)
+        return -EINVAL;
+    file = fd_get((int)a);
     if (!file)
         return -EBADF;
     reads = (file->flags & O_ACCMODE) == O_RDONLY;

@@ -32,8 +32,8 @@ struct mm {
     struct rb_root vmas;
     struct space *space; /* the addresses it may use, and who shares them (fork group) */
     struct list_head member;
-    u32 active;           /* threads that hold residency (atomic) */
-    u32 claims;           /* calls that take addresses for a mapping right now (atomic) */
+    u32 active;            /* threads that hold residency (atomic) */
+    u32 claims;            /* calls that take addresses for a mapping right now (atomic) */
     struct rb_root saved;  /* private pages while it is not resident */
     struct rb_root shares; /* private pages in place that other members have as well */
     u64 brk_start, brk, brk_max;
@@ -110,6 +110,8 @@ size_t mm_peek(struct mm *mm, u64 addr, void *buf, size_t size);
  * PAGE_SIZE) of the inode: files read and write there. NULL: none. The caller holds inode->lock. */
 struct inode;
 void *mm_shared_page(struct inode *inode, u64 off);
+/* The same page is changed (data NULL: zeros) at off, n bytes within it, whatever its protection; nothing happens when it is not in memory. */
+void mm_shared_write(struct inode *inode, u64 off, const void *data, size_t n);
 
 /* Memory can be added while the enclave runs (SGX2); else all that is mapped is also committed. */
 bool pages_dynamic(void);

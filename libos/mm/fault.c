@@ -84,7 +84,8 @@ static int fault_locked(struct mm *mm, u64 addr, u32 flags)
         if ((s & PG_COW) && (flags & FAULT_WRITE))
             return share_write(mm, v, addr);
         /* Another thread was faster; or the protection in place lags behind the VMA's. */
-        return pages_protect(addr, PAGE_SIZE, page_prot(v));
+        return v->flags & VMA_CANONICAL ? shared_protect(addr, PAGE_SIZE, page_prot(v))
+                                        : pages_protect(addr, PAGE_SIZE, page_prot(v));
     }
     u64 block = v->file ? AROUND_FILE : AROUND, around = block;
     if (!v->file && addr >= vma_start(v) + AROUND * PAGE_SIZE &&

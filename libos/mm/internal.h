@@ -168,7 +168,8 @@ int share_write(struct mm *mm, struct vma *v, u64 addr);
 /* ---- shared.c ---- */
 i64 shared_map(struct mm *mm, u64 addr, u64 size, u32 prot, u32 flags, struct file *file, u64 off);
 int shared_fill_page(struct vma *v, u64 addr);
-void shared_unmap(struct vma *v); /* its VMA goes */
+int shared_protect(u64 addr, u64 size, u32 prot); /* pages_protect() of canonical addresses */
+void shared_unmap(struct vma *v);                 /* its VMA goes */
 /* The canonical mapping v grows where it is to new_end: 0 or -ENOMEM; the caller holds mm->lock. */
 int shared_grow_locked(struct mm *mm, struct vma *v, u64 new_end);
 void shared_get(u64 addr);

@@ -21,7 +21,20 @@ struct shared_range {
 };
 
 static struct mutex g_lock;
+/*
+ * States of pages at canonical addresses: several processes, each with its own mm->lock, fault on them,
+ * protect them, and write to them as a file. Innermost but for spinlocks.
+ */
+static struct mutex g_page_lock;
 static struct list_head g_ranges = LIST_HEAD_INIT(g_ranges);
+
+int shared_protect(u64 addr, u64 size, u32 prot)
+{
+    mutex_lock(&g_page_lock);
+    int e = pages_protect(addr, size, prot);
+    mutex_unlock(&g_page_lock);
+    return e;
+}
 
 static struct shared_range *range_at(u64 addr)
 {
@@ -102,7 +115,7 @@ static void map_again(struct vma *v, u32 prot, struct file *file)
     }
     if (prot & ~v->prot) {
         v->prot |= prot;
-        pages_protect(vma_start(v), v->end - vma_start(v), v->prot);
+        shared_protect(vma_start(v), v->end - vma_start(v), v->prot);
     }
 }
 
@@ -123,7 +136,7 @@ static int map_range_locked(struct mm *mm, u64 addr, u64 size, u32 prot, struct 
             if (e < 0)
                 shared_put(a);
             else
-                pages_protect(a, next - a, prot);
+                shared_protect(a, next - a, prot);
         }
         if (e == 0 && next < end) {
             map_again(v, prot, file);
@@ -199,8 +212,10 @@ int shared_fill_page(struct vma *v, u64 addr)
     if (!page)
         return -ENOMEM;
     int e = r->inode->ops->read_page(r->inode, off, page);
-    if (e == 0)
+    mutex_lock(&g_page_lock);
+    if (e == 0 && !(page_state(addr) & PG_ACCEPTED)) /* another process may have been faster */
         e = page_commit_copy(addr, page, v->prot | PROT_READ);
+    mutex_unlock(&g_page_lock);
     page_free(page, 1);
     return e;
 }
@@ -284,4 +299,19 @@ void *mm_shared_page(struct inode *inode, u64 off)
             return (void *)a;
     }
     return NULL;
+}
+
+void mm_shared_write(struct inode *inode, u64 off, const void *data, size_t n)
+{
+    u8 *page = mm_shared_page(inode, off & PAGE_MASK), *at = page + (off & ~PAGE_MASK);
+    if (!page)
+        return;
+    mutex_lock(&g_page_lock);
+    u32 perms = page_write_begin((u64)page);
+    if (data)
+        memcpy(at, data, n);
+    else
+        memset(at, 0, n);
+    page_write_end((u64)page, perms);
+    mutex_unlock(&g_page_lock);
 }

@@ -342,7 +342,8 @@ static int protect_vma(struct mm *mm, struct vma *v, u32 prot)
     if (!prot && !(v->flags & (MAP_SHARED | VMA_CANONICAL)))
         r = take_away(mm, v);
     else
-        r = pages_protect(vma_start(v), size, prot);
+        r = v->flags & VMA_CANONICAL ? shared_protect(vma_start(v), size, prot)
+                                     : pages_protect(vma_start(v), size, prot);
     if (r == 0 && first_exec)
         sites_attach(mm, v);
     return r;

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/sysinfo.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -124,6 +125,19 @@ static uint64_t enclave_share(uint64_t limit)
     return limit > 2 * own ? limit - own : limit / 2;
 }
 
+/*
+ * A container without a limit has the machine's memory: what programs read of /proc/meminfo (Java's heap
+ * is a quarter of it) must not be the size of ELRANGE.
+ */
+static uint64_t memory_limit(const struct pal_init_args_v4 *args)
+{
+    struct sysinfo machine;
+    uint64_t limit = args->memory_limit;
+    if (limit == 0 && sysinfo(&machine) == 0)
+        limit = ((uint64_t)machine.totalram + machine.totalswap) * machine.mem_unit;
+    return enclave_share(limit);
+}
+
 static int boot(const struct pal_init_args_v4 *args, struct error *err)
 {
     struct boundary_boot boot = {.image = (uint64_t)g_runtime.image,
@@ -136,7 +150,7 @@ static int boot(const struct pal_init_args_v4 *args, struct error *err)
                                  .mount_count = args->mount_count,
                                  .log_level = (uint32_t)log_level(args->log_level),
                                  .thread_limit = args->thread_limit,
-                                 .memory_limit = enclave_share(args->memory_limit)};
+                                 .memory_limit = memory_limit(args)};
     if (args->mount_count > BOUNDARY_MOUNT_MAX)
         return error_code(err, EINVAL, "more than %u pass-through mounts", BOUNDARY_MOUNT_MAX);
     for (uint32_t i = 0; i < args->mount_count; i++) {

@@ -118,6 +118,11 @@ same() {
     [[ "$plain_output" == *"exit trap 11"*"exit 11" ]]
 }
 
+@test "bash: limits, wait -n, read -t, traps in children, job control, statuses of signals" {
+    same plain /bin/bash -c "$(cat "$repo/tests/images/programs/behaviour.bash")"
+    [[ "$plain_output" == *"processor time 137"*"exit 9" ]]
+}
+
 @test "ls, cat, cp, mv, rm, find, grep, sed, sort, tar, sha256sum" {
     same plain /bin/sh -c "$(cat "$repo/tests/images/programs/tools.sh")" sh /tmp
     [[ "$plain_output" == *"Linux"*"exit 0" ]]

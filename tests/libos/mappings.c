@@ -118,6 +118,65 @@ static void cut_while_mapped(void)
     unlink("/tmp/mappings-cut");
 }
 
+/* A read-only mapping shows what write() does. */
+static void written_while_mapped(void)
+{
+    int fd = file_of("/tmp/mappings-written", 2 * PAGE);
+    char *p = map(fd, 2 * PAGE, PROT_READ, 0);
+    CHECK(p[0] == 0 && p[PAGE] == 0);
+    CHECK(pwrite(fd, "x", 1, 0) == 1 && p[0] == 'x');
+    CHECK(pwrite(fd, "yz", 2, PAGE - 1) == 2 && p[PAGE - 1] == 'y' && p[PAGE] == 'z');
+    CHECK(ftruncate(fd, 10) == 0 && ftruncate(fd, 2 * (off_t)PAGE) == 0);
+    CHECK(p[0] == 'x' && p[PAGE - 1] == 0 && p[PAGE] == 0);
+    munmap(p, 2 * PAGE);
+    close(fd);
+    unlink("/tmp/mappings-written");
+}
+
+#define TOGETHER 4
+
+/* Several processes touch the same fresh pages at once. */
+static void touched_together(void)
+{
+    int fd = file_of("/tmp/mappings-together", 256 * PAGE), status, go[2];
+    char byte;
+    CHECK(pipe(go) == 0);
+    for (int i = 0; i < TOGETHER; i++)
+        if (fork() == 0) {
+            close(go[1]);
+            char number[8];
+            snprintf(number, sizeof(number), "%d", i);
+            dup2(go[0], 0);
+            dup2(fd, 3);
+            execl("/proc/self/exe", "mappings", "together", number, NULL);
+            _exit(9);
+        }
+    close(go[0]);
+    sleep_ms(200);
+    close(go[1]);
+    for (int i = 0; i < TOGETHER; i++)
+        CHECK(wait(&status) > 0 && status == 0);
+    for (off_t i = 0; i < 256; i++)
+        for (int k = 0; k < TOGETHER; k++)
+            CHECK(pread(fd, &byte, 1, i * (off_t)PAGE + k) == 1 && byte == 'a' + k);
+    close(fd);
+    unlink("/tmp/mappings-together");
+}
+
+static int together(int number)
+{
+    char byte, *p = mmap(NULL, 256 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, 3, 0);
+    if (p == MAP_FAILED || read(0, &byte, 1) != 0)
+        return 1;
+    for (size_t i = 0; i < 256; i++) {
+        p[i * PAGE + (size_t)number] = (char)('a' + number);
+        if (i % 16 == (size_t)number &&
+            mprotect(p, i * PAGE + PAGE, i % 3 ? PROT_READ : PROT_READ | PROT_WRITE) < 0)
+            return 2;
+    }
+    return 0;
+}
+
 static long status_kb(const char *what)
 {
     char line[256];
@@ -210,6 +269,8 @@ static void many_mappings(void)
 int main(int argc, char **argv)
 {
     char byte;
+    if (argc > 2)
+        return together(argv[2][0] - '0');
     if (argc > 1) {
         int r = patchwork();
         return write(1, "r", 1) == 1 && read(0, &byte, 1) == 0 ? r : 5;
@@ -218,6 +279,8 @@ int main(int argc, char **argv)
     RUN(grown_while_mapped);
     RUN(remapped);
     RUN(cut_while_mapped);
+    RUN(written_while_mapped);
+    RUN(touched_together);
     RUN(usage);
     RUN(many_mappings);
     return finish();

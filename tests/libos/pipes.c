@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 
 static volatile sig_atomic_t g_sigpipe, g_alarm;
 static void on_sigpipe(int sig)
@@ -219,6 +220,23 @@ static void reopened(void)
     close(p[0]);
 }
 
+/* tee() copies without taking; unknown flags are refused by all of the family. */
+static void copied(void)
+{
+    int p[2], q[2];
+    char buf[8];
+    CHECK(pipe(p) == 0 && pipe(q) == 0 && write(p[1], "abc", 3) == 3);
+    CHECK(fails(tee(p[0], q[1], 3, ~0u), EINVAL));
+    CHECK(fails(splice(p[0], NULL, q[1], NULL, 3, ~0u), EINVAL));
+    CHECK(fails(vmsplice(q[1], &(struct iovec){buf, 1}, 1, ~0u), EINVAL));
+    CHECK(tee(p[0], q[1], 3, 0) == 3);
+    CHECK(read(q[0], buf, 8) == 3 && read(p[0], buf, 8) == 3 && memcmp(buf, "abc", 3) == 0);
+    for (int i = 0; i < 2; i++) {
+        close(p[i]);
+        close(q[i]);
+    }
+}
+
 int main(void)
 {
     RUN(basics);
@@ -228,5 +246,6 @@ int main(void)
     RUN(interrupted);
     RUN(fifos);
     RUN(reopened);
+    RUN(copied);
     return finish();
 }
