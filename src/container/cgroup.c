@@ -133,14 +133,34 @@ static int plan_v2(const char *relative, json_t *paths, struct error *err)
     return 0;
 }
 
+/* The initial user namespace always has this inode number (linux/proc_ns.h). */
+static bool in_user_namespace(void)
+{
+    static const ino_t initial = 0xEFFFFFFD;
+    struct stat st;
+    return stat("/proc/self/ns/user", &st) == 0 && st.st_ino != initial;
+}
+
+/* Whether cgroups are a favour that may be refused; with systemd also whose manager to ask. */
+static bool is_rootless(const struct container_create_options *options)
+{
+    if (options->rootless != CONTAINER_ROOTLESS_AUTO)
+        return options->rootless == CONTAINER_ROOTLESS_ON;
+    if (geteuid() != 0)
+        return true;
+    if (!in_user_namespace())
+        return false;
+    /* Root of a user namespace may have a systemd of its own, or be a user of the one outside. */
+    return !options->systemd_cgroup || access("/run/systemd/private", W_OK) < 0;
+}
+
 int cgroup_plan(const struct container_create_options *options, const struct oci_config *config,
                 struct cgroup *out, struct error *err)
 {
     *out = (struct cgroup){.v2 = cgroup_is_unified(), .paths = json_object()};
     const char *relative = config->cgroups_path ? config->cgroups_path : options->id;
     out->chosen = config->cgroups_path != NULL;
-    out->optional = options->rootless == CONTAINER_ROOTLESS_ON ||
-                    (options->rootless == CONTAINER_ROOTLESS_AUTO && geteuid() != 0);
+    out->optional = is_rootless(options);
     cleanup_free char *place = NULL;
     if (options->systemd_cgroup) {
         out->systemd = true;

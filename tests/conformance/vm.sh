@@ -188,7 +188,7 @@ pack_runc() {
     fi
 }
 
-# boot LAYOUT: the machine, with its results on our standard output
+# boot LAYOUT: the machine, with its results on our standard output; in a subshell, which does not come back
 boot() {
     local layout=$1 append
     append="root=/dev/vda rw console=ttyS0 quiet panic=-1 mitigations=off random.trust_cpu=on"
@@ -208,7 +208,8 @@ boot() {
         -display none -no-reboot -serial "file:$work/console.$layout" -serial stdio -monitor none
     )
     [ -z "$interactive" ] || machine_options+=(-virtfs "local,path=$repo,mount_tag=host,security_model=none,readonly=on")
-    TMPDIR=$work timeout --foreground --kill-after=10 "$limit" qemu-system-x86_64 "${machine_options[@]}"
+    # In place of this subshell, so that its number is that of what has to be ended.
+    TMPDIR=$work exec timeout --foreground --kill-after=10 "$limit" qemu-system-x86_64 "${machine_options[@]}"
 }
 
 fetch_kernel
@@ -216,7 +217,7 @@ make_root
 pack_runc
 if [ -n "$interactive" ]; then
     pack "${layouts%% *}"
-    boot "${layouts%% *}"
+    (boot "${layouts%% *}")
     exit
 fi
 passed=0 failed=0 skipped=0

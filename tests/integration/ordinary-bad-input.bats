@@ -126,3 +126,14 @@ teardown() { ordinary_teardown; }
     [[ "$output" == *"read-only file system"* ]]
     nothing_left
 }
+
+@test "--systemd-cgroup without systemd, and with a cgroupsPath that it does not take" {
+    # An empty /run/systemd: a machine without it.
+    refused "systemd does not run this machine" unshare --mount sh -c \
+        'if [ -d /run/systemd ]; then mount -t tmpfs none /run/systemd; fi; exec "$@"' sh \
+        "$RUNE" --systemd-cgroup --root "$state" run "$id"
+    configure 'c["linux"]["cgroupsPath"] = "/a/b"'
+    refused 'expected cgroupsPath to be of format "slice:prefix:name"' rune --systemd-cgroup run "$id"
+    configure 'c["linux"]["cgroupsPath"] = "machine.slice:test:a.slice"'
+    refused "a container needs a scope, not a slice" rune --systemd-cgroup run "$id"
+}

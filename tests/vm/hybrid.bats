@@ -64,16 +64,15 @@ none_left() {
 }
 
 @test "device rules hold, also over an update" {
-    configure '.process.capabilities.bounding += ["CAP_MKNOD"] | .process.capabilities.effective += ["CAP_MKNOD"]
-        | .process.capabilities.permitted += ["CAP_MKNOD"]
-        | .linux.resources.devices += [{allow: true, type: "c", major: 1, minor: 11, access: "r"}]'
+    configure '.process.capabilities |= with_entries(.value += ["CAP_MKNOD"])
+        | .linux.resources.devices += [{allow: true, type: "b", major: 254, minor: 16, access: "r"}]'
     start
     check() {
-        rune exec "$id" sh -c ': </kmsg && head -c 1 /dev/zero >/dev/null'
-        run ! rune exec "$id" sh -c ': </mem'
+        rune exec "$id" sh -c ': </one && head -c 1 /dev/zero >/dev/null'
+        run ! rune exec "$id" sh -c ': </two'
         [[ "$output" == *"Operation not permitted"* ]]
     }
-    rune exec "$id" sh -c 'mknod /kmsg c 1 11; mknod /mem c 1 1'
+    rune exec "$id" sh -c 'mknod /one b 254 16; mknod /two b 254 32'
     check
     rune update --memory 64M "$id"
     check
