@@ -397,7 +397,7 @@ int init_finish(struct container_init *init, const struct container_payload *pay
         return -1;
     if (drop_privileges(init, !payload, err) < 0)
         return -1;
-    /* The gate still needs the host's /proc, for a stat of the program; execve() does not see it. */
+    /* The gate needs the host's /proc, for a stat of the program; execve() does not see it. */
     if (!payload && init->fifo_fd < 0)
         close_and_reset(&init->proc_fd);
     cleanup_free char *path = NULL;

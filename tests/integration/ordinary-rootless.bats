@@ -74,3 +74,24 @@ in_delegated() {
     delegated=/sys/fs/cgroup/pids/rune-test-$$
     nothing_left
 }
+
+@test "rootless: a seccomp agent and the gate of create" {
+    install_program probe
+    # rune may not take the descriptor out of the init here: the init sends it.
+    as_user "$(program seccomp-agent)" "$work/agent.sock" "$work/agent.log" 3>&- &
+    local agent=$!
+    within 5 test -S "$work/agent.sock"
+    configure "c['linux']['seccomp'] = {'defaultAction': 'SCMP_ACT_ALLOW', 'listenerPath': '$work/agent.sock', 'syscalls': [{'names': ['getppid'], 'action': 'SCMP_ACT_NOTIFY'}]}"
+    arguments sh -c 'probe call 110; exec sleep 100'
+    chown 31234:31234 config.json
+    as_user "$RUNE" --root "$state" create "$id" >"$work/out" 2>&1 </dev/null
+    as_user "$RUNE" --root "$state" start "$id"
+    within 5 grep -q '^4242 0' "$work/out"
+    run as_user "$RUNE" --root "$state" exec "$id" probe call 110 </dev/null
+    [ "${lines[0]}" = "4242 0" ]
+    grep -q '"fds":\["seccompFd"\]' "$work/agent.log"
+    as_user "$RUNE" --root "$state" delete --force "$id"
+    kill $agent
+    wait $agent 2>/dev/null || true
+    nothing_left
+}
