@@ -200,6 +200,11 @@ PY
     loads "['SECCOMP_FILTER_FLAG_SPEC_ALLOW', 'SECCOMP_FILTER_FLAG_TSYNC']" 'SECCOMP_FILTER_FLAG_TSYNC\|SECCOMP_FILTER_FLAG_SPEC_ALLOW'
     # The kernel takes this one with a listener only; without one it has no meaning.
     loads "['SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV']" 0
+    start_agent
+    profile "{'flags': ['SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV', 'SECCOMP_FILTER_FLAG_TSYNC'], 'listenerPath': '$work/agent.sock', 'syscalls': [{'names': ['getppid'], 'action': 'SCMP_ACT_NOTIFY'}]}"
+    strace -f -e trace=seccomp -o "$work/trace" "$RUNE" --root "$state" run "$id"
+    cat "$work/trace"
+    grep -qE 'seccomp\(SECCOMP_SET_MODE_FILTER, (SECCOMP_FILTER_FLAG_NEW_LISTENER\|(SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV|0x20)|0x28),' "$work/trace"
     profile "{'flags': ['SECCOMP_FILTER_FLAG_NEW']}"
     refused "not known" rune run "$id"
 }
