@@ -93,8 +93,8 @@ static inline u64 sgx_enclu(u64 leaf, const void *rbx, const void *rcx, void *rd
 }
 
 /*
- * EACCEPT and EACCEPTCOPY touch a page that the host is to add: where it gives none (the EPC is used
- * up), they fault. 0, the leaf's error code, or -ENOMEM for such a fault.
+ * EACCEPT and EACCEPTCOPY touch a page that the host is to add: where it gives none (the EPC is
+ * used up), they fault. 0, the leaf's error code, or -ENOMEM for such a fault.
  */
 static inline int sgx_enclu_accept(u64 leaf, const void *secinfo, u64 addr, const void *from)
 {

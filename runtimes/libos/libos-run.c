@@ -3,7 +3,8 @@
  * For developers and tests: run one program from a root directory in the LibOS, without a container
  * around it.
  *   libos-run [--libos ELF] [--cache DIR] [--log LEVEL] [--env NAME=VALUE]...
- *             [--memory BYTES] [--threads N] [--bind SOURCE:TARGET]... --rootfs DIR -- program [args]
+ *             [--memory BYTES] [--threads N] [--bind SOURCE:TARGET]...
+ *             --rootfs DIR -- program [args]
  * The exit code is the program's, 128 + n when signal n killed it, 125 when it could not be
  * started.
  */

@@ -152,7 +152,7 @@ static uint64_t read_pair(clockid_t id, uint64_t *tsc)
 
 static uint64_t g_first_ns, g_first_tsc;
 
-/* From when the library is loaded to the LibOS's first question more than 2 ms pass by themselves. */
+/* From when the library is loaded to the LibOS's first question 2 ms pass by themselves. */
 __attribute__((constructor)) static void note_time(void)
 {
     g_first_ns = read_pair(CLOCK_MONOTONIC, &g_first_tsc);

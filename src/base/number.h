@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 /*
- * A decimal number, or one with 0x, and perhaps a suffix K, M, G or T (powers of 1024), in the first
- * `length` bytes of text: all of them. -EINVAL for anything else, and for more than `max`.
+ * A decimal number, or one with 0x, and perhaps a suffix K, M, G or T (powers of 1024), in the
+ * first `length` bytes of text: all of them. -EINVAL for anything else, and for more than `max`.
  */
 int number_parse(const char *text, size_t length, uint64_t max, uint64_t *out);

@@ -223,7 +223,7 @@ int sgx_enclave_load(const struct sgx_driver *driver, int enclave_fd,
     if (!e)
         return error_errno(err, ENOMEM, "load the enclave");
     e->driver = driver;
-    /* A processor says only that it refuses; the emulator's EINIT makes the same check and says why. */
+    /* A processor says only that it refuses; the emulator's EINIT makes this check and says why. */
     int rc = driver->emulated ? 0 : sgx_sigstruct_check(sigstruct, err);
     if (rc == 0)
         rc = enclave_file_open(enclave_fd, &file, err);

@@ -80,7 +80,7 @@ static int64_t nanoseconds(struct timespec t)
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-/* The hash that goes with a file as it is now, kept in the image's directory from an earlier start. */
+/* The hash of a file as it is now, kept in the image's directory from an earlier start. */
 static bool hash_known(int image_dir, const char *name, const struct file_identity *id,
                        uint8_t hash[BUNDLE_HASH_SIZE])
 {
@@ -96,7 +96,7 @@ static bool hash_known(int image_dir, const char *name, const struct file_identi
     return true;
 }
 
-/* Not of a file that changed just now: its next change could fall into the same tick of the clock. */
+/* Not of a file that changed just now: its next change could fall into the same tick. */
 static void hash_keep(int image_dir, const char *name, struct file_identity *id,
                       const uint8_t hash[BUNDLE_HASH_SIZE])
 {
@@ -122,8 +122,8 @@ static int identify(const char *path, struct file_identity *id)
 }
 
 /*
- * Hashes of the LibOS and of the signing key's public half are part of every enclave's name. A start
- * that finds its enclave need not read megabytes, or parse a key, for them.
+ * Hashes of the LibOS and of the signing key's public half are part of every enclave's name. A
+ * start that finds its enclave need not read megabytes, or parse a key, for them.
  */
 static int hash_libos(struct enclave_maker *maker, int image_dir, struct error *err)
 {

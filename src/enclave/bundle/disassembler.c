@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * capstone, loaded when the first file is scanned: it has some 90,000 relocations, which every start
- * of a container would pay for, and only the first one of an image disassembles anything. The
+ * capstone, loaded when the first file is scanned: it has some 90,000 relocations, which every
+ * start of a container would pay for, and only the first one of an image disassembles anything. The
  * functions here have the names of the library's, for who calls them; the library's own calls stay
  * within it.
  */

@@ -163,7 +163,7 @@ static void load_xsave(const struct sgx_handle *e, const void *ssa, uint8_t *out
     memcpy(out + FXSAVE_MXCSR_AT, &mxcsr, sizeof(mxcsr));
 }
 
-/* Does the enclave want to hear of the exit in place of being resumed? (SDM, "AEX notifications") */
+/* Does the enclave want to hear of the exit, and not be resumed? (SDM, "AEX notifications") */
 static bool wants_notice(const struct sgx_handle *e, const struct emu_tcs *tcs)
 {
     return (e->secs.attributes.flags & SGX_ATTR_AEX_NOTIFY) && tcs->notify &&

@@ -753,7 +753,7 @@ static void refuses_what_was_not_signed(void)
 static void refuses_a_bad_secs(void)
 {
     const struct sgx_secs right = {
-        .size = 1 << 20, .ssa_frame_size = 1, .attributes = {SGX_ATTR_MODE64, SGX_XFRM_LEGACY}};
+        .size = TEST_SIZE, .ssa_frame_size = 1, .attributes = {SGX_ATTR_MODE64, SGX_XFRM_LEGACY}};
     struct sgx_secs s;
     struct error err = ERROR_INIT;
     const struct {
@@ -769,7 +769,7 @@ static void refuses_a_bad_secs(void)
         {&s.attributes.xfrm, SGX_XFRM_LEGACY | SGX_XFRM_AVX | 1ull << 5},
         {&s.attributes.xfrm, SGX_XFRM_LEGACY | SGX_XFRM_AMX},
         {&s.attributes.xfrm, SGX_XFRM_LEGACY | 1ull << 63},
-        {&s.size, 1 << 21},
+        {&s.size, 2 * TEST_SIZE},
     };
 
     for (size_t i = 0; i <= sizeof(wrong) / sizeof(wrong[0]); i++) {
@@ -777,7 +777,7 @@ static void refuses_a_bad_secs(void)
         const bool last = i == sizeof(wrong) / sizeof(wrong[0]);
         s = right;
         assert_int_equal(g_driver->open(&h, &err), 0);
-        assert_int_equal(g_driver->reserve(h, 0, 1 << 20, true, &s.base, &err), 0);
+        assert_int_equal(g_driver->reserve(h, 0, TEST_SIZE, true, &s.base, &err), 0);
         if (!last)
             memcpy(wrong[i].field, &wrong[i].value, sizeof(wrong[i].value));
         assert_int_equal(g_driver->create(h, &s, &err), last ? 0 : -EINVAL);
@@ -791,12 +791,12 @@ static void provisioning_is_granted(void)
 {
     struct error err = ERROR_INIT;
     struct sgx_handle *h = NULL;
-    struct sgx_secs s = {.size = 1 << 20,
+    struct sgx_secs s = {.size = TEST_SIZE,
                          .ssa_frame_size = 1,
                          .attributes = {SGX_ATTR_MODE64 | SGX_ATTR_PROVISION_KEY, SGX_XFRM_LEGACY}};
 
     assert_int_equal(g_driver->open(&h, &err), 0);
-    assert_int_equal(g_driver->reserve(h, 0, 1 << 20, true, &s.base, &err), 0);
+    assert_int_equal(g_driver->reserve(h, 0, TEST_SIZE, true, &s.base, &err), 0);
     assert_int_equal(g_driver->create(h, &s, &err), 0);
     assert_int_equal(g_driver->init(h, &g_sigstruct, &err), -EACCES);
     assert_int_equal(g_driver->provision(h, &err), 0);
