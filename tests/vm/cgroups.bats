@@ -259,7 +259,7 @@ may_mknod='.process.capabilities |= with_entries(.value += ["CAP_MKNOD"])'
 
 @test "kill --all without a pid namespace reaches every process" {
     configure '.linux.namespaces |= map(select(.type != "pid"))
-        | .process.args = ["sh", "-c", "sleep 1001 & sleep 1002 & sleep 1003"]'
+        | .process.args = ["sh", "-c", "sleep 1001 & sleep 1002 & sleep 1003 & wait"]'
     start
     three() { [ "$(rune ps --format json "$id" | jq length)" -eq 4 ]; }
     within 20 three
