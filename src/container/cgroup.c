@@ -101,6 +101,38 @@ static int plan_v1(const char *relative, bool systemd, json_t *paths, struct err
     return 0;
 }
 
+/* Our own directory in every hierarchy of version 1. */
+static int own_directories(json_t *paths, struct error *err)
+{
+    cleanup_buffer struct buffer text = BUFFER_INIT;
+    enum { CGROUP_FILE_MAX = 1 << 20 };
+    if (read_file_at(AT_FDCWD, "/proc/self/cgroup", &text, CGROUP_FILE_MAX, err) < 0)
+        return -1;
+    char *rest = text.data, *controllers, *own;
+    while (procfs_next_cgroup(&rest, &controllers, &own)) {
+        cleanup_free char *mount = *controllers ? hierarchy_mount(controllers) : NULL;
+        if (!mount)
+            continue;
+        cleanup_free char *joined = xasprintf("%s%s", mount, own);
+        cleanup_free char *path = path_clean(joined);
+        json_object_set_new(paths, controllers, json_string(path));
+    }
+    return 0;
+}
+
+json_t *cgroup_visible(const struct cgroup *cgroup, struct error *err)
+{
+    if (cgroup->v2 || !cgroup->optional)
+        return json_incref(cgroup->paths);
+    json_t *visible = json_object();
+    if (own_directories(visible, err) < 0) {
+        json_decref(visible);
+        return NULL;
+    }
+    json_object_update(visible, cgroup->paths);
+    return visible;
+}
+
 static int plan_v2(const char *relative, json_t *paths, struct error *err)
 {
     cleanup_free char *joined = NULL;

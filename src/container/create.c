@@ -273,7 +273,9 @@ int creation_prepare(struct creation *c, struct error *err)
         return -1;
     if (!c->cgroup.systemd && cgroup_create(&c->cgroup, c->config, 0, err) < 0)
         return -1;
-    c->init.cgroup_mounts = json_incref(c->cgroup.paths);
+    c->init.cgroup_mounts = cgroup_visible(&c->cgroup, err);
+    if (!c->init.cgroup_mounts)
+        return -1;
     return 0;
 }
 

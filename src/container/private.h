@@ -251,6 +251,11 @@ struct cgroup {
 };
 /* Of the hybrid layout's unified hierarchy in `paths`. */
 extern const char cgroup_hybrid_key[];
+/*
+ * What a cgroup mount shows: the container's directories, and where a rootless container has none of its
+ * own, the one that it stays in. NULL with err.
+ */
+json_t *cgroup_visible(const struct cgroup *cgroup, struct error *err);
 /* Has the kernel killed a process in it for want of memory? (stats.c) */
 bool cgroup_oom_killed(const struct cgroup *cgroup);
 int cgroup_plan(const struct container_create_options *options, const struct oci_config *config,
