@@ -305,7 +305,7 @@ PY
     for rule in "c 10:229 r" "b 7:\* m" "c 10:\* m" "c 1:3 rwm" "c 136:\* rwm" "c \*:\* m" "b \*:\* m"; do
         grep -qx "$rule" <<<"$list"
     done
-    ! grep -q '^a ' <<<"$list"
+    ! grep -q '^a ' <<<"$list" || false
     rune delete --force "$id"
     configure 'c["linux"]["resources"]["devices"] = [{"allow": True, "type": "x", "access": "r"}]'
     arguments true

@@ -28,7 +28,7 @@ teardown() { ordinary_teardown; }
     within 10 grep -q opened rootfs/tmp/result
     cat rootfs/tmp/result
     grep -q 'WROTE /bin/sleeper' rootfs/tmp/result
-    ! grep 'WROTE' rootfs/tmp/result | grep -v 'WROTE /bin/'
+    ! grep 'WROTE' rootfs/tmp/result | grep -v 'WROTE /bin/' || false
     [ "$(sha256sum <"$work/rune-copy")" = "$before" ]
 }
 
@@ -108,7 +108,7 @@ with() {
         if rune create "$id" >"$work/out" 2>&1 </dev/null; then
             rune start "$id" || true
             within 5 status_is "$id" stopped
-            ! grep "HOST PROGRAM" "$work/out"
+            ! grep "HOST PROGRAM" "$work/out" || false
             rune delete --force "$id"
         fi
     done
