@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The exception table: instructions of LibOS code that may fault, each with the place where to go
- * on when the fault cannot be repaired. EX_ACCESS: an access to application or host memory, whose page
- * mm may bring. EX_ENCLU: a leaf whose page the host does not give; mm must not be asked, for it is
- * mm that executes it.
+ * on when the fault cannot be repaired. EX_ACCESS: an access to application or host memory, whose
+ * page mm may bring. EX_ENCLU: a leaf whose page the host does not give; mm must not be asked, for
+ * it is mm that executes it.
  */
 #pragma once
 

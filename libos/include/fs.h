@@ -173,7 +173,9 @@ void file_put(struct file *f);
 ssize_t file_read_kernel(struct file *f, void *buf, size_t n, u64 *pos);
 ssize_t file_write_kernel(struct file *f, const void *buf, size_t n, u64 *pos);
 
-/* The process whose /proc/PID directory f is, +1; -EBADF: it is none, -ESRCH: the process is gone. */
+/*
+ * The process whose /proc/PID directory f is, +1; -EBADF: it is none, -ESRCH: the process is gone.
+ */
 int proc_dir_process(struct file *f, struct process **out);
 
 /* ---- descriptor table (libos/fs/fdtable.c) ---- */

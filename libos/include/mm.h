@@ -110,7 +110,10 @@ size_t mm_peek(struct mm *mm, u64 addr, void *buf, size_t size);
  * PAGE_SIZE) of the inode: files read and write there. NULL: none. The caller holds inode->lock. */
 struct inode;
 void *mm_shared_page(struct inode *inode, u64 off);
-/* The same page is changed (data NULL: zeros) at off, n bytes within it, whatever its protection; nothing happens when it is not in memory. */
+/*
+ * The same page is changed (data NULL: zeros) at off, n bytes within it, whatever its protection;
+ * nothing happens when it is not in memory.
+ */
 void mm_shared_write(struct inode *inode, u64 off, const void *data, size_t n);
 
 /* Memory can be added while the enclave runs (SGX2); else all that is mapped is also committed. */

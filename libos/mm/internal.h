@@ -133,7 +133,7 @@ void group_preempt(struct mm *r);
 void mm_lock(struct mm *mm);
 void mm_unlock(struct mm *mm);
 
-/* ---- fork.c, saved.c: the private pages of members that are not in place, or not their own ---- */
+/* ---- fork.c, saved.c: private pages of members that are not in place, or not their own ---- */
 int saved_add(struct mm *mm, u64 addr, const void *content);
 const void *saved_content(struct mm *mm, u64 addr); /* NULL: there is none */
 /* What is in place becomes out's saved page, and in's saved page is in place; false: in has none

@@ -22,8 +22,8 @@ struct shared_range {
 
 static struct mutex g_lock;
 /*
- * States of pages at canonical addresses: several processes, each with its own mm->lock, fault on them,
- * protect them, and write to them as a file. Innermost but for spinlocks.
+ * States of pages at canonical addresses: several processes, each with its own mm->lock, fault on
+ * them, protect them, and write to them as a file. Innermost but for spinlocks.
  */
 static struct mutex g_page_lock;
 static struct list_head g_ranges = LIST_HEAD_INIT(g_ranges);
@@ -54,7 +54,10 @@ void shared_get(u64 addr)
     mutex_unlock(&g_lock);
 }
 
-/* The addresses of a file have room for it to grow: who maps a part that is not covered needs them in one piece. */
+/*
+ * The addresses of a file have room for it to grow: who maps a part that is not covered needs them
+ * in one piece.
+ */
 static u64 take_range(u64 need, u64 *size)
 {
     *size = space_shared_round(need * 2);

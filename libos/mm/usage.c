@@ -3,8 +3,8 @@
 #include "internal.h"
 
 /*
- * In a fork group the pages in place are the resident member's. Those of the others at the same addresses are saved
- * copies of about the same number, so what is in place is told for all of them.
+ * In a fork group the pages in place are the resident member's. Those of the others at the same
+ * addresses are saved copies of about the same number, so what is in place is told for all of them.
  */
 u64 mm_resident(const struct vma *v)
 {

@@ -364,8 +364,9 @@ static bool tid_alive(u32 tid)
 }
 
 /*
- * The value of the word. -ESRCH: its owner died with it. One that gave it up and then ended, between
- * our two looks, is no such owner: glibc puts a thread that is told ESRCH to sleep for good.
+ * The value of the word. -ESRCH: its owner died with it. One that gave it up and then ended,
+ * between our two looks, is no such owner: glibc puts a thread that is told ESRCH to sleep for
+ * good.
  */
 static int pi_value(u64 addr, u32 *value)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Timers of processes: timer_create() and friends, setitimer(), alarm(), and the limit of CPU time. A process's timers are one
- * list under g_process_lock. A timer on a CPU clock looks at the clock again when it may have run out at the earliest, and not
- * more often than Linux does, each tick.
+ * Timers of processes: timer_create() and friends, setitimer(), alarm(), and the limit of CPU time.
+ * A process's timers are one list under g_process_lock. A timer on a CPU clock looks at the clock
+ * again when it may have run out at the earliest, and not more often than Linux does, each tick.
  */
 #include "proc.h"
 #include <linux/time.h>
@@ -80,7 +80,10 @@ static u64 clock_now_locked(const struct ptimer *t)
     return thread && thread->process == t->process ? thread_cpu_time(thread) : 0;
 }
 
-/* Have it looked at when it runs out; on a CPU clock: when it can have run out, all threads running. */
+/*
+ * Have it looked at when it runs out; on a CPU clock: when it can have run out, all threads
+ * running.
+ */
 static int arm_ktimer_locked(struct ptimer *t)
 {
     if (!t->cpu)
@@ -122,7 +125,9 @@ static void send_locked(struct ptimer *t)
         t->queued = false;
 }
 
-/* As Linux: SIGXCPU each second from the soft limit on, which moves along; SIGKILL at the hard one. */
+/*
+ * As Linux: SIGXCPU each second from the soft limit on, which moves along; SIGKILL at the hard one.
+ */
 static void limit_reached_locked(struct ptimer *t, u64 now)
 {
     struct process *p = t->process;
@@ -391,7 +396,10 @@ static int event_check(const struct sigevent64 *ev)
     return r;
 }
 
-/* Clock numbers as clock_read_dynamic() has them; CPU clocks of other processes run as clock_deadline() thinks. */
+/*
+ * Clock numbers as clock_read_dynamic() has them; CPU clocks of other processes run as
+ * clock_deadline() thinks.
+ */
 static void cpu_clock_locked(struct ptimer *t)
 {
     i32 id = ~(t->clock >> 3);

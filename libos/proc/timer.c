@@ -104,7 +104,10 @@ void thread_cpu_begin(struct thread *t)
     t->utime_start = host_thread_time();
 }
 
-/* CPU time is the host's word about its thread. Of another thread than the caller's g_process_lock is held. */
+/*
+ * CPU time is the host's word about its thread. Of another thread than the caller's g_process_lock
+ * is held.
+ */
 u64 thread_cpu_time(struct thread *t)
 {
     void *host = __atomic_load_n(&t->host, __ATOMIC_ACQUIRE);

@@ -21,7 +21,10 @@ static struct __kernel_old_timeval timeval_of(u64 ns)
     return (struct __kernel_old_timeval){(long)(ns / 1000000000), (long)(ns % 1000000000 / 1000)};
 }
 
-/* What the process uses now may be its most so far. Takes its mm's lock: call it without g_process_lock. */
+/*
+ * What the process uses now may be its most so far. Takes its mm's lock: call it without
+ * g_process_lock.
+ */
 void process_note_rss(struct process *p)
 {
     struct mm_usage u;

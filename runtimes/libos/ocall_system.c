@@ -170,7 +170,10 @@ static uint64_t tsc_frequency(void)
     return (uint64_t)((unsigned __int128)(tsc - tsc0) * 1000000000u / (ns - ns0));
 }
 
-/* Another thread's CPU clock, as pthread_getcpuclockid() makes it: the inverted number, 6 for "scheduler's, of a thread". */
+/*
+ * Another thread's CPU clock, as pthread_getcpuclockid() makes it: the inverted number, 6 for
+ * "scheduler's, of a thread".
+ */
 static clockid_t thread_clock(const struct boundary_area *area)
 {
     int tid = __atomic_load_n(&area->tid, __ATOMIC_SEQ_CST);

@@ -126,8 +126,8 @@ static uint64_t enclave_share(uint64_t limit)
 }
 
 /*
- * A container without a limit has the machine's memory: what programs read of /proc/meminfo (Java's heap
- * is a quarter of it) must not be the size of ELRANGE.
+ * A container without a limit has the machine's memory: what programs read of /proc/meminfo (Java's
+ * heap is a quarter of it) must not be the size of ELRANGE.
  */
 static uint64_t memory_limit(const struct pal_init_args_v4 *args)
 {

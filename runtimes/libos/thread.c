@@ -64,7 +64,9 @@ static struct {
                .work = PTHREAD_COND_INITIALIZER,
                .tcs = PTHREAD_COND_INITIALIZER,
                .again_fd = -1};
-/* What init-runelet does with a signal that was sent to the container and hit one of our threads. */
+/*
+ * What init-runelet does with a signal that was sent to the container and hit one of our threads.
+ */
 static struct sigaction g_previous_trap, g_previous_kick;
 
 static __thread struct boundary_area *t_area;
@@ -181,7 +183,9 @@ static int left_enclave(long rdi, long rsi, long rdx, long rsp, long r8, long r9
     }
     switch (rdi) {
     case BOUNDARY_EXIT_OCALL:
-        /* A kick that comes now is for the LibOS to see by itself, before it returns to user code. */
+        /*
+         * A kick that comes now is for the LibOS to see by itself, before it returns to user code.
+         */
         __atomic_store_n(&area->host_private[PRIVATE_STATE], 0, __ATOMIC_SEQ_CST);
         ocall_serve(area, (uint64_t)rsi);
         return SGX_EENTER;
@@ -348,9 +352,9 @@ static int64_t park_futex(struct boundary_area *area, uint64_t timeout)
 }
 
 /*
- * With host descriptors: the thread's own eventfd is one more, made when it first needs one. Without
- * (RLIMIT_NOFILE of this process) a wake-up is seen a little later, as one without reason. The
- * answer is the number of ready descriptors.
+ * With host descriptors: the thread's own eventfd is one more, made when it first needs one.
+ * Without (RLIMIT_NOFILE of this process) a wake-up is seen a little later, as one without reason.
+ * The answer is the number of ready descriptors.
  */
 static int64_t park_poll(struct boundary_area *area, uint64_t timeout, uint64_t count)
 {

@@ -66,8 +66,8 @@ static bool has_controller(const char *key)
 
 /*
  * A rootless container goes without the cgroups that its user may not make, one by one: who has the
- * pids controller delegated has its limit. With cgroupsPath it is an error, since somebody chose it.
- * A hierarchy without a controller limits nothing, so nobody is refused for want of it.
+ * pids controller delegated has its limit. With cgroupsPath it is an error, since somebody chose
+ * it. A hierarchy without a controller limits nothing, so nobody is refused for want of it.
  */
 static bool may_miss(const struct cgroup *cgroup, const char *key, int code)
 {

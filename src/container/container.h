@@ -82,7 +82,8 @@ struct container_create_options {
     bool no_subreaper;
     /*
      * In the foreground: a descriptor of the caller's (it may be opened by state_dir_made) that is
-     * watched beside the container, and what to do when it is readable; true: enough of it. NULL: none.
+     * watched beside the container, and what to do when it is readable; true: enough of it. NULL:
+     * none.
      */
     const int *foreground_watch;
     bool (*foreground_ready)(void *ctx);

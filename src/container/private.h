@@ -105,8 +105,10 @@ struct spawn_request {
     size_t cgroup_file_count;
     int cgroup_dir; /* v2: for CLONE_INTO_CGROUP, else -1 */
     int proc_fd;    /* the host's /proc */
-    /* v2: cgroup.procs of where to go when cgroup_dir takes no processes any more, as it has children
-     * with controllers; -1: nowhere else. */
+    /*
+     * v2: cgroup.procs of where to go when cgroup_dir takes no processes any more, as it has
+     * children with controllers; -1: nowhere else.
+     */
     int cgroup_fallback;
     /* Runs in the child; cgroup_status is 0, or -errno when a cgroup could not be entered. */
     int (*child)(void *ctx, int cgroup_status);
@@ -252,8 +254,8 @@ struct cgroup {
 /* Of the hybrid layout's unified hierarchy in `paths`. */
 extern const char cgroup_hybrid_key[];
 /*
- * What a cgroup mount shows: the container's directories, and where a rootless container has none of its
- * own, the one that it stays in. NULL with err.
+ * What a cgroup mount shows: the container's directories, and where a rootless container has none
+ * of its own, the one that it stays in. NULL with err.
  */
 json_t *cgroup_visible(const struct cgroup *cgroup, struct error *err);
 /* Has the kernel killed a process in it for want of memory? (stats.c) */

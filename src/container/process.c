@@ -333,7 +333,10 @@ static char *home_of(uid_t uid)
     return home ? home : xstrdup("/");
 }
 
-/* Where `name` of the first `length` bytes is in a list of "name=value"; `count` when it is not there. */
+/*
+ * Where `name` of the first `length` bytes is in a list of "name=value"; `count` when it is not
+ * there.
+ */
 static size_t find_variable(char *const *env, size_t count, const char *name, size_t length)
 {
     size_t at = 0;

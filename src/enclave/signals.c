@@ -18,9 +18,9 @@ static const int g_fault_signals[] = {SIGILL, SIGBUS, SIGFPE, SIGSEGV, SIGSYS, S
 static int g_sent_fault_pipe = -1; /* write end, for the handler */
 
 /*
- * A fault of our own ends us as it would have; one that somebody sent is a signal like any other. So
- * is a real-time signal, which this process blocks, but a runtime's threads may not: they use some
- * among themselves.
+ * A fault of our own ends us as it would have; one that somebody sent is a signal like any other.
+ * So is a real-time signal, which this process blocks, but a runtime's threads may not: they use
+ * some among themselves.
  */
 static void fault_handler(int sig, siginfo_t *info, void *context)
 {

@@ -2,8 +2,9 @@
 #pragma once
 
 /*
- * sd_notify(3) through rune: a container started with NOTIFY_SOCKET gets a socket of its own, and rune
- * passes the first READY= on to the service manager, with the process that it shall look at (MAINPID=).
+ * sd_notify(3) through rune: a container started with NOTIFY_SOCKET gets a socket of its own, and
+ * rune passes the first READY= on to the service manager, with the process that it shall look at
+ * (MAINPID=).
  */
 #include "container/container.h"
 #include "oci/config.h"

@@ -91,7 +91,9 @@ struct create_flags {
 extern struct create_flags g_create;
 /* Create (run: and start) container `id`; the exit status or negative. */
 int create_container(const char *id, bool run, struct error *err);
-/* Every descriptor that a container is to get must be there, or one of ours would take its number. */
+/*
+ * Every descriptor that a container is to get must be there, or one of ours would take its number.
+ */
 int check_preserved(long long count, struct error *err);
 /* Make the paths of g_create and the state root absolute, enter the bundle and load it. */
 int open_bundle(char **bundle, struct oci_config **config, struct error *err);

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Stands in for runc's seccompagent in its integration tests: a seccomp agent of the runtime-spec. It listens on a socket
- * (-socketfile), takes the container process state with the "seccompFd" that a runtime sends there, and answers what the
- * filter asks:
+ * Stands in for runc's seccompagent in its integration tests: a seccomp agent of the runtime-spec.
+ * It listens on a socket (-socketfile), takes the container process state with the "seccompFd" that
+ * a runtime sends there, and answers what the filter asks:
  *
- *   mkdir NAME                 done by the agent in the container's root, with "-" and the state's metadata after NAME
+ *   mkdir NAME                 done by the agent in the container's root; NAME gets "-" and the metadata
  *   chmod, fchmod, fchmodat    ENOMEDIUM
  *   anything else              the kernel goes on with the call
  *
- * One message of at most 4096 bytes with exactly one descriptor is what runc's own agent takes, so no more is taken here.
+ * One message of at most 4096 bytes with exactly one descriptor is what runc's own agent takes, so
+ * no more is taken here.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -132,7 +133,10 @@ static int read_string(pid_t pid, uint64_t address, char text[PATH_MAX])
     return strlen(text) < (size_t)size ? 0 : -1;
 }
 
-/* mkdir NAME-METADATA as the process would see it; links of the container are followed in its root only. */
+/*
+ * mkdir NAME-METADATA as the process would see it; links of the container are followed in its root
+ * only.
+ */
 static int make_directory(pid_t pid, const char *name, const char *metadata, mode_t mode)
 {
     char path[64], full[PATH_MAX + METADATA_MAX + 1];
@@ -168,7 +172,10 @@ static void answer(int fd, const char *metadata, struct seccomp_notif *request,
         char path[PATH_MAX];
         pid_t pid = (pid_t)request->pid;
         response->flags = 0;
-        /* The process may have died meanwhile and its pid be another's: nothing is done before that is known. */
+        /*
+         * The process may have died meanwhile and its pid be another's: nothing is done before that
+         * is known.
+         */
         if (read_string(pid, request->data.args[0], path) < 0 ||
             seccomp_notify_id_valid(fd, request->id) != 0 ||
             make_directory(pid, path, metadata, (mode_t)request->data.args[1]) < 0)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A big process and its descendants, three generations of them at once: each writes parts of what it inherited, changes
- * its mappings, and looks whether it sees what it wrote and what it inherited, and nothing else.
+ * A big process and its descendants, three generations of them at once: each writes parts of what
+ * it inherited, changes its mappings, and looks whether it sees what it wrote and what it
+ * inherited, and nothing else.
  */
 #include "check.h"
 
@@ -114,7 +115,10 @@ static void generations(void)
     family(0);
 }
 
-/* One half is written by a thread while the other forks: the child's copy of that half stands still. */
+/*
+ * One half is written by a thread while the other forks: the child's copy of that half stands
+ * still.
+ */
 static volatile int g_stop;
 static uint64_t g_rounds;
 

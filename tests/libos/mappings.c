@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* MAP_SHARED of files: mapped twice, grown while mapped, from several processes; and what /proc and getrusage() say of memory. */
+/*
+ * MAP_SHARED of files: mapped twice, grown while mapped, from several processes; and what /proc and
+ * getrusage() say of memory.
+ */
 #include "check.h"
 
 #include <fcntl.h>
@@ -62,7 +65,10 @@ static void write_from_child(const char *name, off_t off, char c)
     CHECK(waitpid(pid, &status, 0) == pid && status == 0);
 }
 
-/* As a write-ahead index grows: each new part is mapped for itself, by processes that know the old ones or not. */
+/*
+ * As a write-ahead index grows: each new part is mapped for itself, by processes that know the old
+ * ones or not.
+ */
 static void grown_while_mapped(void)
 {
     const char *name = "/tmp/mappings-grown";
@@ -214,7 +220,10 @@ static void usage(void)
     munmap(p, 8 << 20);
 }
 
-/* Pages with other permissions than their neighbours; two mappings each, so three programs have more than one process may. */
+/*
+ * Pages with other permissions than their neighbours; two mappings each, so three programs have
+ * more than one process may.
+ */
 #define PATCHES  12000
 #define PROGRAMS 3
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What becomes of a configuration as systemd sees it: slices, CPU masks, resources, device rules, annotations. A
- * recorder stands in for the bus (container/systemd_bus.h) and writes every property down as text.
+ * What becomes of a configuration as systemd sees it: slices, CPU masks, resources, device rules,
+ * annotations. A recorder stands in for the bus (container/systemd_bus.h) and writes every property
+ * down as text.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -179,8 +179,9 @@ static uint8_t host_of(uint32_t entry)
 }
 
 /*
- * All pages of the chunk may be made inaccessible: none is pinned for the emulation of EENTER and AEX,
- * nor `keep`; all else that the emulator reads or writes it does with the lock, after emu_access_locked().
+ * All pages of the chunk may be made inaccessible: none is pinned for the emulation of EENTER and
+ * AEX, nor `keep`; all else that the emulator reads or writes it does with the lock, after
+ * emu_access_locked().
  */
 static bool chunk_may_go(const struct sgx_handle *e, uint64_t chunk)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Fork groups against a model: members of one space map, unmap, move, protect, discard, write, read,
- * fork, end and take turns at random; each page of each member must hold what the model says. One host thread
- * plays all of them.
+ * Fork groups against a model: members of one space map, unmap, move, protect, discard, write,
+ * read, fork, end and take turns at random; each page of each member must hold what the model says.
+ * One host thread plays all of them.
  */
 #include "internal.h"
 #include "fs.h"
