@@ -28,13 +28,6 @@ while getopts k:f:u:p option; do
     *) exit 2 ;;
     esac
 done
-# All runs share the cgroup that the tests have a name for, and remove it when it is empty; who makes one that is to stay
-# has to be alone.
-if [ -z "${RUNC_BATS_LOCKED:-}" ]; then
-    how=--shared
-    [[ $features != *cgroup* ]] || how=--exclusive
-    RUNC_BATS_LOCKED=1 exec flock $how --close /run/lock/runc-bats "$0" "$@"
-fi
 [ -z "$features" ] || own_mounts "$0" "$@"
 shift $((OPTIND - 1))
 stage=${1:?usage: runc-bats.sh [-k DIR] [-f FILES] [-u FEATURES] [-p] STAGE}

@@ -208,9 +208,9 @@ boot() {
     legacy) append+=" systemd.unified_cgroup_hierarchy=0 systemd.legacy_systemd_cgroup_controller=1" ;;
     *) echo "vm: no cgroup layout $layout" >&2; exit 2 ;;
     esac
+    # No SMAP: at the IRET of user mode, as enclaves end an exception with, this QEMU reads the stack as the kernel would.
     local machine_options=(
-        # An IRET of user mode, as enclaves end an exception with, reads the stack as the kernel in this QEMU: no SMAP.
-        -nodefaults -no-user-config -machine q35 -accel "tcg,thread=multi" -cpu "max,smap=off" -smp 2 -m 2048
+        -nodefaults -no-user-config -machine q35 -accel "tcg,thread=multi" -cpu max,smap=off -smp 2 -m 2048
         -kernel "$cache/vmlinuz" -initrd "$cache/initramfs" -append "$append"
         -drive "file=$cache/root.ext4,if=virtio,format=raw,snapshot=on,cache=unsafe"
         -drive "file=$work/pack.tar,if=virtio,format=raw,readonly=on"

@@ -95,20 +95,3 @@ in_delegated() {
     wait $agent 2>/dev/null || true
     nothing_left
 }
-
-@test "a cgroup mount shows where the container is, read-only in every hierarchy when it is to be" {
-    [ -d /sys/fs/cgroup/pids ] || skip "no pids hierarchy of cgroup v1"
-    arguments cat /proc/self/mounts
-    configure 'c["mounts"].append({"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup",
-        "options": ["nosuid", "noexec", "nodev", "relatime", "ro"]})'
-    chown 31234:31234 config.json
-    run as_user "$RUNE" --root "$state" run "$id" </dev/null
-    echo "$output"
-    [ "$status" -eq 0 ]
-    # Below the host's tree, which came with /sys, lies ours.
-    local ours
-    ours=$(sed -n '/^tmpfs \/sys\/fs\/cgroup tmpfs ro/,$p' <<<"$output" | grep ' cgroup ')
-    grep -q '^cgroup /sys/fs/cgroup/pids cgroup ro,' <<<"$ours"
-    [ -z "$(grep -v ' cgroup ro,' <<<"$ours" || true)" ]
-    nothing_left
-}
