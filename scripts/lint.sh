@@ -36,8 +36,8 @@ if git grep -nE '\b(strcpy|strcat|sprintf|vsprintf|strtok|alloca|system|atoi|get
     finding "banned calls"
 fi
 
-# Scripts; tests/images/programs are what shells are tried with, not examples to follow.
-git ls-files '*.sh' '*.bash' '*.bats' .ci/run | grep -v '^tests/images/programs/' | xargs shellcheck --severity=warning || finding shellcheck
+# Scripts; tests/images/programs and suite are what shells are tried with, not examples to follow.
+git ls-files '*.sh' '*.bash' '*.bats' .ci/run | grep -vE '^tests/images/(programs|suite)/' | xargs shellcheck --severity=warning || finding shellcheck
 
 # What cppcheck cannot see: owners by cleanup attributes (memleak is the sanitizers' business), what a callee fills (ctu*), and that
 # symbols of the linker bound one array (comparePointers). It knows jansson's loops by these definitions.

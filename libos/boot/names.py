@@ -5,8 +5,8 @@ import re
 import subprocess
 import sys
 
-compiler, output = sys.argv[1], sys.argv[2]
-text = subprocess.run([compiler, '-E', '-dM', '-include', 'asm/unistd.h', '-x', 'c', '/dev/null'],
+output, *compiler = sys.argv[1:]  # several words with ccache in front
+text = subprocess.run([*compiler, '-E', '-dM', '-include', 'asm/unistd.h', '-x', 'c', '/dev/null'],
                       check=True, capture_output=True, text=True).stdout
 calls = sorted((int(m[2]), m[1]) for m in re.finditer(r'#define __NR_(\w+) (\d+)\n', text))
 with open(output, 'w', encoding='ascii') as f:

@@ -248,6 +248,18 @@ static int fill_init(struct creation *c, struct error *err)
     return 0;
 }
 
+/* As runc: without a rule of its own a container may use the default devices and no others. */
+static void default_device_rules(struct oci_config *config)
+{
+    static struct oci_device_rule deny_all = {
+        .allow = false, .type = 'a', .major = -1, .minor = -1, .access = "rwm"};
+
+    if (config->resources.device_count == 0) {
+        config->resources.devices = &deny_all;
+        config->resources.device_count = 1;
+    }
+}
+
 int creation_prepare(struct creation *c, struct error *err)
 {
     const struct container_create_options *options = c->options;
@@ -271,6 +283,7 @@ int creation_prepare(struct creation *c, struct error *err)
         return -1;
     if (!options->run && make_fifo(c, err) < 0)
         return -1;
+    default_device_rules(c->config);
     if (!c->cgroup.systemd && cgroup_create(&c->cgroup, c->config, 0, err) < 0)
         return -1;
     c->init.cgroup_mounts = cgroup_visible(&c->cgroup, err);

@@ -132,6 +132,10 @@ static void adapt_devices(json_t *config)
     if (devices == NULL)
         json_object_set_new(linux_, "devices", devices = json_array());
     json_t *rules = json_object_get(resources, "devices");
+    if (json_array_size(rules) == 0) { /* said in words, for what is added goes behind it */
+        json_object_set_new(resources, "devices", rules = json_array());
+        json_array_append_new(rules, json_pack("{s:b, s:s}", "allow", 0, "access", "rwm"));
+    }
     for (size_t i = 0; i < array_count(g_sgx_devices); i++) {
         struct stat st;
         if (stat(g_sgx_devices[i], &st) < 0 || !S_ISCHR(st.st_mode))
@@ -140,10 +144,9 @@ static void adapt_devices(json_t *config)
         json_array_append_new(
             devices, json_pack("{s:s, s:s, s:I, s:I, s:i}", "path", g_sgx_devices[i], "type", "c",
                                "major", major_number, "minor", minor_number, "fileMode", 0666));
-        if (rules != NULL)
-            json_array_append_new(rules, json_pack("{s:b, s:s, s:I, s:I, s:s}", "allow", 1, "type",
-                                                   "c", "major", major_number, "minor",
-                                                   minor_number, "access", "rw"));
+        json_array_append_new(rules, json_pack("{s:b, s:s, s:I, s:I, s:s}", "allow", 1, "type", "c",
+                                               "major", major_number, "minor", minor_number,
+                                               "access", "rw"));
     }
 }
 

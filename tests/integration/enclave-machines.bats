@@ -83,7 +83,7 @@ run_machine() { # WORD...: status and output
     first=$(built mrenclave)
     export RUNE_SGX_EMULATOR_FEATURES=sgx1
     touch "$bundle/config.json"
-    rm -rf "$RUNE_CACHE_DIR"/*
+    rm -rf "${RUNE_CACHE_DIR:?}"/*
     run_machine memory 8
     [ "$status" -eq 0 ] && [ "$(built mrenclave)" = "$first" ]
     annotate sgx2 true
@@ -101,7 +101,8 @@ run_machine() { # WORD...: status and output
     annotate mode production
     run_machine memory 1
     [ "$status" -eq 0 ]
-    local first=$(built mrenclave)
+    local first
+    first=$(built mrenclave)
     run "$image" convert --quiet --cache "$RUNE_CACHE_DIR" --key "$RUNE_SIGNING_KEY" --no-sgx2 --memory 100M --threads 20 --production "$bundle/rootfs"
     echo "$output"
     [ "$status" -eq 0 ] && [[ "$output" == *"$first"* ]]

@@ -310,6 +310,13 @@ PY
     configure 'c["linux"]["resources"]["devices"] = [{"allow": True, "type": "x", "access": "r"}]'
     arguments true
     refused "unknown type x" rune run "$id"
+    # Without any rule: the default devices and no others.
+    configure 'c["linux"].pop("resources")'
+    arguments sh -c 'mknod /tmp/own c 10 229 && echo made; (exec 3</tmp/own) && echo READ; (exec 3</dev/null) && echo null'
+    run rune run "$id"
+    echo "$output"
+    [[ "$output" == *made*null* ]]
+    [[ "$output" != *READ* ]]
 }
 
 @test "resources: each file of cgroup v1 that this kernel has" {
