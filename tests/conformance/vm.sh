@@ -210,7 +210,7 @@ boot() {
     esac
     # No SMAP: at the IRET of user mode, as enclaves end an exception with, this QEMU reads the stack as the kernel would.
     local machine_options=(
-        -nodefaults -no-user-config -machine q35 -accel "tcg,thread=multi" -cpu max,smap=off -smp 2 -m 2048
+        -nodefaults -no-user-config -machine q35 -accel "tcg,thread=multi" -cpu "max,smap=off" -smp 2 -m 2048
         -kernel "$cache/vmlinuz" -initrd "$cache/initramfs" -append "$append"
         -drive "file=$cache/root.ext4,if=virtio,format=raw,snapshot=on,cache=unsafe"
         -drive "file=$work/pack.tar,if=virtio,format=raw,readonly=on"

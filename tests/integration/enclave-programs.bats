@@ -12,7 +12,8 @@ packages=(libpython3.11-testsuite busybox zsh ksh93u+m gawk git gcc g++ libc6-de
 
 setup_file() {
     [ -n "${RUNE_CHECK_PROGRAMS:-}" ] || { export skip_reason="a big image: set RUNE_CHECK_PROGRAMS=1"; return 0; }
-    export repo=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
+    repo=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
+    export repo
     export RUNE_STAGE=${RUNE_STAGE:-$repo/build/stage}
     export RUNE=${RUNE:-$RUNE_STAGE/usr/bin/rune}
     [ -x "$RUNE" ] || { export skip_reason="no rune at $RUNE (make stage)"; return 0; }
@@ -36,7 +37,7 @@ setup() {
 
 teardown() {
     [ -z "${skip_reason:-}" ] || return 0
-    for name in $(ls "$state" 2>/dev/null); do
+    for name in $("$RUNE" --root "$state" list -q); do
         "$RUNE" --root "$state" delete --force "$name" >/dev/null 2>&1 || true
     done
     ! mountpoint -q "$BATS_TEST_TMPDIR/merged" || umount "$BATS_TEST_TMPDIR/merged"

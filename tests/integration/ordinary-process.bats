@@ -223,7 +223,7 @@ PY
     kill $holder
     [ "$status" -eq 0 ]
     [ "${lines[0]}" = bin ]
-    ! grep -F "$work" /proc/self/mounts
+    ! grep -F "$work" /proc/self/mounts || false
     # To change the root of the host's own is never meant.
     configure "c['linux']['namespaces'] = [n if n['type'] != 'mount' else {'type': 'mount', 'path': '/proc/$$/ns/mnt'} for n in c['linux']['namespaces']]"
     arguments true

@@ -12,7 +12,7 @@ guest_setup() {
     bundle=$work/bundle
     id=vm-$BATS_TEST_NUMBER-$RANDOM
     make_bundle "$bundle"
-    cd "$bundle"
+    cd "$bundle" || return 1
     configure '.process.args = ["sleep", "1000"]'
     if [ "$DRIVER" = systemd ]; then
         unit=test-$id.scope
@@ -40,7 +40,7 @@ guest_teardown() {
     [ -n "${work:-}" ] || return 0
     local name
     cd /
-    for name in $(ls "$state" 2>/dev/null); do
+    for name in $(rune list -q); do
         rune delete --force "$name" >/dev/null 2>&1 || true
     done
     rm -rf "$work"

@@ -8,7 +8,6 @@ load guest
 
 setup() {
     guest_setup
-    group=
 }
 teardown() { guest_teardown; }
 

@@ -34,7 +34,7 @@ setup() {
         ln "$bundle/rootfs/bin/busybox" "$bundle/rootfs/bin/$applet"
     done
     chown -R $user "$work"
-    cd "$bundle"
+    cd "$bundle" || return 1
     as_user "$RUNE" spec --rootless
     configure '.process.terminal = false | .process.args = ["sleep", "1000"]'
     chown $user config.json
