@@ -110,7 +110,7 @@ PY
 @test "notify: no agent, no path, write, the default action, stray metadata: refused" {
     notify getppid
     arguments true
-    refused "connect to the seccomp agent" rune run "$id"
+    refused "failed to connect with seccomp agent" rune run "$id"
     profile "{'syscalls': [{'names': ['getppid'], 'action': 'SCMP_ACT_NOTIFY'}]}"
     refused "listenerPath" rune run "$id"
     profile "{'listenerMetadata': 'x'}"
