@@ -4,7 +4,7 @@
  * It listens on a socket (-socketfile), takes the container process state with the "seccompFd" that
  * a runtime sends there, and answers what the filter asks:
  *
- *   mkdir NAME                 done by the agent in the container's root; NAME gets "-" and the metadata
+ *   mkdir NAME                 done by the agent in the container's root; the metadata is appended
  *   chmod, fchmod, fchmodat    ENOMEDIUM
  *   anything else              the kernel goes on with the call
  *
