@@ -306,9 +306,10 @@ void *mm_shared_page(struct inode *inode, u64 off)
 
 void mm_shared_write(struct inode *inode, u64 off, const void *data, size_t n)
 {
-    u8 *page = mm_shared_page(inode, off & PAGE_MASK), *at = page + (off & ~PAGE_MASK);
+    u8 *page = mm_shared_page(inode, off & PAGE_MASK);
     if (!page)
         return;
+    u8 *at = page + (off & ~PAGE_MASK);
     mutex_lock(&g_page_lock);
     u32 perms = page_write_begin((u64)page);
     if (data)

@@ -224,7 +224,7 @@ static void reopened(void)
 static void copied(void)
 {
     int p[2], q[2];
-    char buf[8];
+    char buf[8] = "";
     CHECK(pipe(p) == 0 && pipe(q) == 0 && write(p[1], "abc", 3) == 3);
     CHECK(fails(tee(p[0], q[1], 3, ~0u), EINVAL));
     CHECK(fails(splice(p[0], NULL, q[1], NULL, 3, ~0u), EINVAL));

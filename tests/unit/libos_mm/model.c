@@ -15,7 +15,7 @@
 
 #define MEMBERS 4
 #define PAGES   400 /* more than fork copies: it shares, too */
-#define STEPS   8000
+#define STEPS   8000u
 #define HEAP_AT 0x30000000ul
 #define HEAP    (64ul << 20)
 
