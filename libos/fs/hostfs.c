@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "hostfs.h"
+#include "mm.h"
 
 #define NS 1000000000ll
 
@@ -270,8 +271,12 @@ static int host_setattr(struct inode *i, const struct setattr *a)
         r = fd < 0 ? fd : host_ftruncate(fd, a->size);
         if (fd >= 0)
             host_close(fd);
-        if (r == 0)
+        if (r == 0 && a->size < i->size) {
             i->size = a->size;
+            mm_cut_file(i, a->size);
+        } else if (r == 0) {
+            i->size = a->size;
+        }
     }
     if (r == 0 && (a->valid & (SETATTR_UID | SETATTR_GID)))
         r = host_chown(dir, path, a->valid & SETATTR_UID ? a->uid : (u32)-1,

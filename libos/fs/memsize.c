@@ -37,12 +37,14 @@ static void zero_mapped(struct inode *i, u64 from, u64 end)
 int mem_resize(struct mem_inode *m, u64 size)
 {
     struct inode *i = &m->i;
+    bool cut;
 
     if (size > INT64_MAX)
         return -EFBIG;
     mutex_lock(&m->data.write_lock);
     mutex_lock(&i->lock);
-    if (size < i->size) {
+    cut = size < i->size;
+    if (cut) {
         void *page = mem_tree_get(&m->data, size >> PAGE_SHIFT);
 
         m->data.backing_end = MIN(m->data.backing_end, size);
@@ -59,6 +61,8 @@ int mem_resize(struct mem_inode *m, u64 size)
         i->nid = 0;
     i->size = size;
     mutex_unlock(&i->lock);
+    if (cut)
+        mm_cut_file(i, size);
     mutex_unlock(&m->data.write_lock);
     return 0;
 }

@@ -94,6 +94,7 @@ struct inode {
     u64 nid; /* EROFS inode whose content this is (site table), 0 when none or modified */
     void *private;
     struct list_head shared_maps; /* mm: MAP_SHARED ranges of this inode */
+    bool mapped_private;          /* mm: it was ever mapped so (atomic) */
     struct flock_list *locks;     /* POSIX and flock locks */
     void *bound;                  /* S_IFSOCK: net's socket bound here; S_IFIFO: fs/pipe.c */
     void *watches;                /* net/inotify.c */

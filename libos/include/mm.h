@@ -32,6 +32,7 @@ struct mm {
     struct rb_root vmas;
     struct space *space; /* the addresses it may use, and who shares them (fork group) */
     struct list_head member;
+    struct list_head all;  /* cut.c */
     u32 active;            /* threads that hold residency (atomic) */
     u32 claims;            /* calls that take addresses for a mapping right now (atomic) */
     struct rb_root saved;  /* private pages while it is not resident */
@@ -115,6 +116,12 @@ void *mm_shared_page(struct inode *inode, u64 off);
  * nothing happens when it is not in memory.
  */
 void mm_shared_write(struct inode *inode, u64 off, const void *data, size_t n);
+
+/*
+ * The file has become shorter, size bytes: private mappings lose what is behind it. The caller holds
+ * no lock that a fault takes (inode->lock), but what keeps the file from growing meanwhile.
+ */
+void mm_cut_file(struct inode *inode, u64 size);
 
 /* Memory can be added while the enclave runs (SGX2); else all that is mapped is also committed. */
 bool pages_dynamic(void);

@@ -63,7 +63,10 @@ int vma_refill_page(struct mm *mm, struct vma *v, u64 addr)
         r = load_page(mm, v, addr, (void *)addr);
     else
         memset((void *)addr, 0, PAGE_SIZE);
-    page_set_flag(addr, PG_STALE, false);
+    if (r < 0)
+        pages_trim(addr, PAGE_SIZE); /* or the next access would see what another member had */
+    else
+        page_set_flag(addr, PG_STALE, false);
     return r;
 }
 

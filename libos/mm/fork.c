@@ -124,6 +124,7 @@ int mm_fork(struct mm *parent, struct mm **out)
     s->resident = parent;
     __atomic_store_n(&s->shared, true, __ATOMIC_SEQ_CST);
     space_add(s, child);
+    mm_list_add(child);
     /* Alone in it, the caller hands the range to the child, which runs first; else the child gets
      * the copies. */
     bool alone = __atomic_load_n(&parent->active, __ATOMIC_SEQ_CST) == 1;

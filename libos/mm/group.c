@@ -310,6 +310,35 @@ void group_drop_pages(struct mm *mm, u64 addr, u64 size)
     pages_trim(from, end - from);
 }
 
+/* What is in place at addr of v is mm's, or of nobody, or a page of the same file. */
+static bool has_in_place(struct mm *mm, const struct vma *v, u64 addr)
+{
+    struct mm *r = mm->space->resident;
+    const struct vma *w = !r || r == mm ? NULL : vma_find(r, addr);
+    if (page_state(addr) & PG_COW)
+        return share_test(mm, addr);
+    return !w || (page_state(addr) & PG_STALE) || same_pages(v, w, addr);
+}
+
+void group_cut(struct mm *mm, struct vma *v, u64 addr)
+{
+    u64 from = addr; /* neighbours go at once */
+    struct mm *m;
+    saved_free_range(mm, addr, v->end - addr);
+    for (u64 a = page_next_accepted(addr, v->end); mm->space->shared && a < v->end;
+         a = page_next_accepted(a + PAGE_SIZE, v->end)) {
+        if (!has_in_place(mm, v, a)) {
+            pages_trim(from, a - from);
+            from = a + PAGE_SIZE;
+            continue;
+        }
+        /* Who shares the page has it from the same file, which is cut for him as well. */
+        list_for_each_entry (m, &mm->space->members, member)
+            share_clear(m, a);
+    }
+    pages_trim(from, v->end - from);
+}
+
 int group_own(struct mm *mm, u64 addr, u64 size)
 {
     u64 end = addr + size;

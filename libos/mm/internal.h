@@ -95,7 +95,7 @@ int unmap_locked(struct mm *mm, u64 addr, u64 size);
 /* Commit one page of v with its right content. */
 int vma_fill_page(struct mm *mm, struct vma *v, u64 addr);
 /* Put the content that a never-touched page of v has into an accepted (stale) page, which is left
- * writable: pages_protect() follows, for many at once. */
+ * writable: pages_protect() follows, for many at once. When that fails the page is not there. */
 int vma_refill_page(struct mm *mm, struct vma *v, u64 addr);
 /*
  * Where no fault can be relied on (SGX1): give all pages of [addr, end) that mm maps with access
@@ -112,6 +112,8 @@ void group_drop_pages(struct mm *mm, u64 addr, u64 size);
 /* Save r's pages that other members cover too, and mark their places as nobody's; next takes over,
  * or NULL. */
 void group_save_out(struct mm *r, struct mm *next);
+/* The pages of mm's v from addr on go, wherever they are; v stays. */
+void group_cut(struct mm *mm, struct vma *v, u64 addr);
 /* Nothing in the range is shared with the resident mm any more. */
 int group_own(struct mm *mm, u64 addr, u64 size);
 /*
@@ -164,6 +166,10 @@ bool share_any(struct space *s, u64 addr);
 int share_break(struct space *s, u64 addr, struct mm *keep);
 /* A write of the resident to a PG_COW page, which fails or is its own afterwards. */
 int share_write(struct mm *mm, struct vma *v, u64 addr);
+
+/* ---- cut.c: all mms that there are ---- */
+void mm_list_add(struct mm *mm);
+void mm_list_remove(struct mm *mm);
 
 /* ---- shared.c ---- */
 i64 shared_map(struct mm *mm, u64 addr, u64 size, u32 prot, u32 flags, struct file *file, u64 off);

@@ -39,6 +39,7 @@ struct mm *mm_create(void)
         return NULL;
     }
     space_add(s, mm);
+    mm_list_add(mm);
     return mm;
 }
 
@@ -53,6 +54,7 @@ void mm_put(struct mm *mm)
     if (!mm || !ref_put(&mm->refs))
         return;
     mm_leave(mm);
+    mm_list_remove(mm);
     mm_lock(mm);
     group_forget(mm);
     mm_unlock(mm);
@@ -117,6 +119,8 @@ int vma_insert(struct mm *mm, u64 addr, u64 size, u32 prot, u32 flags, struct fi
     v->flags = flags;
     v->was_writable = was_writable;
     v->file = file ? file_get(file) : NULL;
+    if (file && file->inode && (flags & MAP_PRIVATE))
+        __atomic_store_n(&file->inode->mapped_private, true, __ATOMIC_SEQ_CST);
     v->file_offset = off;
     rb_insert(&mm->vmas, &v->node);
     return 0;

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * MAP_SHARED of files: mapped twice, grown while mapped, from several processes; and what /proc and
+ * Mapped files: twice, grown and cut while mapped, from several processes; and what /proc and
  * getrusage() say of memory.
  */
 #include "check.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -122,6 +123,57 @@ static void cut_while_mapped(void)
     munmap(p, 4 * PAGE);
     close(fd);
     unlink("/tmp/mappings-cut");
+}
+
+#define CUT 300 /* pages: more than fork copies */
+
+/* Of a mapping that holds `value` the first `keep` pages are left, the rest is zeros. */
+static int cut_wrong(const char *p, size_t keep, char value)
+{
+    int n = 0;
+    for (size_t i = 0; i < CUT; i++)
+        n += p[i * PAGE] != (i < keep ? value : 0) || p[i * PAGE + 4000] != p[i * PAGE];
+    return n;
+}
+
+/* What a file loses, its private mappings lose, also pages that were written, in every process. */
+static void cut_while_mapped_private(void)
+{
+    int fd = file_of("/tmp/mappings-private", CUT * PAGE), status;
+    off_t size = (off_t)(CUT * PAGE), cut = 100 * (off_t)PAGE + 5;
+    char *p = mmap(NULL, CUT * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+    char *clean = mmap(NULL, CUT * PAGE, PROT_READ, MAP_PRIVATE, fd, 0);
+    CHECK(p != MAP_FAILED && clean != MAP_FAILED && clean[CUT * PAGE - 1] == 0);
+    memset(p, 7, CUT * PAGE);
+    CHECK(mprotect(p + 200 * PAGE, PAGE, PROT_NONE) == 0);
+    CHECK(ftruncate(fd, cut) == 0 && ftruncate(fd, size) == 0);
+    CHECK(mprotect(p + 200 * PAGE, PAGE, PROT_READ | PROT_WRITE) == 0);
+    CHECK(cut_wrong(p, 101, 7) == 0 && p[100 * PAGE + 5] == 7);
+    CHECK(cut_wrong(clean, 0, 0) == 0);
+
+    memset(p, 8, CUT * PAGE);
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0) {
+        for (size_t i = 0; i < CUT; i += 3) /* some its own, some the parent's as well */
+            memset(p + i * PAGE, 8, PAGE);
+        int bad = ftruncate(fd, cut) < 0 || ftruncate(fd, size) < 0;
+        _exit(bad || cut_wrong(p, 101, 8) ? 1 : 0);
+    }
+    for (size_t i = 1; i < CUT; i += 5)
+        memset(p + i * PAGE, 8, PAGE);
+    CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+    /* A page that the parent wrote behind the cut after it is not lost. */
+    CHECK(p[0] == 8 && p[100 * PAGE] == 8 && p[299 * PAGE] == 0 && p[200 * PAGE] == 0);
+    CHECK(ftruncate(fd, 0) == 0);
+    pid = fork();
+    if (pid == 0)
+        _exit(p[50 * PAGE]);
+    CHECK(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status) && WTERMSIG(status) == SIGBUS);
+    munmap(p, CUT * PAGE);
+    munmap(clean, CUT * PAGE);
+    close(fd);
+    unlink("/tmp/mappings-private");
 }
 
 /* A read-only mapping shows what write() does. */
@@ -288,6 +340,7 @@ int main(int argc, char **argv)
     RUN(grown_while_mapped);
     RUN(remapped);
     RUN(cut_while_mapped);
+    RUN(cut_while_mapped_private);
     RUN(written_while_mapped);
     RUN(touched_together);
     RUN(usage);
