@@ -6,6 +6,7 @@
 #include "user.h"
 #include "lib.h"
 #include "start.h"
+#include "thread.h"
 #include "usercopy.h"
 #include "extable.h"
 
@@ -58,12 +59,13 @@ static bool store_u64(u64 *p, u64 v)
     return failed == 0;
 }
 
+/* A thread without residency (mm.h) would reach another process's memory. */
 static bool in_user_range(const void *p, size_t n)
 {
     u64 a = (u64)p;
 
-    return a >= g_layout->user_start && n <= g_layout->user_end - g_layout->user_start &&
-           a <= g_layout->user_end - n;
+    return current()->mm != NULL && a >= g_layout->user_start &&
+           n <= g_layout->user_end - g_layout->user_start && a <= g_layout->user_end - n;
 }
 
 int copy_from_user(void *dst, const void __user *src, size_t n)

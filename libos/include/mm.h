@@ -33,6 +33,7 @@ struct mm {
     struct space *space; /* the addresses it may use, and who shares them (fork group) */
     struct list_head member;
     struct list_head all;  /* cut.c */
+    bool doomed;           /* there was no memory to make it resident (group.c) */
     u32 active;            /* threads that hold residency (atomic) */
     u32 claims;            /* calls that take addresses for a mapping right now (atomic) */
     struct rb_root saved;  /* private pages while it is not resident */
@@ -86,6 +87,9 @@ int mm_for_each(struct mm *mm, int (*fn)(const struct vma *vma, void *ctx), void
  * exec may make the caller hold it instead of the old one (a fixed address that others use): when
  * exec fails, mm_put(fresh), then mm_enter(old). The ATTENTION_GROUP flag asks a thread to do
  * mm_yield() on its way back to user code.
+ *
+ * mm_enter() fails when there is no memory for it: current()->mm stays NULL, access to user memory
+ * is -EFAULT, calls that change the mm are -ENOMEM, and its processes have been told to end.
  */
 void mm_enter(struct mm *mm);
 void mm_leave(struct mm *mm);

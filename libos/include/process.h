@@ -149,6 +149,8 @@ void siginfo_encode(const struct siginfo_k *info, u8 out[128]);
 void signal_mask_set_temporary(u64 mask);
 void signal_mask_restore(void);
 void process_exit_group(u32 status) __noreturn; /* wait(2) status */
+/* Its threads leave on their next way to user code; g_process_lock held. */
+void process_begin_exit_locked(struct process *p, u32 status);
 
 /* ---- timers (proc/timer.c): one LibOS thread serves them all ---- */
 struct ktimer {

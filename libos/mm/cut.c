@@ -41,7 +41,7 @@ static struct mm *next_mm(struct mm *after)
 static void cut_mm(struct mm *mm, const struct inode *inode, u64 end)
 {
     mm_lock(mm);
-    for (struct vma *v = vma_next_from(mm, 0); v; v = vma_after(v)) {
+    for (struct vma *v = mm->doomed ? NULL : vma_next_from(mm, 0); v; v = vma_after(v)) {
         if (!v->file || v->file->inode != inode ||
             (v->flags & (MAP_SHARED | VMA_CANONICAL | VMA_TRAMPOLINE)))
             continue;

@@ -109,7 +109,8 @@ int mm_fault(struct mm *mm, u64 addr, u32 flags)
 {
     if (!mm)
         return -EFAULT;
-    mm_lock(mm);
+    if (mm_lock_live(mm) < 0)
+        return -ENOMEM;
     int r = fault_locked(mm, addr, flags);
     mm_unlock(mm);
     return r;
@@ -119,7 +120,8 @@ int mm_populate(struct mm *mm, u64 addr, u64 size)
 {
     u64 end = PAGE_UP(addr + size);
     int r = 0;
-    mm_lock(mm);
+    if (mm_lock_live(mm) < 0)
+        return -ENOMEM;
     for (u64 a = PAGE_DOWN(addr); r == 0 && a < end; a += PAGE_SIZE) {
         struct vma *v = vma_find(mm, a);
         u8 s = page_state(a);

@@ -69,8 +69,10 @@ static int fork_vma(struct mm *parent, struct mm *to, struct mm *child, struct v
     int r = 0;
     for (u64 a = page_next_accepted(start, v->end); r == 0 && a < v->end;
          a = page_next_accepted(a + PAGE_SIZE, v->end))
-        r = share || (page_state(a) & PG_COW) ? share_one(parent, child, a)
-                                              : saved_add(to, a, (void *)a);
+        if (page_state(a) & PG_COW)
+            r = share_one(parent, child, a);
+        else if (!group_fresh(v, a))
+            r = share ? share_one(parent, child, a) : saved_add(to, a, (void *)a);
     /* W goes in few calls to the host, whatever became of the loop: PG_COW never has it. */
     int p = pages_protect(start, v->end - start, v->prot);
     return r < 0 ? r : p;
@@ -116,7 +118,7 @@ static struct mm *child_of(struct mm *parent)
 
 int mm_fork(struct mm *parent, struct mm **out)
 {
-    struct mm *child = child_of(parent);
+    struct mm *child = parent->doomed ? NULL : child_of(parent);
     if (!child)
         return -ENOMEM;
     mm_lock(parent);

@@ -14,16 +14,13 @@
  * VMAs of a non-resident mm do not change, for only its own threads change them, and they need
  * residency for that.
  *
- * Who waits: a thread in mm_enter() of a mm that is not resident. It queues; when the resident's
- * last thread leaves (blocks, ends, execs) the first of the queue goes next. A waiter that sees no
- * progress for a slice asks the resident's threads to give the range up on their next way back to
- * user code.
+ * When no memory is left for a switch, the member that has the most is doomed, as by Linux's OOM
+ * killer: it owns nothing any more, is never resident again, and its processes are killed. Threads
+ * of a doomed mm go on without residency (current()->mm is NULL) to their end: they reach no user
+ * memory (user.c) and change no mapping (mm_lock_live()).
  */
 #include "internal.h"
 #include "fs.h"
-#include "process.h"
-
-#define SLICE_NS 10000000ul
 
 /* ---- who covers what ---- */
 
@@ -50,13 +47,19 @@ static bool same_pages(const struct vma *a, const struct vma *b, u64 addr)
 
 enum cover { COVER_NONE, COVER_SAME, COVER_OTHER };
 
+/* What another member than mm has at addr. */
+static struct vma *vma_of_other(const struct mm *mm, struct mm *m, u64 addr)
+{
+    return m == mm || m->doomed ? NULL : vma_find(m, addr);
+}
+
 /* How the other members of the space cover the page at addr of v. */
 static enum cover covered(struct mm *mm, const struct vma *v, u64 addr)
 {
     enum cover c = COVER_NONE;
     struct mm *m;
     list_for_each_entry (m, &mm->space->members, member) {
-        struct vma *w = m == mm ? NULL : vma_find(m, addr);
+        struct vma *w = vma_of_other(mm, m, addr);
         if (w && same_pages(v, w, addr))
             c = MAX(c, COVER_SAME);
         else if (w)
@@ -66,8 +69,6 @@ static enum cover covered(struct mm *mm, const struct vma *v, u64 addr)
 }
 
 /* ---- switching ---- */
-static const char g_no_memory[] = "out of enclave memory while switching between forked processes: "
-                                  "raise the container's memory limit or enclave.memory";
 
 /* Pages of the file or of nobody stay as they are; shared ones belong to those who share them. */
 static bool leaves_with(struct mm *r, const struct vma *v, u64 addr)
@@ -75,7 +76,17 @@ static bool leaves_with(struct mm *r, const struct vma *v, u64 addr)
     return !(page_state(addr) & (PG_STALE | PG_COW)) && covered(r, v, addr) == COVER_OTHER;
 }
 
-void group_save_out(struct mm *r, struct mm *next)
+bool group_fresh(const struct vma *v, u64 addr)
+{
+    if (v->file)
+        return false;
+    for (const u64 *p = (const u64 *)addr, *end = p + PAGE_SIZE / 8; p < end; p++)
+        if (*p)
+            return false;
+    return true;
+}
+
+int group_save_out(struct mm *r, struct mm *next)
 {
     for (struct vma *v = vma_next_from(r, 0); v; v = vma_after(v)) {
         if (v->flags & (MAP_SHARED | VMA_CANONICAL))
@@ -84,29 +95,31 @@ void group_save_out(struct mm *r, struct mm *next)
              a = page_next_accepted(a + PAGE_SIZE, v->end)) {
             if (!leaves_with(r, v, a))
                 continue;
-            if (!vma_clean(v)) {
+            if (!vma_clean(v) && !group_fresh(v, a)) {
                 struct vma *w = next ? vma_find(next, a) : NULL;
                 if (w && (w->prot & PG_PERMS) && saved_exchange(r, next, a))
                     continue; /* without an allocation; in place now: next's */
                 if (saved_add(r, a, (void *)a) < 0)
-                    panic("%s", g_no_memory);
+                    return -ENOMEM;
             }
             page_set_flag(a, PG_STALE, true);
         }
     }
+    return 0;
 }
 
 /* What others share where mm has a page of its own, or none yet, makes room. */
-static void shares_give_way(struct mm *mm, struct vma *v)
+static int shares_give_way(struct mm *mm, struct vma *v)
 {
     for (u64 a = page_next_accepted(vma_start(v), v->end); a < v->end;
          a = page_next_accepted(a + PAGE_SIZE, v->end)) {
         if (!(page_state(a) & PG_COW) || share_test(mm, a))
             continue;
         if (share_break(mm->space, a, NULL) < 0)
-            panic("%s", g_no_memory);
+            return -ENOMEM;
         page_set_flag(a, PG_STALE, true);
     }
+    return 0;
 }
 
 /* The pages of v that are in place and nobody's become what a page never touched is. */
@@ -123,156 +136,126 @@ static void refill_stale(struct mm *mm, struct vma *v)
     }
 }
 
-static void load_in(struct mm *mm)
+/* The saved pages of v whose place is there, or can be had. */
+static int take_saved(struct mm *mm, struct vma *v)
+{
+    if (!(v->prot & PG_PERMS)) /* pages of a PROT_NONE range stay saved, and the place empty */
+        return 0;
+    for (u64 a = saved_next(mm, vma_start(v)); a < v->end; a = saved_next(mm, a + PAGE_SIZE))
+        if (saved_take(mm, a, v->prot) < 0 && !pages_dynamic())
+            return -ENOMEM; /* else the fault that wants it tries again, and may end the process */
+    return 0;
+}
+
+static int load_in(struct mm *mm)
 {
     for (struct vma *v = vma_next_from(mm, 0); v; v = vma_after(v)) {
-        u64 start = vma_start(v);
         if (!(v->flags & (MAP_SHARED | VMA_CANONICAL))) {
-            shares_give_way(mm, v);
-            /* Pages of a PROT_NONE range stay saved, and the place stays empty. */
-            for (u64 a = saved_next(mm, start); (v->prot & PG_PERMS) && a < v->end;
-                 a = saved_next(mm, a + PAGE_SIZE))
-                if (saved_take(mm, a, v->prot) < 0)
-                    panic("%s", g_no_memory);
+            int r = shares_give_way(mm, v);
+            if (r == 0)
+                r = take_saved(mm, v);
+            if (r < 0)
+                return r;
             refill_stale(mm, v);
         }
-        pages_protect(start, v->end - start, v->prot);
+        pages_protect(vma_start(v), v->end - vma_start(v), v->prot);
     }
-    if (mm_fill(mm, 0, UINT64_MAX) < 0)
-        panic("%s", g_no_memory);
+    return mm_fill(mm, 0, UINT64_MAX);
 }
 
-static void switch_to(struct space *s, struct mm *mm)
+/* ---- when memory ends ---- */
+
+/* About how many pages m has for itself, while old is the resident or was it just now. */
+static u64 weight(struct mm *m, const struct mm *old)
+{
+    u64 n = 0;
+    for (u64 a = saved_next(m, 0); a != UINT64_MAX; a = saved_next(m, a + PAGE_SIZE))
+        n++;
+    for (struct vma *v = vma_next_from(m, 0); v; v = vma_after(v)) {
+        if ((v->flags & (MAP_SHARED | VMA_CANONICAL)) || vma_clean(v))
+            continue;
+        for (u64 a = page_next_accepted(vma_start(v), v->end); a < v->end;
+             a = page_next_accepted(a + PAGE_SIZE, v->end))
+            n += page_state(a) & PG_COW
+                     ? share_test(m, a)
+                     : m == old && !(page_state(a) & PG_STALE) && !group_fresh(v, a);
+    }
+    return n;
+}
+
+/* mm owns nothing any more. in_place: what is there where others map something is nobody's. */
+static void doom(struct mm *mm, bool in_place)
+{
+    for (struct vma *v = in_place ? vma_next_from(mm, 0) : NULL; v; v = vma_after(v)) {
+        if (v->flags & (MAP_SHARED | VMA_CANONICAL))
+            continue;
+        for (u64 a = page_next_accepted(vma_start(v), v->end); a < v->end;
+             a = page_next_accepted(a + PAGE_SIZE, v->end))
+            if (leaves_with(mm, v, a))
+                page_set_flag(a, PG_STALE, true);
+    }
+    mm->doomed = mm->space->to_kill = true;
+    saved_free_range(mm, 0, UINT64_MAX);
+    if (mm->space->resident == mm)
+        mm->space->resident = NULL;
+}
+
+static struct mm *choose_victim(struct space *s, struct mm *mm)
+{
+    struct mm *m, *victim = mm;
+    u64 most = 0;
+    list_for_each_entry (m, &s->members, member) {
+        u64 n = m->doomed ? 0 : weight(m, s->resident);
+        if (n > most) {
+            victim = m;
+            most = n;
+        }
+    }
+    return victim;
+}
+
+void group_undo_save_out(struct mm *r, struct mm *next)
+{
+    for (u64 a = saved_next(r, 0); next && a != UINT64_MAX; a = saved_next(r, a + PAGE_SIZE))
+        if ((page_state(a) & (PG_ACCEPTED | PG_STALE)) == PG_ACCEPTED)
+            saved_exchange(next, r, a);
+    /* All places are there: this wants no memory, but for r's files with SGX1. */
+    if (load_in(r) < 0)
+        doom(r, true);
+}
+
+static int make_way(struct space *s, struct mm *mm)
+{
+    while (s->resident && group_save_out(s->resident, mm) < 0) {
+        struct mm *old = s->resident;
+        group_undo_save_out(old, mm);
+        if (!s->resident)
+            break;
+        struct mm *victim = choose_victim(s, mm);
+        doom(victim, victim == old);
+        if (victim == mm)
+            return -ENOMEM;
+    }
+    return 0;
+}
+
+int group_switch(struct space *s, struct mm *mm)
 {
     if (s->resident == mm)
-        return;
-    if (s->resident)
-        group_save_out(s->resident, mm);
-    load_in(mm);
+        return 0;
+    if (make_way(s, mm) < 0)
+        return -ENOMEM;
+    while (load_in(mm) < 0) {
+        struct mm *victim = choose_victim(s, mm);
+        doom(victim, victim == mm);
+        if (victim != mm)
+            continue;
+        if (s->resident)
+            group_undo_save_out(s->resident, NULL);
+        return -ENOMEM;
+    }
     s->resident = mm;
-    s->wanted = false;
-}
-
-void group_preempt(struct mm *r)
-{
-    struct process *p;
-    struct thread *t;
-    mutex_lock(&g_process_lock);
-    list_for_each_entry (p, &g_processes, all) {
-        if (p->mm != r)
-            continue;
-        list_for_each_entry (t, &p->threads, siblings)
-            if (t->mm == r)
-                thread_notify(t, ATTENTION_GROUP);
-    }
-    mutex_unlock(&g_process_lock);
-}
-
-struct queued {
-    struct list_head link;
-    struct mm *mm;
-};
-
-/* Under s->lock: make mm resident if it is its turn. q NULL: it has not queued. */
-static bool try_enter(struct space *s, struct mm *mm, const struct queued *q)
-{
-    if (s->resident == mm && !s->wanted)
-        return true;
-    bool idle = !s->resident || s->resident == mm ||
-                !__atomic_load_n(&s->resident->active, __ATOMIC_SEQ_CST);
-    bool turn = q ? s->queue.next == &q->link : list_empty(&s->queue);
-    if (!idle || !turn)
-        return false;
-    switch_to(s, mm);
-    s->wanted = false;
-    return true;
-}
-
-static void enter_shared(struct mm *mm)
-{
-    struct queued q = {.mm = mm};
-    struct wait_entry e;
-    struct space *queued_in = NULL;
-    for (;;) {
-        struct space *s = mm->space;
-        mutex_lock(&s->lock);
-        if (queued_in && queued_in != s) { /* a join moved our mm: queue there */
-            mutex_unlock(&s->lock);
-            mutex_lock(&queued_in->lock);
-            list_del(&q.link);
-            mutex_unlock(&queued_in->lock);
-            waitq_remove(&e);
-            queued_in = NULL;
-            continue;
-        }
-        if (mm->space != s) {
-            mutex_unlock(&s->lock);
-            continue;
-        }
-        if (try_enter(s, mm, queued_in ? &q : NULL)) {
-            __atomic_add_fetch(&mm->active, 1, __ATOMIC_SEQ_CST);
-            if (queued_in)
-                list_del(&q.link);
-            mutex_unlock(&s->lock);
-            if (queued_in) {
-                waitq_remove(&e);
-                waitq_wake(&s->waiters, UINT32_MAX);
-            }
-            return;
-        }
-        if (!queued_in) {
-            list_add_tail(&q.link, &s->queue);
-            waitq_add(&s->waiters, &e);
-            queued_in = s;
-        }
-        mutex_unlock(&s->lock);
-        if (thread_wait(clock_monotonic() + SLICE_NS, false, NULL, 0) == -ETIMEDOUT) {
-            mutex_lock(&s->lock);
-            struct mm *r = s->resident;
-            s->wanted = r != NULL;
-            if (r && !ref_get_live(&r->refs))
-                r = NULL; /* it is being destroyed, and then is no resident any more */
-            mutex_unlock(&s->lock);
-            if (r) {
-                group_preempt(r);
-                mm_put(r);
-            }
-        }
-    }
-}
-
-void mm_enter(struct mm *mm)
-{
-    struct thread *t = current();
-    if (!mm || t->mm == mm)
-        return;
-    BUG_ON(t->mm);
-    __atomic_add_fetch(&mm->active, 1, __ATOMIC_SEQ_CST);
-    if (unlikely(__atomic_load_n(&mm->space->shared, __ATOMIC_SEQ_CST))) {
-        __atomic_sub_fetch(&mm->active, 1, __ATOMIC_SEQ_CST);
-        enter_shared(mm);
-    }
-    t->mm = mm;
-}
-
-void mm_leave(struct mm *mm)
-{
-    struct thread *t = current();
-    if (!mm || t->mm != mm)
-        return;
-    t->mm = NULL;
-    struct space *s = mm->space;
-    if (__atomic_sub_fetch(&mm->active, 1, __ATOMIC_SEQ_CST) == 0 && s->shared)
-        waitq_wake(&s->waiters, UINT32_MAX);
-}
-
-void mm_yield(void)
-{
-    struct mm *mm = current()->mm;
-    if (!mm || !mm->space->shared)
-        return;
-    mm_leave(mm);
-    mm_enter(mm);
+    return 0;
 }
 
 /* ---- pages that go ---- */
@@ -360,7 +343,7 @@ static int save_for_owner(struct mm *mm, u64 addr)
         return 0;
     struct mm *m;
     list_for_each_entry (m, &mm->space->members, member) {
-        struct vma *w = m == mm ? NULL : vma_find(m, addr);
+        struct vma *w = vma_of_other(mm, m, addr);
         if (!w || vma_clean(w) || saved_content(m, addr))
             continue;
         if (w->flags & MAP_SHARED)
@@ -376,7 +359,7 @@ static bool all_as(struct mm *mm, const struct vma *w)
 {
     struct mm *m;
     list_for_each_entry (m, &mm->space->members, member)
-        for (struct vma *o = m == mm ? NULL : vma_next_from(m, vma_start(w));
+        for (struct vma *o = m == mm || m->doomed ? NULL : vma_next_from(m, vma_start(w));
              o && vma_start(o) < w->end; o = vma_after(o))
             if (!same_pages(o, w, MAX(vma_start(o), vma_start(w))))
                 return false;
@@ -387,7 +370,7 @@ bool group_alike(struct mm *mm, u64 addr, u64 size)
 {
     struct mm *m;
     list_for_each_entry (m, &mm->space->members, member) {
-        const struct vma *w = m == mm ? NULL : vma_find(m, addr);
+        const struct vma *w = vma_of_other(mm, m, addr);
         if (w && (w->flags & VMA_TRAMPOLINE) && vma_start(w) == addr && w->end == addr + size)
             return all_as(mm, w);
     }
@@ -401,7 +384,7 @@ const struct vma *group_twin(struct mm *mm, u64 addr, u64 size, u32 prot, struct
     if (!mm->space->shared || !file || (prot & PROT_WRITE))
         return NULL;
     list_for_each_entry (m, &mm->space->members, member) {
-        const struct vma *w = m == mm ? NULL : vma_find(m, addr);
+        const struct vma *w = vma_of_other(mm, m, addr);
         if (!w || vma_start(w) != addr || w->end != addr + size || w->prot != prot ||
             w->file_offset != off || (w->flags & (MAP_SHARED | VMA_TRAMPOLINE)) || !vma_clean(w) ||
             !same_file(w->file, file))
@@ -462,7 +445,7 @@ void group_forget(struct mm *mm)
 static size_t peek_page(struct mm *mm, u64 addr, void *buf, size_t n)
 {
     u64 page = PAGE_DOWN(addr);
-    struct vma *v = vma_find(mm, page);
+    struct vma *v = mm->doomed ? NULL : vma_find(mm, page);
     if (!v)
         return 0;
     const char *src = saved_content(mm, page);

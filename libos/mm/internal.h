@@ -54,6 +54,7 @@ struct space {
     u32 member_count;
     bool shared; /* more than one member: residency is watched */
     struct mm *resident;
+    bool to_kill;           /* members are doomed, and their processes do not know yet */
     bool wanted;            /* the slice of the resident is over */
     struct waitq waiters;   /* threads in enter_shared() */
     struct list_head queue; /* the same, first come first served */
@@ -110,10 +111,14 @@ bool vma_clean(const struct vma *v);
  * Holds space->lock if shared. */
 void group_drop_pages(struct mm *mm, u64 addr, u64 size);
 /* Save r's pages that other members cover too, and mark their places as nobody's; next takes over,
- * or NULL. */
-void group_save_out(struct mm *r, struct mm *next);
+ * or NULL. -ENOMEM: some are, until group_undo_save_out(), after which both have what they had. */
+int group_save_out(struct mm *r, struct mm *next);
+void group_undo_save_out(struct mm *r, struct mm *next);
 /* The pages of mm's v from addr on go, wherever they are; v stays. */
 void group_cut(struct mm *mm, struct vma *v, u64 addr);
+/* The page in place reads as one that was never touched, and need not be kept: members make each
+ * other such pages when they take turns. */
+bool group_fresh(const struct vma *v, u64 addr);
 /* Nothing in the range is shared with the resident mm any more. */
 int group_own(struct mm *mm, u64 addr, u64 size);
 /*
@@ -129,11 +134,17 @@ bool group_alike(struct mm *mm, u64 addr, u64 size);
 /* Make room in place for a new mapping of the resident mm. */
 int group_evict(struct mm *mm, u64 addr, u64 size);
 void group_forget(struct mm *mm); /* mm dies: its saved pages and its pages in place */
-/* Ask the threads of the resident r to give the range up. */
-void group_preempt(struct mm *r);
+/* Make mm, which is not doomed, resident; nobody runs in the range. -ENOMEM: it is doomed now. */
+int group_switch(struct space *s, struct mm *mm);
 /* mm->lock, and space->lock when others share the space. */
 void mm_lock(struct mm *mm);
 void mm_unlock(struct mm *mm);
+/* The same for calls of mm's own threads: -ENOMEM and no lock when it is doomed (group.c). */
+int mm_lock_live(struct mm *mm);
+
+/* ---- residency.c ---- */
+/* Ask the threads of the resident r to give the range up. */
+void group_preempt(struct mm *r);
 
 /* ---- fork.c, saved.c: private pages of members that are not in place, or not their own ---- */
 int saved_add(struct mm *mm, u64 addr, const void *content);
@@ -162,7 +173,7 @@ void share_clear(struct mm *mm, u64 addr);
 void share_free_all(struct mm *mm);
 bool share_any(struct space *s, u64 addr);
 /* All who share the page but keep get a saved copy; what is in place is keep's own, or nobody's.
- * -ENOMEM: some may share on. */
+ * -ENOMEM: all share on. */
 int share_break(struct space *s, u64 addr, struct mm *keep);
 /* A write of the resident to a PG_COW page, which fails or is its own afterwards. */
 int share_write(struct mm *mm, struct vma *v, u64 addr);

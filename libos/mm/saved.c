@@ -232,6 +232,19 @@ bool share_any(struct space *s, u64 addr)
     return false;
 }
 
+/* Who got f shares the page again: the bit's chunk is there still. */
+static void share_again(struct space *s, u64 addr, struct frame *f)
+{
+    struct mm *m;
+    list_for_each_entry (m, &s->members, member) {
+        struct saved_page *p = find(m, addr);
+        if (!p || p->frame != f)
+            continue;
+        drop(m, p);
+        share_set(m, addr);
+    }
+}
+
 int share_break(struct space *s, u64 addr, struct mm *keep)
 {
     struct frame *f = NULL;
@@ -240,13 +253,16 @@ int share_break(struct space *s, u64 addr, struct mm *keep)
     list_for_each_entry (m, &s->members, member) {
         if (m == keep || !share_test(m, addr))
             continue;
-        if (!f)
+        if (!f && !m->doomed)
             f = frame_new((void *)addr);
-        r = f ? insert(m, addr, f) : -ENOMEM;
+        if (!m->doomed)
+            r = f ? insert(m, addr, f) : -ENOMEM;
         if (r < 0)
-            break; /* the rest shares on */
+            break;
         share_clear(m, addr);
     }
+    if (r < 0 && f)
+        share_again(s, addr, f);
     if (f)
         frame_put(f);
     if (r < 0)

@@ -173,11 +173,13 @@ i64 shared_map(struct mm *mm, u64 addr, u64 size, u32 prot, u32 flags, struct fi
     }
     mutex_unlock(&g_lock);
     if (at >= 0) {
-        mm_lock(mm);
-        int e = map_range_locked(mm, (u64)at, size, prot, file, off);
-        if (e == 0 && (e = mm_fill(mm, (u64)at, (u64)at + size)) < 0)
-            unmap_locked(mm, (u64)at, size);
-        mm_unlock(mm);
+        int e = mm_lock_live(mm);
+        if (e == 0) {
+            e = map_range_locked(mm, (u64)at, size, prot, file, off);
+            if (e == 0 && (e = mm_fill(mm, (u64)at, (u64)at + size)) < 0)
+                unmap_locked(mm, (u64)at, size);
+            mm_unlock(mm);
+        }
         if (e < 0)
             at = e;
     }

@@ -46,7 +46,7 @@ struct space *space_create(void)
     mutex_unlock(&g_slots.lock);
     if (s) {
         mutex_lock(&s->lock);
-        s->shared = s->wanted = false;
+        s->shared = s->wanted = s->to_kill = false;
         s->resident = NULL;
         mutex_unlock(&s->lock);
         return s;
@@ -262,7 +262,7 @@ static struct space *claim_free(struct space *s, u64 addr, u64 size)
 
 /* Move the members of `from` to mm's space, once nobody of them runs. The calling thread is
  * resident in mm's space. */
-static void join(struct mm *mm, struct space *from)
+static int join(struct mm *mm, struct space *from)
 {
     struct space *to = mm->space;
     from->shared = true;
@@ -284,8 +284,12 @@ static void join(struct mm *mm, struct space *from)
     /* What is in place is the last resident's; after the join nobody could tell which of the
      * members that was. */
     struct mm *last = from->resident;
-    if (last)
-        group_save_out(last, NULL);
+    if (last && group_save_out(last, NULL) < 0) {
+        group_undo_save_out(last, NULL);
+        mutex_unlock(&from->lock);
+        waitq_wake(&from->waiters, UINT32_MAX);
+        return -ENOMEM;
+    }
     mutex_lock(&to->lock);
     to->resident = mm;
     to->shared = true;
@@ -306,6 +310,7 @@ static void join(struct mm *mm, struct space *from)
     /* Threads that wait in `from` wake, see that their mm moved, and queue here. It stays allocated
      * for them: a join is rare and a space is small. */
     waitq_wake(&from->waiters, UINT32_MAX);
+    return 0;
 }
 
 int space_claim(struct mm *mm, u64 addr, u64 size)
@@ -320,7 +325,7 @@ int space_claim(struct mm *mm, u64 addr, u64 size)
         thread_wait(clock_monotonic() + 1000000, false, NULL, 0);
     int r = 0;
     struct space *other;
-    while ((other = claim_free(mm->space, addr, size)) != NULL) {
+    while (r == 0 && (other = claim_free(mm->space, addr, size)) != NULL) {
         if (other == &g_shared_space) {
             r = -ENOMEM;
             break;
@@ -329,7 +334,7 @@ int space_claim(struct mm *mm, u64 addr, u64 size)
          * resident. */
         if (current()->mm && current()->mm != mm)
             mm_leave(current()->mm);
-        join(mm, other);
+        r = join(mm, other);
         if (current()->mm != mm)
             mm_enter(mm);
     }

@@ -72,7 +72,8 @@ long sys_msync(SYSCALL_ARGS)
 static int discard(struct mm *mm, u64 addr, u64 size)
 {
     int r = 0;
-    mm_lock(mm);
+    if (mm_lock_live(mm) < 0)
+        return -ENOMEM;
     for (u64 at = addr; r == 0 && at < addr + size;) {
         struct vma *v = vma_next_from(mm, at);
         if (!v || vma_start(v) >= addr + size)

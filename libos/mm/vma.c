@@ -26,6 +26,15 @@ void mm_unlock(struct mm *mm)
     mutex_unlock(&mm->lock);
 }
 
+int mm_lock_live(struct mm *mm)
+{
+    mm_lock(mm);
+    if (!mm->doomed)
+        return 0;
+    mm_unlock(mm);
+    return -ENOMEM;
+}
+
 struct mm *mm_create(void)
 {
     struct mm *mm = kzalloc(sizeof(*mm));
@@ -270,7 +279,8 @@ static i64 map_claimed(struct mm *mm, u64 addr, u64 size, u32 prot, u32 flags, s
         else
             return shared_map(mm, fixed ? addr : 0, size, prot, flags, file, off);
     }
-    mm_lock(mm);
+    if (mm_lock_live(mm) < 0)
+        return -ENOMEM;
     i64 r = (i64)addr;
     if (!fixed)
         r = place(mm, addr, size);
@@ -305,7 +315,8 @@ int mm_unmap(struct mm *mm, u64 addr, u64 size)
     size = PAGE_UP(size);
     if (!range_ok(addr, size))
         return -EINVAL;
-    mm_lock(mm);
+    if (mm_lock_live(mm) < 0)
+        return -ENOMEM;
     int r = unmap_range(mm, addr, size, false);
     if (size >= (16ul << 20))
         space_release_unused(mm->space, addr, size);
@@ -375,7 +386,8 @@ int mm_protect(struct mm *mm, u64 addr, u64 size, u32 prot)
     if (end < addr)
         return -ENOMEM;
     prot &= PROT_READ | PROT_WRITE | PROT_EXEC;
-    mm_lock(mm);
+    if (mm_lock_live(mm) < 0)
+        return -ENOMEM;
     int r = vma_split(mm, addr);
     if (r == 0)
         r = vma_split(mm, end);
@@ -434,7 +446,8 @@ static i64 remap_claimed(struct mm *mm, u64 old, u64 old_size, u64 new_size, u32
         if (c < 0)
             return c;
     }
-    mm_lock(mm);
+    if (mm_lock_live(mm) < 0)
+        return -ENOMEM;
     i64 r = -EFAULT;
     struct vma *v = vma_find(mm, old);
     if (!v || v->end < old + old_size)
@@ -526,7 +539,8 @@ static void brk_reserve(struct mm *mm)
 
 i64 mm_brk(struct mm *mm, u64 brk)
 {
-    mm_lock(mm);
+    if (mm_lock_live(mm) < 0)
+        return -ENOMEM;
     if (!mm->brk_max)
         brk_reserve(mm);
     if (brk >= mm->brk_start && brk <= mm->brk_max && mm->brk_max) {

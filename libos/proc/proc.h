@@ -56,7 +56,6 @@ struct session *session_create(i32 sid);
 /* ---- exit.c ---- */
 __noreturn void thread_exit(
     u32 status); /* the calling thread only; status as wait(2) if it is the last */
-void process_begin_exit_locked(struct process *p, u32 status);
 void vfork_release(struct process *p);
 struct rusage;
 void process_note_rss(struct process *p);

@@ -157,6 +157,15 @@ run_machine() { # WORD...: status and output
     RUNE_SGX_EMULATOR_EPC=12M,4M refused RUNE_SGX_EMULATOR_EPC rune run --bundle "$bundle" "$id"
 }
 
+@test "forked processes that together want more than the limit: some are killed, the others go on" {
+    configure "c['linux']['resources'] = {'memory': {'limit': 67108864}}"
+    run_machine crowd 12
+    [ "$status" -eq 0 ] && [[ "$output" == *"crowd: some good, some killed, 0 wrong"* ]]
+    [[ "$output" == *"out of enclave memory while switching between forked processes"*"enclave.memory"* ]]
+    run_machine crowd 2
+    [ "$status" -eq 0 ] && [[ "$output" == *"crowd: some good, none killed, 0 wrong"* ]]
+}
+
 @test "a Debian image with Python on SGX1 gives the same output as an ordinary container" {
     local images=${RUNE_CHECK_IMAGES:-$repo/build/images}
     "$repo/tests/images/make-image.sh" "$images/debian-python" 2>/dev/null

@@ -88,6 +88,42 @@ static int use_fork(unsigned count)
     return 0;
 }
 
+/* What a child writes into an inherited range, and then looks at while the others have theirs. */
+static int fill_and_look(unsigned char *p, size_t size, unsigned char value)
+{
+    for (int round = 0; round < 5; round++) {
+        for (size_t i = 0; i < size; i += PAGE)
+            if (round == 0)
+                p[i] = value;
+            else if (p[i] != value)
+                return 1;
+        usleep(20000);
+    }
+    return 0;
+}
+
+/* Six children, each of which fills the same addresses: all at once they have six times as much. */
+static int use_crowd(size_t mib)
+{
+    unsigned good = 0, killed = 0, wrong = 0;
+    unsigned char *p = mmap(NULL, mib << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+                            -1, 0);
+
+    puts("six children"); /* what the last line needs is there before memory ends */
+    fflush(stdout);
+    for (unsigned char i = 1; i <= 6; i++)
+        if (fork() == 0)
+            _exit(fill_and_look(p, mib << 20, i));
+    for (int status; wait(&status) > 0;) {
+        good += status == 0;
+        killed += WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+        wrong += WIFEXITED(status) && WEXITSTATUS(status) != 0;
+    }
+    printf("%s: %s, %s, %u wrong\n", good + killed == 6 && !wrong ? "crowd" : "bad",
+           good ? "some good" : "none good", killed ? "some killed" : "none killed", wrong);
+    return 0;
+}
+
 static sigjmp_buf g_back;
 
 static void on_fault(int signo)
@@ -156,6 +192,8 @@ int main(int argc, char **argv)
         return use_threads((unsigned)strtoul(value, NULL, 10));
     if (strcmp(what, "fork") == 0)
         return use_fork((unsigned)strtoul(value, NULL, 10));
+    if (strcmp(what, "crowd") == 0)
+        return use_crowd(strtoul(value, NULL, 10));
     if (strcmp(what, "guard") == 0)
         return use_guards();
     if (strcmp(what, "attributes") == 0)

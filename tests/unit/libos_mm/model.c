@@ -2,7 +2,8 @@
 /*
  * Fork groups against a model: members of one space map, unmap, move, protect, discard, write,
  * read, fork, end and take turns at random; each page of each member must hold what the model says.
- * One host thread plays all of them.
+ * Now and then there is no memory while one of them wants its turn: it may be doomed, and the others
+ * are as they were. One host thread plays all of them.
  */
 #include "internal.h"
 #include "fs.h"
@@ -24,6 +25,36 @@ __noreturn void abort(void);
 int main(int argc, char **argv);
 void stub_reserve(u64 addr, u64 size);
 void stub_set_gs(void *gs);
+
+/* ---- memory that runs out ---- */
+static u32 g_allocations = UINT32_MAX; /* that succeed from now on */
+static u32 g_failures;                 /* that come then, before memory is there again */
+
+void *__real_page_alloc(size_t count);
+void *__wrap_page_alloc(size_t count);
+void *__real_kmalloc(size_t size);
+void *__wrap_kmalloc(size_t size);
+
+static bool allocates(void)
+{
+    if (g_allocations == UINT32_MAX)
+        return true;
+    if (g_allocations) {
+        g_allocations--;
+        return true;
+    }
+    if (--g_failures == 0)
+        g_allocations = UINT32_MAX;
+    return false;
+}
+void *__wrap_page_alloc(size_t count)
+{
+    return allocates() ? __real_page_alloc(count) : NULL;
+}
+void *__wrap_kmalloc(size_t size)
+{
+    return allocates() ? __real_kmalloc(size) : NULL;
+}
 
 /* ---- what the other rooms give ---- */
 int g_log_level = LOG_WARN;
@@ -102,6 +133,13 @@ void file_put(struct file *f)
 {
     BUG_ON(ref_put(&f->refs));
 }
+int process_for_each(int (*fn)(struct process *p, void *ctx), void *ctx)
+{
+    return 0;
+}
+void process_begin_exit_locked(struct process *p, u32 status)
+{
+}
 struct inode *inode_get(struct inode *i)
 {
     return i;
@@ -149,7 +187,7 @@ static struct member {
     struct mm *mm;
     struct model_page pages[PAGES];
 } g_members[MEMBERS];
-static u64 g_base, g_shared, g_shared_writes;
+static u64 g_base, g_shared, g_shared_writes, g_doomed;
 static u64 g_seed = 88172645463325252ul;
 
 static u32 rnd(u32 n)
@@ -160,13 +198,50 @@ static u32 rnd(u32 n)
     return (u32)(g_seed >> 33) % n;
 }
 
-static void become(struct member *m)
+static u32 alive(void)
+{
+    u32 n = 0;
+    for (u32 i = 0; i < MEMBERS; i++)
+        n += g_members[i].mm != NULL;
+    return n;
+}
+
+static void end(struct member *m)
+{
+    mm_put(m->mm);
+    m->mm = NULL;
+}
+
+/* The process of a doomed member dies, and does nothing else before. */
+static void bury(void)
+{
+    struct mm *child;
+    for (u32 i = 0; i < MEMBERS; i++) {
+        struct mm *mm = g_members[i].mm;
+        if (!mm || !mm->doomed)
+            continue;
+        if (mm_fork(mm, &child) == 0 || mm_unmap(mm, g_base, PAGE_SIZE) == 0)
+            panic("a doomed member goes on");
+        g_doomed++;
+        end(&g_members[i]);
+    }
+}
+
+/* false: there was no memory for that, and it is dead. */
+static bool become(struct member *m)
 {
     if (g_thread.mm == m->mm)
-        return;
+        return true;
     if (g_thread.mm)
         mm_leave(g_thread.mm);
+    g_failures = 1 + rnd(2);
+    if (alive() > 2 && rnd(4) == 0)
+        g_allocations = rnd(rnd(2) ? 300 : 20);
     mm_enter(m->mm);
+    g_allocations = UINT32_MAX;
+    BUG_ON((g_thread.mm == m->mm) == m->mm->doomed);
+    bury();
+    return m->mm != NULL;
 }
 
 static u64 *touch(struct member *m, u32 i, u32 flags)
@@ -184,7 +259,8 @@ static u64 *touch(struct member *m, u32 i, u32 flags)
 
 static void check_member(struct member *m)
 {
-    become(m);
+    if (!become(m))
+        return;
     for (u32 i = 0; i < PAGES; i++) {
         struct model_page *p = &m->pages[i];
         u64 addr = g_base + i * PAGE_SIZE;
@@ -317,17 +393,15 @@ static void do_fork(struct member *m)
 
 static void do_end(struct member *m)
 {
-    u32 alive = 0;
-    for (u32 i = 0; i < MEMBERS; i++)
-        alive += g_members[i].mm != NULL;
-    if (alive < 2)
+    if (alive() < 2)
         return;
-    if (rnd(2)) /* as the resident, or while another one is */
-        become(m);
-    else if (g_thread.mm == m->mm)
+    if (rnd(2)) { /* as the resident, or while another one is */
+        if (!become(m) || alive() < 2)
+            return;
+    } else if (g_thread.mm == m->mm) {
         mm_leave(m->mm);
-    mm_put(m->mm);
-    m->mm = NULL;
+    }
+    end(m);
 }
 
 int main(int argc, char **argv)
@@ -367,7 +441,8 @@ int main(int argc, char **argv)
             do_end(m);
             continue;
         }
-        become(m);
+        if (!become(m))
+            continue;
         if (what < 30)
             do_write(m);
         else if (what < 42)
@@ -390,6 +465,8 @@ int main(int argc, char **argv)
     for (u32 i = 0; i < MEMBERS; i++)
         if (g_members[i].mm)
             check_member(&g_members[i]);
+    if (!alive())
+        panic("nobody is left");
     /* Everything goes: no page stays behind. */
     for (u32 i = 0; i < MEMBERS; i++) {
         if (!g_members[i].mm)
@@ -402,6 +479,9 @@ int main(int argc, char **argv)
         panic("pages stay behind when the last member ends");
     if (!sgx1 && (!g_shared || g_shared_writes))
         panic("fork shared no page, or one that was written stayed shared");
-    printf("ok 1 - members of a fork group see their own pages over %u random steps\n", STEPS);
+    if (!g_doomed)
+        panic("memory was always enough");
+    printf("ok 1 - members of a fork group see their own pages over %u random steps, %lu doomed\n",
+           STEPS, g_doomed);
     return 0;
 }
