@@ -10,7 +10,9 @@
  *     resident last and covers P, unless it is STALE (nobody's);
  *   - a page that a non-resident mm touched and that another member covers too is in mm->saved,
  *     except pages that it shares in place, and clean pages of one file, which all members that map
- *     them there see in place.
+ *     them there see in place;
+ *   - a page of shared memory is in place for all who map it, or all of them have one saved frame
+ *     of it: when somebody who has something else at P was resident after them.
  * VMAs of a non-resident mm do not change, for only its own threads change them, and they need
  * residency for that.
  *
@@ -44,6 +46,8 @@ static bool same_pages(const struct vma *a, const struct vma *b, u64 addr)
     return a->trampolines == b->trampolines &&
            a->file_offset + (addr - vma_start(a)) == b->file_offset + (addr - vma_start(b));
 }
+
+static void doom(struct mm *mm, bool in_place);
 
 enum cover { COVER_NONE, COVER_SAME, COVER_OTHER };
 
@@ -89,13 +93,16 @@ bool group_fresh(const struct vma *v, u64 addr)
 int group_save_out(struct mm *r, struct mm *next)
 {
     for (struct vma *v = vma_next_from(r, 0); v; v = vma_after(v)) {
-        if (v->flags & (MAP_SHARED | VMA_CANONICAL))
+        if (v->flags & VMA_CANONICAL)
             continue;
         for (u64 a = page_next_accepted(vma_start(v), v->end); a < v->end;
              a = page_next_accepted(a + PAGE_SIZE, v->end)) {
             if (!leaves_with(r, v, a))
                 continue;
-            if (!vma_clean(v) && !group_fresh(v, a)) {
+            if (v->flags & MAP_SHARED) {
+                if (saved_add_shared(r->space, a, NULL) < 0)
+                    return -ENOMEM;
+            } else if (!vma_clean(v) && !group_fresh(v, a)) {
                 struct vma *w = next ? vma_find(next, a) : NULL;
                 if (w && (w->prot & PG_PERMS) && saved_exchange(r, next, a))
                     continue; /* without an allocation; in place now: next's */
@@ -150,7 +157,7 @@ static int take_saved(struct mm *mm, struct vma *v)
 static int load_in(struct mm *mm)
 {
     for (struct vma *v = vma_next_from(mm, 0); v; v = vma_after(v)) {
-        if (!(v->flags & (MAP_SHARED | VMA_CANONICAL))) {
+        if (!(v->flags & VMA_CANONICAL)) {
             int r = shares_give_way(mm, v);
             if (r == 0)
                 r = take_saved(mm, v);
@@ -183,16 +190,32 @@ static u64 weight(struct mm *m, const struct mm *old)
     return n;
 }
 
+/* The shared page in place stays for those who map it but mm; without memory for that they end. */
+static void leave_shared(struct mm *mm, u64 addr)
+{
+    struct mm *m;
+    if (saved_add_shared(mm->space, addr, mm) == 0)
+        return;
+    list_for_each_entry (m, &mm->space->members, member) {
+        struct vma *w = vma_of_other(mm, m, addr);
+        if (w && (w->flags & MAP_SHARED))
+            doom(m, false);
+    }
+}
+
 /* mm owns nothing any more. in_place: what is there where others map something is nobody's. */
 static void doom(struct mm *mm, bool in_place)
 {
     for (struct vma *v = in_place ? vma_next_from(mm, 0) : NULL; v; v = vma_after(v)) {
-        if (v->flags & (MAP_SHARED | VMA_CANONICAL))
+        if (v->flags & VMA_CANONICAL)
             continue;
         for (u64 a = page_next_accepted(vma_start(v), v->end); a < v->end;
              a = page_next_accepted(a + PAGE_SIZE, v->end))
-            if (leaves_with(mm, v, a))
+            if (leaves_with(mm, v, a)) {
+                if (v->flags & MAP_SHARED)
+                    leave_shared(mm, a);
                 page_set_flag(a, PG_STALE, true);
+            }
     }
     mm->doomed = mm->space->to_kill = true;
     saved_free_range(mm, 0, UINT64_MAX);
@@ -233,7 +256,7 @@ static int make_way(struct space *s, struct mm *mm)
             break;
         struct mm *victim = choose_victim(s, mm);
         doom(victim, victim == old);
-        if (victim == mm)
+        if (mm->doomed) /* with the victim perhaps, as it shares memory with it */
             return -ENOMEM;
     }
     return 0;
@@ -248,8 +271,10 @@ int group_switch(struct space *s, struct mm *mm)
     while (load_in(mm) < 0) {
         struct mm *victim = choose_victim(s, mm);
         doom(victim, victim == mm);
-        if (victim != mm)
+        if (!mm->doomed)
             continue;
+        if (victim != mm)
+            doom(mm, true);
         if (s->resident)
             group_undo_save_out(s->resident, NULL);
         return -ENOMEM;
@@ -272,6 +297,8 @@ static bool stays(struct mm *mm, u64 addr, bool resident)
     }
     struct vma *v = vma_find(mm, addr);
     enum cover c = v ? covered(mm, v, addr) : COVER_SAME;
+    if (c == COVER_OTHER && resident && (v->flags & MAP_SHARED) && !(page_state(addr) & PG_STALE))
+        leave_shared(mm, addr);
     if (c == COVER_OTHER && (resident || shares))
         page_set_flag(addr, PG_STALE, true);
     return c != COVER_NONE;
@@ -347,7 +374,7 @@ static int save_for_owner(struct mm *mm, u64 addr)
         if (!w || vma_clean(w) || saved_content(m, addr))
             continue;
         if (w->flags & MAP_SHARED)
-            return -ENOMEM; /* cannot be moved: another member shares it with us */
+            return saved_add_shared(mm->space, addr, mm);
         if (saved_add(m, addr, (void *)addr) < 0)
             return -ENOMEM;
     }
@@ -392,6 +419,17 @@ const struct vma *group_twin(struct mm *mm, u64 addr, u64 size, u32 prot, struct
         return all_as(mm, w) ? w : NULL;
     }
     return NULL;
+}
+
+bool group_shares_at(struct mm *mm, u64 addr, u64 size)
+{
+    struct mm *m;
+    list_for_each_entry (m, &mm->space->members, member)
+        for (struct vma *w = m == mm || m->doomed ? NULL : vma_next_from(m, addr);
+             w && vma_start(w) < addr + size; w = vma_after(w))
+            if (w->flags & MAP_SHARED)
+                return true;
+    return false;
 }
 
 void group_keep(struct mm *mm, u64 addr, u64 size)
@@ -450,10 +488,7 @@ static size_t peek_page(struct mm *mm, u64 addr, void *buf, size_t n)
         return 0;
     const char *src = saved_content(mm, page);
     u8 state = page_state(page);
-    bool in_place = !mm->space->shared || mm->space->resident == mm || !mm->space->resident ||
-                    !vma_find(mm->space->resident, page);
-    if (state & PG_COW)
-        in_place = share_test(mm, page);
+    bool in_place = !mm->space->shared || has_in_place(mm, v, page);
     if (!src && in_place && (state & PG_ACCEPTED) && (state & PG_R) && !(state & PG_STALE))
         src = (const char *)page;
     if (src)

@@ -131,6 +131,8 @@ const struct vma *group_twin(struct mm *mm, u64 addr, u64 size, u32 prot, struct
 void group_keep(struct mm *mm, u64 addr, u64 size);
 /* The range is trampolines of another member, and of all that have anything there. */
 bool group_alike(struct mm *mm, u64 addr, u64 size);
+/* Another member has shared memory there: a new one would be taken for the same. */
+bool group_shares_at(struct mm *mm, u64 addr, u64 size);
 /* Make room in place for a new mapping of the resident mm. */
 int group_evict(struct mm *mm, u64 addr, u64 size);
 void group_forget(struct mm *mm); /* mm dies: its saved pages and its pages in place */
@@ -165,6 +167,14 @@ void saved_drop_in_place(struct mm *mm); /* those that have a page in place as w
  * PROT_NONE takes a private page away: saved_put() keeps its content, and the caller trims it.
  */
 int saved_put(struct mm *mm, u64 addr);
+
+/*
+ * Shared memory of the page at addr, where somebody else has something of his own: all who map it
+ * but `except` get one frame, until one of them takes it back into place for all. -ENOMEM: none has
+ * it.
+ */
+int saved_add_shared(struct space *s, u64 addr, struct mm *except);
+void saved_drop_shared(struct space *s, u64 addr, const void *page); /* all who have that frame */
 
 /* The page in place is mm's, in common with others. A page is PG_COW as long as somebody shares. */
 bool share_test(struct mm *mm, u64 addr);

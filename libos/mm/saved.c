@@ -101,6 +101,12 @@ bool saved_exchange(struct mm *out, struct mm *in, u64 addr)
     return true;
 }
 
+static bool maps_shared(struct mm *mm, u64 addr)
+{
+    struct vma *v = mm->doomed ? NULL : vma_find(mm, addr);
+    return v && (v->flags & MAP_SHARED) && !(v->flags & VMA_CANONICAL);
+}
+
 int saved_take(struct mm *mm, u64 addr, u32 prot)
 {
     struct saved_page *s = find(mm, addr);
@@ -114,7 +120,9 @@ int saved_take(struct mm *mm, u64 addr, u32 prot)
     } else {
         r = page_commit_copy(addr, s->frame->page, prot);
     }
-    if (r == 0)
+    if (r == 0 && s->frame->refs > 1 && maps_shared(mm, addr))
+        saved_drop_shared(mm->space, addr, s->frame->page); /* the truth is in place now */
+    else if (r == 0)
         drop(mm, s);
     return r;
 }
@@ -165,6 +173,33 @@ int saved_put(struct mm *mm, u64 addr)
 {
     int r = group_own(mm, addr, PAGE_SIZE);
     return r < 0 ? r : saved_add(mm, addr, (void *)addr);
+}
+
+/* ---- shared memory where another member has something else ---- */
+
+int saved_add_shared(struct space *s, u64 addr, struct mm *except)
+{
+    struct frame *f = frame_new((void *)addr);
+    struct mm *m;
+    int r = f ? 0 : -ENOMEM;
+    list_for_each_entry (m, &s->members, member)
+        if (r == 0 && m != except && maps_shared(m, addr))
+            r = insert(m, addr, f);
+    if (r < 0 && f)
+        saved_drop_shared(s, addr, f->page);
+    if (f)
+        frame_put(f);
+    return r;
+}
+
+void saved_drop_shared(struct space *s, u64 addr, const void *page)
+{
+    struct mm *m;
+    list_for_each_entry (m, &s->members, member) {
+        struct saved_page *p = find(m, addr);
+        if (p && p->frame->page == page)
+            drop(m, p);
+    }
 }
 
 /* ---- shared in place: a bit for each page, in chunks ---- */

@@ -235,6 +235,8 @@ static i64 place(struct mm *mm, u64 hint, u64 size)
  * is the same. */
 static int map_at(struct mm *mm, u64 at, u64 size, u32 prot, u32 flags, struct file *file, u64 off)
 {
+    if ((flags & MAP_SHARED) && group_shares_at(mm, at, size))
+        return -ENOMEM;
     const struct vma *twin = group_twin(mm, at, size, prot, file, off);
     int e = twin ? 0 : group_evict(mm, at, size);
     if (twin)
@@ -495,7 +497,9 @@ static i64 remap_claimed(struct mm *mm, u64 old, u64 old_size, u64 new_size, u32
         r = place(mm, 0, new_size);
     if (r < 0)
         goto out;
-    int e = group_evict(mm, (u64)r, new_size);
+    int e = (attr.flags & MAP_SHARED) && group_shares_at(mm, (u64)r, new_size) ? -ENOMEM : 0;
+    if (e == 0)
+        e = group_evict(mm, (u64)r, new_size);
     if (e == 0)
         e = vma_insert(mm, (u64)r, new_size, attr.prot, attr.flags, attr.file, off,
                        attr.was_writable);

@@ -157,11 +157,92 @@ static void threads_write_on(void)
     pthread_join(thread, NULL);
 }
 
+#define SHARED 64 /* pages */
+
+static int holds(const char *p, int from, int to, char value)
+{
+    int wrong = 0;
+    for (int i = from; i < to; i++)
+        wrong += p[(size_t)i * PAGE] != value || p[(size_t)i * PAGE + PAGE - 1] != value;
+    return wrong == 0;
+}
+
+static void fill(char *p, int from, int to, char value)
+{
+    memset(p + (size_t)from * PAGE, value, (size_t)(to - from) * PAGE);
+}
+
+static char *own(char *p, int from, int to, int flags)
+{
+    return mmap(p + (size_t)from * PAGE, (size_t)(to - from) * PAGE, PROT_READ | PROT_WRITE,
+                flags | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+}
+
+/*
+ * One child has private memory where the others share some, and a second one shares with the parent
+ * all the time. Another one has shared memory of its own where the parent's is private.
+ */
+static void shared_beside_private(void)
+{
+    char *p = mmap(NULL, (size_t)SHARED * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+                   -1, 0);
+    char *q = mmap(NULL, (size_t)SHARED * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+                   -1, 0);
+    int status, go[2]; /* closed by the parent when it has written */
+    char byte;
+    CHECK(p != MAP_FAILED && q != MAP_FAILED && pipe(go) == 0);
+    fill(p, 0, SHARED / 2, 1); /* the other half is touched by nobody yet */
+    fill(q, 0, SHARED / 2, 1);
+    fflush(stdout);
+    if (fork() == 0) {
+        close(go[1]);
+        int bad = own(p, 16, 48, MAP_PRIVATE) == MAP_FAILED || !holds(p, 16, 48, 0);
+        fill(p, 16, 48, 2);
+        for (int i = 0; i < 20; i++) {
+            sleep_ms(5);
+            bad += !holds(p, 16, 48, 2);
+        }
+        bad += read(go[0], &byte, 1) != 0;
+        _exit(bad || !holds(p, 48, SHARED, 3) || !holds(p, 16, 48, 2));
+    }
+    if (fork() == 0) {
+        close(go[1]);
+        int bad = own(q, 16, 48, MAP_SHARED) == MAP_FAILED || !holds(q, 16, 48, 0);
+        fill(q, 16, 48, 4);
+        if (fork() == 0) {
+            sleep_ms(20);
+            fill(q, 16, 48, 5);
+            _exit(0);
+        }
+        bad += wait(&status) < 0 || status != 0 || !holds(q, 16, 48, 5);
+        _exit(bad);
+    }
+    if (fork() == 0) {
+        close(go[1]);
+        int bad = read(go[0], &byte, 1) != 0 || !holds(p, 0, SHARED, 3);
+        fill(p, 16, 48, 6);
+        _exit(bad);
+    }
+    sleep_ms(10);
+    CHECK(holds(p, 0, 32, 1) && holds(p, 32, SHARED, 0) && holds(q, 0, 32, 1));
+    fill(p, 0, SHARED, 3);
+    fill(q, 32, SHARED, 7);
+    close(go[1]);
+    for (int i = 0; i < 3; i++)
+        CHECK(wait(&status) > 0 && status == 0);
+    CHECK(holds(p, 16, 48, 6) && holds(p, 0, 16, 3) && holds(p, 48, SHARED, 3));
+    CHECK(holds(q, 0, 32, 1) && holds(q, 32, SHARED, 7));
+    munmap(p, (size_t)SHARED * PAGE);
+    munmap(q, (size_t)SHARED * PAGE);
+    close(go[0]);
+}
+
 int main(void)
 {
     g_memory = mmap(NULL, (size_t)PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
                     -1, 0);
     CHECK(g_memory != MAP_FAILED);
+    RUN(shared_beside_private);
     RUN(generations);
     RUN(threads_write_on);
     return finish();

@@ -180,13 +180,16 @@ static struct file g_file = {.inode = &g_inode, .refs = {1}};
 struct model_page {
     bool mapped, file;
     u32 prot;
-    u64 value; /* first word, as read */
-    u64 fresh; /* what it is when it was never written */
+    u64 value;   /* first word, as read */
+    u64 fresh;   /* what it is when it was never written */
+    bool shared; /* the value is g_cells[fresh] */
 };
 static struct member {
     struct mm *mm;
     struct model_page pages[PAGES];
 } g_members[MEMBERS];
+#define CELLS 200000
+static u64 g_cells[CELLS], g_cell_count; /* values of shared pages */
 static u64 g_base, g_shared, g_shared_writes, g_doomed;
 static u64 g_seed = 88172645463325252ul;
 
@@ -196,6 +199,21 @@ static u32 rnd(u32 n)
     g_seed ^= g_seed >> 7;
     g_seed ^= g_seed << 17;
     return (u32)(g_seed >> 33) % n;
+}
+
+static u64 *value_of(struct model_page *p)
+{
+    return p->shared ? &g_cells[p->fresh] : &p->value;
+}
+
+/* Other memory at an address that a member has shared memory at is refused. */
+static bool others_share(const struct member *m, u32 i)
+{
+    for (u32 k = 0; k < MEMBERS; k++)
+        if (&g_members[k] != m && g_members[k].mm && g_members[k].pages[i].mapped &&
+            g_members[k].pages[i].shared)
+            return true;
+    return false;
 }
 
 static u32 alive(void)
@@ -269,7 +287,7 @@ static void check_member(struct member *m)
                 panic("an unmapped page can be read");
         } else if (!(p->prot & PROT_READ)) {
             int r = mm_fault(m->mm, addr, 0);
-            if (r != -EACCES || (!p->file && (page_state(addr) & PG_ACCEPTED))) {
+            if (r != -EACCES || (!p->file && !p->shared && (page_state(addr) & PG_ACCEPTED))) {
                 printf("not ok: member %d page %u: fault %d, state %u\n", (int)(m - g_members), i,
                        r, page_state(addr));
                 panic("a protected page can be read");
@@ -278,9 +296,11 @@ static void check_member(struct member *m)
             if (!pages_dynamic() && (page_state(addr) & (PG_ACCEPTED | PG_STALE)) != PG_ACCEPTED)
                 panic("a mapped page waits for a fault, which a host need not raise");
             u64 *w = touch(m, i, 0);
-            if (w[0] != p->value || w[511] != p->value) {
-                printf("not ok: member %d page %u holds %lu and %lu, not %lu\n",
-                       (int)(m - g_members), i, w[0], w[511], p->value);
+            u64 value = *value_of(p);
+            if (w[0] != value || w[511] != value) {
+                printf("not ok: member %d %s page %u holds %lu and %lu, not %lu\n",
+                       (int)(m - g_members), p->shared ? "shared" : "private", i, w[0], w[511],
+                       value);
                 abort();
             }
             if ((page_state(addr) & PG_W) && !(p->prot & PROT_WRITE))
@@ -302,6 +322,28 @@ static void do_map(struct member *m)
     for (u32 k = i; k < i + n; k++)
         m->pages[k] = (struct model_page){true, file, prot, file ? k * PAGE_SIZE + 1 : 0,
                                           file ? k * PAGE_SIZE + 1 : 0};
+}
+
+static void do_map_shared(struct member *m)
+{
+    u32 i = rnd(PAGES), n = 1 + rnd(8);
+    n = MIN(n, PAGES - i);
+    bool refused = false;
+    for (u32 k = i; k < i + n; k++)
+        refused |= others_share(m, k);
+    BUG_ON(g_cell_count + n > CELLS);
+    i64 r = mm_map(m->mm, g_base + i * PAGE_SIZE, n * PAGE_SIZE, PROT_READ | PROT_WRITE,
+                   MAP_SHARED | MAP_FIXED | MAP_ANONYMOUS, NULL, 0);
+    BUG_ON(r != (refused ? -ENOMEM : (i64)(g_base + i * PAGE_SIZE)));
+    for (u32 k = i; refused && k < i + n; k++)
+        m->pages[k].mapped = false;
+    if (refused)
+        return;
+    for (u32 k = i; k < i + n; k++)
+        m->pages[k] = (struct model_page){.mapped = true,
+                                          .shared = true,
+                                          .prot = PROT_READ | PROT_WRITE,
+                                          .fresh = g_cell_count++};
 }
 
 static void do_unmap(struct member *m)
@@ -334,7 +376,7 @@ static void do_write(struct member *m)
         if (!m->pages[i].mapped || !(m->pages[i].prot & PROT_WRITE))
             continue;
         u64 *w = touch(m, i, FAULT_WRITE);
-        w[0] = w[511] = m->pages[i].value = g_seed;
+        w[0] = w[511] = *value_of(&m->pages[i]) = g_seed;
     }
 }
 
@@ -345,7 +387,7 @@ static void do_fill(struct member *m)
     for (; i < end && m->pages[i].mapped && (m->pages[i].prot & PROT_WRITE); i++) {
         u64 *w = touch(m, i, FAULT_WRITE);
         g_shared_writes += page_state((u64)w) & PG_COW ? 1 : 0;
-        w[0] = w[511] = m->pages[i].value = g_seed + i;
+        w[0] = w[511] = *value_of(&m->pages[i]) = g_seed + i;
     }
 }
 
@@ -356,14 +398,15 @@ static void do_discard(struct member *m)
     g_process.mm = m->mm;
     BUG_ON(sys_madvise((long)(g_base + i * PAGE_SIZE), (long)(n * PAGE_SIZE), 4, 0, 0, 0));
     for (u32 k = i; k < i + n; k++)
-        m->pages[k].value = m->pages[k].fresh;
+        if (!m->pages[k].shared)
+            m->pages[k].value = m->pages[k].fresh;
 }
 
 static void do_move(struct member *m)
 {
     u32 n = 1 + rnd(12), from = rnd(PAGES - n), to = rnd(PAGES - n);
     for (u32 k = from; k < from + n; k++)
-        if (!m->pages[k].mapped)
+        if (!m->pages[k].mapped || m->pages[k].shared)
             return;
     if (from < to + n && to < from + n)
         return;
@@ -451,8 +494,10 @@ int main(int argc, char **argv)
             do_discard(m);
         else if (what < 50)
             do_move(m);
-        else if (what < 60)
+        else if (what < 58)
             do_map(m);
+        else if (what < 60)
+            do_map_shared(m);
         else if (what < 68)
             do_unmap(m);
         else if (what < 80)
