@@ -41,7 +41,7 @@ int sites_init(void)
     int r = size < sizeof(*h) ? -EIO : host_sites_read(0, h, size);
     if (r == 0) {
         sha256_once(NULL, 0, h, size, hash);
-        if (memcmp(hash, g_manifest->sites_hash, sizeof(hash)) || h->magic != SITES_MAGIC ||
+        if (memcmp(hash, g_manifest->sites_hash, sizeof(hash)) != 0 || h->magic != SITES_MAGIC ||
             h->size != size || h->file_count > size / sizeof(struct sites_file) ||
             h->site_count > size / sizeof(struct sites_entry) ||
             sizeof(*h) + h->file_count * sizeof(struct sites_file) +

@@ -41,3 +41,11 @@ void error_release(struct error *err);
 /* Log the error at level error and exit with 1. For main() and its helpers only. */
 _Noreturn void error_fatal(struct error *err);
 _Noreturn void error_fatal_set(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* The analyzer sees one file at a time, and would go on after a failure as if it were none. */
+#if defined(__clang_analyzer__) && !defined(ERROR_IMPLEMENTATION)
+#define error_set(...)   ((void)error_set(__VA_ARGS__), -1)
+#define error_errno(...) ((void)error_errno(__VA_ARGS__), -1)
+#define error_code(...)  ((void)error_code(__VA_ARGS__), -1)
+#define error_wrap(...)  ((void)error_wrap(__VA_ARGS__), -1)
+#endif
