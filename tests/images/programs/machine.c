@@ -109,6 +109,8 @@ static int use_crowd(size_t mib)
     unsigned char *p = mmap(NULL, mib << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
                             -1, 0);
 
+    if (p == MAP_FAILED)
+        return 2;
     puts("six children"); /* what the last line needs is there before memory ends */
     fflush(stdout);
     for (unsigned char i = 1; i <= 6; i++)
