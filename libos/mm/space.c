@@ -178,9 +178,10 @@ u64 space_find(struct mm *mm, u64 size, u64 align, u64 near)
             found = find_in_run(mm, lo, hi, size, align);
     }
     if (!found) {
-        u64 a = take_slots(s, size + (align > PAGE_SIZE ? align : 0), near);
+        u64 room = (size + (align > PAGE_SIZE ? align : 0) + slot - 1) & ~(slot - 1);
+        u64 a = take_slots(s, room, near);
         if (a)
-            found = find_in_run(mm, a, a + ((size + align + slot - 1) & ~(slot - 1)), size, align);
+            found = find_in_run(mm, a, a + room, size, align);
         if (a && !found)
             found = (a + align - 1) & ~(align - 1);
         if (a && near && (found > near + (1ul << 31) - slot || near > found + (1ul << 31) - slot))

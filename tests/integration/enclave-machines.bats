@@ -52,6 +52,9 @@ run_machine() { # WORD...: status and output
     [ "$status" -eq 0 ] && [[ "$output" == *good* ]]
     run_machine guard
     [ "$status" -eq 0 ] && [[ "$output" == *"read-only SIGSEGV, none SIGSEGV, unmapped SIGSEGV"* ]]
+    annotate memory 100M
+    run_machine crowd 8 # whole slots of the small ELRANGE: the mapping stays within its own
+    [ "$status" -eq 0 ] && [[ "$output" == *"crowd: some good"*"0 wrong"* ]]
 }
 
 @test "SGX1: too much memory and too many threads say what to raise" {
