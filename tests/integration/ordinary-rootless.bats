@@ -78,7 +78,8 @@ in_delegated() {
 @test "rootless: a seccomp agent and the gate of create" {
     install_program probe
     # rune may not take the descriptor out of the init here: the init sends it.
-    as_user "$(program seccomp-agent)" "$work/agent.sock" "$work/agent.log" 3>&- &
+    # The program itself is what is killed in the end, not a shell around it.
+    setpriv --reuid 31234 --regid 31234 --clear-groups "$(program seccomp-agent)" "$work/agent.sock" "$work/agent.log" 3>&- &
     local agent=$!
     within 5 test -S "$work/agent.sock"
     configure "c['linux']['seccomp'] = {'defaultAction': 'SCMP_ACT_ALLOW', 'listenerPath': '$work/agent.sock', 'syscalls': [{'names': ['getppid'], 'action': 'SCMP_ACT_NOTIFY'}]}"
