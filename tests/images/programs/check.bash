@@ -15,11 +15,12 @@ echo "pipefail: $? ${PIPESTATUS[*]}"
 mapfile -t lines < <(seq 1 5)
 echo "mapfile: ${lines[*]}"
 coproc { while read -r l; do echo "co: $l"; done; }
+coproc_pid=$COPROC_PID # which bash unsets when the coprocess has ended
 echo hello >&"${COPROC[1]}"
 read -r answer <&"${COPROC[0]}"
 echo "$answer"
 exec {COPROC[1]}>&-
-wait "$COPROC_PID"
+wait "$coproc_pid"
 echo "coproc: $?"
 out=$(for i in {1..50}; do echo $i & done | wc -l)
 wait
