@@ -36,13 +36,16 @@ for tool in bats jq gawk busybox script runc cc; do
     command -v "$tool" >/dev/null || { echo "runc-bats: $tool is missing"; echo "0 passed, 0 failed, 1 skipped"; exit 0; }
 done
 
-if [ -n "$keep" ]; then
-    work=$keep
-    mkdir -p "$work"
-else
-    work=$(mktemp -d "${TMPDIR:-/tmp}/runc-bats.XXXXXX")
-    trap 'rm -rf "$work"' EXIT
-fi
+work=$keep
+[ -n "$keep" ] || work=$(mktemp -d "${TMPDIR:-/tmp}/runc-bats.XXXXXX")
+mkdir -p "$work"
+# The tests leave the parent cgroup that they made, with all the real time that there is.
+clean_up() {
+    find /sys/fs/cgroup -depth -type d -path '*/runc-cgroups-integration-test*' -exec rmdir {} + 2>/dev/null || true
+    [ -z "$features" ] || { remove_user_cgroups; rm -rf "$work/home".*; }
+    [ -n "$keep" ] || rm -rf "$work"
+}
+trap clean_up EXIT
 work=$(cd "$work" && pwd)
 
 # The tests expect what the busybox image of Docker Hub has: applets as links in /bin, a passwd file, empty directories.
@@ -136,7 +139,6 @@ if [ -n "$features" ]; then
     chmod 755 "$work"
     program=$work/rune-for-users
     cp -f "$rune" "$program"
-    trap 'remove_user_cgroups; rm -rf "$work/home".*; [ -n "$keep" ] || rm -rf "$work"' EXIT
     make_user "$work/home" "${features/none/}"
 fi
 make_helpers
