@@ -122,8 +122,8 @@ void *mm_shared_page(struct inode *inode, u64 off);
 void mm_shared_write(struct inode *inode, u64 off, const void *data, size_t n);
 
 /*
- * The file has become shorter, size bytes: private mappings lose what is behind it. The caller holds
- * no lock that a fault takes (inode->lock), but what keeps the file from growing meanwhile.
+ * The file has become shorter, size bytes: private mappings lose what is behind it. The caller
+ * holds no lock that a fault takes (inode->lock), but what keeps the file from growing meanwhile.
  */
 void mm_cut_file(struct inode *inode, u64 size);
 

@@ -26,7 +26,9 @@ void mm_list_remove(struct mm *mm)
     mutex_unlock(&g_all_lock);
 }
 
-/* The first living one behind `after` (NULL: of all), with a reference; gives that of after back. */
+/*
+ * The first living one behind `after` (NULL: of all), with a reference; gives that of after back.
+ */
 static struct mm *next_mm(struct mm *after)
 {
     mutex_lock(&g_all_lock);

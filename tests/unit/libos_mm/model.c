@@ -2,8 +2,8 @@
 /*
  * Fork groups against a model: members of one space map, unmap, move, protect, discard, write,
  * read, fork, end and take turns at random; each page of each member must hold what the model says.
- * Now and then there is no memory while one of them wants its turn: it may be doomed, and the others
- * are as they were. One host thread plays all of them.
+ * Now and then there is no memory while one of them wants its turn: it may be doomed, and the
+ * others are as they were. One host thread plays all of them.
  */
 #include "internal.h"
 #include "fs.h"
