@@ -14,7 +14,7 @@ trap 'rm -rf "$work"' EXIT
 
 c_files() { # PATTERN...: the named ones of the files that were asked for
     if [ ${#only[@]} -gt 0 ]; then
-        git ls-files "$@" | grep -Fx "$(printf '%s\n' "${only[@]}")"
+        git ls-files "$@" | grep -Fx "$(printf '%s\n' "${only[@]}")" || [ $? -eq 1 ]
     else
         git ls-files "$@"
     fi
