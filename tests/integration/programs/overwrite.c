@@ -88,7 +88,7 @@ int main(int argc, char **argv)
     struct stat self;
     if (argc != 2 || stat("/proc/self/exe", &self) < 0)
         return 2;
-    time_t end = time(NULL) + atoi(argv[1]);
+    time_t end = time(NULL) + strtol(argv[1], NULL, 10);
     while (time(NULL) < end) {
         look(self.st_ino);
         strike();
