@@ -35,6 +35,7 @@ struct mm {
     struct list_head all;  /* cut.c */
     bool doomed;           /* there was no memory to make it resident (group.c) */
     u32 active;            /* threads that hold residency (atomic) */
+    struct thread *alone;  /* the only one that may hold it now (residency.c) */
     u32 claims;            /* calls that take addresses for a mapping right now (atomic) */
     struct rb_root saved;  /* private pages while it is not resident */
     struct rb_root shares; /* private pages in place that other members have as well */
@@ -51,11 +52,12 @@ struct mm *mm_create(void);
 struct mm *mm_get(struct mm *mm);
 void mm_put(struct mm *mm); /* the last one frees the range and leaves the group */
 /*
- * A child's mm at the same addresses. On success the calling thread has LOST residency of the
- * parent (current()->mm is NULL): the range is the child's now. Touch no user memory; set the child
- * up, thread_start() it, and only then mm_enter(parent), which waits until the child gives the
- * range up (blocks, execs, exits, or 10 ms pass). On an error after mm_fork: mm_put(child),
- * mm_enter(parent).
+ * A child's mm at the same addresses, with the memory as it is at one moment: the parent's other
+ * threads are stopped meanwhile. Hold no lock. On success the calling thread has LOST residency of
+ * the parent (current()->mm is NULL): the range is the child's now. Touch no user memory; set the
+ * child up, thread_start() it, and only then mm_enter(parent), which waits until the child gives the
+ * range up (blocks, execs, exits, or 10 ms pass). On an error of mm_fork: mm_enter(parent); after it:
+ * mm_put(child) before that.
  */
 int mm_fork(struct mm *parent, struct mm **child);
 

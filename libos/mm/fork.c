@@ -62,8 +62,8 @@ static int share_one(struct mm *parent, struct mm *child, u64 addr)
     return r;
 }
 
-/* The pages of v: copies go to `to`, shared ones stay. */
-static int fork_vma(struct mm *parent, struct mm *to, struct mm *child, struct vma *v, bool share)
+/* The pages of v: those that are not shared stay for the child, and the parent gets copies. */
+static int fork_vma(struct mm *parent, struct mm *child, struct vma *v, bool share)
 {
     u64 start = vma_start(v);
     int r = 0;
@@ -72,7 +72,7 @@ static int fork_vma(struct mm *parent, struct mm *to, struct mm *child, struct v
         if (page_state(a) & PG_COW)
             r = share_one(parent, child, a);
         else if (!group_fresh(v, a))
-            r = share ? share_one(parent, child, a) : saved_add(to, a, (void *)a);
+            r = share ? share_one(parent, child, a) : saved_add(parent, a, (void *)a);
     /* W goes in few calls to the host, whatever became of the loop: PG_COW never has it. */
     int p = pages_protect(start, v->end - start, v->prot);
     return r < 0 ? r : p;
@@ -86,13 +86,13 @@ static bool shares(const struct vma *v, bool big)
     return !(v->prot & PG_W) || (big && count_pages(v, COPY_PAGES_OF_VMA) == COPY_PAGES_OF_VMA);
 }
 
-static int fork_pages(struct mm *parent, struct mm *to, struct mm *child)
+static int fork_pages(struct mm *parent, struct mm *child)
 {
     int r = saved_copy_all(parent, child); /* of PROT_NONE ranges */
     bool big = is_big(parent);
     for (struct vma *v = vma_next_from(parent, 0); v && r == 0; v = vma_after(v))
         if (is_private(v))
-            r = fork_vma(parent, to, child, v, shares(v, big));
+            r = fork_vma(parent, child, v, shares(v, big));
     return r;
 }
 
@@ -118,31 +118,33 @@ static struct mm *child_of(struct mm *parent)
 
 int mm_fork(struct mm *parent, struct mm **out)
 {
-    struct mm *child = parent->doomed ? NULL : child_of(parent);
-    if (!child)
+    /* As with Linux's fork, no write of another thread may be in the child without those before
+     * it. */
+    int r = residency_alone(parent);
+    if (r < 0)
+        return r;
+    struct mm *child = child_of(parent);
+    if (!child) {
+        residency_alone_end(parent);
         return -ENOMEM;
+    }
     mm_lock(parent);
     struct space *s = parent->space;
-    s->resident = parent;
-    __atomic_store_n(&s->shared, true, __ATOMIC_SEQ_CST);
     space_add(s, child);
     mm_list_add(child);
-    /* Alone in it, the caller hands the range to the child, which runs first; else the child gets
-     * the copies. */
-    bool alone = __atomic_load_n(&parent->active, __ATOMIC_SEQ_CST) == 1;
-    int r = clone_vmas(parent, child);
+    r = clone_vmas(parent, child);
     if (r == 0)
-        r = fork_pages(parent, alone ? parent : child, child);
-    if (r == 0 && alone)
-        s->resident = child;
-    if (r < 0)
+        r = fork_pages(parent, child);
+    if (r == 0)
+        s->resident = child; /* it runs first */
+    else
         saved_drop_in_place(parent);
     mm_unlock(parent);
+    residency_alone_end(parent);
     if (r < 0) {
         mm_put(child);
         return r;
     }
-    mm_leave(parent);
     *out = child;
     return 0;
 }

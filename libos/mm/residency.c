@@ -49,6 +49,8 @@ static enum entry try_enter(struct space *s, struct mm *mm, const struct queued 
 {
     if (mm->doomed)
         return ENTRY_NEVER;
+    if (mm->alone && (mm->alone != current() || __atomic_load_n(&mm->active, __ATOMIC_SEQ_CST)))
+        return ENTRY_WAIT;
     if (s->resident == mm && !s->wanted)
         return ENTRY_DONE;
     bool idle = !s->resident || s->resident == mm ||
@@ -101,9 +103,14 @@ static bool enter_shared(struct mm *mm)
             return entry == ENTRY_DONE;
         }
         if (!queued_in) {
-            list_add_tail(&q.link, &s->queue);
+            if (mm->alone == current())
+                list_add(&q.link, &s->queue); /* those who wait for it may be the first there */
+            else
+                list_add_tail(&q.link, &s->queue);
             waitq_add(&s->waiters, &e);
             queued_in = s;
+            mutex_unlock(&s->lock);
+            continue; /* from here on nobody leaves without waking us */
         }
         mutex_unlock(&s->lock);
         if (thread_wait(clock_monotonic() + SLICE_NS, false, NULL, 0) == -ETIMEDOUT) {
@@ -127,13 +134,15 @@ void mm_enter(struct mm *mm)
     if (!mm || t->mm == mm)
         return;
     BUG_ON(t->mm);
-    __atomic_add_fetch(&mm->active, 1, __ATOMIC_SEQ_CST);
-    if (unlikely(__atomic_load_n(&mm->space->shared, __ATOMIC_SEQ_CST))) {
-        __atomic_sub_fetch(&mm->active, 1, __ATOMIC_SEQ_CST);
-        if (!enter_shared(mm))
+    if (likely(!__atomic_load_n(&mm->space->shared, __ATOMIC_SEQ_CST))) {
+        __atomic_add_fetch(&mm->active, 1, __ATOMIC_SEQ_CST);
+        t->mm = mm;
+        if (likely(!__atomic_load_n(&mm->space->shared, __ATOMIC_SEQ_CST)))
             return;
+        mm_leave(mm);
     }
-    t->mm = mm;
+    if (enter_shared(mm))
+        t->mm = mm;
 }
 
 void mm_leave(struct mm *mm)
@@ -154,4 +163,43 @@ void mm_yield(void)
         return;
     mm_leave(mm);
     mm_enter(mm);
+}
+
+int residency_alone(struct mm *mm)
+{
+    for (;;) {
+        if (current()->mm != mm)
+            return -ENOMEM;
+        mm_lock(mm);
+        if (!mm->alone)
+            break;
+        mm_unlock(mm);
+        mm_yield(); /* another thread is before us */
+    }
+    mm->alone = current();
+    mm->space->resident = mm;
+    __atomic_store_n(&mm->space->shared, true, __ATOMIC_SEQ_CST);
+    bool others = __atomic_load_n(&mm->active, __ATOMIC_SEQ_CST) > 1;
+    mm_unlock(mm);
+    if (!others)
+        return 0;
+    mm_leave(mm);
+    group_preempt(mm);
+    mm_enter(mm);
+    if (current()->mm == mm)
+        return 0;
+    residency_alone_end(mm);
+    return -ENOMEM;
+}
+
+void residency_alone_end(struct mm *mm)
+{
+    mm_lock(mm);
+    mm->alone = NULL;
+    struct space *s = mm->space;
+    mm_unlock(mm);
+    if (current()->mm == mm)
+        mm_leave(mm); /* as the last one, which wakes the others */
+    else
+        waitq_wake(&s->waiters, UINT32_MAX);
 }

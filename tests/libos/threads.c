@@ -202,11 +202,16 @@ static void raw_futex(void)
     pthread_t t[3];
     for (int i = 0; i < 3; i++)
         CHECK(pthread_create(&t[i], NULL, wait_word, NULL) == 0);
-    sleep_ms(50);
-    CHECK(futex(&g_word, FUTEX_CMP_REQUEUE_PRIVATE, 1, (void *)10, &g_word2, 1) == -1 &&
+    long queued = 0; /* as they arrive */
+    for (int i = 0; i < 1000 && queued < 3; i++) {
+        queued += futex(&g_word, FUTEX_CMP_REQUEUE_PRIVATE, 0, (void *)10, &g_word2, 0);
+        sleep_ms(5);
+    }
+    CHECK(queued == 3);
+    CHECK(futex(&g_word2, FUTEX_CMP_REQUEUE_PRIVATE, 1, (void *)10, &g_word, 1) == -1 &&
           errno == EAGAIN);
-    CHECK(futex(&g_word, FUTEX_CMP_REQUEUE_PRIVATE, 1, (void *)10, &g_word2, 0) == 3);
-    CHECK(futex(&g_word2, FUTEX_WAKE_PRIVATE, 10, NULL, NULL, 0) == 2);
+    CHECK(futex(&g_word2, FUTEX_CMP_REQUEUE_PRIVATE, 1, (void *)10, &g_word, 0) == 3);
+    CHECK(futex(&g_word, FUTEX_WAKE_PRIVATE, 10, NULL, NULL, 0) == 2);
     for (int i = 0; i < 3; i++)
         CHECK(pthread_join(t[i], NULL) == 0);
     unsigned op = FUTEX_OP(FUTEX_OP_ADD, 5, FUTEX_OP_CMP_EQ, 0);
@@ -283,6 +288,52 @@ static void forks_of_threads(void)
     CHECK(g_counter == THREADS * ROUNDS);
 }
 
+/* Fewer than what a fork of a big process would share instead of copying. */
+#define SNAPSHOT_PAGES 24
+#define PAGE           4096
+static char *g_snapshot;
+static volatile int g_stop;
+
+static volatile unsigned long *snapshot_word(int page)
+{
+    return (volatile unsigned long *)(g_snapshot + (size_t)page * PAGE);
+}
+
+static void *writes_pages_in_order(void *arg)
+{
+    for (unsigned long round = 1; !g_stop; round++)
+        for (int i = 0; i < SNAPSHOT_PAGES; i++)
+            *snapshot_word(i) = round;
+    return arg;
+}
+
+/* A thread's write is in no child without the writes before it: glibc repairs its lists by that. */
+static void forks_are_snapshots(void)
+{
+    pthread_t t;
+    size_t size = (size_t)SNAPSHOT_PAGES * PAGE;
+    int private = MAP_PRIVATE | MAP_ANONYMOUS;
+    g_snapshot = mmap(NULL, size, PROT_READ | PROT_WRITE, private, -1, 0);
+    CHECK(g_snapshot != MAP_FAILED);
+    for (int i = 0; i < SNAPSHOT_PAGES; i++)
+        *snapshot_word(i) = 0;
+    CHECK(pthread_create(&t, NULL, writes_pages_in_order, NULL) == 0);
+    for (int i = 0; i < 20; i++) {
+        int s = -1;
+        pid_t pid = fork();
+        if (pid == 0) {
+            int later = 0;
+            for (int k = 1; k < SNAPSHOT_PAGES; k++)
+                later += *snapshot_word(k) > *snapshot_word(k - 1);
+            _exit(later != 0 || *snapshot_word(0) > *snapshot_word(SNAPSHOT_PAGES - 1) + 1);
+        }
+        CHECK(waitpid(pid, &s, 0) == pid && s == 0);
+    }
+    g_stop = 1;
+    pthread_join(t, NULL);
+    munmap(g_snapshot, size);
+}
+
 int main(void)
 {
     RUN(mutexes);
@@ -295,5 +346,6 @@ int main(void)
     RUN(exit_with_threads);
     RUN(main_thread_leaves);
     RUN(forks_of_threads);
+    RUN(forks_are_snapshots);
     return finish();
 }
