@@ -341,6 +341,35 @@ int dentry_child(struct dentry *dir, const char *name, size_t len, struct dentry
     return lookup_slow(dir, name, len, hash, out);
 }
 
+bool dentry_is_current(const struct dentry *dir, const struct dentry *d, const char *name,
+                       size_t len)
+{
+    if (dir->unlinked)
+        return true; /* nothing is there, or comes */
+    if (!d->hashed)  /* another one took its place, but for names that are never cached */
+        return !d->inode && dir->inode->super->revalidate;
+    return d->parent == dir && d->name_len == len && memcmp(d->name, name, len) == 0;
+}
+
+int dentry_instantiate(struct dentry *dir, struct dentry **d, const char *name, size_t len,
+                       struct inode *i)
+{
+    struct dentry *fresh;
+
+    if ((*d)->hashed) {
+        __atomic_store_n(&(*d)->inode, i, __ATOMIC_RELEASE);
+        return 0;
+    }
+    fresh = dentry_alloc(dir, dir->mount, name, len, i);
+    inode_put(i);
+    if (!fresh)
+        return -ENOMEM;
+    dcache_insert(fresh);
+    dentry_put(*d);
+    *d = fresh;
+    return 0;
+}
+
 struct dentry *dentry_follow_mounts(struct dentry *d)
 {
     while (unlikely(__atomic_load_n(&d->mounted, __ATOMIC_ACQUIRE))) {

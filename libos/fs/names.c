@@ -28,24 +28,10 @@ static int last_entry(struct walk *w, struct dentry **out)
     return dentry_child(w->at, w->last, w->last_len, out);
 }
 
-/* A new entry's dentry: fill the cached negative one, or cache a new one. Directory locked. */
-static int instantiate(struct dentry *dir, struct dentry **d, const char *name, size_t len,
-                       struct inode *i)
+/* d is the name of an entry to be made; the directory is locked. */
+static bool is_free(const struct walk *w, const struct dentry *d)
 {
-    struct dentry *fresh;
-
-    if ((*d)->hashed) {
-        __atomic_store_n(&(*d)->inode, i, __ATOMIC_RELEASE);
-        return 0;
-    }
-    fresh = dentry_alloc(dir, dir->mount, name, len, i);
-    inode_put(i);
-    if (!fresh)
-        return -ENOMEM;
-    dcache_insert(fresh);
-    dentry_put(*d);
-    *d = fresh;
-    return 0;
+    return !d->inode && dentry_is_current(w->at, d, w->last, w->last_len);
 }
 
 static int path_mkdir(int dirfd, const char *path, u32 mode)
@@ -68,11 +54,11 @@ static int path_mkdir(int dirfd, const char *path, u32 mode)
         r = -EPERM;
     if (r == 0) {
         mutex_lock(&dir->lock);
-        r = d->inode ? -EEXIST
-                     : dir->ops->create(dir, w.last, w.last_len,
-                                        S_IFDIR | (mode & 01777 & ~current_umask()), 0, &i);
+        r = is_free(&w, d) ? dir->ops->create(dir, w.last, w.last_len,
+                                              S_IFDIR | (mode & 01777 & ~current_umask()), 0, &i)
+                           : -EEXIST;
         if (r == 0)
-            r = instantiate(w.at, &d, w.last, w.last_len, i);
+            r = dentry_instantiate(w.at, &d, w.last, w.last_len, i);
         mutex_unlock(&dir->lock);
     }
     if (r == 0)
@@ -82,11 +68,45 @@ static int path_mkdir(int dirfd, const char *path, u32 mode)
     return r;
 }
 
+/* Of calls that change an entry: by the time the directory was locked the name was another's. */
+#define LOOK_AGAIN 1
+
+static int unlink_entry(struct walk *w, struct dentry *d, bool is_dir)
+{
+    struct inode *dir = w->at->inode;
+    int r;
+
+    if (!d->inode)
+        return -ENOENT;
+    if (!is_dir && w->trailing_slash)
+        return S_ISDIR(d->inode->mode) ? -EISDIR : -ENOTDIR;
+    r = may_delete(w->at, d, is_dir);
+    if (r == 0 && !dir->ops->unlink)
+        r = -EPERM;
+    if (r < 0)
+        return r;
+    mutex_lock(&dir->lock);
+    if (!dentry_is_current(w->at, d, w->last, w->last_len))
+        r = LOOK_AGAIN;
+    else
+        r = dir->ops->unlink(dir, w->last, w->last_len, d->inode, is_dir);
+    if (r == 0) {
+        d->unlinked = true;
+        dcache_remove(d);
+    }
+    mutex_unlock(&dir->lock);
+    if (r == 0 && unlikely(g_fs_notify)) {
+        notify_entry(w->at, w->last, w->last_len, d->inode, IN_DELETE | (is_dir ? IN_ISDIR : 0), 0);
+        g_fs_notify(d->inode, NULL, NULL, 0,
+                    d->inode->nlink && !is_dir ? IN_ATTRIB : IN_DELETE_SELF, 0);
+    }
+    return r;
+}
+
 static int path_unlink(int dirfd, const char *path, bool is_dir)
 {
     struct walk w;
-    struct dentry *d = NULL;
-    struct inode *dir;
+    struct dentry *d;
     int r = walk_begin(&w, dirfd, path, 0);
 
     if (r == 0)
@@ -97,36 +117,15 @@ static int path_unlink(int dirfd, const char *path, bool is_dir)
         r = is_dir ? -EINVAL : -EISDIR;
     else if (r == 0 && w.last[0] == '.' && w.last[1] == '.' && w.last_len == 2)
         r = is_dir ? -ENOTEMPTY : -EISDIR;
-    if (r == 0)
+    else if (r == 0)
+        r = LOOK_AGAIN;
+    while (r == LOOK_AGAIN) {
         r = last_entry(&w, &d);
-    if (r < 0) {
-        walk_end(&w);
-        return r;
-    }
-    dir = w.at->inode;
-    if (!d->inode)
-        r = -ENOENT;
-    else if (!is_dir && w.trailing_slash)
-        r = S_ISDIR(d->inode->mode) ? -EISDIR : -ENOTDIR;
-    else
-        r = may_delete(w.at, d, is_dir);
-    if (r == 0 && !dir->ops->unlink)
-        r = -EPERM;
-    if (r == 0) {
-        mutex_lock(&dir->lock);
-        r = d->unlinked ? -ENOENT : dir->ops->unlink(dir, w.last, w.last_len, d->inode, is_dir);
         if (r == 0) {
-            d->unlinked = true;
-            dcache_remove(d);
+            r = unlink_entry(&w, d, is_dir);
+            dentry_put(d);
         }
-        mutex_unlock(&dir->lock);
     }
-    if (r == 0 && unlikely(g_fs_notify)) {
-        notify_entry(w.at, w.last, w.last_len, d->inode, IN_DELETE | (is_dir ? IN_ISDIR : 0), 0);
-        g_fs_notify(d->inode, NULL, NULL, 0,
-                    d->inode->nlink && !is_dir ? IN_ATTRIB : IN_DELETE_SELF, 0);
-    }
-    dentry_put(d);
     walk_end(&w);
     return r;
 }
@@ -151,9 +150,9 @@ static int path_symlink(const char *target, int dirfd, const char *path)
         r = -EPERM;
     if (r == 0) {
         mutex_lock(&dir->lock);
-        r = d->inode ? -EEXIST : dir->ops->symlink(dir, w.last, w.last_len, target, &i);
+        r = is_free(&w, d) ? dir->ops->symlink(dir, w.last, w.last_len, target, &i) : -EEXIST;
         if (r == 0)
-            r = instantiate(w.at, &d, w.last, w.last_len, i);
+            r = dentry_instantiate(w.at, &d, w.last, w.last_len, i);
         mutex_unlock(&dir->lock);
     }
     if (r == 0)
@@ -192,9 +191,9 @@ static int path_link(struct dentry *old, int dirfd, const char *path)
         r = -EPERM;
     if (r == 0) {
         mutex_lock(&dir->lock);
-        r = d->inode ? -EEXIST : dir->ops->link(dir, w.last, w.last_len, old->inode);
+        r = is_free(&w, d) ? dir->ops->link(dir, w.last, w.last_len, old->inode) : -EEXIST;
         if (r == 0)
-            r = instantiate(w.at, &d, w.last, w.last_len, inode_get(old->inode));
+            r = dentry_instantiate(w.at, &d, w.last, w.last_len, inode_get(old->inode));
         mutex_unlock(&dir->lock);
     }
     if (r == 0)
@@ -209,24 +208,22 @@ static int path_link(struct dentry *old, int dirfd, const char *path)
 #define RENAME_NOREPLACE_FLAG 1u
 #define RENAME_EXCHANGE_FLAG  2u
 
-static void lock_two(struct inode *x, struct inode *y)
+/* The upper one first, as rmdir does, which holds a directory and wants the one to be removed. No
+ * directory moves meanwhile: g_rename_lock is held. */
+static void lock_two(struct dentry *x, struct dentry *y)
 {
-    if (x == y) {
-        mutex_lock(&x->lock);
-    } else if (x < y) {
-        mutex_lock(&x->lock);
-        mutex_lock(&y->lock);
-    } else {
-        mutex_lock(&y->lock);
-        mutex_lock(&x->lock);
-    }
+    bool below = dentry_is_below(x, y);
+
+    mutex_lock(below ? &y->inode->lock : &x->inode->lock);
+    if (x->inode != y->inode)
+        mutex_lock(below ? &x->inode->lock : &y->inode->lock);
 }
 
-static void unlock_two(struct inode *x, struct inode *y)
+static void unlock_two(struct dentry *x, struct dentry *y)
 {
-    mutex_unlock(&x->lock);
-    if (x != y)
-        mutex_unlock(&y->lock);
+    mutex_unlock(&x->inode->lock);
+    if (x->inode != y->inode)
+        mutex_unlock(&y->inode->lock);
 }
 
 static int rename_check(struct walk *o, struct walk *n, struct dentry *od, struct dentry *nd,
@@ -302,40 +299,51 @@ static void rename_notify(struct walk *o, struct walk *n, struct inode *i)
     g_fs_notify(i, NULL, NULL, 0, IN_MOVE_SELF, 0);
 }
 
+/* *moved: what has a new name, if anything. */
+static int rename_entries(struct walk *o, struct walk *n, struct dentry *od, struct dentry *nd,
+                          u32 flags, struct inode **moved)
+{
+    int r = LOOK_AGAIN;
+
+    mutex_lock(&g_rename_lock);
+    lock_two(o->at, n->at);
+    if (dentry_is_current(o->at, od, o->last, o->last_len) &&
+        dentry_is_current(n->at, nd, n->last, n->last_len))
+        r = rename_check(o, n, od, nd, flags);
+    if (r == 0 && od->inode != nd->inode) {
+        r = o->at->inode->ops->rename(o->at->inode, o->last, o->last_len, n->at->inode, n->last,
+                                      n->last_len, flags);
+        if (r == 0) {
+            rename_dentries(o, n, od, nd, flags);
+            *moved = od->inode;
+        }
+    }
+    unlock_two(o->at, n->at);
+    mutex_unlock(&g_rename_lock);
+    return r;
+}
+
 static int rename_walked(struct walk *o, struct walk *n, u32 flags)
 {
     struct dentry *od, *nd;
-    struct inode *i = NULL;
+    struct inode *moved = NULL;
     int r;
 
-    r = last_entry(o, &od);
-    if (r < 0)
-        return r;
-    r = last_entry(n, &nd);
-    if (r < 0) {
-        dentry_put(od);
-        return r;
-    }
-    mutex_lock(&g_rename_lock);
-    r = rename_check(o, n, od, nd, flags);
-    if (r == 0 && od->inode != nd->inode) {
-        lock_two(o->at->inode, n->at->inode);
-        if (od->unlinked || (nd->inode && nd->unlinked))
-            r = -ENOENT;
-        else
-            r = o->at->inode->ops->rename(o->at->inode, o->last, o->last_len, n->at->inode, n->last,
-                                          n->last_len, flags);
-        if (r == 0) {
-            rename_dentries(o, n, od, nd, flags);
-            i = od->inode;
+    do {
+        r = last_entry(o, &od);
+        if (r < 0)
+            return r;
+        r = last_entry(n, &nd);
+        if (r < 0) {
+            dentry_put(od);
+            return r;
         }
-        unlock_two(o->at->inode, n->at->inode);
-    }
-    mutex_unlock(&g_rename_lock);
-    if (i)
-        rename_notify(o, n, i);
-    dentry_put(nd);
-    dentry_put(od);
+        r = rename_entries(o, n, od, nd, flags, &moved);
+        if (moved)
+            rename_notify(o, n, moved);
+        dentry_put(nd);
+        dentry_put(od);
+    } while (r == LOOK_AGAIN);
     return r;
 }
 

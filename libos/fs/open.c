@@ -166,27 +166,11 @@ static int create_entry(struct dentry *dir, const char *name, size_t len, u32 mo
     if (!dir->inode->ops->create)
         return -EACCES;
     mutex_lock(&dir->inode->lock);
-    if ((*d)->inode) {
-        mutex_unlock(&dir->inode->lock);
-        return -EEXIST;
-    }
-    r = dir->inode->ops->create(dir->inode, name, len, mode, rdev, &i);
-    if (r == 0) {
-        if ((*d)->hashed) {
-            __atomic_store_n(&(*d)->inode, i, __ATOMIC_RELEASE);
-        } else { /* an unhashed negative one (revalidated file systems): a new dentry for it */
-            struct dentry *fresh = dentry_alloc(dir, dir->mount, name, len, i);
-
-            inode_put(i);
-            if (fresh) {
-                dcache_insert(fresh);
-                dentry_put(*d);
-                *d = fresh;
-            } else {
-                r = -ENOMEM;
-            }
-        }
-    }
+    r = -EEXIST;
+    if (!(*d)->inode && dentry_is_current(dir, *d, name, len))
+        r = dir->inode->ops->create(dir->inode, name, len, mode, rdev, &i);
+    if (r == 0)
+        r = dentry_instantiate(dir, d, name, len, i);
     mutex_unlock(&dir->inode->lock);
     if (r == 0)
         notify_entry(dir, name, len, (*d)->inode, 0x100, 0); /* IN_CREATE */
@@ -205,11 +189,36 @@ static bool is_dots(const struct walk *w)
     return w->last[0] == '.' && (w->last_len == 1 || (w->last_len == 2 && w->last[1] == '.'));
 }
 
+/* The last component: what is there, or, with O_CREAT, a new file. */
+static int last_or_new(struct walk *w, u32 flags, u32 mode, struct dentry **d, bool *created)
+{
+    int r;
+
+    *created = false;
+    do {
+        r = dentry_child(w->at, w->last, w->last_len, d);
+        if (r < 0)
+            return r;
+        if ((*d)->inode && (flags & O_CREAT) && (flags & O_EXCL)) {
+            r = -EEXIST;
+        } else if (!(*d)->inode && (flags & O_CREAT)) {
+            r = create_entry(w->at, w->last, w->last_len,
+                             S_IFREG | (mode & 07777 & ~current_umask()), 0, d);
+            *created = r == 0;
+        } else if (!(*d)->inode) {
+            r = -ENOENT;
+        }
+        if (r < 0)
+            dentry_put(*d);
+    } while (r == -EEXIST && !(flags & O_EXCL)); /* somebody was faster: that one, then */
+    return r;
+}
+
 /* One round at the last component: 0 opened, 1 continue behind a link. */
 static int open_last(struct walk *w, u32 flags, u32 mode, struct file **out)
 {
     struct dentry *d;
-    bool created = false;
+    bool created;
     int r;
 
     if (w->magic || w->last_len == 0 || is_dots(w)) {
@@ -224,25 +233,9 @@ static int open_last(struct walk *w, u32 flags, u32 mode, struct file **out)
     }
     if ((flags & O_CREAT) && w->trailing_slash)
         return -EISDIR;
-    r = dentry_child(w->at, w->last, w->last_len, &d);
+    r = last_or_new(w, flags, mode, &d, &created);
     if (r < 0)
         return r;
-    if (!d->inode && (flags & O_CREAT)) {
-        r = create_entry(w->at, w->last, w->last_len, S_IFREG | (mode & 07777 & ~current_umask()),
-                         0, &d);
-        created = r == 0;
-        if (r < 0 && r != -EEXIST) {
-            dentry_put(d);
-            return r;
-        }
-    } else if (d->inode && (flags & O_CREAT) && (flags & O_EXCL)) {
-        dentry_put(d);
-        return -EEXIST;
-    }
-    if (!d->inode) {
-        dentry_put(d);
-        return -ENOENT;
-    }
     if (d->mounted) {
         if (w->resolve & RESOLVE_NO_XDEV) {
             dentry_put(d);

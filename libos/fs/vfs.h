@@ -90,6 +90,16 @@ void dcache_prune_mount(struct mount *m);
 bool dentry_is_below(struct dentry *d, struct dentry *ancestor); /* or the same */
 /* +1 on *out, maybe negative; mounts are not crossed. */
 int dentry_child(struct dentry *dir, const char *name, size_t len, struct dentry **out);
+/*
+ * What dentry_child() gave before dir's inode was locked, seen again under the lock: is it still what dir
+ * has by that name (d has an inode), or still a name that is free?
+ */
+bool dentry_is_current(const struct dentry *dir, const struct dentry *d, const char *name,
+                       size_t len);
+/* dir has a new entry: its dentry is *d, which was a free name, or replaces it. dir's inode is locked;
+ * the reference of i is taken over. */
+int dentry_instantiate(struct dentry *dir, struct dentry **d, const char *name, size_t len,
+                       struct inode *i);
 struct dentry *dentry_follow_mounts(struct dentry *d); /* takes the reference, gives one */
 
 /* ---- mounts (mount.c) ---- */

@@ -132,6 +132,138 @@ static void processes(void)
         CHECK(wait(&status) > 0 && status == 0);
 }
 
+/* ---- what must hold however the threads meet ---- */
+
+#define MEETINGS 5000
+
+static int g_holders; /* atomic */
+
+/* A file made with O_EXCL is a lock. */
+static void *locks_by_file(void *arg)
+{
+    for (int i = 0; i < MEETINGS; i++) {
+        int fd = open("lock", O_CREAT | O_EXCL | O_RDWR, 0600);
+        if (fd < 0) {
+            CHECK(errno == EEXIST);
+            continue;
+        }
+        CHECK(__atomic_add_fetch(&g_holders, 1, __ATOMIC_SEQ_CST) == 1);
+        close(fd);
+        __atomic_sub_fetch(&g_holders, 1, __ATOMIC_SEQ_CST);
+        CHECK(unlink("lock") == 0);
+    }
+    return arg;
+}
+
+static void one_creates(void)
+{
+    pthread_t t[2];
+    for (int i = 0; i < 2; i++)
+        CHECK(pthread_create(&t[i], NULL, locks_by_file, NULL) == 0);
+    for (int i = 0; i < 2; i++)
+        pthread_join(t[i], NULL);
+}
+
+/* A file that is replaced by rename() can always be opened, and made. */
+static volatile int g_over;
+
+static void *opens(void *arg)
+{
+    while (!g_over) {
+        int fd = open("replaced", O_CREAT | O_RDWR, 0600);
+        CHECK(fd >= 0);
+        close(fd);
+    }
+    return arg;
+}
+
+static void replaced_while_opened(void)
+{
+    pthread_t t;
+    g_over = 0;
+    CHECK(pthread_create(&t, NULL, opens, NULL) == 0);
+    for (int i = 0; i < MEETINGS; i++) {
+        int fd = open("fresh", O_CREAT | O_EXCL | O_RDWR, 0600);
+        CHECK(fd >= 0);
+        close(fd);
+        unlink("replaced");
+        CHECK(rename("fresh", "replaced") == 0);
+    }
+    g_over = 1;
+    pthread_join(t, NULL);
+    CHECK(unlink("replaced") == 0);
+}
+
+/* One name wanders; whoever takes it away elsewhere never takes another file's. */
+static void *renames(void *arg)
+{
+    while (!g_over) {
+        rename("here", "there");
+        rename("there", "here");
+    }
+    return arg;
+}
+
+static void names_and_files_agree(void)
+{
+    struct stat st;
+    pthread_t t[2];
+    g_over = 0;
+    for (int i = 0; i < 2; i++)
+        CHECK(pthread_create(&t[i], NULL, renames, NULL) == 0);
+    for (int i = 0; i < MEETINGS; i++) {
+        int fd = open("here", O_CREAT | O_RDWR, 0600);
+        if (fd >= 0)
+            close(fd);
+        link("here", "third");
+        unlink(i % 2 ? "here" : "there");
+        rename("third", i % 3 ? "there" : "here");
+    }
+    g_over = 1;
+    for (int i = 0; i < 2; i++)
+        pthread_join(t[i], NULL);
+    DIR *d = opendir(".");
+    for (struct dirent *e; (e = readdir(d));) {
+        int r = lstat(e->d_name, &st);
+        CHECK(r == 0 && st.st_ino == e->d_ino);
+    }
+    closedir(d);
+    for (int i = 0; i < 2; i++) {
+        unlink(i ? "here" : "there");
+        CHECK(lstat(i ? "here" : "there", &st) == -1 && errno == ENOENT);
+    }
+}
+
+/* Directories that are removed while something is moved in or out. */
+static void *moves(void *arg)
+{
+    while (!g_over) {
+        rename("parent/child/x", "parent/x");
+        rename("parent/x", "parent/child/x");
+        rename("parent/child/x", "x");
+        rename("x", "parent/x");
+    }
+    return arg;
+}
+
+static void removed_while_moved(void)
+{
+    pthread_t t;
+    g_over = 0;
+    CHECK(mkdir("x", 0700) == 0);
+    CHECK(pthread_create(&t, NULL, moves, NULL) == 0);
+    for (int i = 0; i < MEETINGS; i++) {
+        mkdir("parent", 0700);
+        mkdir("parent/child", 0700);
+        rmdir("parent/child");
+        rmdir("parent");
+    }
+    g_over = 1;
+    pthread_join(t, NULL);
+    rmdir("x");
+    CHECK(access("parent", F_OK) < 0 || remove_tree("parent") == 0);
+}
+
 int main(void)
 {
     char dir[] = "/tmp/stressXXXXXX", name[8];
@@ -142,6 +274,10 @@ int main(void)
     }
     RUN(threads);
     RUN(processes);
+    RUN(one_creates);
+    RUN(replaced_while_opened);
+    RUN(names_and_files_agree);
+    RUN(removed_while_moved);
     CHECK(chdir("/") == 0 && remove_tree(dir) == 0);
     return finish();
 }
