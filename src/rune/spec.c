@@ -64,14 +64,10 @@ static json_t *parse_template(struct error *err)
 static void make_rootless(json_t *spec)
 {
     json_t *mounts = json_object_get(spec, "mounts"), *linux_ = json_object_get(spec, "linux");
-    size_t i = 0;
-    while (i < json_array_size(mounts)) {
+    size_t i;
+    for (i = 0; i < json_array_size(mounts); i++) {
         json_t *mount = json_array_get(mounts, i);
         const char *destination = json_string_value(json_object_get(mount, "destination"));
-        if (strcmp(destination, "/sys/fs/cgroup") == 0) {
-            json_array_remove(mounts, i);
-            continue;
-        }
         if (strcmp(destination, "/sys") == 0)
             json_array_set_new(mounts, i,
                                json_pack("{s:s,s:s,s:s,s:[s,s,s,s,s]}", "destination", "/sys",
@@ -79,7 +75,6 @@ static void make_rootless(json_t *spec)
                                          "nosuid", "noexec", "nodev", "ro"));
         if (strcmp(destination, "/dev/pts") == 0)
             json_array_remove(json_object_get(mount, "options"), 5); /* gid=5 is not mapped */
-        i++;
     }
     json_object_del(linux_, "resources");
     json_t *namespaces = json_object_get(linux_, "namespaces");
