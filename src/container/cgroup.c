@@ -299,25 +299,28 @@ static int make(struct cgroup *cgroup, const struct oci_config *config, pid_t pi
     return cgroup->existed ? check_existing(cgroup, err) : 0;
 }
 
+/* A rootless container goes without a cgroup that its user may not make, unless cgroupsPath asks
+ * for that one. */
+static bool may_go_without(const struct cgroup *cgroup, int code)
+{
+    return cgroup->optional && !cgroup->chosen && cgroup->v2 && !cgroup->systemd &&
+           (code == EACCES || code == EPERM || code == EROFS || code == ENOENT);
+}
+
 int cgroup_create(struct cgroup *cgroup, const struct oci_config *config, pid_t pid,
                   struct error *err)
 {
     cleanup_error struct error failure = ERROR_INIT;
-    int ret = make(cgroup, config, pid, &failure);
-    if (ret == 0 && cgroup->v2)
-        ret = cgroup_v2_delegate(cgroup, config, &failure);
-    if (ret == 0)
-        ret = cgroup_set(cgroup, &config->resources, &failure);
-    if (ret == 0)
-        return 0;
-    if (cgroup->optional && cgroup->v2 && !cgroup->systemd &&
-        (failure.code == EACCES || failure.code == EPERM || failure.code == EROFS ||
-         failure.code == ENOENT)) {
+    if (make(cgroup, config, pid, &failure) < 0) {
+        if (!may_go_without(cgroup, failure.code))
+            return error_move(err, &failure);
         log_debug("no cgroup for this rootless container: %s", error_text(&failure));
         json_object_clear(cgroup->paths);
-        return 0;
     }
-    return error_move(err, &failure);
+    if (cgroup->v2 && json_object_size(cgroup->paths) > 0 &&
+        cgroup_v2_delegate(cgroup, config, err) < 0)
+        return -1;
+    return cgroup_set(cgroup, &config->resources, err);
 }
 
 int cgroup_entrances(const struct cgroup *cgroup, int **files, size_t *count, int *dir,
@@ -373,9 +376,6 @@ int cgroup_attach(const struct cgroup *cgroup, pid_t pid, struct error *err)
 int cgroup_set(const struct cgroup *cgroup, const struct oci_resources *resources,
                struct error *err)
 {
-    /* Version 1 looks itself whether a limit lacks its controller. */
-    if (cgroup->v2 && json_object_size(cgroup->paths) == 0)
-        return 0;
     if (cgroup->v2)
         return cgroup_v2_set(cgroup, resources, err);
     return cgroup_v1_set(cgroup, resources, err);

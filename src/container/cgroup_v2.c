@@ -102,8 +102,11 @@ int cgroup_v2_delegate(const struct cgroup *cgroup, const struct oci_config *con
     return 0;
 }
 
+/* dir: the cgroup; -1 for a container that has none, and can have no limits then. */
 static int put_text(int dir, const char *file, const char *text, struct error *err)
 {
+    if (dir < 0)
+        return error_set(err, "cannot set %s: container could not join or create cgroup", file);
     return write_file_at(dir, file, text, strlen(text), err);
 }
 
@@ -256,13 +259,15 @@ static int set_rest(int dir, const struct oci_resources *r, struct error *err)
 int cgroup_v2_set(const struct cgroup *cgroup, const struct oci_resources *r, struct error *err)
 {
     const char *path = cgroup_path(cgroup, "");
-    cleanup_close int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (dir < 0)
+    cleanup_close int dir = path ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    if (path && dir < 0)
         return error_errno(err, errno, "open cgroup %s", path);
     if (set_memory(dir, r, err) < 0 || set_cpu(dir, r, err) < 0 || set_io(dir, r, err) < 0 ||
         set_rest(dir, r, err) < 0)
         return err && err->code ? -err->code : -1;
     cleanup_error struct error failure = ERROR_INIT;
+    if (!path)
+        return 0;
     if (cgroup_v2_devices(dir, r, &failure) == 0)
         return 0;
     /* Nobody without privileges may load a filter; nor could such a container make devices. */

@@ -119,3 +119,18 @@ cgroup_of() {
     [ "${#lines[@]}" -eq 1 ]
     [[ "$output" == *"the user's bus at unix:path=/nowhere"* ]]
 }
+
+@test "without delegation: no cgroup where nothing asks for one; a limit or a cgroupsPath is refused" {
+    [ "$DRIVER" = cgroupfs ] || skip "systemd delegates to the user"
+    configure '.linux.resources = {memory: {limit: 67108864}}'
+    run -1 urune run "$id" </dev/null
+    [[ "$output" == *"cannot set memory.max: container could not join or create cgroup"* ]]
+    configure '.linux.resources = {} | .linux.cgroupsPath = "/vm-chosen"'
+    run -1 urune run "$id" </dev/null
+    [[ "$output" == *"unable to apply cgroup configuration"*"denied"* ]]
+    [ -z "$(ls "$state")" ]
+    configure 'del(.linux.cgroupsPath)'
+    urune run -d "$id" </dev/null >"$work/out" 2>&1 || { cat "$work/out"; false; }
+    run -1 urune update --pids-limit 10 "$id"
+    [[ "$output" == *"cannot set pids.max: container could not join or create cgroup"* ]]
+}
