@@ -133,10 +133,13 @@ static int fill_request(struct restore *r, Criu__Options *rpc, struct error *err
     return add_descriptors(r, rpc, err);
 }
 
-/* Version 1: CRIU puts the processes below the cgroups that criu itself is in by now. */
+/*
+ * CRIU puts the processes below the cgroups that criu itself is in by now, whatever those were
+ * called that the container had before.
+ */
 static int add_cgroup_roots(const struct restore *r, Criu__Options *rpc, struct error *err)
 {
-    if (r->c.cgroup.v2 || r->options->cgroup_mode == CONTAINER_CGROUP_IGNORE)
+    if (r->options->cgroup_mode == CONTAINER_CGROUP_IGNORE)
         return 0;
     cleanup_buffer struct buffer text = BUFFER_INIT;
     cleanup_free char *path = xasprintf("/proc/%d/cgroup", (int)r->worker.pid);
