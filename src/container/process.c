@@ -387,6 +387,9 @@ int process_label(const struct container_init *init, struct error *err)
                 return error_set(err,
                                  "apparmor profile %s: AppArmor is not enabled on this machine",
                                  process->apparmor_profile);
+            if (failure.code == ENOENT)
+                return error_set(err, "apparmor profile %s is not loaded on this machine",
+                                 process->apparmor_profile);
             error_move(err, &failure);
             return error_wrap(err, "apparmor profile %s", process->apparmor_profile);
         }
