@@ -7,8 +7,8 @@
 #
 #   -k DIR      keep kernel and root image in DIR and reuse them (default: vm/ beside the stage)
 #   -l LAYOUTS  of the cgroups, one boot each: "unified hybrid" (default: both)
-#   -f FILES    of tests/vm, by name without .bats ("" for none; default: all)
-#   -r FILES    of runc's own bats files ("" for none; default: those that concern cgroups)
+#   -f FILES    of tests/vm, or of tests/integration with "# layouts:", by name without .bats ("" for none; default: all)
+#   -r FILES    of runc's own bats files ("" for none; default: those that concern cgroups, and checkpoint)
 #   -t SECONDS  for one boot with its tests (default 7200)
 #   -s SUMMARY  write a page about the run (docs/check-vm.md)
 #   -i          no tests: a root shell of the first layout on this terminal, the source tree shared at /host
@@ -22,9 +22,13 @@ repo=$(cd "$here/../.." && pwd)
 # systemd, and what rune and the tests use.
 packages=systemd,systemd-sysv,dbus,dbus-user-session,libpam-systemd,kmod,bats,jq,gawk,busybox-static,uidmap,procps
 packages+=,python3,erofs-utils,runc,util-linux,bsdutils,iproute2,libcapstone4,libssl3,libsystemd0,xz-utils
+packages+=,criu,iptables,nftables,apparmor
 # Modules of the kernel that the guest uses; what they need comes along.
 modules="virtio_pci virtio_blk ext4 crc32c_generic 9pnet_virtio 9p overlay bfq loop"
-runc_files="cgroups update dev events"
+# What CRIU asks the kernel with about sockets, and holds connections with meanwhile.
+modules+=" inet_diag tcp_diag udp_diag raw_diag unix_diag netlink_diag af_packet_diag tun"
+modules+=" ip_tables ip6_tables iptable_filter ip6table_filter nf_tables nft_compat xt_mark xt_conntrack nf_conntrack_netlink"
+runc_files="cgroups update checkpoint dev events"
 keep='' layouts="unified hybrid" files=all runc=$runc_files limit=7200 summary='' interactive=''
 while getopts k:l:f:r:t:s:i option; do
     case $option in
@@ -87,7 +91,9 @@ copy_modules() {
 }
 
 make_root() {
-    [ -e "$cache/root.ext4" ] && [ "$(cat "$cache/root.packages")" = "$packages" ] && return
+    local recipe
+    recipe=$(echo "$packages $modules"; declare -f make_root make_initramfs copy_modules)
+    [ -e "$cache/root.ext4" ] && [ "$(cat "$cache/root.recipe" 2>/dev/null)" = "$recipe" ] && return
     note "making the guest's root"
     local root=$work/root from
     rm -rf "$root"
@@ -108,7 +114,7 @@ make_root() {
     for unit in apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service \
         fstrim.timer systemd-update-utmp.service systemd-firstboot.service remote-fs.target systemd-timesyncd.service \
         getty@tty1.service serial-getty@ttyS0.service systemd-networkd.service ldconfig.service \
-        systemd-journal-catalog-update.service systemd-journal-flush.service; do
+        systemd-journal-catalog-update.service systemd-journal-flush.service apparmor.service nftables.service; do
         ln -sf /dev/null "$root/etc/systemd/system/$unit"
     done
     echo rune-vm >"$root/etc/hostname"
@@ -136,7 +142,7 @@ UNIT
     rm -f "$cache/root.part"
     mkfs.ext4 -q -d "$root" -L root -m 0 -E lazy_itable_init=1 "$cache/root.part" 1536M
     make_initramfs "$root"
-    echo "$packages" >"$cache/root.packages"
+    echo "$recipe" >"$cache/root.recipe"
     mv "$cache/root.part" "$cache/root.ext4"
     rm -rf "$root"
 }
@@ -181,13 +187,13 @@ pack() {
 
 pack_runc() {
     if [ -n "$runc" ] && [ -z "$interactive" ]; then
-        "$here/runc-bats.sh" -k "$cache/runc" -p "$stage" >&2
+        "$here/runc-bats.sh" -k "$cache/runc" -f "$runc" -p "$stage" >&2
         mkdir "$work/runc-pack"
         cp -a "$cache/runc/runc" "$cache/runc/bin" "$work/runc-pack/"
         # tar looks at what is in a file, not at its name: unpacked once here instead of for each test there.
         local image
         for image in "$work"/runc-pack/runc/tests/integration/testdata/*.tar.xz; do
-            xz -dc "$image" >"$work/image.tar"
+            xz -dcf "$image" >"$work/image.tar"
             mv "$work/image.tar" "$image"
         done
         tar -C "$work/runc-pack" -cf "$work/runc.tar" .
@@ -236,7 +242,8 @@ for layout in $layouts; do
     pack "$layout"
     results=$work/results.$layout
     status=0
-    boot "$layout" </dev/null >"$results" &
+    : >"$results"
+    boot "$layout" </dev/null >>"$results" &
     machine=$!
     tail --pid="$machine" -n +1 -f "$results" &
     wait "$machine" || status=$?
