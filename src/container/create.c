@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/child.h"
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -208,9 +209,7 @@ static int child_main(void *ctx, int cgroup_status)
 
 static int report_death(pid_t pid, struct error *err)
 {
-    int status = 0;
-    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-        ;
+    int status = child_wait(pid);
     if (WIFSIGNALED(status))
         return error_set(err, "the container's init was killed by signal %d (%s) during set-up",
                          WTERMSIG(status), strsignal(WTERMSIG(status)));
@@ -433,8 +432,7 @@ static void undo(struct creation *c)
     cleanup_error struct error err = ERROR_INIT;
     if (c->pid > 0) {
         kill(c->pid, SIGKILL);
-        while (waitpid(c->pid, NULL, 0) < 0 && errno == EINTR)
-            ;
+        (void)child_wait(c->pid);
     }
     if (c->cgroup_planned && c->dir_made) {
         if (c->pid > 0 && !c->config->namespaces[OCI_NS_PID].present)

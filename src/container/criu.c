@@ -8,11 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/buffer.h"
+#include "base/child.h"
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -41,11 +41,18 @@ static int place_descriptors(const struct criu_start *how, int socket, struct er
     return ret < 0 ? error_errno(err, -ret, "close descriptors") : 0;
 }
 
-static int execute(const struct criu_start *how, int socket, struct error *err)
+struct execution {
+    const struct criu_start *how;
+    int socket;
+};
+
+static int execute(void *ctx, struct error *err)
 {
+    const struct execution *execution = ctx;
+    const struct criu_start *how = execution->how;
     if (how->fg)
         foreground_child(how->fg);
-    if (place_descriptors(how, socket, err) < 0)
+    if (place_descriptors(how, execution->socket, err) < 0)
         return -1;
     char *argv[] = {(char *)(uintptr_t)how->program, (char[]){"swrk"}, (char[]){"3"}, NULL};
     execvp(how->program, argv);
@@ -62,33 +69,14 @@ int criu_start(const struct criu_start *how, struct criu_worker *out, struct err
     *out = (struct criu_worker){.socket = -1};
     if (how->fd_count > CRIU_FDS_MAX)
         return error_set(err, "too many descriptors for criu");
-    int pair[2], report[2];
+    int pair[2];
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
         return error_errno(err, errno, "create a socket pair");
     cleanup_close int ours = pair[0], theirs = pair[1];
-    if (pipe2(report, O_CLOEXEC) < 0)
-        return error_errno(err, errno, "create a pipe");
-    cleanup_close int read_end = report[0], write_end = report[1];
-    pid_t pid = fork();
+    pid_t pid = child_start(execute, &(struct execution){how, theirs}, err);
     if (pid < 0)
-        return error_errno(err, errno, "fork");
-    if (pid == 0) {
-        cleanup_error struct error failure = ERROR_INIT;
-        (void)execute(how, theirs, &failure);
-        const char *text = error_text(&failure);
-        _exit(write_all(write_end, text, strlen(text)) < 0 ? 126 : 127);
-    }
+        return -1;
     *out = (struct criu_worker){.pid = pid, .socket = take_fd(ours)};
-    close_and_reset(&theirs);
-    close_and_reset(&write_end);
-    /* The write end closes at the execve(). */
-    cleanup_buffer struct buffer text = BUFFER_INIT;
-    int ret = read_all(read_end, &text, 8192);
-    if (ret < 0 || text.size > 0) {
-        (void)criu_finish(out);
-        return ret < 0 ? error_errno(err, -ret, "start criu")
-                       : error_set(err, "%s", buffer_text(&text));
-    }
     return 0;
 }
 
@@ -97,9 +85,7 @@ bool criu_finish(struct criu_worker *worker)
     if (worker->pid == 0)
         return true;
     close_and_reset(&worker->socket);
-    int status = -1;
-    while (waitpid(worker->pid, &status, 0) < 0 && errno == EINTR)
-        ;
+    int status = child_wait(worker->pid);
     worker->pid = 0;
     return status == 0;
 }

@@ -11,10 +11,10 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/child.h"
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "base/path.h"
@@ -183,14 +183,20 @@ static int make_bind_point(int root_fd, const struct oci_mount *mount, const cha
     return 0;
 }
 
-static int make_points(const struct oci_config *config, const char *rootfs, const char *bundle,
-                       struct error *err)
+struct points {
+    const struct oci_config *config;
+    const char *rootfs, *bundle;
+};
+
+static int make_points(void *ctx, struct error *err)
 {
+    const struct points *points = ctx;
+    const struct oci_config *config = points->config;
     if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_SLAVE | MS_REC, NULL) < 0)
         return error_errno(err, errno, "make a mount namespace");
-    cleanup_close int root_fd = open(rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    cleanup_close int root_fd = open(points->rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (root_fd < 0)
-        return error_errno(err, errno, "open the root filesystem %s", rootfs);
+        return error_errno(err, errno, "open the root filesystem %s", points->rootfs);
     for (size_t i = 0; i < config->mount_count; i++) {
         const struct oci_mount *mount = &config->mounts[i];
         if (below_tmpfs(config, mount->destination) ||
@@ -203,7 +209,7 @@ static int make_points(const struct oci_config *config, const char *rootfs, cons
         if (remount)
             continue;
         if (bind && mount->source) {
-            if (make_bind_point(root_fd, mount, bundle, err) < 0)
+            if (make_bind_point(root_fd, mount, points->bundle, err) < 0)
                 return -1;
             continue;
         }
@@ -218,27 +224,9 @@ static int make_points(const struct oci_config *config, const char *rootfs, cons
 int criu_make_mount_points(const struct oci_config *config, const char *rootfs, const char *bundle,
                            struct error *err)
 {
-    int report[2];
-    if (pipe2(report, O_CLOEXEC) < 0)
-        return error_errno(err, errno, "create a pipe");
-    cleanup_close int read_end = report[0], write_end = report[1];
-    pid_t pid = fork();
+    struct points points = {config, rootfs, bundle};
+    pid_t pid = child_start(make_points, &points, err);
     if (pid < 0)
-        return error_errno(err, errno, "fork");
-    if (pid == 0) {
-        cleanup_error struct error failure = ERROR_INIT;
-        if (make_points(config, rootfs, bundle, &failure) == 0)
-            _exit(0);
-        const char *text = error_text(&failure);
-        _exit(write_all(write_end, text, strlen(text)) < 0 ? 126 : 1);
-    }
-    close_and_reset(&write_end);
-    cleanup_buffer struct buffer text = BUFFER_INIT;
-    int ret = read_all(read_end, &text, 8192), status = -1;
-    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-        ;
-    if (ret == 0 && status == 0)
-        return 0;
-    return error_set(err, "make mount points: %s",
-                     text.size > 0 ? buffer_text(&text) : "the helper process died");
+        return error_wrap(err, "make mount points");
+    return child_wait(pid) == 0 ? 0 : error_set(err, "make mount points: the helper process died");
 }

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/child.h"
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "base/json.h"
@@ -149,9 +150,7 @@ static int run_one(const struct oci_hook *hook, const char *state, const char *c
     sigaction(SIGPIPE, &old, NULL);
     if (ret < 0)
         kill(pid, SIGKILL);
-    int status = 0;
-    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-        ;
+    int status = child_wait(pid);
     if (ret == -ETIMEDOUT)
         return error_set(err, "hook ran past specified timeout of %d.0s", hook->timeout);
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0)

@@ -9,10 +9,10 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/child.h"
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -160,6 +160,13 @@ static int add_cgroup_roots(const struct restore *r, Criu__Options *rpc, struct 
 
 /* ---- notifications ---- */
 
+static int raise_loopback_there(void *net, struct error *err)
+{
+    if (setns(*(int *)net, CLONE_NEWNET) < 0)
+        return error_errno(err, errno, "join the network namespace");
+    return raise_loopback(err);
+}
+
 /* The network namespace that CRIU makes is empty: its loopback comes up as in a new container. */
 static int raise_their_loopback(pid_t pid, struct error *err)
 {
@@ -167,15 +174,11 @@ static int raise_their_loopback(pid_t pid, struct error *err)
     cleanup_close int net = open(path, O_RDONLY | O_CLOEXEC);
     if (net < 0)
         return error_errno(err, errno, "open %s", path);
-    pid_t child = fork();
+    pid_t child = child_start(raise_loopback_there, &net, err);
     if (child < 0)
-        return error_errno(err, errno, "fork");
-    if (child == 0)
-        _exit(setns(net, CLONE_NEWNET) < 0 || raise_loopback(NULL) < 0);
-    int status = -1;
-    while (waitpid(child, &status, 0) < 0 && errno == EINTR)
-        ;
-    return status == 0 ? 0 : error_set(err, "the loopback interface cannot be brought up");
+        return error_wrap(err, "bring up the loopback interface");
+    (void)child_wait(child);
+    return 0;
 }
 
 static int namespaces_made(struct restore *r, pid_t pid, struct error *err)

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/child.h"
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -92,10 +93,7 @@ static int serve_mount(const struct sync_server *server, int socket, int index, 
         return error_errno(err, errno, "fork");
     if (child == 0)
         source_main(server, socket, &server->config->mounts[index]);
-    int status = 0;
-    while (waitpid(child, &status, 0) < 0)
-        if (errno != EINTR)
-            return error_errno(err, errno, "wait for the helper that opens mount sources");
+    int status = child_wait(child);
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
         return error_set(err, "the helper that opens mount sources failed");
     return 0;

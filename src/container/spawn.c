@@ -10,10 +10,10 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/child.h"
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "container/private.h"
@@ -244,8 +244,7 @@ static pid_t spawn_through_middle(const struct spawn_request *request, int *pidf
     close_and_reset(&theirs);
     struct sync_message message;
     int ret = sync_recv(ours, &message, NULL);
-    while (waitpid(middle, NULL, 0) < 0 && errno == EINTR)
-        ;
+    (void)child_wait(middle);
     if (ret <= 0)
         return error_set(err, "the process that joins the namespaces died");
     if (message.type == SYNC_ERROR)

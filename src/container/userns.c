@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/child.h"
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "container/private.h"
@@ -45,10 +46,7 @@ static int run_helper(const char *helper, pid_t pid, const struct oci_id_mapping
     free(argv);
     if (child < 0)
         return error_errno(err, errno, "fork for %s", helper);
-    int status = 0;
-    while (waitpid(child, &status, 0) < 0)
-        if (errno != EINTR)
-            return error_errno(err, errno, "wait for %s", helper);
+    int status = child_wait(child);
     if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
         return error_set(
             err, "%s is needed for these id mappings and cannot be run (package uidmap)", helper);
@@ -121,7 +119,6 @@ int userns_for_mapping(const struct oci_id_mappings *uid, const struct oci_id_ma
             ret = error_errno(err, errno, "open the user namespace of an id-mapped mount");
     }
     kill(pid, SIGKILL);
-    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-        ;
+    (void)child_wait(pid);
     return ret < 0 ? ret : take_fd(fd);
 }

@@ -8,10 +8,10 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/child.h"
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -253,8 +253,7 @@ static int convert(const struct enclave_build *build, const struct oci_config *c
     if (pid < 0)
         return -1;
     int result = read_answer(ours, launch, err);
-    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-        ;
+    (void)child_wait(pid);
     return result;
 }
 

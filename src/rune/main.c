@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -128,6 +129,7 @@ int main(int argc, char **argv)
     cleanup_error struct error err = ERROR_INIT;
     if (fcntl(0, F_GETFD) < 0 || fcntl(1, F_GETFD) < 0 || fcntl(2, F_GETFD) < 0)
         open_standard_descriptors();
+    signal(SIGCHLD, SIG_DFL); /* ignored, it would make children's ends unknown */
     bool help = false, version = false;
     struct option options[array_count(g_global_options) + 1];
     memcpy(options, g_global_options, sizeof(g_global_options));

@@ -5,11 +5,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/buffer.h"
+#include "base/child.h"
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "base/json.h"
@@ -37,9 +37,7 @@ static int run_ps(char **argv, struct buffer *out, struct error *err)
     if (code != 0)
         return error_errno(err, code, "run ps (package procps)");
     int ret = read_all(in, out, 64 << 20);
-    int status = 0;
-    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-        ;
+    int status = child_wait(pid);
     if (ret < 0)
         return error_errno(err, -ret, "read the output of ps");
     if (status != 0)

@@ -205,3 +205,13 @@ fails() {
     [ "$(cat "$work/empty")" = : ]
     nothing_left
 }
+
+@test "started with SIGCHLD ignored: how the container and a hook ended is known all the same" {
+    local ignoring=(timeout -k 1 20 env --ignore-signal=CHLD "$RUNE" --root "$state")
+    arguments sh -c 'exit 7'
+    run "${ignoring[@]}" run "$id"
+    echo "$output"
+    [ "$status" -eq 7 ]
+    configure 'c["hooks"] = {"prestart": [{"path": "/bin/false"}]}'
+    refused "exit status 1" "${ignoring[@]}" run "$id"
+}

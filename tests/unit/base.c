@@ -10,10 +10,12 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <cmocka.h>
 
 #include "base/alloc.h"
 #include "base/buffer.h"
+#include "base/child.h"
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/fd.h"
@@ -234,6 +236,44 @@ static void test_close_except(void **state)
     close(fds[4]);
 }
 
+/* Takes every low number, as criu's descriptors may, before it fails. */
+static int fail_after_descriptors(void *ctx, struct error *err)
+{
+    for (int fd = 3; fd < CHILD_FDS_MAX; fd++)
+        if (dup2(STDERR_FILENO, fd) < 0)
+            return error_errno(err, errno, "dup2");
+    return error_set(err, "no %s", (const char *)ctx);
+}
+
+static int become_shell(void *ctx, struct error *err)
+{
+    execl("/bin/sh", "sh", "-c", ctx, NULL);
+    return error_errno(err, errno, "run sh");
+}
+
+static int succeed(void *ctx, struct error *err)
+{
+    return 0;
+}
+
+static void test_child(void **state)
+{
+    cleanup_error struct error err = ERROR_INIT;
+    assert_true(child_start(fail_after_descriptors, (char[]){"luck"}, &err) < 0);
+    assert_string_equal(error_text(&err), "no luck");
+    assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+    assert_int_equal(errno, ECHILD);
+
+    pid_t pid = child_start(become_shell, (char[]){"exit 3"}, &err);
+    assert_true(pid > 0);
+    assert_int_equal(WEXITSTATUS(child_wait(pid)), 3);
+    assert_int_equal(child_wait(pid), -1);
+
+    pid = child_start(succeed, NULL, &err);
+    assert_true(pid > 0);
+    assert_int_equal(child_wait(pid), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -241,7 +281,7 @@ int main(void)
         cmocka_unit_test(test_path_clean),   cmocka_unit_test(test_errors_nest),
         cmocka_unit_test(test_in_root),      cmocka_unit_test(test_fd_passing),
         cmocka_unit_test(test_numbers),      cmocka_unit_test(test_json),
-        cmocka_unit_test(test_replace_file),
+        cmocka_unit_test(test_replace_file), cmocka_unit_test(test_child),
     };
     return cmocka_run_group_tests_name("base", tests, NULL, NULL);
 }

@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 
 #include "base/alloc.h"
+#include "base/child.h"
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "base/path.h"
@@ -142,10 +143,7 @@ static int run_mkfs(const char *mkfs, const char *rootfs, const char *image, int
             buffer_consume(&text, text.size - 4096);
         buffer_append(&text, chunk, (size_t)size);
     }
-    int status;
-    while (waitpid(pid, &status, 0) < 0)
-        if (errno != EINTR)
-            return error_errno(err, errno, "wait for %s", mkfs);
+    int status = child_wait(pid);
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
         return 0;
     if (WIFSIGNALED(status))
