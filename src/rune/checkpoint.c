@@ -6,6 +6,7 @@
 #include "base/cleanup.h"
 #include "rune/commands.h"
 #include "rune/criu_flags.h"
+#include "rune/shared_options.h"
 
 static const char *g_page_server;
 static long long g_status_fd = -1;
@@ -22,8 +23,7 @@ static const struct option options[] = {
      "skip in-flight tcp connections"},
     {"link-remap", NULL, OPTION_FLAG, &g_criu.options.link_remap, NULL,
      "allow one to link unlinked files back when possible"},
-    {"lazy-pages", NULL, OPTION_FLAG, &g_criu.options.lazy_pages, NULL,
-     "use userfaultfd to lazily restore memory pages"},
+    OPTION_LAZY_PAGES(&g_criu.options.lazy_pages),
     {"status-fd", NULL, OPTION_NUMBER, &g_status_fd, "fd",
      "descriptor that gets a NUL byte once the server of --lazy-pages is ready"},
     {"page-server", NULL, OPTION_TEXT, &g_page_server, "address:port",

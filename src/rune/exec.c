@@ -13,6 +13,7 @@
 #include "enclave/enclave.h"
 #include "enclave/proxy.h"
 #include "rune/commands.h"
+#include "rune/shared_options.h"
 
 static struct {
     const char *console_socket, *pid_file, *process, *cwd, *user, *process_label, *apparmor;
@@ -22,19 +23,15 @@ static struct {
 } o;
 
 static const struct option options[] = {
-    {"console-socket", NULL, OPTION_TEXT, &o.console_socket, "path",
-     "path to an AF_UNIX socket which will receive a file descriptor referencing the master end of "
-     "the "
-     "console's pseudoterminal"},
+    OPTION_CONSOLE_SOCKET(&o.console_socket),
     {"cwd", NULL, OPTION_TEXT, &o.cwd, "dir", "current working directory in the container"},
     {"env", "e", OPTION_LIST, &o.env, "NAME=value", "set environment variables"},
     {"tty", "t", OPTION_FLAG, &o.tty, NULL, "allocate a pseudo-TTY"},
     {"user", "u", OPTION_TEXT, &o.user, "uid[:gid]", "UID (format: <uid>[:<gid>])"},
     {"additional-gids", "g", OPTION_LIST, &o.groups, "gid", "additional gids"},
     {"process", "p", OPTION_TEXT, &o.process, "file", "path to the process.json"},
-    {"detach", "d", OPTION_FLAG, &o.detach, NULL, "detach from the container's process"},
-    {"pid-file", NULL, OPTION_TEXT, &o.pid_file, "file",
-     "specify the file to write the process id to"},
+    OPTION_DETACH(&o.detach),
+    OPTION_PID_FILE(&o.pid_file),
     {"process-label", NULL, OPTION_TEXT, &o.process_label, "label",
      "set the asm process label for the process commonly used with selinux"},
     {"apparmor", NULL, OPTION_TEXT, &o.apparmor, "profile",
@@ -43,8 +40,7 @@ static const struct option options[] = {
      "set the no new privileges value for the process", &o.no_new_privs_given},
     {"cap", "c", OPTION_LIST, &o.caps, "cap",
      "add a capability to the bounding set for the process"},
-    {"preserve-fds", NULL, OPTION_NUMBER, &o.preserve_fds, "N",
-     "pass N additional file descriptors to the container (stdio + $LISTEN_FDS + N in total)"},
+    OPTION_PRESERVE_FDS(&o.preserve_fds),
     {"cgroup", NULL, OPTION_LIST, &o.cgroups, "path",
      "run the process in an (existing) sub-cgroup(s). Format is [<controller>:]<cgroup>"},
     {"ignore-paused", NULL, OPTION_FLAG, &o.ignore_paused, NULL,

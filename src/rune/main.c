@@ -26,14 +26,12 @@ const struct option g_global_options[] = {
      "set the log format (\"text\" (default), or \"json\")"},
     {"root", NULL, OPTION_TEXT, &g_globals.root, "dir",
      "root directory for storage of container state (this should be located in tmpfs; default is "
-     "/run/rune, or "
-     "$XDG_RUNTIME_DIR/rune for rootless containers)"},
+     "/run/rune, or $XDG_RUNTIME_DIR/rune for rootless containers)"},
     {"criu", NULL, OPTION_TEXT, &g_globals.criu, "path",
      "path to the criu binary used for checkpoint and restore (default is criu in $PATH)"},
     {"systemd-cgroup", NULL, OPTION_FLAG, &g_globals.systemd_cgroup, NULL,
      "enable systemd cgroup support, expects cgroupsPath to be of form \"slice:prefix:name\" for "
-     "e.g. "
-     "\"system.slice:rune:434234\""},
+     "e.g. \"system.slice:rune:434234\""},
     {"rootless", NULL, OPTION_TEXT, &g_globals.rootless, "value",
      "ignore cgroup permission errors (\"true\", \"false\", or \"auto\")"},
     {"enclave", NULL, OPTION_FLAG, &g_globals.enclave, NULL,

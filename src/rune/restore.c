@@ -3,25 +3,20 @@
 #include "enclave/enclave.h"
 #include "rune/commands.h"
 #include "rune/criu_flags.h"
+#include "rune/shared_options.h"
 
 static const struct option options[] = {
-    {"bundle", "b", OPTION_TEXT, &g_create.bundle, "dir",
-     "path to the root of the bundle directory, defaults to the current directory"},
-    {"console-socket", NULL, OPTION_TEXT, &g_create.console_socket, "path",
-     "path to an AF_UNIX socket which will receive a file descriptor referencing the master end of "
-     "the console's pseudoterminal"},
-    {"detach", "d", OPTION_FLAG, &g_create.detach, NULL, "detach from the container's process"},
-    {"pid-file", NULL, OPTION_TEXT, &g_create.pid_file, "file",
-     "specify the file to write the process id to"},
-    {"no-subreaper", NULL, OPTION_FLAG, &g_create.no_subreaper, NULL,
-     "disable the use of the subreaper used to reap reparented processes"},
+    OPTION_BUNDLE(&g_create.bundle),
+    OPTION_CONSOLE_SOCKET(&g_create.console_socket),
+    OPTION_DETACH(&g_create.detach),
+    OPTION_PID_FILE(&g_create.pid_file),
+    OPTION_NO_SUBREAPER(&g_create.no_subreaper),
     {"no-pivot", NULL, OPTION_FLAG, &g_create.no_pivot, NULL,
      "accepted as for run; criu decides how the root is entered"},
     CRIU_COMMON_OPTIONS,
     {"tcp-close", NULL, OPTION_FLAG, &g_criu.options.tcp_close, NULL,
      "restore connected tcp sockets in closed state"},
-    {"lazy-pages", NULL, OPTION_FLAG, &g_criu.options.lazy_pages, NULL,
-     "use userfaultfd to lazily restore memory pages"},
+    OPTION_LAZY_PAGES(&g_criu.options.lazy_pages),
     {"lsm-profile", NULL, OPTION_TEXT, &g_criu.options.lsm_profile, "type:name",
      "LSM profile of the restored processes (\"apparmor:docker-default\")"},
     {"lsm-mount-context", NULL, OPTION_TEXT, &g_criu.options.lsm_mount_context, "context",

@@ -1,28 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/cleanup.h"
 #include "rune/commands.h"
+#include "rune/shared_options.h"
 
 static const struct option options[] = {
-    {"bundle", "b", OPTION_TEXT, &g_create.bundle, "dir",
-     "path to the root of the bundle directory, defaults to the current directory"},
-    {"console-socket", NULL, OPTION_TEXT, &g_create.console_socket, "path",
-     "path to an AF_UNIX socket which will receive a file descriptor referencing the master end of "
-     "the "
-     "console's pseudoterminal"},
-    {"detach", "d", OPTION_FLAG, &g_create.detach, NULL, "detach from the container's process"},
+    OPTION_BUNDLE(&g_create.bundle),
+    OPTION_CONSOLE_SOCKET(&g_create.console_socket),
+    OPTION_DETACH(&g_create.detach),
     {"keep", NULL, OPTION_FLAG, &g_create.keep, NULL, "do not delete the container after it exits"},
-    {"pid-file", NULL, OPTION_TEXT, &g_create.pid_file, "file",
-     "specify the file to write the process id to"},
-    {"no-subreaper", NULL, OPTION_FLAG, &g_create.no_subreaper, NULL,
-     "disable the use of the subreaper used to reap reparented processes"},
-    {"no-pivot", NULL, OPTION_FLAG, &g_create.no_pivot, NULL,
-     "do not use pivot root to jail process inside rootfs. This should be used whenever the rootfs "
-     "is on top of a "
-     "ramdisk"},
-    {"no-new-keyring", NULL, OPTION_FLAG, &g_create.no_new_keyring, NULL,
-     "do not create a new session keyring for the container"},
-    {"preserve-fds", NULL, OPTION_NUMBER, &g_create.preserve_fds, "N",
-     "pass N additional file descriptors to the container (stdio + $LISTEN_FDS + N in total)"},
+    OPTION_PID_FILE(&g_create.pid_file),
+    OPTION_NO_SUBREAPER(&g_create.no_subreaper),
+    OPTION_NO_PIVOT(&g_create.no_pivot),
+    OPTION_NO_NEW_KEYRING(&g_create.no_new_keyring),
+    OPTION_PRESERVE_FDS(&g_create.preserve_fds),
 };
 
 static int run(int argc, char **argv, struct error *err)
@@ -36,8 +26,8 @@ const struct command command_run = {
     .summary = "create and run a container",
     .description =
         "Creates and starts the container of a bundle, and unless --detach is given stays until "
-        "its end, "
-        "deletes it and exits with its status (128 and the signal's number if a signal ended it).",
+        "its end, deletes it and exits with its status (128 and the signal's number if a signal "
+        "ended it).",
     .options = options,
     .option_count = array_count(options),
     .min_arguments = 1,
