@@ -314,15 +314,15 @@ static const struct pseudo_entry g_key_entries[] = {
 };
 
 static const struct pseudo_entry g_entries[] = {
-    {.name = "attestation_type", .mode = S_IFREG | 0444, .show = show_type},
+    PSEUDO_SHOW("attestation_type", show_type),
     {.name = "keys",
      .mode = S_IFDIR | 0555,
      .children = g_key_entries,
      .lookup = key_lookup,
      .iterate = key_iterate},
-    {.name = "my_target_info", .mode = S_IFREG | 0444, .show = show_my_target_info},
-    {.name = "quote", .mode = S_IFREG | 0444, .show = show_quote},
-    {.name = "report", .mode = S_IFREG | 0444, .show = show_report},
+    PSEUDO_SHOW("my_target_info", show_my_target_info),
+    PSEUDO_SHOW("quote", show_quote),
+    PSEUDO_SHOW("report", show_report),
     {.name = "target_info",
      .mode = S_IFREG | 0666,
      .show = show_target_info,
@@ -333,8 +333,7 @@ static const struct pseudo_entry g_entries[] = {
      .store = store_report_data},
     {0},
 };
-static const struct pseudo_entry g_root = {
-    .name = "/", .mode = S_IFDIR | 0555, .children = g_entries};
+static const struct pseudo_entry g_root = PSEUDO_DIR("/", g_entries);
 
 struct super *attestation_create(void)
 {

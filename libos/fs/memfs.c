@@ -424,8 +424,8 @@ static int mem_statfs(struct super *super, struct host_statfs *out)
     u64 total, left;
 
     mm_totals(&m);
-    total = (m.limit && m.limit < m.elrange_user ? m.limit : m.elrange_user) >> PAGE_SHIFT;
-    left = total > m.committed >> PAGE_SHIFT ? total - (m.committed >> PAGE_SHIFT) : 0;
+    total = m.total >> PAGE_SHIFT;
+    left = m.free >> PAGE_SHIFT;
     if (s->page_limit != UINT64_MAX) {
         total = s->page_limit;
         left = MIN(left, total > s->pages ? total - s->pages : 0);

@@ -523,19 +523,15 @@ static int show_wchan(struct pseudo_inode *p, struct text *t)
 }
 
 static const struct pseudo_entry g_net_entries[] = {
-    {.name = "dev",
-     .mode = S_IFREG | 0444,
-     .text = "Inter-|   Receive                                                |  Transmit\n"
-             " face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets "
-             "errs drop fifo colls carrier compressed\n"
-             "    lo:       0       0    0    0    0     0          0         0        0       0   "
-             " 0    0    0     0       0          0\n"},
-    {.name = "if_inet6",
-     .mode = S_IFREG | 0444,
-     .text = "00000000000000000000000000000001 01 80 10 80       lo\n"},
-    {.name = "unix",
-     .mode = S_IFREG | 0444,
-     .text = "Num       RefCount Protocol Flags    Type St Inode Path\n"},
+    PSEUDO_TEXT(
+        "dev",
+        "Inter-|   Receive                                                |  Transmit\n"
+        " face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets "
+        "errs drop fifo colls carrier compressed\n"
+        "    lo:       0       0    0    0    0     0          0         0        0       0   "
+        " 0    0    0     0       0          0"),
+    PSEUDO_TEXT("if_inet6", "00000000000000000000000000000001 01 80 10 80       lo"),
+    PSEUDO_TEXT("unix", "Num       RefCount Protocol Flags    Type St Inode Path"),
     {0},
 };
 
@@ -551,53 +547,44 @@ static const struct pseudo_entry g_ns_entries[] = {
 };
 
 #define ID_MAP "         0          0 4294967295\n"
-#define COMMON_ENTRIES                                                                    \
-    {.name = "auxv", .mode = S_IFREG | 0400, .show = show_auxv},                          \
-        {.name = "cgroup", .mode = S_IFREG | 0444, .text = "0::/\n"},                     \
-        {.name = "cmdline", .mode = S_IFREG | 0444, .show = show_cmdline},                \
-        {.name = "comm", .mode = S_IFREG | 0644, .show = show_comm, .store = store_comm}, \
-        {.name = "cwd", .mode = S_IFLNK | 0777, .follow = follow_cwd},                    \
-        {.name = "environ", .mode = S_IFREG | 0400, .show = show_environ},                \
-        {.name = "exe", .mode = S_IFLNK | 0777, .follow = follow_exe},                    \
-        {.name = "fd",                                                                    \
-         .mode = S_IFDIR | 0500,                                                          \
-         .lookup = proc_fd_lookup,                                                        \
-         .iterate = proc_fd_iterate},                                                     \
-        {.name = "fdinfo",                                                                \
-         .mode = S_IFDIR | 0555,                                                          \
-         .lookup = proc_fdinfo_lookup,                                                    \
-         .iterate = proc_fd_iterate},                                                     \
-        {.name = "gid_map", .mode = S_IFREG | 0644, .text = ID_MAP},                      \
-        {.name = "io",                                                                    \
-         .mode = S_IFREG | 0400,                                                          \
-         .text = "rchar: 0\nwchar: 0\nsyscr: 0\nsyscw: 0\nread_bytes: 0\nwrite_bytes: "   \
-                 "0\ncancelled_write_bytes: 0\n"},                                        \
-        {.name = "limits", .mode = S_IFREG | 0444, .show = show_limits},                  \
-        {.name = "loginuid", .mode = S_IFREG | 0644, .text = "4294967295"},               \
-        {.name = "maps", .mode = S_IFREG | 0444, .show = proc_show_maps},                 \
-        {.name = "mountinfo", .mode = S_IFREG | 0444, .show = proc_show_mountinfo},       \
-        {.name = "mounts", .mode = S_IFREG | 0444, .show = proc_show_mounts},             \
-        {.name = "net", .mode = S_IFDIR | 0555, .children = g_net_entries},               \
-        {.name = "ns", .mode = S_IFDIR | 0511, .children = g_ns_entries},                 \
-        {.name = "oom_adj", .mode = S_IFREG | 0644, .text = "0\n"},                       \
-        {.name = "oom_score", .mode = S_IFREG | 0444, .text = "0\n"},                     \
-        {.name = "oom_score_adj",                                                         \
-         .mode = S_IFREG | 0644,                                                          \
-         .show = show_oom_adj,                                                            \
-         .store = store_oom_adj},                                                         \
-        {.name = "personality", .mode = S_IFREG | 0400, .text = "00000000\n"},            \
-        {.name = "root", .mode = S_IFLNK | 0777, .follow = follow_root},                  \
-        {.name = "sessionid", .mode = S_IFREG | 0444, .text = "4294967295"},              \
-        {.name = "setgroups", .mode = S_IFREG | 0644, .text = "allow\n"},                 \
-        {.name = "smaps", .mode = S_IFREG | 0444, .show = proc_show_smaps},               \
-        {.name = "smaps_rollup", .mode = S_IFREG | 0444, .show = proc_show_smaps_rollup}, \
-        {.name = "stat", .mode = S_IFREG | 0444, .show = show_stat},                      \
-        {.name = "statm", .mode = S_IFREG | 0444, .show = show_statm},                    \
-        {.name = "status", .mode = S_IFREG | 0444, .show = show_status},                  \
-        {.name = "uid_map", .mode = S_IFREG | 0644, .text = ID_MAP},                      \
-    {                                                                                     \
-        .name = "wchan", .mode = S_IFREG | 0444, .show = show_wchan                       \
-    }
+/* clang-format off */
+#define COMMON_ENTRIES                                                                            \
+    {.name = "auxv", .mode = S_IFREG | 0400, .show = show_auxv},                                  \
+    PSEUDO_TEXT("cgroup", "0::/"),                                                                \
+    PSEUDO_SHOW("cmdline", show_cmdline),                                                         \
+    {.name = "comm", .mode = S_IFREG | 0644, .show = show_comm, .store = store_comm},             \
+    {.name = "cwd", .mode = S_IFLNK | 0777, .follow = follow_cwd},                                \
+    {.name = "environ", .mode = S_IFREG | 0400, .show = show_environ},                            \
+    {.name = "exe", .mode = S_IFLNK | 0777, .follow = follow_exe},                                \
+    {.name = "fd", .mode = S_IFDIR | 0500, .lookup = proc_fd_lookup, .iterate = proc_fd_iterate}, \
+    {.name = "fdinfo", .mode = S_IFDIR | 0555, .lookup = proc_fdinfo_lookup,                      \
+     .iterate = proc_fd_iterate},                                                                 \
+    {.name = "gid_map", .mode = S_IFREG | 0644, .text = ID_MAP},                                  \
+    {.name = "io", .mode = S_IFREG | 0400,                                                        \
+     .text = "rchar: 0\nwchar: 0\nsyscr: 0\nsyscw: 0\nread_bytes: 0\nwrite_bytes: 0\n"            \
+             "cancelled_write_bytes: 0\n"},                                                       \
+    PSEUDO_SHOW("limits", show_limits),                                                           \
+    {.name = "loginuid", .mode = S_IFREG | 0644, .text = "4294967295"},                           \
+    PSEUDO_SHOW("maps", proc_show_maps),                                                          \
+    PSEUDO_SHOW("mountinfo", proc_show_mountinfo),                                                \
+    PSEUDO_SHOW("mounts", proc_show_mounts),                                                      \
+    PSEUDO_DIR("net", g_net_entries),                                                             \
+    {.name = "ns", .mode = S_IFDIR | 0511, .children = g_ns_entries},                             \
+    {.name = "oom_adj", .mode = S_IFREG | 0644, .text = "0\n"},                                   \
+    PSEUDO_TEXT("oom_score", "0"),                                                                \
+    {.name = "oom_score_adj", .mode = S_IFREG | 0644, .show = show_oom_adj, .store = store_oom_adj},\
+    {.name = "personality", .mode = S_IFREG | 0400, .text = "00000000\n"},                        \
+    {.name = "root", .mode = S_IFLNK | 0777, .follow = follow_root},                              \
+    {.name = "sessionid", .mode = S_IFREG | 0444, .text = "4294967295"},                          \
+    {.name = "setgroups", .mode = S_IFREG | 0644, .text = "allow\n"},                             \
+    PSEUDO_SHOW("smaps", proc_show_smaps),                                                        \
+    PSEUDO_SHOW("smaps_rollup", proc_show_smaps_rollup),                                          \
+    PSEUDO_SHOW("stat", show_stat),                                                               \
+    PSEUDO_SHOW("statm", show_statm),                                                             \
+    PSEUDO_SHOW("status", show_status),                                                           \
+    {.name = "uid_map", .mode = S_IFREG | 0644, .text = ID_MAP},                                  \
+    PSEUDO_SHOW("wchan", show_wchan)
+/* clang-format on */
 
 static const struct pseudo_entry g_task_entries[] = {COMMON_ENTRIES, {0}};
 static const struct pseudo_entry g_pid_entries[] = {
@@ -606,10 +593,8 @@ static const struct pseudo_entry g_pid_entries[] = {
     {.name = "task", .mode = S_IFDIR | 0555, .lookup = task_lookup, .iterate = task_iterate},
     {0},
 };
-static const struct pseudo_entry g_task_dir = {
-    .name = "task", .mode = S_IFDIR | 0555, .children = g_task_entries};
-static const struct pseudo_entry g_pid_dir = {
-    .name = "pid", .mode = S_IFDIR | 0555, .children = g_pid_entries};
+static const struct pseudo_entry g_task_dir = PSEUDO_DIR("task", g_task_entries);
+static const struct pseudo_entry g_pid_dir = PSEUDO_DIR("pid", g_pid_entries);
 
 struct inode *proc_pid_inode(struct super *s, struct process *p)
 {

@@ -124,56 +124,52 @@ static ssize_t store_setting(struct pseudo_inode *p, const char *buf, size_t n)
     return (ssize_t)strlen(buf);
 }
 
-#define CONSTANT(entry_name, value)                                    \
-    {                                                                  \
-        .name = entry_name, .mode = S_IFREG | 0444, .text = value "\n" \
-    }
 #define SETTING(entry_name)                                                                      \
     {                                                                                            \
         .name = entry_name, .mode = S_IFREG | 0644, .show = show_setting, .store = store_setting \
     }
 
 static const struct pseudo_entry g_random[] = {
-    {.name = "boot_id", .mode = S_IFREG | 0444, .show = show_boot_id},
-    CONSTANT("entropy_avail", "256"),
-    CONSTANT("poolsize", "256"),
-    {.name = "uuid", .mode = S_IFREG | 0444, .show = show_uuid},
+    PSEUDO_SHOW("boot_id", show_boot_id),
+    PSEUDO_TEXT("entropy_avail", "256"),
+    PSEUDO_TEXT("poolsize", "256"),
+    PSEUDO_SHOW("uuid", show_uuid),
     {0},
 };
 
-static const struct pseudo_entry g_yama[] = {CONSTANT("ptrace_scope", "1"), {0}};
+static const struct pseudo_entry g_yama[] = {PSEUDO_TEXT("ptrace_scope", "1"), {0}};
 
 static const struct pseudo_entry g_kernel[] = {
-    CONSTANT("cap_last_cap", "40"),
+    PSEUDO_TEXT("cap_last_cap", "40"),
     SETTING("core_pattern"),
-    {.name = "domainname", .mode = S_IFREG | 0444, .show = show_domainname},
-    {.name = "hostname", .mode = S_IFREG | 0444, .show = show_hostname},
+    PSEUDO_SHOW("domainname", show_domainname),
+    PSEUDO_SHOW("hostname", show_hostname),
     SETTING("msgmax"),
     SETTING("msgmnb"),
-    CONSTANT("ngroups_max", "65536"),
-    CONSTANT("osrelease", LIBOS_RELEASE),
-    CONSTANT("ostype", "Linux"),
-    CONSTANT("overflowgid", "65534"),
-    CONSTANT("overflowuid", "65534"),
-    CONSTANT("perf_event_paranoid", "3"),
-    CONSTANT("pid_max", "4194304"),
-    {.name = "random", .mode = S_IFDIR | 0555, .children = g_random},
-    CONSTANT("randomize_va_space", "2"),
-    CONSTANT("sched_rr_timeslice_ms", "100"),
-    CONSTANT("seccomp", "0"),
+    PSEUDO_TEXT("ngroups_max", "65536"),
+    PSEUDO_TEXT("osrelease", LIBOS_RELEASE),
+    PSEUDO_TEXT("ostype", "Linux"),
+    PSEUDO_TEXT("overflowgid", "65534"),
+    PSEUDO_TEXT("overflowuid", "65534"),
+    PSEUDO_TEXT("perf_event_paranoid", "3"),
+    PSEUDO_TEXT("pid_max", "4194304"),
+    PSEUDO_DIR("random", g_random),
+    PSEUDO_TEXT("randomize_va_space", "2"),
+    PSEUDO_TEXT("sched_rr_timeslice_ms", "100"),
+    PSEUDO_TEXT("seccomp", "0"),
     SETTING("sem"),
     SETTING("shmall"),
     SETTING("shmmax"),
     SETTING("shmmni"),
-    CONSTANT("tainted", "0"),
-    CONSTANT("threads-max", "65536"),
-    CONSTANT("version", LIBOS_VERSION),
-    {.name = "yama", .mode = S_IFDIR | 0555, .children = g_yama},
+    PSEUDO_TEXT("tainted", "0"),
+    PSEUDO_TEXT("threads-max", "65536"),
+    PSEUDO_TEXT("version", LIBOS_VERSION),
+    PSEUDO_DIR("yama", g_yama),
     {0},
 };
 
 static const struct pseudo_entry g_vm[] = {
-    SETTING("max_map_count"),     CONSTANT("mmap_min_addr", "65536"),
+    SETTING("max_map_count"),     PSEUDO_TEXT("mmap_min_addr", "65536"),
     SETTING("overcommit_memory"), SETTING("overcommit_ratio"),
     SETTING("swappiness"),        {0},
 };
@@ -181,14 +177,14 @@ static const struct pseudo_entry g_vm[] = {
 static const struct pseudo_entry g_inotify[] = {
     SETTING("max_queued_events"), SETTING("max_user_instances"), SETTING("max_user_watches"), {0}};
 static const struct pseudo_entry g_fs[] = {
-    CONSTANT("aio-max-nr", "65536"),
+    PSEUDO_TEXT("aio-max-nr", "65536"),
     SETTING("file-max"),
-    CONSTANT("file-nr", "256\t0\t1048576"),
-    {.name = "inotify", .mode = S_IFDIR | 0555, .children = g_inotify},
-    CONSTANT("nr_open", "1048576"),
-    CONSTANT("pipe-max-size", "1048576"),
-    CONSTANT("protected_hardlinks", "0"),
-    CONSTANT("protected_symlinks", "0"),
+    PSEUDO_TEXT("file-nr", "256\t0\t1048576"),
+    PSEUDO_DIR("inotify", g_inotify),
+    PSEUDO_TEXT("nr_open", "1048576"),
+    PSEUDO_TEXT("pipe-max-size", "1048576"),
+    PSEUDO_TEXT("protected_hardlinks", "0"),
+    PSEUDO_TEXT("protected_symlinks", "0"),
     {0},
 };
 
@@ -197,30 +193,28 @@ static const struct pseudo_entry g_net_core[] = {
 static const struct pseudo_entry g_net_ipv4[] = {
     SETTING("ip_forward"),
     SETTING("ip_local_port_range"),
-    CONSTANT("ip_unprivileged_port_start", "1024"),
-    CONSTANT("tcp_fin_timeout", "60"),
-    CONSTANT("tcp_keepalive_time", "7200"),
-    CONSTANT("tcp_rmem", "4096\t131072\t6291456"),
+    PSEUDO_TEXT("ip_unprivileged_port_start", "1024"),
+    PSEUDO_TEXT("tcp_fin_timeout", "60"),
+    PSEUDO_TEXT("tcp_keepalive_time", "7200"),
+    PSEUDO_TEXT("tcp_rmem", "4096\t131072\t6291456"),
     SETTING("tcp_syncookies"),
-    CONSTANT("tcp_wmem", "4096\t16384\t4194304"),
+    PSEUDO_TEXT("tcp_wmem", "4096\t16384\t4194304"),
     {0},
 };
-static const struct pseudo_entry g_net_ipv6_all[] = {CONSTANT("disable_ipv6", "0"), {0}};
-static const struct pseudo_entry g_net_ipv6_conf[] = {
-    {.name = "all", .mode = S_IFDIR | 0555, .children = g_net_ipv6_all}, {0}};
-static const struct pseudo_entry g_net_ipv6[] = {
-    {.name = "conf", .mode = S_IFDIR | 0555, .children = g_net_ipv6_conf}, {0}};
+static const struct pseudo_entry g_net_ipv6_all[] = {PSEUDO_TEXT("disable_ipv6", "0"), {0}};
+static const struct pseudo_entry g_net_ipv6_conf[] = {PSEUDO_DIR("all", g_net_ipv6_all), {0}};
+static const struct pseudo_entry g_net_ipv6[] = {PSEUDO_DIR("conf", g_net_ipv6_conf), {0}};
 static const struct pseudo_entry g_net[] = {
-    {.name = "core", .mode = S_IFDIR | 0555, .children = g_net_core},
-    {.name = "ipv4", .mode = S_IFDIR | 0555, .children = g_net_ipv4},
-    {.name = "ipv6", .mode = S_IFDIR | 0555, .children = g_net_ipv6},
+    PSEUDO_DIR("core", g_net_core),
+    PSEUDO_DIR("ipv4", g_net_ipv4),
+    PSEUDO_DIR("ipv6", g_net_ipv6),
     {0},
 };
 
 const struct pseudo_entry g_proc_sys_entries[] = {
-    {.name = "fs", .mode = S_IFDIR | 0555, .children = g_fs},
-    {.name = "kernel", .mode = S_IFDIR | 0555, .children = g_kernel},
-    {.name = "net", .mode = S_IFDIR | 0555, .children = g_net},
-    {.name = "vm", .mode = S_IFDIR | 0555, .children = g_vm},
+    PSEUDO_DIR("fs", g_fs),
+    PSEUDO_DIR("kernel", g_kernel),
+    PSEUDO_DIR("net", g_net),
+    PSEUDO_DIR("vm", g_vm),
     {0},
 };

@@ -20,33 +20,38 @@ static int show_thread_self(struct pseudo_inode *p, struct text *t)
 static int show_meminfo(struct pseudo_inode *p, struct text *t)
 {
     struct mm_totals m;
-    u64 total, free;
+    struct line {
+        const char *name;
+        u64 size;
+    };
 
     mm_totals(&m);
-    total = (m.limit && m.limit < m.elrange_user ? m.limit : m.elrange_user) >> 10;
-    free = total > m.committed >> 10 ? total - (m.committed >> 10) : 0;
-    text_printf(t,
-                "MemTotal:       %8llu kB\nMemFree:        %8llu kB\nMemAvailable:   %8llu "
-                "kB\nBuffers:        %8u kB\n",
-                (unsigned long long)total, (unsigned long long)free, (unsigned long long)free, 0);
-    text_printf(t,
-                "Cached:         %8u kB\nSwapCached:     %8u kB\nActive:         %8llu "
-                "kB\nInactive:       %8u kB\n",
-                0, 0, (unsigned long long)(m.committed >> 10), 0);
-    text_printf(t,
-                "SwapTotal:      %8u kB\nSwapFree:       %8u kB\nDirty:          %8u "
-                "kB\nWriteback:      %8u kB\n",
-                0, 0, 0, 0);
-    text_printf(t,
-                "AnonPages:      %8llu kB\nMapped:         %8u kB\nShmem:          %8u kB\nSlab:   "
-                "        %8u kB\n",
-                (unsigned long long)(m.committed >> 10), 0, 0, 0);
-    text_printf(t,
-                "CommitLimit:    %8llu kB\nCommitted_AS:   %8llu kB\nVmallocTotal:   %8llu "
-                "kB\nHugePages_Total:%8u\nHugePages_Free: %8u\n"
-                "Hugepagesize:   %8u kB\n",
-                (unsigned long long)total, (unsigned long long)(m.committed >> 10),
-                (unsigned long long)(m.elrange_user >> 10), 0, 0, 2048);
+    const struct line lines[] = {
+        {"MemTotal:", m.total},
+        {"MemFree:", m.free},
+        {"MemAvailable:", m.free},
+        {"Buffers:", 0},
+        {"Cached:", 0},
+        {"SwapCached:", 0},
+        {"Active:", m.committed},
+        {"Inactive:", 0},
+        {"SwapTotal:", 0},
+        {"SwapFree:", 0},
+        {"Dirty:", 0},
+        {"Writeback:", 0},
+        {"AnonPages:", m.committed},
+        {"Mapped:", 0},
+        {"Shmem:", 0},
+        {"Slab:", 0},
+        {"CommitLimit:", m.total},
+        {"Committed_AS:", m.committed},
+        {"VmallocTotal:", m.elrange_user},
+    };
+    for (size_t k = 0; k < ARRAY_SIZE(lines); k++)
+        text_printf(t, "%-15s %8llu kB\n", lines[k].name,
+                    (unsigned long long)(lines[k].size >> 10));
+    text_printf(t, "HugePages_Total:%8u\nHugePages_Free: %8u\nHugepagesize:   %8u kB\n", 0, 0,
+                2048);
     return 0;
 }
 
@@ -104,15 +109,13 @@ static int show_stat(struct pseudo_inode *p, struct text *t)
 static int show_vmstat(struct pseudo_inode *p, struct text *t)
 {
     struct mm_totals m;
-    u64 total;
 
     mm_totals(&m);
-    total = m.limit && m.limit < m.elrange_user ? m.limit : m.elrange_user;
     text_printf(t,
                 "nr_free_pages %llu\nnr_anon_pages %llu\nnr_mapped 0\nnr_file_pages 0\nnr_dirty 0\n"
                 "nr_writeback 0\npgpgin 0\npgpgout 0\npswpin 0\npswpout 0\npgfault 0\n"
                 "pgmajfault 0\noom_kill 0\n",
-                (unsigned long long)((total - MIN(total, m.committed)) >> PAGE_SHIFT),
+                (unsigned long long)(m.free >> PAGE_SHIFT),
                 (unsigned long long)(m.committed >> PAGE_SHIFT));
     return 0;
 }
@@ -215,30 +218,27 @@ static int root_iterate(struct pseudo_inode *dir, u64 pos, dirent_fn *fn, void *
 static const struct pseudo_entry g_root_entries[] = {
     {.name = "self", .mode = S_IFLNK | 0777, .show = show_self},
     {.name = "thread-self", .mode = S_IFLNK | 0777, .show = show_thread_self},
-    {.name = "cmdline", .mode = S_IFREG | 0444, .show = show_cmdline},
-    {.name = "cpuinfo", .mode = S_IFREG | 0444, .show = show_cpuinfo},
-    {.name = "filesystems",
-     .mode = S_IFREG | 0444,
-     .text = "nodev\tsysfs\nnodev\ttmpfs\nnodev\tproc\nnodev\tcgroup2\nnodev\tdevpts\nnodev\tmqueue"
-             "\nnodev\toverlay\n\terofs\n"},
-    {.name = "devices",
-     .mode = S_IFREG | 0444,
-     .text = "Character devices:\n  1 mem\n  5 /dev/tty\n  5 /dev/console\n  5 /dev/ptmx\n136 "
-             "pts\n\nBlock devices:\n"},
+    PSEUDO_SHOW("cmdline", show_cmdline),
+    PSEUDO_SHOW("cpuinfo", show_cpuinfo),
+    PSEUDO_TEXT(
+        "filesystems",
+        "nodev\tsysfs\nnodev\ttmpfs\nnodev\tproc\nnodev\tcgroup2\nnodev\tdevpts\nnodev\tmqueue"
+        "\nnodev\toverlay\n\terofs"),
+    PSEUDO_TEXT("devices",
+                "Character devices:\n  1 mem\n  5 /dev/tty\n  5 /dev/console\n  5 /dev/ptmx\n136 "
+                "pts\n\nBlock devices:"),
     {.name = "diskstats", .mode = S_IFREG | 0444, .text = ""},
-    {.name = "loadavg", .mode = S_IFREG | 0444, .show = show_loadavg},
-    {.name = "meminfo", .mode = S_IFREG | 0444, .show = show_meminfo},
+    PSEUDO_SHOW("loadavg", show_loadavg),
+    PSEUDO_SHOW("meminfo", show_meminfo),
     {.name = "mounts", .mode = S_IFLNK | 0777, .text = "self/mounts"},
     {.name = "net", .mode = S_IFLNK | 0777, .text = "self/net"},
-    {.name = "partitions", .mode = S_IFREG | 0444, .text = "major minor  #blocks  name\n\n"},
-    {.name = "stat", .mode = S_IFREG | 0444, .show = show_stat},
-    {.name = "swaps",
-     .mode = S_IFREG | 0444,
-     .text = "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"},
-    {.name = "sys", .mode = S_IFDIR | 0555, .children = g_proc_sys_entries},
-    {.name = "uptime", .mode = S_IFREG | 0444, .show = show_uptime},
-    {.name = "vmstat", .mode = S_IFREG | 0444, .show = show_vmstat},
-    {.name = "version", .mode = S_IFREG | 0444, .show = show_version},
+    PSEUDO_TEXT("partitions", "major minor  #blocks  name\n"),
+    PSEUDO_SHOW("stat", show_stat),
+    PSEUDO_TEXT("swaps", "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority"),
+    PSEUDO_DIR("sys", g_proc_sys_entries),
+    PSEUDO_SHOW("uptime", show_uptime),
+    PSEUDO_SHOW("vmstat", show_vmstat),
+    PSEUDO_SHOW("version", show_version),
     {0},
 };
 

@@ -33,6 +33,19 @@ struct pseudo_entry {
     const struct file_ops *fops; /* instead of show and store */
     const char *text;            /* constant text (or link target) instead of show */
 };
+/* The usual entries: a file whose text `function` makes, one of constant text, a directory. */
+#define PSEUDO_SHOW(entry_name, function)                            \
+    {                                                                \
+        .name = entry_name, .mode = S_IFREG | 0444, .show = function \
+    }
+#define PSEUDO_TEXT(entry_name, lines)                                 \
+    {                                                                  \
+        .name = entry_name, .mode = S_IFREG | 0444, .text = lines "\n" \
+    }
+#define PSEUDO_DIR(entry_name, table)                                 \
+    {                                                                 \
+        .name = entry_name, .mode = S_IFDIR | 0555, .children = table \
+    }
 struct pseudo_inode {
     struct inode i;
     const struct pseudo_entry *entry;

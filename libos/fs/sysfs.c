@@ -36,53 +36,42 @@ static int show_own_number(struct pseudo_inode *p, struct text *t)
     return 0;
 }
 
-#define TEXT(entry_name, value)                                        \
-    {                                                                  \
-        .name = entry_name, .mode = S_IFREG | 0444, .text = value "\n" \
-    }
-#define SHOW(entry_name, function)                                   \
-    {                                                                \
-        .name = entry_name, .mode = S_IFREG | 0444, .show = function \
-    }
-#define DIR(entry_name, table)                                        \
-    {                                                                 \
-        .name = entry_name, .mode = S_IFDIR | 0555, .children = table \
-    }
-
 static const struct pseudo_entry g_topology[] = {
-    SHOW("core_cpus", show_own_mask),
-    SHOW("core_cpus_list", show_own_number),
-    SHOW("core_id", show_own_number),
-    SHOW("core_siblings", show_cpu_mask),
-    SHOW("core_siblings_list", show_cpu_list),
-    SHOW("package_cpus_list", show_cpu_list),
-    TEXT("physical_package_id", "0"),
-    SHOW("thread_siblings", show_own_mask),
-    SHOW("thread_siblings_list", show_own_number),
+    PSEUDO_SHOW("core_cpus", show_own_mask),
+    PSEUDO_SHOW("core_cpus_list", show_own_number),
+    PSEUDO_SHOW("core_id", show_own_number),
+    PSEUDO_SHOW("core_siblings", show_cpu_mask),
+    PSEUDO_SHOW("core_siblings_list", show_cpu_list),
+    PSEUDO_SHOW("package_cpus_list", show_cpu_list),
+    PSEUDO_TEXT("physical_package_id", "0"),
+    PSEUDO_SHOW("thread_siblings", show_own_mask),
+    PSEUDO_SHOW("thread_siblings_list", show_own_number),
     {0},
 };
 
 #define CACHE(number, level, type, size)                   \
     static const struct pseudo_entry g_cache##number[] = { \
-        TEXT("coherency_line_size", "64"),                 \
-        TEXT("level", level),                              \
-        SHOW("shared_cpu_list", show_own_number),          \
-        TEXT("size", size),                                \
-        TEXT("type", type),                                \
-        TEXT("ways_of_associativity", "8"),                \
+        PSEUDO_TEXT("coherency_line_size", "64"),          \
+        PSEUDO_TEXT("level", level),                       \
+        PSEUDO_SHOW("shared_cpu_list", show_own_number),   \
+        PSEUDO_TEXT("size", size),                         \
+        PSEUDO_TEXT("type", type),                         \
+        PSEUDO_TEXT("ways_of_associativity", "8"),         \
         {0}}
 CACHE(0, "1", "Data", "48K");
 CACHE(1, "1", "Instruction", "32K");
 CACHE(2, "2", "Unified", "1280K");
 CACHE(3, "3", "Unified", "32768K");
-static const struct pseudo_entry g_cache[] = {DIR("index0", g_cache0),
-                                              DIR("index1", g_cache1),
-                                              DIR("index2", g_cache2),
-                                              DIR("index3", g_cache3),
+static const struct pseudo_entry g_cache[] = {PSEUDO_DIR("index0", g_cache0),
+                                              PSEUDO_DIR("index1", g_cache1),
+                                              PSEUDO_DIR("index2", g_cache2),
+                                              PSEUDO_DIR("index3", g_cache3),
                                               {0}};
-static const struct pseudo_entry g_cpu_entries[] = {
-    DIR("cache", g_cache), TEXT("online", "1"), DIR("topology", g_topology), {0}};
-static const struct pseudo_entry g_cpu_dir = DIR("cpu", g_cpu_entries);
+static const struct pseudo_entry g_cpu_entries[] = {PSEUDO_DIR("cache", g_cache),
+                                                    PSEUDO_TEXT("online", "1"),
+                                                    PSEUDO_DIR("topology", g_topology),
+                                                    {0}};
+static const struct pseudo_entry g_cpu_dir = PSEUDO_DIR("cpu", g_cpu_entries);
 
 static int cpu_lookup(struct pseudo_inode *dir, const char *name, size_t len, struct inode **out)
 {
@@ -120,38 +109,35 @@ static int cpu_iterate(struct pseudo_inode *dir, u64 pos, dirent_fn *fn, void *c
 static int show_node_meminfo(struct pseudo_inode *p, struct text *t)
 {
     struct mm_totals m;
-    u64 total;
 
     mm_totals(&m);
-    total = m.limit && m.limit < m.elrange_user ? m.limit : m.elrange_user;
     text_printf(t,
                 "Node 0 MemTotal:       %llu kB\nNode 0 MemFree:        %llu kB\nNode 0 MemUsed:   "
                 "     %llu kB\n",
-                (unsigned long long)(total >> 10),
-                (unsigned long long)((total - MIN(total, m.committed)) >> 10),
+                (unsigned long long)(m.total >> 10), (unsigned long long)(m.free >> 10),
                 (unsigned long long)(m.committed >> 10));
     return 0;
 }
 
 static const struct pseudo_entry g_cpus[] = {
-    SHOW("kernel_max", show_cpu_list),
-    TEXT("isolated", ""),
-    TEXT("offline", ""),
-    SHOW("online", show_cpu_list),
-    SHOW("possible", show_cpu_list),
-    SHOW("present", show_cpu_list),
+    PSEUDO_SHOW("kernel_max", show_cpu_list),
+    PSEUDO_TEXT("isolated", ""),
+    PSEUDO_TEXT("offline", ""),
+    PSEUDO_SHOW("online", show_cpu_list),
+    PSEUDO_SHOW("possible", show_cpu_list),
+    PSEUDO_SHOW("present", show_cpu_list),
     {0},
 };
 static const struct pseudo_entry g_node0[] = {
-    SHOW("cpulist", show_cpu_list),
-    SHOW("cpumap", show_cpu_mask),
-    TEXT("distance", "10"),
-    SHOW("meminfo", show_node_meminfo),
+    PSEUDO_SHOW("cpulist", show_cpu_list),
+    PSEUDO_SHOW("cpumap", show_cpu_mask),
+    PSEUDO_TEXT("distance", "10"),
+    PSEUDO_SHOW("meminfo", show_node_meminfo),
     {0},
 };
 static const struct pseudo_entry g_node[] = {
-    TEXT("has_cpu", "0"), TEXT("has_memory", "0"), DIR("node0", g_node0),
-    TEXT("online", "0"),  TEXT("possible", "0"),   {0},
+    PSEUDO_TEXT("has_cpu", "0"), PSEUDO_TEXT("has_memory", "0"), PSEUDO_DIR("node0", g_node0),
+    PSEUDO_TEXT("online", "0"),  PSEUDO_TEXT("possible", "0"),   {0},
 };
 static const struct pseudo_entry g_system[] = {
     {.name = "cpu",
@@ -159,31 +145,32 @@ static const struct pseudo_entry g_system[] = {
      .children = g_cpus,
      .lookup = cpu_lookup,
      .iterate = cpu_iterate},
-    DIR("node", g_node),
+    PSEUDO_DIR("node", g_node),
     {0},
 };
-static const struct pseudo_entry g_devices[] = {DIR("system", g_system), {0}};
+static const struct pseudo_entry g_devices[] = {PSEUDO_DIR("system", g_system), {0}};
 static const struct pseudo_entry g_thp[] = {
-    TEXT("defrag", "always defer defer+madvise madvise [never]"),
-    TEXT("enabled", "always madvise [never]"),
-    TEXT("hpage_pmd_size", "2097152"),
-    TEXT("shmem_enabled", "always within_size advise [never] deny force"),
+    PSEUDO_TEXT("defrag", "always defer defer+madvise madvise [never]"),
+    PSEUDO_TEXT("enabled", "always madvise [never]"),
+    PSEUDO_TEXT("hpage_pmd_size", "2097152"),
+    PSEUDO_TEXT("shmem_enabled", "always within_size advise [never] deny force"),
     {0},
 };
 static const struct pseudo_entry g_hugepages[] = {{0}};
 static const struct pseudo_entry g_mm[] = {
-    DIR("hugepages", g_hugepages), DIR("transparent_hugepage", g_thp), {0}};
+    PSEUDO_DIR("hugepages", g_hugepages), PSEUDO_DIR("transparent_hugepage", g_thp), {0}};
 static const struct pseudo_entry g_empty[] = {{0}};
-static const struct pseudo_entry g_fs[] = {DIR("cgroup", g_empty), {0}};
-static const struct pseudo_entry g_kernel[] = {DIR("mm", g_mm), TEXT("uevent_seqnum", "0"), {0}};
-static const struct pseudo_entry g_class[] = {DIR("net", g_empty), {0}};
+static const struct pseudo_entry g_fs[] = {PSEUDO_DIR("cgroup", g_empty), {0}};
+static const struct pseudo_entry g_kernel[] = {
+    PSEUDO_DIR("mm", g_mm), PSEUDO_TEXT("uevent_seqnum", "0"), {0}};
+static const struct pseudo_entry g_class[] = {PSEUDO_DIR("net", g_empty), {0}};
 static const struct pseudo_entry g_root_entries[] = {
-    DIR("block", g_empty),  DIR("bus", g_empty),
-    DIR("class", g_class),  DIR("devices", g_devices),
-    DIR("fs", g_fs),        DIR("kernel", g_kernel),
-    DIR("module", g_empty), {0},
+    PSEUDO_DIR("block", g_empty),  PSEUDO_DIR("bus", g_empty),
+    PSEUDO_DIR("class", g_class),  PSEUDO_DIR("devices", g_devices),
+    PSEUDO_DIR("fs", g_fs),        PSEUDO_DIR("kernel", g_kernel),
+    PSEUDO_DIR("module", g_empty), {0},
 };
-static const struct pseudo_entry g_root = DIR("/", g_root_entries);
+static const struct pseudo_entry g_root = PSEUDO_DIR("/", g_root_entries);
 
 struct super *sysfs_create(void)
 {
@@ -254,33 +241,33 @@ static int show_pids_current(struct pseudo_inode *p, struct text *t)
 }
 
 static const struct pseudo_entry g_cgroup_entries[] = {
-    TEXT("cgroup.controllers", "cpu memory pids"),
-    TEXT("cgroup.events", "populated 1\nfrozen 0"),
-    SHOW("cgroup.procs", show_procs),
-    TEXT("cgroup.subtree_control", ""),
-    TEXT("cgroup.type", "domain"),
-    TEXT("cpu.max", "max 100000"),
-    TEXT(
+    PSEUDO_TEXT("cgroup.controllers", "cpu memory pids"),
+    PSEUDO_TEXT("cgroup.events", "populated 1\nfrozen 0"),
+    PSEUDO_SHOW("cgroup.procs", show_procs),
+    PSEUDO_TEXT("cgroup.subtree_control", ""),
+    PSEUDO_TEXT("cgroup.type", "domain"),
+    PSEUDO_TEXT("cpu.max", "max 100000"),
+    PSEUDO_TEXT(
         "cpu.stat",
         "usage_usec 0\nuser_usec 0\nsystem_usec 0\nnr_periods 0\nnr_throttled 0\nthrottled_usec 0"),
-    TEXT("cpu.weight", "100"),
-    SHOW("cpuset.cpus.effective", show_cpu_list),
-    TEXT("cpuset.mems.effective", "0"),
-    SHOW("memory.current", show_memory_current),
-    TEXT("memory.events", "low 0\nhigh 0\nmax 0\noom 0\noom_kill 0"),
-    TEXT("memory.high", "max"),
-    TEXT("memory.low", "0"),
-    SHOW("memory.max", show_memory_max),
-    TEXT("memory.min", "0"),
-    SHOW("memory.peak", show_memory_current),
-    SHOW("memory.stat", show_memory_stat),
-    TEXT("memory.swap.current", "0"),
-    TEXT("memory.swap.max", "0"),
-    SHOW("pids.current", show_pids_current),
-    TEXT("pids.max", "max"),
+    PSEUDO_TEXT("cpu.weight", "100"),
+    PSEUDO_SHOW("cpuset.cpus.effective", show_cpu_list),
+    PSEUDO_TEXT("cpuset.mems.effective", "0"),
+    PSEUDO_SHOW("memory.current", show_memory_current),
+    PSEUDO_TEXT("memory.events", "low 0\nhigh 0\nmax 0\noom 0\noom_kill 0"),
+    PSEUDO_TEXT("memory.high", "max"),
+    PSEUDO_TEXT("memory.low", "0"),
+    PSEUDO_SHOW("memory.max", show_memory_max),
+    PSEUDO_TEXT("memory.min", "0"),
+    PSEUDO_SHOW("memory.peak", show_memory_current),
+    PSEUDO_SHOW("memory.stat", show_memory_stat),
+    PSEUDO_TEXT("memory.swap.current", "0"),
+    PSEUDO_TEXT("memory.swap.max", "0"),
+    PSEUDO_SHOW("pids.current", show_pids_current),
+    PSEUDO_TEXT("pids.max", "max"),
     {0},
 };
-static const struct pseudo_entry g_cgroup_root = DIR("/", g_cgroup_entries);
+static const struct pseudo_entry g_cgroup_root = PSEUDO_DIR("/", g_cgroup_entries);
 
 struct super *cgroupfs_create(void)
 {

@@ -138,6 +138,7 @@ int mm_init(const struct enclave_layout *layout, u64 memory_limit);
 void heap_init(const struct enclave_layout *layout);
 
 struct mm_totals {
-    u64 elrange_user, committed, peak, limit; /* bytes */
+    u64 elrange_user, committed, peak, limit; /* bytes; limit 0: none */
+    u64 total, free;                          /* what processes can have, and of it still get */
 };
 void mm_totals(struct mm_totals *out);

@@ -74,6 +74,8 @@ void mm_totals(struct mm_totals *out)
     out->committed = g_pages.committed << PAGE_SHIFT;
     out->peak = g_pages.peak << PAGE_SHIFT;
     out->limit = g_pages.limit << PAGE_SHIFT;
+    out->total = out->limit ? MIN(out->limit, out->elrange_user) : out->elrange_user;
+    out->free = out->total - MIN(out->total, out->committed);
 }
 
 static u8 *state_of(u64 addr, bool create)

@@ -80,10 +80,9 @@ long sys_sysinfo(SYSCALL_ARGS)
     u32 processes = 0;
     mm_totals(&m);
     process_for_each(count_one, &processes);
-    u64 total = m.limit ? m.limit : m.elrange_user;
     s.uptime = (__kernel_long_t)(clock_monotonic() / 1000000000);
-    s.totalram = total;
-    s.freeram = total > m.committed ? total - m.committed : 0;
+    s.totalram = m.total;
+    s.freeram = m.free;
     s.procs = (u16)MIN(processes, 65535u);
     return copy_to_user((void *)a, &s, sizeof(s));
 }

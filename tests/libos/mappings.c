@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/sysinfo.h>
 
 #define PAGE ((size_t)4096)
 
@@ -327,6 +328,30 @@ static void many_mappings(void)
         CHECK(wait(&status) > 0 && status == 0);
 }
 
+/* Size of a line of /proc/meminfo in bytes, 0 when it is not there. */
+static unsigned long long meminfo(const char *name)
+{
+    FILE *f = fopen("/proc/meminfo", "r");
+    unsigned long long kib = 0;
+    char line[128];
+    while (f && !kib && fgets(line, sizeof(line), f))
+        if (strncmp(line, name, strlen(name)) == 0)
+            sscanf(line + strlen(name), ": %llu kB", &kib);
+    if (f)
+        fclose(f);
+    return kib << 10;
+}
+
+/* sysinfo() and /proc/meminfo tell the same. */
+static void totals(void)
+{
+    struct sysinfo info;
+    CHECK(sysinfo(&info) == 0);
+    CHECK(meminfo("MemTotal") == (unsigned long long)info.totalram * info.mem_unit);
+    CHECK(meminfo("MemFree") > 0 && meminfo("MemFree") < meminfo("MemTotal"));
+    CHECK(meminfo("Committed_AS") > 0);
+}
+
 int main(int argc, char **argv)
 {
     char byte;
@@ -345,5 +370,6 @@ int main(int argc, char **argv)
     RUN(touched_together);
     RUN(usage);
     RUN(many_mappings);
+    RUN(totals);
     return finish();
 }
