@@ -164,7 +164,7 @@ struct file {
     const char
         *kind; /* "pipe", "socket", "eventfd"... for /proc/self/fd names of anonymous files */
     u64 id;    /* their inode number */
-    void *epoll_watch; /* net/epoll.c: the items that watch it; file_put() calls
+    void *epoll_watch; /* net/epoll_item.c: the items that watch it; file_put() calls
                           epoll_file_closed() when not NULL */
 };
 

@@ -40,7 +40,7 @@ int host_ioctl(int hfd, u32 cmd, void *arg,
 int host_poll(struct host_pollfd *fds,
               size_t count); /* no waiting; returns how many have revents */
 /* A host epoll instance behind a LibOS epoll with host descriptors. op: EPOLL_CTL_*; events: EPOLL*
- * with ET and ONESHOT; data comes back in host_epoll_event (untrusted: net/epoll.c looks it up).
+ * with ET and ONESHOT; data comes back in host_epoll_event (untrusted: epoll_ready.c looks it up).
  * host_epoll_wait does not wait; at most count events. */
 struct host_epoll_event {
     u32 events, data;
