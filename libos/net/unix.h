@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Private to libos/net: UNIX sockets, which never leave the enclave. unix.c: names, connecting,
- * life; unix_data.c: data.
+ * Private to libos/net: UNIX sockets, which never leave the enclave. unix.c: life, connecting;
+ * unix_name.c: names; unix_options.c: options; unix_data.c, unix_stream.c, unix_packet.c: data.
  *
  * Incoming data belong to the receiver and its lock. A stream keeps them in one ring that grows on
  * demand; marks in it tell where descriptors or credentials travel with a byte. Datagrams and
@@ -95,9 +95,19 @@ void unix_put(struct unix_sock *u);
 struct ucred unix_current_cred(void);
 /* Find the socket that an address names, +1 reference: -ECONNREFUSED, -ENOENT, -EACCES, ... */
 int unix_find(const u8 *name, u32 len, int type, struct unix_sock **out);
+int unix_bind(struct socket *s, const u8 *name, u32 len);
 int unix_autobind(struct unix_sock *u);
+int unix_getname(struct socket *s, bool peer, u8 *name, u32 *len);
 void unix_name_put(struct unix_name *n);
+/* u is closed: nobody finds it by its name any more. */
+void unix_name_forget(struct unix_sock *u);
 
+int unix_getsockopt(struct socket *s, int level, int name, u8 *val, u32 *len);
+int unix_setsockopt(struct socket *s, int level, int name, const u8 *val, u32 len);
+long unix_ioctl(struct socket *s, u32 cmd, u64 arg);
+
+/* What a system call gives when waiting failed with r. */
+int unix_wait_result(int r, u64 timeout);
 ssize_t unix_send(struct socket *s, struct socket_msg *m);
 ssize_t unix_recv(struct socket *s, struct socket_msg *m);
 u32 unix_poll(struct socket *s, struct poll_table *pt);

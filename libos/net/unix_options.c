@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* UNIX sockets: options and ioctls. */
+#include "unix.h"
+
+static int get_groups(u8 *val, u32 *len)
+{
+    const struct cred *c = &current_process()->cred;
+
+    if (*len < c->group_count * sizeof(u32)) {
+        *len = (u32)(c->group_count * sizeof(u32));
+        return -ERANGE;
+    }
+    *len = (u32)(c->group_count * sizeof(u32));
+    memcpy(val, c->groups, *len);
+    return 0;
+}
+
+int unix_getsockopt(struct socket *s, int level, int name, u8 *val, u32 *len)
+{
+    struct unix_sock *u = unix_of(s);
+    struct ucred none = {0, UINT32_MAX, UINT32_MAX};
+    int x = 0;
+
+    if (level != SOL_SOCKET)
+        return -EOPNOTSUPP;
+    switch (name) {
+    case SO_ERROR:
+        x = __atomic_exchange_n(&u->error, 0, __ATOMIC_RELAXED);
+        break;
+    case SO_ACCEPTCONN:
+        x = unix_state(u) == UNIX_LISTENING;
+        break;
+    case SO_SNDBUF:
+        x = (int)u->send_size;
+        break;
+    case SO_RCVBUF:
+        x = (int)UNIX_BUFFER;
+        break;
+    case SO_REUSEADDR:
+    case SO_REUSEPORT:
+    case SO_KEEPALIVE:
+    case SO_BROADCAST:
+    case SO_PASSSEC:
+    case SO_PRIORITY:
+    case SO_OOBINLINE:
+        break;
+    case SO_RCVLOWAT:
+        x = 1;
+        break;
+    case SO_PEERCRED:
+        if (unix_state(u) == UNIX_CONNECTED && u->base.type != SOCK_DGRAM)
+            none = u->peer_cred;
+        else if (u->base.type == SOCK_DGRAM && u->peer != NULL)
+            none = u->peer_cred;
+        *len = MIN(*len, (u32)sizeof(none));
+        memcpy(val, &none, *len);
+        return 0;
+    case SO_PEERGROUPS:
+        return get_groups(val, len);
+    default:
+        return -ENOPROTOOPT;
+    }
+    *len = MIN(*len, (u32)sizeof(x));
+    memcpy(val, &x, *len);
+    return 0;
+}
+
+int unix_setsockopt(struct socket *s, int level, int name, const u8 *val, u32 len)
+{
+    struct unix_sock *u = unix_of(s);
+    int x;
+
+    if (level != SOL_SOCKET)
+        return -EOPNOTSUPP;
+    if (len < sizeof(x))
+        return -EINVAL;
+    memcpy(&x, val, sizeof(x));
+    switch (name) {
+    case SO_SNDBUF:
+    case SO_SNDBUFFORCE: /* doubled and bounded as Linux does */
+        x = x < 0 || x > (int)UNIX_BUFFER ? (int)UNIX_BUFFER : x;
+        u->send_size = (u32)MAX(x * 2, 4608);
+        if (u->base.type != SOCK_DGRAM && u->peer != NULL)
+            u->peer->limit = MIN(u->send_size, UNIX_BUFFER * 2);
+        return 0;
+    case SO_RCVBUF:
+    case SO_RCVBUFFORCE:
+    case SO_REUSEADDR:
+    case SO_REUSEPORT:
+    case SO_KEEPALIVE:
+    case SO_BROADCAST:
+    case SO_LINGER:
+    case SO_OOBINLINE:
+    case SO_PRIORITY:
+    case SO_RCVLOWAT:
+        return 0;
+    default:
+        return -ENOPROTOOPT;
+    }
+}
+
+long unix_ioctl(struct socket *s, u32 cmd, u64 arg)
+{
+    struct unix_sock *u = unix_of(s);
+    i32 x = 0;
+
+    switch (cmd) {
+    case FIONREAD:
+        x = (i32)unix_readable_bytes(u);
+        break;
+    case TIOCOUTQ:
+        if (u->base.type != SOCK_DGRAM && u->peer != NULL)
+            x = (i32)unix_readable_bytes(u->peer);
+        break;
+    default:
+        return socket_interface_ioctl(cmd, arg);
+    }
+    return put_user(x, (i32 __user *)arg);
+}
