@@ -37,6 +37,11 @@ struct poll_item {
 /* Wait until one of the items has events (their revents are set): how many, 0 at the deadline,
  * -EINTR, -ENOMEM. A deadline of 0 does not wait. */
 int poll_items(struct poll_item *items, size_t count, u64 deadline);
+/* Drop the references to the items' files. */
+void poll_items_put(struct poll_item *items, size_t count);
+#define POLL_INLINE_ITEMS 16 /* so many are kept on the stack */
+
+/* ---- poll_args.c ---- */
 
 /* A relative time to a deadline, saturating. */
 u64 deadline_after(u64 ns);
@@ -44,6 +49,9 @@ u64 deadline_after(u64 ns);
  * -EINVAL. */
 int deadline_from_timespec(const void __user *ts, u64 *deadline);
 int ns_from_timespec(const void __user *ts, u64 *ns);
+/* What is left until the deadline, for the calls that write it back. Failure to write is ignored,
+ * as Linux does. */
+void put_remaining_time(void __user *ts, u64 deadline, bool timeval);
 
 /* ppoll, pselect6, epoll_pwait: a temporary signal mask. enter: mask NULL changes nothing; size
  * must be 8. leave: puts the old mask back unless the call was interrupted: then delivery does. */
