@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A host that lies. */
+#include "tests.h"
+
+/* volatile: lives across longjmp(). */
+#define ASSERT_PANICS(call)                       \
+    do {                                          \
+        jmp_buf env;                              \
+        volatile bool panicked = true;            \
+        g_expect_panic = &env;                    \
+        if (setjmp(env) == 0) {                   \
+            (void)(call);                         \
+            panicked = false;                     \
+        }                                         \
+        g_expect_panic = NULL;                    \
+        memset(&g_hostile, 0, sizeof(g_hostile)); \
+        assert_true(panicked);                    \
+    } while (0)
+
+static void test_hostile_address(void **state)
+{
+    struct sockaddr_in a;
+    u32 len = sizeof(a);
+    int listener, err;
+
+    tcp_listen(&a, &listener);
+    g_hostile.family = AF_INET6;
+    ASSERT_PANICS(CALL(getsockname, listener, &a, &len));
+    g_hostile.addr_len = 100;
+    ASSERT_PANICS(CALL(getsockname, listener, &a, &len));
+    g_hostile.so_error = -5;
+    len = 4;
+    ASSERT_PANICS(CALL(getsockopt, listener, SOL_SOCKET, SO_ERROR, &err, &len));
+    g_hostile.so_error = 70000;
+    ASSERT_PANICS(CALL(getsockopt, listener, SOL_SOCKET, SO_ERROR, &err, &len));
+}
+
+static void test_hostile_epoll(void **state)
+{
+    int ep = (int)CALL(epoll_create1, 0), s[2];
+    u32 events = 0;
+    u64 data = 0;
+
+    tcp_pair(s);
+    assert_int_equal(ep_ctl(ep, EPOLL_CTL_ADD, s[0], EPOLLIN, 5), 0);
+    assert_int_equal(world_write(s[1], "a", 1), 1);
+    g_hostile.epoll_data = 77; /* a token that was never given */
+    assert_int_equal(ep_wait(ep, 20, &events, &data), 0);
+    g_hostile = (struct host_hostile){.epoll_events = 0xffffffff};
+    assert_int_equal(ep_wait(ep, 1000, &events, &data), 1);
+    assert_int_equal(events & ~(u32)(EPOLLIN | EPOLLERR | EPOLLHUP), 0);
+    g_hostile = (struct host_hostile){0};
+    (void)world_close(ep);
+    (void)world_close(s[0]);
+    (void)world_close(s[1]);
+}
+
+int hostile_tests(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_hostile_address),
+        cmocka_unit_test(test_hostile_epoll),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
