@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # Bundle conversion by rune-image: the sealed image, the cache, and what goes wrong.
 
-repo=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
-: "${RUNE_STAGE:=$repo/build/stage}"
+load common
+
 tool=$RUNE_STAGE/usr/bin/rune-image
 [ -x "$tool" ] || tool=$repo/build/src/tools/rune-image
 
@@ -36,7 +36,7 @@ make_root() {
     chmod 1777 "$1/tmp"
     touch -d '2001-02-03 04:05:06.789' "$1/etc/motd"
     for i in $(seq 400); do echo "$i" >"$1/var/empty/file-number-$i"; done
-    sleep 0.05 # older than a clock tick, as any image is
+    after_a_tick # as any image is
 }
 
 # A stand-in for the LibOS: conversion only lays it out.
@@ -134,7 +134,7 @@ refused() {
     convert "$work/root" >/dev/null
     n=1
     change() {
-        sleep 0.05
+        after_a_tick
         eval "$1"
         convert "$work/root" >"$work/out"
         n=$((n + 1))
@@ -281,7 +281,7 @@ EOF
     convert "$work/other" >"$work/out2"
     grep -q cached "$work/out2"
     [ "$(entries)" -eq 1 ]
-    sleep 0.05
+    after_a_tick
     echo changed >"$work/other/etc/motd"
     convert "$work/other" >"$work/out3"
     ! grep -q cached "$work/out3" || false
@@ -305,7 +305,7 @@ overlay() {
         mkdir -p "$work/init$n"/{dev/shm,proc,sys,etc}
         touch "$work/init$n"/{.dockerenv,etc/hosts,etc/resolv.conf}
         ln -s /proc/mounts "$work/init$n/etc/mtab"
-        sleep 0.1
+        after_a_tick
     done
     overlay merged "$work/init1" "$work/root"
     convert "$work/merged" >"$work/out1"

@@ -3,8 +3,8 @@
 # The system call site table against another disassembler: every window begins at an instruction, holds one syscall at one, nothing that
 # objdump knows of enters its first five bytes, and few system calls are left out.
 
-repo=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
-: "${RUNE_STAGE:=$repo/build/stage}"
+load common
+
 tool=$RUNE_STAGE/usr/bin/rune-image
 [ -x "$tool" ] || tool=$repo/build/src/tools/rune-image
 
@@ -23,7 +23,7 @@ check() {
     rm -rf "$work/root" "$work/cache"
     mkdir -p "$work/root"
     cp -L "$1" "$work/root/file"
-    sleep 0.03
+    after_a_tick
     "$tool" convert --quiet --cache "$work/cache" --image-only "$work/root" >"$work/out"
     objdump -d --no-show-raw-insn "$work/root/file" >"$work/objdump"
     python3 - "$work"/cache/*/sites "$work/objdump" "$work/root/file" "$2" <<'PY'

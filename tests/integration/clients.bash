@@ -50,6 +50,10 @@ start_daemon() {
     echo $! >"$work/$name.pid"
 }
 
+# For the shell of a container whose terminal is to have 33 rows and 77 columns: the engine sets that when the program runs already.
+# shellcheck disable=SC2016,SC2034 # expanded there; used by the tests
+show_size='i=0; until [ "$(stty size)" = "33 77" ] || [ $i = 100 ]; do i=$((i+1)); sleep 0.1; done; stty size'
+
 stop_daemon() { # NAME
     [ -e "$work/$1.pid" ] || return 0
     local pid
@@ -67,7 +71,7 @@ clients_teardown_file() {
     [ -n "${work:-}" ] || return 0
     local left status=0 pid
     left=$(processes_of "$work")
-    [ -z "$left" ] || { echo "# processes are left: $(ps -o pid,args -p "${left//$'\n'/,}")" >&3; status=1; kill -9 $left; sleep 0.5; }
+    [ -z "$left" ] || { echo "# processes are left: $(ps -o pid,args -p "${left//$'\n'/,}")" >&3; status=1; kill -9 $left; for pid in $left; do within 5 gone "$pid" || true; done; }
     left=$(awk -v dir="$work/" 'index($2, dir) == 1 {print $2}' /proc/self/mounts | sort -r)
     for mount in $left; do
         # An engine's own mounts (netns, overlay of the store) may outlive it; containers' may not.

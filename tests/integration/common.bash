@@ -33,6 +33,12 @@ within() {
     done
 }
 
+# Linux takes times of files from a clock that ticks every 1 to 10 ms: what changes from now on is later than all before, and what is there
+# is old enough for the cache of converted images.
+after_a_tick() {
+    sleep 0.05
+}
+
 status_is() { # CONTAINER STATUS
     [ "$("$RUNE" --root "$state" state "$1" | python3 -c 'import json, sys; print(json.load(sys.stdin)["status"])')" = "$2" ]
 }

@@ -108,7 +108,7 @@ starts() { # OPTIONS...: in the background, its output in a file
 }
 
 @test "a terminal" {
-    run -0 script -qec "stty rows 33 cols 77; ctr run ${options[*]} --rm -t docker.io/test/busybox:1 $name sh -c 'tty; sleep 0.5; stty size'" /dev/null
+    run -0 script -qec "stty rows 33 cols 77; ctr run ${options[*]} --rm -t docker.io/test/busybox:1 $name sh -c 'tty; $show_size'" /dev/null
     [[ "$output" == */dev/pts/* ]]
     [[ "$output" == *"33 77"* ]]
 }
@@ -143,7 +143,7 @@ starts() { # OPTIONS...: in the background, its output in a file
     grep -q told "$work/$name.out"
     ctr task delete "$name"
     teardown
-    run -0 script -qec "stty rows 33 cols 77; ctr run ${options[*]} --annotation enclave.type=auto --rm -t docker.io/test/busybox:1 $name sh -c 'tty; sleep 1; stty size'" /dev/null
+    run -0 script -qec "stty rows 33 cols 77; ctr run ${options[*]} --annotation enclave.type=auto --rm -t docker.io/test/busybox:1 $name sh -c 'tty; $show_size'" /dev/null
     [[ "$output" == */dev/pts/* ]]
     [[ "$output" == *"33 77"* ]]
 }

@@ -238,16 +238,12 @@ pid, fd = pty.fork()
 if pid == 0:
     os.execlp("docker", "docker", "attach", sys.argv[1])
 seen = b""
-def wait(text):
-    global seen
-    end = time.time() + 20
-    while text not in seen:
-        assert time.time() < end, seen
-        if select.select([fd], [], [], 0.2)[0]:
-            seen += os.read(fd, 4096)
-time.sleep(1)
-os.write(fd, b"echo $((40+2))x\r")
-wait(b"42x")
+end = time.time() + 20
+while b"42x" not in seen:  # what is typed before Docker has taken the terminal is lost
+    assert time.time() < end, seen
+    os.write(fd, b"echo $((40+2))x\r")
+    while select.select([fd], [], [], 0.5)[0]:
+        seen += os.read(fd, 4096)
 os.write(fd, b"\x10\x11")  # Docker's detach keys
 os.waitpid(pid, 0)
 PY
@@ -349,7 +345,7 @@ while True: time.sleep(1)'
 
 @test "enclave: a terminal, its size, attach and detach" {
     debian
-    run -0 script -qec "stty rows 33 cols 77; docker run --rm -it --runtime rune-enclave debian sh -c 'tty; sleep 1; stty size'" /dev/null
+    run -0 script -qec "stty rows 33 cols 77; docker run --rm -it --runtime rune-enclave debian sh -c 'tty; $show_size'" /dev/null
     [[ "$output" == */dev/pts/* ]]
     [[ "$output" == *"33 77"* ]]
 }
