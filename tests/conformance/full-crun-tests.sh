@@ -54,7 +54,10 @@ thaw() {
     [ -z "$had_frozen" ] && [ -d $frozen ] || return 0
     xargs -r kill -KILL <$frozen/tasks || true
     echo THAWED >$frozen/freezer.state
-    until rmdir $frozen 2>/dev/null; do sleep 0.1; done
+    for _ in $(seq 100); do
+        ! rmdir $frozen 2>/dev/null || break
+        sleep 0.1
+    done
     find /sys/fs/cgroup -maxdepth 2 -type d -name 'test-tmp*' -exec rmdir {} + 2>/dev/null || true
 }
 

@@ -56,3 +56,16 @@ delete_containers() {
             timeout -k 5 60 "$RUNE" --root "$state" delete --force "$(basename "$container")" >/dev/null 2>&1 || true
     done
 }
+
+# nothing_left [CONTAINER]: nothing of it is left, be it state, cgroups, mounts or processes (those that processes_left prints)
+# shellcheck disable=SC2120 # the container's name is given elsewhere
+nothing_left() {
+    local name=${1:-$id} left
+    [ ! -e "$state/$name" ] || { echo "state directory is left"; return 1; }
+    left=$(cgroups_of "$name")
+    [ -z "$left" ] || { echo "cgroups are left: $left"; return 1; }
+    left=$(grep -F "$work" /proc/self/mounts || true)
+    [ -z "$left" ] || { echo "mounts are left: $left"; return 1; }
+    left=$(processes_left)
+    [ -z "$left" ] || { echo "processes are left: $left"; return 1; }
+}

@@ -105,8 +105,7 @@ teardown() { ordinary_teardown; }
     mount -t tmpfs -o size=16k,nr_inodes=20 none "$state"
     dd if=/dev/zero of="$state/fill" bs=4k 2>/dev/null || true
     arguments true
-    run rune run "$id"
-    echo "$output"
+    run_container
     [ "$status" -eq 1 ]
     [[ "$output" == *"no space left"* ]]
     rm -f "$state/fill"

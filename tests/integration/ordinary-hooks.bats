@@ -96,8 +96,7 @@ if not eval(sys.argv[1]):
     for kind in prestart createRuntime createContainer; do
         : >"$log"
         hooks ${kind}1
-        run rune run "$id"
-        echo "$output"
+        run_container
         [ "$status" -eq 1 ]
         [[ "$output" == *"hook #0"*"$kind"*"exit status 3"*"words of ${kind}1"* ]]
         [[ "$output" != *RAN* ]]
@@ -113,8 +112,7 @@ if not eval(sys.argv[1]):
 @test "a failing startContainer hook: the program does not run, the container stops" {
     hooks startContainer1
     arguments sh -c 'echo RAN >/ran'
-    run rune run "$id"
-    echo "$output"
+    run_container
     [ "$status" -ne 0 ]
     [[ "$output" == *startContainer*"exit status 3"* ]]
     [ ! -e rootfs/ran ]
@@ -146,8 +144,7 @@ if not eval(sys.argv[1]):
 @test "a failing poststop hook is a warning: the others run, the container is gone" {
     hooks poststop1
     arguments true
-    run rune run "$id"
-    echo "$output"
+    run_container
     [ "$status" -eq 0 ]
     [[ "$output" == *warning*poststop* ]]
     [[ "$(names "$log")" == *"poststop1 poststop2 " ]]
@@ -162,8 +159,7 @@ if not eval(sys.argv[1]):
     arguments true
     configure "c['hooks'] = {'createRuntime': [{'path': '/bin/sh', 'args': ['sh', '-c', 'echo \$\$ >$work/hookpid; exec sleep 60'], 'timeout': 1}]}"
     local start=$SECONDS
-    run rune run "$id"
-    echo "$output"
+    run_container
     [ "$status" -eq 1 ]
     [[ "$output" == *"timeout of 1"* ]]
     [ $((SECONDS - start)) -lt 30 ]

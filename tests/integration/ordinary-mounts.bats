@@ -90,8 +90,7 @@ expect("/t/sync", ""); expect("/b/defaults", ""); propagation("/t/unbindable", "
     configure 'c["process"]["capabilities"] = {k: ["CAP_DAC_OVERRIDE"] for k in ("bounding", "effective", "permitted")}' \
         "c['mounts'] += [{'destination': 'relative/place', 'type': 'tmpfs', 'source': 'x', 'options': ['size=64k', 'mode=711', 'uid=7']}, {'destination': '/relative/place/inner', 'type': 'tmpfs', 'source': 'y'}, {'destination': '/relative/place/inner/file', 'type': 'bind', 'source': '$work/file', 'options': ['ro', 'bind']}]"
     arguments sh -c 'ls -ldn /relative/place; cat /relative/place/inner/file; echo x >/relative/place/inner/file; dd if=/dev/zero of=/relative/place/big bs=1k count=100; cat /proc/self/mountinfo | grep relative'
-    run rune run "$id"
-    echo "$output"
+    run_container
     [[ "${lines[0]}" == drwx--x--x*" 7 "* ]]
     [ "${lines[1]}" = file ]
     [[ "$output" == *"Read-only file system"* ]]
@@ -101,8 +100,7 @@ expect("/t/sync", ""); expect("/b/defaults", ""); propagation("/t/unbindable", "
     mkdir data && echo here >data/f
     configure 'c["mounts"] = c["mounts"][:-3] + [{"destination": "/d", "type": "none", "source": "data", "options": ["bind"]}, {"destination": "/d", "type": "none", "source": "data", "options": ["bind", "remount", "ro", "nosuid"]}]'
     arguments sh -c 'cat /d/f; grep " /d " /proc/self/mountinfo'
-    run rune run "$id"
-    echo "$output"
+    run_container
     [ "${lines[0]}" = here ]
     [[ "${lines[1]}" == *" ro,nosuid"* ]]
 }
@@ -119,8 +117,7 @@ expect("/t/sync", ""); expect("/b/defaults", ""); propagation("/t/unbindable", "
     configure 'c["root"]["readonly"] = False' 'c["process"]["capabilities"] = {k: ["CAP_DAC_OVERRIDE"] for k in ("bounding", "effective", "permitted")}' \
         'c["mounts"] += [{"destination": "/data", "type": "tmpfs", "source": "up", "options": ["tmpcopyup", "nodev"]}]'
     arguments sh -c 'cat /data/link /data/.hidden; ls -ln /data/deep/er/one; ls -ld /data/deep; ls -l /data/fifo; echo two >/data/deep/er/one; grep " /data " /proc/self/mountinfo'
-    run rune run "$id"
-    echo "$output"
+    run_container
     [ "${lines[0]}" = one ]
     [ "${lines[1]}" = hidden ]
     [[ "${lines[2]}" == -rw-r-----*" 3 "*" 4 "* ]]
@@ -131,8 +128,7 @@ expect("/t/sync", ""); expect("/b/defaults", ""); propagation("/t/unbindable", "
     # Read-only takes effect after the copy.
     configure 'c["mounts"][-1]["options"] = ["tmpcopyup", "ro"]'
     arguments sh -c 'cat /data/link; echo x >/data/new'
-    run rune run "$id"
-    echo "$output"
+    run_container
     [ "${lines[0]}" = one ]
     [[ "${lines[1]}" == *"Read-only"* ]]
 }
@@ -199,8 +195,7 @@ for o in ("unbindable", "runbindable"): propagation("/m/" + o, "unbindable")'
     configure 'm = [{"containerID": 0, "hostID": 5000, "size": 1000}]' \
         "c['mounts'] += [{'destination': '/m/' + o, 'type': 'bind', 'source': '$work/tree', 'options': ['rbind', o], 'uidMappings': m, 'gidMappings': m} for o in ('idmap', 'ridmap', 'rw')]"
     arguments sh -c 'ls -n /m/*/top /m/*/sub/low; touch /m/idmap/new; echo $?'
-    run rune run "$id"
-    echo "$output"
+    run_container
     seen() { grep -E " $2 +$2 .* $1\$" <<<"$output"; }
     seen /m/idmap/top 5000
     seen /m/idmap/sub/low 0
@@ -219,8 +214,7 @@ for o in ("unbindable", "runbindable"): propagation("/m/" + o, "unbindable")'
     configure 'm = [{"containerID": 0, "hostID": 100007, "size": 1000}]' \
         "c['mounts'] += [{'destination': '/m/plain', 'type': 'bind', 'source': '$work/tree', 'options': ['rbind']}, {'destination': '/m/idmap', 'type': 'bind', 'source': '$work/tree', 'options': ['rbind', 'idmap']}, {'destination': '/m/ridmap', 'type': 'bind', 'source': '$work/tree', 'options': ['rbind', 'ridmap']}, {'destination': '/m/own', 'type': 'bind', 'source': '$work/tree', 'options': ['rbind', 'idmap', 'ro'], 'uidMappings': m, 'gidMappings': m}]"
     arguments sh -c 'ls -n /m/*/top /m/*/sub/low; echo made >/m/ridmap/sub/made; grep " /m/own " /proc/self/mountinfo'
-    run rune run "$id"
-    echo "$output"
+    run_container
     [ "$status" -eq 0 ]
     seen() { grep -E " $2 +$2 .* $1\$" <<<"$output"; }
     seen /m/plain/top 65534
@@ -265,8 +259,7 @@ for o in ("unbindable", "runbindable"): propagation("/m/" + o, "unbindable")'
     user_namespace
     configure "c['mounts'] += [{'destination': '/given', 'type': 'bind', 'source': '$work/closed/inner', 'options': ['rbind', 'ro']}]"
     arguments sh -c 'cat /given/file; ls /given/..; cat /given/../other; echo x >/given/new'
-    run rune run "$id"
-    echo "$output"
+    run_container
     [ "${lines[0]}" = given ]
     [[ "$output" != *secret* ]]
     [[ "$output" == *"Read-only"* || "$output" == *"ermission denied"* ]]
@@ -284,8 +277,7 @@ for o in ("unbindable", "runbindable"): propagation("/m/" + o, "unbindable")'
     configure "c['mounts'] += [{'destination': '/m', 'type': 'bind', 'source': '$work/closed/tree/sub', 'options': ['bind']}]" \
         'c["process"]["capabilities"] = {k: ["CAP_SYS_ADMIN"] for k in ("bounding", "effective", "permitted")}'
     arguments sh -c 'mount -o remount,bind,rw /m; grep " /m " /proc/self/mountinfo'
-    run rune run "$id"
-    echo "$output"
+    run_container
     [[ "$output" == *" ro,"* ]]
 }
 
@@ -299,8 +291,7 @@ for o in ("unbindable", "runbindable"): propagation("/m/" + o, "unbindable")'
     configure 'c["root"]["readonly"] = False' 'c["linux"]["maskedPaths"] = ["/secret/file", "/secret/link", "/missing", "/secret/file/below"]' \
         'c["linux"]["readonlyPaths"] = ["/fixed/file", "/fixed/dir", "/missing", "/dev/shm"]'
     arguments sh -c 'cat /secret/file | wc -c; ls /secret/dir | wc -l; touch /secret/dir/x; echo a >/fixed/file; echo a >/fixed/dir/new; echo a >/dev/shm/x; echo a >/fixed/new; cat /fixed/new'
-    run rune run "$id"
-    echo "$output"
+    run_container
     [ "${lines[0]}" = 0 ]
     [ "${lines[1]}" = 0 ]
     [ "$(grep -c 'Read-only' <<<"$output")" = 4 ]

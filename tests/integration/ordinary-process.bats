@@ -294,8 +294,7 @@ PY
         'c["linux"]["resources"]["devices"] = [{"allow": False, "access": "rwm"}, {"allow": True, "type": "c", "major": 10, "minor": 229, "access": "r"}, {"allow": True, "type": "b", "major": 7, "access": "m"}, {"allow": True, "type": "c", "major": 10, "access": "m"}]'
     ln rootfs/bin/busybox rootfs/bin/mknod
     arguments sh -c 'cat /sys/fs/cgroup/devices/devices.list 2>/dev/null; mknod /tmp/fuse c 10 229 && echo made; exec 3</tmp/fuse && echo read; exec 4>/tmp/fuse && echo WROTE'
-    run rune run "$id"
-    echo "$output"
+    run_container
     [[ "$output" == *made* ]]
     [[ "$output" != *WROTE* ]]
     arguments sleep 100
@@ -313,8 +312,7 @@ PY
     # Without any rule: the default devices and no others.
     configure 'c["linux"].pop("resources")'
     arguments sh -c 'mknod /tmp/own c 10 229 && echo made; (exec 3</tmp/own) && echo READ; (exec 3</dev/null) && echo null'
-    run rune run "$id"
-    echo "$output"
+    run_container
     [[ "$output" == *made*null* ]]
     [[ "$output" != *READ* ]]
 }

@@ -272,8 +272,7 @@ no_procfs_over() { # OUT PLACE: nothing of procfs is bound to the place
         ln -sfn "$target" rootfs/lure
         configure "c['mounts'] = [m for m in c['mounts'] if m['destination'] != '/lure'] + [{'destination': '/lure', 'type': 'tmpfs', 'source': 'lure'}]"
         arguments true
-        run rune run "$id"
-        echo "$output"
+        run_container
         [ "$status" -eq 1 ]
         [[ "$output" == *"inside /proc"* ]]
     done
@@ -350,8 +349,7 @@ no_procfs_over() { # OUT PLACE: nothing of procfs is bound to the place
 
 @test "masked and read-only paths hold" {
     arguments sh -c 'cat /proc/kcore 2>/dev/null | wc -c; cat /proc/keys | wc -c; echo 1 >/proc/sys/kernel/domainname; echo rc=$?; ls /sys/firmware | wc -l'
-    run rune run "$id"
-    echo "$output"
+    run_container
     [[ "$output" == *"rc=1"* ]]
     [ "${lines[0]}" = 0 ]
     [ "${lines[1]}" = 0 ]
@@ -364,8 +362,7 @@ no_procfs_over() { # OUT PLACE: nothing of procfs is bound to the place
         'c["linux"]["sysctl"] = {"net.ipv4.ip_forward": "1", "kernel.shm_rmid_forced": "1"}' \
         'c["linux"]["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 28}]}'
     arguments sh -c 'ulimit -n; umask; cat /proc/self/oom_score_adj /proc/sys/net/ipv4/ip_forward; grep -E "NoNewPrivs|Seccomp:|CapBnd|Groups" /proc/self/status; mkdir /tmp/x'
-    run rune run "$id"
-    echo "$output"
+    run_container
     [ "${lines[0]}" = 77 ]
     [ "${lines[1]}" = 0027 ]
     [ "${lines[2]}" = 321 ]
@@ -405,8 +402,7 @@ no_procfs_over() { # OUT PLACE: nothing of procfs is bound to the place
         'c["linux"]["gidMappings"] = [{"containerID": 0, "hostID": 100000, "size": 65536}]'
     chmod 711 "$work" "$bundle"
     arguments sh -c 'id -u; cat /proc/self/uid_map; echo x >/dev/null && head -c 4 /dev/zero | wc -c'
-    run rune run "$id"
-    echo "$output"
+    run_container
     [ "$status" -eq 0 ]
     [ "${lines[0]}" = 0 ]
     [[ "${lines[1]}" == *100000* ]]

@@ -47,8 +47,7 @@ PY
     notify mkdir mkdirat getppid
     configure 'c["annotations"] = {"k": "v"}' 'c["root"]["readonly"] = False'
     arguments sh -c 'probe call 110; mkdir /tmp/refused; mkdir /tmp/taken && ls /tmp'
-    run rune run "$id"
-    echo "$output"
+    run_container
     [ "${lines[0]}" = "4242 0" ]
     [[ "$output" == *"No medium found"* ]]
     [ "${lines[-1]}" = taken ]
@@ -102,8 +101,7 @@ PY
     configure 'c["linux"]["namespaces"].append({"type": "user"})' \
         'c["linux"]["uidMappings"] = c["linux"]["gidMappings"] = [{"containerID": 0, "hostID": 100000, "size": 65536}]'
     arguments probe call 110
-    run rune run "$id"
-    echo "$output"
+    run_container
     [ "${lines[0]}" = "4242 0" ]
 }
 
@@ -213,14 +211,12 @@ PY
     # 0x4000006e is getppid of x32 (this kernel may not have it: then ENOSYS comes from the kernel).
     profile "{'architectures': ['SCMP_ARCH_X86_64', 'SCMP_ARCH_X86', 'SCMP_ARCH_X32'], 'syscalls': [{'names': ['getppid'], 'action': 'SCMP_ACT_ERRNO', 'errnoRet': 77}]}"
     arguments sh -c 'probe call 110; probe call 0x4000006e'
-    run rune run "$id"
-    echo "$output"
+    run_container
     [ "${lines[0]}" = "-1 77" ]
     [ "${lines[1]}" = "-1 77" ]
     # Without x32 in the list its calls are of a foreign architecture: the process is killed.
     profile "{'architectures': ['SCMP_ARCH_X86_64'], 'syscalls': [{'names': ['getppid'], 'action': 'SCMP_ACT_ERRNO', 'errnoRet': 77}]}"
-    run rune run "$id"
-    echo "$output"
+    run_container
     [ "${lines[0]}" = "-1 77" ]
     [[ "${lines[1]:-}" != "-1 77" ]]
     profile "{'architectures': ['SCMP_ARCH_PDP11']}"
