@@ -3,13 +3,7 @@
  * A driver, by a tiny enclave: entry, exit, exceptions, interrupts, keys, SGX2. The emulated
  * driver, or the one that SGX_TEST_DRIVER names.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-
-#include <cmocka.h>
+#include "harness.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -23,47 +17,18 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/error.h"
-#include "enclave.h"
 #include "sgx/emulated.h"
-#include "sgx/loader.h"
-#include "sgx/sigstruct.h"
 
-static const struct sgx_driver *g_driver;
 static struct sgx_enclave *g_enclave;
-static int g_file = -1;
-static struct sgx_sigstruct g_sigstruct;
-static char g_root[] = "/tmp/sgx-root.XXXXXX";
-
-static int load(uint64_t base, int sites, const struct sgx_load_options *options,
-                struct sgx_enclave **out, struct error *err)
-{
-    int fd = memfd_create("enclave", MFD_CLOEXEC);
-    struct sgx_sigstruct sigstruct;
-
-    test_enclave_make(fd, base, sites, &sigstruct);
-    int rc = sgx_enclave_load(g_driver, fd, &sigstruct, options, out, err);
-    close(fd);
-    return rc;
-}
 
 static int setup(void **state)
 {
     const struct sgx_load_options options = {.debug = true, .kss = true, .config_id = {1, 2, 3}};
     struct error err = ERROR_INIT;
 
-    if (!mkdtemp(g_root))
+    if (harness_open() < 0)
         return -1;
-    setenv("RUNE_SGX_EMULATOR_ROOT", g_root, 1);
-    const char *type = getenv("SGX_TEST_DRIVER");
-    g_driver = sgx_driver_open(type ? type : "simulatedSgx", &err);
-    if (!g_driver) {
-        print_error("%s\n", error_text(&err));
-        return -1;
-    }
-    g_file = memfd_create("enclave", MFD_CLOEXEC);
-    test_enclave_make(g_file, UINT64_MAX, 0, &g_sigstruct);
-    if (sgx_enclave_load(g_driver, g_file, &g_sigstruct, &options, &g_enclave, &err) < 0) {
+    if (harness_load(UINT64_MAX, 0, &options, &g_enclave, &err) < 0) {
         print_error("%s\n", error_text(&err));
         return -1;
     }
@@ -72,24 +37,8 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    char path[64];
-
     sgx_enclave_free(g_enclave);
-    close(g_file);
-    snprintf(path, sizeof(path), "%s/root-key", g_root);
-    unlink(path);
-    return rmdir(g_root);
-}
-
-/* Enter on thread slot `i`; the function that was left by is returned, negative for an error of
- * enter itself. */
-static int call_on(struct sgx_enclave *e, unsigned i, unsigned function, struct test_call *c,
-                   struct sgx_enclave_run *run)
-{
-    memset(run, 0, sizeof(*run));
-    run->tcs = e->tcs[i];
-    int rc = e->driver->enter((unsigned long)c, 0, 0, function, 0, 0, run);
-    return rc < 0 ? rc : (int)run->function;
+    return harness_close();
 }
 
 static uint64_t ok_call(enum test_command command, uint64_t a, uint64_t b, uint64_t c)
@@ -97,7 +46,7 @@ static uint64_t ok_call(enum test_command command, uint64_t a, uint64_t b, uint6
     struct test_call call = {command, a, b, c, 0, 0};
     struct sgx_enclave_run run;
 
-    assert_int_equal(call_on(g_enclave, 0, SGX_EENTER, &call, &run), SGX_EEXIT);
+    assert_int_equal(harness_enter(g_enclave, 0, SGX_EENTER, &call, &run), SGX_EEXIT);
     return call.result;
 }
 
@@ -108,10 +57,10 @@ static struct test_call fault_call(enum test_command command, uint64_t a, uint64
     struct test_call call = {command, a, b, 0, 0, 0}, handler = {TEST_SKIP, skip, 0, 0, 0, 0};
     struct sgx_enclave_run other;
 
-    assert_int_equal(call_on(g_enclave, 0, SGX_EENTER, &call, run), SGX_ERESUME);
-    assert_int_equal(call_on(g_enclave, 0, SGX_EENTER, &handler, &other), SGX_EEXIT);
+    assert_int_equal(harness_enter(g_enclave, 0, SGX_EENTER, &call, run), SGX_ERESUME);
+    assert_int_equal(harness_enter(g_enclave, 0, SGX_EENTER, &handler, &other), SGX_EEXIT);
     assert_int_equal(handler.cssa, 1);
-    assert_int_equal(call_on(g_enclave, 0, SGX_ERESUME, &call, &other), SGX_EEXIT);
+    assert_int_equal(harness_enter(g_enclave, 0, SGX_ERESUME, &call, &other), SGX_EEXIT);
     return handler;
 }
 
@@ -120,10 +69,10 @@ static void enters_and_leaves(void)
     struct test_call call = {TEST_ADD, 40, 2, 0, 0, 9};
     struct sgx_enclave_run run;
 
-    assert_int_equal(call_on(g_enclave, 0, SGX_EENTER, &call, &run), SGX_EEXIT);
+    assert_int_equal(harness_enter(g_enclave, 0, SGX_EENTER, &call, &run), SGX_EEXIT);
     assert_int_equal(call.result, 42);
     assert_int_equal(call.cssa, 0);
-    assert_int_equal(call_on(g_enclave, 0, 4, &call, &run), -EINVAL);
+    assert_int_equal(harness_enter(g_enclave, 0, 4, &call, &run), -EINVAL);
     run.reserved[3] = 1;
     run.tcs = g_enclave->tcs[0];
     assert_int_equal(g_driver->enter((unsigned long)&call, 0, 0, SGX_EENTER, 0, 0, &run), -EINVAL);
@@ -137,7 +86,7 @@ static void has_its_own_bases(void)
 
     __asm__ volatile("rdfsbase %0" : "=r"(fs));
     for (unsigned i = 0; i < 3; i++) {
-        assert_int_equal(call_on(g_enclave, i, SGX_EENTER, &call, &run), SGX_EEXIT);
+        assert_int_equal(harness_enter(g_enclave, i, SGX_EENTER, &call, &run), SGX_EEXIT);
         assert_int_equal(call.result, g_enclave->base + TEST_TLS(i));
         assert_int_equal(call.a, g_enclave->base + TEST_TLS(i));
     }
@@ -155,7 +104,7 @@ static void refuses_a_bad_tcs(void)
     assert_int_equal(g_driver->enter((unsigned long)&call, 0, 0, SGX_EENTER, 0, 0, &run), 0);
     assert_int_equal(run.function, SGX_EENTER);
     assert_int_equal(run.exception_vector, X86_PF);
-    assert_int_equal(call_on(g_enclave, 0, SGX_ERESUME, &call, &run), SGX_ERESUME);
+    assert_int_equal(harness_enter(g_enclave, 0, SGX_ERESUME, &call, &run), SGX_ERESUME);
     assert_int_equal(run.exception_vector, X86_GP);
 }
 
@@ -173,11 +122,11 @@ static void reports_exceptions(void)
     assert_int_equal(*(uint8_t *)handler.b, 0x0f);
     assert_int_equal(*(uint8_t *)(handler.b + 1), 0x05);
     struct test_call divide = {TEST_DIVIDE, 1, 0, 0, 0, 0};
-    assert_int_equal(call_on(g_enclave, 0, SGX_EENTER, &divide, &run), SGX_ERESUME);
+    assert_int_equal(harness_enter(g_enclave, 0, SGX_EENTER, &divide, &run), SGX_ERESUME);
     assert_int_equal(run.exception_vector, X86_DE);
     /* the operand is on the stack or in a register; let it have another look with a divisor */
     struct test_call skip = {TEST_SKIP, 3, 0, 0, 0, 0};
-    assert_int_equal(call_on(g_enclave, 0, SGX_EENTER, &skip, &run), SGX_EEXIT);
+    assert_int_equal(harness_enter(g_enclave, 0, SGX_EENTER, &skip, &run), SGX_EEXIT);
     assert_int_equal(skip.result, valid | X86_DE);
 }
 
@@ -283,12 +232,12 @@ static void handler_turns_resume_into_entry(void)
     g_nested = (struct test_call){TEST_SKIP, 0, 0, 0, 0, 0};
     assert_int_equal(g_driver->sigaction(SIGALRM, &act, NULL), 0);
     set_timer(2000);
-    assert_int_equal(call_on(g_enclave, 0, SGX_EENTER, &call, &run), SGX_EEXIT);
+    assert_int_equal(harness_enter(g_enclave, 0, SGX_EENTER, &call, &run), SGX_EEXIT);
     set_timer(0);
     assert_int_equal(g_nested.cssa, 1);
     assert_int_equal(g_nested.result, 0); /* an interrupt has no exit information */
     assert_int_equal(call.result, 0);     /* still spinning */
-    assert_int_equal(call_on(g_enclave, 0, SGX_ERESUME, &call, &run), SGX_EEXIT);
+    assert_int_equal(harness_enter(g_enclave, 0, SGX_ERESUME, &call, &run), SGX_EEXIT);
     assert_int_equal(call.result, 1);
     act = (struct sigaction){.sa_handler = SIG_DFL};
     assert_int_equal(g_driver->sigaction(SIGALRM, &act, NULL), 0);
@@ -318,10 +267,10 @@ static void *thread_main(void *arg)
     for (unsigned i = 0; i < 300; i++) {
         struct test_call call = {TEST_ADD, slot, i, 0, 0, 0};
         struct sgx_enclave_run run;
-        bad |= call_on(g_enclave, slot, SGX_EENTER, &call, &run) != SGX_EEXIT;
+        bad |= harness_enter(g_enclave, slot, SGX_EENTER, &call, &run) != SGX_EEXIT;
         bad |= call.result != slot + i;
         call = (struct test_call){TEST_BASES};
-        bad |= call_on(g_enclave, slot, SGX_EENTER, &call, &run) != SGX_EEXIT;
+        bad |= harness_enter(g_enclave, slot, SGX_EENTER, &call, &run) != SGX_EEXIT;
         bad |= call.a != g_enclave->base + TEST_TLS(slot);
     }
     return (void *)bad;
@@ -440,9 +389,9 @@ static uint8_t leaf_fault(uint64_t leaf, uint64_t rbx, uint64_t rcx)
     struct test_call call = {TEST_ENCLU, leaf, rbx, rcx, 0, 0}, skip = {TEST_SKIP, 3, 0, 0, 0, 0};
     struct sgx_enclave_run run, other;
 
-    assert_int_equal(call_on(g_enclave, 0, SGX_EENTER, &call, &run), SGX_ERESUME);
-    assert_int_equal(call_on(g_enclave, 0, SGX_EENTER, &skip, &other), SGX_EEXIT);
-    assert_int_equal(call_on(g_enclave, 0, SGX_ERESUME, &call, &other), SGX_EEXIT);
+    assert_int_equal(harness_enter(g_enclave, 0, SGX_EENTER, &call, &run), SGX_ERESUME);
+    assert_int_equal(harness_enter(g_enclave, 0, SGX_EENTER, &skip, &other), SGX_EEXIT);
+    assert_int_equal(harness_enter(g_enclave, 0, SGX_ERESUME, &call, &other), SGX_EEXIT);
     return (uint8_t)run.exception_vector;
 }
 
@@ -487,10 +436,10 @@ static void drops_a_frame(void)
     struct test_call drop = {TEST_ENCLU, SGX_EDECCSSA, 0, 0, 0, 0}, add = {TEST_ADD, 1, 2, 0, 0, 0};
     struct sgx_enclave_run run;
 
-    assert_int_equal(call_on(g_enclave, 0, SGX_EENTER, &divide, &run), SGX_ERESUME);
-    assert_int_equal(call_on(g_enclave, 0, SGX_EENTER, &drop, &run), SGX_EEXIT);
+    assert_int_equal(harness_enter(g_enclave, 0, SGX_EENTER, &divide, &run), SGX_ERESUME);
+    assert_int_equal(harness_enter(g_enclave, 0, SGX_EENTER, &drop, &run), SGX_EEXIT);
     assert_int_equal(drop.cssa, 1);
-    assert_int_equal(call_on(g_enclave, 0, SGX_EENTER, &add, &run), SGX_EEXIT);
+    assert_int_equal(harness_enter(g_enclave, 0, SGX_EENTER, &add, &run), SGX_EEXIT);
     assert_int_equal(add.cssa, 0);
 }
 
@@ -504,17 +453,17 @@ static void notifies_of_exits(void)
     struct sgx_enclave_run run;
 
     g_test_attributes = SGX_ATTR_AEX_NOTIFY;
-    assert_int_equal(load(UINT64_MAX, 0, &options, &e, &err), 0);
+    assert_int_equal(harness_load(UINT64_MAX, 0, &options, &e, &err), 0);
     g_test_attributes = 0;
-    assert_int_equal(call_on(e, 0, SGX_EENTER, &fault, &run), SGX_ERESUME);
-    assert_int_equal(call_on(e, 0, SGX_EENTER, &ask, &run), SGX_EEXIT);
+    assert_int_equal(harness_enter(e, 0, SGX_EENTER, &fault, &run), SGX_ERESUME);
+    assert_int_equal(harness_enter(e, 0, SGX_EENTER, &ask, &run), SGX_EEXIT);
     /* ERESUME enters at CSSA 1 in place of resuming */
-    assert_int_equal(call_on(e, 0, SGX_ERESUME, &heard, &run), SGX_EEXIT);
+    assert_int_equal(harness_enter(e, 0, SGX_ERESUME, &heard, &run), SGX_EEXIT);
     assert_int_equal(heard.cssa, 1);
     assert_int_equal(heard.result, SGX_EXITINFO_VALID | SGX_EXITINFO_TYPE_HARDWARE << 8 | X86_UD);
     struct test_call drop = {TEST_ENCLU, SGX_EDECCSSA, 0, 0, 0, 0};
-    assert_int_equal(call_on(e, 0, SGX_EENTER, &drop, &run), SGX_EEXIT);
-    assert_int_equal(call_on(e, 0, SGX_EENTER, &add, &run), SGX_EEXIT);
+    assert_int_equal(harness_enter(e, 0, SGX_EENTER, &drop, &run), SGX_EEXIT);
+    assert_int_equal(harness_enter(e, 0, SGX_EENTER, &add, &run), SGX_EEXIT);
     assert_int_equal(add.cssa, 0);
     sgx_enclave_free(e);
 }
@@ -552,12 +501,12 @@ static void runs_code_that_it_wrote(void)
     assert_int_equal(ok_call(TEST_ACCEPT, page, PENDING, 0), 0);
     ok_call(TEST_WRITE, page, 0xc30000002ab8ull, 0); /* mov $42, %eax; ret */
     struct test_call call = {TEST_CALL, page, 0, 0, 0, 0};
-    assert_int_equal(call_on(g_enclave, 0, SGX_EENTER, &call, &run), SGX_ERESUME);
+    assert_int_equal(harness_enter(g_enclave, 0, SGX_EENTER, &call, &run), SGX_ERESUME);
     assert_int_equal(run.exception_error_code,
                      X86_PF_SGX | X86_PF_USER | X86_PF_INSTR | X86_PF_PRESENT);
     struct test_call extend = {TEST_EXTEND, page, SGX_SECINFO_R | SGX_SECINFO_X, 0, 0, 0};
-    assert_int_equal(call_on(g_enclave, 0, SGX_EENTER, &extend, &run), SGX_EEXIT);
-    assert_int_equal(call_on(g_enclave, 0, SGX_ERESUME, &call, &run), SGX_EEXIT);
+    assert_int_equal(harness_enter(g_enclave, 0, SGX_EENTER, &extend, &run), SGX_EEXIT);
+    assert_int_equal(harness_enter(g_enclave, 0, SGX_ERESUME, &call, &run), SGX_EEXIT);
     assert_int_equal(call.result, 42);
 
     uint64_t copy = page + SGX_PAGE_SIZE;
@@ -632,7 +581,7 @@ static void sites_work_under_signals(void)
     pthread_t self = pthread_self(), thread;
     unsigned bad = 0;
 
-    assert_int_equal(load(0, 1, &options, &e, &err), 0);
+    assert_int_equal(harness_load(0, 1, &options, &e, &err), 0);
     g_enclave = e;
     const uint8_t *site = (const uint8_t *)e->base + TEST_CODE +
                           (test_enclave_sites - __start_enclave_text);
@@ -646,7 +595,7 @@ static void sites_work_under_signals(void)
          i++) {
         uint64_t page = e->base + TEST_HOLE + i % 1500 * SGX_PAGE_SIZE;
         struct test_call call = {TEST_SITE_ADD, page, i, 1, 0, 0};
-        bad += call_on(e, 0, SGX_EENTER, &call, &run) != SGX_EEXIT;
+        bad += harness_enter(e, 0, SGX_EENTER, &call, &run) != SGX_EEXIT;
         bad += call.result != (i < 1500 ? page + i : 0); /* 0: accepted before */
     }
     uint64_t fs, gs;
@@ -665,202 +614,15 @@ static void sites_work_under_signals(void)
     /* a fault in a leaf is reported at the site */
     struct test_call fault = {TEST_SITE_ADD, 0x1000, 1, 1, 0, 0};
     struct test_call look = {TEST_SKIP, 0, 0, 0, 0, 0};
-    assert_int_equal(call_on(e, 0, SGX_EENTER, &fault, &run), SGX_ERESUME);
+    assert_int_equal(harness_enter(e, 0, SGX_EENTER, &fault, &run), SGX_ERESUME);
     assert_int_equal(run.exception_vector, X86_PF);
-    assert_int_equal(call_on(e, 0, SGX_EENTER, &look, &run), SGX_EEXIT);
+    assert_int_equal(harness_enter(e, 0, SGX_EENTER, &look, &run), SGX_EEXIT);
     assert_int_equal(look.b, e->base + TEST_CODE + (test_enclave_sites_end - __start_enclave_text));
     sgx_enclave_free(e);
     g_enclave = other;
     act = (struct sigaction){.sa_handler = SIG_DFL};
     assert_int_equal(g_driver->sigaction(SIGALRM, &act, NULL), 0);
 }
-
-/* ---- loading ---- */
-
-static void loads_at_zero(void)
-{
-    const struct sgx_load_options options = {.debug = true};
-    struct error err = ERROR_INIT;
-    struct sgx_enclave *e = NULL;
-    struct test_call call = {TEST_ADD, 1, 2, 0, 0, 0};
-    struct sgx_enclave_run run;
-
-    assert_int_equal(load(0, 0, &options, &e, &err), 0);
-    assert_int_equal(e->base, 0);
-    assert_int_equal(call_on(e, 5, SGX_EENTER, &call, &run), SGX_EEXIT);
-    assert_int_equal(call.result, 3);
-    /* ELRANGE at 0 is below everything: a system call traps with every kernel */
-    call.command = TEST_SYSCALL;
-    assert_int_equal(call_on(e, 5, SGX_EENTER, &call, &run), SGX_ERESUME);
-    assert_int_equal(run.exception_vector, X86_UD);
-    sgx_enclave_free(e);
-}
-
-static void refuses_what_was_not_signed(void)
-{
-    const struct sgx_load_options options = {0};
-    struct sgx_sigstruct s = g_sigstruct;
-    struct error err = ERROR_INIT;
-    struct sgx_enclave *e = NULL;
-
-    s.mrenclave[3] ^= 1;
-    assert_true(sgx_enclave_load(g_driver, g_file, &s, &options, &e, &err) < 0);
-    s = g_sigstruct;
-    s.isv_svn++;
-    assert_true(sgx_enclave_load(g_driver, g_file, &s, &options, &e, &err) < 0);
-    assert_non_null(strstr(error_text(&err), "signature"));
-
-    /* each of EINIT's error codes, and what Linux refuses before */
-    const struct {
-        uint8_t *field;
-        int rc;
-        const char *part;
-    } codes[] = {
-        {(uint8_t *)&s.vendor, -EINVAL, "vendor"},
-        {&s.header[4], -EPERM, "SGX_INVALID_SIG_STRUCT"},
-        {(uint8_t *)&s.exponent, -EPERM, "SGX_INVALID_SIG_STRUCT"},
-        {&s.q1[9], -EPERM, "SGX_INVALID_SIG_STRUCT"},
-        {&s.q2[9], -EPERM, "SGX_INVALID_SIG_STRUCT"},
-        {&s.reserved4[3], -EPERM, "SGX_INVALID_SIG_STRUCT"},
-        {&s.signature[9], -EPERM, "SGX_INVALID_SIGNATURE"},
-        {&s.mrenclave[9], -EPERM, "SGX_INVALID_SIGNATURE"},
-    };
-    for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
-        s = g_sigstruct;
-        *codes[i].field ^= 2;
-        assert_int_equal(sgx_enclave_load(g_driver, g_file, &s, &options, &e, &err), codes[i].rc);
-        assert_non_null(strstr(error_text(&err), codes[i].part));
-    }
-    s = g_sigstruct;
-
-    /* a changed page: the SIGSTRUCT is right, the enclave is not */
-    int fd = memfd_create("changed", MFD_CLOEXEC);
-    uint8_t page[4096];
-    off_t at = 0;
-    for (ssize_t n; (n = pread(g_file, page, sizeof(page), at)) > 0; at += n)
-        assert_int_equal(write(fd, page, n), n);
-    struct enclave_file *file = NULL;
-    assert_int_equal(enclave_file_open(g_file, &file, &err), 0);
-    assert_int_equal(pwrite(fd, "x", 1, (off_t)file->ranges[0].file_offset + 4000), 1);
-    enclave_file_close(file);
-    assert_true(sgx_enclave_load(g_driver, fd, &g_sigstruct, &options, &e, &err) < 0);
-    assert_non_null(strstr(error_text(&err), "SGX_INVALID_MEASUREMENT"));
-    close(fd);
-    error_release(&err);
-}
-
-/* A SECS that ECREATE, or Linux before it, does not take. */
-static void refuses_a_bad_secs(void)
-{
-    const struct sgx_secs right = {
-        .size = TEST_SIZE, .ssa_frame_size = 1, .attributes = {SGX_ATTR_MODE64, SGX_XFRM_LEGACY}};
-    struct sgx_secs s;
-    struct error err = ERROR_INIT;
-    const struct {
-        void *field;
-        uint64_t value;
-    } wrong[] = {
-        {&s.attributes.flags, 0},
-        {&s.attributes.flags, SGX_ATTR_MODE64 | SGX_ATTR_CET},
-        {&s.attributes.flags, SGX_ATTR_MODE64 | 1ull << 3},
-        {&s.attributes.flags, SGX_ATTR_MODE64 | 1ull << 40},
-        {&s.attributes.xfrm, 1},
-        {&s.attributes.xfrm, SGX_XFRM_LEGACY | SGX_XFRM_AVX512},
-        {&s.attributes.xfrm, SGX_XFRM_LEGACY | SGX_XFRM_AVX | 1ull << 5},
-        {&s.attributes.xfrm, SGX_XFRM_LEGACY | SGX_XFRM_AMX},
-        {&s.attributes.xfrm, SGX_XFRM_LEGACY | 1ull << 63},
-        {&s.size, 2 * TEST_SIZE},
-    };
-
-    for (size_t i = 0; i <= sizeof(wrong) / sizeof(wrong[0]); i++) {
-        struct sgx_handle *h = NULL;
-        const bool last = i == sizeof(wrong) / sizeof(wrong[0]);
-        s = right;
-        assert_int_equal(g_driver->open(&h, &err), 0);
-        assert_int_equal(g_driver->reserve(h, 0, TEST_SIZE, true, &s.base, &err), 0);
-        if (!last)
-            memcpy(wrong[i].field, &wrong[i].value, sizeof(wrong[i].value));
-        assert_int_equal(g_driver->create(h, &s, &err), last ? 0 : -EINVAL);
-        g_driver->close(h);
-    }
-    error_release(&err);
-}
-
-/* The provisioning key is for who was granted it. */
-static void provisioning_is_granted(void)
-{
-    struct error err = ERROR_INIT;
-    struct sgx_handle *h = NULL;
-    struct sgx_secs s = {.size = TEST_SIZE,
-                         .ssa_frame_size = 1,
-                         .attributes = {SGX_ATTR_MODE64 | SGX_ATTR_PROVISION_KEY, SGX_XFRM_LEGACY}};
-
-    assert_int_equal(g_driver->open(&h, &err), 0);
-    assert_int_equal(g_driver->reserve(h, 0, TEST_SIZE, true, &s.base, &err), 0);
-    assert_int_equal(g_driver->create(h, &s, &err), 0);
-    assert_int_equal(g_driver->init(h, &g_sigstruct, &err), -EACCES);
-    assert_int_equal(g_driver->provision(h, &err), 0);
-    assert_int_equal(g_driver->init(h, &g_sigstruct, &err), -EPERM); /* now it is the measurement */
-    g_driver->close(h);
-    error_release(&err);
-}
-
-/*
- * cmocka takes SIGSEGV and its like around every test; the emulator must have them. What a test
- * asserts inside a handler's reach still ends the program.
- */
-static void run_claimed(void **state)
-{
-    static const int signals[] = {SIGSEGV, SIGILL, SIGBUS, SIGFPE, SIGSYS};
-    const struct sigaction plain = {.sa_handler = SIG_DFL};
-
-    for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
-        assert_int_equal(g_driver->sigaction(signals[i], &plain, NULL), 0);
-    ((void (*)(void)) * state)();
-}
-
-#define TEST(name)                                   \
-    {                                                \
-#name, run_claimed, NULL, NULL, (void *)name \
-    }
-
-static void production_enclave_refuses_debug(void)
-{
-    const struct sgx_load_options debug = {.debug = true}, plain = {.kss = true};
-    char dir[] = "/tmp/sgx-key.XXXXXX", path[64];
-    struct error err = ERROR_INIT;
-    struct sgx_enclave *e = NULL;
-    struct sgx_sign_params params;
-    struct sgx_sigstruct s;
-
-    assert_non_null(mkdtemp(dir));
-    snprintf(path, sizeof(path), "%s/key", dir);
-    assert_int_equal(sgx_key_generate(path, &err), 0);
-    assert_int_equal(sgx_sign_params_from_file(g_file, false, &params, &err), 0);
-    sgx_sigstruct_fill(&params, &s);
-    assert_int_equal(sgx_sigstruct_sign(&s, path, &err), 0);
-    unlink(path);
-    rmdir(dir);
-    assert_int_equal(sgx_enclave_load(g_driver, g_file, &s, &debug, &e, &err), -EPERM);
-    assert_non_null(strstr(error_text(&err), "attributes"));
-    assert_int_equal(sgx_enclave_load(g_driver, g_file, &s, &plain, &e, &err), 0);
-    sgx_enclave_free(e);
-    error_release(&err);
-}
-
-/* Of the emulator alone, or with a second enclave, which the stand-in for the device has no room
- * for. */
-static void run_emulated(void **state)
-{
-    if (!g_driver->emulated)
-        skip();
-    run_claimed(state);
-}
-
-#define EMULATED(name)                                \
-    {                                                 \
-#name, run_emulated, NULL, NULL, (void *)name \
-    }
 
 int main(void)
 {
@@ -881,15 +643,10 @@ int main(void)
         TEST(leaves_fault_as_they_should),
         TEST(drops_a_frame),
         EMULATED(notifies_of_exits),
-        EMULATED(refuses_a_bad_secs),
-        EMULATED(provisioning_is_granted),
         TEST(adds_pages_on_demand),
         TEST(runs_code_that_it_wrote),
         TEST(restricts_and_removes),
         EMULATED(sites_work_under_signals),
-        EMULATED(loads_at_zero),
-        EMULATED(refuses_what_was_not_signed),
-        EMULATED(production_enclave_refuses_debug),
         TEST(reports_exceptions),
     };
 

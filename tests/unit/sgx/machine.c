@@ -4,12 +4,7 @@
  * RUNE_SGX_EMULATOR_FEATURES and the name of the group. The EPC is 4 MiB; of each test enclave 1
  * MiB stays in it, 64 TCS with their SSA frames.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "harness.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -20,28 +15,17 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "base/error.h"
-#include "enclave.h"
 #include "sgx/emulator/emulator.h"
-#include "sgx/loader.h"
 
 #define RW      (SGX_SECINFO_R | SGX_SECINFO_W)
 #define PENDING (RW | SGX_SECINFO_PENDING | SGX_SECINFO_TYPE(SGX_PT_REG))
 #define MANY    2048u /* pages: twice the EPC */
 
-static const struct sgx_driver *g_driver;
-static char g_root[] = "/tmp/sgx-root.XXXXXX";
-
 static int load(int sites, bool kss, struct sgx_enclave **out, struct error *err)
 {
     const struct sgx_load_options options = {.debug = true, .kss = kss};
-    struct sgx_sigstruct sigstruct;
-    int fd = memfd_create("enclave", MFD_CLOEXEC);
 
-    test_enclave_make(fd, sites ? 0 : UINT64_MAX, sites, &sigstruct);
-    int rc = sgx_enclave_load(g_driver, fd, &sigstruct, &options, out, err);
-    close(fd);
-    return rc;
+    return harness_load(sites ? 0 : UINT64_MAX, sites, &options, out, err);
 }
 
 static struct sgx_enclave *loaded(int sites)
@@ -54,20 +38,10 @@ static struct sgx_enclave *loaded(int sites)
     return e;
 }
 
-/* All entries from one place: the enclave leaves with the stack pointer of the first. */
-static int enter(struct sgx_enclave *e, unsigned slot, unsigned function, struct test_call *c,
-                 struct sgx_enclave_run *run)
-{
-    memset(run, 0, sizeof(*run));
-    run->tcs = e->tcs[slot];
-    int rc = e->driver->enter((unsigned long)c, 0, 0, function, 0, 0, run);
-    return rc < 0 ? rc : (int)run->function;
-}
-
 static int call(struct sgx_enclave *e, unsigned slot, struct test_call *c,
                 struct sgx_enclave_run *run)
 {
-    return enter(e, slot, SGX_EENTER, c, run);
+    return harness_enter(e, slot, SGX_EENTER, c, run);
 }
 
 static uint64_t ok_call(struct sgx_enclave *e, enum test_command command, uint64_t a, uint64_t b,
@@ -132,10 +106,10 @@ static void states_come_back(void)
     for (unsigned i = 1; i < MANY; i++)
         ok_call(e, TEST_WRITE, hole(e, i), i, 0);
     assert_int_equal(ok_call(e, TEST_READ, hole(e, 0), 0, 0), 5);
-    assert_int_equal(enter(e, 0, SGX_EENTER, &write, &run), SGX_ERESUME);
+    assert_int_equal(harness_enter(e, 0, SGX_EENTER, &write, &run), SGX_ERESUME);
     assert_int_equal(run.exception_error_code & X86_PF_SGX, X86_PF_SGX);
-    assert_int_equal(enter(e, 0, SGX_EENTER, &look, &run), SGX_EEXIT);
-    assert_int_equal(enter(e, 0, SGX_ERESUME, &write, &run), SGX_EEXIT);
+    assert_int_equal(harness_enter(e, 0, SGX_EENTER, &look, &run), SGX_EEXIT);
+    assert_int_equal(harness_enter(e, 0, SGX_ERESUME, &write, &run), SGX_EEXIT);
     ok_call(e, TEST_ACCEPT_MANY, hole(e, 1), 0, MANY - 1); /* mismatches, but loads them */
     assert_int_equal(g_driver->modify_types(e->handle, &trim, NULL), 0);
     assert_int_equal(ok_call(e, TEST_ACCEPT, hole(e, 0),
@@ -302,45 +276,15 @@ static void has_no_kss(void)
     sgx_enclave_free(e);
 }
 
-/* ---- */
-
 static int setup(void **state)
 {
-    struct error err = ERROR_INIT;
-
-    if (!mkdtemp(g_root))
-        return -1;
-    setenv("RUNE_SGX_EMULATOR_ROOT", g_root, 1);
-    const char *type = getenv("SGX_TEST_DRIVER");
-    g_driver = sgx_driver_open(type ? type : "simulatedSgx", &err);
-    if (!g_driver)
-        print_error("%s\n", error_text(&err));
-    return g_driver ? 0 : -1;
+    return harness_open();
 }
 
 static int teardown(void **state)
 {
-    char path[64];
-
-    snprintf(path, sizeof(path), "%s/root-key", g_root);
-    unlink(path);
-    return rmdir(g_root);
+    return harness_close();
 }
-
-static void run_claimed(void **state)
-{
-    static const int signals[] = {SIGSEGV, SIGILL, SIGBUS, SIGFPE, SIGSYS};
-    const struct sigaction plain = {.sa_handler = SIG_DFL};
-
-    for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
-        assert_int_equal(g_driver->sigaction(signals[i], &plain, NULL), 0);
-    ((void (*)(void)) * state)();
-}
-
-#define TEST(name)                                   \
-    {                                                \
-#name, run_claimed, NULL, NULL, (void *)name \
-    }
 
 int main(int argc, char **argv)
 {
