@@ -2,7 +2,6 @@
 /* The PAL loader against the test libraries of tests/pal, each with the layout of its version. */
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -13,38 +12,10 @@
 
 #include <cmocka.h>
 
-#include "enclave/pal_runtime.h"
-
-static struct {
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    int exited_pid, status;
-} g_events = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, 0};
-
-static void on_event(void *context, const struct pal_event *event)
-{
-    if (event->type != PAL_EVENT_EXITED)
-        return;
-    pthread_mutex_lock(&g_events.lock);
-    g_events.exited_pid = event->pid;
-    g_events.status = event->status;
-    pthread_cond_signal(&g_events.changed);
-    pthread_mutex_unlock(&g_events.lock);
-}
+#include "pal_exit.h"
 
 static void on_log(void *context, int level, const char *message)
 {
-}
-
-static int wait_exit(int pid)
-{
-    pthread_mutex_lock(&g_events.lock);
-    while (g_events.exited_pid != pid)
-        pthread_cond_wait(&g_events.changed, &g_events.lock);
-    g_events.exited_pid = 0;
-    int status = g_events.status;
-    pthread_mutex_unlock(&g_events.lock);
-    return status;
 }
 
 /* A runtime is never unloaded: threads of its library may still be returning. */

@@ -3,7 +3,6 @@
  * local report. */
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -15,24 +14,10 @@
 
 #include <cmocka.h>
 
-#include "enclave/pal_runtime.h"
+#include "pal_exit.h"
 #include "sgx/arch.h"
 
-static struct {
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    int exited_pid, status;
-} g_events = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, 0};
 static struct pal_runtime *g_runtime;
-
-static void on_event(void *context, const struct pal_event *event)
-{
-    pthread_mutex_lock(&g_events.lock);
-    g_events.exited_pid = event->pid;
-    g_events.status = event->status;
-    pthread_cond_signal(&g_events.changed);
-    pthread_mutex_unlock(&g_events.lock);
-}
 
 static void on_log(void *context, int level, const char *message)
 {
@@ -73,13 +58,7 @@ static int run(const char *const *argv, const char *input, char *output, size_t 
         size += (size_t)got;
     output[size] = '\0';
     close(out[0]);
-    pthread_mutex_lock(&g_events.lock);
-    while (g_events.exited_pid != pid)
-        pthread_cond_wait(&g_events.changed, &g_events.lock);
-    g_events.exited_pid = 0;
-    int status = g_events.status;
-    pthread_mutex_unlock(&g_events.lock);
-    return status;
+    return wait_exit(pid);
 }
 
 static void programs(void)
