@@ -292,13 +292,6 @@ long sys_utime(SYSCALL_ARGS)
     return utimes_at(AT_FDCWD, (u64)a, 0, b ? times : NULL);
 }
 
-static int may_enter(struct dentry *d)
-{
-    if (!S_ISDIR(d->inode->mode))
-        return -ENOTDIR;
-    return inode_permission(d->inode, MAY_EXEC);
-}
-
 /* Takes the reference of d. root: chroot. */
 static void set_place(struct dentry *d, bool root)
 {
@@ -317,22 +310,31 @@ static void set_place(struct dentry *d, bool root)
     dentry_put(old);
 }
 
-long sys_chdir(SYSCALL_ARGS)
+/* Makes it the working directory or the root, if it may be that; takes the reference. */
+static long enter(struct dentry *d, bool root)
+{
+    int r = S_ISDIR(d->inode->mode) ? inode_permission(d->inode, MAY_EXEC) : -ENOTDIR;
+
+    if (r == 0 && root && !fs_capable(CAP_SYS_CHROOT))
+        r = -EPERM;
+    if (r < 0)
+        dentry_put(d);
+    else
+        set_place(d, root);
+    return r;
+}
+
+static long enter_path(u64 path, bool root)
 {
     struct dentry *target;
-    char path[PATH_MAX];
-    ssize_t r = path_from_user(path, (const void *)a);
+    int r = path_lookup_user((const void *)path, LOOKUP_DIRECTORY, &target);
 
-    if (r >= 0)
-        r = path_lookup(AT_FDCWD, path, LOOKUP_DIRECTORY, &target);
-    if (r < 0)
-        return r;
-    r = may_enter(target);
-    if (r < 0)
-        dentry_put(target);
-    else
-        set_place(target, false);
-    return r;
+    return r < 0 ? r : enter(target, root);
+}
+
+long sys_chdir(SYSCALL_ARGS)
+{
+    return enter_path((u64)a, false);
 }
 
 long sys_fchdir(SYSCALL_ARGS)
@@ -340,34 +342,12 @@ long sys_fchdir(SYSCALL_ARGS)
     struct dentry *target;
     int r = target_fd((int)a, true, &target);
 
-    if (r < 0)
-        return r;
-    r = may_enter(target);
-    if (r < 0)
-        dentry_put(target);
-    else
-        set_place(target, false);
-    return r;
+    return r < 0 ? r : enter(target, false);
 }
 
 long sys_chroot(SYSCALL_ARGS)
 {
-    struct dentry *target;
-    char path[PATH_MAX];
-    ssize_t r = path_from_user(path, (const void *)a);
-
-    if (r >= 0)
-        r = path_lookup(AT_FDCWD, path, LOOKUP_DIRECTORY, &target);
-    if (r < 0)
-        return r;
-    r = may_enter(target);
-    if (r == 0 && !fs_capable(CAP_SYS_CHROOT))
-        r = -EPERM;
-    if (r < 0)
-        dentry_put(target);
-    else
-        set_place(target, true);
-    return r;
+    return enter_path((u64)a, true);
 }
 
 long sys_getcwd(SYSCALL_ARGS)

@@ -13,18 +13,7 @@ static int pts_getattr(struct inode *i, struct kstat *st)
 {
     struct tty *t = tty_by_index(container_of(i, struct pts_inode, i)->index);
 
-    *st = (struct kstat){.dev = i->super->dev,
-                         .ino = i->ino,
-                         .rdev = i->rdev,
-                         .mode = i->mode,
-                         .nlink = 1,
-                         .uid = i->uid,
-                         .gid = i->gid,
-                         .blksize = PAGE_SIZE,
-                         .atime = i->atime,
-                         .mtime = i->mtime,
-                         .ctime = i->ctime,
-                         .btime = i->ctime};
+    inode_stat_plain(i, st);
     if (t) {
         st->mode = S_IFCHR | t->mode;
         st->uid = t->uid;

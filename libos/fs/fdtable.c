@@ -264,6 +264,22 @@ long sys_dup2(SYSCALL_ARGS)
     return b;
 }
 
+int files_unshare(struct process *p)
+{
+    struct files *old = p->files, *own;
+
+    if (__atomic_load_n(&old->refs.n, __ATOMIC_RELAXED) == 1)
+        return 0;
+    own = files_copy(old);
+    if (!own)
+        return -ENOMEM;
+    mutex_lock(&g_process_lock); /* others look at it: pidfd_getfd() */
+    p->files = own;
+    mutex_unlock(&g_process_lock);
+    files_put(old);
+    return 0;
+}
+
 #define CLOSE_RANGE_UNSHARE_FLAG (1u << 1)
 #define CLOSE_RANGE_CLOEXEC_FLAG (1u << 2)
 
@@ -274,15 +290,8 @@ long sys_close_range(SYSCALL_ARGS)
 
     if (first > last || (flags & ~(CLOSE_RANGE_UNSHARE_FLAG | CLOSE_RANGE_CLOEXEC_FLAG)))
         return -EINVAL;
-    if ((flags & CLOSE_RANGE_UNSHARE_FLAG) &&
-        __atomic_load_n(&p->files->refs.n, __ATOMIC_RELAXED) > 1) {
-        struct files *old = p->files, *own = files_copy(old);
-
-        if (!own)
-            return -ENOMEM;
-        p->files = own;
-        files_put(old);
-    }
+    if ((flags & CLOSE_RANGE_UNSHARE_FLAG) && files_unshare(p) < 0)
+        return -ENOMEM;
     for (u64 fd = first; fd <= last && fd < p->files->size; fd++) {
         if (flags & CLOSE_RANGE_CLOEXEC_FLAG) {
             mutex_lock(&p->files->lock);

@@ -75,17 +75,6 @@ static u64 identity(u64 dev, u64 ino)
     return ino * 0x9e3779b97f4a7c15ull ^ dev;
 }
 
-static bool try_get(struct inode *i)
-{
-    u32 n = __atomic_load_n(&i->refs.n, __ATOMIC_RELAXED);
-
-    while (n)
-        if (__atomic_compare_exchange_n(&i->refs.n, &n, n + 1, true, __ATOMIC_ACQUIRE,
-                                        __ATOMIC_RELAXED))
-            return true;
-    return false;
-}
-
 static void leave_tree(struct host_inode *h)
 {
     if (h->in_tree)
@@ -139,7 +128,7 @@ static int inode_for(struct host_inode *dir, const char *name, size_t len,
         struct host_inode *k = container_of(n, struct host_inode, node);
 
         if (k->host_dev == st->dev && k->host_ino == st->ino &&
-            (k->i.mode & S_IFMT) == (st->mode & S_IFMT) && try_get(&k->i))
+            (k->i.mode & S_IFMT) == (st->mode & S_IFMT) && ref_get_live(&k->i.refs))
             h = k;
         else
             leave_tree(k); /* another file by now */

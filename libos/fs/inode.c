@@ -167,10 +167,8 @@ void inode_allow_write(struct inode *i)
 
 /* ---- attributes ---- */
 
-int inode_stat(struct inode *i, struct kstat *st)
+void inode_stat_plain(const struct inode *i, struct kstat *st)
 {
-    if (i->ops->getattr)
-        return i->ops->getattr(i, st);
     *st = (struct kstat){
         .dev = i->super ? i->super->dev : 0,
         .ino = i->ino,
@@ -186,6 +184,13 @@ int inode_stat(struct inode *i, struct kstat *st)
         .ctime = i->ctime,
         .btime = i->ctime,
     };
+}
+
+int inode_stat(struct inode *i, struct kstat *st)
+{
+    if (i->ops->getattr)
+        return i->ops->getattr(i, st);
+    inode_stat_plain(i, st);
     return 0;
 }
 

@@ -58,17 +58,6 @@ struct mem_inode *mem_inode_new(struct mem_super *s, u32 mode)
 
 /* ---- the image's inodes ---- */
 
-static bool inode_try_get(struct inode *i)
-{
-    u32 n = __atomic_load_n(&i->refs.n, __ATOMIC_RELAXED);
-
-    while (n)
-        if (__atomic_compare_exchange_n(&i->refs.n, &n, n + 1, true, __ATOMIC_ACQUIRE,
-                                        __ATOMIC_RELAXED))
-            return true;
-    return false;
-}
-
 static struct mem_inode *inode_of_image(struct mem_super *s, const struct erofs_inode *e)
 {
     struct mem_inode *m = inode_raw(s, e->mode);
@@ -104,7 +93,7 @@ int mem_inode_from_image(struct mem_super *s, u64 nid, struct inode **out)
 
     mutex_lock(&s->lock);
     n = rb_find(&s->by_nid, nid);
-    if (n && inode_try_get(&container_of(n, struct mem_inode, by_nid)->i)) {
+    if (n && ref_get_live(&container_of(n, struct mem_inode, by_nid)->i.refs)) {
         *out = &container_of(n, struct mem_inode, by_nid)->i;
         mutex_unlock(&s->lock);
         return 0;
@@ -172,21 +161,7 @@ int mem_getattr(struct inode *i, struct kstat *st)
 {
     struct mem_inode *m = mem_of(i);
 
-    *st = (struct kstat){
-        .dev = i->super->dev,
-        .ino = i->ino,
-        .rdev = i->rdev,
-        .size = i->size,
-        .mode = i->mode,
-        .nlink = i->nlink,
-        .uid = i->uid,
-        .gid = i->gid,
-        .blksize = PAGE_SIZE,
-        .atime = i->atime,
-        .mtime = i->mtime,
-        .ctime = i->ctime,
-        .btime = i->ctime,
-    };
+    inode_stat_plain(i, st);
     if (S_ISREG(i->mode))
         st->blocks = m->backing
                          ? MAX(m->data.pages * 8, (MIN(m->data.backing_end, i->size) + 511) / 512)

@@ -330,19 +330,15 @@ long sys_mount(SYSCALL_ARGS)
 
 long sys_umount2(SYSCALL_ARGS)
 {
-    char path[PATH_MAX];
     struct dentry *target;
     struct mount *m;
-    ssize_t r;
+    int r;
 
     if (b & ~15l)
         return -EINVAL;
     if (!fs_capable(CAP_SYS_ADMIN))
         return -EPERM;
-    r = path_from_user(path, (const void *)a);
-    if (r < 0)
-        return r;
-    r = path_lookup(AT_FDCWD, path, b & UMOUNT_NOFOLLOW ? LOOKUP_NOFOLLOW : 0, &target);
+    r = path_lookup_user((const void *)a, b & UMOUNT_NOFOLLOW ? LOOKUP_NOFOLLOW : 0, &target);
     if (r < 0)
         return r;
     m = target->mount;

@@ -11,6 +11,14 @@ ssize_t path_from_user(char *buf, const void __user *path)
     return n == 0 ? -ENOENT : n;
 }
 
+int path_lookup_user(const void __user *path, u32 flags, struct dentry **out)
+{
+    char buf[PATH_MAX];
+    ssize_t n = path_from_user(buf, path);
+
+    return n < 0 ? (int)n : path_lookup(AT_FDCWD, buf, flags, out);
+}
+
 /* ---- contexts ---- */
 
 struct fs_context *fs_context_create(void)

@@ -104,6 +104,17 @@ static ssize_t ring_write(struct pipe *p, struct uio *io, size_t n)
 
 /* ---- file operations ---- */
 
+/* Until there is something to read, be it the end of the data. */
+static int wait_readable(struct pipe *p)
+{
+    int r = wait_event(&p->read_queue,
+                       __atomic_load_n(&p->used, __ATOMIC_ACQUIRE) ||
+                           !__atomic_load_n(&p->writers, __ATOMIC_ACQUIRE),
+                       NO_DEADLINE);
+
+    return r < 0 ? -ERESTARTSYS : 0;
+}
+
 static ssize_t pipe_read(struct file *f, struct uio *io, u64 *pos)
 {
     struct pipe *p = f->private;
@@ -123,12 +134,9 @@ static ssize_t pipe_read(struct file *f, struct uio *io, u64 *pos)
         mutex_unlock(&p->lock);
         if (r <= 0)
             return r;
-        r = wait_event(&p->read_queue,
-                       __atomic_load_n(&p->used, __ATOMIC_ACQUIRE) ||
-                           !__atomic_load_n(&p->writers, __ATOMIC_ACQUIRE),
-                       NO_DEADLINE);
+        r = wait_readable(p);
         if (r < 0)
-            return -ERESTARTSYS;
+            return r;
     }
 }
 
@@ -407,12 +415,9 @@ ssize_t pipe_tee(struct file *in, struct file *out, size_t n, bool nonblock)
             return 0;
         if (nonblock || (in->flags & O_NONBLOCK))
             return -EAGAIN;
-        r = wait_event(&p->read_queue,
-                       __atomic_load_n(&p->used, __ATOMIC_ACQUIRE) ||
-                           !__atomic_load_n(&p->writers, __ATOMIC_ACQUIRE),
-                       NO_DEADLINE);
+        r = wait_readable(p);
         if (r < 0)
-            return -ERESTARTSYS;
+            return r;
     }
     mutex_lock(&p->lock);
     n = MIN(n, (size_t)p->used);

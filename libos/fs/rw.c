@@ -229,15 +229,12 @@ static int truncate_inode(struct inode *i, i64 size)
 
 long sys_truncate(SYSCALL_ARGS)
 {
-    char path[PATH_MAX];
     struct dentry *target;
-    ssize_t r = path_from_user(path, (const void *)a);
+    int r;
 
-    if (r < 0)
-        return r;
     if (b < 0)
         return -EINVAL;
-    r = path_lookup(AT_FDCWD, path, 0, &target);
+    r = path_lookup_user((const void *)a, 0, &target);
     if (r < 0)
         return r;
     if (S_ISDIR(target->inode->mode))

@@ -263,13 +263,9 @@ static long put_statfs(struct super *s, u32 mount_flags, void __user *out)
 
 long sys_statfs(SYSCALL_ARGS)
 {
-    char path[PATH_MAX];
     struct dentry *target;
-    ssize_t r = path_from_user(path, (const void *)a);
+    int r = path_lookup_user((const void *)a, 0, &target);
 
-    if (r < 0)
-        return r;
-    r = path_lookup(AT_FDCWD, path, 0, &target);
     if (r < 0)
         return r;
     r = put_statfs(target->inode->super, target->mount ? target->mount->flags : 0, (void *)b);

@@ -133,14 +133,6 @@ static long remove_one(struct dentry *d, long uname)
     return r;
 }
 
-static int by_path(long address, u32 flags, struct dentry **out)
-{
-    char path[PATH_MAX];
-    ssize_t n = path_from_user(path, (const void *)address);
-
-    return n < 0 ? (int)n : path_lookup(AT_FDCWD, path, flags, out);
-}
-
 static int by_fd(long fd, struct dentry **out)
 {
     struct fdref r = fdref_get((int)fd);
@@ -152,41 +144,23 @@ static int by_fd(long fd, struct dentry **out)
     return is_err(*out) ? ptr_err(*out) : 0;
 }
 
-/* The three forms of each call differ in how the target is found. */
-#define XATTR_CALLS(name, expression)             \
-    long sys_##name(SYSCALL_ARGS);                \
-    long sys_l##name(SYSCALL_ARGS);               \
-    long sys_f##name(SYSCALL_ARGS);               \
-    long sys_##name(SYSCALL_ARGS)                 \
-    {                                             \
-        struct dentry *t;                         \
-        long r = by_path(a, 0, &t);               \
-        if (r < 0)                                \
-            return r;                             \
-        r = expression;                           \
-        dentry_put(t);                            \
-        return r;                                 \
-    }                                             \
-    long sys_l##name(SYSCALL_ARGS)                \
-    {                                             \
-        struct dentry *t;                         \
-        long r = by_path(a, LOOKUP_NOFOLLOW, &t); \
-        if (r < 0)                                \
-            return r;                             \
-        r = expression;                           \
-        dentry_put(t);                            \
-        return r;                                 \
-    }                                             \
-    long sys_f##name(SYSCALL_ARGS)                \
-    {                                             \
-        struct dentry *t;                         \
-        long r = by_fd(a, &t);                    \
-        if (r < 0)                                \
-            return r;                             \
-        r = expression;                           \
-        dentry_put(t);                            \
-        return r;                                 \
+#define XATTR_CALL(name, find, expression) \
+    long sys_##name(SYSCALL_ARGS);         \
+    long sys_##name(SYSCALL_ARGS)          \
+    {                                      \
+        struct dentry *t;                  \
+        long r = find;                     \
+        if (r < 0)                         \
+            return r;                      \
+        r = expression;                    \
+        dentry_put(t);                     \
+        return r;                          \
     }
+/* The three forms of each call differ in how the target is found. */
+#define XATTR_CALLS(name, expression)                                                       \
+    XATTR_CALL(name, path_lookup_user((const void *)a, 0, &t), expression)                  \
+    XATTR_CALL(l##name, path_lookup_user((const void *)a, LOOKUP_NOFOLLOW, &t), expression) \
+    XATTR_CALL(f##name, by_fd(a, &t), expression)
 
 XATTR_CALLS(getxattr, get_one(t, b, c, (size_t)d))
 XATTR_CALLS(setxattr, set_one(t, b, c, (size_t)d, (int)e))

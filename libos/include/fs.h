@@ -192,6 +192,8 @@ struct files {
 };
 struct files *files_create(void);
 struct files *files_copy(struct files *old); /* fork */
+/* The process gets a table of its own, a copy, when it shares one. 0 or -ENOMEM. */
+int files_unshare(struct process *p);
 void files_put(struct files *f);             /* the last one closes everything */
 void files_close_on_exec(struct files *f);
 struct file *fd_get(
@@ -230,6 +232,8 @@ int path_mknod(int dirfd, const char *path, u32 mode, u64 rdev, struct dentry **
 /* A path copied from the application into buf (PATH_MAX bytes): length, or -EFAULT, -ENAMETOOLONG,
  * -ENOENT when empty. */
 ssize_t path_from_user(char *buf, const void __user *path);
+/* path_lookup() of such a path, from the current directory. */
+int path_lookup_user(const void __user *path, u32 flags, struct dentry **out);
 struct dentry *dentry_get(struct dentry *d);
 void dentry_put(struct dentry *d);
 /* Absolute path as the current process sees it into buf; returns the start inside buf or an
@@ -248,6 +252,8 @@ void inode_allow_write(struct inode *i);
 struct inode *inode_get(struct inode *i);
 void inode_put(struct inode *i);
 int inode_stat(struct inode *i, struct kstat *st);
+/* What struct inode itself says. */
+void inode_stat_plain(const struct inode *i, struct kstat *st);
 
 /* ---- start (called by boot/) ---- */
 struct manifest_image;

@@ -110,15 +110,8 @@ static void leave_old_memory(struct thread *t, struct mm *old)
 
 static int unshare_tables(struct process *p)
 {
-    if (p->files->refs.n > 1) {
-        struct files *own = files_copy(p->files), *old = p->files;
-        if (!own)
-            return -ENOMEM;
-        mutex_lock(&g_process_lock);
-        p->files = own;
-        mutex_unlock(&g_process_lock);
-        files_put(old);
-    }
+    if (files_unshare(p) < 0)
+        return -ENOMEM;
     if (p->sighand->refs.n > 1) {
         struct sighand *own = kmalloc(sizeof(*own)), *old = p->sighand;
         if (!own)

@@ -153,16 +153,7 @@ long sys_unshare(SYSCALL_ARGS)
         mutex_unlock(&g_process_lock);
         fs_context_put(old);
     }
-    if ((flags & files_flag) && p->files->refs.n > 1) {
-        struct files *own = files_copy(p->files), *old = p->files;
-        if (!own)
-            return -ENOMEM;
-        mutex_lock(&g_process_lock);
-        p->files = own;
-        mutex_unlock(&g_process_lock);
-        files_put(old);
-    }
-    return 0;
+    return flags & files_flag ? files_unshare(p) : 0;
 }
 
 long sys_not_permitted(SYSCALL_ARGS)
