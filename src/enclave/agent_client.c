@@ -13,17 +13,26 @@
 #include "base/path.h"
 #include "enclave/agent.h"
 
-int agent_listen(int state_dir, struct error *err)
+/* A socket, and the address of the agent's in the state directory. The directory's own path may be
+ * longer than sun_path. */
+static int agent_socket(int state_dir, struct sockaddr_un *address, struct error *err)
 {
     struct fd_path dir;
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int size = snprintf(address.sun_path, sizeof(address.sun_path), "%s/%s",
+    *address = (struct sockaddr_un){.sun_family = AF_UNIX};
+    int size = snprintf(address->sun_path, sizeof(address->sun_path), "%s/%s",
                         fd_path_of(&dir, state_dir), AGENT_SOCKET);
-    if (size < 0 || (size_t)size >= sizeof(address.sun_path))
+    if (size < 0 || (size_t)size >= sizeof(address->sun_path))
         return error_set(err, "agent: socket path is too long");
-    cleanup_close int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    return fd < 0 ? error_errno(err, errno, "agent: socket") : fd;
+}
+
+int agent_listen(int state_dir, struct error *err)
+{
+    struct sockaddr_un address;
+    cleanup_close int fd = agent_socket(state_dir, &address, err);
     if (fd < 0)
-        return error_errno(err, errno, "agent: socket");
+        return fd;
     if (unlinkat(state_dir, AGENT_SOCKET, 0) < 0 && errno != ENOENT)
         return error_errno(err, errno, "agent: remove an old %s", AGENT_SOCKET);
     mode_t old_umask = umask(0177);
@@ -40,16 +49,10 @@ int agent_listen(int state_dir, struct error *err)
 
 int agent_connect(int state_dir, int *socket_out, struct error *err)
 {
-    struct fd_path dir;
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    /* A state directory's own path may be longer than sun_path. */
-    int size = snprintf(address.sun_path, sizeof(address.sun_path), "%s/%s",
-                        fd_path_of(&dir, state_dir), AGENT_SOCKET);
-    if (size < 0 || (size_t)size >= sizeof(address.sun_path))
-        return error_set(err, "agent: socket path is too long");
-    cleanup_close int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_un address;
+    cleanup_close int fd = agent_socket(state_dir, &address, err);
     if (fd < 0)
-        return error_errno(err, errno, "agent: socket");
+        return fd;
     if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
         if (errno == ECONNREFUSED || errno == ENOENT)
             return error_set(err, "the container's agent does not answer: its init has ended");

@@ -310,7 +310,8 @@ static void scan_function(struct scan *scan, const struct function *function, cs
     }
 }
 
-static const struct function *function_of(const struct elf_code *code, uint64_t address)
+/* How many functions start at or before the address; they are in order. */
+static size_t functions_up_to(const struct elf_code *code, uint64_t address)
 {
     size_t low = 0, high = code->function_count;
     while (low < high) {
@@ -320,6 +321,12 @@ static const struct function *function_of(const struct elf_code *code, uint64_t 
         else
             high = middle;
     }
+    return low;
+}
+
+static const struct function *function_of(const struct elf_code *code, uint64_t address)
+{
+    size_t low = functions_up_to(code, address);
     return low && address < code->functions[low - 1].end ? &code->functions[low - 1] : NULL;
 }
 
@@ -332,14 +339,7 @@ static const struct function *function_of(const struct elf_code *code, uint64_t 
 static bool guess_function(const struct elf_code *code, const struct code_range *range,
                            uint64_t address, struct function *out)
 {
-    size_t low = 0, high = code->function_count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (code->functions[middle].start <= address)
-            low = middle + 1;
-        else
-            high = middle;
-    }
+    size_t low = functions_up_to(code, address);
     if (low == 0 || low == code->function_count)
         return false;
     *out = (struct function){code->functions[low - 1].end, code->functions[low].start, true, true};
