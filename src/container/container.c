@@ -117,37 +117,34 @@ char *container_state_document(const struct container *container, enum container
 
 /* ---- start ---- */
 
+/* Nobody has the fifo open for reading. */
+static int no_init_at_gate(const struct container *container, struct error *err)
+{
+    if (!proc_alive(container->state->pid, container->state->start_time))
+        return error_set(err, "cannot start an already stopped container");
+    return error_set(err, "container was started by somebody else");
+}
+
 /*
- * Open the fifo for reading without hanging when the init dies at the gate: non-blocking, then wait
- * for either its byte or its death.
+ * The byte that the init waits for. Opening for writing without waiting fails when nobody reads:
+ * the init is dead, or past the gate. Of two `start` at once the one that removes the name was it.
  */
 static int open_gate(struct container *container, struct error *err)
 {
-    const struct oci_state *state = container->state;
-    cleanup_close int pidfd = (int)syscall(SYS_pidfd_open, state->pid, 0);
-    cleanup_close int fifo = openat(container->dir, "exec.fifo", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    cleanup_close int fifo = openat(container->dir, "exec.fifo", O_WRONLY | O_NONBLOCK | O_CLOEXEC);
     if (fifo < 0)
-        return error_errno(err, errno, "open the exec fifo");
-    for (;;) {
-        struct pollfd fds[] = {{.fd = fifo, .events = POLLIN}, {.fd = pidfd, .events = POLLIN}};
-        if (poll(fds, pidfd >= 0 ? 2 : 1, -1) < 0) {
-            if (errno == EINTR)
-                continue;
-            return error_errno(err, errno, "wait for the container");
-        }
-        char byte;
-        ssize_t n = (fds[0].revents & POLLIN) ? read(fifo, &byte, 1) : 0;
-        if (n > 0)
-            break;
-        if (fds[1].revents)
-            return error_set(err, "cannot start an already stopped container");
-        if (fds[0].revents & POLLHUP) {
-            /* The writer came and went; the byte was read by a `start` beside us. */
-            return error_set(err, "container was started by somebody else");
-        }
-    }
-    if (unlinkat(container->dir, "exec.fifo", 0) < 0 && errno != ENOENT)
-        return error_errno(err, errno, "remove the exec fifo");
+        return errno == ENXIO || errno == ENOENT ? no_init_at_gate(container, err)
+                                                 : error_errno(err, errno, "open the exec fifo");
+    void (*old)(int) = signal(SIGPIPE, SIG_IGN);
+    int ret = write_all(fifo, "0", 1);
+    signal(SIGPIPE, old);
+    if (ret == -EPIPE)
+        return no_init_at_gate(container, err);
+    if (ret < 0)
+        return error_errno(err, -ret, "write to the exec fifo");
+    if (unlinkat(container->dir, "exec.fifo", 0) < 0)
+        return errno == ENOENT ? no_init_at_gate(container, err)
+                               : error_errno(err, errno, "remove the exec fifo");
     return 0;
 }
 

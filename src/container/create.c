@@ -126,17 +126,13 @@ static int save_first_state(struct creation *c, struct error *err)
 
 /*
  * Its name says that the set-up is not over yet; it gets the name that `start` looks for when it
- * is. Writable for all, since the init opens it as the container's user; the directory keeps
- * everybody else out.
+ * is. Open for both, which does not wait for another end, and a read then waits for a byte.
  */
 static int make_fifo(struct creation *c, struct error *err)
 {
-    mode_t old = umask(0);
-    int ret = mkfifoat(c->dir, "setup.fifo", 0622);
-    umask(old);
-    if (ret < 0)
+    if (mkfifoat(c->dir, "setup.fifo", 0600) < 0)
         return error_errno(err, errno, "create the exec fifo");
-    c->init.fifo_fd = openat(c->dir, "setup.fifo", O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    c->init.fifo_fd = openat(c->dir, "setup.fifo", O_RDWR | O_NOFOLLOW | O_CLOEXEC);
     if (c->init.fifo_fd < 0)
         return error_errno(err, errno, "open the exec fifo");
     return 0;
@@ -232,6 +228,7 @@ static int fill_init(struct creation *c, struct error *err)
     init->no_pivot = options->no_pivot;
     init->no_new_keyring = options->no_new_keyring;
     init->new_user_namespace = c->config->namespaces[OCI_NS_USER].present;
+    init->of_ordinary_user = init->new_user_namespace && geteuid() != 0;
     init->fds = (struct container_fd *)(uintptr_t)options->init_fds;
     init->fd_count = options->init_fd_count;
 

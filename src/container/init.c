@@ -285,22 +285,20 @@ static int load_filter(struct container_init *init, struct error *err)
     return sync_wait_go(init, NULL, err);
 }
 
-/* Blocks until `rune start` opens the other end. */
+/* Blocks until `rune start` writes a byte. */
 static int pass_gate(struct container_init *init, struct error *err)
 {
     if (init->fifo_fd < 0)
         return 0;
-    cleanup_free char *path = xasprintf("self/fd/%d", init->fifo_fd);
-    int fd;
+    char byte;
+    ssize_t n;
     do {
-        fd = openat(init->proc_fd, path, O_WRONLY | O_CLOEXEC);
-    } while (fd < 0 && errno == EINTR);
-    if (fd < 0)
-        return error_errno(err, errno, "open the exec fifo");
-    int ret = write_all(fd, "0", 1);
-    close(fd);
+        n = read(init->fifo_fd, &byte, 1);
+    } while (n < 0 && errno == EINTR);
+    if (n < 0)
+        return error_errno(err, errno, "read the exec fifo");
     close_and_reset(&init->fifo_fd);
-    return ret < 0 ? error_errno(err, -ret, "write to the exec fifo") : 0;
+    return 0;
 }
 
 static int report_ready(struct container_init *init, struct error *err)
@@ -313,14 +311,30 @@ static int report_ready(struct container_init *init, struct error *err)
 }
 
 /*
- * Who shares our pid namespace and has the privileges that we are about to have could look into us:
- * at the gate the host's /proc is open still. Until the execve(), which undoes this. After the
- * labels, since our files in /proc become those of the host's root.
+ * Who shares our pid namespace and has the privileges that we are about to have could look into us
+ * while we have what is the host's: its /proc until the ids are changed, the log, our memory. Until
+ * the execve(), which undoes this. After the labels, since our files in /proc become those of the
+ * host's root.
  */
 static int hide_from_others(struct error *err)
 {
     if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
         return error_errno(err, errno, "hide from the container");
+    return 0;
+}
+
+/*
+ * At the gate an ordinary user's rune is shut out by this too, and `exec` could not open our
+ * namespaces: until the execve() our memory belongs to the user namespace that rune was started in,
+ * where its user has no privileges. No descriptor leads to the host's directories any more; what is
+ * still the host's is the environment that rune was started with.
+ */
+static int show_to_user(struct error *err)
+{
+    for (char **variable = environ; *variable; variable++)
+        explicit_bzero(*variable, strlen(*variable));
+    if (prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) < 0)
+        return error_errno(err, errno, "be seen by rune");
     return 0;
 }
 
@@ -397,9 +411,10 @@ int init_finish(struct container_init *init, const struct container_payload *pay
         return -1;
     if (drop_privileges(init, !payload, err) < 0)
         return -1;
-    /* The gate needs the host's /proc, for a stat of the program; execve() does not see it. */
-    if (!payload && init->fifo_fd < 0)
+    if (!payload)
         close_and_reset(&init->proc_fd);
+    if (!payload && init->of_ordinary_user && init->fifo_fd >= 0 && show_to_user(err) < 0)
+        return -1;
     cleanup_free char *path = NULL;
     if (!(payload && payload->run) && process_find(process, NULL, &path, err) < 0)
         return -1;

@@ -36,12 +36,13 @@ struct container_init {
     struct oci_config *config;
     const struct oci_process *process;
     int sync_fd;           /* our end of the sync socket */
-    int fifo_fd;           /* O_PATH on the exec fifo, -1 for run and exec */
+    int fifo_fd;           /* the exec fifo, -1 for run and exec */
     int console_socket_fd; /* connected; -1: send the master through sync_fd */
     int proc_fd;           /* the host's /proc */
     int preserve_fds;      /* descriptors 3.. that the entrypoint gets */
     bool no_pivot, no_new_keyring;
     bool new_user_namespace; /* ids of the container are not those of the host */
+    bool of_ordinary_user;   /* whose rune may enter it only while it is dumpable */
     bool is_exec;            /* a further process: no mounts, no gate */
     struct seccomp_program seccomp;
     struct container_fd *fds; /* for the payload */

@@ -43,6 +43,34 @@ as_user() {
     nothing_left
 }
 
+@test "rootless: exec before start, and what another container of the same namespaces sees at the gate" {
+    arguments sleep 100
+    chown 31234:31234 config.json
+    as_user "$RUNE" --root "$state" run --detach --pid-file "$work/pid" "$id-a" </dev/null >/dev/null 2>&1
+    echo TOPSECRET >"$work/secret"
+    local a namespaces
+    a=$(cat "$work/pid")
+    namespaces="[{'type': 'user', 'path': '/proc/$a/ns/user'}, {'type': 'pid', 'path': '/proc/$a/ns/pid'}, {'type': 'mount'}, {'type': 'ipc'}]"
+    configure 'del c["hostname"]' "c['linux']['namespaces'] = $namespaces" 'c["linux"].pop("uidMappings"); c["linux"].pop("gidMappings")'
+    chown 31234:31234 config.json
+    SECRET=TOPSECRET as_user "$RUNE" --root "$state" create "$id" </dev/null >/dev/null 2>&1
+    # The host's files through what it has open, and the environment that it was started with.
+    run as_user "$RUNE" --root "$state" exec "$id-a" sh -c 'for p in /proc/[0-9]*; do
+        cat $p/environ; for f in $p/fd/*; do cat "$f/..'"$work"'/secret" "$f/secret"; done; ls -l $p/fd; done 2>/dev/null; true' </dev/null
+    echo "$output"
+    [[ "$output" == *fifo* ]]
+    [[ "$output" != *TOPSECRET* ]]
+    run as_user "$RUNE" --root "$state" exec "$id" id -u </dev/null
+    echo "$output"
+    [ "$output" = 0 ]
+    as_user "$RUNE" --root "$state" start "$id"
+    run as_user "$RUNE" --root "$state" start "$id"
+    [ "$status" -eq 1 ]
+    as_user "$RUNE" --root "$state" delete --force "$id"
+    as_user "$RUNE" --root "$state" delete --force "$id-a"
+    nothing_left
+}
+
 # In a pids cgroup of the user's own, nothing else is delegated.
 in_delegated() {
     delegated=/sys/fs/cgroup/pids/rune-test-$$

@@ -128,7 +128,7 @@ with() {
     arguments sleep 100
     rune run --detach --pid-file "$work/pid" "$id" </dev/null >/dev/null 2>&1
     configure 'del c["hostname"]' "c['linux']['namespaces'] = [{'type': 'pid', 'path': '/proc/$(cat "$work/pid")/ns/pid'}, {'type': 'mount'}, {'type': 'ipc'}]"
-    # It waits at the gate, with the host's /proc open, and has the capabilities of the first one.
+    # It waits at the gate and has the capabilities of the first one.
     rune create "$id-b" </dev/null >/dev/null 2>&1
     run rune exec "$id" sh -c 'ps; for p in /proc/[0-9]*; do for f in 3 4 5 6 7 8 9 10 11 12; do
         cat "$p/fd/$f/..'"$work"'/secret" "$p/cwd/..'"$work"'/secret" "$p/root/..'"$work"'/secret"; done; done 2>/dev/null; true'
