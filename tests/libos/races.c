@@ -3,6 +3,7 @@
  * happens twice, and nobody sees half of it. (fsstress.c asks the same of names.) */
 #include "check.h"
 
+#include <arpa/inet.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
@@ -14,6 +15,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 
 #define THREADS 4
 
@@ -502,6 +504,79 @@ static void threads_come_and_go(void)
     run_threads(creates_threads);
 }
 
+/* ---- servers that several processes accept for ---- */
+
+#define CONNECTIONS 200
+
+static void *answers(void *number)
+{
+    char who = 'A' + (char)(long)number, c;
+    for (;;) {
+        int fd = accept(g_fd, NULL, NULL);
+        CHECK(fd >= 0);
+        if (fd < 0 || read(fd, &c, 1) != 1)
+            c = 'q';
+        CHECK(write(fd, &who, 1) == 1);
+        close(fd);
+        if (c == 'q')
+            return NULL;
+    }
+}
+
+static char ask(const struct sockaddr *addr, socklen_t len, char what)
+{
+    char c = 0;
+    int fd = socket(addr->sa_family, SOCK_STREAM, 0);
+    CHECK(connect(fd, addr, len) == 0 && write(fd, &what, 1) == 1);
+    CHECK(read(fd, &c, 1) == 1);
+    CHECK(read(fd, &what, 1) == 0);
+    close(fd);
+    return c;
+}
+
+static struct sockaddr_storage g_address;
+static socklen_t g_address_size;
+
+static void *asks(void *arg)
+{
+    for (int i = 0; i < CONNECTIONS / THREADS; i++) {
+        char c = ask((struct sockaddr *)&g_address, g_address_size, 'x');
+        CHECK(c >= 'A' && c < 'A' + THREADS);
+    }
+    return arg;
+}
+
+static void serve_at(const void *address, socklen_t size)
+{
+    int status;
+    g_fd = socket(((const struct sockaddr *)address)->sa_family, SOCK_STREAM, 0);
+    CHECK(bind(g_fd, address, size) == 0 && listen(g_fd, 100) == 0);
+    g_address_size = sizeof(g_address);
+    CHECK(getsockname(g_fd, (struct sockaddr *)&g_address, &g_address_size) == 0);
+    fflush(stdout);
+    for (long i = 0; i < THREADS; i++)
+        if (fork() == 0) {
+            answers((void *)i);
+            _exit(g_failed);
+        }
+    run_threads(asks);
+    int ended[THREADS] = {0};
+    for (int i = 0; i < THREADS; i++)
+        ended[(ask((struct sockaddr *)&g_address, g_address_size, 'q') - 'A') % THREADS]++;
+    for (int i = 0; i < THREADS; i++)
+        CHECK(ended[i] == 1 && wait(&status) > 0 && status == 0);
+    close(g_fd);
+}
+
+static void connections_go_to_one(void)
+{
+    serve_at(
+        &(struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)},
+        sizeof(struct sockaddr_in));
+    serve_at(&(struct sockaddr_un){AF_UNIX, "server"}, sizeof(struct sockaddr_un));
+    CHECK(unlink("server") == 0);
+}
+
 int main(void)
 {
     char dir[] = "/tmp/racesXXXXXX";
@@ -519,6 +594,7 @@ int main(void)
     RUN(every_thread_has_its_children);
     RUN(queued_signals_all_come);
     RUN(threads_come_and_go);
+    RUN(connections_go_to_one);
     CHECK(chdir("/") == 0 && rmdir(dir) == 0);
     return finish();
 }
