@@ -301,7 +301,8 @@ dumped() {
     mkdir -p "$work/host"
     printf '#!/bin/sh\ncat >%s\n' "$work/hook" >"$work/hook.sh"
     chmod +x "$work/hook.sh"
-    configure "c['mounts'] += [{'destination': '/fresh/conf', 'source': '$work/host', 'options': ['bind']}]" \
+    configure "c['mounts'] += [{'destination': '/fresh/conf', 'source': '$work/host', 'options': ['bind']},
+                               {'destination': '/bundle', 'source': './rootfs/..', 'options': ['bind']}]" \
         "c['hooks'] = {'prestart': [{'path': '$work/hook.sh'}]}"
     dumped
     rm -rf "$bundle/rootfs/fresh" "$work/hook"
@@ -321,6 +322,7 @@ dumped() {
     request RESTORE 'o["log_file"] == "restore.log" and o["manage_cgroups_mode"] == "STRICT"'
     request RESTORE 'o["lsm_profile"] == "apparmor:mine" and o["lsm_mount_context"] == "ctx"'
     request RESTORE "{'key': '/fresh/conf', 'val': '$work/host'} in o['ext_mnt']"
+    request RESTORE "{'key': '/bundle', 'val': '$bundle'} in o['ext_mnt']"
     request RESTORE '{"key": "/dev/null", "val": "/dev/null"} in o["ext_mnt"]'
     request RESTORE "any('$id' in line for line in r['cgroup'])"
     if [ -d /sys/fs/cgroup/freezer ]; then
