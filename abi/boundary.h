@@ -111,8 +111,12 @@ enum boundary_ecall {
     O(CONNECT, 2, "fd, address size; data: address")                                            \
     O(LISTEN, 2, "fd, backlog")                                                                 \
     O(ACCEPT, 2, "fd, address room; out[0] its size; data: address back")                       \
-    O(SEND, 4, "fd, size, flags, address size; data: address (128 bytes), bytes")               \
-    O(RECV, 4, "fd, size, flags, address room; out[0] address size, out[1] msg_flags; as SEND") \
+    O(SEND, 5,                                                                                  \
+      "fd, size, flags, address size, control size; data: address (128 bytes), control (512), " \
+      "bytes")                                                                                  \
+    O(RECV, 5,                                                                                  \
+      "fd, size, flags, address room, control room; out[0] address size, out[1] msg_flags, "    \
+      "out[2] control size; as SEND")                                                           \
     O(SHUTDOWN, 2, "fd, how")                                                                   \
     O(GETSOCKOPT, 4, "fd, level, name, room; out[0] size; data back")                           \
     O(SETSOCKOPT, 4, "fd, level, name, size; data")                                             \
@@ -127,6 +131,8 @@ enum boundary_ocall {
 _Static_assert(OCALL_COUNT <= 60, "the boundary stays small");
 
 #define BOUNDARY_ADDRESS_MAX 128u /* sockaddr */
+#define BOUNDARY_CONTROL_MAX 512u /* struct cmsghdr and data, one after the other */
+#define BOUNDARY_BYTES       (BOUNDARY_ADDRESS_MAX + BOUNDARY_CONTROL_MAX) /* of SEND and RECV */
 
 struct boundary_pollfd {
     int32_t fd;

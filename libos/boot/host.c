@@ -267,34 +267,47 @@ int host_accept(int hfd, void *addr, u32 *addr_len)
     return fd;
 }
 
-ssize_t host_send(int hfd, const void *buf, size_t n, int flags, const void *addr, u32 addr_len)
+ssize_t host_send(int hfd, const void *buf, size_t n, int flags, const struct host_message *m)
 {
-    int r = put_address(addr, addr_len);
+    int r = put_address(m->addr, m->addr_len);
 
     if (r < 0)
         return r;
-    n = MIN(n, (size_t)BOUNDARY_DATA_SIZE - BOUNDARY_ADDRESS_MAX);
-    host_put(BOUNDARY_ADDRESS_MAX, buf, n);
-    return host_count(HOST_CALL(SEND, hfd, n, (u32)flags, addr_len), n);
+    if (m->control_len > BOUNDARY_CONTROL_MAX)
+        return -ENOBUFS;
+    host_put(BOUNDARY_ADDRESS_MAX, m->control, m->control_len);
+    n = MIN(n, (size_t)BOUNDARY_DATA_SIZE - BOUNDARY_BYTES);
+    host_put(BOUNDARY_BYTES, buf, n);
+    return host_count(HOST_CALL(SEND, hfd, n, (u32)flags, m->addr_len, m->control_len), n);
 }
 
-ssize_t host_recv(int hfd, void *buf, size_t n, int flags, void *addr, u32 *addr_len,
-                  int *msg_flags)
+static void get_control(struct host_message *m, u32 room)
+{
+    u64 size = host_out(2);
+
+    if (size > room)
+        host_lied("control data size");
+    host_get(BOUNDARY_ADDRESS_MAX, m->control, size);
+    m->control_len = (u32)size;
+}
+
+ssize_t host_recv(int hfd, void *buf, size_t n, int flags, struct host_message *m)
 {
     const int truncated = 0x20; /* MSG_TRUNC: the answer may be longer than what was read */
-    u32 room = addr_len != NULL ? MIN(*addr_len, BOUNDARY_ADDRESS_MAX) : 0;
+    u32 room = MIN(m->addr_len, BOUNDARY_ADDRESS_MAX);
+    u32 control_room = MIN(m->control_len, BOUNDARY_CONTROL_MAX);
     i64 r;
 
-    n = MIN(n, (size_t)BOUNDARY_DATA_SIZE - BOUNDARY_ADDRESS_MAX);
-    r = host_count(HOST_CALL(RECV, hfd, n, (u32)flags, BOUNDARY_ADDRESS_MAX),
+    n = MIN(n, (size_t)BOUNDARY_DATA_SIZE - BOUNDARY_BYTES);
+    r = host_count(HOST_CALL(RECV, hfd, n, (u32)flags, BOUNDARY_ADDRESS_MAX, control_room),
                    (flags & truncated) != 0 ? INT32_MAX : n);
     if (r < 0)
         return r;
-    if (addr_len != NULL)
-        get_address(addr, addr_len, room);
-    if (msg_flags != NULL)
-        *msg_flags = (int)host_out(1);
-    host_get(BOUNDARY_ADDRESS_MAX, buf, MIN((size_t)r, n));
+    if (m->addr != NULL)
+        get_address(m->addr, &m->addr_len, room);
+    get_control(m, control_room);
+    m->flags = (int)host_out(1);
+    host_get(BOUNDARY_BYTES, buf, MIN((size_t)r, n));
     return r;
 }
 

@@ -79,10 +79,16 @@ int host_bind(int hfd, const void *addr, u32 addr_len);
 int host_connect(int hfd, const void *addr, u32 addr_len); /* -EINPROGRESS */
 int host_listen(int hfd, int backlog);
 int host_accept(int hfd, void *addr, u32 *addr_len);
-ssize_t host_send(int hfd, const void *buf, size_t n, int flags, const void *addr, u32 addr_len);
-/* *addr_len in: room, out: length (0: none); *msg_flags out; control messages are not passed */
-ssize_t host_recv(int hfd, void *buf, size_t n, int flags, void *addr, u32 *addr_len,
-                  int *msg_flags);
+/* What is beside the bytes. Lengths of recv: room in, length out (an address's may be more). */
+struct host_message {
+    void *addr;
+    u32 addr_len;
+    void *control; /* at most 512 bytes; what is in it is not looked at: net/ip_control.c */
+    u32 control_len;
+    int flags; /* of recv: MSG_* of what came */
+};
+ssize_t host_send(int hfd, const void *buf, size_t n, int flags, const struct host_message *m);
+ssize_t host_recv(int hfd, void *buf, size_t n, int flags, struct host_message *m);
 int host_shutdown(int hfd, int how);
 int host_getsockopt(int hfd, int level, int name, void *val, u32 *len);
 int host_setsockopt(int hfd, int level, int name, const void *val, u32 len);

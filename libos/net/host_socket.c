@@ -10,6 +10,7 @@
 #include <linux/netlink.h>
 #include <linux/sockios.h>
 #include <linux/tcp.h>
+#include <linux/udp.h>
 
 #define SMALL    4096         /* on the stack */
 #define CHUNK    (128u << 10) /* of a stream */
@@ -171,18 +172,21 @@ static int hs_shutdown(struct socket *s, int how)
 /* ---- data ---- */
 
 #define SEND_FLAGS (MSG_OOB | MSG_DONTROUTE | MSG_EOR | MSG_CONFIRM | MSG_MORE)
-#define RECV_FLAGS (MSG_OOB | MSG_PEEK)
+#define RECV_FLAGS (MSG_OOB | MSG_PEEK | MSG_ERRQUEUE)
 
 /* One piece, waiting as the flags say. */
 static ssize_t send_piece(struct socket *s, const u8 *data, size_t n, struct socket_msg *m,
                           u64 *deadline)
 {
     int flags = (m->flags & SEND_FLAGS) | MSG_DONTWAIT | MSG_NOSIGNAL;
+    const struct host_message beside = {.addr = m->name_len > 0 ? m->name : NULL,
+                                        .addr_len = m->name_len,
+                                        .control = m->control,
+                                        .control_len = m->control_len};
     ssize_t r;
 
     for (;;) {
-        r = host_send(host_of(s)->hfd, data, n, flags, m->name_len > 0 ? m->name : NULL,
-                      m->name_len);
+        r = host_send(host_of(s)->hfd, data, n, flags, &beside);
         if (r != -EAGAIN || (m->flags & MSG_DONTWAIT) != 0)
             return r;
         if (*deadline == 0)
@@ -262,17 +266,22 @@ static ssize_t recv_piece(struct socket *s, u8 *buf, size_t n, struct socket_msg
     ssize_t r;
 
     for (;;) {
-        u32 len = ADDRESS_MAX;
-        int out_flags = 0;
+        struct host_message beside = {.addr = m->name,
+                                      .addr_len = m->name != NULL ? ADDRESS_MAX : 0,
+                                      .control = m->control,
+                                      .control_len = m->control_len};
 
-        r = host_recv(host_of(s)->hfd, buf, n, flags, m->name, m->name != NULL ? &len : NULL,
-                      &out_flags);
+        r = host_recv(host_of(s)->hfd, buf, n, flags, &beside);
         if (r >= 0) {
-            m->out_flags = out_flags & (MSG_TRUNC | MSG_OOB | MSG_EOR);
+            m->out_flags = beside.flags &
+                           (MSG_TRUNC | MSG_OOB | MSG_EOR | MSG_CTRUNC | MSG_ERRQUEUE);
             if (m->name != NULL) {
-                check_name(s, m->name, &len);
-                m->name_len = len;
+                check_name(s, m->name, &beside.addr_len);
+                m->name_len = beside.addr_len;
             }
+            if (m->control != NULL)
+                m->control_len = ip_control_received(m->control, beside.control_len,
+                                                     (beside.flags & MSG_CTRUNC) != 0);
             return r;
         }
         if (r != -EAGAIN || (m->flags & MSG_DONTWAIT) != 0)
@@ -396,6 +405,17 @@ static const struct option safe_options[] = {
     {IPPROTO_TCP, TCP_FASTOPEN},
     {IPPROTO_TCP, TCP_FASTOPEN_CONNECT},
     {IPPROTO_TCP, TCP_NOTSENT_LOWAT},
+    {SOL_SOCKET, SO_TIMESTAMP_OLD},
+    {SOL_SOCKET, SO_TIMESTAMPNS_OLD},
+    {SOL_SOCKET, SO_TIMESTAMP_NEW},
+    {SOL_SOCKET, SO_TIMESTAMPNS_NEW},
+    {SOL_SOCKET, SO_RXQ_OVFL},
+    {IPPROTO_UDP, UDP_SEGMENT},
+    {IPPROTO_UDP, UDP_GRO},
+    {IPPROTO_IP, IP_PKTINFO},
+    {IPPROTO_IP, IP_RECVTTL},
+    {IPPROTO_IP, IP_RECVTOS},
+    {IPPROTO_IP, IP_RECVORIGDSTADDR},
     {IPPROTO_IP, IP_TOS},
     {IPPROTO_IP, IP_TTL},
     {IPPROTO_IP, IP_MTU_DISCOVER},
@@ -424,6 +444,22 @@ static const struct option safe_options[] = {
     {IPPROTO_IPV6, IPV6_FREEBIND},
     {IPPROTO_IPV6, IPV6_MULTICAST_ALL},
     {IPPROTO_IPV6, IPV6_AUTOFLOWLABEL},
+    {IPPROTO_IPV6, IPV6_DONTFRAG},
+    {IPPROTO_IPV6, IPV6_RECVPKTINFO},
+    {IPPROTO_IPV6, IPV6_PKTINFO},
+    {IPPROTO_IPV6, IPV6_RECVHOPLIMIT},
+    {IPPROTO_IPV6, IPV6_HOPLIMIT},
+    {IPPROTO_IPV6, IPV6_RECVTCLASS},
+    {IPPROTO_IPV6, IPV6_RECVRTHDR},
+    {IPPROTO_IPV6, IPV6_RTHDR},
+    {IPPROTO_IPV6, IPV6_RECVHOPOPTS},
+    {IPPROTO_IPV6, IPV6_HOPOPTS},
+    {IPPROTO_IPV6, IPV6_RECVDSTOPTS},
+    {IPPROTO_IPV6, IPV6_DSTOPTS},
+    {IPPROTO_IPV6, IPV6_RTHDRDSTOPTS},
+    {IPPROTO_IPV6, IPV6_RECVPATHMTU},
+    {IPPROTO_IPV6, IPV6_PATHMTU},
+    {IPPROTO_IPV6, IPV6_RECVORIGDSTADDR},
 };
 
 static bool option_is_safe(const struct socket *s, int level, int name)

@@ -171,13 +171,13 @@ static int ifconf_dump(struct ifconf_out *o, int hfd, u8 *buf)
     } request = {{sizeof(request), RTM_GETADDR, NLM_F_REQUEST | NLM_F_DUMP, 1, 0},
                  {.ifa_family = AF_INET}};
     u64 deadline = deadline_after(5000000000ull);
-    ssize_t r = host_send(hfd, &request, sizeof(request), MSG_DONTWAIT | MSG_NOSIGNAL, NULL, 0);
+    struct host_message nothing = {0};
+    ssize_t r = host_send(hfd, &request, sizeof(request), MSG_DONTWAIT | MSG_NOSIGNAL, &nothing);
 
     while (r >= 0) {
         struct host_pollfd p = {.hfd = hfd, .events = POLLIN};
-        int flags = 0;
 
-        r = host_recv(hfd, buf, REPLY_ROOM, MSG_DONTWAIT, NULL, NULL, &flags);
+        r = host_recv(hfd, buf, REPLY_ROOM, MSG_DONTWAIT, &nothing);
         if (r >= 0 && ifconf_reply(o, buf, (size_t)r))
             return o->err;
         if (r == -EAGAIN)

@@ -75,6 +75,8 @@ struct socket_msg {
     u32 name_len;    /* send: 0 for none; recv: out */
     struct scm scm;  /* send: taken by the family (count set to 0); recv: given by it */
     bool scm_wanted; /* recv: there is room for control data */
+    u8 *control;     /* of IP, as the application's: see ip_control.c */
+    u32 control_len; /* recv: room in, length out */
 };
 
 struct socket {
@@ -123,6 +125,15 @@ int socket_name_from_user(u8 *name, const void __user *user, int len);
 int socket_name_to_user(const u8 *name, u32 len, void __user *user, u32 __user *user_len);
 ssize_t socket_read(struct file *f, struct uio *io, u64 *pos);
 ssize_t socket_write(struct file *f, struct uio *io, u64 *pos);
+
+/*
+ * Control data of IP datagrams (ip_control.c). To send: leaves what the host may get, -EINVAL for
+ * what nobody knows. Received: leaves what is known; the enclave ends when it is not well formed.
+ * The new length.
+ */
+#define IP_CONTROL_MAX 512u
+int ip_control_to_send(u8 *control, u32 size);
+u32 ip_control_received(u8 *control, u32 size, bool cut);
 
 int host_socket_create(int domain, int type, int protocol, struct socket **out);
 int unix_create(int type, int protocol, struct socket **out);

@@ -37,6 +37,11 @@ void scm_release(struct scm *scm)
     scm->count = 0;
 }
 
+static bool has_ip_control(const struct socket *s)
+{
+    return (s->domain == AF_INET || s->domain == AF_INET6) && s->type != SOCK_STREAM;
+}
+
 static ssize_t do_send(struct file *f, struct socket_msg *m)
 {
     struct socket *s = f->private;
@@ -59,8 +64,11 @@ static ssize_t do_recv(struct file *f, struct socket_msg *m)
 
     if ((f->flags & O_NONBLOCK) != 0)
         m->flags |= MSG_DONTWAIT;
-    if ((m->flags & MSG_ERRQUEUE) != 0)
-        return -EAGAIN;
+    if ((m->flags & MSG_ERRQUEUE) != 0) { /* never waits */
+        if (!has_ip_control(s))
+            return -EAGAIN;
+        m->flags |= MSG_DONTWAIT;
+    }
     return s->ops->recv(s, m);
 }
 
@@ -222,15 +230,11 @@ static int scm_parse(struct scm *scm, const u8 *control, size_t size)
     return r;
 }
 
-/* Control data matter to UNIX sockets; those of IP (TOS, PKTINFO) are hints that the host does not
- * get. */
-static int scm_from_user(struct scm *scm, struct socket *s, const struct user_msghdr *h)
+static int scm_from_user(struct scm *scm, const struct user_msghdr *h)
 {
     u8 *control;
     int r;
 
-    if (h->control == NULL || h->control_len == 0 || s->domain != AF_UNIX)
-        return 0;
     if (h->control_len > CONTROL_MAX)
         return -ENOBUFS;
     control = kmalloc(h->control_len);
@@ -243,12 +247,36 @@ static int scm_from_user(struct scm *scm, struct socket *s, const struct user_ms
     return r;
 }
 
+/* room: IP_CONTROL_MAX bytes for those of IP. */
+static int control_from_user(struct socket_msg *m, const struct socket *s,
+                             const struct user_msghdr *h, u8 *room)
+{
+    int r;
+
+    if (h->control == NULL || h->control_len == 0)
+        return 0;
+    if (s->domain == AF_UNIX)
+        return scm_from_user(&m->scm, h);
+    if (!has_ip_control(s))
+        return 0;
+    if (h->control_len > IP_CONTROL_MAX)
+        return -ENOBUFS;
+    r = copy_from_user(room, h->control, h->control_len);
+    if (r == 0)
+        r = ip_control_to_send(room, (u32)h->control_len);
+    if (r < 0)
+        return r;
+    m->control = room;
+    m->control_len = (u32)r;
+    return 0;
+}
+
 static long send_one(struct file *f, const struct user_msghdr *h, int flags)
 {
     struct uio_segment fast[IOV_INLINE];
     void *memory = NULL;
     struct uio io;
-    u8 name[ADDRESS_MAX];
+    u8 name[ADDRESS_MAX], control[IP_CONTROL_MAX];
     struct socket_msg m = {.io = &io, .flags = flags, .name = name};
     long r = 0;
 
@@ -260,7 +288,7 @@ static long send_one(struct file *f, const struct user_msghdr *h, int flags)
         r = iov_from_user(&io, fast, h, &memory);
     if (r < 0)
         return r;
-    r = scm_from_user(&m.scm, f->private, h);
+    r = control_from_user(&m, f->private, h, control);
     if (r == 0)
         r = do_send(f, &m);
     scm_release(&m.scm);
@@ -322,13 +350,18 @@ static long recv_one(struct file *f, const struct user_msghdr *h, int flags,
     struct uio_segment fast[IOV_INLINE];
     void *memory = NULL;
     struct uio io;
-    u8 name[ADDRESS_MAX];
+    u8 name[ADDRESS_MAX], control[IP_CONTROL_MAX];
     struct socket_msg m = {.io = &io,
                            .flags = flags & ~MSG_CMSG_CLOEXEC,
                            .name = h->name != NULL ? name : NULL,
                            .scm_wanted = true};
     struct control_out o = {.user = h->control, .room = h->control != NULL ? h->control_len : 0};
     long r;
+
+    if (has_ip_control(s)) {
+        m.control = control;
+        m.control_len = (u32)MIN(o.room, (u64)IP_CONTROL_MAX);
+    }
 
     if (h->name != NULL && h->name_len < 0)
         return -EINVAL;
@@ -342,6 +375,8 @@ static long recv_one(struct file *f, const struct user_msghdr *h, int flags,
             control_put(&o, SCM_CREDENTIALS, &m.scm.cred, sizeof(m.scm.cred));
         if (m.scm.count > 0)
             control_put_files(&o, &m.scm, (flags & MSG_CMSG_CLOEXEC) != 0);
+        if (m.control != NULL && copy_to_user(o.user, control, m.control_len) == 0)
+            o.used = m.control_len;
         *out = *h;
         out->flags = (u32)(m.out_flags | o.flags | (flags & MSG_CMSG_CLOEXEC));
         out->control_len = o.used;

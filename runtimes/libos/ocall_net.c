@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Ocalls on sockets. All are non-blocking; addresses are at data[0], bytes of SEND and RECV behind
- * them. */
+/* Ocalls on sockets. All are non-blocking; addresses are at data[0], control data and bytes of SEND
+ * and RECV behind them. */
 #include <errno.h>
 #include <sys/socket.h>
 
 #include "runtime.h"
 
 #define UNUSED __attribute__((unused))
-#define ROOM   (BOUNDARY_DATA_SIZE - BOUNDARY_ADDRESS_MAX)
+#define ROOM   (BOUNDARY_DATA_SIZE - BOUNDARY_BYTES)
 
 static socklen_t address_size(uint64_t size)
 {
@@ -44,24 +44,34 @@ int64_t ocall_ACCEPT(struct boundary_area *area, const uint64_t *args)
     return r;
 }
 
+/* `io` is the caller's: the bytes. */
+static struct msghdr message_of(struct boundary_area *area, const uint64_t *args, struct iovec *io)
+{
+    *io = (struct iovec){area->data + BOUNDARY_BYTES, args[1] < ROOM ? args[1] : ROOM};
+    size_t control = args[4] < BOUNDARY_CONTROL_MAX ? args[4] : BOUNDARY_CONTROL_MAX;
+    return (struct msghdr){.msg_name = args[3] ? area->data : NULL,
+                           .msg_namelen = address_size(args[3]),
+                           .msg_iov = io,
+                           .msg_iovlen = 1,
+                           .msg_control = control ? area->data + BOUNDARY_ADDRESS_MAX : NULL,
+                           .msg_controllen = control};
+}
+
 int64_t ocall_SEND(struct boundary_area *area, const uint64_t *args)
 {
-    size_t size = args[1] < ROOM ? args[1] : ROOM;
-    return result_of(sendto((int)args[0], area->data + BOUNDARY_ADDRESS_MAX, size,
-                            (int)args[2] | MSG_DONTWAIT | MSG_NOSIGNAL,
-                            args[3] ? (struct sockaddr *)area->data : NULL, address_size(args[3])));
+    struct iovec io;
+    struct msghdr message = message_of(area, args, &io);
+    return result_of(sendmsg((int)args[0], &message, (int)args[2] | MSG_DONTWAIT | MSG_NOSIGNAL));
 }
 
 int64_t ocall_RECV(struct boundary_area *area, const uint64_t *args)
 {
-    struct iovec io = {area->data + BOUNDARY_ADDRESS_MAX, args[1] < ROOM ? args[1] : ROOM};
-    struct msghdr message = {.msg_name = args[3] ? area->data : NULL,
-                             .msg_namelen = address_size(args[3]),
-                             .msg_iov = &io,
-                             .msg_iovlen = 1};
+    struct iovec io;
+    struct msghdr message = message_of(area, args, &io);
     int64_t r = result_of(recvmsg((int)args[0], &message, (int)args[2] | MSG_DONTWAIT));
     area->out[0] = r >= 0 && args[3] ? message.msg_namelen : 0;
     area->out[1] = (uint64_t)message.msg_flags;
+    area->out[2] = r >= 0 ? message.msg_controllen : 0;
     return r;
 }
 

@@ -3,12 +3,14 @@
  * A hostile host: libos/boot/host*.c with a table whose answers are the fuzzer's bytes. Each input
  * first says which host functions are called with which sizes, then what the host answers. Whatever
  * it says, the LibOS must either get an answer within the contract (checked here and by the
- * sanitizers: no byte outside of the buffers it gave) or end the enclave.
+ * sanitizers: no byte outside of the buffers it gave) or end the enclave. Control data of a socket
+ * go on to libos/net/ip_control.c.
  */
 #include <setjmp.h>
 #include <stdlib.h>
 
 #include "host_call.h"
+#include "socket.h"
 #include "start.h"
 #include "usercopy.h"
 
@@ -76,7 +78,7 @@ static void lying_call(u32 number)
     }
     for (u32 i = 0; i < BOUNDARY_OUT; i++)
         g_area.out[i] = take_u32(2) != 0 ? take_u32(200) : take_u32(0) * 0x100000001ull;
-    n = take_u32(512);
+    n = take_u32(1024);
     take(g_area.data, n);
 }
 
@@ -154,19 +156,25 @@ static void call_files(u32 which, u8 *buf, size_t n)
 
 static void call_sockets(u32 which, u8 *buf, size_t n)
 {
-    u8 addr[64];
+    u8 addr[64], control[128];
     u32 len = sizeof(addr);
-    int flags;
+    struct host_message m = {.addr = addr,
+                             .addr_len = sizeof(addr),
+                             .control = control,
+                             .control_len = (u32)MIN(n, sizeof(control))};
     ssize_t r;
 
     switch (which) {
     case 0:
-        r = host_recv(3, buf, n, 0, addr, &len, &flags);
+        r = host_recv(3, buf, n, 0, &m);
         check(r < 0 || (size_t)r <= n);
-        check(len <= BOUNDARY_ADDRESS_MAX);
+        check(m.addr_len <= BOUNDARY_ADDRESS_MAX && m.control_len <= MIN(n, sizeof(control)));
+        if (r >= 0)
+            check(ip_control_received(control, m.control_len, (m.flags & MSG_CTRUNC) != 0) <=
+                  m.control_len);
         break;
     case 1:
-        r = host_send(3, buf, n, 0, addr, sizeof(addr));
+        r = host_send(3, buf, n, 0, &m);
         check(r < 0 || (size_t)r <= n);
         break;
     case 2:

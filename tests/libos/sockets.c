@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* UNIX sockets across fork, descriptors and credentials in messages, TCP and UDP on the loopback,
- * interface lists. */
+/* UNIX sockets across fork, descriptors and credentials in messages, TCP and UDP on the loopback
+ * with control data, interface lists. */
 #include "check.h"
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -277,6 +277,137 @@ static void udp(void)
     }
 }
 
+/* What a datagram on s says of itself, as text; -1 when there is no such message. */
+static int beside(int s, int flags, int level, int type, void *out, size_t size)
+{
+    union {
+        struct cmsghdr align;
+        char room[256];
+    } control = {0};
+    char buf[64];
+    struct iovec iov = {buf, sizeof(buf)};
+    struct msghdr m = {.msg_iov = &iov,
+                       .msg_iovlen = 1,
+                       .msg_control = control.room,
+                       .msg_controllen = sizeof(control.room)};
+    if (recvmsg(s, &m, flags) < 0)
+        return -1;
+    CHECK((m.msg_flags & MSG_CTRUNC) == 0);
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); c; c = CMSG_NXTHDR(&m, c)) {
+        if (c->cmsg_level != level || c->cmsg_type != type)
+            continue;
+        CHECK(c->cmsg_len >= CMSG_LEN(size));
+        memcpy(out, CMSG_DATA(c), size);
+        return 0;
+    }
+    return -1;
+}
+
+static ssize_t send_beside(int s, const void *to, socklen_t to_len, int level, int type,
+                           const void *data, size_t size)
+{
+    union {
+        struct cmsghdr header;
+        char room[CMSG_SPACE(64)];
+    } control = {0};
+    struct iovec iov = {"data", 4};
+    struct msghdr m = {.msg_name = (void *)to,
+                       .msg_namelen = to_len,
+                       .msg_iov = &iov,
+                       .msg_iovlen = 1,
+                       .msg_control = control.room,
+                       .msg_controllen = CMSG_SPACE(size)};
+    control.header =
+        (struct cmsghdr){.cmsg_len = CMSG_LEN(size), .cmsg_level = level, .cmsg_type = type};
+    memcpy(CMSG_DATA(&control.header), data, size);
+    return sendmsg(s, &m, 0);
+}
+
+/* Where a datagram came in, its hops and class, what happened to one: control data of IPv4. */
+static void control_ipv4(void)
+{
+    struct sockaddr_in b = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_ANY)}, from;
+    socklen_t len = sizeof(b);
+    int d = socket(AF_INET, SOCK_DGRAM, 0), s = socket(AF_INET, SOCK_DGRAM, 0), on = 1, ttl = 7;
+    struct in_pktinfo info = {0};
+    CHECK(bind(d, (struct sockaddr *)&b, sizeof(b)) == 0 &&
+          getsockname(d, (struct sockaddr *)&b, &len) == 0);
+    CHECK(setsockopt(d, IPPROTO_IP, IP_PKTINFO, &on, sizeof(on)) == 0);
+    CHECK(setsockopt(d, IPPROTO_IP, IP_RECVTTL, &on, sizeof(on)) == 0);
+    CHECK(setsockopt(d, IPPROTO_IP, IP_RECVTOS, &on, sizeof(on)) == 0);
+    CHECK(setsockopt(d, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof(on)) == 0);
+
+    b.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 4);
+    info.ipi_spec_dst.s_addr = htonl(INADDR_LOOPBACK + 2);
+    CHECK(send_beside(s, &b, sizeof(b), IPPROTO_IP, IP_PKTINFO, &info, sizeof(info)) == 4);
+    memset(&info, 0, sizeof(info));
+    CHECK(beside(d, MSG_PEEK, IPPROTO_IP, IP_PKTINFO, &info, sizeof(info)) == 0);
+    CHECK(info.ipi_addr.s_addr == b.sin_addr.s_addr && info.ipi_ifindex > 0);
+    len = sizeof(from);
+    char buf[8];
+    CHECK(recvfrom(d, buf, sizeof(buf), 0, (struct sockaddr *)&from, &len) == 4);
+    CHECK(from.sin_addr.s_addr == htonl(INADDR_LOOPBACK + 2));
+
+    CHECK(send_beside(s, &b, sizeof(b), IPPROTO_IP, IP_TTL, &ttl, sizeof(ttl)) == 4);
+    ttl = 0;
+    CHECK(beside(d, 0, IPPROTO_IP, IP_TTL, &ttl, sizeof(ttl)) == 0 && ttl == 7);
+    unsigned char tos = 0x10;
+    CHECK(send_beside(s, &b, sizeof(b), IPPROTO_IP, IP_TOS, &tos, sizeof(tos)) == 4);
+    tos = 0;
+    struct timespec stamp = {0};
+    CHECK(beside(d, MSG_PEEK, IPPROTO_IP, IP_TOS, &tos, sizeof(tos)) == 0 && tos == 0x10);
+    CHECK(beside(d, 0, SOL_SOCKET, SO_TIMESTAMPNS, &stamp, sizeof(stamp)) == 0 && stamp.tv_sec > 0);
+    CHECK(send_beside(s, &b, sizeof(b), IPPROTO_IP, 99, &ttl, sizeof(ttl)) == -1 &&
+          errno == EINVAL);
+    /* Not for IP: passed over. */
+    CHECK(send_beside(s, &b, sizeof(b), SOL_SOCKET, SCM_RIGHTS, &s, sizeof(s)) == 4);
+    struct iovec iov = {buf, sizeof(buf)};
+    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
+    CHECK(recvmsg(d, &m, 0) == 4 && (m.msg_flags & MSG_CTRUNC) && m.msg_controllen == 0);
+
+    /* Nobody there any more: the error queue has whom and why. */
+    close(d);
+    struct {
+        unsigned err;
+        unsigned char origin, type, code, pad;
+        unsigned info, data;
+    } error = {0};
+    CHECK(setsockopt(s, IPPROTO_IP, IP_RECVERR, &on, sizeof(on)) == 0);
+    CHECK(beside(s, MSG_ERRQUEUE, IPPROTO_IP, IP_RECVERR, &error, sizeof(error)) == -1 &&
+          errno == EAGAIN);
+    CHECK(sendto(s, "data", 4, 0, (struct sockaddr *)&b, sizeof(b)) == 4);
+    struct pollfd p = {.fd = s};
+    CHECK(poll(&p, 1, 5000) == 1 && p.revents == POLLERR);
+    CHECK(beside(s, MSG_ERRQUEUE, IPPROTO_IP, IP_RECVERR, &error, sizeof(error)) == 0);
+    CHECK(error.err == ECONNREFUSED && error.origin == 2 && error.type == 3);
+    close(s);
+}
+
+static void control_ipv6(void)
+{
+    struct sockaddr_in6 a = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+    socklen_t len = sizeof(a);
+    int d = socket(AF_INET6, SOCK_DGRAM, 0), s = socket(AF_INET6, SOCK_DGRAM, 0), on = 1, hops = 9;
+    if (d < 0 || bind(d, (struct sockaddr *)&a, sizeof(a)) < 0)
+        return; /* no IPv6 on this machine */
+    CHECK(getsockname(d, (struct sockaddr *)&a, &len) == 0);
+    struct in6_pktinfo info = {0};
+    CHECK(setsockopt(d, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof(on)) == 0);
+    CHECK(setsockopt(d, IPPROTO_IPV6, IPV6_RECVHOPLIMIT, &on, sizeof(on)) == 0);
+    CHECK(setsockopt(d, IPPROTO_IPV6, IPV6_RECVTCLASS, &on, sizeof(on)) == 0);
+    CHECK(send_beside(s, &a, sizeof(a), IPPROTO_IPV6, IPV6_HOPLIMIT, &hops, sizeof(hops)) == 4);
+    hops = 0;
+    CHECK(beside(d, MSG_PEEK, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof(info)) == 0);
+    CHECK(memcmp(&info.ipi6_addr, &a.sin6_addr, sizeof(a.sin6_addr)) == 0);
+    CHECK(beside(d, 0, IPPROTO_IPV6, IPV6_HOPLIMIT, &hops, sizeof(hops)) == 0 && hops == 9);
+    int class = 3;
+    CHECK(send_beside(s, &a, sizeof(a), IPPROTO_IPV6, IPV6_TCLASS, &class, sizeof(class)) == 4);
+    class = 0;
+    CHECK(beside(d, 0, IPPROTO_IPV6, IPV6_TCLASS, &class, sizeof(class)) == 0 && class == 3);
+    close(s);
+    close(d);
+}
+
 static volatile sig_atomic_t g_sigpipe;
 
 static void on_sigpipe(int sig)
@@ -347,6 +478,8 @@ int main(void)
     RUN(datagrams);
     RUN(tcp);
     RUN(udp);
+    RUN(control_ipv4);
+    RUN(control_ipv6);
     RUN(broken);
     RUN(interfaces);
     RUN(refusals);

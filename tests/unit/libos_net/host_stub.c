@@ -37,6 +37,13 @@ struct host_pollfd {
 struct host_epoll_event {
     uint32_t events, data;
 };
+struct host_message {
+    void *addr;
+    uint32_t addr_len;
+    void *control;
+    uint32_t control_len;
+    int flags;
+};
 
 struct host_hostile g_hostile;
 static __thread int t_wakefd = -1;
@@ -265,24 +272,40 @@ int host_accept(int hfd, void *addr, uint32_t *len)
     return (int)RESULT(r);
 }
 
-ssize_t host_send(int hfd, const void *buf, size_t n, int flags, const void *addr, uint32_t len)
+static struct msghdr msghdr_of(const struct host_message *m, struct iovec *iov)
 {
-    return RESULT(sendto(hfd, buf, n, flags, addr, len));
+    return (struct msghdr){.msg_iov = iov,
+                           .msg_iovlen = 1,
+                           .msg_name = m->addr,
+                           .msg_namelen = m->addr_len,
+                           .msg_control = m->control,
+                           .msg_controllen = m->control_len};
 }
 
-ssize_t host_recv(int hfd, void *buf, size_t n, int flags, void *addr, uint32_t *len,
-                  int *msg_flags)
+ssize_t host_send(int hfd, const void *buf, size_t n, int flags, const struct host_message *m)
+{
+    struct iovec iov = {(void *)(uintptr_t)buf, n};
+    struct msghdr h = msghdr_of(m, &iov);
+
+    return RESULT(sendmsg(hfd, &h, flags));
+}
+
+ssize_t host_recv(int hfd, void *buf, size_t n, int flags, struct host_message *m)
 {
     struct iovec iov = {buf, n};
-    struct msghdr m = {
-        .msg_iov = &iov, .msg_iovlen = 1, .msg_name = addr, .msg_namelen = len != NULL ? *len : 0};
-    ssize_t r = recvmsg(hfd, &m, flags);
+    struct msghdr h = msghdr_of(m, &iov);
+    ssize_t r = recvmsg(hfd, &h, flags);
 
     if (r < 0)
         return -errno;
-    if (len != NULL)
-        *len = m.msg_namelen;
-    *msg_flags = m.msg_flags;
+    m->addr_len = h.msg_namelen;
+    m->control_len = (uint32_t)h.msg_controllen;
+    m->flags = h.msg_flags;
+    if (g_hostile.control_data != 0 && m->control_len >= sizeof(uint64_t)) {
+        uint64_t len = 16 + g_hostile.control_data;
+
+        memcpy(m->control, &len, sizeof(len));
+    }
     return r;
 }
 

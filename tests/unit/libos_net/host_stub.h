@@ -11,6 +11,7 @@ struct host_hostile {
     uint16_t family; /* of addresses */
     uint32_t addr_len;
     int so_error;
+    uint32_t control_data; /* bytes that the first control message claims */
     uint32_t epoll_events; /* added to every event */
     uint32_t epoll_data;   /* added to every token */
 };

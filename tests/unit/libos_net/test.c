@@ -78,6 +78,28 @@ void tcp_pair(int s[2])
     assert_int_equal(world_close(listener), 0);
 }
 
+ssize_t receive_with_info(int fd, struct message *m, struct packet_info *p)
+{
+    static char buf[8];
+    static struct uio_segment in = {buf, sizeof(buf)};
+
+    memset(p, 0, sizeof(*p));
+    *m = (struct message){.iov = &in, .iov_len = 1, .control = p, .control_len = sizeof(*p)};
+    return CALL(recvmsg, fd, m, 0);
+}
+
+void udp_with_info(int fd[2], struct sockaddr_in *a)
+{
+    u32 len = sizeof(*a), on = 1;
+
+    *a = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = 0x0100007f};
+    for (int i = 0; i < 2; i++)
+        fd[i] = (int)CALL(socket, AF_INET, SOCK_DGRAM, 0);
+    assert_int_equal(CALL(bind, fd[0], a, len), 0);
+    assert_int_equal(CALL(getsockname, fd[0], a, &len), 0);
+    assert_int_equal(CALL(setsockopt, fd[0], IPPROTO_IP, IP_PKTINFO, &on, sizeof(on)), 0);
+}
+
 int main(void)
 {
     world_init();

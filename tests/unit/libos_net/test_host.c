@@ -144,12 +144,56 @@ static void test_getifaddrs(void **state)
     close_all((int[]){fd, in}, 2);
 }
 
+static void test_ip_control(void **state)
+{
+    char data[] = "data";
+    struct uio_segment out = {data, 4};
+    struct packet_info p = {.len = 28, .level = IPPROTO_IP, .type = IP_PKTINFO};
+    struct sockaddr_in a;
+    struct message m;
+    int fd[2];
+
+    udp_with_info(fd, &a);
+    p.info.ipi_spec_dst.s_addr = 0x0200007f;
+    m = (struct message){.name = (u8 *)&a,
+                         .name_len = sizeof(a),
+                         .iov = &out,
+                         .iov_len = 1,
+                         .control = &p,
+                         .control_len = sizeof(p)};
+    assert_int_equal(CALL(sendmsg, fd[1], &m, 0), 4);
+    /* Descriptors mean nothing here, and would mean the host's own there; the rest is refused. */
+    p.level = SOL_SOCKET;
+    p.type = SCM_RIGHTS;
+    assert_int_equal(CALL(sendmsg, fd[1], &m, 0), 4);
+    p.type = SO_TIMESTAMPNS_OLD;
+    assert_int_equal(CALL(sendmsg, fd[1], &m, 0), -EINVAL);
+    p = (struct packet_info){.len = 28, .level = IPPROTO_IP, .type = 99};
+    assert_int_equal(CALL(sendmsg, fd[1], &m, 0), -EINVAL);
+    p.len = 200;
+    assert_int_equal(CALL(sendmsg, fd[1], &m, 0), -EINVAL);
+    m.control_len = 600;
+    assert_int_equal(CALL(sendmsg, fd[1], &m, 0), -ENOBUFS);
+
+    assert_int_equal(receive_with_info(fd[0], &m, &p), 4);
+    assert_int_equal(m.control_len, sizeof(p));
+    assert_int_equal(p.len, 28);
+    assert_int_equal(p.type, IP_PKTINFO);
+    assert_int_equal(p.info.ipi_addr.s_addr, 0x0100007f);
+    m = (struct message){.iov = m.iov, .iov_len = 1, .control = &p, .control_len = 20};
+    assert_int_equal(CALL(recvmsg, fd[0], &m, 0), 4);
+    assert_int_equal(m.control_len, 20);
+    assert_int_equal(m.flags & MSG_CTRUNC, MSG_CTRUNC);
+    assert_int_equal(CALL(recvmsg, fd[0], &m, MSG_ERRQUEUE), -EAGAIN);
+    close_all(fd, 2);
+}
+
 int host_tests(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_tcp),        cmocka_unit_test(test_tcp_refused),
         cmocka_unit_test(test_udp),        cmocka_unit_test(test_netlink_replies),
-        cmocka_unit_test(test_getifaddrs),
+        cmocka_unit_test(test_getifaddrs), cmocka_unit_test(test_ip_control),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

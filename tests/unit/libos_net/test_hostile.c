@@ -35,6 +35,31 @@ static void test_hostile_address(void **state)
     ASSERT_PANICS(CALL(getsockopt, listener, SOL_SOCKET, SO_ERROR, &err, &len));
 }
 
+static void test_hostile_control(void **state)
+{
+    struct packet_info p[2], one = {.len = 28, .level = IPPROTO_IP, .type = IP_PKTINFO};
+    struct sockaddr_in a;
+    struct message m;
+    int fd[2];
+
+    udp_with_info(fd, &a);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(CALL(sendto, fd[1], "data", 4, 0, &a, sizeof(a)), 4);
+    g_hostile.control_data = 4; /* too short for its kind */
+    ASSERT_PANICS(receive_with_info(fd[0], &m, p));
+    g_hostile.control_data = 13; /* too long */
+    ASSERT_PANICS(receive_with_info(fd[0], &m, p));
+    g_hostile.control_data = 1000; /* past the end */
+    ASSERT_PANICS(receive_with_info(fd[0], &m, p));
+    close_all(fd, 2);
+
+    /* What has no place there does not get to the application. */
+    p[0] = (struct packet_info){.len = 20, .level = SOL_SOCKET, .type = SCM_RIGHTS};
+    memcpy((u8 *)p + 24, &one, sizeof(one));
+    assert_int_equal(ip_control_received((u8 *)p, 24 + sizeof(one), false), sizeof(one));
+    assert_memory_equal(p, &one, sizeof(one));
+}
+
 static void test_hostile_epoll(void **state)
 {
     int ep = (int)CALL(epoll_create1, 0), s[2];
@@ -58,6 +83,7 @@ static void test_hostile_epoll(void **state)
 int hostile_tests(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_hostile_control),
         cmocka_unit_test(test_hostile_address),
         cmocka_unit_test(test_hostile_epoll),
     };

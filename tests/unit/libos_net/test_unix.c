@@ -128,15 +128,6 @@ static void test_timeouts(void **state)
 
 /* ---- descriptors and credentials in messages ---- */
 
-struct message {
-    u8 *name;
-    i32 name_len;
-    struct uio_segment *iov;
-    u64 iov_len;
-    void *control;
-    u64 control_len;
-    u32 flags;
-};
 struct rights {
     u64 len;
     i32 level, type;

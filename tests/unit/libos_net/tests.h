@@ -25,3 +25,25 @@ int ep_ctl(int ep, int op, int fd, u32 events, u64 data);
 long ep_wait(int ep, int timeout, u32 *events, u64 *data);
 void tcp_listen(struct sockaddr_in *a, int *listener);
 void tcp_pair(int s[2]);
+
+/* struct msghdr */
+struct message {
+    u8 *name;
+    i32 name_len;
+    struct uio_segment *iov;
+    u64 iov_len;
+    void *control;
+    u64 control_len;
+    u32 flags;
+};
+struct packet_info {
+    u64 len;
+    i32 level, type;
+    struct in_pktinfo info;
+    u32 pad;
+};
+
+/* A datagram with its PKTINFO: what recvmsg() says of it. */
+ssize_t receive_with_info(int fd, struct message *m, struct packet_info *p);
+/* Two UDP sockets; the first is bound to *a and asks for PKTINFO. */
+void udp_with_info(int fd[2], struct sockaddr_in *a);
