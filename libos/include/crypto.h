@@ -11,8 +11,6 @@
 #include "types.h"
 
 #define SHA256_SIZE   32
-#define AES_GCM_IV    12
-#define AES_GCM_TAG   16
 #define AES_CMAC_SIZE 16
 
 /*
@@ -24,31 +22,12 @@
 #define CRYPTO_HAVE_SHA_NI (1u << 0)
 void crypto_init(u32 features);
 
-struct sha256 {
-    u8 opaque[128] __attribute__((aligned(16)));
-};
-void sha256_init(struct sha256 *ctx);
-void sha256_update(struct sha256 *ctx, const void *data, size_t size);
-void sha256_final(struct sha256 *ctx, u8 digest[SHA256_SIZE]);
 /* One call over prefix (may be empty) and data: what a dm-verity block needs. */
 void sha256_once(const void *prefix, size_t prefix_size, const void *data, size_t size,
                  u8 digest[SHA256_SIZE]);
 
 void hmac_sha256_once(const void *key, size_t key_size, const void *data, size_t size,
                       u8 mac[SHA256_SIZE]);
-/* RFC 5869, extract and expand; out_size <= 255 * 32. */
-void hkdf_sha256_once(const void *key, size_t key_size, const void *salt, size_t salt_size,
-                      const void *info, size_t info_size, void *out, size_t out_size);
-
-/* AES-GCM with a 16- or 32-byte key (others: -EINVAL), 12-byte IV. out may equal in. An IV is used
- * once per key. */
-int aes_gcm_encrypt(const void *key, size_t key_size, const u8 iv[AES_GCM_IV], const void *aad,
-                    size_t aad_size, const void *in, size_t size, void *out, u8 tag[AES_GCM_TAG]);
-/* -EBADMSG when the tag is wrong; out is then all zero. */
-int aes_gcm_decrypt(const void *key, size_t key_size, const u8 iv[AES_GCM_IV], const void *aad,
-                    size_t aad_size, const void *in, size_t size, void *out,
-                    const u8 tag[AES_GCM_TAG]);
-
 /* AES-128-CMAC (SP 800-38B): the MAC of SGX reports. */
 void aes_cmac_once(const u8 key[16], const void *data, size_t size, u8 mac[AES_CMAC_SIZE]);
 

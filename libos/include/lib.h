@@ -118,7 +118,6 @@ struct rb_node *rb_find(const struct rb_root *root, u64 key);
 struct rb_node *rb_find_le(const struct rb_root *root, u64 key); /* greatest <= key */
 struct rb_node *rb_find_ge(const struct rb_root *root, u64 key); /* least >= key */
 struct rb_node *rb_next(const struct rb_node *n);
-struct rb_node *rb_prev(const struct rb_node *n);
 struct rb_node *rb_first(const struct rb_root *root);
 
 /* ---- locks ---- */

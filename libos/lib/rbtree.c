@@ -213,15 +213,3 @@ struct rb_node *rb_next(const struct rb_node *n)
         n = n->parent;
     return n->parent;
 }
-
-struct rb_node *rb_prev(const struct rb_node *n)
-{
-    if (n->left != NULL) {
-        for (n = n->left; n->right != NULL;)
-            n = n->right;
-        return (struct rb_node *)n;
-    }
-    while (n->parent != NULL && n == n->parent->left)
-        n = n->parent;
-    return n->parent;
-}

@@ -20,12 +20,6 @@ int sgx_emulated_report_verify(const struct sgx_report *report, const struct sgx
                                struct error *err);
 
 /*
- * 32 bytes that stay the same on this machine, for a purpose named by `label`; e.g. the seed of a
- * simulated quoting enclave's key.
- */
-int sgx_emulated_secret(const char *label, uint8_t out[32], struct error *err);
-
-/*
  * Open (or make) the file of the emulated root key, for a program that runs where it has no right
  * to: that finds the descriptor's number in the environment variable SGX_EMULATED_ROOT_FD.
  */

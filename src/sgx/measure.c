@@ -51,24 +51,14 @@ int sgx_measure_create(struct sgx_measurement **out, uint64_t size, uint32_t ssa
     return 0;
 }
 
-int sgx_measure_add(struct sgx_measurement *m, uint64_t offset, uint64_t secinfo_flags,
-                    struct error *err)
+static int measure_add(struct sgx_measurement *m, uint64_t offset, uint64_t secinfo_flags,
+                       struct error *err)
 {
     struct measure_block block = {.tag = "EADD"};
 
     memcpy(block.body, &offset, sizeof(offset));
     memcpy(block.body + 8, &secinfo_flags, sizeof(secinfo_flags));
     return update(m, &block, sizeof(block), err);
-}
-
-int sgx_measure_extend(struct sgx_measurement *m, uint64_t offset, const void *data,
-                       struct error *err)
-{
-    struct measure_block block = {.tag = "EEXTEND"};
-
-    memcpy(block.body, &offset, sizeof(offset));
-    int rc = update(m, &block, sizeof(block), err);
-    return rc < 0 ? rc : update(m, data, SGX_EEXTEND_SIZE, err);
 }
 
 /* All that a page adds to the hash, in one piece: an update costs as much as a block. */
@@ -79,7 +69,7 @@ int sgx_measure_page(struct sgx_measurement *m, uint64_t offset, uint64_t secinf
         struct measure_block block;
         uint8_t data[SGX_EEXTEND_SIZE];
     } extend[SGX_PAGE_SIZE / SGX_EEXTEND_SIZE];
-    int rc = sgx_measure_add(m, offset, secinfo_flags, err);
+    int rc = measure_add(m, offset, secinfo_flags, err);
 
     if (rc < 0 || !measure)
         return rc;

@@ -12,11 +12,6 @@ struct sgx_measurement;
 /* The record of ECREATE opens the measurement. */
 int sgx_measure_create(struct sgx_measurement **out, uint64_t size, uint32_t ssa_frame_size,
                        struct error *err);
-int sgx_measure_add(struct sgx_measurement *m, uint64_t offset, uint64_t secinfo_flags,
-                    struct error *err);
-/* 256 bytes at `offset`. */
-int sgx_measure_extend(struct sgx_measurement *m, uint64_t offset, const void *data,
-                       struct error *err);
 /* EADD of one page, and EEXTEND of its 16 chunks when `measure`. data may be NULL for zeros. */
 int sgx_measure_page(struct sgx_measurement *m, uint64_t offset, uint64_t secinfo_flags,
                      const void *data, int measure, struct error *err);

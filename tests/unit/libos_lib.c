@@ -194,7 +194,6 @@ static void tree(void)
             if (!present[i])
                 continue;
             CHECK(n == &nodes[i]);
-            CHECK(rb_prev(n) == NULL || rb_next(rb_prev(n)) == n);
             n = rb_next(n);
         }
         CHECK(n == NULL);

@@ -252,19 +252,6 @@ int sgx_emulated_report_verify(const struct sgx_report *report, const struct sgx
     return 0;
 }
 
-int sgx_emulated_secret(const char *label, uint8_t out[32], struct error *err)
-{
-    struct emu_root root;
-    unsigned size = 32;
-    int rc = emu_root_load(&root, err);
-
-    if (rc == 0 && !HMAC(EVP_sha256(), root.secret, sizeof(root.secret), (const uint8_t *)label,
-                         strlen(label), out, &size))
-        rc = error_set(err, "derive from the emulated SGX root key");
-    OPENSSL_cleanse(&root, sizeof(root));
-    return rc;
-}
-
 /* ---- leaves ---- */
 
 static int gp(struct emu_fault *fault)
