@@ -39,6 +39,25 @@ fi
 # Scripts; tests/images/programs and suite are what shells are tried with, not examples to follow.
 git ls-files '*.sh' '*.bash' '*.bats' .ci/run | grep -vE '^tests/images/(programs|suite)/' | xargs shellcheck --severity=warning || finding shellcheck
 
+# Documents name files in backticks: by their path from the top, or the file's name alone.
+missing_files() {
+    local document name
+    for document in README.md $(git ls-files 'docs/*.md'); do
+        for name in $(grep -oE '`[[:alnum:]_./*{},-]+`' "$document" | tr -d '`' | sort -u); do
+            case $name in
+            */*) [[ $name =~ ^(abi|docs|include|libos|runtimes|scripts|src|tests)/ ]] || continue ;;
+            *.[chS] | *.sh | *.py | *.bats | *.bash | *.md) name="**/$name" ;;
+            *) continue ;;
+            esac
+            # The characters above are all there is: only braces and wildcards are expanded.
+            eval "ls -d $name" >/dev/null 2>&1 || echo "$document: there is no $name"
+        done
+    done
+}
+shopt -s globstar
+missing_files >"$work/missing"
+[ ! -s "$work/missing" ] || { cat "$work/missing"; finding documents; }
+
 # What cppcheck cannot see: owners by cleanup attributes (memleak is the sanitizers' business), what a callee fills (ctu*), and that
 # symbols of the linker bound one array (comparePointers). It knows jansson's loops by these definitions.
 cat >"$work/loops.h" <<'END'

@@ -259,7 +259,7 @@ struct oci_config {
     const char *cgroups_path; /* NULL: the default */
     const char *rootfs_propagation;
     json_t *
-        seccomp; /* NULL: none; parsed by oci/seccomp.h only when its compiled form is not cached */
+        seccomp; /* NULL: none; parsed by container/seccomp.c only when its compiled form is not cached */
     struct oci_device *devices;
     size_t device_count;
     struct oci_strings masked_paths, readonly_paths;
