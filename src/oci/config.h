@@ -258,8 +258,8 @@ struct oci_config {
     struct oci_resources resources;
     const char *cgroups_path; /* NULL: the default */
     const char *rootfs_propagation;
-    json_t *
-        seccomp; /* NULL: none; parsed by container/seccomp.c only when its compiled form is not cached */
+    /* NULL: none. Parsed (container/seccomp.c) only when its compiled form is not cached. */
+    json_t *seccomp;
     struct oci_device *devices;
     size_t device_count;
     struct oci_strings masked_paths, readonly_paths;
