@@ -63,9 +63,9 @@ struct enclave_file_header {
     uint32_t reserved0;
     uint8_t isv_ext_prod_id[16];
     uint8_t isv_family_id[16];
-    uint64_t
-        info[ENCLAVE_FILE_INFO]; /* free for the runtime; not measured, so never trusted inside */
-    uint8_t reserved[48];        /* zero */
+    /* Free for the runtime; not measured, so never trusted inside. */
+    uint64_t info[ENCLAVE_FILE_INFO];
+    uint8_t reserved[48]; /* zero */
 };
 _Static_assert(sizeof(struct enclave_file_header) == 256, "header layout");
 

@@ -18,8 +18,8 @@
 struct tty {
     struct refcount refs;
     u32 index; /* /dev/pts/N */
-    struct session
-        *session; /* it controls; no reference: tty_session_end() clears it. Under g_tty_lock */
+    /* It controls; no reference: tty_session_end() clears it. Under g_tty_lock. */
+    struct session *session;
     u32 mode, uid, gid; /* of its node in devpts */
     i64 created;
     int (*open)(struct tty *t,

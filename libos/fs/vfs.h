@@ -91,13 +91,13 @@ bool dentry_is_below(struct dentry *d, struct dentry *ancestor); /* or the same 
 /* +1 on *out, maybe negative; mounts are not crossed. */
 int dentry_child(struct dentry *dir, const char *name, size_t len, struct dentry **out);
 /*
- * What dentry_child() gave before dir's inode was locked, seen again under the lock: is it still what dir
- * has by that name (d has an inode), or still a name that is free?
+ * What dentry_child() gave before dir's inode was locked, seen again under the lock: is it still
+ * what dir has by that name (d has an inode), or still a name that is free?
  */
 bool dentry_is_current(const struct dentry *dir, const struct dentry *d, const char *name,
                        size_t len);
-/* dir has a new entry: its dentry is *d, which was a free name, or replaces it. dir's inode is locked;
- * the reference of i is taken over. */
+/* dir has a new entry: its dentry is *d, which was a free name, or replaces it. dir's inode is
+ * locked; the reference of i is taken over. */
 int dentry_instantiate(struct dentry *dir, struct dentry **d, const char *name, size_t len,
                        struct inode *i);
 struct dentry *dentry_follow_mounts(struct dentry *d); /* takes the reference, gives one */
@@ -141,8 +141,8 @@ struct walk {
 int walk_begin(struct walk *w, int dirfd, const char *path, u64 resolve);
 void walk_end(struct walk *w);
 int walk_full(struct walk *w, u32 flags); /* w->at is the object */
-int walk_parent(
-    struct walk *w); /* w->at is the directory, w->last the name (may be "." or ".." or empty) */
+/* w->at is the directory, w->last the name (may be "." or ".." or empty). */
+int walk_parent(struct walk *w);
 int walk_step(struct walk *w, bool follow); /* to w->last */
 int walk_link(struct walk *w,
               struct dentry *link); /* continue through a symlink found at w->last */

@@ -111,8 +111,8 @@ struct super {
     bool revalidate; /* names may change behind the dentry cache: ask lookup again; nothing
                         negative is kept */
     void *private;
-    bool (*valid)(
-        struct dentry *d); /* with revalidate: is the cached name still right? NULL: by lookup */
+    /* With revalidate: is the cached name still right? NULL: by lookup. */
+    bool (*valid)(struct dentry *d);
     int (*statfs)(struct super *s, struct host_statfs *out);
     u32 mounts;                       /* with the last one the file system goes */
     void (*destroy)(struct super *s); /* NULL: kfree; the root's reference is gone already */
@@ -161,9 +161,9 @@ struct file {
     bool denies_write;     /* a running program: file_put() does inode_allow_write() */
     void *private;
     int host_fd; /* for fdinfo and thread_wait; -1: none */
-    const char
-        *kind; /* "pipe", "socket", "eventfd"... for /proc/self/fd names of anonymous files */
-    u64 id;    /* their inode number */
+    /* "pipe", "socket", "eventfd"... for /proc/self/fd names of anonymous files. */
+    const char *kind;
+    u64 id;            /* their inode number */
     void *epoll_watch; /* net/epoll_item.c: the items that watch it; file_put() calls
                           epoll_file_closed() when not NULL */
 };
@@ -194,14 +194,12 @@ struct files *files_create(void);
 struct files *files_copy(struct files *old); /* fork */
 /* The process gets a table of its own, a copy, when it shares one. 0 or -ENOMEM. */
 int files_unshare(struct process *p);
-void files_put(struct files *f);             /* the last one closes everything */
+void files_put(struct files *f); /* the last one closes everything */
 void files_close_on_exec(struct files *f);
-struct file *fd_get(
-    int fd); /* of the current process, +1 reference, NULL: -EBADF; O_PATH files too */
-int fd_install(
-    struct file *f,
-    bool cloexec); /* takes the reference; lowest free >= 0, -EMFILE (then the reference is
-                      dropped) */
+/* Of the current process, +1 reference, NULL: -EBADF; O_PATH files too. */
+struct file *fd_get(int fd);
+/* Takes the reference; lowest free >= 0, -EMFILE (then the reference is dropped). */
+int fd_install(struct file *f, bool cloexec);
 int fd_install_at(int fd, struct file *f, bool cloexec);
 int fd_install_min(int min, struct file *f, bool cloexec);
 int fd_close(int fd);

@@ -97,8 +97,8 @@ int host_getsockname(int hfd, void *addr, u32 *addr_len, bool peer);
 /* time: untrusted nanoseconds of CLOCK_REALTIME / MONOTONIC / BOOTTIME ... (the vDSO and clock.c
  * smooth and order it) */
 i64 host_clock(int clock_id);
-i64 host_thread_clock(
-    void *area); /* CPU time of the host thread of that area (struct thread.host) */
+/* CPU time of the host thread of that area (struct thread.host). */
+i64 host_thread_clock(void *area);
 
 /* memory and threads: used by libos/mm and libos/boot only */
 int host_sgx_restrict(u64 addr, u64 size, u32 prot);    /* EMODPR */

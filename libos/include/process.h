@@ -159,12 +159,11 @@ struct ktimer {
     bool armed;
 };
 void ktimer_init(struct ktimer *t, void (*fn)(struct ktimer *));
-int ktimer_arm(
-    struct ktimer *t,
-    u64 deadline); /* CLOCK_MONOTONIC ns; replaces an earlier one; -EAGAIN: no thread to be had */
+/* deadline: CLOCK_MONOTONIC ns; replaces an earlier one; -EAGAIN: no thread to be had. */
+int ktimer_arm(struct ktimer *t, u64 deadline);
 bool ktimer_cancel(struct ktimer *t); /* was armed; fn may still be running */
-void ktimer_cancel_sync(
-    struct ktimer *t); /* fn is not running afterwards; hold no lock that fn takes */
+/* fn is not running afterwards; hold no lock that fn takes. */
+void ktimer_cancel_sync(struct ktimer *t);
 /* The time of `clock` (CLOCK_*), or -EINVAL; deadline in CLOCK_MONOTONIC ns of an absolute time on
  * a settable or CPU clock. */
 int clock_read(i32 clock, u64 *ns);

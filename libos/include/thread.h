@@ -68,8 +68,8 @@ struct thread {
     i32 nice;
     u32 policy; /* SCHED_*, remembered */
     u64 exited; /* left its process */
-    u64 affinity
-        [16]; /* sched_setaffinity(): remembered, the host decides; all 0: every processor */
+    /* sched_setaffinity(): remembered, the host decides; all 0: every processor. */
+    u64 affinity[16];
     char comm[16];
     void (*kernel_fn)(void *arg); /* LibOS thread without user code */
     void *kernel_arg;
@@ -142,8 +142,8 @@ struct wait_entry {
 void waitq_init(struct waitq *q);
 void waitq_add(struct waitq *q, struct wait_entry *e); /* e->thread = current */
 void waitq_add_fn(struct waitq *q, struct wait_entry *e, void (*fn)(struct wait_entry *e));
-void waitq_remove(
-    struct wait_entry *e); /* once it returned, fn is not running and will not be called */
+/* Once it returned, fn is not running and will not be called. */
+void waitq_remove(struct wait_entry *e);
 void waitq_wake(struct waitq *q, u32 count); /* UINT32_MAX: all */
 
 /*

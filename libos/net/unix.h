@@ -54,8 +54,8 @@ struct unix_sock {
     struct ucred cred, peer_cred;
 
     struct waitq readable; /* data, end of data, connections */
-    struct waitq
-        writable; /* of this socket: its peer has room again; of a listener: its backlog has */
+    /* Of this socket: its peer has room again; of a listener: its backlog has. */
+    struct waitq writable;
     bool shut_read, shut_write;
     bool eof; /* the peer will send no more */
     bool peer_gone;

@@ -54,8 +54,8 @@ void session_put(struct session *s);
 struct session *session_create(i32 sid);
 
 /* ---- exit.c ---- */
-__noreturn void thread_exit(
-    u32 status); /* the calling thread only; status as wait(2) if it is the last */
+/* The calling thread only; status as wait(2) if it is the last. */
+__noreturn void thread_exit(u32 status);
 void vfork_release(struct process *p);
 struct rusage;
 void process_note_rss(struct process *p);
@@ -153,5 +153,5 @@ void strings_free(char **v);
 u64 vdso_address(void); /* of the LibOS's vDSO; 0: none */
 
 /* ---- spawn.c ---- */
-int spawn_start_locked(
-    struct process *p); /* a created process's thread, if it has not been started */
+/* A created process's thread, if it has not been started. */
+int spawn_start_locked(struct process *p);

@@ -100,8 +100,8 @@ struct container_create_options {
      */
     int (*state_dir_made)(void *ctx, int dir, struct error *err);
     void *state_dir_ctx;
-    const char
-        *enclave; /* recorded in state.json ("intelSgx", ...); NULL for an ordinary container */
+    /* Recorded in state.json ("intelSgx", ...); NULL for an ordinary container. */
+    const char *enclave;
 };
 
 /*

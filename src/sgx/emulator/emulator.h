@@ -146,11 +146,11 @@ struct emu_thread {
     uint64_t magic;
     uint64_t host_fs, host_gs; /* 0x08 */
     uint64_t enc_fs, enc_gs;   /* 0x18: as they were when a signal hit the enclave */
-    struct emu_image
-        *crit;           /* 0x28: what is being loaded, between emu_crit_start and emu_crit_end */
-    struct emu_tcs *tcs; /* 0x30: inside now */
-    uint64_t in_leaf;    /* 0x38: a rewritten site's leaf is running, sites.c */
-    uint64_t deferred;   /* 0x40: signals are held back until it is done */
+    /* 0x28: what is being loaded, between emu_crit_start and emu_crit_end. */
+    struct emu_image *crit;
+    struct emu_tcs *tcs;                 /* 0x30: inside now */
+    uint64_t in_leaf;                    /* 0x38: a rewritten site's leaf is running, sites.c */
+    uint64_t deferred;                   /* 0x40: signals are held back until it is done */
     struct emu_leaf_regs leaf;           /* 0x48 */
     uint64_t leaf_saved[6];              /* 0x70: rdi, rsi, r8 to r11 */
     uint64_t leaf_rsp, leaf_fs, leaf_gs; /* 0xa0 */

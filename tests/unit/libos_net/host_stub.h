@@ -17,9 +17,8 @@ struct host_hostile {
 };
 extern struct host_hostile g_hostile;
 
-void *stub_thread_enter(
-    void *tcb,
-    int wakefd); /* the calling thread becomes a LibOS thread; what thread.host should be */
+/* The calling thread becomes a LibOS thread; what thread.host should be. */
+void *stub_thread_enter(void *tcb, int wakefd);
 int stub_wakefd(void);
 uint64_t stub_thread_start(void *tcb, int wakefd, void (*fn)(void *), void *arg);
 void stub_thread_join(uint64_t thread);
