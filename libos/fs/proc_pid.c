@@ -572,7 +572,8 @@ static const struct pseudo_entry g_ns_entries[] = {
     {.name = "ns", .mode = S_IFDIR | 0511, .children = g_ns_entries},                             \
     {.name = "oom_adj", .mode = S_IFREG | 0644, .text = "0\n"},                                   \
     PSEUDO_TEXT("oom_score", "0"),                                                                \
-    {.name = "oom_score_adj", .mode = S_IFREG | 0644, .show = show_oom_adj, .store = store_oom_adj},\
+    {.name = "oom_score_adj", .mode = S_IFREG | 0644, .show = show_oom_adj,                       \
+     .store = store_oom_adj},                                                                     \
     {.name = "personality", .mode = S_IFREG | 0400, .text = "00000000\n"},                        \
     {.name = "root", .mode = S_IFLNK | 0777, .follow = follow_root},                              \
     {.name = "sessionid", .mode = S_IFREG | 0444, .text = "4294967295"},                          \

@@ -55,9 +55,9 @@ void mm_put(struct mm *mm); /* the last one frees the range and leaves the group
  * A child's mm at the same addresses, with the memory as it is at one moment: the parent's other
  * threads are stopped meanwhile. Hold no lock. On success the calling thread has LOST residency of
  * the parent (current()->mm is NULL): the range is the child's now. Touch no user memory; set the
- * child up, thread_start() it, and only then mm_enter(parent), which waits until the child gives the
- * range up (blocks, execs, exits, or 10 ms pass). On an error of mm_fork: mm_enter(parent); after it:
- * mm_put(child) before that.
+ * child up, thread_start() it, and only then mm_enter(parent), which waits until the child gives
+ * the range up (blocks, execs, exits, or 10 ms pass). On an error of mm_fork: mm_enter(parent);
+ * after it: mm_put(child) before that.
  */
 int mm_fork(struct mm *parent, struct mm **child);
 

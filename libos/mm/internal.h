@@ -148,9 +148,9 @@ int mm_lock_live(struct mm *mm);
 /* Ask the threads of the resident r to give the range up. */
 void group_preempt(struct mm *r);
 /*
- * The calling thread, which holds mm, holds it alone, as the resident of its space: all others of mm
- * wait in mm_enter() until residency_alone_end(), which gives mm up for the caller as well. Hold no
- * lock; the caller may be without mm for a while. -ENOMEM: mm is doomed.
+ * The calling thread, which holds mm, holds it alone, as the resident of its space: all others of
+ * mm wait in mm_enter() until residency_alone_end(), which gives mm up for the caller as well. Hold
+ * no lock; the caller may be without mm for a while. -ENOMEM: mm is doomed.
  */
 int residency_alone(struct mm *mm);
 void residency_alone_end(struct mm *mm);
