@@ -99,7 +99,7 @@ static void add_configured(const struct mounts *m)
             cleanup_free char *source = mount->source[0] == '/'
                                             ? xstrdup(mount->source)
                                             : path_join(m->bundle, mount->source);
-            /* CRIU compares it with the names of mount points, which have neither dots nor links. */
+            /* CRIU compares it with the names of mount points: neither dots nor links. */
             cleanup_free char *real = realpath(source, NULL);
             add(m, mount->destination, real ? real : source);
         } else if (!bind && mount->type && strncmp(mount->type, "cgroup", 6) == 0) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the kernel promises when threads and processes do the same thing at the same time: nothing is lost, nothing
- * happens twice, and nobody sees half of it. (fsstress.c asks the same of names.) */
+/* What the kernel promises when threads and processes do the same thing at the same time: nothing
+ * is lost, nothing happens twice, and nobody sees half of it. (fsstress.c asks the same of
+ * names.) */
 #include "check.h"
 
 #include <arpa/inet.h>
