@@ -7,7 +7,6 @@
 #define NS           1000000000ll
 #define UTIME_NOW_V  0x3fffffff
 #define UTIME_OMIT_V 0x3ffffffe
-#define IN_ATTRIB    0x4u
 
 struct user_timespec {
     i64 sec, nsec;

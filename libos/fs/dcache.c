@@ -79,6 +79,8 @@ void dentry_put(struct dentry *d)
     while (d && ref_put(&d->refs)) {
         struct dentry *parent = d->parent == d ? NULL : d->parent;
 
+        if (unlikely(g_fs_notify) && d->unlinked && d->inode && d->inode->nlink == 0)
+            g_fs_notify(d->inode, NULL, NULL, 0, IN_DELETE_SELF, 0);
         dentry_free(d);
         d = parent;
     }

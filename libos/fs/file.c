@@ -41,7 +41,8 @@ void file_put(struct file *f)
     if (i && i->locks)
         locks_release_file(f);
     if (unlikely(g_fs_notify) && f->dentry && !(f->flags & O_PATH))
-        notify_inode(f->dentry, (f->flags & O_ACCMODE) == O_RDONLY ? 0x10 : 0x08); /* IN_CLOSE_* */
+        notify_inode(f->dentry,
+                     (f->flags & O_ACCMODE) == O_RDONLY ? IN_CLOSE_NOWRITE : IN_CLOSE_WRITE);
     if (f->ops->release)
         f->ops->release(f);
     if (i && S_ISREG(i->mode) && (f->flags & O_ACCMODE) != O_RDONLY && !(f->flags & O_PATH)) {
@@ -145,11 +146,16 @@ i64 inode_seek(struct file *f, i64 off, int whence)
 
 ssize_t vfs_read(struct file *f, struct uio *io, u64 *pos)
 {
+    ssize_t r;
+
     if (unlikely((f->flags & O_ACCMODE) == O_WRONLY))
         return -EBADF;
     if (unlikely(!f->ops->read))
         return f->inode && S_ISDIR(f->inode->mode) ? -EISDIR : -EINVAL;
-    return f->ops->read(f, io, pos);
+    r = f->ops->read(f, io, pos);
+    if (unlikely(g_fs_notify) && r > 0 && f->dentry)
+        notify_inode(f->dentry, IN_ACCESS);
+    return r;
 }
 
 ssize_t vfs_write(struct file *f, struct uio *io, u64 *pos)
@@ -162,7 +168,7 @@ ssize_t vfs_write(struct file *f, struct uio *io, u64 *pos)
         return -EINVAL;
     r = f->ops->write(f, io, pos);
     if (unlikely(g_fs_notify) && r > 0 && f->dentry)
-        notify_inode(f->dentry, 0x2); /* IN_MODIFY */
+        notify_inode(f->dentry, IN_MODIFY);
     return r;
 }
 

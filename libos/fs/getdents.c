@@ -148,6 +148,8 @@ static long do_getdents(int fd, u64 buf, u32 size, bool old_format)
         }
     }
     mutex_unlock(&f->pos_lock);
+    if (r >= 0)
+        notify_inode(f->dentry, IN_ACCESS);
     kfree(x.buf);
     fdref_put(ref);
     return r;

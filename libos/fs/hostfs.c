@@ -401,6 +401,8 @@ static int host_unlink_in(struct inode *dir, const char *name, size_t len, struc
     if (r == 0)
         r = host_unlink(host_super_of(dir)->fd, path, is_dir);
     kfree(path);
+    if (r == 0)
+        victim->nlink = is_dir || victim->nlink == 0 ? 0 : victim->nlink - 1;
     return r < 0 ? r : 0;
 }
 

@@ -244,6 +244,12 @@ void notify_inode(struct dentry *d, u32 mask)
     g_fs_notify(d->inode, NULL, NULL, 0, mask, 0);
 }
 
+void notify_links(struct inode *i)
+{
+    if (unlikely(g_fs_notify))
+        g_fs_notify(i, NULL, NULL, 0, IN_ATTRIB, 0);
+}
+
 void notify_entry(struct dentry *dir, const char *name, size_t len, struct inode *i, u32 mask,
                   u32 cookie)
 {

@@ -3,15 +3,6 @@
  * getdents. */
 #include "vfs.h"
 
-#define IN_MOVED_FROM  0x40u
-#define IN_MOVED_TO    0x80u
-#define IN_CREATE      0x100u
-#define IN_DELETE      0x200u
-#define IN_DELETE_SELF 0x400u
-#define IN_MOVE_SELF   0x800u
-#define IN_ATTRIB      0x4u
-#define IN_ISDIR       0x40000000u
-
 static struct mutex g_rename_lock; /* renames between directories, one at a time */
 static u32 g_rename_cookie;
 
@@ -95,10 +86,10 @@ static int unlink_entry(struct walk *w, struct dentry *d, bool is_dir)
         dcache_remove(d);
     }
     mutex_unlock(&dir->lock);
-    if (r == 0 && unlikely(g_fs_notify)) {
+    if (r == 0) {
+        if (!is_dir)
+            notify_links(d->inode);
         notify_entry(w->at, w->last, w->last_len, d->inode, IN_DELETE | (is_dir ? IN_ISDIR : 0), 0);
-        g_fs_notify(d->inode, NULL, NULL, 0,
-                    d->inode->nlink && !is_dir ? IN_ATTRIB : IN_DELETE_SELF, 0);
     }
     return r;
 }
@@ -196,8 +187,10 @@ static int path_link(struct dentry *old, int dirfd, const char *path)
             r = dentry_instantiate(w.at, &d, w.last, w.last_len, inode_get(old->inode));
         mutex_unlock(&dir->lock);
     }
-    if (r == 0)
+    if (r == 0) {
+        notify_links(old->inode);
         notify_entry(w.at, w.last, w.last_len, d->inode, IN_CREATE, 0);
+    }
     dentry_put(d);
     walk_end(&w);
     return r;
@@ -287,7 +280,8 @@ static void rename_dentries(struct walk *o, struct walk *n, struct dentry *od, s
     dcache_move(od, n->at, n->last, n->last_len);
 }
 
-static void rename_notify(struct walk *o, struct walk *n, struct inode *i)
+/* replaced: whose name was taken, or NULL */
+static void rename_notify(struct walk *o, struct walk *n, struct inode *i, struct inode *replaced)
 {
     u32 cookie, dir = S_ISDIR(i->mode) ? IN_ISDIR : 0;
 
@@ -296,6 +290,8 @@ static void rename_notify(struct walk *o, struct walk *n, struct inode *i)
     cookie = __atomic_add_fetch(&g_rename_cookie, 1, __ATOMIC_RELAXED);
     notify_entry(o->at, o->last, o->last_len, i, IN_MOVED_FROM | dir, cookie);
     notify_entry(n->at, n->last, n->last_len, i, IN_MOVED_TO | dir, cookie);
+    if (replaced)
+        notify_links(replaced);
     g_fs_notify(i, NULL, NULL, 0, IN_MOVE_SELF, 0);
 }
 
@@ -339,8 +335,12 @@ static int rename_walked(struct walk *o, struct walk *n, u32 flags)
             return r;
         }
         r = rename_entries(o, n, od, nd, flags, &moved);
-        if (moved)
-            rename_notify(o, n, moved);
+        if (moved && (flags & RENAME_EXCHANGE_FLAG)) {
+            rename_notify(o, n, moved, NULL);
+            rename_notify(n, o, nd->inode, NULL);
+        } else if (moved) {
+            rename_notify(o, n, moved, nd->inode);
+        }
         dentry_put(nd);
         dentry_put(od);
     } while (r == LOOK_AGAIN);

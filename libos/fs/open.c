@@ -83,7 +83,7 @@ int dentry_open_flags(struct dentry *d, u32 flags, struct file **out)
         return r;
     }
     if (unlikely(g_fs_notify) && !(flags & O_PATH))
-        notify_inode(d, 0x20); /* IN_OPEN */
+        notify_inode(d, IN_OPEN);
     *out = f;
     return 0;
 }
@@ -149,7 +149,7 @@ static int open_existing(struct dentry *d, u32 flags, bool created, struct file 
         if (r < 0)
             file_put(*out);
         else
-            notify_inode(d, 0x2);
+            notify_inode(d, IN_MODIFY);
     }
     return r;
 }
@@ -173,7 +173,7 @@ static int create_entry(struct dentry *dir, const char *name, size_t len, u32 mo
         r = dentry_instantiate(dir, d, name, len, i);
     mutex_unlock(&dir->inode->lock);
     if (r == 0)
-        notify_entry(dir, name, len, (*d)->inode, 0x100, 0); /* IN_CREATE */
+        notify_entry(dir, name, len, (*d)->inode, IN_CREATE, 0);
     return r;
 }
 

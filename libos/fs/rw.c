@@ -250,7 +250,7 @@ long sys_truncate(SYSCALL_ARGS)
     if (r == 0)
         r = truncate_inode(target->inode, b);
     if (r == 0)
-        notify_inode(target, 0x2);
+        notify_inode(target, IN_MODIFY);
     dentry_put(target);
     return r;
 }
@@ -267,6 +267,8 @@ long sys_ftruncate(SYSCALL_ARGS)
         n = -EINVAL;
     else
         n = truncate_inode(r.file->inode, b);
+    if (n == 0)
+        notify_inode(r.file->dentry, IN_MODIFY);
     fdref_put(r);
     return n;
 }
@@ -294,6 +296,8 @@ long sys_fallocate(SYSCALL_ARGS)
         n = b & 1 ? 0 : check_file_size((u64)(c + d));
     if (n == 0 && r.file->ops->fallocate && c >= 0 && d > 0)
         n = r.file->ops->fallocate(r.file, (int)b, (u64)c, (u64)d);
+    if (n == 0)
+        notify_inode(r.file->dentry, IN_MODIFY);
     fdref_put(r);
     return n;
 }

@@ -12,6 +12,7 @@
 #include <asm/fcntl.h>
 #include <linux/capability.h>
 #include <linux/fcntl.h>
+#include <linux/inotify.h>
 #include <linux/limits.h>
 #include <linux/mount.h>
 #include <linux/stat.h>
@@ -72,6 +73,7 @@ void inode_init_owner(struct inode *i, const struct inode *dir);
 int inode_setattr(struct inode *i, const struct setattr *a); /* no permission checked */
 void setattr_copy(struct inode *i, const struct setattr *a); /* everything but the size; ctime */
 void notify_inode(struct dentry *d, u32 mask);               /* on d and, by name, on its parent */
+void notify_links(struct inode *i);                          /* it has a name more or less */
 void notify_entry(struct dentry *dir, const char *name, size_t len, struct inode *i, u32 mask,
                   u32 cookie);
 

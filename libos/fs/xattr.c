@@ -92,7 +92,7 @@ static long set_one(struct dentry *d, long uname, long value, size_t size, int f
         r = d->inode->ops->setxattr(d->inode, name, buf, size, flags);
     kfree(buf);
     if (r == 0)
-        notify_inode(d, 0x4);
+        notify_inode(d, IN_ATTRIB);
     return r;
 }
 
@@ -129,7 +129,7 @@ static long remove_one(struct dentry *d, long uname)
         return -EOPNOTSUPP;
     r = d->inode->ops->removexattr(d->inode, name);
     if (r == 0)
-        notify_inode(d, 0x4);
+        notify_inode(d, IN_ATTRIB);
     return r;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* poll, select, epoll, eventfd, timerfd and signalfd, across threads, fork and signals. */
 #include "check.h"
+#include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
@@ -8,10 +9,14 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
 #include <sys/select.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <sys/time.h>
 
@@ -284,6 +289,19 @@ static const char *event_text(const struct inotify_event *e)
     return text;
 }
 
+/* What there is to read now. */
+static void print_events(int n, const char *title)
+{
+    char buf[4096] __attribute__((aligned(8)));
+    ssize_t size = read(n, buf, sizeof(buf));
+    printf("  %s\n", title);
+    for (ssize_t at = 0; at < size;) {
+        struct inotify_event *e = (struct inotify_event *)(buf + at);
+        printf("  %d: %s\n", e->wd, event_text(e));
+        at += (ssize_t)(sizeof(*e) + e->len);
+    }
+}
+
 static void file_events(void)
 {
     char top[64], path[128], other[128], buf[4096] __attribute__((aligned(8)));
@@ -303,14 +321,63 @@ static void file_events(void)
     struct pollfd p = {n, POLLIN, 0};
     CHECK(poll(&p, 1, 1000) == 1);
     CHECK(rmdir(top) == 0);
-    ssize_t size = read(n, buf, sizeof(buf));
-    CHECK(size > 0);
-    for (ssize_t at = 0; at < size;) {
-        struct inotify_event *e = (struct inotify_event *)(buf + at);
-        printf("  %s\n", event_text(e));
-        at += (ssize_t)(sizeof(*e) + e->len);
-    }
+    print_events(n, "");
     CHECK(inotify_rm_watch(n, wd) == -1 && errno == EINVAL);
+    close(n);
+}
+
+/* Every event there is, of a directory's entries and of one file in it. */
+static void all_file_events(void)
+{
+    char top[64], path[128], other[128], buf[8];
+    int n = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+    snprintf(top, sizeof(top), "/tmp/libos-inotify.%d", getpid());
+    snprintf(path, sizeof(path), "%s/file", top);
+    snprintf(other, sizeof(other), "%s/other", top);
+    CHECK(mkdir(top, 0755) == 0 && inotify_add_watch(n, top, IN_ALL_EVENTS) == 1);
+    int fd = open(path, O_CREAT | O_RDWR, 0644);
+    CHECK(inotify_add_watch(n, path, IN_ALL_EVENTS) == 2);
+    print_events(n, "create");
+    CHECK(write(fd, "four", 4) == 4 && pread(fd, buf, 4, 0) == 4);
+    print_events(n, "write, read");
+    CHECK(read(fd, buf, 4) == 0 && read(fd, buf, 0) == 0);
+    print_events(n, "read nothing");
+    struct iovec iov = {buf, 2};
+    CHECK(preadv(fd, &iov, 1, 0) == 2 && pwritev(fd, &iov, 1, 0) == 2);
+    print_events(n, "preadv, pwritev");
+    int p[2];
+    off_t at = 0;
+    CHECK(pipe(p) == 0 && sendfile(p[1], fd, &at, 4) == 4);
+    print_events(n, "sendfile");
+    CHECK(ftruncate(fd, 1) == 0 && truncate(path, 2) == 0 && fallocate(fd, 0, 0, 9) == 0);
+    print_events(n, "sizes");
+    CHECK(fchmod(fd, 0600) == 0 && chown(path, getuid(), getgid()) == 0);
+    CHECK(utimensat(AT_FDCWD, path, NULL, 0) == 0);
+    print_events(n, "attributes");
+    DIR *d = opendir(top);
+    while (readdir(d))
+        ;
+    closedir(d);
+    print_events(n, "list");
+    CHECK(link(path, other) == 0 && symlink("x", other) == -1);
+    print_events(n, "link");
+    CHECK(unlink(other) == 0 && symlink("x", other) == 0 && rename(path, other) == 0);
+    print_events(n, "unlink, rename");
+    close(open(path, O_CREAT | O_WRONLY, 0644));
+    CHECK(inotify_add_watch(n, path, IN_ALL_EVENTS) == 3);
+    print_events(n, "another");
+    CHECK(syscall(SYS_renameat2, AT_FDCWD, other, AT_FDCWD, path, 2u) == 0); /* exchange */
+    print_events(n, "exchange");
+    CHECK(rename(path, other) == 0);
+    print_events(n, "replace");
+    CHECK(unlink(other) == 0);
+    print_events(n, "unlink");
+    CHECK(close(fd) == 0);
+    print_events(n, "close");
+    CHECK(rmdir(top) == 0);
+    print_events(n, "rmdir");
+    close(p[0]);
+    close(p[1]);
     close(n);
 }
 
@@ -326,5 +393,6 @@ int main(void)
     RUN(signals);
     RUN(events);
     RUN(file_events);
+    RUN(all_file_events);
     return finish();
 }
