@@ -138,7 +138,8 @@ verdicts() { # FILE
     for module in test_os test_posix test_subprocess test_signal test_threadsignals test_eintr test_threading test_thread test_select test_poll \
         test_epoll test_selectors test_fcntl test_mmap test_pty test_openpty test_resource test_wait3 test_wait4 test_fork1 test_time \
         test_tempfile test_shutil test_io test_fileio test_largefile test_glob test_pathlib test_zipfile test_tarfile test_ssl test_asyncio \
-        test_socketserver test_httpservers test_queue test_ctypes test_faulthandler test_gc test_hashlib test_random test_uuid; do
+        test_socket test_socketserver test_httpservers test_logging test_queue test_ctypes test_faulthandler test_gc test_hashlib test_random \
+        test_uuid; do
         ordinary "$BATS_TEST_TMPDIR/plain" python3 -u -m test -v "$module"
         enclave "$BATS_TEST_TMPDIR/enclave" python3 -u -m test -v "$module"
         diff <(verdicts "$BATS_TEST_TMPDIR/plain") <(verdicts "$BATS_TEST_TMPDIR/enclave") >"$BATS_TEST_TMPDIR/diff" || {
