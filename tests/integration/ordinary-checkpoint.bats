@@ -4,6 +4,7 @@
 # fake-criu.py in its place and looks at what is asked of it, on any machine. The first half also runs in a virtual machine:
 # layouts: unified hybrid
 # drivers: cgroupfs systemd
+# drivers on hybrid: cgroupfs
 # titles: ^criu:
 
 load ordinary

@@ -4,6 +4,7 @@
 # connections, locks. What every machine can test is in tests/integration/ordinary-checkpoint.bats.
 # layouts: unified hybrid
 # drivers: cgroupfs systemd
+# drivers on hybrid: systemd
 
 load guest
 
