@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/alloc.h"
 #include "base/buffer.h"
@@ -71,10 +72,15 @@ static int wrong_type(const char *where, const char *key, const char *wanted, st
     return error_set(err, "%s%s%s: expected %s", where, *where ? "." : "", key, wanted);
 }
 
-/* The member, or NULL when it is absent or null. */
+/* The member, or NULL when it is absent or null. Go's decoder does not look at case, if need be. */
 static json_t *member(const json_t *object, const char *key)
 {
-    json_t *value = json_object_get(object, key);
+    json_t *value = json_object_get(object, key), *other;
+    const char *name;
+    if (!value)
+        json_object_foreach ((json_t *)object, name, other)
+            if (strcasecmp(name, key) == 0)
+                value = other;
     return json_is_null(value) ? NULL : value;
 }
 

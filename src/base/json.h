@@ -11,7 +11,8 @@
  * Typed access to jansson values with messages that name the member ("linux.resources.pids.limit:
  * expected an integer"). `where` is the dotted path of `object` ("" at the top). A getter returns 1
  * when the member is there, 0 when it is absent or null (then *out is untouched), and negative with
- * err when it has another type. Strings and objects are borrowed from the tree.
+ * err when it has another type. Strings and objects are borrowed from the tree. Where no member has
+ * the name exactly, one that differs in case is taken, as runc does ("CPU": {"Cpus": "0"}).
  */
 static inline void json_decref_cleanup(json_t **value)
 {

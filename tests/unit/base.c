@@ -136,6 +136,23 @@ static void test_json(void **state)
     assert_non_null(strstr(error_text(&err), "config.json: line 1"));
 }
 
+static void test_json_case(void **state)
+{
+    static const char text[] =
+        "{\"CPU\": 1, \"cpus\": 2, \"Cpus\": 3, \"NULL\": 4, \"null\": null}";
+    cleanup_error struct error err = ERROR_INIT;
+    cleanup_json json_t *root = json_parse(text, strlen(text), "test", &err);
+    assert_non_null(root);
+    uint64_t value = 0;
+    assert_int_equal(json_get_uint64(root, "", "cpu", &value, &err), 1);
+    assert_int_equal(value, 1);
+    /* The exact name goes first, whatever its value. */
+    assert_int_equal(json_get_uint64(root, "", "cpus", &value, &err), 1);
+    assert_int_equal(value, 2);
+    assert_int_equal(json_get_uint64(root, "", "null", &value, &err), 0);
+    assert_int_equal(json_get_uint64(root, "", "cp", &value, &err), 0);
+}
+
 static void test_numbers(void **state)
 {
     static const struct {
@@ -277,11 +294,12 @@ static void test_child(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_procfs),       cmocka_unit_test(test_close_except),
-        cmocka_unit_test(test_path_clean),   cmocka_unit_test(test_errors_nest),
-        cmocka_unit_test(test_in_root),      cmocka_unit_test(test_fd_passing),
-        cmocka_unit_test(test_numbers),      cmocka_unit_test(test_json),
-        cmocka_unit_test(test_replace_file), cmocka_unit_test(test_child),
+        cmocka_unit_test(test_procfs),     cmocka_unit_test(test_close_except),
+        cmocka_unit_test(test_path_clean), cmocka_unit_test(test_errors_nest),
+        cmocka_unit_test(test_in_root),    cmocka_unit_test(test_fd_passing),
+        cmocka_unit_test(test_numbers),    cmocka_unit_test(test_json),
+        cmocka_unit_test(test_json_case),  cmocka_unit_test(test_replace_file),
+        cmocka_unit_test(test_child),
     };
     return cmocka_run_group_tests_name("base", tests, NULL, NULL);
 }
