@@ -41,6 +41,10 @@ work=$(cd "$work" && pwd)
 # Users of containers have to get through to their root.
 chmod 755 "$work"
 
+# The tests leave some of their bundles.
+mkdir -p "$work/tmp"
+chmod 1777 "$work/tmp"
+
 # With what configure would find here.
 make_init() {
     mkdir -p "$work/include"
@@ -73,7 +77,7 @@ run_suite() {
         cat >"$work/one.sh" <<SCRIPT
 umount /sys/fs/cgroup/unified 2>/dev/null
 cd $work/crun
-export INIT=tests/init OCI_RUNTIME=$program RUNE_UNDER_TEST=$rune PYTHONPATH=$here/crun-tests
+export INIT=tests/init OCI_RUNTIME=$program RUNE_UNDER_TEST=$rune PYTHONPATH=$here/crun-tests TMPDIR=$work/tmp
 exec timeout --foreground --kill-after=10 60 /usr/bin/python3 $file 2>$work/$name.$base.err
 SCRIPT
         unshare --mount --propagation private script --quiet --return --command "sh $work/one.sh" /dev/null \
