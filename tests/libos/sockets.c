@@ -317,8 +317,8 @@ static ssize_t send_beside(int s, const void *to, socklen_t to_len, int level, i
                        .msg_iovlen = 1,
                        .msg_control = control.room,
                        .msg_controllen = CMSG_SPACE(size)};
-    control.header =
-        (struct cmsghdr){.cmsg_len = CMSG_LEN(size), .cmsg_level = level, .cmsg_type = type};
+    control.header = (struct cmsghdr){
+        .cmsg_len = CMSG_LEN(size), .cmsg_level = level, .cmsg_type = type};
     memcpy(CMSG_DATA(&control.header), data, size);
     return sendmsg(s, &m, 0);
 }
