@@ -87,6 +87,19 @@ teardown() { guest_teardown; }
     systemctl stop "$unit"
 }
 
+@test "a frozen cgroup in the scope's place is refused and left alone" {
+    mkdir -p "$group"
+    echo 1 >"$group/cgroup.freeze"
+    run -1 timeout 60 "$RUNE" --systemd-cgroup --root "$state" run "$id" </dev/null
+    echo "$output"
+    [ "${#lines[@]}" -eq 1 ]
+    [[ "$output" == *"container's cgroup unexpectedly frozen"* ]]
+    [ ! -e "$state/$id" ]
+    [ "$(cat "$group/cgroup.freeze")" = 1 ]
+    rmdir "$group"
+    gone
+}
+
 @test "a scope that systemd stops takes the container with it" {
     start
     systemctl kill --signal KILL "$unit"
