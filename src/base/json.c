@@ -172,6 +172,13 @@ int json_get_object(const json_t *object, const char *where, const char *key, js
         return 0;
     if (!json_is_object(value))
         return wrong_type(where, key, "an object", err);
+    /* "cpu" and "CPU" are one object with the members of both. */
+    const char *name;
+    json_t *other;
+    json_object_foreach ((json_t *)object, name, other)
+        if (other != value && json_is_object(other) && strcasecmp(name, key) == 0 &&
+            json_object_update(value, other) < 0)
+            return error_set(err, "no memory for %s", key);
     *out = value;
     return 1;
 }

@@ -153,6 +153,25 @@ static void test_json_case(void **state)
     assert_int_equal(json_get_uint64(root, "", "cp", &value, &err), 0);
 }
 
+static void test_json_case_of_objects(void **state)
+{
+    static const char text[] = "{\"cpu\": {\"shares\": 1}, \"CPU\": {\"Cpus\": \"0\"}, \"Cpu\": 7}";
+    cleanup_error struct error err = ERROR_INIT;
+    cleanup_json json_t *root = json_parse(text, strlen(text), "test", &err);
+    assert_non_null(root);
+    json_t *cpu = NULL;
+    uint64_t shares = 0;
+    const char *cpus = NULL;
+    /* The second time finds what the first one did. */
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(json_get_object(root, "", "cpu", &cpu, &err), 1);
+        assert_int_equal(json_get_uint64(cpu, "cpu", "shares", &shares, &err), 1);
+        assert_int_equal(json_get_string(cpu, "cpu", "cpus", &cpus, &err), 1);
+        assert_int_equal(shares, 1);
+        assert_string_equal(cpus, "0");
+    }
+}
+
 static void test_numbers(void **state)
 {
     static const struct {
@@ -294,12 +313,12 @@ static void test_child(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_procfs),     cmocka_unit_test(test_close_except),
-        cmocka_unit_test(test_path_clean), cmocka_unit_test(test_errors_nest),
-        cmocka_unit_test(test_in_root),    cmocka_unit_test(test_fd_passing),
-        cmocka_unit_test(test_numbers),    cmocka_unit_test(test_json),
-        cmocka_unit_test(test_json_case),  cmocka_unit_test(test_replace_file),
-        cmocka_unit_test(test_child),
+        cmocka_unit_test(test_procfs),       cmocka_unit_test(test_close_except),
+        cmocka_unit_test(test_path_clean),   cmocka_unit_test(test_errors_nest),
+        cmocka_unit_test(test_in_root),      cmocka_unit_test(test_fd_passing),
+        cmocka_unit_test(test_numbers),      cmocka_unit_test(test_json),
+        cmocka_unit_test(test_json_case),    cmocka_unit_test(test_json_case_of_objects),
+        cmocka_unit_test(test_replace_file), cmocka_unit_test(test_child),
     };
     return cmocka_run_group_tests_name("base", tests, NULL, NULL);
 }
