@@ -4,7 +4,7 @@
 # fake-criu.py in its place and looks at what is asked of it, on any machine. The first half also runs in a virtual machine:
 # layouts: unified hybrid
 # drivers: cgroupfs systemd
-# drivers on hybrid: cgroupfs
+# drivers on hybrid: systemd
 # titles: ^criu:
 
 load ordinary
@@ -55,8 +55,13 @@ counter() {
     configure 'c["mounts"].append({"destination": "/tmp", "type": "tmpfs", "source": "tmpfs"})'
 }
 
+# It is empty for a moment whenever the container writes it.
 count() {
-    rune exec "$id" cat /tmp/count
+    local now=
+    until [ -n "$now" ]; do
+        now=$(rune exec "$id" cat /tmp/count) || return 1
+    done
+    echo "$now"
 }
 
 sleeper() {
