@@ -62,7 +62,11 @@ thaw() {
         ! rmdir $frozen 2>/dev/null || break
         sleep 0.1
     done
-    find /sys/fs/cgroup -maxdepth 2 -type d -name 'test-tmp*' -exec rmdir {} + 2>/dev/null || true
+    # Who was in it may still be dying.
+    for _ in {1..50}; do
+        ! find /sys/fs/cgroup -maxdepth 2 -type d -name 'test-tmp*' -exec rmdir {} + 2>/dev/null || break
+        sleep 0.1
+    done
 }
 
 # run_suite NAME PROGRAM: every test with its result, "ok file: name", in $work/NAME.tests
