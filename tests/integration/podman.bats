@@ -163,7 +163,8 @@ counts() { # CONTAINER OPTIONS...
     pod exec -d "$name" sh -c 'while :; do echo answer | nc -l -p 7000; done'
     ask() { [ "$(network=container:$name pod_run --rm busybox nc -w 2 127.0.0.1 7000 </dev/null)" = answer ]; }
     within 20 ask
-    run -0 script -qec "stty rows 33 cols 77; $(declare -f pod pod_run); pod_run --rm -it busybox sh -c 'tty; $show_size'" /dev/null
+    # What a container says that ends at once Podman sometimes loses, with runc as well: it stays for a while.
+    run -0 script -qec "stty rows 33 cols 77; $(declare -f pod pod_run); pod_run --rm -it busybox sh -c 'tty; $show_size; sleep 0.5'" /dev/null
     [[ "$output" == */dev/pts/* ]]
     [[ "$output" == *"33 77"* ]]
 }
@@ -206,7 +207,7 @@ debian() { # the image, imported by the first test that needs it
     [ "$(status_of "$name")" = "exited 3" ]
     [ "$(status_of "$name-two")" = "exited 3" ]
     logs_have "$name" told
-    run -0 script -qec "stty rows 33 cols 77; $(declare -f pod pod_run); pod_run --annotation enclave.type=auto --rm -it debian sh -c 'tty; $show_size'" /dev/null
+    run -0 script -qec "stty rows 33 cols 77; $(declare -f pod pod_run); pod_run --annotation enclave.type=auto --rm -it debian sh -c 'tty; $show_size; sleep 0.5'" /dev/null
     [[ "$output" == */dev/pts/* ]]
     [[ "$output" == *"33 77"* ]]
 }
