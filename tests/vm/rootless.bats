@@ -132,5 +132,5 @@ cgroup_of() {
     configure 'del(.linux.cgroupsPath)'
     urune run -d "$id" </dev/null >"$work/out" 2>&1 || { cat "$work/out"; false; }
     run -1 urune update --pids-limit 10 "$id"
-    [[ "$output" == *"cannot set pids.max: container could not join or create cgroup"* ]]
+    [[ "$output" == *"cannot set pids"*": container could not join or create cgroup"* ]]
 }
