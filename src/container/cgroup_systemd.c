@@ -131,7 +131,8 @@ int cgroup_systemd_create(struct cgroup *cgroup, const struct oci_config *config
     cleanup_error struct error failure = ERROR_INIT;
     if (connect_bus(cgroup, err) < 0)
         return -1;
-    /* systemd would put our child into it, which then answers nobody. Whose it is, we do not know. */
+    /* systemd would put our child into it, which then answers nobody. Whose it is, we do not
+     * know. */
     cgroup->foreign = cgroup_frozen(cgroup);
     if (cgroup->foreign)
         return error_set(err, "container's cgroup unexpectedly frozen");
