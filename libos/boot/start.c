@@ -14,6 +14,7 @@
 #include "mm.h"
 #include "process.h"
 #include "sgx.h"
+#include "sgx_emulated.h"
 #include "tcb.h"
 #include "usercopy.h"
 #include "pal.h"
@@ -95,8 +96,9 @@ static int boot_steps(const struct boundary_boot *boot)
     if (r < 0)
         log_error("the LibOS cannot start: %s: error %d", step, -r);
     else
-        log_info("LibOS started: ELRANGE %lu MiB, XFRM %lx", (unsigned long)(g_layout->size >> 20),
-                 (unsigned long)g_self.xfrm);
+        log_info("LibOS started%s: ELRANGE %lu MiB, XFRM %lx",
+                 sgx_cpusvn_is_emulated(g_self.cpu_svn) ? " in an emulated enclave" : "",
+                 (unsigned long)(g_layout->size >> 20), (unsigned long)g_self.xfrm);
     return r;
 }
 

@@ -14,7 +14,7 @@ struct error;
 
 /*
  * 0 when `report` was made on this machine, by an emulated enclave, for `target`. -EPERM when the
- * MAC does not match.
+ * MAC does not match, or CPUSVN is not the emulator's (abi/sgx_emulated.h).
  */
 int sgx_emulated_report_verify(const struct sgx_report *report, const struct sgx_targetinfo *target,
                                struct error *err);

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "../../abi/sgx_emulated.h"
 #include "base/cleanup.h"
 #include "sgx/sigstruct.h"
 
@@ -62,6 +63,8 @@ void dump_sigstruct(const struct sgx_sigstruct *s)
 
 void dump_report(const struct sgx_report_body *b)
 {
+    if (sgx_cpusvn_is_emulated(b->cpu_svn))
+        printf(LABEL "%s\n", "processor", "EMULATED: no protection from the machine's operator");
     dump_hex("mrenclave", b->mrenclave, sizeof(b->mrenclave));
     dump_hex("mrsigner", b->mrsigner, sizeof(b->mrsigner));
     printf(LABEL "%u\n" LABEL "%u\n", "isv-prod-id", b->isv_prod_id, "isv-svn", b->isv_svn);

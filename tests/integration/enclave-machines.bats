@@ -126,6 +126,24 @@ run_machine() { # WORD...: status and output
     [[ "$output" == *"kss 1 debug 0"* ]] && [ "$(built debug)" = False ]
 }
 
+@test "an emulated enclave says what it is: in its report, to programs, in the log" {
+    run_machine report
+    [ "$status" -eq 0 ]
+    grep -Ex '[0-9a-f]{864}' <<<"$output" | tail -1 | xxd -r -p >"$BATS_TEST_TMPDIR/report"
+    run -0 sgx-tools report "$BATS_TEST_TMPDIR/report"
+    [[ "${lines[0]}" == processor*EMULATED* ]]
+    [[ "$output" == *"cpu-svn"*"0000000000000000454d554c41544544"* ]]
+    head -c 384 "$BATS_TEST_TMPDIR/report" >"$BATS_TEST_TMPDIR/body"
+    printf '\001' | dd of="$BATS_TEST_TMPDIR/body" conv=notrunc status=none
+    run -0 sgx-tools report "$BATS_TEST_TMPDIR/body"
+    [[ "$output" != *EMULATED* ]]
+    configure 'c["annotations"]["enclave.runtime.loglevel"] = "info"'
+    arguments /bin/machine attestation
+    run rune --debug run --bundle "$bundle" "$id"
+    echo "$output"
+    [ "$status" -eq 0 ] && [[ "$output" == *"LibOS started in an emulated enclave"* && "$output" == *$'\n'"emulated"* ]]
+}
+
 @test "environment variables say the same, and do not reach the application" {
     configure "c['process']['env'] += ['ENCLAVE_MODE=debug', 'ENCLAVE_KSS=false', 'ENCLAVE_SIZE=8G', 'ENCLAVE_MEMORY=100M', 'ENCLAVE_THREADS=30']"
     run_machine attributes

@@ -86,6 +86,7 @@ struct emu_tcs {
 
 struct emu_root {
     uint8_t secret[32];
+    uint8_t key_id[32]; /* of reports; random once a process, as a processor's once a boot */
 };
 
 /* struct sgx_handle of driver.h */

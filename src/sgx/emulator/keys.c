@@ -18,6 +18,7 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 
+#include "../../../abi/sgx_emulated.h"
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "sgx/emulated.h"
@@ -28,7 +29,7 @@
 #define FLAG_ZF     0x40u
 #define FLAGS_ARITH 0x8d5u
 
-static const uint8_t g_cpu_svn[16] = {1}; /* of the emulated processor */
+static const uint8_t g_cpu_svn[16] = SGX_EMULATED_CPUSVN;
 
 /* SDM: every field that a key may depend on; those that it does not are zero */
 struct key_dependencies {
@@ -141,6 +142,8 @@ static int read_root(struct emu_root *root, struct error *err)
         return error_errno(err, errno, "read the emulated SGX root key");
     if (size != sizeof(root->secret))
         return error_set(err, "the emulated SGX root key is cut short");
+    if (getrandom(root->key_id, sizeof(root->key_id), 0) != sizeof(root->key_id))
+        return error_errno(err, errno, "make the KEYID of the emulated SGX");
     return 0;
 }
 
@@ -239,6 +242,8 @@ int sgx_emulated_report_verify(const struct sgx_report *report, const struct sgx
 
     if (rc < 0)
         return rc;
+    if (!sgx_cpusvn_is_emulated(report->body.cpu_svn))
+        return error_code(err, EPERM, "the report does not say that it is of an emulated enclave");
     report_key(&root, target, report->key_id, key);
     rc = cmac(key, &report->body, sizeof(report->body), mac);
     OPENSSL_cleanse(&root, sizeof(root));
@@ -297,7 +302,7 @@ int emu_ereport(struct sgx_handle *e, struct emu_leaf_regs *r, struct emu_fault 
     }
     if (emu_read(e, r->rcx, b->report_data, sizeof(b->report_data), fault) < 0)
         return -1;
-    memset(report.key_id, 0x5a, sizeof(report.key_id)); /* hardware: random once a boot */
+    memcpy(report.key_id, e->root.key_id, sizeof(report.key_id));
     report_key(&e->root, &target, report.key_id, key);
     if (cmac(key, b, sizeof(*b), report.mac) < 0)
         emu_die("AES-CMAC failed");

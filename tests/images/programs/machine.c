@@ -160,19 +160,49 @@ static int use_guards(void)
     return p[0] == 1 && p[PAGE] == 1 ? 0 : 1;
 }
 
-/* ATTRIBUTES.FLAGS of the report: KSS is bit 7, DEBUG bit 1. */
-static int show_attributes(void)
+static int read_report(unsigned char report[432])
 {
-    unsigned char target[512] = {0}, data[64] = {0}, report[432];
+    unsigned char target[512] = {0}, data[64] = {0};
     int t = open("/dev/attestation/target_info", O_WRONLY);
     int d = open("/dev/attestation/user_report_data", O_WRONLY);
 
     if (t < 0 || d < 0 || write(t, target, sizeof(target)) < 0 || write(d, data, sizeof(data)) < 0)
         return 1;
     int r = open("/dev/attestation/report", O_RDONLY);
-    if (r < 0 || read(r, report, sizeof(report)) != sizeof(report))
+    return r < 0 || read(r, report, 432) != 432;
+}
+
+/* ATTRIBUTES.FLAGS of the report: KSS is bit 7, DEBUG bit 1. */
+static int show_attributes(void)
+{
+    unsigned char report[432];
+
+    if (read_report(report) != 0)
         return 1;
     printf("kss %d debug %d\n", report[48] >> 7 & 1, report[48] >> 1 & 1);
+    return 0;
+}
+
+static int show_report(void)
+{
+    unsigned char report[432];
+
+    if (read_report(report) != 0)
+        return 1;
+    for (unsigned i = 0; i < sizeof(report); i++)
+        printf("%02x", report[i]);
+    puts("");
+    return 0;
+}
+
+static int show_attestation_type(void)
+{
+    char text[32] = "";
+    int fd = open("/dev/attestation/attestation_type", O_RDONLY);
+
+    if (fd < 0 || read(fd, text, sizeof(text) - 1) <= 0)
+        return 1;
+    puts(text);
     return 0;
 }
 
@@ -196,6 +226,10 @@ int main(int argc, char **argv)
         return use_fork((unsigned)strtoul(value, NULL, 10));
     if (strcmp(what, "crowd") == 0)
         return use_crowd(strtoul(value, NULL, 10));
+    if (strcmp(what, "report") == 0)
+        return show_report();
+    if (strcmp(what, "attestation") == 0)
+        return show_attestation_type();
     if (strcmp(what, "guard") == 0)
         return use_guards();
     if (strcmp(what, "attributes") == 0)

@@ -17,8 +17,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../../../abi/sgx_emulated.h"
 #include "sgx/emulated.h"
 
+static const uint8_t g_emulated_cpu_svn[16] = SGX_EMULATED_CPUSVN;
 static struct sgx_enclave *g_enclave;
 
 static int setup(void **state)
@@ -312,7 +314,16 @@ static void makes_reports(void)
     assert_int_equal(report.body.isv_svn, 3);
     assert_int_equal(report.body.attributes.flags,
                      SGX_ATTR_INIT | SGX_ATTR_DEBUG | SGX_ATTR_MODE64 | SGX_ATTR_KSS);
+    /* The body says what made it; the KEYID does not. */
+    assert_true(sgx_cpusvn_is_emulated(report.body.cpu_svn));
+    for (unsigned i = 0; i < 8; i++)
+        assert_int_equal(report.body.cpu_svn[i], 0);
+    memset(data, report.key_id[0], sizeof(report.key_id));
+    assert_memory_not_equal(report.key_id, data, sizeof(report.key_id));
     assert_int_equal(sgx_emulated_report_verify(&report, &target, &err), 0);
+    report.body.cpu_svn[0] = 1;
+    assert_int_equal(sgx_emulated_report_verify(&report, &target, &err), -EPERM);
+    report.body.cpu_svn[0] = 0;
     report.body.report_data[1] ^= 1;
     assert_int_equal(sgx_emulated_report_verify(&report, &target, &err), -EPERM);
     report.body.report_data[1] ^= 1;
@@ -349,10 +360,12 @@ static void refuses_keys_of_the_future(void)
     assert_int_equal(ok_call(TEST_KEY, (uint64_t)&q, 0, (uint64_t)plain), 0);
     q.cpu_svn[0] = 200;
     assert_int_equal(ok_call(TEST_KEY, (uint64_t)&q, 0, (uint64_t)other), SGX_INVALID_CPUSVN);
-    q.cpu_svn[0] = 1; /* the processor's own: another key than that of an older one */
+    q.cpu_svn[0] = 1; /* above the emulated processor, as every real one's */
+    assert_int_equal(ok_call(TEST_KEY, (uint64_t)&q, 0, (uint64_t)other), SGX_INVALID_CPUSVN);
+    memcpy(q.cpu_svn, g_emulated_cpu_svn, 16); /* its own: another key than that of an older one */
     assert_int_equal(ok_call(TEST_KEY, (uint64_t)&q, 0, (uint64_t)other), 0);
     assert_memory_not_equal(plain, other, 16);
-    q.cpu_svn[0] = 0;
+    memset(q.cpu_svn, 0, 16);
     q.config_svn = 1;
     assert_int_equal(ok_call(TEST_KEY, (uint64_t)&q, 0, (uint64_t)other), SGX_INVALID_ISVSVN);
     q.config_svn = 0;
