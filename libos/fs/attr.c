@@ -48,7 +48,7 @@ static int change(struct dentry *d, const struct setattr *at)
 {
     int r;
 
-    if (d->mount && dentry_readonly(d))
+    if (dentry_readonly(d))
         return -EROFS;
     r = inode_setattr(d->inode, at);
     if (r == 0)

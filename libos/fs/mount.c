@@ -250,7 +250,9 @@ static int do_mount(const struct mount_request *q)
     r = path_lookup(AT_FDCWD, q->target, 0, &target);
     if (r < 0)
         return r;
-    if (q->flags & MS_REMOUNT) {
+    if (!target->mount) {
+        r = -EINVAL; /* in no tree: /proc/PID/fd led to it */
+    } else if (q->flags & MS_REMOUNT) {
         r = remount(target, q->flags);
     } else if (q->flags & (MS_PRIVATE | MS_SHARED | MS_SLAVE | MS_UNBINDABLE)) {
         r = target == target->mount->root
@@ -259,7 +261,8 @@ static int do_mount(const struct mount_request *q)
     } else if (q->flags & MS_BIND) {
         r = path_lookup(AT_FDCWD, q->source, 0, &source);
         if (r == 0) {
-            r = S_ISDIR(source->inode->mode) == S_ISDIR(target->inode->mode)
+            r = !source->mount ? -EINVAL
+                : S_ISDIR(source->inode->mode) == S_ISDIR(target->inode->mode)
                     ? mount_bind(source, target, (u32)q->flags)
                     : -ENOTDIR;
             dentry_put(source);

@@ -62,6 +62,14 @@ static int path_mkdir(int dirfd, const char *path, u32 mode)
 /* Of calls that change an entry: by the time the directory was locked the name was another's. */
 #define LOOK_AGAIN 1
 
+/* Somebody may change a name again and again; who is killed meanwhile ends. */
+static bool look_again(int *r)
+{
+    if (*r == LOOK_AGAIN && fs_process() && fs_process()->group_exit)
+        *r = -EINTR;
+    return *r == LOOK_AGAIN;
+}
+
 static int unlink_entry(struct walk *w, struct dentry *d, bool is_dir)
 {
     struct inode *dir = w->at->inode;
@@ -110,7 +118,7 @@ static int path_unlink(int dirfd, const char *path, bool is_dir)
         r = is_dir ? -ENOTEMPTY : -EISDIR;
     else if (r == 0)
         r = LOOK_AGAIN;
-    while (r == LOOK_AGAIN) {
+    while (look_again(&r)) {
         r = last_entry(&w, &d);
         if (r == 0) {
             r = unlink_entry(&w, d, is_dir);
@@ -329,7 +337,12 @@ static int rename_walked(struct walk *o, struct walk *n, u32 flags)
         r = last_entry(o, &od);
         if (r < 0)
             return r;
-        r = last_entry(n, &nd);
+        /* Looked up once: a name of /proc may be another object each time. */
+        if (o->at == n->at && o->last_len == n->last_len &&
+            memcmp(o->last, n->last, o->last_len) == 0)
+            nd = dentry_get(od);
+        else
+            r = last_entry(n, &nd);
         if (r < 0) {
             dentry_put(od);
             return r;
@@ -343,7 +356,7 @@ static int rename_walked(struct walk *o, struct walk *n, u32 flags)
         }
         dentry_put(nd);
         dentry_put(od);
-    } while (r == LOOK_AGAIN);
+    } while (look_again(&r));
     return r;
 }
 

@@ -119,7 +119,7 @@ static int may_open(struct dentry *d, u32 flags)
         return -ELOOP;
     if (S_ISDIR(i->mode) && (mask & MAY_WRITE))
         return -EISDIR;
-    if (mask & MAY_WRITE && d->mount && dentry_readonly(d) &&
+    if (mask & MAY_WRITE && dentry_readonly(d) &&
         (S_ISREG(i->mode) || S_ISDIR(i->mode)))
         return -EROFS;
     r = inode_permission(i, mask);

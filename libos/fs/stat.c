@@ -214,7 +214,7 @@ long sys_faccessat2(SYSCALL_ARGS)
                     &target);
     if (r < 0)
         return r;
-    if ((c & MAY_WRITE) && target->mount && dentry_readonly(target) &&
+    if ((c & MAY_WRITE) && dentry_readonly(target) &&
         (S_ISREG(target->inode->mode) || S_ISDIR(target->inode->mode) ||
          S_ISLNK(target->inode->mode)))
         r = -EROFS;

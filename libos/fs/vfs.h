@@ -122,9 +122,10 @@ int mount_attach(struct super *super, struct inode *root, struct dentry *target,
                  const char *source, const char *options, const char *bind_path);
 void mount_free(struct mount *m); /* its last dentry is gone */
 int mount_bind(struct dentry *source, struct dentry *target, u32 flags);
+/* An anonymous object (memfd, pipe, socket), which /proc/PID/fd leads to, has no mount. */
 static inline bool dentry_readonly(const struct dentry *d)
 {
-    return (d->mount->flags & MS_RDONLY) || (d->mount->super->flags & MS_RDONLY);
+    return d->mount && ((d->mount->flags & MS_RDONLY) || (d->mount->super->flags & MS_RDONLY));
 }
 struct dentry *initial_root(void); /* +1 */
 

@@ -13,7 +13,7 @@ static int xattr_allowed(struct dentry *d, const char *name, bool write)
 {
     struct inode *i = d->inode;
 
-    if (write && d->mount && dentry_readonly(d))
+    if (write && dentry_readonly(d))
         return -EROFS;
     if (has_prefix(name, XATTR_TRUSTED_PREFIX))
         return fs_capable(CAP_SYS_ADMIN) ? 0 : write ? -EPERM : -ENODATA;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* UNIX sockets: life, connecting. */
-#include "unix.h"
+#include "unix_data.h"
 
 #define BACKLOG_MAX 4096
 
@@ -129,6 +129,7 @@ static void sock_close(struct unix_sock *u)
     mutex_unlock(&u->lock);
     unread = unix_drop_data(u);
     waitq_wake(&u->writable, UINT32_MAX); /* connect() waiting for the backlog */
+    unix_wake_senders(u);
     if (u->peer != NULL && u->base.type != SOCK_DGRAM)
         tell_peer_gone(u, unread);
     while (!list_empty(&backlog)) {
@@ -354,6 +355,7 @@ static int unix_shutdown(struct socket *s, int how)
     }
     waitq_wake(&u->readable, UINT32_MAX);
     waitq_wake(&u->writable, UINT32_MAX);
+    unix_wake_senders(u);
     return 0;
 }
 

@@ -20,9 +20,15 @@ void unix_room_made(struct unix_sock *u, bool had_room)
     if (had_room || !unix_has_room(u))
         return;
     if (u->base.type == SOCK_DGRAM)
-        waitq_wake(&g_unix_datagram_room, UINT32_MAX);
+        unix_wake_senders(u);
     else if (peer != NULL)
         waitq_wake(&peer->writable, UINT32_MAX);
+}
+
+void unix_wake_senders(const struct unix_sock *u)
+{
+    if (u->base.type == SOCK_DGRAM)
+        waitq_wake(&g_unix_datagram_room, UINT32_MAX);
 }
 
 int unix_scm_copy(struct scm *to, const struct scm *from)

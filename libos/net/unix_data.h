@@ -46,6 +46,8 @@ static inline int unix_take_error(struct unix_sock *u)
 
 /* After something was taken from u: tells its senders when it was full and has room now. */
 void unix_room_made(struct unix_sock *u, bool had_room);
+/* A datagram receiver has room, or there will be none: whoever waits for it looks again. */
+void unix_wake_senders(const struct unix_sock *u);
 /* For MSG_PEEK: the same files and credentials once more. */
 int unix_scm_copy(struct scm *to, const struct scm *from);
 

@@ -161,7 +161,6 @@ static void give_back(struct process *p)
         files_put(files);
     if (mm) {
         process_note_rss(p);
-        mm_leave(mm);
         mutex_lock(&g_process_lock);
         p->mm = NULL;
         mutex_unlock(&g_process_lock);
@@ -221,6 +220,8 @@ void thread_exit(u32 status)
         bool last = p->thread_count == 1;
         futex_robust_exit(t);
         clear_child_tid(t, last);
+        /* While this thread still counts the mm stays: the last one to be counted gives it back. */
+        mm_leave(p->mm);
     }
     mutex_lock(&g_process_lock);
     u64 blocked_work = p->sig_pending & ~t->sig_mask;
@@ -241,8 +242,6 @@ void thread_exit(u32 status)
     mutex_unlock(&g_process_lock);
     if (last)
         process_end(p);
-    else if (p->mm)
-        mm_leave(p->mm);
     t->process = &g_kernel_process;
     process_put(p);
     thread_finish();

@@ -436,15 +436,16 @@ long sys_timer_create(SYSCALL_ARGS)
     t->signo = (ev.notify & ~SIGEV_THREAD_ID) == SIGEV_NONE ? 0 : ev.signo;
     t->notify_tid = (ev.notify & SIGEV_THREAD_ID) ? ev.tid : 0;
     t->value = b ? ev.value : (u64)id;
+    mutex_unlock(&g_process_lock);
+    /* Nobody finds it before its number is told: once listed it is any thread's to delete. */
+    if (put_user(id, (i32 *)c) < 0) {
+        kfree(t);
+        return -EFAULT;
+    }
+    mutex_lock(&g_process_lock);
     list_add_tail(&t->link, &ts->list);
     mutex_unlock(&g_process_lock);
-    if (put_user(id, (i32 *)c) == 0)
-        return 0;
-    mutex_lock(&g_process_lock);
-    list_del(&t->link);
-    mutex_unlock(&g_process_lock);
-    kfree(t);
-    return -EFAULT;
+    return 0;
 }
 
 struct itimerspec64 {
