@@ -4,6 +4,9 @@
  * enters on any free TCS and takes the oldest. How many TCS there are is counted here, the host
  * only says on which one it enters. With SGX2 more are made from heap pages. struct thread is never
  * freed, only reused: a late wake-up of an ended thread is then harmless.
+ *
+ * Nothing that the host says of a thread is believed: it enters when it likes, whether it was asked
+ * to or not, and answers what it likes. Where a thread is, its slot says.
  */
 #include "exception.h"
 #include "host.h"
@@ -18,10 +21,23 @@
 #define SSA_PAGES   (LAYOUT_NSSA * LAYOUT_SSA_PAGES)
 #define STACK_PAGES (LAYOUT_STACK_SIZE / PAGE_SIZE)
 
+/*
+ * taken by             from     to
+ * take_slot()          FREE     OWNED     its generation grows
+ * thread_start()       OWNED    QUEUED    on g_ready
+ * thread_run_next()    QUEUED   RUNNING   until thread_finish()
+ * thread_start()       QUEUED   OWNED     the host refuses, and no host thread had come for it
+ * drop_slot()          any      FREE      on g_free
+ */
+enum slot_state { SLOT_FREE, SLOT_OWNED, SLOT_QUEUED, SLOT_RUNNING };
+
 struct slot {
     struct thread thread;
     struct uregs start;
     struct list_head link; /* g_free or g_ready */
+    /* Of which thread this is the slot: a start whose thread has ended sees another. */
+    u64 generation;
+    enum slot_state state;
 };
 
 /* SDM volume 3D, "Thread Control Structure". */
@@ -147,6 +163,9 @@ static struct slot *take_slot(void)
     if (!list_empty(&g_free)) {
         s = list_first_entry(&g_free, struct slot, link);
         list_del(&s->link);
+        BUG_ON(s->state != SLOT_FREE);
+        s->state = SLOT_OWNED;
+        s->generation++;
     }
     spin_unlock(&g_lock);
     if (s == NULL) {
@@ -158,10 +177,12 @@ static struct slot *take_slot(void)
             kfree(s);
             return NULL;
         }
+        s->state = SLOT_OWNED;
     } else {
         void *xsave = s->thread.xsave;
 
-        memset(s, 0, sizeof(*s));
+        memset(&s->thread, 0, sizeof(s->thread));
+        memset(&s->start, 0, sizeof(s->start));
         s->thread.xsave = xsave;
     }
     list_init(&s->link);
@@ -174,6 +195,8 @@ static struct slot *take_slot(void)
 static void drop_slot(struct slot *s)
 {
     spin_lock(&g_lock);
+    BUG_ON(s->state == SLOT_FREE || s->state == SLOT_QUEUED);
+    s->state = SLOT_FREE;
     list_add(&s->link, &g_free);
     spin_unlock(&g_lock);
 }
@@ -211,28 +234,39 @@ void thread_release(struct thread *t)
         drop_slot(container_of(t, struct slot, thread));
 }
 
+/*
+ * 0: the thread runs, or will as soon as a host thread comes, or ran and has ended. -EAGAIN: it
+ * never ran and never will. The host's answer decides only what may still be decided: while the
+ * slot waits in the queue as the same thread. A host that refuses may have entered before (for this
+ * or another thread), and by now the slot may be the slot of another thread.
+ */
 int thread_start(struct thread *t, const struct uregs *regs)
 {
     struct slot *s = container_of(t, struct slot, thread);
-    bool gone = false;
+    bool waits;
+    u64 generation;
     int r;
 
     if (regs != NULL)
         s->start = *regs;
     spin_lock(&g_lock);
+    BUG_ON(s->state != SLOT_OWNED);
+    generation = s->generation;
+    s->state = SLOT_QUEUED;
     list_add_tail(&s->link, &g_ready);
     spin_unlock(&g_lock);
     r = host_thread_create();
     if (r == 0)
         return 0;
     spin_lock(&g_lock);
-    /* A host thread that came for another one may have taken it; then it runs. */
-    gone = list_empty(&s->link);
-    if (!gone)
+    waits = s->state == SLOT_QUEUED && s->generation == generation;
+    if (waits) {
         list_del(&s->link);
+        s->state = SLOT_OWNED;
+    }
     spin_unlock(&g_lock);
     log_error("the host cannot start a thread: error %d", -r);
-    return gone ? 0 : -EAGAIN;
+    return waits ? -EAGAIN : 0;
 }
 
 struct thread *kthread_start(void (*fn)(void *), void *arg)
@@ -276,10 +310,11 @@ void thread_run_next(struct tcb *t, struct boundary_area *area)
     if (!list_empty(&g_ready)) {
         s = list_first_entry(&g_ready, struct slot, link);
         list_del(&s->link);
+        s->state = SLOT_RUNNING;
     }
     spin_unlock(&g_lock);
     if (s == NULL)
-        return;
+        return; /* nothing was asked for, or another host thread came first */
     bind(t, s, area);
     thread_cpu_begin(&s->thread);
     if (s->thread.kernel_fn != NULL) {
@@ -304,8 +339,9 @@ void thread_finish(void)
     spin_lock(&g_lock); /* before the thread is gone: waiting for it may ask the host to yield */
     t->current = NULL;
     s->thread.process = NULL;
-    s->thread.host = NULL;
+    __atomic_store_n(&s->thread.host, NULL, __ATOMIC_SEQ_CST);
     g_threads--;
+    s->state = SLOT_FREE;
     list_add_tail(&s->link, &g_free);
     spin_unlock(&g_lock);
     enclave_leave(0);
@@ -323,6 +359,7 @@ struct thread *thread_bind_control(struct tcb *t, struct boundary_area *area)
 
         booted = true;
         boot.thread.xsave = xsave;
+        boot.state = SLOT_OWNED;
         list_init(&boot.link);
         list_init(&boot.thread.siblings);
         list_init(&boot.thread.sig_queue);

@@ -261,15 +261,15 @@ int page_commit_copy(u64 addr, const void *src, u32 prot)
 }
 
 /* Restrict a run of pages that now have more than prot. */
-static int restrict_run(u64 addr, u64 end, u32 prot)
+static void restrict_run(u64 addr, u64 end, u32 prot)
 {
     if (addr == end)
-        return 0;
+        return;
+    /* A page that stays writable may be another process's as well (PG_COW): not to be gone on
+     * with, as with a page that cannot be trimmed. */
     int r = host_sgx_restrict(addr, end - addr, prot);
-    if (r < 0) {
-        log_error("the host refuses to restrict the permissions of enclave pages: error %d", -r);
-        return r;
-    }
+    if (r < 0)
+        panic("the host refuses to restrict the permissions of enclave pages: error %d", -r);
     for (u64 a = addr; a < end; a += PAGE_SIZE) {
         int e = sgx_eaccept(a, SGX_SECINFO_REG | prot | SGX_SECINFO_PR);
         if (e)
@@ -277,7 +277,6 @@ static int restrict_run(u64 addr, u64 end, u32 prot)
         u8 *s = state_of(a, false);
         *s = (*s & ~PG_PERMS) | prot;
     }
-    return 0;
 }
 
 /* What an accepted page in this state gets when its VMA says prot. */
@@ -309,15 +308,14 @@ int pages_protect(u64 addr, u64 size, u32 prot)
         if (!(have & ~want))
             continue;
         if (a != run_end || want != run_prot) {
-            int r = restrict_run(run, run_end, run_prot);
-            if (r < 0)
-                return r;
+            restrict_run(run, run_end, run_prot);
             run = a;
             run_prot = want;
         }
         run_end = a + PAGE_SIZE;
     }
-    return restrict_run(run, run_end, run_prot);
+    restrict_run(run, run_end, run_prot);
+    return 0;
 }
 
 static void trim_run(u64 addr, u64 end)
