@@ -178,6 +178,8 @@ ssize_t host_readlink(int dir, const char *path, char *buf, size_t n)
     r = host_count(HOST_CALL(READLINK, dir, n), n);
     if (r > 0)
         host_get(0, buf, (size_t)r);
+    if (r > 0 && memchr(buf, '\0', (size_t)r) != NULL)
+        host_lied("readlink");
     return r;
 }
 

@@ -66,7 +66,7 @@ int host_unlink(int dir, const char *path, bool is_dir);
 int host_rename(int old_dir, const char *old_path, int new_dir, const char *new_path, u32 flags);
 int host_link(int old_dir, const char *old_path, int new_dir, const char *new_path);
 int host_symlink(const char *target, int dir, const char *path);
-ssize_t host_readlink(int dir, const char *path, char *buf, size_t n);
+ssize_t host_readlink(int dir, const char *path, char *buf, size_t n); /* no NUL in it */
 int host_chmod(int dir, const char *path, u32 mode);
 int host_chown(int dir, const char *path, u32 uid, u32 gid, bool follow);
 int host_utimens(int dir, const char *path, const i64 times[4],

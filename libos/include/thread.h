@@ -150,7 +150,8 @@ void waitq_wake(struct waitq *q, u32 count); /* UINT32_MAX: all */
  * Park until someone wakes this thread through a queue it is in, a host descriptor of fds is ready
  * (revents filled, untrusted), the deadline (CLOCK_MONOTONIC ns) passes, or attention is raised.
  * Spurious returns are allowed: re-check the condition. Returns 0, -ETIMEDOUT, or -EINTR
- * (attention but for ATTENTION_GROUP; only when interruptible). When current()->mm is set it does
+ * (attention but for ATTENTION_GROUP; only when interruptible). A deadline holds whatever the host
+ * says: called after it, -ETIMEDOUT comes back also when descriptors are ready. When current()->mm is set it does
  * mm_leave() before and mm_enter() of the same mm after, so the fork group's range is free while it
  * waits. Hold no lock. Pattern:
  *   waitq_add(); while (!condition) { r = thread_wait(); if (r) break; } waitq_remove();

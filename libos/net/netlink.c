@@ -174,7 +174,7 @@ static int ifconf_dump(struct ifconf_out *o, int hfd, u8 *buf)
     struct host_message nothing = {0};
     ssize_t r = host_send(hfd, &request, sizeof(request), MSG_DONTWAIT | MSG_NOSIGNAL, &nothing);
 
-    while (r >= 0) {
+    while (r >= 0 && clock_monotonic() < deadline) {
         struct host_pollfd p = {.hfd = hfd, .events = POLLIN};
 
         r = host_recv(hfd, buf, REPLY_ROOM, MSG_DONTWAIT, &nothing);
@@ -183,7 +183,7 @@ static int ifconf_dump(struct ifconf_out *o, int hfd, u8 *buf)
         if (r == -EAGAIN)
             r = thread_wait(deadline, true, &p, 1);
     }
-    return r == -EINTR ? -ERESTARTSYS : (int)r;
+    return r == -EINTR ? -ERESTARTSYS : r < 0 ? (int)r : -ETIMEDOUT;
 }
 
 long netlink_ifconf(u64 arg)

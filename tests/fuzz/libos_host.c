@@ -136,7 +136,7 @@ static void call_files(u32 which, u8 *buf, size_t n)
         break;
     case 3:
         r = host_readlink(3, "link", (char *)buf, n);
-        check(r < 0 || (size_t)r <= n);
+        check(r < 0 || ((size_t)r <= n && memchr(buf, '\0', (size_t)r) == NULL));
         break;
     case 4:
         if (host_stat(3, "name", true, &st) == 0)

@@ -77,6 +77,11 @@ static int lies(void)
     bad += expect("read: an errno that Linux does not have", &s, 1);
 
     s.size = 0;
+    call(&s, 100, 0, 3);
+    answer(&s, 5, 0); /* the path that was asked about, and its NUL */
+    bad += expect("readlink: a target with a NUL", &s, 1);
+
+    s.size = 0;
     call(&s, 100, 1, 2);
     answer(&s, 3, 129);
     bad += expect("accept: an address longer than any", &s, 1);

@@ -109,10 +109,14 @@ int64_t host_thread_wait(uint64_t timeout, struct host_pollfd *fds, size_t count
     r = ppoll(p, count + 1, timeout == UINT64_MAX ? NULL : &ts, NULL);
     for (size_t i = 0; i < count; i++)
         fds[i].revents = (uint16_t)p[i + 1].revents;
-    if (p[0].revents != 0)
+    if (p[0].revents != 0) {
         (void)!read(t_wakefd, &drain, sizeof(drain));
+        r--;
+    } else if (r == 0) {
+        r = -ETIMEDOUT;
+    }
     free(p);
-    return r == 0 ? -ETIMEDOUT : 0;
+    return r < 0 && r != -ETIMEDOUT ? 0 : r;
 }
 
 void host_thread_wake(void *host)
