@@ -89,6 +89,7 @@ enum manifest_record_type {
     MANIFEST_READONLY_ROOT = 11, /* u32 */
     MANIFEST_MASKED_PATH = 12,
     MANIFEST_READONLY_PATH = 13,
+    MANIFEST_POLICY = 14, /* struct manifest_policy: exactly once */
 };
 
 struct manifest_record {
@@ -99,6 +100,36 @@ struct manifest_record {
 struct manifest_user {
     uint32_t uid, gid, umask, group_count;
     uint64_t capabilities; /* permitted and effective, bit n is CAP_n */
+};
+
+/*
+ * What the host may do to the enclave while it runs (docs/enclave.md, "What the operator may do").
+ * All zero is the strictest. The LibOS enforces it; the host half only words a refusal.
+ */
+enum manifest_exec_kind {
+    MANIFEST_EXEC_NONE = 0, /* no process is started from outside but the first */
+    MANIFEST_EXEC_ANY = 1,  /* insecure: any program, and with it all that is in the enclave */
+};
+
+/* manifest_policy.flags */
+#define MANIFEST_POLICY_STDOUT (1u << 0) /* standard output and error of programs go to the host */
+#define MANIFEST_POLICY_STDIN  (1u << 1) /* standard input comes from the host */
+#define MANIFEST_POLICY_SIGNAL_ANY_PROCESS \
+    (1u << 2) /* signals go to any process, not to process 1 and those of exec only */
+#define MANIFEST_POLICY_LOOPBACK_HOST (1u << 3) /* insecure: 127.0.0.0/8 and ::1 are the host's */
+#define MANIFEST_POLICY_NO_NEW_PRIVS  (1u << 4) /* process.noNewPrivileges, for exec as well */
+#define MANIFEST_POLICY_FLAGS         31u
+
+/* Bit n - 1 is signal n. What a fault of the program itself raises (ILL TRAP BUS FPE SEGV SYS) is
+ * never the host's to send. */
+#define MANIFEST_SIGNALS_NEVER 0x400004d8ull
+
+struct manifest_policy {
+    uint32_t exec; /* enum manifest_exec_kind */
+    uint32_t flags;
+    uint64_t signals;   /* bit n - 1: the host may send signal n */
+    uint32_t log_level; /* the most the LibOS tells the host; the image half's bounds it too */
+    uint32_t reserved0;
 };
 
 enum manifest_mount_kind {

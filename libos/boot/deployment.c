@@ -136,6 +136,28 @@ static int parse_flag(struct cursor *c, bool *out)
     return 0;
 }
 
+static int parse_policy(struct cursor *c, struct deployment *d)
+{
+    struct manifest_policy p;
+
+    if (!take(c, &p, sizeof(p)) || c->left != 0 || d->policy.present ||
+        p.exec > MANIFEST_EXEC_ANY || (p.flags & ~MANIFEST_POLICY_FLAGS) != 0 ||
+        (p.signals & MANIFEST_SIGNALS_NEVER) != 0 || p.log_level > LOG_TRACE || p.reserved0 != 0)
+        return -EINVAL;
+    d->policy = (struct deployment_policy){
+        .present = true,
+        .exec = p.exec,
+        .signals = p.signals,
+        .signal_any = (p.flags & MANIFEST_POLICY_SIGNAL_ANY_PROCESS) != 0,
+        .stdin_host = (p.flags & MANIFEST_POLICY_STDIN) != 0,
+        .stdout_host = (p.flags & MANIFEST_POLICY_STDOUT) != 0,
+        .loopback_host = (p.flags & MANIFEST_POLICY_LOOPBACK_HOST) != 0,
+        .no_new_privs = (p.flags & MANIFEST_POLICY_NO_NEW_PRIVS) != 0,
+        .log_level = p.log_level,
+    };
+    return 0;
+}
+
 static int parse_record(u32 type, struct cursor *c, struct deployment *d)
 {
     switch (type) {
@@ -165,6 +187,8 @@ static int parse_record(u32 type, struct cursor *c, struct deployment *d)
         return append_string(c, &d->masked_paths);
     case MANIFEST_READONLY_PATH:
         return append_string(c, &d->readonly_paths);
+    case MANIFEST_POLICY:
+        return parse_policy(c, d);
     default:
         return -EINVAL;
     }
@@ -200,7 +224,7 @@ int deployment_parse(const void *blob, size_t size)
         c.p += padded;
         c.left -= padded;
     }
-    return c.left == 0 ? 0 : -EINVAL;
+    return c.left == 0 && g_deployment.policy.present ? 0 : -EINVAL;
 }
 
 int deployment_load(const void *blob, size_t size)

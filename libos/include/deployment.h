@@ -11,7 +11,20 @@ struct deployment_mount {
     u64 size;
     char *target, *source, *options;
 };
+/* What the host may do while the enclave runs (struct manifest_policy). */
+struct deployment_policy {
+    bool present;
+    u32 exec;           /* enum manifest_exec_kind */
+    u64 signals;        /* bit n - 1: the host may send signal n */
+    bool signal_any;    /* to any process, not to process 1 and those of exec only */
+    bool stdin_host;    /* standard input comes from the host */
+    bool stdout_host;   /* standard output and error go to the host */
+    bool loopback_host; /* 127.0.0.0/8 and ::1 are the host's, not the enclave's own */
+    bool no_new_privs;
+    u32 log_level;
+};
 struct deployment {
+    struct deployment_policy policy;
     char **argv, **env; /* NULL-terminated */
     char *cwd, *hostname, *domainname;
     u32 uid, gid, umask, group_count;

@@ -125,6 +125,12 @@ static int run(struct options *o, char **argv, struct error *err)
     uint8_t hash[BUNDLE_HASH_SIZE];
     struct bundle_deployment d = {.args = (const char *const *)argv,
                                   .env = o->env,
+                                  .policy = {.exec = MANIFEST_EXEC_ANY,
+                                             .flags = MANIFEST_POLICY_STDIN |
+                                                      MANIFEST_POLICY_STDOUT |
+                                                      MANIFEST_POLICY_SIGNAL_ANY_PROCESS,
+                                             .signals = ~0ull,
+                                             .log_level = 5},
                                   .cwd = "/",
                                   .hostname = "libos",
                                   .umask = 022,

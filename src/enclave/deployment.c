@@ -153,6 +153,14 @@ void deployment_from_config(const struct oci_config *config, struct deployment *
     for (size_t i = 0; i < config->sysctl.count; i++)
         out->sysctls[i] = xasprintf("%s=%s", config->sysctl.items[i].key,
                                     config->sysctl.items[i].value);
+    out->manifest.policy = (struct bundle_policy){
+        .exec = MANIFEST_EXEC_ANY,
+        .flags = MANIFEST_POLICY_STDIN | MANIFEST_POLICY_STDOUT |
+                 MANIFEST_POLICY_SIGNAL_ANY_PROCESS |
+                 (config->process.no_new_privileges ? MANIFEST_POLICY_NO_NEW_PRIVS : 0),
+        .signals = ~0ull,
+        .log_level = 5,
+    };
     out->manifest.hostname = config->hostname;
     out->manifest.domainname = config->domainname;
     out->manifest.readonly_root = config->root_readonly;

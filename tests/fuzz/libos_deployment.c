@@ -5,6 +5,7 @@
 
 #include "crypto.h"
 #include "deployment.h"
+#include "manifest.h"
 #include "sgx.h"
 #include "start.h"
 
@@ -68,6 +69,9 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
     int r = deployment_parse(data, size);
 
     if (r == 0) {
+        if (!g_deployment.policy.present ||
+            (g_deployment.policy.signals & MANIFEST_SIGNALS_NEVER) != 0)
+            abort();
         for (u32 i = 0; i < g_deployment.mount_count; i++) {
             if (g_deployment.mounts[i].target[0] != '/')
                 abort();

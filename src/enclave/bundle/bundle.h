@@ -122,7 +122,15 @@ struct bundle_mount {
     uint64_t size;
     const char *target, *source, *options; /* NULL: "" */
 };
+/* What the host may do to the running enclave; all zero is the strictest. */
+struct bundle_policy {
+    uint32_t exec;      /* MANIFEST_EXEC_* */
+    uint32_t flags;     /* MANIFEST_POLICY_* */
+    uint64_t signals;   /* bit n - 1 is signal n */
+    uint32_t log_level; /* 0 fatal .. 5 trace */
+};
 struct bundle_deployment {
+    struct bundle_policy policy;
     const char *const *args; /* NULL-terminated, as env and the others below; NULL: none */
     const char *const *env;
     const char *cwd, *hostname, *domainname; /* NULL: not given */

@@ -73,6 +73,15 @@ static void add_user(struct writer *w, const struct bundle_deployment *d)
     end_record(w, at);
 }
 
+static void add_policy(struct writer *w, const struct bundle_policy *p)
+{
+    struct manifest_policy policy = {.exec = p->exec,
+                                     .flags = p->flags,
+                                     .signals = p->signals & ~MANIFEST_SIGNALS_NEVER,
+                                     .log_level = p->log_level};
+    add(w, MANIFEST_POLICY, &policy, sizeof(policy));
+}
+
 static uint32_t text_size(const char *text)
 {
     return text ? (uint32_t)strlen(text) : 0;
@@ -113,6 +122,7 @@ int bundle_deployment_build(const struct bundle_deployment *d, struct buffer *bl
     add_list(&w, MANIFEST_ENV, d->env);
     add_text(&w, MANIFEST_CWD, d->cwd);
     add_user(&w, d);
+    add_policy(&w, &d->policy);
     add_text(&w, MANIFEST_HOSTNAME, d->hostname);
     add_text(&w, MANIFEST_DOMAINNAME, d->domainname);
     for (size_t i = 0; i < d->mount_count; i++)

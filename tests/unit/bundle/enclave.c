@@ -398,7 +398,11 @@ static void test_deployment(void **state)
          .source = "/srv",
          .options = "rw"}};
     const struct bundle_rlimit limits[] = {{7, 1024, 4096}};
-    struct bundle_deployment d = {.args = g_args,
+    struct bundle_deployment d = {.policy = {.exec = MANIFEST_EXEC_ANY,
+                                             .flags = MANIFEST_POLICY_STDIN,
+                                             .signals = ~0ull,
+                                             .log_level = 3},
+                                  .args = g_args,
                                   .env = g_env,
                                   .cwd = "/root",
                                   .uid = 1000,
@@ -423,7 +427,13 @@ static void test_deployment(void **state)
     memcpy(&h, blob.data, sizeof(h));
     assert_true(h.magic == MANIFEST_DEPLOYMENT_MAGIC && h.version == MANIFEST_VERSION &&
                 h.size == blob.size);
-    const uint8_t *p = record(&blob, MANIFEST_ARG, 2, &size);
+    struct manifest_policy policy;
+    const uint8_t *p = record(&blob, MANIFEST_POLICY, 0, &size);
+    assert_int_equal(size, sizeof(policy));
+    memcpy(&policy, p, sizeof(policy));
+    assert_true(policy.exec == MANIFEST_EXEC_ANY && policy.flags == MANIFEST_POLICY_STDIN);
+    assert_true(policy.signals == ~MANIFEST_SIGNALS_NEVER && policy.log_level == 3);
+    p = record(&blob, MANIFEST_ARG, 2, &size);
     assert_int_equal(size, 9);
     assert_memory_equal(p, "echo \"hi\"", 9);
     assert_null(record(&blob, MANIFEST_ARG, 3, &size));
