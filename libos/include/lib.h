@@ -24,6 +24,13 @@ int vsnprintf(char *buf, size_t size, const char *fmt,
               va_list ap); /* d i u x X o c s p %, l ll z, width, 0, -, .prec */
 int snprintf(char *buf, size_t size, const char *fmt, ...) __printf(3, 4);
 
+/* ---- patterns of policies: `*`, `?`, `\` (libos/lib/pattern.c) ---- */
+/* No NUL, no `\` at the end. */
+bool pattern_valid(const char *p, size_t n);
+bool pattern_match(const char *p, size_t n, const char *text, size_t size);
+/* True: whatever `inner` matches, `outer` matches too. False says nothing. */
+bool pattern_within(const char *inner, size_t m, const char *outer, size_t n);
+
 /* Memory: 16-byte aligned, not zeroed by kmalloc, NULL when out of memory. Any size; above a page
  * it is page granular. */
 void *kmalloc(size_t size);

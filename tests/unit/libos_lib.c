@@ -200,6 +200,75 @@ static void tree(void)
     }
 }
 
+/* ---- patterns: against the definition, on every short text ---- */
+
+static bool means(const char *p, const char *s)
+{
+    if (*p == '*')
+        return means(p + 1, s) || (*s != '\0' && means(p, s + 1));
+    if (*p == '\0' || *s == '\0')
+        return *p == *s;
+    if (*p == '\\')
+        return p[1] == *s && means(p + 2, s + 1);
+    return (*p == '?' || *p == *s) && means(p + 1, s + 1);
+}
+
+static void random_pattern(char out[8])
+{
+    static const char symbols[] = "aab**??";
+    size_t n = 0;
+
+    for (size_t tokens = (size_t)random() % 5; tokens > 0; tokens--) {
+        if (random() % 6 == 0)
+            out[n++] = '\\', out[n++] = "*?\\"[random() % 3];
+        else
+            out[n++] = symbols[random() % 7];
+        if (n > 5)
+            break;
+    }
+    out[n] = '\0';
+}
+
+static void text_of(u32 number, char out[8]) /* each of up to five of four bytes */
+{
+    size_t n = 0;
+
+    for (; number != 0; number /= 5)
+        out[n++] = "ab*\\?"[number % 5];
+    out[n] = '\0';
+}
+
+static void patterns(void)
+{
+    char p[8], q[8], s[8];
+    u32 contained = 0;
+
+    for (int round = 0; round < 4000; round++) {
+        bool within;
+
+        random_pattern(p);
+        random_pattern(q);
+        within = pattern_within(p, strlen(p), q, strlen(q));
+        contained += within;
+        CHECK(pattern_valid(p, strlen(p)) && pattern_within(p, strlen(p), p, strlen(p)));
+        CHECK(pattern_within(p, strlen(p), "*", 1));
+        for (u32 number = 0; number < 3125; number++) {
+            bool matches;
+
+            text_of(number, s);
+            matches = pattern_match(p, strlen(p), s, strlen(s));
+            CHECK(matches == means(p, s));
+            CHECK(!within || !matches || pattern_match(q, strlen(q), s, strlen(s)));
+        }
+    }
+    CHECK(contained > 200);
+    CHECK(pattern_within("a?b", 3, "a*", 2) && !pattern_within("a*", 2, "a?", 2));
+    CHECK(pattern_within("a\\*", 3, "a?", 2) && !pattern_within("a*", 2, "a\\*", 3));
+    CHECK(!pattern_valid("a\\", 2) && pattern_valid("a\\\\", 3) && !pattern_valid("a\0b", 3));
+    CHECK(!pattern_match("--port=?", 8, "--port=", 7) && pattern_match("*", 1, "", 0));
+    CHECK(!pattern_match("a", 1, "a\0", 2)); /* the whole text, whatever is in it */
+}
+
 int main(void)
 {
     srandom(7);
@@ -208,5 +277,6 @@ int main(void)
     strings();
     printing();
     tree();
+    patterns();
     return g_bad;
 }
