@@ -20,6 +20,7 @@
 #define BOUNDARY_EXIT_OCALL  1u
 #define BOUNDARY_EXIT_RETURN 2u
 #define BOUNDARY_EXIT_RESUME 3u /* leave CSSA 1: ERESUME */
+#define BOUNDARY_EXIT_DEAD   4u /* this enclave runs nothing (any more): entered in vain */
 
 #define BOUNDARY_DATA_SIZE (128u << 10)
 #define BOUNDARY_ARGS      8u

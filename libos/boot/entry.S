@@ -55,11 +55,21 @@
         .hidden user_window_start, user_window_end, user_window_restart
 
 /*
- * EENTER. RAX = CSSA, RBX = TCS, RCX = where EEXIT has to go. Everything but RAX, RBX, RCX and GS
- * is the host's word.
+ * EENTER, at every CSSA. RAX = CSSA, RBX = TCS, RCX = where EEXIT has to go. Everything but RAX,
+ * RBX, RCX and GS is the host's word.
+ *
+ * MRENCLAVE covers offsets, not addresses: the host chooses BASEADDR, and at another one than the
+ * image was linked for, every absolute address in here is memory of the host. RBX is the address of
+ * the TCS as the processor checked it, GS base is BASEADDR + the measured OGSBASE, and tcb.tcs there
+ * is measured, or written by add_tcs(), as an absolute address. They agree at one BASEADDR only.
+ * Until that is proved nothing but GS, and nothing of the host's, is used. LFENCE: neither is it by
+ * speculation past the branch. libos/check_image.py sees that this is what the entry begins with.
  */
         .balign 64
 enclave_entry:
+        cmpq %gs:TCB_TCS, %rbx
+        jne stranger
+        lfence
         cld
         testq %rax, %rax
         jnz exception_entry
@@ -134,13 +144,18 @@ exception_entry:
         movq %gs:TCB_EXC_RSP, %rsp
         movq %gs:TCB_EXC_RBP, %rbp
         movq %gs:TCB_EXC_RET, %rcx
-1:      movq %rcx, %rbx
-        movl $3, %edi /* BOUNDARY_EXIT_RESUME */
+1:      movl $3, %edi /* BOUNDARY_EXIT_RESUME */
+leave_at_once: /* RCX = where to, RDI = why; RSP and RBP are still the host's */
+        movq %rcx, %rbx
         xorl %esi, %esi
         SCRUB
         movl $4, %eax
         ENCLU_SITE
         ud2
+
+stranger:
+        movl $4, %edi /* BOUNDARY_EXIT_DEAD */
+        jmp leave_at_once
 
 /*
  * A system call: registers as after the SYSCALL instruction, but RSP is still the application's and

@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#define TCB_TCS          16
 #define TCB_STACK_TOP    32
 #define TCB_CURRENT_OFF  64
 #define TCB_SYSCALL_OFF  72
@@ -68,6 +69,7 @@ struct tcb {
     struct tcb *next; /* list of all */
 };
 _Static_assert(sizeof(struct layout_tcb) == 56, "tcb");
+_Static_assert(offsetof(struct layout_tcb, tcs) == TCB_TCS, "tcb");
 _Static_assert(offsetof(struct layout_tcb, stack_top) == TCB_STACK_TOP, "tcb");
 _Static_assert(offsetof(struct tcb, current) == TCB_CURRENT, "tcb");
 _Static_assert(offsetof(struct tcb, syscall_entry) == TCB_SYSCALL_ENTRY, "tcb");

@@ -89,6 +89,7 @@ static int load_enclave(const struct pal_init_args_v4 *args, struct error *err)
         return -ENODEV;
     struct sgx_load_options options = {
         .debug = args->flags & PAL_FLAG_DEBUG_ENCLAVE,
+        .fixed_base = true, /* the LibOS is linked for it, and sees to it (entry.S) */
         .kss = driver->kss && !(args->flags & PAL_FLAG_NO_KSS)}; /* CONFIGID names the deployment */
     unsigned size = 0;
     if (options.kss && EVP_Digest(g_runtime.deployment, g_runtime.deployment_size,

@@ -199,6 +199,9 @@ static int left_enclave(long rdi, long rsi, long rdx, long rsp, long r8, long r9
             return SGX_EENTER;
         }
         return SGX_ERESUME;
+    case BOUNDARY_EXIT_DEAD:
+        runtime_fatal("the enclave refuses to be entered: it has ended, or it does not lie at the "
+                      "address that it was built for");
     default:
         runtime_fatal("the enclave left with an unknown reason");
     }

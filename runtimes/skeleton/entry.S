@@ -2,6 +2,11 @@
 /*
  * The only way in. EENTER gives: RAX = CSSA, RBX = TCS, RCX = where to EEXIT to; all else is what
  * the host left, and nothing of it may be trusted. RDI is the argument.
+ *
+ * The host also chooses the base that the enclave lies at, which no measurement shows. Code for any
+ * base must find everything from RIP and RBX, which the processor vouches for: an absolute address
+ * would be memory of the host. The build refuses to link one (meson.build, skeleton-checked). An
+ * enclave for one base proves where it is before it does anything else (libos/boot/entry.S).
  */
 
 #define EEXIT 4
@@ -16,6 +21,8 @@ enclave_entry:
     jnz     2f
     /* The host chose the flags: the ABI wants DF clear, and AC set would fault on our accesses. */
     cld
+    /* Nothing of this entry, and nothing of the host's, is used by speculation before here. */
+    lfence
 
     /* Its stack is the host's. Ours ends below the SSA frames, which end at the TCS. */
     mov     %rsp, host_rsp(%rip)

@@ -188,6 +188,10 @@ static int load(struct sgx_enclave *e, const struct enclave_file *file,
             "load the enclave: it adds memory while it runs, which needs SGX2, and "
             "this machine has SGX1; build it for SGX1 (enclave.sgx2=false, rune-image "
             "convert --no-sgx2)");
+    if (options->fixed_base && (h->flags & ENCLAVE_FILE_ANY_BASE))
+        return error_code(err, ENOEXEC,
+                          "load the enclave: its file leaves the base of ELRANGE open, and this "
+                          "enclave runs at one base only; convert the image again");
     int rc = e->driver->open(&e->handle, err);
 
     if (rc == 0)

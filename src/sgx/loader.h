@@ -14,6 +14,8 @@ struct error;
 struct sgx_load_options {
     bool debug; /* ATTRIBUTES.DEBUG; the SIGSTRUCT must allow it */
     bool kss;   /* ATTRIBUTES.KSS with the two below */
+    /* The file must name a base: code that is bound to one refuses to run at another. */
+    bool fixed_base;
     uint8_t config_id[64];
     uint16_t config_svn;
 };

@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the host chooses and no measurement covers (docs/design/entry.md): the real LibOS image, in
+ * the software SGX, loaded and entered by a host that chooses wrongly. Each row of the page's table
+ * has its function here.
+ *   choices LIBOS_ELF
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "boundary.h"
+#include "enclave_file.h"
+#include "image.h"
+#include "sgx/driver.h"
+#include "sgx/enclave_file.h"
+#include "sgx/loader.h"
+
+#define PLUNDER 0x1337c0deul
+
+static const char *g_libos;
+static const struct sgx_driver *g_driver;
+static unsigned g_count, g_bad;
+
+__attribute__((format(printf, 2, 3))) static bool expect(bool good, const char *format, ...)
+{
+    va_list ap;
+
+    printf("%s %u - ", good ? "ok" : "not ok", ++g_count);
+    va_start(ap, format);
+    vprintf(format, ap);
+    va_end(ap);
+    printf("\n");
+    fflush(stdout);
+    g_bad += !good;
+    return good;
+}
+
+/* ---- the host ---- */
+
+struct host {
+    struct image image;
+    struct sgx_enclave *enclave;
+    struct boundary_area *area;
+    /* What to do with an ocall: SGX_EENTER answers it, 0 leaves the TCS inside it. */
+    int (*ocall)(struct host *h, uint64_t number);
+    /* What to do after an exception: SGX_EENTER, SGX_ERESUME, 0. */
+    int (*exception)(struct host *h, const struct sgx_enclave_run *run);
+    unsigned ocalls, exceptions, resumes; /* of one run */
+    bool dead, aborted, returned;
+    int64_t result;
+    uint8_t vector;
+    char said[1024]; /* the last line */
+};
+
+static int answer(struct host *h, uint64_t number)
+{
+    struct boundary_area *a = h->area;
+
+    a->ret = -ENOSYS;
+    if (number == OCALL_LOG || number == OCALL_ABORT) {
+        const uint64_t n = a->args[number == OCALL_LOG ? 1 : 0];
+        snprintf(h->said, sizeof(h->said), "%.*s", (int)(n < 1000 ? n : 1000), (char *)a->data);
+        a->ret = 0;
+        h->aborted |= number == OCALL_ABORT;
+        return number == OCALL_LOG ? SGX_EENTER : 0;
+    }
+    if (number == OCALL_CLOCK) {
+        a->ret = 1000000000;
+        a->out[0] = 1000;
+        a->out[1] = 2000000000;
+    }
+    return SGX_EENTER;
+}
+
+static int left(long rdi, long rsi, long rdx, long rsp, long r8, long r9,
+                struct sgx_enclave_run *run)
+{
+    struct host *h = (struct host *)run->user_data;
+
+    if (run->function != SGX_EEXIT) {
+        h->exceptions++;
+        h->vector = (uint8_t)run->exception_vector;
+        return h->exception && run->function == SGX_ERESUME ? h->exception(h, run) : 0;
+    }
+    switch (rdi) {
+    case BOUNDARY_EXIT_OCALL:
+        h->ocalls++;
+        return h->ocall ? h->ocall(h, (uint64_t)rsi) : answer(h, (uint64_t)rsi);
+    case BOUNDARY_EXIT_RESUME:
+        h->resumes++;
+        return SGX_ERESUME;
+    case BOUNDARY_EXIT_RETURN:
+        h->returned = true;
+        h->result = rsi;
+        return 0;
+    default:
+        h->dead = rdi == BOUNDARY_EXIT_DEAD;
+        return 0;
+    }
+}
+
+static int enter(struct host *h, unsigned tcs, unsigned function, uint64_t rdi, const void *rsi,
+                 const void *rdx)
+{
+    struct sgx_enclave_run run = {
+        .tcs = h->enclave->tcs[tcs], .user_handler = (uint64_t)left, .user_data = (uint64_t)h};
+
+    h->ocalls = h->exceptions = h->resumes = 0;
+    h->dead = h->aborted = h->returned = false;
+    h->said[0] = '\0';
+    return g_driver->enter(rdi, (unsigned long)rsi, (unsigned long)rdx, function, 0, 0, &run);
+}
+
+static void boot(struct host *h)
+{
+    static struct boundary_boot b; /* without an image: it gets as far as to ask for it */
+
+    enter(h, 0, SGX_EENTER, ECALL_BOOT, h->area, &b);
+}
+
+static void host_open(struct host *h, bool production, bool without_proof)
+{
+    memset(h, 0, sizeof(*h));
+    image_read(&h->image, g_libos, without_proof);
+    image_build(&h->image, production);
+    h->area = mmap(NULL, sizeof(*h->area), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+                   0);
+    if (h->area == MAP_FAILED)
+        abort();
+}
+
+static int host_load(struct host *h, struct error *err)
+{
+    const struct sgx_load_options options = {.kss = true, .fixed_base = true};
+
+    return sgx_enclave_load(g_driver, h->image.file, &h->image.sigstruct, &options, &h->enclave,
+                            err);
+}
+
+static void host_close(struct host *h)
+{
+    sgx_enclave_free(h->enclave);
+    munmap(h->area, sizeof(*h->area));
+    image_release(&h->image);
+}
+
+/* ---- BASEADDR ---- */
+
+#define OTHER_BASE LAYOUT_SIZE_DEFAULT
+
+/* Memory of the host where the enclave's own would be at the base that it was built for. */
+struct decoy {
+    uint8_t *start, *before;
+    size_t size;
+};
+
+static void decoy_make(struct decoy *d, const struct image *image)
+{
+    const struct enclave_layout *l = &image->layout;
+    struct enclave_file *file = NULL;
+    struct libos_elf elf = {0};
+    struct error err = ERROR_INIT;
+
+    d->size = l->heap + l->heap_initial - l->libos_base;
+    d->start = mmap((void *)l->libos_base, d->size, PROT_READ | PROT_WRITE,
+                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+    d->before = malloc(d->size);
+    if (d->start == MAP_FAILED || !d->before || enclave_file_open(image->file, &file, &err) < 0 ||
+        libos_elf_read("libos.elf", image->elf, image->elf_size, OTHER_BASE + l->libos_base, &elf,
+                       &err) < 0)
+        abort();
+    for (uint32_t i = 0; i < file->header->range_count; i++) {
+        const struct enclave_file_range *r = &file->ranges[i];
+        if (r->file_offset != ENCLAVE_FILE_ZERO)
+            memcpy((void *)r->offset, file->data + r->file_offset, r->size);
+    }
+    /* Pointers in the image's data lead back to the enclave's code. */
+    for (unsigned i = 0; i < elf.segment_count; i++)
+        memcpy((void *)(l->libos_base + elf.segments[i].address), elf.segments[i].data,
+               elf.segments[i].data_size);
+    ((struct enclave_layout *)(l->manifest + LAYOUT_PAGE))->libos_base += OTHER_BASE;
+    memcpy(d->before, d->start, d->size);
+    libos_elf_release(&elf);
+    enclave_file_close(file);
+}
+
+static void decoy_release(struct decoy *d)
+{
+    munmap(d->start, d->size);
+    free(d->before);
+}
+
+static int stay_in_clock(struct host *h, uint64_t number)
+{
+    return number == OCALL_CLOCK ? 0 : answer(h, number);
+}
+
+/* Every return address of the enclave's code that lies in the host's memory gets another value. */
+static unsigned redirect_returns(const struct image *image, uint64_t stack_top, const char *where)
+{
+    const struct enclave_layout *l = &image->layout;
+    const uint64_t start = OTHER_BASE + l->libos_base, end = OTHER_BASE + l->libos_image_end;
+    unsigned count = 0;
+
+    for (uint64_t *p = (uint64_t *)(stack_top - LAYOUT_STACK_SIZE); p < (uint64_t *)stack_top; p++)
+        if (*p >= start && *p < end) {
+            *p = start + image_symbol(image, where);
+            count++;
+        }
+    return count;
+}
+
+static void another_base(bool without_proof)
+{
+    const char *which = without_proof ? "entry code without the proof" : "entry code";
+    const uint64_t base = OTHER_BASE;
+    struct error err = ERROR_INIT;
+    struct decoy decoy;
+    struct host h;
+
+    host_open(&h, true, without_proof);
+    image_put_header(&h.image, offsetof(struct enclave_file_header, base), &base, sizeof(base));
+    if (!expect(host_load(&h, &err) == 0 && h.enclave->base == base,
+                "%s: EINIT takes the signed enclave at %#lx", which, base))
+        abort();
+    decoy_make(&decoy, &h.image);
+    h.ocall = stay_in_clock;
+    boot(&h);
+    if (without_proof) {
+        /* Inside an ocall, its stack in memory of the host. */
+        unsigned n = redirect_returns(&h.image, h.enclave->tcs[0] - base, "enclave_leave");
+        enter(&h, 0, SGX_EENTER, PLUNDER, NULL, NULL);
+        expect(n > 0 && h.returned && h.result == PLUNDER,
+               "%s: the host runs code of its choice in it (%u return addresses in host memory)",
+               which, n);
+    } else {
+        expect(h.dead && h.ocalls == 0 && h.exceptions == 0, "%s: it leaves at once", which);
+        expect(memcmp(decoy.start, decoy.before, decoy.size) == 0,
+               "%s: it wrote nothing where it would be at its own base", which);
+        h.dead = false;
+        enter(&h, 3, SGX_EENTER, ECALL_THREAD, h.area, NULL);
+        expect(h.dead, "%s: so does an entry on another TCS, with another ecall", which);
+    }
+    decoy_release(&decoy);
+    host_close(&h);
+}
+
+static void own_base(void)
+{
+    struct error err = ERROR_INIT;
+    struct host h;
+
+    host_open(&h, true, false);
+    if (!expect(host_load(&h, &err) == 0 && h.enclave->base == 0, "the enclave loads at its base"))
+        abort();
+    h.ocall = stay_in_clock;
+    boot(&h);
+    expect(h.ocalls > 0 && !h.dead && !h.aborted, "and starts there");
+    host_close(&h);
+
+    const uint32_t flags = ENCLAVE_FILE_ANY_BASE | ENCLAVE_FILE_NEEDS_SGX2;
+    host_open(&h, true, false);
+    image_put_header(&h.image, offsetof(struct enclave_file_header, flags), &flags, sizeof(flags));
+    const int rc = host_load(&h, &err);
+    expect(rc == -ENOEXEC, "a file that leaves the base open is refused: %s", error_text(&err));
+    error_release(&err);
+    host_close(&h);
+}
+
+int main(int argc, char **argv)
+{
+    char root[] = "/tmp/libos-choices.XXXXXX", key[64];
+    struct error err = ERROR_INIT;
+
+    if (argc != 2 || !mkdtemp(root))
+        return 2;
+    g_libos = argv[1];
+    setenv("RUNE_SGX_EMULATOR_ROOT", root, 1);
+    g_driver = sgx_driver_open("simulatedSgx", &err);
+    if (!g_driver) {
+        fprintf(stderr, "%s\n", error_text(&err));
+        return 2;
+    }
+    own_base();
+    another_base(true);
+    another_base(false);
+    printf("1..%u\n", g_count);
+    snprintf(key, sizeof(key), "%s/root-key", root);
+    unlink(key);
+    rmdir(root);
+    return g_bad != 0;
+}

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "image.h"
+
+#include <elf.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/buffer.h"
+#include "base/fd.h"
+#include "sgx/enclave_file.h"
+
+static void must(bool good, const char *what, const struct error *err)
+{
+    if (good)
+        return;
+    fprintf(stderr, "%s: %s\n", what, err && err->message ? err->message : "failed");
+    abort();
+}
+
+static const Elf64_Shdr *section(const struct image *image, uint32_t type)
+{
+    const Elf64_Ehdr *h = (const Elf64_Ehdr *)image->elf;
+    const Elf64_Shdr *s = (const Elf64_Shdr *)(image->elf + h->e_shoff);
+
+    for (unsigned i = 0; i < h->e_shnum; i++)
+        if (s[i].sh_type == type)
+            return &s[i];
+    must(false, "libos.elf: no section of a type", NULL);
+    return NULL;
+}
+
+uint64_t image_symbol(const struct image *image, const char *name)
+{
+    const Elf64_Ehdr *h = (const Elf64_Ehdr *)image->elf;
+    const Elf64_Shdr *all = (const Elf64_Shdr *)(image->elf + h->e_shoff);
+    const Elf64_Shdr *table = section(image, SHT_SYMTAB);
+    const char *names = (const char *)image->elf + all[table->sh_link].sh_offset;
+    const Elf64_Sym *symbols = (const Elf64_Sym *)(image->elf + table->sh_offset);
+
+    for (size_t i = 0; i < table->sh_size / sizeof(*symbols); i++)
+        if (strcmp(names + symbols[i].st_name, name) == 0)
+            return symbols[i].st_value;
+    must(false, name, NULL);
+    return 0;
+}
+
+/* cmp %gs:16,%rbx; jne: fifteen bytes at the entry point. */
+static void drop_proof(struct image *image)
+{
+    static const uint8_t compare[] = {0x65, 0x48, 0x3b, 0x1c, 0x25, 0x10, 0, 0, 0, 0x0f, 0x85};
+    const Elf64_Ehdr *h = (const Elf64_Ehdr *)image->elf;
+    const Elf64_Phdr *p = (const Elf64_Phdr *)(image->elf + h->e_phoff);
+
+    for (unsigned i = 0; i < h->e_phnum; i++) {
+        if (p[i].p_type != PT_LOAD || h->e_entry - p[i].p_vaddr >= p[i].p_filesz)
+            continue;
+        uint8_t *at = image->elf + p[i].p_offset + (h->e_entry - p[i].p_vaddr);
+        must(memcmp(at, compare, sizeof(compare)) == 0, "the entry does not begin with its proof",
+             NULL);
+        memset(at, 0x90, sizeof(compare) + 4);
+        return;
+    }
+    must(false, "libos.elf: no entry", NULL);
+}
+
+void image_read(struct image *image, const char *path, bool without_proof)
+{
+    struct error err = ERROR_INIT;
+    struct buffer content = BUFFER_INIT;
+
+    *image = (struct image){.file = -1};
+    must(read_file_at(AT_FDCWD, path, &content, 64u << 20, &err) == 0, path, &err);
+    image->elf = (uint8_t *)content.data; /* taken over */
+    image->elf_size = content.size;
+    if (without_proof)
+        drop_proof(image);
+}
+
+void image_sign(struct image *image)
+{
+    char dir[] = "/tmp/libos-entry.XXXXXX", path[64];
+    struct error err = ERROR_INIT;
+
+    must(mkdtemp(dir) != NULL, "mkdtemp", NULL);
+    snprintf(path, sizeof(path), "%s/key.pem", dir);
+    must(sgx_key_generate(path, &err) == 0, "key", &err);
+    sgx_sigstruct_fill(&image->params, &image->sigstruct);
+    must(sgx_sigstruct_sign(&image->sigstruct, path, &err) == 0, "sign", &err);
+    unlink(path);
+    rmdir(dir);
+}
+
+static void find_layout(struct image *image)
+{
+    struct error err = ERROR_INIT;
+    struct enclave_file *file = NULL;
+
+    must(enclave_file_open(image->file, &file, &err) == 0, "enclave file", &err);
+    for (uint32_t i = 0; i < file->header->range_count; i++) {
+        const struct enclave_file_range *r = &file->ranges[i];
+        if (r->file_offset != ENCLAVE_FILE_ZERO &&
+            memcmp(file->data + r->file_offset, &(uint64_t){ENCLAVE_LAYOUT_MAGIC}, 8) == 0)
+            memcpy(&image->layout, file->data + r->file_offset, sizeof(image->layout));
+    }
+    must(image->layout.magic == ENCLAVE_LAYOUT_MAGIC, "no layout page", NULL);
+    enclave_file_close(file);
+}
+
+void image_build(struct image *image, bool production)
+{
+    const struct image_info none = {0};
+    struct manifest_image manifest;
+    struct error err = ERROR_INIT;
+    struct libos_elf elf = {0};
+
+    image->settings.production = production;
+    must(settings_complete(&image->settings, &err) == 0, "settings", &err);
+    manifest_fill(&image->settings, &none, &manifest);
+    must(libos_elf_read("libos.elf", image->elf, image->elf_size,
+                        LAYOUT_LIBOS_BASE(image->settings.enclave_size), &elf, &err) == 0,
+         "libos.elf", &err);
+    image->file = memfd_create("enclave", MFD_CLOEXEC);
+    must(layout_write(&elf, &manifest, &image->settings, image->file, &err) == 0, "enclave file",
+         &err);
+    libos_elf_release(&elf);
+    find_layout(image);
+    must(sgx_sign_params_from_file(image->file, !production, &image->params, &err) == 0, "measure",
+         &err);
+    image_sign(image);
+}
+
+void image_put_header(struct image *image, size_t offset, const void *value, size_t size)
+{
+    must(pwrite(image->file, value, size, (off_t)offset) == (ssize_t)size, "pwrite", NULL);
+}
+
+void image_release(struct image *image)
+{
+    free(image->elf);
+    if (image->file >= 0)
+        close(image->file);
+}

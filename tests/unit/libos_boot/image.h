@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The real LibOS image as an enclave file, for tests that load it as a hostile host would. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "enclave/bundle/layout_build.h"
+#include "layout.h"
+#include "manifest.h"
+#include "sgx/arch.h"
+#include "sgx/sigstruct.h"
+
+struct image {
+    uint8_t *elf; /* libos.elf */
+    size_t elf_size;
+    struct bundle_settings settings;
+    struct enclave_layout layout; /* as the enclave file has it */
+    int file;                     /* enclave file */
+    struct sgx_sign_params params;
+    struct sgx_sigstruct sigstruct;
+};
+
+/* Read libos.elf; without_proof: the entry's proof of its base becomes NOPs, as the code was before
+ * there was one. */
+void image_read(struct image *image, const char *path, bool without_proof);
+/* Make and sign the enclave file. */
+void image_build(struct image *image, bool production);
+/* Sign again, with a key of the host's own, what `params` now says. */
+void image_sign(struct image *image);
+void image_release(struct image *image);
+
+/* Offset of a symbol in the image. */
+uint64_t image_symbol(const struct image *image, const char *name);
+/* Any field of the enclave file's header, which no measurement covers. */
+void image_put_header(struct image *image, size_t offset, const void *value, size_t size);
