@@ -138,6 +138,11 @@ int container_init_fd(const struct container_init *init, const char *name);
  * or returns when detached), and an error after this is the payload's own business.
  */
 void container_init_started(const struct container_init *init);
+/*
+ * From any thread of a payload that cannot get its own one to return: the start fails with err, which
+ * rune reports (before the gate) or stderr shows. The caller ends the process.
+ */
+void container_init_fail(const struct container_init *init, const struct error *err);
 /* A line for the user, through rune's log (before the gate) or stderr. */
 void container_init_warn(const struct container_init *init, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));

@@ -48,6 +48,15 @@ void init_report(struct container_init *init, const struct error *err)
         (void)!sync_send(init->sync_fd, SYNC_ERROR, err->code, error_text(err), -1);
 }
 
+void container_init_fail(const struct container_init *init, const struct error *err)
+{
+    if (init->sync_fd < 0 ||
+        sync_send(init->sync_fd, SYNC_ERROR, err->code, error_text(err), -1) < 0) {
+        log_divert(NULL, NULL);
+        log_fatal("%s", error_text(err));
+    }
+}
+
 void container_init_warn(const struct container_init *init, const char *fmt, ...)
 {
     va_list args;

@@ -43,7 +43,8 @@ struct runelet {
     bool collecting;
     char *reason;
     bool terminal;
-    int pid; /* of the entrypoint, in the runtime's numbering */
+    bool serving; /* events are read; atomic */
+    int pid;      /* of the entrypoint, in the runtime's numbering */
 };
 
 /* ---- what the runtime tells us, on its threads ---- */
@@ -102,13 +103,29 @@ static void on_log(void *context, int level, const char *message)
     log_message(levels[level < 4 ? level : 4], "enclave: %s", message);
 }
 
+/*
+ * The enclave is gone, and with it whatever the runtime had to do. While it starts, nobody reads the
+ * events yet: the thread that would is in a call of the runtime that may never return, or at the
+ * gate.
+ */
+static void enclave_ended(struct runelet *runelet, const char *message)
+{
+    cleanup_error struct error err = ERROR_INIT;
+    if (__atomic_load_n(&runelet->serving, __ATOMIC_SEQ_CST)) {
+        log_error("the enclave ended: %s", message);
+        return;
+    }
+    error_code(&err, EIO, "the enclave ended: %s", message);
+    container_init_fail(runelet->init, &err);
+    _exit(EXIT_FATAL);
+}
+
 static void on_event(void *context, const struct pal_event *event)
 {
     struct runelet *runelet = context;
     struct pal_event copy = *event;
     if (event->type == PAL_EVENT_FATAL)
-        log_error("the enclave ended: %s",
-                  event->message != NULL ? event->message : "no reason given");
+        enclave_ended(runelet, event->message != NULL ? event->message : "no reason given");
     copy.message = NULL;
     int result = write_all(runelet->events[1], &copy, sizeof(copy));
     if (result < 0)
@@ -398,6 +415,7 @@ static int run(void *ctx, const struct container_init *init, struct error *err)
     int result = pal_runtime_start(runelet->runtime, runelet->pid, err);
     if (result < 0)
         return result;
+    __atomic_store_n(&runelet->serving, true, __ATOMIC_SEQ_CST);
     int status = serve(runelet);
     if (!WIFEXITED(status) || WEXITSTATUS(status) != EXIT_FATAL)
         destroy_enclave(runelet);

@@ -49,6 +49,35 @@ teardown() { enclave_teardown; }
     refused "start the enclave" rune run --bundle "$bundle" "$id"
 }
 
+@test "an enclave that ends while it starts, in a call that does not return" {
+    use_pal v4 echo
+    configure 'c["annotations"]["enclave.runtime.args"] = "end-in-init"'
+    refused "the enclave ended: the toy enclave broke" rune run --bundle "$bundle" "$id"
+    refused "the enclave ended: the toy enclave broke" rune create --bundle "$bundle" "$id"
+    configure 'c["annotations"]["enclave.runtime.args"] = "end-in-start"'
+    run rune run --bundle "$bundle" "$id"
+    echo "$output"
+    [ "$status" -eq 125 ]
+    [[ "$output" == *"the enclave ended: the toy enclave broke"* ]]
+    nothing_left
+}
+
+@test "an enclave that ends while its container waits to be started" {
+    use_pal v4 echo
+    configure 'c["annotations"]["enclave.runtime.args"] = "end-at-the-gate"'
+    rune create --bundle "$bundle" "$id" >"$work/out" 2>&1
+    for _ in {1..50}; do
+        [ "$(rune state "$id" | python3 -c 'import json,sys; print(json.load(sys.stdin)["status"])')" = stopped ] && break
+        sleep 0.1
+    done
+    run rune start "$id"
+    echo "$output"
+    [ "$status" -eq 1 ]
+    [[ "$output" == *stopped* ]]
+    rune delete "$id"
+    nothing_left
+}
+
 @test "a carrier without a path" {
     configure 'c["process"]["env"] = ["RUNE_CARRIER=occlum"]'
     refused ENCLAVE_RUNTIME_PATH rune run --bundle "$bundle" "$id"

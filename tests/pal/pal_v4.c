@@ -5,17 +5,44 @@
 #include "toy.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
+#include <unistd.h>
 
 static struct {
     pal_event_fn *event;
     void *context;
+    bool end_in_start;
 } g_pal;
 
 int pal_get_version(void)
 {
     return 4;
+}
+
+/* An enclave that ends while it starts: the event comes, the call does not return. */
+static void *end(void *unused)
+{
+    struct pal_event event = {
+        .size = sizeof(event), .type = PAL_EVENT_FATAL, .message = "the toy enclave broke"};
+    g_pal.event(g_pal.context, &event);
+    return NULL;
+}
+
+static _Noreturn void end_and_hang(void)
+{
+    pthread_t thread;
+    pthread_create(&thread, NULL, end, NULL);
+    for (;;)
+        pause();
+}
+
+static void *end_later(void *unused)
+{
+    usleep(300000);
+    return end(NULL);
 }
 
 int pal_init(const struct pal_init_args_v4 *args)
@@ -26,6 +53,12 @@ int pal_init(const struct pal_init_args_v4 *args)
     g_pal.context = args->context;
     if (args->args != NULL && strcmp(args->args, "fail-init") == 0)
         return -ENOMEM;
+    if (args->args != NULL && strcmp(args->args, "end-in-init") == 0)
+        end_and_hang();
+    g_pal.end_in_start = args->args != NULL && strcmp(args->args, "end-in-start") == 0;
+    pthread_t thread;
+    if (args->args != NULL && strcmp(args->args, "end-at-the-gate") == 0)
+        pthread_create(&thread, NULL, end_later, NULL);
     if (args->log != NULL)
         args->log(args->context, 3, "toy PAL is up");
     return 0;
@@ -51,6 +84,8 @@ static void process_exited(int pid, int status)
 
 int pal_start_process(int pid)
 {
+    if (g_pal.end_in_start)
+        end_and_hang();
     return toy_start(pid, process_exited);
 }
 
