@@ -128,7 +128,7 @@ struct pal_init_args_v4 {
     size_t size;
     const char *args;         /* enclave.runtime.args */
     const char *log_level;    /* enclave.runtime.loglevel */
-    const char *enclave_type; /* "intelSgx", "simulatedSgx" or "auto" */
+    const char *enclave_type; /* "intelSgx" or "simulatedSgx": what "auto" came to */
     uint32_t flags;           /* PAL_FLAG_* */
     int enclave_fd;    /* the enclave file (signed layout and contents), abi/enclave_file.h */
     int sigstruct_fd;  /* SIGSTRUCT, 1808 bytes */

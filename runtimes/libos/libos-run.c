@@ -140,8 +140,10 @@ static int run(struct options *o, char **argv, struct error *err)
                                   .terminal = isatty(STDIN_FILENO)};
     if (bundle_deployment_build(&d, &blob, hash, err) < 0)
         return -1;
+    /* For developers of the LibOS: no node's configuration is asked. */
+    const char *type = access("/dev/sgx_enclave", F_OK) == 0 ? "intelSgx" : "simulatedSgx";
     struct sgx_machine machine;
-    if (sgx_machine_get("auto", &machine, err) < 0)
+    if (sgx_machine_get(type, &machine, err) < 0)
         return -1;
     o->bundle.settings.no_sgx2 = !machine.sgx2;
     o->bundle.settings.no_kss = !machine.kss;
@@ -151,7 +153,7 @@ static int run(struct options *o, char **argv, struct error *err)
         return -1;
     struct pal_init_args_v4 init = {.size = sizeof(init),
                                     .log_level = o->log,
-                                    .enclave_type = "auto",
+                                    .enclave_type = type,
                                     .flags = PAL_FLAG_DEBUG_ENCLAVE,
                                     .enclave_fd = open(result.enclave, O_RDONLY | O_CLOEXEC),
                                     .sigstruct_fd = open(result.sigstruct, O_RDONLY | O_CLOEXEC),

@@ -25,7 +25,8 @@ __attribute__((constructor)) static void take_host_files(void)
 {
     struct error err = {0};
     g_runtime.proc_fd = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (access("/dev/sgx_enclave", F_OK) < 0 && sgx_emulated_preload(&err) < 0)
+    if ((access("/dev/sgx_enclave", F_OK) < 0 || secure_getenv(SGX_EMULATED_ROOT_FD)) &&
+        sgx_emulated_preload(&err) < 0)
         error_release(&err); /* said again, by who opens the enclave */
 }
 
@@ -84,7 +85,7 @@ static int load_enclave(const struct pal_init_args_v4 *args, struct error *err)
     if (r < 0)
         return r;
     const struct sgx_driver *driver = sgx_driver_open(
-        args->enclave_type ? args->enclave_type : "auto", err);
+        args->enclave_type ? args->enclave_type : "intelSgx", err);
     if (driver == NULL)
         return -ENODEV;
     struct sgx_load_options options = {

@@ -149,7 +149,7 @@ static int convert(const struct request *request, int fds[6], struct buffer *tex
         if ((fds[i] = open_file(paths[i], err)) < 0)
             return fds[i];
     /* init-runelet may run as a user who cannot open it. */
-    if (access("/dev/sgx_enclave", F_OK) < 0 && (fds[5] = sgx_emulated_root_open(err)) < 0)
+    if (strcmp(request->type, "simulatedSgx") == 0 && (fds[5] = sgx_emulated_root_open(err)) < 0)
         return fds[5];
     return 0;
 }

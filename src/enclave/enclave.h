@@ -62,7 +62,7 @@ void enclave_exec_environment(struct oci_config *config, const char *rootfs,
 /* For container_create_options: init_program, init_fds, init_fd_count, enclave, state_dir_made. */
 struct enclave_launch {
     char *init_program;
-    /* What it comes to on this machine: "auto" without hardware is "simulatedSgx". */
+    /* What it comes to on this machine: "intelSgx" or "simulatedSgx". */
     const char *type;
     struct container_fd fds[ENCLAVE_LAUNCH_FDS];
     size_t fd_count;

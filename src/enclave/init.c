@@ -203,7 +203,7 @@ static int check_kind(struct runelet *runelet, bool *emulated, struct error *err
     bool hardware_wanted = strcmp(runelet->settings.type, "intelSgx") == 0;
     if (result == -ENOTSUP) {
         /* Versions 1 to 3 cannot say; rune create has looked for the hardware. */
-        *emulated = !hardware_wanted && strcmp(runelet->settings.type, "auto") != 0;
+        *emulated = !hardware_wanted;
         return 0;
     }
     if (result < 0)

@@ -15,6 +15,7 @@
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/node.h"
 #include "base/path.h"
 #include "enclave/agent.h"
 #include "enclave/deployment.h"
@@ -24,20 +25,30 @@
 
 static const char *const g_sgx_devices[] = {"/dev/sgx_enclave", "/dev/sgx_provision"};
 
+/*
+ * What `wanted` comes to here: "intelSgx" or "simulatedSgx". From here on nobody falls back. The
+ * owner of the node says whether there may be emulated enclaves, whoever asks for one.
+ */
 static int choose_type(const char *wanted, const char **out, struct error *err)
 {
-    bool hardware = access(g_sgx_devices[0], F_OK) == 0;
-    *out = wanted;
-    if (strcmp(wanted, "intelSgx") == 0 && !hardware)
-        return error_set(
-            err,
-            "enclave.type is intelSgx, but this machine has no %s: enable SGX in its "
-            "firmware (Linux 5.11 or later), or use enclave.type auto or simulatedSgx, "
-            "which protects nothing",
-            g_sgx_devices[0]);
-    if (strcmp(wanted, "auto") == 0 && !hardware)
-        *out = "simulatedSgx";
-    return 0;
+    const bool hardware = access(g_sgx_devices[0], F_OK) == 0;
+    const bool any = strcmp(wanted, "auto") == 0;
+    if (strcmp(wanted, "simulatedSgx") != 0 && hardware) {
+        *out = "intelSgx";
+        return 0;
+    }
+    if (strcmp(wanted, "intelSgx") == 0)
+        return error_set(err,
+                         "enclave.type is intelSgx, but this machine has no %s: enable SGX in its "
+                         "firmware (Linux 5.11 or later), or use enclave.type simulatedSgx, which "
+                         "protects nothing",
+                         g_sgx_devices[0]);
+    *out = "simulatedSgx";
+    if (node_allows_emulator(err) == 0)
+        return 0;
+    return any ? error_wrap(err, "enclave.type is auto, and this machine has no %s",
+                            g_sgx_devices[0])
+               : error_wrap(err, "enclave.type is simulatedSgx");
 }
 
 static int add_fd(struct enclave_launch *launch, const char *name, int fd)

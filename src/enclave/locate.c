@@ -1,35 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "enclave/locate.h"
 
-#include <limits.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/path.h"
-
-/* <prefix>/bin/rune -> <prefix>; NULL when rune runs from somewhere else. */
-static char *own_prefix(void)
-{
-    char path[PATH_MAX];
-    const char *original = secure_getenv("RUNE_EXECUTABLE"); /* src/rune/selfexe.c */
-    ssize_t size = original != NULL ? snprintf(path, sizeof(path), "%s", original)
-                                    : readlink("/proc/self/exe", path, sizeof(path) - 1);
-    if (size <= 0 || (size_t)size >= sizeof(path))
-        return NULL;
-    path[size] = '\0';
-    for (int level = 0; level < 2; level++) {
-        char *slash = strrchr(path, '/');
-        if (slash == NULL)
-            return NULL;
-        if (level == 1 && strcmp(slash, "/bin") != 0 && strcmp(slash, "/sbin") != 0)
-            return NULL;
-        *slash = '\0';
-    }
-    return xstrdup(path);
-}
 
 /* `variable`/name, else <prefix>/relative/name if it is there, else fallback/name. */
 static char *locate(const char *variable, const char *relative, const char *fallback,
@@ -38,7 +15,7 @@ static char *locate(const char *variable, const char *relative, const char *fall
     const char *directory = secure_getenv(variable);
     if (directory != NULL && directory[0] == '/')
         return path_join(directory, name);
-    cleanup_free char *prefix = own_prefix();
+    cleanup_free char *prefix = path_own_prefix();
     if (prefix != NULL) {
         cleanup_free char *base = path_join(prefix, relative);
         char *path = path_join(base, name);

@@ -125,8 +125,9 @@ static void print_man(void)
          "number if a signal ended it). A failure of rune itself is 1, in\n.B exec\n255.\n.SH "
          "FILES\n.TP\n.I /run/rune\n"
          "state of containers (\\-\\-root), and in .cache/seccomp compiled filters, which may be "
-         "removed at any time\n"
-         ".SH SEE ALSO\n.BR runc (8),\n.BR rune\\-image (1)");
+         "removed at any time\n.TP\n.I /etc/rune/node.json\n"
+         "whether the owner of this machine allows emulated enclaves\n"
+         ".SH SEE ALSO\n.BR runc (8),\n.BR rune\\-image (1),\n.BR rune\\-node.json (5)");
 }
 
 static int run(int argc, char **argv, struct error *err)

@@ -40,8 +40,7 @@ uint64_t sgx_ssa_size(uint64_t xfrm, uint32_t miscselect)
 
 static int unknown_type(const char *type, struct error *err)
 {
-    return error_code(err, EINVAL, "enclave type \"%s\" is not intelSgx, simulatedSgx or auto",
-                      type);
+    return error_code(err, EINVAL, "enclave type \"%s\" is not intelSgx or simulatedSgx", type);
 }
 
 static const struct sgx_driver *emulated(struct error *err)
@@ -60,10 +59,6 @@ const struct sgx_driver *sgx_driver_open(const char *type, struct error *err)
         return sgx_driver_kernel(err);
     if (strcmp(type, "simulatedSgx") == 0)
         return emulated(err);
-    if (strcmp(type, "auto") == 0) {
-        const struct sgx_driver *driver = sgx_driver_kernel(NULL);
-        return driver ? driver : emulated(err);
-    }
     unknown_type(type, err);
     return NULL;
 }
@@ -84,17 +79,15 @@ static void describe_hardware(const struct sgx_driver *driver, struct sgx_machin
 int sgx_machine_get(const char *type, struct sgx_machine *out, struct error *err)
 {
     const struct sgx_machine *emulated_machine;
-    const bool hardware = strcmp(type, "intelSgx") == 0, any = strcmp(type, "auto") == 0;
 
-    if (hardware || any) {
-        const struct sgx_driver *driver = sgx_driver_kernel(hardware ? err : NULL);
+    if (strcmp(type, "intelSgx") == 0) {
+        const struct sgx_driver *driver = sgx_driver_kernel(err);
         if (driver)
             describe_hardware(driver, out);
-        if (driver || hardware)
-            return driver ? 0 : -ENODEV;
-    } else if (strcmp(type, "simulatedSgx") != 0) {
-        return unknown_type(type, err);
+        return driver ? 0 : -ENODEV;
     }
+    if (strcmp(type, "simulatedSgx") != 0)
+        return unknown_type(type, err);
     int rc = emu_machine_get(&emulated_machine, err);
     if (rc == 0)
         *out = *emulated_machine;

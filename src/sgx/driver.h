@@ -100,8 +100,9 @@ const struct sgx_driver *sgx_driver_kernel(struct error *err);
 const struct sgx_driver *sgx_driver_emulated(struct error *err);
 
 /*
- * By annotation: "intelSgx", "simulatedSgx", or "auto" (hardware where there is any, else
- * emulated). Warns once when the driver is emulated. NULL with *err filled on failure.
+ * "intelSgx" or "simulatedSgx". There is no falling back from one to the other: rune decides what
+ * "auto" is, by the node's configuration (src/enclave/launch.c). Warns once when the driver is
+ * emulated. NULL with *err filled on failure.
  */
 const struct sgx_driver *sgx_driver_open(const char *type, struct error *err);
 

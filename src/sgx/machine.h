@@ -26,7 +26,7 @@ struct sgx_machine {
 };
 
 /*
- * By enclave type as sgx_driver_open() takes it; "auto" is the hardware where there is any. Fails
- * when a variable above cannot be understood, and for "intelSgx" without hardware.
+ * By enclave type as sgx_driver_open() takes it. Fails when a variable above cannot be understood,
+ * and for "intelSgx" without hardware.
  */
 int sgx_machine_get(const char *type, struct sgx_machine *out, struct error *err);

@@ -6,6 +6,8 @@
 
 #include "../../abi/sgx_emulated.h"
 #include "base/cleanup.h"
+#include "base/error.h"
+#include "base/node.h"
 #include "sgx/sigstruct.h"
 
 #define LABEL "%-16s "
@@ -98,6 +100,13 @@ void dump_info(const struct sgx_info *info)
     yes_no("provisioning", info->provision_device);
     yes_no("vdso", info->vdso);
     printf(LABEL "%016" PRIx64 "\n", "xfrm", info->host_xfrm);
-    printf(LABEL "%s\n", "enclave.type",
-           info->cpu && info->device && info->vdso ? "intelSgx" : "simulatedSgx");
+    if (info->cpu && info->device && info->vdso) {
+        printf(LABEL "%s\n", "enclave.type", "intelSgx");
+        return;
+    }
+    cleanup_error struct error err = ERROR_INIT;
+    if (node_allows_emulator(&err) == 0)
+        printf(LABEL "%s\n", "enclave.type", "simulatedSgx");
+    else
+        printf(LABEL "none: %s\n", "enclave.type", error_text(&err));
 }

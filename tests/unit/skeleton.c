@@ -29,7 +29,7 @@ static void set_up(void)
 {
     struct error err = ERROR_INIT;
     struct pal_init_args_v4 args = {
-        .size = sizeof(args), .enclave_type = "auto", .event = on_event, .log = on_log};
+        .size = sizeof(args), .enclave_type = "simulatedSgx", .event = on_event, .log = on_log};
     if (pal_runtime_load(SKELETON, &g_runtime, &err) < 0 ||
         pal_runtime_init(g_runtime, &args, &err) < 0)
         fail_msg("%s", error_text(&err));

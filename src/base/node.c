@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/node.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/cleanup.h"
+#include "base/fd.h"
+#include "base/json.h"
+#include "base/path.h"
+
+#define NODE_FILE  "rune/node.json"
+#define NODE_LIMIT (64u << 10)
+#define UNMAPPED   65534 /* how root's file looks from a user namespace without root */
+#define REMEDY \
+    "enable SGX in the machine's firmware (Linux 5.11 or later), or, on a machine for development"
+
+struct node_config {
+    bool emulator;
+};
+
+static char *node_path(void)
+{
+    const char *path = secure_getenv("RUNE_CONFIG");
+    if (path != NULL && path[0] != '\0')
+        return xstrdup(path);
+    cleanup_free char *prefix = path_own_prefix();
+    if (prefix != NULL) {
+        cleanup_free char *directory = path_join(prefix, SYSCONF_RELATIVE);
+        cleanup_free char *beside = path_join(directory, NODE_FILE);
+        if (access(beside, F_OK) == 0)
+            return path_clean(beside);
+    }
+    return path_join(SYSCONF_DIR, NODE_FILE);
+}
+
+static int parse(const char *path, const struct buffer *text, struct node_config *out,
+                 struct error *err)
+{
+    json_error_t failure;
+    cleanup_json json_t *json = json_loadb(buffer_text(text), text->size, JSON_REJECT_DUPLICATES,
+                                           &failure);
+    if (json == NULL)
+        return error_set(err, "%s: line %d: %s", path, failure.line, failure.text);
+    if (!json_is_object(json))
+        return error_set(err, "%s: a JSON object is expected", path);
+    const char *name;
+    json_t *value;
+    json_object_foreach (json, name, value) {
+        const char *word = json_string_value(value);
+        if (strcmp(name, "emulator") != 0)
+            return error_set(err, "%s: the member \"%s\" is not known; there is \"emulator\"", path,
+                             name);
+        if (word == NULL || (strcmp(word, "allow") != 0 && strcmp(word, "deny") != 0))
+            return error_set(err, "%s: emulator: \"allow\" or \"deny\" is expected", path);
+        out->emulator = strcmp(word, "allow") == 0;
+    }
+    return 0;
+}
+
+/* 1: read; 0: there is none. Whoever else can write to it could allow what its owner does not. */
+static int read_node(const char *path, struct node_config *out, struct error *err)
+{
+    cleanup_buffer struct buffer text = BUFFER_INIT;
+    struct stat st;
+    *out = (struct node_config){0};
+    cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
+        return 0;
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return error_errno(err, errno, "%s", path);
+    if (!S_ISREG(st.st_mode) || (st.st_mode & (S_IWGRP | S_IWOTH)) ||
+        (st.st_uid != 0 && st.st_uid != geteuid() && st.st_uid != UNMAPPED))
+        return error_set(err, "%s: it must be a regular file of root that nobody else can write to",
+                         path);
+    int result = read_all(fd, &text, NODE_LIMIT);
+    if (result < 0)
+        return error_errno(err, -result, "%s", path);
+    return parse(path, &text, out, err) < 0 ? -1 : 1;
+}
+
+int node_allows_emulator(struct error *err)
+{
+    struct node_config config;
+    cleanup_free char *path = node_path();
+    int result = read_node(path, &config, err);
+    if (result < 0)
+        return -1;
+    if (result == 0)
+        return error_set(err,
+                         "there is no %s that allows the emulator, which protects nothing: " REMEDY
+                         ", write {\"emulator\": \"allow\"} to it",
+                         path);
+    if (!config.emulator)
+        return error_set(err,
+                         "%s does not allow the emulator, which protects nothing: " REMEDY
+                         ", set \"emulator\": \"allow\" there",
+                         path);
+    return 0;
+}
