@@ -60,6 +60,8 @@ static int do_chmod(struct dentry *d, u32 mode)
 {
     struct setattr at = {.valid = SETATTR_MODE, .mode = mode & 07777};
 
+    if (dentry_readonly(d))
+        return -EROFS;
     if (!inode_owner_or_capable(d->inode))
         return -EPERM;
     if (S_ISLNK(d->inode->mode))
@@ -74,6 +76,8 @@ static int do_chown(struct dentry *d, u32 uid, u32 gid)
     struct inode *i = d->inode;
     struct setattr at = {0};
 
+    if (dentry_readonly(d))
+        return -EROFS;
     if (uid != (u32)-1) {
         at.valid |= SETATTR_UID;
         at.uid = uid;

@@ -290,7 +290,8 @@ long sys_close_range(SYSCALL_ARGS)
 
     if (first > last || (flags & ~(CLOSE_RANGE_UNSHARE_FLAG | CLOSE_RANGE_CLOEXEC_FLAG)))
         return -EINVAL;
-    if ((flags & CLOSE_RANGE_UNSHARE_FLAG) && files_unshare(p) < 0)
+    /* The threads of a process have one table: one of them alone cannot leave it. */
+    if ((flags & CLOSE_RANGE_UNSHARE_FLAG) && (p->thread_count > 1 || files_unshare(p) < 0))
         return -ENOMEM;
     for (u64 fd = first; fd <= last && fd < p->files->size; fd++) {
         if (flags & CLOSE_RANGE_CLOEXEC_FLAG) {

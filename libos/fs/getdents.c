@@ -139,7 +139,7 @@ static long do_getdents(int fd, u64 buf, u32 size, bool old_format)
     }
     mutex_lock(&f->pos_lock);
     before = f->pos;
-    r = f->dentry->unlinked ? 0 : iterate_all(f, &x);
+    r = f->dentry->unlinked ? -ENOENT : iterate_all(f, &x);
     if (r >= 0 || x.used) {
         r = x.used ? (long)x.used : x.full ? -EINVAL : 0;
         if (x.used && copy_to_user((void *)buf, x.buf, x.used) < 0) {

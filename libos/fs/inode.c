@@ -140,6 +140,9 @@ void inode_init_owner(struct inode *i, const struct inode *dir)
         i->gid = dir->gid;
         if (S_ISDIR(i->mode))
             i->mode |= S_ISGID;
+        else if ((i->mode & (S_ISGID | 010)) == (S_ISGID | 010) && !fs_in_group(i->gid) &&
+                 !fs_capable(CAP_FSETID))
+            i->mode &= ~(u32)S_ISGID; /* no program of a group for who is not in it */
     }
 }
 

@@ -64,6 +64,17 @@ static struct lock *find_conflict(struct flock_list *l, const struct lock *want)
     return NULL;
 }
 
+/* The one that F_GETLK tells of: the lowest. */
+static struct lock *lowest_conflict(struct flock_list *l, const struct lock *want)
+{
+    struct lock *lowest = NULL;
+
+    for (struct lock *k = l->first; k; k = k->next)
+        if (conflicts(k, want) && (!lowest || k->start < lowest->start))
+            lowest = k;
+    return lowest;
+}
+
 static void add_lock(struct flock_list *l, struct lock *k)
 {
     k->next = l->first;
@@ -333,7 +344,7 @@ int lock_fcntl(struct file *f, int cmd, struct flock *fl)
         if (!l)
             return -ENOLCK;
         mutex_lock(&g_locks_lock);
-        c = fl->l_type == F_UNLCK ? NULL : find_conflict(l, &want);
+        c = fl->l_type == F_UNLCK ? NULL : lowest_conflict(l, &want);
         if (c) {
             fl->l_type = c->write ? F_WRLCK : F_RDLCK;
             fl->l_whence = SEEK_SET;

@@ -328,7 +328,9 @@ long sys_mount(SYSCALL_ARGS)
     return r;
 }
 
+#define UMOUNT_FORCE    1
 #define UMOUNT_DETACH   2
+#define UMOUNT_EXPIRE   4
 #define UMOUNT_NOFOLLOW 8
 
 long sys_umount2(SYSCALL_ARGS)
@@ -337,7 +339,7 @@ long sys_umount2(SYSCALL_ARGS)
     struct mount *m;
     int r;
 
-    if (b & ~15l)
+    if ((b & ~15l) || ((b & UMOUNT_EXPIRE) && (b & (UMOUNT_FORCE | UMOUNT_DETACH))))
         return -EINVAL;
     if (!fs_capable(CAP_SYS_ADMIN))
         return -EPERM;

@@ -401,6 +401,11 @@ long pipe_fcntl(struct file *f, u32 cmd, long arg)
     return r;
 }
 
+bool pipe_is_same(struct file *a, struct file *b)
+{
+    return file_is_pipe(a) && file_is_pipe(b) && a->private == b->private;
+}
+
 /* What `in` holds, copied into `out`, left in `in`. */
 ssize_t pipe_tee(struct file *in, struct file *out, size_t n, bool nonblock)
 {

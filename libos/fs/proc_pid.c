@@ -459,59 +459,76 @@ static int follow_root(struct pseudo_inode *p, struct dentry **out)
 /* ---- task ---- */
 
 struct tids {
-    i32 list[256];
+    i32 *list;
     u32 count;
 };
 
-static void collect_tids(struct pseudo_inode *p, struct tids *out)
+/* The list is the caller's to free. */
+static int collect_tids(struct pseudo_inode *p, struct tids *out)
 {
     struct process *proc = proc_process(p);
     struct thread *th;
+    u32 room;
 
-    out->count = 0;
+    *out = (struct tids){0};
     if (!proc)
-        return;
-    mutex_lock(&g_process_lock);
-    list_for_each_entry (th, &proc->threads, siblings)
-        if (out->count < ARRAY_SIZE(out->list))
-            out->list[out->count++] = th->tid;
-    mutex_unlock(&g_process_lock);
+        return 0;
+    do { /* more threads may come while there is no lock */
+        kfree(out->list);
+        room = __atomic_load_n(&proc->thread_count, __ATOMIC_RELAXED) + 16;
+        out->list = kmalloc(room * sizeof(*out->list));
+        if (!out->list) {
+            process_put(proc);
+            return -ENOMEM;
+        }
+        out->count = 0;
+        mutex_lock(&g_process_lock);
+        list_for_each_entry (th, &proc->threads, siblings) {
+            if (out->count < room)
+                out->list[out->count] = th->tid;
+            out->count++;
+        }
+        mutex_unlock(&g_process_lock);
+    } while (out->count > room);
     if (!out->count) /* a zombie still shows its main thread */
         out->list[out->count++] = p->pid;
     process_put(proc);
+    return 0;
 }
 
 static int task_lookup(struct pseudo_inode *dir, const char *name, size_t len, struct inode **out)
 {
     int tid = proc_parse_number(name, len);
     struct tids tids;
+    bool found = false;
+    int r = collect_tids(dir, &tids);
 
-    collect_tids(dir, &tids);
-    for (u32 k = 0; k < tids.count && tid > 0; k++) {
-        if (tids.list[k] != tid)
-            continue;
-        *out = pseudo_inode_new(dir->i.super, &g_task_dir, dir);
-        if (!*out)
-            return -ENOMEM;
-        pseudo_of(*out)->tid = tid;
-        (*out)->ino = (u64)tid | 0x20000000;
-        return 0;
-    }
-    return -ENOENT;
+    for (u32 k = 0; k < tids.count && tid > 0 && !found; k++)
+        found = tids.list[k] == tid;
+    kfree(tids.list);
+    if (r < 0 || !found)
+        return r < 0 ? r : -ENOENT;
+    *out = pseudo_inode_new(dir->i.super, &g_task_dir, dir);
+    if (!*out)
+        return -ENOMEM;
+    pseudo_of(*out)->tid = tid;
+    (*out)->ino = (u64)tid | 0x20000000;
+    return 0;
 }
 
 static int task_iterate(struct pseudo_inode *dir, u64 pos, dirent_fn *fn, void *ctx)
 {
     struct tids tids;
     char name[16];
+    int r = collect_tids(dir, &tids);
 
-    collect_tids(dir, &tids);
-    for (u64 k = pos; k < tids.count; k++) {
+    for (u64 k = pos; r == 0 && k < tids.count; k++) {
         snprintf(name, sizeof(name), "%d", tids.list[k]);
         if (!fn(ctx, name, strlen(name), (u64)tids.list[k] | 0x20000000, DT_DIR, k + 1))
-            return 1;
+            r = 1;
     }
-    return 0;
+    kfree(tids.list);
+    return r;
 }
 
 /* ---- tables ---- */

@@ -87,6 +87,8 @@ static int place_give(struct place *p)
     return 0;
 }
 
+static int check_copy(struct file *in, struct file *out);
+
 static long transfer(int in_fd, u64 in_off, int out_fd, u64 out_off, size_t n,
                      int (*check)(struct file *in, struct file *out))
 {
@@ -102,6 +104,9 @@ static long transfer(int in_fd, u64 in_off, int out_fd, u64 out_off, size_t n,
         r = place_take(&from, in, in_off);
     if (r == 0)
         r = place_take(&to, out, out_off);
+    if (r == 0 && check == check_copy && in->inode == out->inode && from.at < to.at + n &&
+        to.at < from.at + n)
+        r = -EINVAL; /* what is read would have been written by this call */
     if (r == 0) {
         r = pump(in, &from.at, out, &to.at, MIN(n, RW_LIMIT));
         if (place_give(&from) < 0 || place_give(&to) < 0)
@@ -142,7 +147,7 @@ static int check_splice(struct file *in, struct file *out)
 {
     if (!file_is_pipe(in) && !file_is_pipe(out))
         return -EINVAL;
-    if (in->inode && in->inode == out->inode)
+    if ((in->inode && in->inode == out->inode) || pipe_is_same(in, out))
         return -EINVAL;
     return out->flags & O_APPEND ? -EINVAL : 0;
 }
@@ -223,6 +228,10 @@ long sys_vmsplice(SYSCALL_ARGS)
     if (!file_is_pipe(file)) {
         file_put(file);
         return -EBADF;
+    }
+    if ((d & SPLICE_NONBLOCK) && !(file->ops->poll(file, NULL) & (POLL_IN | POLL_OUT | POLL_HUP))) {
+        file_put(file);
+        return -EAGAIN;
     }
     file_put(file);
     return reads ? sys_readv(a, b, c, 0, 0, 0) : sys_writev(a, b, c, 0, 0, 0);

@@ -185,6 +185,7 @@ int device_open(struct inode *i, struct file *f);
 int fifo_open(struct inode *i, struct file *f);
 long pipe_fcntl(struct file *f, u32 cmd, long arg);
 bool file_is_pipe(struct file *f);
+bool pipe_is_same(struct file *a, struct file *b); /* two ends of one pipe */
 ssize_t pipe_tee(struct file *in, struct file *out, size_t n, bool nonblock);
 void fifo_destroy(struct inode *i);
 /* A dentry for a file without one, so that /proc/self/fd/N can be walked to; +1. */

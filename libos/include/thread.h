@@ -66,8 +66,9 @@ struct thread {
     u64 fault_addr, fault_error; /* for the next signal frame */
     u32 fault_trap;
     i32 nice;
-    u32 policy; /* SCHED_*, remembered */
-    u64 exited; /* left its process */
+    u32 policy;      /* SCHED_*, remembered */
+    u64 timer_slack; /* ns, 0: the default */
+    u64 exited;      /* left its process */
     /* sched_setaffinity(): remembered, the host decides; all 0: every processor. */
     u64 affinity[16];
     char comm[16];

@@ -4,6 +4,8 @@
 #include "fs.h"
 #include "process.h"
 #include "syscall.h"
+#include <linux/fcntl.h>
+#include <linux/mman.h>
 
 #define RLIMIT_AS_INDEX 9
 
@@ -31,7 +33,11 @@ long sys_mmap(SYSCALL_ARGS)
     if (!file)
         return -EBADF;
     long r = -ENODEV;
-    if ((file->flags & 3) == 1)
+    if (file->flags & O_PATH)
+        r = -EBADF;
+    else if (type == MAP_SHARED_VALIDATE && (flags & MAP_SYNC))
+        r = -EOPNOTSUPP; /* nothing here is persistent memory */
+    else if ((file->flags & 3) == 1)
         r = -EACCES; /* not open for reading */
     else if (file->inode && file->inode->ops->read_page)
         r = mm_map(p->mm, addr, size, prot & 7, flags, file, (u64)f);
@@ -48,6 +54,8 @@ long sys_munmap(SYSCALL_ARGS)
 
 long sys_mprotect(SYSCALL_ARGS)
 {
+    if (c & (PROT_GROWSDOWN | PROT_GROWSUP))
+        return -EINVAL; /* no mapping grows */
     return mm_protect(current_process()->mm, (u64)a, (u64)b, (u32)c);
 }
 
@@ -63,7 +71,7 @@ long sys_brk(SYSCALL_ARGS)
 
 long sys_msync(SYSCALL_ARGS)
 {
-    if (((u64)a & ~PAGE_MASK) || (c & ~7l))
+    if (((u64)a & ~PAGE_MASK) || (c & ~7l) || ((c & MS_ASYNC) && (c & MS_SYNC)))
         return -EINVAL;
     return mm_sync(current_process()->mm, (u64)a, PAGE_UP((u64)b));
 }
@@ -101,22 +109,55 @@ static int discard(struct mm *mm, u64 addr, u64 size)
     return r;
 }
 
+/* 0 when every page of the range is mapped, else -ENOMEM. */
+static int all_mapped(struct mm *mm, u64 addr, u64 size)
+{
+    u64 at = addr;
+    mm_lock(mm);
+    for (struct vma *v; at < addr + size; at = v->end) {
+        v = vma_find(mm, at);
+        if (!v)
+            break;
+    }
+    mm_unlock(mm);
+    return at < addr + size ? -ENOMEM : 0;
+}
+
 long sys_madvise(SYSCALL_ARGS)
 {
-    enum { DONTNEED = 4, FREE = 8, POPULATE_READ = 22, POPULATE_WRITE = 23, HWPOISON = 100 };
     struct mm *mm = current_process()->mm;
     u64 size = PAGE_UP((u64)b);
-    if ((u64)a & ~PAGE_MASK)
+    int r = 0;
+    if (((u64)a & ~PAGE_MASK) || (u64)a + size < (u64)a || (b && !size))
         return -EINVAL;
-    if (!size)
-        return 0;
-    if (c == DONTNEED)
-        return discard(mm, (u64)a, size);
-    if (c == POPULATE_READ || c == POPULATE_WRITE)
-        return mm_populate(mm, (u64)a, size);
-    if (c >= HWPOISON || c < 0)
+    switch (c) {
+    case MADV_DONTNEED:
+    case MADV_DONTNEED_LOCKED:
+        r = size ? discard(mm, (u64)a, size) : 0;
+        break;
+    case MADV_POPULATE_READ:
+    case MADV_POPULATE_WRITE:
+        return size ? mm_populate(mm, (u64)a, size) : 0;
+    case MADV_NORMAL: /* hints */
+    case MADV_RANDOM:
+    case MADV_SEQUENTIAL:
+    case MADV_WILLNEED:
+    case MADV_FREE:
+    case MADV_DOFORK:
+    case MADV_KEEPONFORK:
+    case MADV_MERGEABLE:
+    case MADV_UNMERGEABLE:
+    case MADV_HUGEPAGE:
+    case MADV_NOHUGEPAGE:
+    case MADV_DONTDUMP:
+    case MADV_DODUMP:
+    case MADV_COLD:
+    case MADV_PAGEOUT:
+        break;
+    default: /* no hints, and not there: MADV_WIPEONFORK, DONTFORK, REMOVE ... */
         return -EINVAL;
-    return 0; /* hints */
+    }
+    return r < 0 ? r : all_mapped(mm, (u64)a, size);
 }
 
 long sys_mincore(SYSCALL_ARGS)
@@ -141,6 +182,14 @@ long sys_mincore(SYSCALL_ARGS)
 
 /* Enclave memory is never paged by the LibOS: locking has nothing to do. */
 long sys_mlock(SYSCALL_ARGS)
+{
+    u64 start = (u64)a & PAGE_MASK, size = PAGE_UP((u64)b + ((u64)a - start));
+    if (start + size < start)
+        return -EINVAL;
+    return all_mapped(current_process()->mm, start, size);
+}
+
+long sys_mlockall(SYSCALL_ARGS)
 {
     return 0;
 }

@@ -106,6 +106,7 @@ static void thread_set_up(struct thread *t, const struct clone_request *r)
     t->fs_base = (r->flags & CLONE_SETTLS) ? r->tls : me->fs_base;
     t->sig_mask = me->sig_mask;
     t->nice = me->nice;
+    t->timer_slack = me->timer_slack;
     memcpy(t->affinity, me->affinity, sizeof(t->affinity));
     t->policy = me->policy & SCHED_RESET_ON_FORK ? SCHED_NORMAL : me->policy;
     memcpy(t->comm, me->comm, sizeof(t->comm));

@@ -30,6 +30,21 @@ static void uid_changed(struct cred *c, const struct cred *old)
         c->cap_effective = c->cap_permitted;
 }
 
+/* capabilities(7): the capabilities of file access follow the file system's user id. */
+#define CAP_BIT(c) (1ull << (c))
+#define CAP_FILE_ACCESS                                                              \
+    (CAP_BIT(CAP_CHOWN) | CAP_BIT(CAP_DAC_OVERRIDE) | CAP_BIT(CAP_DAC_READ_SEARCH) | \
+     CAP_BIT(CAP_FOWNER) | CAP_BIT(CAP_FSETID) | CAP_BIT(CAP_LINUX_IMMUTABLE) |      \
+     CAP_BIT(CAP_MKNOD) | CAP_BIT(CAP_MAC_OVERRIDE))
+
+static void fsuid_changed(struct cred *c, u32 old)
+{
+    if (old == 0 && c->fsuid != 0)
+        c->cap_effective &= ~CAP_FILE_ACCESS;
+    if (old != 0 && c->fsuid == 0)
+        c->cap_effective |= c->cap_permitted & CAP_FILE_ACCESS;
+}
+
 static void commit(const struct cred *new)
 {
     struct process *p = current_process();
@@ -191,6 +206,7 @@ long sys_setfsuid(SYSCALL_ARGS)
     u32 old = n.fsuid, id = (u32)a;
     if (id == n.uid || id == n.euid || id == n.suid || id == n.fsuid || capable(CAP_SETUID)) {
         n.fsuid = id == UNCHANGED ? old : id;
+        fsuid_changed(&n, old);
         commit(&n);
     }
     return old;

@@ -31,7 +31,7 @@ static const struct file_ops g_pidfd_ops = {
 };
 
 int pidfd_create(struct process *p, u32 flags);
-int pidfd_to_pid(int fd);
+int pidfd_to_pid(int fd, bool *nonblock);
 
 int pidfd_create(struct process *p, u32 flags)
 {
@@ -67,11 +67,14 @@ static int signal_target(int fd, struct process **out)
     return r;
 }
 
-int pidfd_to_pid(int fd)
+int pidfd_to_pid(int fd, bool *nonblock)
 {
-    struct process *p = pidfd_process(fd);
-    int pid = p ? p->pid : -EBADF;
-    process_put(p);
+    struct file *f = fd_get(fd);
+    if (!f)
+        return -EBADF;
+    int pid = f->ops == &g_pidfd_ops ? ((struct process *)f->private)->pid : -EBADF;
+    *nonblock = (f->flags & PIDFD_NONBLOCK) != 0;
+    file_put(f);
     return pid;
 }
 
@@ -90,6 +93,7 @@ long sys_pidfd_open(SYSCALL_ARGS)
 long sys_pidfd_send_signal(SYSCALL_ARGS)
 {
     struct process *p;
+    i32 signo = 0; /* siginfo_t starts with it */
     long r = signal_target((int)a, &p);
     if (r < 0)
         return r;
@@ -97,6 +101,10 @@ long sys_pidfd_send_signal(SYSCALL_ARGS)
         r = -EINVAL;
     else if (p->state == PROCESS_ZOMBIE && p->reaped)
         r = -ESRCH;
+    else if (c && get_user(signo, (i32 *)c) < 0)
+        r = -EFAULT;
+    else if (c && signo != (i32)b)
+        r = -EINVAL;
     else if (c)
         r = sys_rt_sigqueueinfo(p->pid, b, c, 0, 0, 0);
     else

@@ -7,6 +7,8 @@
 #include <linux/seccomp.h>
 #include <linux/securebits.h>
 
+#define TIMER_SLACK_DEFAULT 50000u /* ns */
+
 static long set_name(u64 where)
 {
     struct thread *t = current();
@@ -136,10 +138,11 @@ long sys_prctl(SYSCALL_ARGS)
         return b == SECUREBITS_DEFAULT ? 0 : -EPERM;
     case PR_GET_SECCOMP:
         return 0;
-    case PR_SET_TIMERSLACK:
+    case PR_SET_TIMERSLACK: /* remembered: the host decides when a thread wakes */
+        t->timer_slack = b > 0 ? (u64)b : 0;
         return 0;
     case PR_GET_TIMERSLACK:
-        return 50000;
+        return (long)(t->timer_slack ? t->timer_slack : TIMER_SLACK_DEFAULT);
     case PR_GET_TID_ADDRESS:
         return put_user(t->clear_child_tid, (u64 *)b);
     case PR_SET_MM:

@@ -170,7 +170,7 @@ static u32 siginfo_status(const struct wait_result *w)
     }
 }
 
-int pidfd_to_pid(int fd); /* pidfd.c */
+int pidfd_to_pid(int fd, bool *nonblock); /* pidfd.c */
 
 long sys_waitid(SYSCALL_ARGS)
 {
@@ -178,6 +178,7 @@ long sys_waitid(SYSCALL_ARGS)
     struct wait_request r = {.kind = (int)a, .id = (i32)b, .options = options};
     struct wait_result out;
     u8 info[128] = {0};
+    bool nonblock = false;
     if (options & ~(u32)(WNOHANG | WNOWAIT | WEXITED | WSTOPPED | WCONTINUED | __WNOTHREAD |
                          __WCLONE | __WALL))
         return -EINVAL;
@@ -198,9 +199,11 @@ long sys_waitid(SYSCALL_ARGS)
         break;
     case P_PIDFD:
         r.kind = P_PID;
-        r.id = pidfd_to_pid((int)b);
+        r.id = pidfd_to_pid((int)b, &nonblock);
         if (r.id < 0)
             return r.id;
+        if (nonblock)
+            r.options |= WNOHANG;
         break;
     default:
         return -EINVAL;
@@ -208,6 +211,8 @@ long sys_waitid(SYSCALL_ARGS)
     int found = do_wait(&r, &out);
     if (found < 0)
         return found;
+    if (found == 0 && nonblock && !(options & WNOHANG))
+        return -EAGAIN;
     if (found == 1) {
         struct siginfo_k k = {.signo = SIGCHLD,
                               .code = out.code,

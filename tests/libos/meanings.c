@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What single calls mean where it is easily got wrong: rights that go, errors that must come. */
+#include "check.h"
+#include "remove.h"
+#include <dirent.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/fsuid.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+static char g_dir[] = "/tmp/meaningsXXXXXX";
+
+static int fails(long r, int error)
+{
+    return r == -1 && errno == error;
+}
+
+static void as_other_fsuid(void)
+{
+    CHECK(setfsuid(1000) == 0 && setfsuid(-1) == 1000);
+    CHECK(fails(open("roots", O_RDWR), EACCES));
+    CHECK(fails(mkdir("/meanings-not", 0700), EACCES));
+    CHECK(fails(chown("roots", 1, 1), EPERM));
+    CHECK(setfsuid(0) == 1000);
+    int fd = open("roots", O_RDWR);
+    CHECK(fd >= 0);
+    close(fd);
+}
+
+/* The capabilities of file access follow setfsuid(). */
+static void file_system_ids(void)
+{
+    close(open("roots", O_CREAT | O_RDWR, 0644));
+    CHECK(in_child(as_other_fsuid) == 0);
+}
+
+static void as_stranger(void)
+{
+    struct stat st;
+    CHECK(setgid(1000) == 0 && setuid(1000) == 0);
+    int fd = open("shared/program", O_CREAT | O_WRONLY, 02777);
+    CHECK(fd >= 0 && fstat(fd, &st) == 0);
+    CHECK((st.st_mode & 07777) == 0777 && st.st_gid == 50);
+    close(fd);
+    CHECK(fails(close_range(0, 1, 64), EINVAL));
+}
+
+/* Who is not in a directory's group makes no set-group-ID programs of it. */
+static void new_files_of_a_group(void)
+{
+    struct stat st;
+    umask(0);
+    CHECK(mkdir("shared", 0777) == 0 && chown("shared", 0, 50) == 0 && chmod("shared", 02777) == 0);
+
+    CHECK(in_child(as_stranger) == 0);
+    CHECK(mkdir("shared/sub", 0755) == 0 && stat("shared/sub", &st) == 0 &&
+          (st.st_mode & 07777) == 02755);
+    umask(022);
+}
+
+static void copies_onto_itself(void)
+{
+    loff_t in = 0, out = 5;
+    int p[2], fd = open("own", O_CREAT | O_RDWR, 0600);
+    CHECK(write(fd, "0123456789", 10) == 10);
+    CHECK(fails(copy_file_range(fd, &in, fd, &out, 6, 0), EINVAL));
+    CHECK(copy_file_range(fd, &in, fd, &out, 5, 0) == 5);
+    close(fd);
+    CHECK(pipe(p) == 0);
+    CHECK(fails(splice(p[0], NULL, p[1], NULL, 10, 0), EINVAL));
+    char page[4096] = "";
+    struct iovec v = {page, sizeof(page)};
+    CHECK(fcntl(p[1], F_SETPIPE_SZ, 4096) == 4096);
+    CHECK(write(p[1], page, sizeof(page)) == sizeof(page));
+    CHECK(fails(vmsplice(p[1], &v, 1, SPLICE_F_NONBLOCK), EAGAIN));
+    close(p[0]);
+    close(p[1]);
+}
+
+static void mapped_ranges(void)
+{
+    char *p = mmap(NULL, 3 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    int fd = open(".", O_PATH);
+    CHECK(p != MAP_FAILED && munmap(p + 4096, 4096) == 0);
+    CHECK(fails(madvise(p, 3 * 4096, MADV_DONTNEED), ENOMEM));
+    CHECK(fails(madvise(p, 3 * 4096, MADV_WILLNEED), ENOMEM));
+    CHECK(madvise(p, 4096, MADV_WILLNEED) == 0 && fails(madvise(p, 4096, 99), EINVAL));
+    CHECK(fails(madvise(p + 1, 4096, MADV_NORMAL), EINVAL));
+    CHECK(fails(mlock(p, 3 * 4096), ENOMEM) && fails(munlock(p, 3 * 4096), ENOMEM));
+    CHECK(mlock(p, 4096) == 0 && munlock(p, 4096) == 0);
+    CHECK(fails(msync(p, 4096, MS_ASYNC | MS_SYNC), EINVAL));
+    CHECK(fails(mprotect(p, 4096, PROT_READ | PROT_GROWSDOWN), EINVAL));
+    CHECK(fails((long)mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, fd, 0), EBADF));
+    close(fd);
+    fd = open("roots", O_RDWR);
+    CHECK(ftruncate(fd, 4096) == 0);
+    CHECK(fails(
+        (long)mmap(NULL, 4096, PROT_READ, MAP_SHARED_VALIDATE | 0x80000 /* MAP_SYNC */, fd, 0),
+        EOPNOTSUPP));
+    close(fd);
+    munmap(p, 3 * 4096);
+}
+
+/* Advice that has a meaning is done or refused. */
+static void advice_on_fork(void)
+{
+    char *p = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    *p = 's';
+    if (madvise(p, 4096, MADV_WIPEONFORK) == 0) {
+        fflush(stdout);
+        pid_t pid = fork();
+        int status;
+        if (pid == 0)
+            _exit(*p);
+        CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+    }
+    CHECK(*p == 's');
+    munmap(p, 4096);
+}
+
+static void signals_through_descriptors(void)
+{
+    siginfo_t info = {.si_signo = SIGUSR1, .si_code = SI_QUEUE, .si_pid = getpid()};
+    int status, fd = (int)syscall(SYS_pidfd_open, getpid(), 0);
+    CHECK(fd >= 0);
+    CHECK(fails(syscall(SYS_pidfd_send_signal, fd, SIGUSR2, &info, 0), EINVAL));
+    CHECK(fails(syscall(SYS_pidfd_send_signal, fd, SIGUSR2, (void *)8, 0), EFAULT));
+    close(fd);
+    pid_t pid = fork();
+    if (pid == 0) {
+        pause();
+        _exit(1);
+    }
+    fd = (int)syscall(SYS_pidfd_open, pid, O_NONBLOCK);
+    CHECK(fd >= 0 && fails(waitid(3 /* P_PIDFD */, (id_t)fd, &info, WEXITED), EAGAIN));
+    CHECK(waitid(3, (id_t)fd, &info, WEXITED | WNOHANG) == 0);
+    CHECK(kill(pid, SIGKILL) == 0 && waitpid(pid, &status, 0) == pid && WIFSIGNALED(status));
+    close(fd);
+}
+
+static void lock_three(void)
+{
+    int fd = open("locked", O_RDWR);
+    for (int i = 0; i < 3; i++) {
+        struct flock l = {.l_type = F_WRLCK, .l_start = (i + 2) % 3 * 20 + 10, .l_len = 5};
+        CHECK(fcntl(fd, F_SETLK, &l) == 0);
+    }
+    kill(getppid(), SIGUSR1);
+    pause();
+}
+
+static void nothing(int sig)
+{
+}
+
+static void lowest_lock(void)
+{
+    struct flock l = {.l_type = F_WRLCK};
+    sigset_t mask;
+    int status, fd = open("locked", O_CREAT | O_RDWR, 0600);
+    signal(SIGUSR1, nothing);
+    sigemptyset(&mask);
+    sigaddset(&mask, SIGUSR1);
+    sigprocmask(SIG_BLOCK, &mask, NULL);
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0) {
+        lock_three();
+        _exit(0);
+    }
+    int sig;
+    sigwait(&mask, &sig);
+    CHECK(fcntl(fd, F_GETLK, &l) == 0 && l.l_type == F_WRLCK && l.l_start == 10 && l.l_len == 5 &&
+          l.l_pid == pid);
+    kill(pid, SIGKILL);
+    CHECK(waitpid(pid, &status, 0) == pid);
+    sigprocmask(SIG_UNBLOCK, &mask, NULL);
+    close(fd);
+}
+
+static void removed_directory(void)
+{
+    char data[512];
+    CHECK(mkdir("gone", 0700) == 0);
+    int fd = open("gone", O_RDONLY | O_DIRECTORY);
+    CHECK(rmdir("gone") == 0);
+    CHECK(fails(syscall(SYS_getdents64, fd, data, sizeof(data)), ENOENT));
+    close(fd);
+}
+
+static void *wait_for_end(void *arg)
+{
+    char c;
+    CHECK(read(*(int *)arg, &c, 1) == 0);
+    return NULL;
+}
+
+static void threads_are_listed(void)
+{
+    enum { COUNT = 300 };
+    static pthread_t t[COUNT];
+    int p[2], seen = 0;
+    pthread_attr_t small;
+    CHECK(pipe(p) == 0 && pthread_attr_init(&small) == 0 &&
+          pthread_attr_setstacksize(&small, 64 << 10) == 0);
+    for (int i = 0; i < COUNT; i++)
+        CHECK(pthread_create(&t[i], &small, wait_for_end, &p[0]) == 0);
+    DIR *d = opendir("/proc/self/task");
+    for (struct dirent *e; (e = readdir(d));)
+        seen += e->d_name[0] != '.';
+    closedir(d);
+    CHECK(seen == COUNT + 1);
+    close(p[1]);
+    for (int i = 0; i < COUNT; i++)
+        CHECK(pthread_join(t[i], NULL) == 0);
+    close(p[0]);
+}
+
+static void slack(void)
+{
+    CHECK(prctl(PR_GET_TIMERSLACK) == 50000);
+    CHECK(prctl(PR_SET_TIMERSLACK, 70000) == 0 && prctl(PR_GET_TIMERSLACK) == 70000);
+    CHECK(prctl(PR_SET_TIMERSLACK, 0) == 0 && prctl(PR_GET_TIMERSLACK) == 50000);
+}
+
+int main(void)
+{
+    CHECK(mkdtemp(g_dir) && chdir(g_dir) == 0 && chmod(".", 0755) == 0);
+    RUN(file_system_ids);
+    RUN(new_files_of_a_group);
+    RUN(copies_onto_itself);
+    RUN(mapped_ranges);
+    RUN(advice_on_fork);
+    RUN(signals_through_descriptors);
+    RUN(lowest_lock);
+    RUN(removed_directory);
+    RUN(threads_are_listed);
+    RUN(slack);
+    CHECK(chdir("/") == 0 && remove_tree(g_dir) == 0);
+    return finish();
+}
