@@ -157,15 +157,13 @@ struct boundary_boot {
     uint64_t image, image_size; /* the sealed image */
     uint64_t sites, sites_size; /* the site table, 0 0: none */
     uint64_t deployment, deployment_size;
-    uint64_t features; /* BOUNDARY_CPU_*: hints */
     uint32_t mount_count;
     uint32_t log_level;    /* wanted; the manifest's bounds it */
     uint64_t thread_limit; /* 0: none */
     uint64_t memory_limit; /* 0: none */
     int32_t mount_fds[64];
 };
-#define BOUNDARY_CPU_SHA_NI (1u << 0)
-#define BOUNDARY_MOUNT_MAX  64u
+#define BOUNDARY_MOUNT_MAX 64u
 
 /* CREATE_PROCESS: header, groups, then strings, each with its NUL: path (empty: look argv[0] up),
  * cwd, argv, env. */

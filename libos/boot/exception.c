@@ -49,8 +49,9 @@ _Static_assert(sizeof(struct ssa_tail) == 16 + 184, "GPRSGX and EXINFO");
 /* Instructions of LibOS code that may fault: distances from the entry's own fields. */
 struct exception_entry {
     i32 instruction, fixup;
-    u32 kind;
+    u32 kind; /* EX_* of extable.h */
 };
+#define EXCEPTION_PROBE 2
 extern const struct exception_entry __ex_table_start[], __ex_table_end[];
 
 static const struct exception_entry *entry_of(u64 rip)
@@ -142,6 +143,8 @@ void kernel_fault(struct kernel_frame *frame)
     const struct exception_entry *e = entry_of(frame->regs.rip);
     u32 flags = (frame->fault.error_code & PF_WRITE) != 0 ? FAULT_WRITE : 0;
 
+    if (e->kind == EXCEPTION_PROBE && frame->fault.vector == VECTOR_PF)
+        return; /* a page of the LibOS that the host took away: again */
     if (e->kind == 0 && frame->fault.vector == VECTOR_PF && t != NULL && t->mm != NULL &&
         frame->fault.addr < (u64)__libos_start && mm_fault(t->mm, frame->fault.addr, flags) == 0)
         return;

@@ -15,7 +15,7 @@ static inline void write_fs_base(u64 v)
     __asm__ volatile("wrfsbase %0" : : "r"(v));
 }
 
-/* Emulation of instructions that enclaves may not execute (boot/instructions.c). */
+/* Emulation of instructions that enclaves may not execute (cpuid.c, instructions.c). */
 void exception_cpuid(struct uregs *regs);
 void exception_rdtsc(struct uregs *regs);
 
@@ -23,6 +23,8 @@ void exception_rdtsc(struct uregs *regs);
 void vector_leave(void);
 void vector_restore(void);
 void vector_init(void);
+void vector_scrub(
+    void); /* the registers that vector_init() knows, when they hold nothing of worth */
 void vector_initial(void *xsave);
 #define VECTOR_LIVE     0 /* the application's values are in the registers */
 #define VECTOR_SAVED    1 /* in current->xsave; the registers hold something else, perhaps secret */

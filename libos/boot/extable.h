@@ -3,17 +3,23 @@
  * The exception table: instructions of LibOS code that may fault, each with the place where to go
  * on when the fault cannot be repaired. EX_ACCESS: an access to application or host memory, whose
  * page mm may bring. EX_ENCLU: a leaf whose page the host does not give; mm must not be asked, for
- * it is mm that executes it.
+ * it is mm that executes it. EX_PROBE: an instruction that the processor may not have; only #UD
+ * says that it has not.
  */
 #pragma once
 
 #define EX_ACCESS "0"
 #define EX_ENCLU  "1"
+#define EX_PROBE  "2"
 
-#define EX_TABLE_KIND(instruction, fixup, kind)    \
-    ".pushsection .ex_table, \"a\", @progbits\n\t" \
-    ".long " instruction " - .\n\t"                \
-    ".long " fixup " - .\n\t"                      \
-    ".long " kind "\n\t"                           \
+#ifndef EX_SECTION /* unit tests choose one whose start and end the linker tells */
+#define EX_SECTION ".ex_table"
+#endif
+
+#define EX_TABLE_KIND(instruction, fixup, kind)         \
+    ".pushsection " EX_SECTION ", \"a\", @progbits\n\t" \
+    ".long " instruction " - .\n\t"                     \
+    ".long " fixup " - .\n\t"                           \
+    ".long " kind "\n\t"                                \
     ".popsection\n\t"
 #define EX_TABLE(instruction, fixup) EX_TABLE_KIND(instruction, fixup, EX_ACCESS)

@@ -4,6 +4,7 @@
  * untrusted; what they point to is copied in once.
  */
 #include "start.h"
+#include "cpu.h"
 #include "crypto.h"
 #include "deployment.h"
 #include "exception.h"
@@ -73,12 +74,15 @@ static int boot_steps(const struct boundary_boot *boot)
     vector_init();
     host_set_image(boot);
     g_log_level = (int)MIN(boot->log_level, g_manifest->log_level);
+    r = cpuid_init();
+    if (r < 0)
+        return r;
+    crypto_init(cpuid_has_sha() ? CRYPTO_HAVE_SHA_NI : 0);
     heap_init(g_layout);
     clock_init();
     threads_init(g_layout->static_tcs, threads);
     g_mount_count = MIN(boot->mount_count, BOUNDARY_MOUNT_MAX);
     memcpy(g_mount_fds, boot->mount_fds, sizeof(g_mount_fds));
-    crypto_init((u32)boot->features);
     step = "memory";
     r = mm_init(g_layout, memory);
     if (r == 0) {

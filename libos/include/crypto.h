@@ -14,10 +14,9 @@
 #define AES_CMAC_SIZE 16
 
 /*
- * Once, in boot, before anything else here. AES-NI and PCLMULQDQ are taken for granted (every SGX
- * processor has them, and a host that denied them would get table-driven AES with its cache side
- * channel). SHA-NI is the host's word: a lie costs speed or raises #UD, nothing else. Runs a
- * known-answer test of each algorithm; panics when one fails.
+ * Once, in boot, before anything else here. AES-NI and PCLMULQDQ are there, or cpuid_init() would
+ * have failed (table-driven AES has a cache side channel). Whether SHA-NI is, the processor was
+ * asked by executing it. Runs a known-answer test of each algorithm; panics when one fails.
  */
 #define CRYPTO_HAVE_SHA_NI (1u << 0)
 void crypto_init(u32 features);

@@ -91,7 +91,7 @@ void *vector_user_area(void); /* saved; what is written there is what the applic
 u64 vector_features(void);    /* XFRM */
 void vector_copy_to(struct thread *to);
 void vector_reset(void);
-void exception_cpuid(struct uregs *regs); /* boot/instructions.c */
+void exception_cpuid(struct uregs *regs); /* boot/cpuid.c */
 
 /* ---- futex.c ---- */
 void futex_wake_address(struct mm *mm, u64 addr, u32 count);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The PAL functions of the built-in LibOS. */
-#include <cpuid.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/evp.h>
@@ -99,12 +98,6 @@ static int load_enclave(const struct pal_init_args_v4 *args, struct error *err)
     return sgx_enclave_load(driver, args->enclave_fd, &sig, &options, &g_runtime.enclave, err);
 }
 
-static uint64_t cpu_features(void)
-{
-    unsigned a, b, c, d;
-    return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & (1u << 29)) ? BOUNDARY_CPU_SHA_NI : 0;
-}
-
 static int log_level(const char *name)
 {
     static const char *const names[] = {"fatal", "error", "warn", "info", "debug", "trace"};
@@ -148,7 +141,6 @@ static int boot(const struct pal_init_args_v4 *args, struct error *err)
                                  .sites_size = g_runtime.sites_size,
                                  .deployment = (uint64_t)g_runtime.deployment,
                                  .deployment_size = g_runtime.deployment_size,
-                                 .features = cpu_features(),
                                  .mount_count = args->mount_count,
                                  .log_level = (uint32_t)log_level(args->log_level),
                                  .thread_limit = args->thread_limit,
