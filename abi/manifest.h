@@ -150,6 +150,10 @@ enum manifest_mount_kind {
 #define MANIFEST_MOUNT_NOSUID   (1u << 2)
 #define MANIFEST_MOUNT_NODEV    (1u << 3)
 #define MANIFEST_MOUNT_IS_FILE  (1u << 4) /* the pass-through source is not a directory */
+/* Of pass-through mounts, which without them run no programs and have links that stay inside. */
+#define MANIFEST_MOUNT_INSECURE_EXEC  (1u << 5) /* the host's programs run in the enclave */
+#define MANIFEST_MOUNT_INSECURE_LINKS (1u << 6) /* the host's links lead anywhere, as Linux's do */
+#define MANIFEST_MOUNT_FLAGS          127u
 
 struct manifest_mount {
     uint32_t kind;

@@ -239,10 +239,23 @@ void dcache_move(struct dentry *d, struct dentry *new_dir, const char *name, siz
     d->name = new_name;
     d->name_len = (u16)len;
     d->parent = dentry_get(new_dir);
+    if (d->mounts_below) {
+        dentry_count_mounts(old_parent, -(i32)d->mounts_below);
+        dentry_count_mounts(new_dir, (i32)d->mounts_below);
+    }
     mutex_unlock(&g_tree_lock);
     dcache_insert(d);
     kfree(old_name);
     dentry_put(old_parent);
+}
+
+void dentry_count_mounts(struct dentry *d, i32 more)
+{
+    for (;; d = d->parent) {
+        __atomic_add_fetch(&d->mounts_below, (u32)more, __ATOMIC_RELEASE);
+        if (d->parent == d)
+            break;
+    }
 }
 
 bool dentry_is_below(struct dentry *d, struct dentry *ancestor)
@@ -272,7 +285,9 @@ static bool still_valid(struct dentry *dir, struct dentry *d)
     struct inode *now = NULL;
     bool same;
 
-    if (__atomic_load_n(&d->mounted, __ATOMIC_ACQUIRE))
+    /* Not even the host takes a name away that a mount point is reached by: what is mounted there
+     * would give way to the host's files. */
+    if (__atomic_load_n(&d->mounts_below, __ATOMIC_ACQUIRE))
         return true;
     if (dir->inode->super->valid)
         return d->inode && dir->inode->super->valid(d);
@@ -397,11 +412,11 @@ static bool path_prepend(char **p, char *start, const char *s, size_t len)
     return true;
 }
 
-char *dentry_path(struct dentry *d, char *buf, size_t size)
+/* root NULL: the current process's; strict: it has to be above d. */
+static char *path_from(struct dentry *d, struct dentry *root, bool strict, char *buf, size_t size)
 {
     struct process *proc = fs_process();
     struct fs_context *fs = proc ? proc->fs : NULL;
-    struct dentry *root = g_root_mount->root;
     char *p = buf + size - 1;
     bool ok = true, any = false;
 
@@ -409,8 +424,8 @@ char *dentry_path(struct dentry *d, char *buf, size_t size)
     if (d->unlinked)
         ok = path_prepend(&p, buf, " (deleted)", 10);
     mutex_lock(&g_tree_lock);
-    if (fs)
-        root = fs->root; /* changed under g_tree_lock only (chroot) */
+    if (!root) /* changed under g_tree_lock only (chroot) */
+        root = fs ? fs->root : g_root_mount->root;
     while (ok && d != root) {
         if (d->parent != d) {
             ok = path_prepend(&p, buf, d->name, d->name_len) && path_prepend(&p, buf, "/", 1);
@@ -422,6 +437,9 @@ char *dentry_path(struct dentry *d, char *buf, size_t size)
             break;
         } else if (d->mount->mountpoint) {
             d = d->mount->mountpoint;
+        } else if (strict) {
+            mutex_unlock(&g_tree_lock);
+            return err_ptr(-ENOENT);
         } else {
             if (root != g_root_mount->root || d->mount != g_root_mount)
                 ok = path_prepend(&p, buf, "(unreachable)", 13);
@@ -432,4 +450,14 @@ char *dentry_path(struct dentry *d, char *buf, size_t size)
     if (ok && !any)
         ok = path_prepend(&p, buf, "/", 1);
     return ok ? p : err_ptr(-ENAMETOOLONG);
+}
+
+char *dentry_path(struct dentry *d, char *buf, size_t size)
+{
+    return path_from(d, NULL, false, buf, size);
+}
+
+char *dentry_path_below(struct dentry *d, struct dentry *root, char *buf, size_t size)
+{
+    return path_from(d, root, true, buf, size);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "hostfs.h"
+#include "manifest.h"
 #include "mm.h"
 
 #define NS 1000000000ll
@@ -195,10 +196,11 @@ int host_refresh(struct host_inode *h, struct host_stat *st)
     return r;
 }
 
-int host_open_inode(struct host_inode *h, int flags)
+int host_open_inode(struct host_inode *h, int flags, struct host_stat *st)
 {
     char *path = kmalloc(PATH_MAX);
-    int r;
+    struct host_stat opened;
+    int r, fd;
 
     if (!path)
         return -ENOMEM;
@@ -207,7 +209,20 @@ int host_open_inode(struct host_inode *h, int flags)
         r = host_open(host_super_of(&h->i)->fd, path, flags | (*path ? O_NOFOLLOW : 0) | O_CLOEXEC,
                       0);
     kfree(path);
-    return r;
+    if (r < 0)
+        return r;
+    fd = r;
+    r = host_stat(fd, "", true, &opened);
+    if (r >= 0 && ((opened.mode & S_IFMT) != (h->i.mode & S_IFMT) || opened.dev != h->host_dev ||
+                   opened.ino != h->host_ino))
+        r = -ESTALE;
+    if (r < 0) {
+        host_close(fd);
+        return r;
+    }
+    if (st)
+        *st = opened;
+    return fd;
 }
 
 /* ---- attributes ---- */
@@ -255,7 +270,7 @@ static int host_setattr(struct inode *i, const struct setattr *a)
         return -ENOMEM;
     r = host_path(h, path);
     if (r == 0 && (a->valid & SETATTR_SIZE)) {
-        int fd = host_open(dir, path, O_WRONLY | (*path ? O_NOFOLLOW : 0) | O_CLOEXEC, 0);
+        int fd = host_open_inode(h, O_WRONLY, NULL);
 
         r = fd < 0 ? fd : host_ftruncate(fd, a->size);
         if (fd >= 0)
@@ -325,6 +340,8 @@ static int host_create(struct inode *dir, const char *name, size_t len, u32 mode
     if (!path)
         return -ENOMEM;
     r = child_path(host_of(dir), name, len, path);
+    if (r == 0 && (S_ISCHR(mode) || S_ISBLK(mode)))
+        r = -EPERM; /* none works here */
     if (r == 0 && S_ISDIR(mode)) {
         r = host_mkdir(fd, path, mode & 07777);
     } else if (r == 0 && S_ISREG(mode)) {
@@ -477,8 +494,9 @@ static void host_super_destroy(struct super *super)
     kfree(s);
 }
 
-struct super *hostfs_create(int hfd, bool is_file, bool readonly)
+struct super *hostfs_create(int hfd, u32 flags)
 {
+    bool is_file = (flags & MANIFEST_MOUNT_IS_FILE) != 0;
     struct host_super *s = kzalloc(sizeof(*s));
     struct host_inode *root;
     struct host_stat st;
@@ -489,6 +507,8 @@ struct super *hostfs_create(int hfd, bool is_file, bool readonly)
     r = host_stat(hfd, "", false, &st);
     if (r >= 0 && S_ISDIR(st.mode) == is_file)
         r = is_file ? -EISDIR : -ENOTDIR;
+    if (r >= 0 && S_ISLNK(st.mode)) /* a descriptor is none: a link would name a place outside */
+        r = -ELOOP;
     root = r >= 0 ? inode_make(s, &st) : NULL;
     if (!root) {
         kfree(s);
@@ -497,8 +517,12 @@ struct super *hostfs_create(int hfd, bool is_file, bool readonly)
     s->s.type = "hostfs"; /* untrusted: programs that look at /proc/mounts can see it */
     s->s.magic = 0x00c0ffee;
     s->s.dev = super_new_dev();
-    s->s.flags = readonly ? MS_RDONLY : 0;
+    /* Files of the host give nobody rights, and none of its devices is one of the enclave's. */
+    s->s.flags = MS_NOSUID | MS_NODEV | (flags & MANIFEST_MOUNT_READONLY ? MS_RDONLY : 0) |
+                 (flags & MANIFEST_MOUNT_INSECURE_EXEC ? 0 : MS_NOEXEC);
     s->s.revalidate = true;
+    s->s.untrusted = true;
+    s->s.confined = !(flags & MANIFEST_MOUNT_INSECURE_LINKS);
     s->s.statfs = host_statfs_of;
     s->s.destroy = host_super_destroy;
     s->fd = hfd;

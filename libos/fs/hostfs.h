@@ -3,7 +3,8 @@
  * Pass-through mounts: a directory or file of the host, untrusted. Everything is asked of the host
  * by path below the mount's descriptor, every time: nothing is cached but the identity of inodes
  * (host device and inode number), so that a dentry whose file was replaced outside is dropped.
- * hostfs.c: names and attributes; hostfs_file.c: contents.
+ * What a file is (S_IFMT) is settled when its inode is made: what the host opens later is looked at
+ * again, and anything else is refused. hostfs.c: names and attributes; hostfs_file.c: contents.
  */
 #pragma once
 
@@ -42,5 +43,8 @@ int host_refresh(struct host_inode *h, struct host_stat *st);
 int hostfs_open(struct inode *i, struct file *f);
 int hostfs_read_page(struct inode *i, u64 off, void *dst);
 int hostfs_write_page(struct inode *i, u64 off, const void *src, size_t n);
-/* An open descriptor of the inode; the caller closes it. */
-int host_open_inode(struct host_inode *h, int flags);
+/*
+ * An open descriptor of the inode, which the caller closes; st (may be NULL) says what the host has
+ * opened. -ESTALE: by now another file has the name.
+ */
+int host_open_inode(struct host_inode *h, int flags, struct host_stat *st);

@@ -13,12 +13,13 @@ static u32 mount_flags(u32 flags)
            (flags & MANIFEST_MOUNT_NODEV ? MS_NODEV : 0);
 }
 
-/* The place to mount on; what is missing is made, as runtimes do. */
+/* The place to mount on; what is missing is made, as runtimes do. It is where the deployment says:
+ * a link that the host put on the way is refused. */
 static int make_target(const char *path, bool is_file, struct dentry **out)
 {
     char part[PATH_MAX];
     size_t n = strlen(path);
-    int r = path_lookup(AT_FDCWD, path, 0, out);
+    int r = path_lookup(AT_FDCWD, path, LOOKUP_NO_HOST_LINKS, out);
 
     if (r != -ENOENT || n >= sizeof(part))
         return r;
@@ -31,7 +32,7 @@ static int make_target(const char *path, bool is_file, struct dentry **out)
         memcpy(part, path, k);
         part[k] = 0;
         name = strrchr(part, '/') + 1;
-        if (!*name || path_lookup(AT_FDCWD, part, 0, &d) == 0) {
+        if (!*name || path_lookup(AT_FDCWD, part, LOOKUP_NO_HOST_LINKS, &d) == 0) {
             if (d)
                 dentry_put(d);
             continue;
@@ -42,7 +43,7 @@ static int make_target(const char *path, bool is_file, struct dentry **out)
             struct inode *i;
 
             part[name - part - 1 ? name - part - 1 : 1] = 0;
-            r = path_lookup(AT_FDCWD, part, LOOKUP_DIRECTORY, &parent);
+            r = path_lookup(AT_FDCWD, part, LOOKUP_DIRECTORY | LOOKUP_NO_HOST_LINKS, &parent);
             if (r == 0) {
                 mutex_lock(&parent->inode->lock);
                 r = parent->inode->ops->create
@@ -69,12 +70,11 @@ static int make_target(const char *path, bool is_file, struct dentry **out)
         if (r < 0)
             return r;
     }
-    return path_lookup(AT_FDCWD, path, 0, out);
+    return path_lookup(AT_FDCWD, path, LOOKUP_NO_HOST_LINKS, out);
 }
 
 static struct super *make_super(const struct deployment_mount *m)
 {
-    bool is_file = (m->flags & MANIFEST_MOUNT_IS_FILE) != 0;
     int fd;
 
     switch (m->kind) {
@@ -96,8 +96,7 @@ static struct super *make_super(const struct deployment_mount *m)
         return cgroupfs_create();
     case MANIFEST_MOUNT_PASSTHROUGH:
         fd = deployment_mount_fd(m->index);
-        return fd < 0 ? err_ptr(fd)
-                      : hostfs_create(fd, is_file, (m->flags & MANIFEST_MOUNT_READONLY) != 0);
+        return fd < 0 ? err_ptr(fd) : hostfs_create(fd, m->flags);
     default: /* encrypted volumes: refused rather than shown empty */
         return err_ptr(-EOPNOTSUPP);
     }
@@ -153,7 +152,7 @@ static int mask_path(const char *path)
 {
     struct dentry *d, *null;
     struct super *s;
-    int r = path_lookup(AT_FDCWD, path, 0, &d);
+    int r = path_lookup(AT_FDCWD, path, LOOKUP_NO_HOST_LINKS, &d);
 
     if (r < 0)
         return r == -ENOENT || r == -ENOTDIR ? 0 : r;
@@ -174,7 +173,7 @@ static int mask_path(const char *path)
 static int make_readonly(const char *path)
 {
     struct dentry *d;
-    int r = path_lookup(AT_FDCWD, path, 0, &d);
+    int r = path_lookup(AT_FDCWD, path, LOOKUP_NO_HOST_LINKS, &d);
 
     if (r < 0)
         return r == -ENOENT || r == -ENOTDIR ? 0 : r;

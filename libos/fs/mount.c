@@ -65,6 +65,7 @@ int mount_attach(struct super *super, struct inode *root, struct dentry *target,
         }
         m->parent = target->mount;
         m->mountpoint = target;
+        dentry_count_mounts(target, 1);
         __atomic_store_n(&target->mounted, m, __ATOMIC_RELEASE);
     } else {
         g_root_mount = m;
@@ -94,14 +95,19 @@ struct dentry *initial_root(void)
     return dentry_get(g_root_mount->root);
 }
 
-bool dentry_noexec(struct dentry *d)
+bool dentry_noexec(const struct dentry *d)
 {
-    return d->mount && (d->mount->flags & MS_NOEXEC);
+    return (dentry_mount_flags(d) & MS_NOEXEC) != 0;
 }
 
-bool dentry_nosuid(struct dentry *d)
+bool dentry_nosuid(const struct dentry *d)
 {
-    return d->mount && (d->mount->flags & MS_NOSUID);
+    return (dentry_mount_flags(d) & MS_NOSUID) != 0;
+}
+
+bool dentry_untrusted(const struct dentry *d)
+{
+    return d->mount && d->mount->super->untrusted;
 }
 
 static bool mount_has_children(const struct mount *m)
@@ -136,6 +142,7 @@ static int mount_detach(struct mount *m, bool lazy)
     }
     point = m->mountpoint;
     __atomic_store_n(&point->mounted, NULL, __ATOMIC_RELEASE);
+    dentry_count_mounts(point, -1);
     m->mountpoint = NULL;
     list_del(&m->link);
     mutex_unlock(&g_tree_lock);

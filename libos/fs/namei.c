@@ -136,9 +136,11 @@ void walk_end(struct walk *w)
         dentry_put(w->root);
     if (w->start)
         dentry_put(w->start);
+    if (w->jail)
+        dentry_put(w->jail);
     if (w->owned)
         kfree(w->owned);
-    w->at = w->root = w->start = NULL;
+    w->at = w->root = w->start = w->jail = NULL;
     w->owned = NULL;
 }
 
@@ -148,24 +150,84 @@ static void walk_to(struct walk *w, struct dentry *d) /* takes the reference */
     w->at = d;
 }
 
+int walk_cross(struct walk *w, struct dentry **d)
+{
+    if (likely(!(*d)->mounted))
+        return 0;
+    if (w->resolve & RESOLVE_NO_XDEV)
+        return -EXDEV;
+    *d = dentry_follow_mounts(*d);
+    /* A file system of the enclave below a pass-through mount is out of reach of its links. */
+    return w->jail && !(*d)->mount->super->untrusted ? -EXDEV : 0;
+}
+
 static int walk_dotdot(struct walk *w)
 {
     struct dentry *d = w->at, *up;
+    int r;
 
     if (d == w->root)
         return w->resolve & RESOLVE_BENEATH ? -EXDEV : 0;
     mutex_lock(&g_tree_lock);
-    while (d->parent == d && d->mount && d->mount->mountpoint && d != w->root) {
+    while (d->parent == d && d->mount && d->mount->mountpoint && d != w->root && d != w->jail) {
         if (w->resolve & RESOLVE_NO_XDEV) {
             mutex_unlock(&g_tree_lock);
             return -EXDEV;
         }
         d = d->mount->mountpoint;
     }
-    up = dentry_get(d == w->root ? d : d->parent);
+    up = dentry_get(d == w->root || d == w->jail ? d : d->parent);
     mutex_unlock(&g_tree_lock);
-    walk_to(w, dentry_follow_mounts(up));
-    return 0;
+    r = walk_cross(w, &up);
+    if (r == 0)
+        walk_to(w, up);
+    else
+        dentry_put(up);
+    return r;
+}
+
+/*
+ * Links in a pass-through mount are the host's: whoever may write the directory there chooses what
+ * a program in the enclave opens. So a link leads to nothing that the host does not have anyway:
+ * from it to the end of the path the walk stays in its mount, and in pass-through mounts below,
+ * as with RESOLVE_IN_ROOT at the mount's root, the caller's own ".." behind it included.
+ */
+static void walk_confine(struct walk *w, const struct dentry *link)
+{
+    struct mount *m = link->mount;
+
+    if (likely(!m || !m->super->confined) || (w->jail && w->jail->mount == m))
+        return;
+    if (w->jail)
+        dentry_put(w->jail);
+    w->jail = dentry_get(m->root);
+}
+
+/* Where "/" of a link's target is: a root inside the mount is nearer than the mount's. */
+static struct dentry *walk_top(struct walk *w)
+{
+    return w->jail && w->root->mount != w->jail->mount ? w->jail : w->root;
+}
+
+/*
+ * A confined link's absolute target that begins with the mount's own path means what it says, so
+ * that links which programs make in their own volumes work: the rest of it, beginning with a slash.
+ */
+static const char *walk_target(struct walk *w, const char *target)
+{
+    const char *rest = NULL, *own;
+    char *buf;
+
+    if (*target != '/' || walk_top(w) == w->root)
+        return target;
+    buf = kmalloc(PATH_MAX);
+    if (!buf)
+        return target;
+    own = dentry_path_below(w->jail, w->root, buf, PATH_MAX);
+    if (!is_err(own))
+        rest = path_behind(target, own);
+    kfree(buf);
+    return !rest ? target : *rest ? rest : "/";
 }
 
 /* Put a link's target in front of what is left. */
@@ -189,7 +251,7 @@ static int walk_push(struct walk *w, const char *target, size_t len)
     if (*joined == '/') {
         if (w->resolve & RESOLVE_BENEATH)
             return -EXDEV;
-        walk_to(w, dentry_get(w->root));
+        walk_to(w, dentry_get(walk_top(w)));
     }
     return 0;
 }
@@ -198,11 +260,14 @@ static int walk_push(struct walk *w, const char *target, size_t len)
 int walk_link(struct walk *w, struct dentry *link)
 {
     struct inode *i = link->inode;
+    const char *inside;
     char *target;
     ssize_t n;
     int r;
 
     if (++w->links > LINK_LIMIT || (w->resolve & RESOLVE_NO_SYMLINKS))
+        return -ELOOP;
+    if (w->no_host_links && link->mount && link->mount->super->untrusted)
         return -ELOOP;
     if (i->ops->follow) {
         struct dentry *d;
@@ -226,7 +291,13 @@ int walk_link(struct walk *w, struct dentry *link)
     if (!target)
         return -ENOMEM;
     n = i->ops->readlink(i, target, PATH_MAX);
-    r = n < 0 ? (int)n : n >= PATH_MAX ? -ENAMETOOLONG : walk_push(w, target, (size_t)n);
+    r = n < 0 ? (int)n : n >= PATH_MAX ? -ENAMETOOLONG : 0;
+    if (r == 0) {
+        target[n] = 0;
+        walk_confine(w, link);
+        inside = walk_target(w, target);
+        r = walk_push(w, inside, strlen(inside));
+    }
     kfree(target);
     return r;
 }
@@ -287,12 +358,10 @@ int walk_step(struct walk *w, bool follow)
         dentry_put(child);
         return -ENOENT;
     }
-    if (unlikely(child->mounted)) {
-        if (w->resolve & RESOLVE_NO_XDEV) {
-            dentry_put(child);
-            return -EXDEV;
-        }
-        child = dentry_follow_mounts(child);
+    r = walk_cross(w, &child);
+    if (unlikely(r < 0)) {
+        dentry_put(child);
+        return r;
     }
     if (S_ISLNK(child->inode->mode) && follow) {
         r = walk_link(w, child);
@@ -361,6 +430,7 @@ static int lookup_in(struct fs_context *fs, int dirfd, const char *path, u32 fla
     if (*path == 0 && !(flags & LOOKUP_EMPTY))
         return -ENOENT;
     r = walk_begin_in(&w, fs, dirfd, path, 0);
+    w.no_host_links = (flags & LOOKUP_NO_HOST_LINKS) != 0;
     if (r == 0)
         r = walk_full(&w, flags);
     if (r == 0) {

@@ -80,6 +80,8 @@ static int unlink_entry(struct walk *w, struct dentry *d, bool is_dir)
     if (!is_dir && w->trailing_slash)
         return S_ISDIR(d->inode->mode) ? -EISDIR : -ENOTDIR;
     r = may_delete(w->at, d, is_dir);
+    if (r == 0 && d->mounts_below) /* the host might say that the directory is empty */
+        r = -ENOTEMPTY;
     if (r == 0 && !dir->ops->unlink)
         r = -EPERM;
     if (r < 0)
@@ -527,15 +529,16 @@ long sys_symlink(SYSCALL_ARGS)
 }
 
 /* What a magic link shows: the path of what it leads to. */
-static ssize_t readlink_any(struct inode *i, char *buf, size_t size)
+static ssize_t readlink_any(struct dentry *link, char *buf, size_t size)
 {
+    struct inode *i = link->inode;
     struct dentry *target;
     char *path, *text;
     ssize_t n;
     int r;
 
     if (i->ops->readlink)
-        return i->ops->readlink(i, buf, size);
+        return link_text(link, buf, size);
     if (!i->ops->follow)
         return -EINVAL;
     r = i->ops->follow(i, &target);
@@ -568,10 +571,9 @@ long sys_readlinkat(SYSCALL_ARGS)
     r = path_lookup((int)a, path, LOOKUP_NOFOLLOW | ((int)a != AT_FDCWD ? LOOKUP_EMPTY : 0), &link);
     if (r < 0)
         return r;
-    n = S_ISLNK(link->inode->mode)
-            ? readlink_any(link->inode, out, MIN((size_t)(int)d, sizeof(out)))
-        : n == 0 ? -ENOENT
-                 : -EINVAL;
+    n = S_ISLNK(link->inode->mode) ? readlink_any(link, out, MIN((size_t)(int)d, sizeof(out)))
+        : n == 0                   ? -ENOENT
+                                   : -EINVAL;
     dentry_put(link);
     if (n > 0 && copy_to_user((void *)c, out, (size_t)n) < 0)
         return -EFAULT;

@@ -23,7 +23,7 @@ static int open_by_type(struct inode *i, struct dentry *d, struct file *f)
     case S_IFBLK:
         if (i->ops->open)
             return i->ops->open(i, f);
-        if (d->mount && (d->mount->flags & MS_NODEV))
+        if (dentry_mount_flags(d) & MS_NODEV)
             return -EACCES;
         return device_open(i, f);
     case S_IFLNK:
@@ -119,8 +119,7 @@ static int may_open(struct dentry *d, u32 flags)
         return -ELOOP;
     if (S_ISDIR(i->mode) && (mask & MAY_WRITE))
         return -EISDIR;
-    if (mask & MAY_WRITE && dentry_readonly(d) &&
-        (S_ISREG(i->mode) || S_ISDIR(i->mode)))
+    if (mask & MAY_WRITE && dentry_readonly(d) && (S_ISREG(i->mode) || S_ISDIR(i->mode)))
         return -EROFS;
     r = inode_permission(i, mask);
     if (r == 0 && (flags & O_NOATIME) && !inode_owner_or_capable(i))
@@ -236,12 +235,10 @@ static int open_last(struct walk *w, u32 flags, u32 mode, struct file **out)
     r = last_or_new(w, flags, mode, &d, &created);
     if (r < 0)
         return r;
-    if (d->mounted) {
-        if (w->resolve & RESOLVE_NO_XDEV) {
-            dentry_put(d);
-            return -EXDEV;
-        }
-        d = dentry_follow_mounts(d);
+    r = walk_cross(w, &d);
+    if (r < 0) {
+        dentry_put(d);
+        return r;
     }
     if (S_ISLNK(d->inode->mode) && (!(flags & O_NOFOLLOW) || w->trailing_slash)) {
         r = walk_link(w, d);
@@ -285,7 +282,8 @@ static int open_tmpfile(struct walk *w, u32 flags, u32 mode, struct file **out)
     return r;
 }
 
-static int do_open(int dirfd, const char *path, u32 flags, u32 mode, u64 resolve, struct file **out)
+static int open_once(int dirfd, const char *path, u32 flags, u32 mode, u64 resolve,
+                     struct file **out)
 {
     struct walk w;
     int r;
@@ -303,6 +301,17 @@ static int do_open(int dirfd, const char *path, u32 flags, u32 mode, u64 resolve
         } while (r == 1);
     }
     walk_end(&w);
+    return r;
+}
+
+/* A file of the host that was replaced between its look-up and its opening is looked up again; a
+ * host that goes on with it gets the caller no further. */
+static int do_open(int dirfd, const char *path, u32 flags, u32 mode, u64 resolve, struct file **out)
+{
+    int r = -ESTALE;
+
+    for (int tries = 0; r == -ESTALE && tries < 16; tries++)
+        r = open_once(dirfd, path, flags, mode, resolve, out);
     return r;
 }
 

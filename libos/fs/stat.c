@@ -18,8 +18,13 @@ static u32 ns_part(i64 t)
 
 static int file_stat(struct file *f, struct kstat *st)
 {
-    if (f->inode)
-        return inode_stat(f->inode, st);
+    if (f->inode) {
+        int r = inode_stat(f->inode, st);
+
+        if (r == 0 && f->dentry)
+            link_stat(f->dentry, st);
+        return r;
+    }
     *st = (struct kstat){
         .dev = 0xe,
         .ino = f->id,
@@ -60,6 +65,8 @@ static int stat_at(int dirfd, const void __user *upath, u32 flags, struct kstat 
     if (r < 0)
         return r;
     r = inode_stat(d->inode, st);
+    if (r == 0)
+        link_stat(d, st);
     *mount = d->mount;
     dentry_put(d);
     return r;

@@ -103,6 +103,11 @@ bool dentry_is_current(const struct dentry *dir, const struct dentry *d, const c
 int dentry_instantiate(struct dentry *dir, struct dentry **d, const char *name, size_t len,
                        struct inode *i);
 struct dentry *dentry_follow_mounts(struct dentry *d); /* takes the reference, gives one */
+/* Path of d below root into buf, as dentry_path(); -ENOENT when root is not above it. */
+char *dentry_path_below(struct dentry *d, struct dentry *root, char *buf, size_t size);
+/* Mount points below d and its parents, within the mount: more of them, or less.
+ * g_tree_lock is held. */
+void dentry_count_mounts(struct dentry *d, i32 more);
 
 /* ---- mounts (mount.c) ---- */
 struct mount {
@@ -122,16 +127,23 @@ int mount_attach(struct super *super, struct inode *root, struct dentry *target,
                  const char *source, const char *options, const char *bind_path);
 void mount_free(struct mount *m); /* its last dentry is gone */
 int mount_bind(struct dentry *source, struct dentry *target, u32 flags);
-/* An anonymous object (memfd, pipe, socket), which /proc/PID/fd leads to, has no mount. */
+/* MS_* for d. What the file system says for good stays, however it is mounted again. An anonymous
+ * object (memfd, pipe, socket), which /proc/PID/fd leads to, has no mount. */
+static inline u32 dentry_mount_flags(const struct dentry *d)
+{
+    return d->mount ? d->mount->flags | d->mount->super->flags : 0;
+}
 static inline bool dentry_readonly(const struct dentry *d)
 {
-    return d->mount && ((d->mount->flags & MS_RDONLY) || (d->mount->super->flags & MS_RDONLY));
+    return (dentry_mount_flags(d) & MS_RDONLY) != 0;
 }
 struct dentry *initial_root(void); /* +1 */
 
 /* ---- walking (namei.c) ---- */
 struct walk {
     struct dentry *at, *root, *start; /* one reference each */
+    struct dentry *jail; /* root of the pass-through mount whose link was followed: from there on
+                            nothing outside of it is reached; one reference */
     struct fs_context *fs;
     const char *rest; /* what is left of the path */
     char *owned;      /* buffer that rest points into, after a symlink */
@@ -140,6 +152,7 @@ struct walk {
     u64 resolve; /* RESOLVE_* of openat2 */
     int links;
     bool trailing_slash, magic;
+    bool no_host_links; /* LOOKUP_NO_HOST_LINKS */
 };
 int walk_begin(struct walk *w, int dirfd, const char *path, u64 resolve);
 void walk_end(struct walk *w);
@@ -149,12 +162,23 @@ int walk_parent(struct walk *w);
 int walk_step(struct walk *w, bool follow); /* to w->last */
 int walk_link(struct walk *w,
               struct dentry *link); /* continue through a symlink found at w->last */
+/* To what is mounted on *d, if anything; takes the reference of *d and gives one, also when it
+ * fails. */
+int walk_cross(struct walk *w, struct dentry **d);
 /* Parent directory and a plain last name for mkdir and friends: errors for ".", "..", "/" as given
  * by dot_error. */
 int path_parent(int dirfd, const char *path, struct walk *w, int dot_error);
 int may_create(struct dentry *dir);
 int may_delete(struct dentry *dir, struct dentry *victim, bool is_dir);
 int dentry_open_flags(struct dentry *d, u32 flags, struct file **out);
+
+/* ---- links of pass-through mounts (links.c) ---- */
+/* What is left of path behind prefix, component by component; NULL: it does not begin so. */
+const char *path_behind(const char *path, const char *prefix);
+/* What readlink(2) says of a link. */
+ssize_t link_text(struct dentry *link, char *buf, size_t size);
+/* stat(2) of it: its length is that of this text. */
+void link_stat(struct dentry *link, struct kstat *st);
 
 /* ---- files (file.c, fdtable.c) ---- */
 struct fdref {
@@ -199,7 +223,7 @@ struct super *devfs_create(void);
 struct super *devpts_create(u32 gid, u32 mode, u32 ptmx_mode);
 struct super *sysfs_create(void);
 struct super *cgroupfs_create(void);
-struct super *hostfs_create(int hfd, bool is_file, bool readonly);
+struct super *hostfs_create(int hfd, u32 flags); /* MANIFEST_MOUNT_* */
 struct super *attestation_create(void);
 struct super *mount_make_super(const char *type, const char *options); /* as mount(2) names them */
 u32 mount_option_number(const char *options, const char *name);        /* 0 when it is not there */

@@ -110,6 +110,8 @@ struct super {
     u32 flags;       /* MS_RDONLY, ... */
     bool revalidate; /* names may change behind the dentry cache: ask lookup again; nothing
                         negative is kept */
+    bool untrusted;  /* names, links and contents are the host's word */
+    bool confined;   /* its links lead to nothing outside of the mount (links.c) */
     void *private;
     /* With revalidate: is the cached name still right? NULL: by lookup. */
     bool (*valid)(struct dentry *d);
@@ -125,6 +127,7 @@ struct dentry {
     struct dentry *parent; /* itself for a root; one reference */
     struct inode *inode;   /* NULL: negative */
     struct mount *mounted; /* something is mounted here */
+    u32 mounts_below;      /* mount points here and below, in this mount: the name is kept */
     struct mount *mount;   /* the mount it belongs to */
     bool hashed, unlinked;
     u16 name_len;
@@ -218,6 +221,8 @@ void fs_context_put(struct fs_context *c);
 #define LOOKUP_NOFOLLOW  (1u << 0) /* do not follow a final symlink */
 #define LOOKUP_DIRECTORY (1u << 1)
 #define LOOKUP_EMPTY     (1u << 2) /* AT_EMPTY_PATH */
+/* -ELOOP at a link of a pass-through mount: for places that the deployment names. */
+#define LOOKUP_NO_HOST_LINKS (1u << 3)
 /* dirfd as in openat(2); path is a LibOS string. +1 reference on *out. Checks search permission of
  * the current process. */
 int path_lookup(int dirfd, const char *path, u32 flags, struct dentry **out);
@@ -242,8 +247,9 @@ char *dentry_path(struct dentry *d, char *buf, size_t size);
 #define MAY_WRITE 2
 #define MAY_READ  4
 int inode_permission(struct inode *i, int mask);
-bool dentry_noexec(struct dentry *d); /* on a mount with noexec */
-bool dentry_nosuid(struct dentry *d);
+bool dentry_noexec(const struct dentry *d); /* on a mount with noexec */
+bool dentry_nosuid(const struct dentry *d);
+bool dentry_untrusted(const struct dentry *d); /* in a pass-through mount */
 /* A running program's file: -ETXTBSY while someone writes it; writers are refused until allow. */
 int inode_deny_write(struct inode *i);
 void inode_allow_write(struct inode *i);

@@ -39,6 +39,8 @@ long sys_mmap(SYSCALL_ARGS)
         r = -EOPNOTSUPP; /* nothing here is persistent memory */
     else if ((file->flags & 3) == 1)
         r = -EACCES; /* not open for reading */
+    else if ((prot & PROT_EXEC) && file->dentry && dentry_noexec(file->dentry))
+        r = -EPERM;
     else if (file->inode && file->inode->ops->read_page)
         r = mm_map(p->mm, addr, size, prot & 7, flags, file, (u64)f);
     else if (file->ops->mmap)

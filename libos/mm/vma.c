@@ -349,6 +349,8 @@ static int protect_vma(struct mm *mm, struct vma *v, u32 prot)
 {
     if ((v->flags & MAP_SHARED) && v->file && (prot & PROT_WRITE) && (v->file->flags & 3) != 2)
         return -EACCES;
+    if ((prot & PROT_EXEC) && v->file && v->file->dentry && dentry_noexec(v->file->dentry))
+        return -EACCES;
     u64 size = v->end - vma_start(v);
     bool first_exec = v->file && (prot & PROT_EXEC) && !v->trampolines && !v->was_writable;
     v->prot = prot;

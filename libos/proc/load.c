@@ -37,8 +37,14 @@ static int open_program(struct dentry *d, bool keep, struct file **out)
     struct inode *i = d->inode;
     if (!i)
         return -ENOENT;
-    if ((i->mode & S_IFMT_) != S_IFREG_ || dentry_noexec(d))
+    if ((i->mode & S_IFMT_) != S_IFREG_)
         return -EACCES;
+    if (dentry_noexec(d)) {
+        if (dentry_untrusted(d))
+            log_warn("a program of the host's in a pass-through mount is not run "
+                     "(enclave.mounts TARGET=insecure-exec would let it)");
+        return -EACCES;
+    }
     int r = inode_permission(i, MAY_EXEC);
     /* Not even root runs what nobody may execute. */
     if (r == 0 && !(i->mode & 0111))
