@@ -93,6 +93,10 @@ for suite in "${suites[@]}"; do
         RUNE_SGX_EMULATOR_FEATURES=sgx1 run_plain libos-sgx1 tests/libos/run.sh --variants pie \
             --runner "$build/runtimes/libos/libos-run --libos $build/libos/libos.elf --cache $scratch/cache \
                 --key $scratch/key.pem --memory 1G --threads 200" process signals threads exec files groups shell.sh
+        # And on a host that takes pages of the programs away by its page tables: nobody may notice.
+        run_plain libos-unmap tests/libos/run.sh --variants pie \
+            --runner "$build/runtimes/libos/libos-run-unmap --libos $build/libos/libos.elf --cache $scratch/cache --key $scratch/key.pem" \
+            process signals files
         rm -rf "$scratch"
         ;;
     conformance)

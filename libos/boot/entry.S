@@ -70,6 +70,8 @@ enclave_entry:
         cmpq %gs:TCB_TCS, %rbx
         jne stranger
         lfence
+        cmpl $0, g_dead(%rip)
+        jne stranger                 /* after a panic nothing enters: lib/panic.c */
         cld
         testq %rax, %rax
         jnz exception_entry
@@ -223,6 +225,8 @@ user_window_start:
         movq %gs:TCB_CURRENT_OFF, %rax
         cmpl $0, THREAD_ATTENTION(%rax)
         jne user_window_restart
+        cmpl $0, g_dead(%rip)
+        jne stop
         movq UREGS_RIP(%rsp), %rax
         movq %rax, %gs:TCB_USER_RIP
         POP_UREGS
@@ -231,6 +235,7 @@ user_window_start:
         movq (%rsp), %rsp
         jmp *%gs:TCB_USER_RIP
 user_window_end:
+stop:   ud2                          /* enclave_stop() */
 
 /* A fault of LibOS code that kernel_fault() can repair, or redirect to its fix-up. RSP = struct
  * kernel_frame. */

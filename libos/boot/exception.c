@@ -8,8 +8,10 @@
 #include "exception.h"
 #include "host.h"
 #include "lib.h"
+#include "extable.h"
 #include "mm.h"
 #include "process.h"
+#include "start.h"
 #include "tcb.h"
 #include "user.h"
 #include <asm/signal.h>
@@ -35,6 +37,9 @@
     0x40dd5ull /* CF PF AF ZF SF DF OF AC; never TF: single steps are not supported */
 #define RED_ZONE 128
 
+#define TAKEN_AWAY \
+    "memory of the LibOS is gone: the host took it away, or its EPC is used up by other enclaves"
+
 /* The end of an SSA frame: GPRSGX, with EXINFO below it (SDM volume 3D, "State Save Area"). */
 struct ssa_tail {
     u64 fault_address;
@@ -51,7 +56,6 @@ struct exception_entry {
     i32 instruction, fixup;
     u32 kind; /* EX_* of extable.h */
 };
-#define EXCEPTION_PROBE 2
 extern const struct exception_entry __ex_table_start[], __ex_table_end[];
 
 static const struct exception_entry *entry_of(u64 rip)
@@ -107,6 +111,7 @@ void exception_stage1(void)
     struct fault_info fault = {s->exitinfo & 0xff, 0, 0};
     u64 uregs = t->head.stack_top - UREGS_FRAME;
     struct kernel_frame *frame;
+    bool own_stack;
 
     if (fault.vector == VECTOR_PF || fault.vector == VECTOR_GP) {
         fault.error_code = s->fault_error;
@@ -128,47 +133,112 @@ void exception_stage1(void)
         return;
     }
     frame = (struct kernel_frame *)((s->rsp - RED_ZONE - sizeof(*frame)) & ~15ul);
-    if ((u64)frame < t->head.stack_top - LAYOUT_STACK_SIZE || (u64)frame >= t->head.stack_top)
-        frame = (struct kernel_frame *)(uregs -
-                                        sizeof(*frame)); /* no stack to speak of: panic_fault */
+    own_stack = (u64)frame >= t->head.stack_top - LAYOUT_STACK_SIZE &&
+                (u64)frame < t->head.stack_top;
+    if (!own_stack) /* of entry.S, where RSP is the host's or the application's, or it overflowed */
+        frame = (struct kernel_frame *)(uregs - sizeof(*frame));
     save_regs(&frame->regs, s);
     frame->fault = fault;
-    redirect(s, entry_of(s->rip) != NULL ? kernel_fault_entry : panic_entry, (u64)frame);
+    redirect(s, own_stack ? kernel_fault_entry : panic_entry, (u64)frame);
 }
 
-/* A fault of extable.h: mm brings the page, or the instruction ends at its fix-up. */
+/*
+ * Who can have made a page fault is decided by the LibOS's own tables alone, for the host makes one
+ * at any address by its page tables:
+ *   of a process   mm says: the page may be there, and the access goes on; or it may not be, and the
+ *                  process hears of it; or it cannot be had (no memory, a host that refuses), and
+ *                  the process is killed, for a call that fails in place of that is the host's to
+ *                  choose
+ *   outside        host memory that went away: the copy ends, as its callers expect
+ *   of a process, from LibOS code without an entry in the exception table: that page is there
+ *   of the LibOS   nothing there ever faults; only the host can take it away: the enclave ends
+ */
+static int process_page(struct thread *t, const struct fault_info *f)
+{
+    u32 flags = ((f->error_code & PF_WRITE) != 0 ? FAULT_WRITE : 0) |
+                ((f->error_code & PF_INSTR) != 0 ? FAULT_EXEC : 0);
+    int r = mm_fault(t->mm, f->addr, flags);
+
+    return r == 0 || r == -EFAULT || r == -EACCES || r == -EIO ? r : -ENOMEM;
+}
+
+static bool is_outside_elrange(u64 addr)
+{
+    return addr >= ((const struct enclave_layout *)tcb()->head.layout)->size;
+}
+
+/* Does LibOS code go on after this fault, at its instruction or (*fixup) at the fix-up of e? e is
+ * NULL for an instruction without entry. */
+static bool repairable(const struct exception_entry *e, const struct kernel_frame *frame,
+                       bool *fixup)
+{
+    const struct fault_info *f = &frame->fault;
+    struct thread *t = current();
+    int r;
+
+    *fixup = false;
+    if (e == NULL) /* the LibOS's own access to a process's page, which it put there */
+        return f->vector == VECTOR_PF && f->addr < (u64)__libos_start &&
+               mm_page_there(f->addr, (f->error_code & PF_WRITE) != 0);
+    *fixup = true;
+    if (e->kind == EX_KIND_PROBE)
+        return f->vector == VECTOR_UD;
+    if (e->kind == EX_KIND_ENCLU) /* the page that it is about; #GP: the processor's own conflict */
+        return f->vector == VECTOR_GP ||
+               (f->vector == VECTOR_PF && (f->addr & ~(PAGE_SIZE - 1)) == frame->regs.rcx);
+    if (f->vector != VECTOR_PF)
+        return false;
+    if (is_outside_elrange(f->addr))
+        return true;
+    if (f->addr >= (u64)__libos_start || t == NULL || t->mm == NULL)
+        return false;
+    r = process_page(t, f);
+    if (r == -ENOMEM)
+        __atomic_fetch_or(&t->attention, ATTENTION_MEMORY, __ATOMIC_SEQ_CST);
+    *fixup = r != 0;
+    return true;
+}
+
+/* A fault of LibOS code on its own stack. */
 void kernel_fault(struct kernel_frame *frame)
 {
-    struct thread *t = current();
     const struct exception_entry *e = entry_of(frame->regs.rip);
-    u32 flags = (frame->fault.error_code & PF_WRITE) != 0 ? FAULT_WRITE : 0;
+    bool fixup;
 
-    if (e->kind == EXCEPTION_PROBE && frame->fault.vector == VECTOR_PF)
-        return; /* a page of the LibOS that the host took away: again */
-    if (e->kind == 0 && frame->fault.vector == VECTOR_PF && t != NULL && t->mm != NULL &&
-        frame->fault.addr < (u64)__libos_start && mm_fault(t->mm, frame->fault.addr, flags) == 0)
-        return;
-    frame->regs.rip = (u64)&e->fixup + (i64)e->fixup;
+    if (!repairable(e, frame, &fixup))
+        panic_fault(frame);
+    if (fixup)
+        frame->regs.rip = (u64)&e->fixup + (i64)e->fixup;
+}
+
+/* A page of the LibOS that is gone, or something that is no page fault: the LibOS's own fault. */
+static bool is_taken_away(const struct fault_info *f)
+{
+    return f->vector == VECTOR_PF && f->addr >= (u64)__libos_start && !is_outside_elrange(f->addr);
 }
 
 void panic_fault(struct kernel_frame *frame)
 {
+    static u32 looked;
+    const char *what = is_taken_away(&frame->fault) ? TAKEN_AWAY : "LibOS fault";
     const struct uregs *r = &frame->regs;
     const u64 *fp = (const u64 *)r->rbp;
     u64 top = tcb()->head.stack_top, base = (u64)__libos_start;
     char trace[160] = "";
     size_t n = 0;
 
+    /* The stack itself may be what is wrong. */
+    if (!g_panic_details || __atomic_exchange_n(&looked, 1, __ATOMIC_SEQ_CST) != 0)
+        panic("%s", what);
     for (int i = 0; i < 8 && (u64)fp >= top - LAYOUT_STACK_SIZE && (u64)fp < top - 16; i++) {
         n += (size_t)snprintf(trace + n, sizeof(trace) - n, " %lx", (unsigned long)(fp[1] - base));
         if (fp[0] <= (u64)fp || n >= sizeof(trace))
             break;
         fp = (const u64 *)fp[0];
     }
-    panic("LibOS fault: vector %u error %x addr %lx at +%lx; called from%s; rsp %lx rax %lx rbx "
-          "%lx rcx %lx "
+    panic("%s: vector %u error %x addr %lx at +%lx; called from%s; rsp %lx rax %lx rbx %lx rcx %lx "
           "rdx %lx rsi %lx rdi %lx",
-          frame->fault.vector, frame->fault.error_code, (unsigned long)frame->fault.addr,
+          what, frame->fault.vector, frame->fault.error_code, (unsigned long)frame->fault.addr,
           (unsigned long)(r->rip - base), trace, (unsigned long)r->rsp, (unsigned long)r->rax,
           (unsigned long)r->rbx, (unsigned long)r->rcx, (unsigned long)r->rdx,
           (unsigned long)r->rsi, (unsigned long)r->rdi);
@@ -177,19 +247,19 @@ void panic_fault(struct kernel_frame *frame)
 static void page_fault(const struct fault_info *f)
 {
     struct thread *t = current();
-    u32 flags = ((f->error_code & PF_WRITE) != 0 ? FAULT_WRITE : 0) |
-                ((f->error_code & PF_INSTR) != 0 ? FAULT_EXEC : 0);
     int r = -EFAULT;
 
     if (f->addr < (u64)__libos_start)
-        r = mm_fault(t->mm, f->addr, flags);
+        r = process_page(t, f);
+    else if ((f->addr & ~(PAGE_SIZE - 1)) == (u64)tcb()) /* a rewritten call site reads it */
+        panic(TAKEN_AWAY);
     if (r == 0)
         return;
     log_debug("page fault at %lx error %x: %d, rip %lx", (unsigned long)f->addr, f->error_code, r,
               (unsigned long)tcb_uregs()->rip);
-    if (r == -ENOMEM) /* as Linux's OOM killer; mm has logged what ran out */
-        process_exit_group(SIGKILL);
-    if (r == -EIO)
+    if (r == -ENOMEM)
+        __atomic_fetch_or(&t->attention, ATTENTION_MEMORY, __ATOMIC_SEQ_CST);
+    else if (r == -EIO)
         signal_fault(SIGBUS, BUS_ADRERR, f->addr, VECTOR_PF, f->error_code);
     else
         signal_fault(SIGSEGV, r == -EACCES ? SEGV_ACCERR : SEGV_MAPERR, f->addr, VECTOR_PF,

@@ -11,6 +11,9 @@
 #define EX_ACCESS "0"
 #define EX_ENCLU  "1"
 #define EX_PROBE  "2"
+/* The same for C. */
+#define EX_KIND_ENCLU 1
+#define EX_KIND_PROBE 2
 
 #ifndef EX_SECTION /* unit tests choose one whose start and end the linker tells */
 #define EX_SECTION ".ex_table"

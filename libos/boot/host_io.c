@@ -45,6 +45,8 @@ i64 host_count(i64 r, u64 max)
 {
     if (r < -ERRNO_MAX || (r >= 0 && (u64)r > max))
         host_lied("a count or errno out of range");
+    /* What it counts or chooses is not used by speculation before the check. */
+    speculation_barrier();
     return r;
 }
 

@@ -95,16 +95,17 @@ void host_log(int level, const char *line, size_t n)
     host_zero(HOST_CALL(LOG, (u32)level, n));
 }
 
+/* A dead enclave: the host is told once, and does not come back. */
 void host_abort(const char *message)
 {
-    size_t n = strnlen(message, 4096);
+    struct boundary_area *a = g_host_ops->area();
+    const u64 size = strnlen(message, 4096);
 
-    memcpy(g_host_ops->area()->data, message, n);
-    for (;;) {
-        const u64 size = n;
-
+    if (a != NULL) {
+        memcpy(a->data, message, size);
         host_call(OCALL_ABORT, &size, 1);
     }
+    enclave_stop();
 }
 
 int host_get_target_info(u8 target_info[512])

@@ -11,6 +11,8 @@ static struct boundary_area *enclave_area(void)
 
 static void enclave_call(u32 number)
 {
+    if (unlikely(__atomic_load_n(&g_dead, __ATOMIC_SEQ_CST) != 0) && number != OCALL_ABORT)
+        enclave_stop();
     tcb()->ocalls++;
     vector_leave();
     ocall_leave(number);

@@ -303,6 +303,12 @@ static void check_layout(const struct tcb *t)
         l->libos_base != (u64)__libos_start || g_manifest->magic != MANIFEST_IMAGE_MAGIC ||
         g_manifest->version != MANIFEST_VERSION)
         panic("the enclave was not built for this LibOS");
+    g_panic_details = (g_manifest->flags & MANIFEST_DEBUG) != 0;
+}
+
+bool is_image_constant(const char *s)
+{
+    return s >= __libos_start && s < __libos_rodata_end;
 }
 
 u64 ecall_main(u64 number, struct boundary_area *area, u64 argument)

@@ -109,7 +109,7 @@ __noreturn void enclave_leave(u64 result); /* EEXIT of an ecall; the stack is go
 __noreturn void return_to_user(void);      /* with tcb_uregs() */
 extern char syscall_entry[], attention_entry[], fault_entry[], kernel_fault_entry[], panic_entry[];
 extern char user_window_start[], user_window_end[], user_window_restart[];
-extern char __libos_start[], __libos_end[];
+extern char __libos_start[], __libos_rodata_end[], __libos_end[];
 
 /* A kernel fault's frame, below the interrupted stack. */
 struct kernel_frame {

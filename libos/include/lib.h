@@ -55,13 +55,34 @@ void log_write(enum log_level level, const char *fmt, ...) __printf(2, 3);
 #define log_info(...)  log_at(LOG_INFO, __VA_ARGS__)
 #define log_debug(...) log_at(LOG_DEBUG, __VA_ARGS__)
 #define log_trace(...) log_at(LOG_TRACE, __VA_ARGS__)
-/* The host broke the contract, or we are wrong: say so and end the enclave. */
+/*
+ * The host broke the contract, or we are wrong: say so and end the enclave (lib/panic.c). The values
+ * in the line are shown by an enclave whose manifest allows debugging, and by no other.
+ */
 __noreturn void panic(const char *fmt, ...) __printf(1, 2);
+extern u32 g_dead;           /* atomic; the enclave has ended */
+extern bool g_panic_details; /* lines of panic() have their values */
+/* No step further: the processor leaves the enclave, with nothing in its registers, and a dead
+ * enclave is not entered any more. */
+static inline __noreturn void enclave_stop(void)
+{
+    for (;;)
+        __asm__ volatile("ud2" : : : "memory");
+}
+/* Is s in the image's read-only data, which everybody may read? (boot/start.c) */
+bool is_image_constant(const char *s);
 #define BUG_ON(cond)                                       \
     do {                                                   \
         if (unlikely(cond))                                \
             panic("%s:%d: %s", __FILE__, __LINE__, #cond); \
     } while (0)
+
+/* No instruction behind it begins before those in front are done: after the check of a value of the
+ * host that chooses what is read or called. */
+static inline void speculation_barrier(void)
+{
+    __asm__ volatile("lfence" : : : "memory");
+}
 
 /* RDRAND; never fails (panics when the processor gives none). */
 void random_bytes(void *buf, size_t n);

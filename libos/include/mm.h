@@ -78,6 +78,9 @@ int mm_populate(struct mm *mm, u64 addr, u64 size);
 #define FAULT_WRITE (1u << 0)
 #define FAULT_EXEC  (1u << 1)
 int mm_fault(struct mm *mm, u64 addr, u32 flags);
+/* Is the page at addr in the enclave, and may the LibOS access it so? Without a lock, from any
+ * code. */
+bool mm_page_there(u64 addr, bool write);
 /* Walk VMAs for /proc/self/maps: calls fn for each, in order. */
 int mm_for_each(struct mm *mm, int (*fn)(const struct vma *vma, void *ctx), void *ctx);
 

@@ -28,6 +28,7 @@ struct uregs {
 #define ATTENTION_EXIT   (1u << 1) /* the process is ending: leave */
 #define ATTENTION_GROUP  (1u << 2) /* give up the fork group's range */
 #define ATTENTION_STOP   (1u << 3) /* job control stop */
+#define ATTENTION_MEMORY (1u << 4) /* a page of the process cannot be had: SIGKILL */
 
 #define NO_DEADLINE UINT64_MAX
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Logging: one line, formatted in the enclave, then handed to the host. panic() ends the
- * enclave. */
+/* Logging: one line, formatted in the enclave, then handed to the host. */
 #include "lib.h"
 #include "host.h"
 
@@ -25,19 +24,4 @@ void log_write(enum log_level level, const char *fmt, ...)
             line[i] = ' ';
     }
     host_log(level, line, (size_t)n);
-}
-
-void panic(const char *fmt, ...)
-{
-    static u32 panicking;
-    char line[LINE_MAX_SIZE];
-    va_list ap;
-
-    va_start(ap, fmt);
-    vsnprintf(line, sizeof(line), fmt, ap);
-    va_end(ap);
-    /* A panic inside host_abort() itself leaves nothing but to stop. */
-    while (__atomic_fetch_add(&panicking, 1, __ATOMIC_SEQ_CST) > 4)
-        __asm__ volatile("ud2");
-    host_abort(line);
 }

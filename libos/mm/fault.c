@@ -116,6 +116,14 @@ int mm_fault(struct mm *mm, u64 addr, u32 flags)
     return r;
 }
 
+bool mm_page_there(u64 addr, bool write)
+{
+    u8 s = page_state(addr);
+    if (!pages_dynamic()) /* with SGX1 every page is, and RWX for good */
+        return s & (PG_ACCEPTED | PG_OPEN);
+    return (s & PG_ACCEPTED) && (!write || (s & PG_W));
+}
+
 int mm_populate(struct mm *mm, u64 addr, u64 size)
 {
     u64 end = PAGE_UP(addr + size);

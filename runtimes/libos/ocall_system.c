@@ -45,7 +45,9 @@ void runtime_event(uint32_t type, int32_t pid, int32_t status, const char *messa
 
 void runtime_fatal(const char *message)
 {
-    runtime_event(PAL_EVENT_FATAL, 0, 0, message);
+    static atomic_flag said = ATOMIC_FLAG_INIT;
+    if (!atomic_flag_test_and_set(&said)) /* a dead enclave turns every thread away */
+        runtime_event(PAL_EVENT_FATAL, 0, 0, message);
     if (g_runtime.args.event == NULL) {
         dprintf(STDERR_FILENO, "libos: %s\n", message);
         _exit(125);

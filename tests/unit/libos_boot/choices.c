@@ -16,6 +16,7 @@
 #include "boundary.h"
 #include "enclave_file.h"
 #include "image.h"
+#include "sgx/arch.h"
 #include "sgx/driver.h"
 #include "sgx/enclave_file.h"
 #include "sgx/loader.h"
@@ -272,6 +273,215 @@ static void own_base(void)
     host_close(&h);
 }
 
+/* ---- faults that only a host makes ---- */
+
+static uint64_t g_taken; /* page of the enclave */
+
+static void map_page(struct host *h, uint64_t page, int prot)
+{
+    struct error err = ERROR_INIT;
+
+    if (g_driver->map(h->enclave->handle, page, SGX_PAGE_SIZE, prot, &err) < 0) {
+        fprintf(stderr, "%s\n", error_text(&err));
+        abort();
+    }
+}
+
+static void *g_source; /* page of the host */
+
+/*
+ * The copy faults at the host's page; the host gives that back, takes the enclave's page that the
+ * copy writes to away, goes on, and has the enclave judge the second fault.
+ */
+static int swap_pages(struct host *h, const struct sgx_enclave_run *run)
+{
+    switch (h->exceptions) {
+    case 1:
+        mprotect(g_source, SGX_PAGE_SIZE, PROT_READ | PROT_WRITE);
+        map_page(h, g_taken, PROT_NONE);
+        return SGX_ERESUME;
+    case 2:
+        return SGX_EENTER;
+    default:
+        map_page(h, g_taken, PROT_READ | PROT_WRITE);
+        return h->exceptions < 100 ? SGX_EENTER : 0;
+    }
+}
+
+static void page_of_the_libos(bool production)
+{
+    const char *which = production ? "production" : "debug";
+    struct error err = ERROR_INIT;
+    struct host h;
+
+    host_open(&h, production, false);
+    if (host_load(&h, &err) < 0)
+        abort();
+    g_taken = (h.image.layout.libos_base +
+               image_variable(&h.image, "boot.", sizeof(struct boundary_boot))) &
+              ~(SGX_PAGE_SIZE - 1);
+    g_source = mmap(NULL, SGX_PAGE_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    h.exception = swap_pages;
+    enter(&h, 0, SGX_EENTER, ECALL_BOOT, h.area, g_source);
+    expect(h.exceptions >= 2 && h.aborted && !h.returned,
+           "%s: a page of the LibOS is away while a copy writes to it: the copy does not fail, the "
+           "enclave ends (%u exceptions, result %ld)",
+           which, h.exceptions, h.result);
+    expect(strstr(h.said, "memory of the LibOS is gone") && h.ocalls == 1, "%s: it says \"%.300s\"",
+           which, h.said);
+    expect(production ? !strpbrk(h.said, "0123456789") : strstr(h.said, " rax ") != NULL, "%s: %s",
+           which, production ? "no detail of the fault" : "the registers too");
+    map_page(&h, g_taken, PROT_READ | PROT_WRITE);
+    h.exception = NULL;
+    for (unsigned tcs = 0; tcs < 3; tcs++) {
+        enter(&h, tcs, SGX_EENTER, ECALL_THREAD, h.area, NULL);
+        expect(h.dead && h.ocalls == 0, "%s: afterwards nothing enters, TCS %u", which, tcs);
+    }
+    munmap(g_source, SGX_PAGE_SIZE);
+    host_close(&h);
+}
+
+/* The same copy, of host memory that is gone for good: the copy ends, and the call with it. */
+static int enter_again(struct host *h, const struct sgx_enclave_run *run)
+{
+    return h->exceptions < 100 ? SGX_EENTER : 0;
+}
+
+static void page_of_the_host(void)
+{
+    struct error err = ERROR_INIT;
+    struct host h;
+
+    host_open(&h, true, false);
+    if (host_load(&h, &err) < 0)
+        abort();
+    g_source = mmap(NULL, SGX_PAGE_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    h.exception = enter_again;
+    enter(&h, 0, SGX_EENTER, ECALL_BOOT, h.area, g_source);
+    expect(h.exceptions == 1 && h.returned && h.result == -EFAULT && !h.aborted,
+           "a page of the host that is away ends the copy");
+    munmap(g_source, SGX_PAGE_SIZE);
+    host_close(&h);
+}
+
+static int no_clock(struct host *h, uint64_t number)
+{
+    int r = answer(h, number);
+
+    if (number == OCALL_CLOCK)
+        h->area->ret = -ENOSYS;
+    return r;
+}
+
+static void after_a_panic(void)
+{
+    struct error err = ERROR_INIT;
+    struct host h;
+
+    host_open(&h, true, false);
+    if (host_load(&h, &err) < 0)
+        abort();
+    h.ocall = no_clock;
+    boot(&h);
+    expect(h.aborted &&
+               strcmp(h.said, "the host broke the contract of the boundary: no clock") == 0,
+           "a breach ends the enclave: %s", h.said);
+    for (int i = 0; i < 3; i++) {
+        enter(&h, 0, SGX_EENTER, 0, NULL, NULL);
+        expect(h.dead && h.ocalls == 0, "a host that ignores the end and answers it: nothing runs");
+    }
+    enter(&h, 0, SGX_ERESUME, 0, NULL, NULL);
+    expect(h.exceptions == 1 && h.vector == X86_GP, "nor is there a thread to resume");
+    host_close(&h);
+}
+
+/* ---- order and moment of entries ---- */
+
+static int64_t result_of(struct host *h, unsigned tcs, uint64_t number, const void *area)
+{
+    enter(h, tcs, SGX_EENTER, number, area, NULL);
+    return h->returned ? h->result : 1;
+}
+
+static int boot_again(struct host *h, uint64_t number)
+{
+    struct host other = {.enclave = h->enclave, .area = h->area};
+
+    if (number == OCALL_CLOCK && h->ocalls == 1) {
+        expect(result_of(&other, 1, ECALL_BOOT, h->area) == -EAGAIN, "BOOT during BOOT");
+        expect(result_of(&other, 1, ECALL_STATS, h->area) == -EAGAIN, "an ecall during BOOT");
+        enter(&other, 0, SGX_ERESUME, 0, NULL, NULL);
+        expect(other.exceptions == 1 && other.vector == X86_GP, "ERESUME with nothing to resume");
+        return 0;
+    }
+    return answer(h, number);
+}
+
+static void entries(void)
+{
+    struct error err = ERROR_INIT;
+    struct host h;
+
+    host_open(&h, true, false);
+    if (host_load(&h, &err) < 0)
+        abort();
+    for (uint64_t number = 0; number < 12; number++)
+        if (number != ECALL_BOOT)
+            expect(result_of(&h, 1, number, h.area) == -EAGAIN && h.ocalls == 0,
+                   "ecall %lu before BOOT", number);
+    const struct enclave_layout *l = &h.image.layout;
+    const uint64_t areas[] = {0,
+                              l->user_start,
+                              l->heap,
+                              l->size - SGX_PAGE_SIZE,
+                              (uint64_t)h.area + 8,
+                              (1ull << 47) - SGX_PAGE_SIZE,
+                              1ull << 47,
+                              0xffff800000000000ull,
+                              0xfffffffffffff000ull};
+    for (size_t i = 0; i < sizeof(areas) / sizeof(areas[0]); i++)
+        expect(result_of(&h, 1, ECALL_BOOT, (const void *)areas[i]) == -EFAULT && h.ocalls == 0,
+               "an area at %#lx", areas[i]);
+    h.ocall = boot_again;
+    boot(&h);
+    expect(!h.returned && !h.dead, "the first BOOT is inside its ocall");
+    /* Whatever an entry on its TCS says, the ocall goes on. */
+    h.ocall = stay_in_clock;
+    h.area->ret = 5;
+    h.area->out[1] = 2000000000;
+    enter(&h, 0, SGX_EENTER, ECALL_STATS, (const void *)l->heap, (const void *)l->heap);
+    expect(!h.returned && !h.aborted && h.ocalls == 1,
+           "an entry inside an ocall continues it, whatever its registers say");
+    host_close(&h);
+}
+
+/* ---- CSSA ---- */
+
+static void frames(void)
+{
+    struct error err = ERROR_INIT;
+    struct host h;
+
+    host_open(&h, true, false);
+    if (host_load(&h, &err) < 0)
+        abort();
+    /* The tcb page of TCS 0 is away: no entry can even begin; each exception takes a frame. */
+    const uint64_t tcb = h.enclave->tcs[0] + (1 + LAYOUT_NSSA * LAYOUT_SSA_PAGES) * SGX_PAGE_SIZE;
+    map_page(&h, tcb, PROT_NONE);
+    for (unsigned i = 0; i < LAYOUT_NSSA; i++) {
+        enter(&h, 0, SGX_EENTER, ECALL_BOOT, h.area, NULL);
+        expect(h.exceptions == 1 && h.vector == X86_PF, "without its tcb page, at CSSA %u", i);
+    }
+    enter(&h, 0, SGX_EENTER, ECALL_BOOT, h.area, NULL);
+    expect(h.exceptions == 1 && h.vector == X86_GP, "with no frame left the processor refuses");
+    map_page(&h, tcb, PROT_READ | PROT_WRITE);
+    /* CSSA is 3: the three entries were interrupted at their first instruction. */
+    enter(&h, 0, SGX_ERESUME, 0, NULL, NULL);
+    expect(h.resumes >= 1 && h.ocalls == 0 && !h.returned,
+           "resumed at CSSA 2, then 1: each leaves at once, or judges the fault");
+    host_close(&h);
+}
+
 int main(int argc, char **argv)
 {
     char root[] = "/tmp/libos-choices.XXXXXX", key[64];
@@ -289,6 +499,12 @@ int main(int argc, char **argv)
     own_base();
     another_base(true);
     another_base(false);
+    page_of_the_libos(true);
+    page_of_the_libos(false);
+    page_of_the_host();
+    after_a_panic();
+    entries();
+    frames();
     printf("1..%u\n", g_count);
     snprintf(key, sizeof(key), "%s/root-key", root);
     unlink(key);

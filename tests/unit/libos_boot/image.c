@@ -33,7 +33,8 @@ static const Elf64_Shdr *section(const struct image *image, uint32_t type)
     return NULL;
 }
 
-uint64_t image_symbol(const struct image *image, const char *name)
+/* size 0: any; else the compiler's number follows the name. */
+static uint64_t find_symbol(const struct image *image, const char *name, uint64_t size)
 {
     const Elf64_Ehdr *h = (const Elf64_Ehdr *)image->elf;
     const Elf64_Shdr *all = (const Elf64_Shdr *)(image->elf + h->e_shoff);
@@ -42,10 +43,22 @@ uint64_t image_symbol(const struct image *image, const char *name)
     const Elf64_Sym *symbols = (const Elf64_Sym *)(image->elf + table->sh_offset);
 
     for (size_t i = 0; i < table->sh_size / sizeof(*symbols); i++)
-        if (strcmp(names + symbols[i].st_name, name) == 0)
+        if (size == 0 ? strcmp(names + symbols[i].st_name, name) == 0
+                      : strncmp(names + symbols[i].st_name, name, strlen(name)) == 0 &&
+                            symbols[i].st_size == size)
             return symbols[i].st_value;
     must(false, name, NULL);
     return 0;
+}
+
+uint64_t image_symbol(const struct image *image, const char *name)
+{
+    return find_symbol(image, name, 0);
+}
+
+uint64_t image_variable(const struct image *image, const char *name, uint64_t size)
+{
+    return find_symbol(image, name, size);
 }
 
 /* cmp %gs:16,%rbx; jne: fifteen bytes at the entry point. */

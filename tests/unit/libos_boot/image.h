@@ -32,5 +32,7 @@ void image_release(struct image *image);
 
 /* Offset of a symbol in the image. */
 uint64_t image_symbol(const struct image *image, const char *name);
+/* Of a function's static variable, by its size. */
+uint64_t image_variable(const struct image *image, const char *name, uint64_t size);
 /* Any field of the enclave file's header, which no measurement covers. */
 void image_put_header(struct image *image, size_t offset, const void *value, size_t size);
