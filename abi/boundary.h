@@ -51,7 +51,7 @@ _Static_assert(sizeof(struct boundary_area) == 4096 + BOUNDARY_DATA_SIZE, "area 
     E(START_PROCESS, 4, "pid")                                                        \
     E(KILL, 5, "pid (-1 all, 0 foreground) in the low, signal in the high 32 bits")   \
     E(RESIZE, 6, "pid, rows << 32, columns << 48")                                    \
-    E(REPORT, 7, "none; data: TARGETINFO, report data; answer REPORT at data[0]")     \
+    E(REPORT, 7, "none; data: TARGETINFO; answer REPORT at data[0]")                  \
     E(STATS, 8, "none; answer struct boundary_stats at data[0]")                      \
     E(KILL_FOREGROUND, 9, "as KILL: the foreground group of the terminal of pid's session")
 
@@ -177,6 +177,30 @@ struct boundary_process {
     uint64_t capabilities;
     uint64_t rlimits[32]; /* soft, hard */
 };
+
+/*
+ * What the deployment's policy refuses (abi/manifest.h), CREATE_PROCESS answers with -(4096 + one
+ * of these): no errno, so that the host half can say which setting would allow it.
+ */
+#define BOUNDARY_REFUSED 4096
+enum boundary_refusal {
+    REFUSED_EXEC = 1,     /* exec is `none` */
+    REFUSED_IMAGE,        /* the image half allows no exec at all */
+    REFUSED_COMMAND,      /* no entry of the list has these arguments */
+    REFUSED_USER,         /* another user or group than the container's */
+    REFUSED_CAPABILITIES, /* capabilities that the container has not */
+    REFUSED_ENVIRONMENT,  /* a variable that neither the container nor the entry has */
+    REFUSED_DIRECTORY,    /* another working directory */
+    REFUSED_TERMINAL,     /* a terminal, where none is allowed */
+};
+
+/*
+ * REPORTDATA of what ECALL_REPORT answers, 64 bytes with the zeros: the host asked, and no program
+ * of the enclave has chosen anything of it. Programs cannot have it (/dev/attestation refuses data
+ * that begins so): a verifier that sees it knows that the report proves which enclave runs on the
+ * machine, and binds no key or message to it.
+ */
+#define BOUNDARY_HOST_REPORT "rune: asked for by the host, bound to nothing in the enclave"
 
 struct boundary_stats {
     uint64_t memory_committed, memory_peak, memory_reserved;

@@ -89,7 +89,8 @@ enum manifest_record_type {
     MANIFEST_READONLY_ROOT = 11, /* u32 */
     MANIFEST_MASKED_PATH = 12,
     MANIFEST_READONLY_PATH = 13,
-    MANIFEST_POLICY = 14, /* struct manifest_policy: exactly once */
+    MANIFEST_POLICY = 14,  /* struct manifest_policy: exactly once */
+    MANIFEST_COMMAND = 15, /* struct manifest_command: one that MANIFEST_EXEC_LIST allows */
 };
 
 struct manifest_record {
@@ -109,6 +110,7 @@ struct manifest_user {
 enum manifest_exec_kind {
     MANIFEST_EXEC_NONE = 0, /* no process is started from outside but the first */
     MANIFEST_EXEC_ANY = 1,  /* insecure: any program, and with it all that is in the enclave */
+    MANIFEST_EXEC_LIST = 2, /* the MANIFEST_COMMAND records, of which there is at least one */
 };
 
 /* manifest_policy.flags */
@@ -130,6 +132,28 @@ struct manifest_policy {
     uint64_t signals;   /* bit n - 1: the host may send signal n */
     uint32_t log_level; /* the most the LibOS tells the host; the image half's bounds it too */
     uint32_t reserved0;
+};
+
+/*
+ * A command that the host may start: as the container's user, in its directory and with its
+ * environment, but for what the record names. The counted texts follow, arguments first: struct
+ * manifest_text and its bytes, one after the other without padding. An argument list matches when
+ * it has as many arguments and each matches; an environment text names one NAME=value, a directory
+ * text an absolute path.
+ *
+ * A pattern is matched against one whole text: '*' is any bytes, '?' one byte, '\' takes the next
+ * byte as it is (libos/lib/pattern.c). A text with ".." as a name of its path matches no pattern.
+ */
+#define MANIFEST_COMMAND_TERMINAL (1u << 0) /* may have a terminal, and then sets TERM */
+#define MANIFEST_TEXT_PATTERN     (1u << 0)
+
+struct manifest_command {
+    uint32_t flags;
+    uint32_t arg_count, env_count, cwd_count;
+};
+struct manifest_text {
+    uint32_t flags;
+    uint32_t size;
 };
 
 enum manifest_mount_kind {

@@ -48,6 +48,11 @@ static int take_string(struct cursor *c, size_t n, char **out)
     return 0;
 }
 
+static bool is_name_character(char c)
+{
+    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
+}
+
 static int append_string(struct cursor *c, char ***list)
 {
     size_t count = 0;
@@ -141,7 +146,7 @@ static int parse_policy(struct cursor *c, struct deployment *d)
     struct manifest_policy p;
 
     if (!take(c, &p, sizeof(p)) || c->left != 0 || d->policy.present ||
-        p.exec > MANIFEST_EXEC_ANY || (p.flags & ~MANIFEST_POLICY_FLAGS) != 0 ||
+        p.exec > MANIFEST_EXEC_LIST || (p.flags & ~MANIFEST_POLICY_FLAGS) != 0 ||
         (p.signals & MANIFEST_SIGNALS_NEVER) != 0 || p.log_level > LOG_TRACE || p.reserved0 != 0)
         return -EINVAL;
     d->policy = (struct deployment_policy){
@@ -156,6 +161,82 @@ static int parse_policy(struct cursor *c, struct deployment *d)
         .log_level = p.log_level,
     };
     return 0;
+}
+
+/* What the verifier reads is what is matched: the name of a variable is written out, a directory is
+ * absolute. */
+static bool text_is_sound(const struct deployment_text *t, u32 index,
+                          const struct manifest_command *m)
+{
+    size_t name = 0;
+
+    if (t->pattern && !pattern_valid(t->text, strlen(t->text)))
+        return false;
+    if (index < m->arg_count)
+        return true;
+    if (index >= m->arg_count + m->env_count)
+        return t->text[0] == '/';
+    while (is_name_character(t->text[name]))
+        name++;
+    return name > 0 && t->text[name] == '=';
+}
+
+static int parse_text(struct cursor *c, struct deployment_text *out)
+{
+    struct manifest_text t;
+
+    if (!take(c, &t, sizeof(t)) || (t.flags & ~MANIFEST_TEXT_PATTERN) != 0)
+        return -EINVAL;
+    out->pattern = (t.flags & MANIFEST_TEXT_PATTERN) != 0;
+    return take_string(c, t.size, &out->text);
+}
+
+static int parse_command(struct cursor *c, struct deployment *d)
+{
+    struct manifest_command m;
+    struct deployment_command *commands, *out;
+    u32 count;
+    int r = 0;
+
+    if (!take(c, &m, sizeof(m)) || (m.flags & ~MANIFEST_COMMAND_TERMINAL) != 0 ||
+        m.arg_count == 0 || m.arg_count > LIST_MAX || m.env_count > LIST_MAX ||
+        m.cwd_count > LIST_MAX || d->command_count >= LIST_MAX)
+        return -EINVAL;
+    count = m.arg_count + m.env_count + m.cwd_count;
+    if (c->left / sizeof(struct manifest_text) < count)
+        return -EINVAL;
+    commands = krealloc(d->commands, (d->command_count + 1) * sizeof(*commands));
+    if (commands == NULL)
+        return -ENOMEM;
+    d->commands = commands;
+    out = &commands[d->command_count];
+    *out = (struct deployment_command){.terminal = (m.flags & MANIFEST_COMMAND_TERMINAL) != 0,
+                                       .arg_count = m.arg_count,
+                                       .env_count = m.env_count,
+                                       .cwd_count = m.cwd_count,
+                                       .texts = kmalloc(count * sizeof(*out->texts))};
+    if (out->texts == NULL)
+        return -ENOMEM;
+    memset(out->texts, 0, count * sizeof(*out->texts));
+    d->command_count++;
+    for (u32 i = 0; r == 0 && i < count; i++) {
+        r = parse_text(c, &out->texts[i]);
+        if (r == 0 && !text_is_sound(&out->texts[i], i, &m))
+            r = -EINVAL;
+    }
+    return r == 0 && c->left != 0 ? -EINVAL : r;
+}
+
+/* What the records say together: a list has commands, and what is a terminal goes to the host. */
+static bool policy_is_sound(const struct deployment *d)
+{
+    const struct deployment_policy *p = &d->policy;
+    bool terminal = d->terminal;
+
+    for (u32 i = 0; i < d->command_count; i++)
+        terminal |= d->commands[i].terminal;
+    return p->present && (p->exec == MANIFEST_EXEC_LIST) == (d->command_count > 0) &&
+           (!terminal || (p->stdin_host && p->stdout_host));
 }
 
 static int parse_record(u32 type, struct cursor *c, struct deployment *d)
@@ -189,6 +270,8 @@ static int parse_record(u32 type, struct cursor *c, struct deployment *d)
         return append_string(c, &d->readonly_paths);
     case MANIFEST_POLICY:
         return parse_policy(c, d);
+    case MANIFEST_COMMAND:
+        return parse_command(c, d);
     default:
         return -EINVAL;
     }
@@ -224,7 +307,7 @@ int deployment_parse(const void *blob, size_t size)
         c.p += padded;
         c.left -= padded;
     }
-    return c.left == 0 && g_deployment.policy.present ? 0 : -EINVAL;
+    return c.left == 0 && policy_is_sound(&g_deployment) ? 0 : -EINVAL;
 }
 
 int deployment_load(const void *blob, size_t size)

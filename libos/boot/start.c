@@ -61,6 +61,26 @@ static u64 smaller_limit(u64 a, u64 b)
     return a == 0 ? b : b == 0 ? a : MIN(a, b);
 }
 
+/* What the host wants, as far as the measured manifest goes. Only an enclave that is measured as one
+ * for debugging says what its programs do (LOG_INFO and more). */
+static void set_log_level(u32 wanted)
+{
+    u32 most = g_manifest->log_level;
+
+    if ((g_manifest->flags & MANIFEST_DEBUG) == 0)
+        most = MIN(most, LOG_WARN);
+    g_log_level = (int)MIN(wanted, most);
+}
+
+/* The signature of an enclave that is not for debugging forbids DEBUG; this one says why. */
+static int check_attributes(void)
+{
+    if ((g_self.attributes & SGX_ATTRIBUTE_DEBUG) == 0 || (g_manifest->flags & MANIFEST_DEBUG) != 0)
+        return 0;
+    log_error("the enclave was started to be debugged, and is not made for it");
+    return -EPERM;
+}
+
 static int boot_steps(const struct boundary_boot *boot)
 {
     u64 memory = smaller_limit(g_manifest->memory_limit, boot->memory_limit);
@@ -73,7 +93,7 @@ static int boot_steps(const struct boundary_boot *boot)
     memcpy(&g_self, report, sizeof(g_self));
     vector_init();
     host_set_image(boot);
-    g_log_level = (int)MIN(boot->log_level, g_manifest->log_level);
+    set_log_level(boot->log_level);
     r = cpuid_init();
     if (r < 0)
         return r;
@@ -83,11 +103,16 @@ static int boot_steps(const struct boundary_boot *boot)
     threads_init(g_layout->static_tcs, threads);
     g_mount_count = MIN(boot->mount_count, BOUNDARY_MOUNT_MAX);
     memcpy(g_mount_fds, boot->mount_fds, sizeof(g_mount_fds));
-    step = "memory";
-    r = mm_init(g_layout, memory);
+    step = "attributes";
+    r = check_attributes();
+    if (r == 0) {
+        step = "memory";
+        r = mm_init(g_layout, memory);
+    }
     if (r == 0) {
         step = "deployment manifest";
         r = load_deployment(boot);
+        g_log_level = MIN(g_log_level, (int)g_deployment.policy.log_level);
     }
     if (r == 0) {
         step = "processes";
@@ -153,7 +178,7 @@ static i64 spawn_parsed(struct boundary_process *h)
         .group_count = h->group_count,
     };
     struct rlimit64 limits[16];
-    char **head = NULL, **argv = NULL, **env = NULL;
+    char **head = NULL, **argv = NULL, **env = NULL, **own_env = NULL;
     i32 pid = 0;
     i64 r = -EINVAL;
 
@@ -190,6 +215,13 @@ static i64 spawn_parsed(struct boundary_process *h)
         spec.group_count = g_deployment.group_count;
         spec.capabilities = g_deployment.capabilities;
         spec.rlimits = NULL;
+    } else if (spec.argv[0] != NULL) {
+        int refused = policy_exec(&spec, &own_env);
+
+        if (refused != 0) {
+            r = refused < 0 ? refused : -BOUNDARY_REFUSED - refused;
+            goto out;
+        }
     }
     if (spec.argv != NULL && spec.argv[0] != NULL)
         r = process_spawn(&spec, &pid);
@@ -199,26 +231,27 @@ out:
     kfree(head);
     kfree(argv);
     kfree(env);
+    kfree(own_env);
     return r;
 }
 
 static i64 ecall_create_process(u64 argument)
 {
-    static bool first_done;
+    static bool first_done, first_is_there;
     struct boundary_process head, *h;
+    bool first;
     i64 r;
 
     if (copy_in(&head, (const void *)argument, sizeof(head)) < 0)
         return -EFAULT;
     if (head.size < sizeof(head) || head.size > BOUNDARY_PROCESS_MAX)
         return -E2BIG;
-    if ((head.flags & PAL_PROCESS_FIRST) == 0 && (g_manifest->flags & MANIFEST_ALLOW_EXEC) == 0) {
-        log_error("the manifest does not allow further processes from outside (exec)");
-        return -EPERM;
-    }
-    if ((head.flags & PAL_PROCESS_FIRST) != 0 &&
-        __atomic_exchange_n(&first_done, true, __ATOMIC_SEQ_CST))
+    first = (head.flags & PAL_PROCESS_FIRST) != 0;
+    if (first && __atomic_exchange_n(&first_done, true, __ATOMIC_SEQ_CST))
         return -EALREADY;
+    /* Another process 1 than the deployment's would be the parent of orphans, and more. */
+    if (!first && !__atomic_load_n(&first_is_there, __ATOMIC_SEQ_CST))
+        return -EAGAIN;
     h = kmalloc(head.size);
     if (h == NULL)
         return -ENOMEM;
@@ -227,18 +260,21 @@ static i64 ecall_create_process(u64 argument)
     memcpy(h, &head, sizeof(head));
     if (r == 0)
         r = spawn_parsed(h);
+    if (first && r > 0)
+        __atomic_store_n(&first_is_there, true, __ATOMIC_SEQ_CST);
     kfree(h);
     return r;
 }
 
+/* The host chooses who may check the report, and nothing of what it says. */
 static i64 ecall_report(void)
 {
+    static const u8 data[64] = BOUNDARY_HOST_REPORT;
     struct boundary_area *a = tcb()->area;
-    u8 target[512], data[64], report[432];
+    u8 target[512], report[432];
     int r;
 
     memcpy(target, a->data, sizeof(target));
-    memcpy(data, a->data + sizeof(target), sizeof(data));
     r = sgx_report(target, data, report);
     if (r == 0)
         memcpy(a->data, report, sizeof(report));

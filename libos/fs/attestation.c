@@ -5,6 +5,7 @@
  * as well: another command line over the same image would read them out.
  */
 #include "pseudo.h"
+#include "boundary.h"
 #include "crypto.h"
 #include "sgx.h"
 #include "sgx_emulated.h"
@@ -89,6 +90,14 @@ static void get_state(u8 report_data[64], u8 target_info[512])
     mutex_unlock(&g_lock);
 }
 
+/* What is for reports that the host asks for, no program may have. */
+static bool is_host_data(const char *buf, size_t n)
+{
+    static const char tag[] = BOUNDARY_HOST_REPORT;
+
+    return n >= sizeof(tag) - 1 && memcmp(buf, tag, sizeof(tag) - 1) == 0;
+}
+
 static ssize_t set_state(const char *buf, size_t n, bool report_data)
 {
     struct user_state *s;
@@ -137,7 +146,7 @@ static int show_report_data(struct pseudo_inode *p, struct text *t)
 
 static ssize_t store_report_data(struct pseudo_inode *p, const char *buf, size_t n)
 {
-    return set_state(buf, n, true);
+    return is_host_data(buf, n) ? -EINVAL : set_state(buf, n, true);
 }
 
 static int show_target_info(struct pseudo_inode *p, struct text *t)

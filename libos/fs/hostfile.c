@@ -4,6 +4,7 @@
  * terminals (with our own job control on top), pipes, sockets or regular files; what comes from
  * them is untrusted.
  */
+#include "deployment.h"
 #include "tty.h"
 
 #include <asm/ioctls.h>
@@ -11,6 +12,7 @@
 #define SIG_TTIN 21
 #define SIG_TTOU 22
 #define CHUNK    (64u << 10)
+#define DEV_NULL TTY_DEV(1, 3)
 
 struct host_stream {
     struct inode i; /* its references are the stream's */
@@ -440,6 +442,40 @@ void fs_take_terminal(struct process *p)
     }
 }
 
+static void install(struct files *files, int k, struct file *f)
+{
+    mutex_lock(&files->lock);
+    files->fds[k].file = f;
+    files->fds[k].cloexec = false;
+    files->next = MAX(files->next, (u32)k + 1);
+    mutex_unlock(&files->lock);
+}
+
+/* Descriptor k is not the host's: what is written is dropped, and there is nothing to read. */
+static int install_null(struct files *files, int k)
+{
+    struct file *f;
+    int r = path_open(AT_FDCWD, "/dev/null", k == 0 ? O_RDONLY : O_WRONLY, 0, &f);
+
+    if (r == 0 && !(S_ISCHR(f->inode->mode) && f->inode->rdev == DEV_NULL)) {
+        file_put(f);
+        r = -ENODEV;
+    }
+    if (r < 0) {
+        log_error("the policy keeps output or input from the host, and /dev/null is not there: "
+                  "error %d",
+                  -r);
+        return r;
+    }
+    install(files, k, f);
+    return 0;
+}
+
+static bool is_for_host(int k)
+{
+    return k == 0 ? g_deployment.policy.stdin_host : g_deployment.policy.stdout_host;
+}
+
 int fs_install_stdio(struct files *files, const int hfds[3], bool terminal)
 {
     struct host_stream *tty = NULL, *h;
@@ -450,6 +486,13 @@ int fs_install_stdio(struct files *files, const int hfds[3], bool terminal)
 
         if (hfds[k] < 0)
             continue;
+        if (!is_for_host(k)) {
+            int null = install_null(files, k);
+
+            host_close(hfds[k]);
+            r = r < 0 ? r : null;
+            continue;
+        }
         h = stream_new(hfds[k]);
         if (!h) {
             host_close(hfds[k]);
@@ -473,11 +516,7 @@ int fs_install_stdio(struct files *files, const int hfds[3], bool terminal)
             r = -ENOMEM;
             continue;
         }
-        mutex_lock(&files->lock);
-        files->fds[k].file = f;
-        files->fds[k].cloexec = false;
-        files->next = MAX(files->next, (u32)k + 1);
-        mutex_unlock(&files->lock);
+        install(files, k, f);
     }
     return r;
 }

@@ -23,8 +23,20 @@ struct deployment_policy {
     bool no_new_privs;
     u32 log_level;
 };
+/* A command that the host may start, when the policy has a list (struct manifest_command). */
+struct deployment_text {
+    bool pattern;
+    char *text;
+};
+struct deployment_command {
+    bool terminal;
+    u32 arg_count, env_count, cwd_count;
+    struct deployment_text *texts; /* arguments, environment, directories */
+};
 struct deployment {
     struct deployment_policy policy;
+    struct deployment_command *commands;
+    u32 command_count;
     char **argv, **env; /* NULL-terminated */
     char *cwd, *hostname, *domainname;
     u32 uid, gid, umask, group_count;
@@ -42,3 +54,14 @@ extern struct deployment g_deployment;
 /* Host descriptors of the pass-through mounts, by their index. */
 int deployment_mount_fd(u32 index); /* -EINVAL: none was given */
 extern const struct manifest_image *g_manifest;
+
+/* ---- the policy (boot/policy.c) ---- */
+
+/*
+ * May the host start this process, which is not the first? 0: the spec is now what the policy
+ * allows of it, *env its environment, which the caller frees when it is not spec->env as it came.
+ * Positive: enum boundary_refusal. -ENOMEM.
+ */
+int policy_exec(struct process_spec *spec, char ***env);
+/* May the host send this signal? */
+bool policy_signal(int sig);

@@ -187,6 +187,8 @@ int process_start(i32 pid);
 /* Replace mm's program: loads path (scripts too) into a fresh mm; on success does not return to the
  * old program. */
 int process_exec(struct dentry *program, const char *path, char **argv, char **env);
-int process_kill_from_host(i32 pid, int sig); /* pid -1: everything; 0: PID 1's foreground group */
-int process_kill_foreground(i32 pid,
-                            int sig); /* the foreground group of the terminal of pid's session */
+/* From the host, as far as the policy lets it (proc/hostsignal.c). pid -1: everything; 0: PID 1's
+ * foreground group. */
+int process_kill_from_host(i32 pid, int sig);
+/* The foreground group of the terminal of pid's session. */
+int process_kill_foreground(i32 pid, int sig);

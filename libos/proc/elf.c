@@ -35,7 +35,8 @@ static int header_check(const Elf64_Ehdr *h, const char *name)
         h->e_ident[EI_DATA] != ELFDATA2LSB) {
         log_error("%s: executable for another architecture (%s, machine %u): this container runs "
                   "x86-64 programs only",
-                  name, machine_name(h->e_machine), h->e_machine);
+                  g_log_level >= LOG_INFO ? name : "a program", machine_name(h->e_machine),
+                  h->e_machine);
         return -ENOEXEC;
     }
     if ((h->e_type != ET_EXEC && h->e_type != ET_DYN) || h->e_phentsize != sizeof(Elf64_Phdr) ||

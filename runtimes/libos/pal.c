@@ -260,6 +260,10 @@ int pal_create_process(const struct pal_process_args_v4 *given, int *pid)
         *pid = (int)r;
     }
     free(p);
+    if (r <= -BOUNDARY_REFUSED) {
+        refusal_log(r, args.argv);
+        r = -EACCES;
+    }
     return r < 0 ? (int)r : 0;
 }
 
@@ -298,7 +302,6 @@ struct report_call {
 static void report_fill(struct boundary_area *area, void *context)
 {
     struct report_call *c = context;
-    memset(area->data, 0, 512 + 64);
     memcpy(area->data, c->target_info, 512);
 }
 
@@ -371,6 +374,7 @@ int pal_get_stats(struct pal_stats_v4 *stats)
     return 0;
 }
 
+/* Over data of the host's choice there is none, and should be none: programs ask for quotes. */
 int pal_get_quote(const uint8_t report_data[64], uint8_t *quote, size_t *quote_size)
 {
     return -ENOTSUP;

@@ -3,7 +3,8 @@
  * The LibOS's untrusted half: a PAL library (include/pal.h, version 4) that loads the enclave,
  * lends it host threads, and serves the ocalls of abi/boundary.h.
  *
- *   pal.c     the PAL functions: initialisation, processes, information
+ *   pal.c     the PAL functions: initialisation, processes, information; refusal.c words for what
+ *             the policy refuses
  *   thread.c  host threads and their TCS, the enter loop, waiting, waking, kicks
  *   ocall.c   the table of ocalls; ocall_file.c, ocall_net.c, ocall_system.c serve them
  *
@@ -66,6 +67,10 @@ static inline int64_t result_of(int64_t r)
     extern int *__errno_location(void);
     return r < 0 ? -*__errno_location() : r;
 }
+
+/* ---- refusal.c ---- */
+/* Log why ECALL_CREATE_PROCESS refused (a result of -BOUNDARY_REFUSED or less). */
+void refusal_log(int64_t result, const char *const *argv);
 
 /* ---- ocall_system.c ---- */
 void runtime_log(int level, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -142,7 +142,7 @@ static int child_main(void *ctx, int cgroup_status)
     log_divert(NULL, NULL);
     if (c->init.sync_fd < 0) {
         log_fatal("%s", error_text(&err));
-        return 127;
+        return err.code == EACCES || err.code == EPERM ? 126 : 127;
     }
     init_report(&c->init, &err);
     return 255;

@@ -96,7 +96,7 @@ static void on_log(void *context, int level, const char *message)
     static const enum log_level levels[] = {LOG_LEVEL_ERROR, LOG_LEVEL_ERROR, LOG_LEVEL_WARNING,
                                             LOG_LEVEL_INFO, LOG_LEVEL_DEBUG};
     struct runelet *runelet = context;
-    if (level <= 1 && keep_reason(runelet, message))
+    if (level <= 1 && (pal_runtime_keep_reason(message) || keep_reason(runelet, message)))
         return;
     if (level < 0 || level > runelet->log_threshold)
         return;

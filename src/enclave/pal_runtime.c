@@ -171,13 +171,38 @@ static int exec_error(const char *path, int code, struct error *err)
     return error_errno(err, code, "exec: \"%s\"", path);
 }
 
+/* What the runtime says of the process that this thread is creating: it belongs to the failure. */
+static __thread struct {
+    bool collecting;
+    char *line;
+} t_reason;
+
+bool pal_runtime_keep_reason(const char *message)
+{
+    if (!t_reason.collecting)
+        return false;
+    free(t_reason.line);
+    t_reason.line = xstrdup(message);
+    return true;
+}
+
 int pal_runtime_create_process(struct pal_runtime *runtime, const struct pal_process_args_v4 *args,
                                int *pid, struct error *err)
 {
     errno = 0;
+    t_reason.collecting = true;
     int result = pal_result(runtime, runtime->version->create(runtime, args, pid));
-    if (result < 0)
-        return exec_error(args->path != NULL ? args->path : args->argv[0], -result, err);
+    t_reason.collecting = false;
+    cleanup_free char *reason = take_ptr(t_reason.line);
+    if (result < 0) {
+        cleanup_error struct error failure = ERROR_INIT;
+        exec_error(args->path != NULL ? args->path : args->argv[0], -result, &failure);
+        return reason == NULL
+                   ? error_code(err, failure.code, "%s", error_text(&failure))
+                   : error_code(err, failure.code, "%s: %s", error_text(&failure), reason);
+    }
+    if (reason != NULL && runtime->log != NULL)
+        runtime->log(runtime->context, 1, reason);
     if (*pid <= 0)
         return error_set(err, "enclave runtime %s: process id %d is not positive", runtime->path,
                          *pid);

@@ -6,6 +6,8 @@
  */
 #pragma once
 
+#include <stdbool.h>
+
 #include "base/error.h"
 #include "pal.h"
 
@@ -25,6 +27,9 @@ int pal_runtime_init(struct pal_runtime *runtime, const struct pal_init_args_v4 
  * reason. */
 int pal_runtime_create_process(struct pal_runtime *runtime, const struct pal_process_args_v4 *args,
                                int *pid, struct error *err);
+/* For the log callback, with a line of level 1 or less: true when it belongs to a process that the
+ * calling thread is creating, and is said with that failure. */
+bool pal_runtime_keep_reason(const char *message);
 int pal_runtime_start(struct pal_runtime *runtime, int pid, struct error *err);
 
 /* The rest returns 0 or a negative errno; -ENOTSUP when the library's version has no such call. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The deployment manifest's parser, which runs after the hash was checked: a wrong builder must not
- * become a memory error. */
+ * become a memory error. And the policy that it gives, against a host that asks for anything. */
 #include <stdlib.h>
 
 #include "crypto.h"
@@ -17,6 +17,11 @@ int g_log_level = LOG_FATAL;
 void *kmalloc(size_t size)
 {
     return malloc(size);
+}
+
+void kfree(void *p)
+{
+    free(p);
 }
 
 void *krealloc(void *p, size_t size)
@@ -61,14 +66,76 @@ static void release(struct deployment *d)
         free(d->mounts[i].options);
     }
     free(d->mounts);
+    for (u32 i = 0; i < d->command_count; i++) {
+        const struct deployment_command *c = &d->commands[i];
+
+        for (u32 j = 0; j < c->arg_count + c->env_count + c->cwd_count; j++)
+            free(c->texts[j].text);
+        free(c->texts);
+    }
+    free(d->commands);
     memset(d, 0, sizeof(*d));
 }
 
+/* Up to `most` strings of what is left, as the PAL would send them. */
+static char **take_list(char **p, char *end, size_t most)
+{
+    char **list = calloc(most + 1, sizeof(*list));
+
+    for (size_t n = 0; n < most && *p < end; n++) {
+        list[n] = *p;
+        *p += strlen(*p) + 1;
+    }
+    return list;
+}
+
+/* Whatever the host asks for: nothing that the container has not. */
+static void ask(const u8 *data, size_t size)
+{
+    char *copy = malloc(size + 1), *p = copy, *end = copy + size;
+    struct process_spec s = {.cwd = "/"};
+    u32 numbers[4] = {0};
+    char **argv, **env, **own = NULL;
+
+    memcpy(copy, data, size);
+    copy[size] = '\0';
+    if (size >= sizeof(numbers)) {
+        memcpy(numbers, copy, sizeof(numbers));
+        p += sizeof(numbers);
+    }
+    argv = take_list(&p, end, numbers[0] % 8 + 1);
+    env = take_list(&p, end, 64);
+    s.argv = argv;
+    s.env = env;
+    s.uid = numbers[1] % 3;
+    s.gid = numbers[2] % 3;
+    s.terminal = numbers[0] >> 31;
+    s.capabilities = numbers[3];
+    if (argv[0] != NULL && policy_exec(&s, &own) == 0) {
+        const struct deployment_policy *policy = &g_deployment.policy;
+
+        if (policy->exec == MANIFEST_EXEC_NONE || s.rlimits != NULL ||
+            (s.capabilities & ~g_deployment.capabilities) != 0 ||
+            (s.uid != g_deployment.uid && g_deployment.uid != 0) ||
+            (policy->exec == MANIFEST_EXEC_LIST && (own == NULL || s.env != own)))
+            abort();
+    }
+    free(own);
+    free(argv);
+    free(env);
+    free(copy);
+}
+
+/* The blob's size in two bytes, the blob, and what the host asks for then. */
 int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 {
-    int r = deployment_parse(data, size);
+    static const struct manifest_image image = {.flags = MANIFEST_ALLOW_EXEC};
+    size_t blob = size >= 2 ? MIN((size_t)data[0] | (size_t)data[1] << 8, size - 2) : 0;
 
-    if (r == 0) {
+    if (size < 2)
+        return 0;
+    g_manifest = &image;
+    if (deployment_parse(data + 2, blob) == 0) {
         if (!g_deployment.policy.present ||
             (g_deployment.policy.signals & MANIFEST_SIGNALS_NEVER) != 0)
             abort();
@@ -76,6 +143,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
             if (g_deployment.mounts[i].target[0] != '/')
                 abort();
         }
+        ask(data + 2 + blob, size - 2 - blob);
     }
     release(&g_deployment);
     return 0;

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "boundary.h"
 #include "crypto.h"
 #include "deployment.h"
 #include "manifest.h"
@@ -158,9 +159,360 @@ static void test_signals_never(void **state)
     assert_int_equal(parse_policy(&rest, sizeof(rest)), 0);
 }
 
+/* ---- commands ---- */
+
+struct entry {
+    u8 bytes[2048];
+    size_t size;
+};
+
+static void entry_begin(struct entry *e, u32 flags, u32 args, u32 env, u32 cwd)
+{
+    struct manifest_command m = {flags, args, env, cwd};
+
+    memcpy(e->bytes, &m, sizeof(m));
+    e->size = sizeof(m);
+}
+
+/* "~text" is a pattern. */
+static void entry_text(struct entry *e, const char *text)
+{
+    bool pattern = text[0] == '~';
+    struct manifest_text t = {pattern ? MANIFEST_TEXT_PATTERN : 0, (u32)strlen(text + pattern)};
+
+    memcpy(e->bytes + e->size, &t, sizeof(t));
+    memcpy(e->bytes + e->size + sizeof(t), text + pattern, t.size);
+    e->size += sizeof(t) + t.size;
+}
+
+static const struct manifest_policy g_list = {
+    .exec = MANIFEST_EXEC_LIST, .flags = MANIFEST_POLICY_STDIN | MANIFEST_POLICY_STDOUT};
+
+static int parse_entry(const struct entry *e, size_t size)
+{
+    struct blob b = {.size = 0};
+
+    put_record(&b, MANIFEST_POLICY, &g_list, sizeof(g_list));
+    put_record(&b, MANIFEST_COMMAND, e->bytes, size);
+    return parse(&b);
+}
+
+static int parse_texts(u32 args, u32 env, u32 cwd, const char *const *texts)
+{
+    struct entry e;
+
+    entry_begin(&e, 0, args, env, cwd);
+    for (u32 i = 0; i < args + env + cwd; i++)
+        entry_text(&e, texts[i]);
+    return parse_entry(&e, e.size);
+}
+
+static void test_malformed_commands(void **state)
+{
+    static const char *const good[] = {"cat", "~/log/*", "A=1", "~B_2=*", "/srv", "~/d?"};
+    struct entry e;
+
+    assert_int_equal(parse_texts(2, 2, 2, good), 0);
+    assert_int_equal(g_deployment.command_count, 1);
+    assert_false(g_deployment.commands[0].texts[0].pattern);
+    assert_true(g_deployment.commands[0].texts[1].pattern);
+    /* Names of variables are written out, directories absolute, patterns whole. */
+    for (const char *const *bad =
+             (const char *const[]){"~*=1", "NAME", "=1", "~A?=x", "A-B=1", "", NULL};
+         *bad != NULL; bad++)
+        assert_int_equal(parse_texts(1, 1, 0, (const char *const[]){"x", *bad}), -EINVAL);
+    assert_int_equal(parse_texts(1, 0, 1, (const char *const[]){"x", "srv"}), -EINVAL);
+    assert_int_equal(parse_texts(1, 0, 1, (const char *const[]){"x", "~*"}), -EINVAL);
+    assert_int_equal(parse_texts(1, 0, 0, (const char *const[]){"~x\\"}), -EINVAL);
+    assert_int_equal(parse_texts(0, 0, 0, good), -EINVAL);
+
+    /* Cut anywhere, too long, counts that the bytes do not hold, unknown flags. */
+    entry_begin(&e, 0, 2, 0, 0);
+    entry_text(&e, "cat");
+    entry_text(&e, "~/log/*");
+    assert_int_equal(parse_entry(&e, e.size), 0);
+    for (size_t size = 0; size < e.size; size++)
+        assert_int_equal(parse_entry(&e, size), -EINVAL);
+    e.bytes[e.size] = 0;
+    assert_int_equal(parse_entry(&e, e.size + 1), -EINVAL);
+    for (size_t at = 0; at < sizeof(struct manifest_command); at++) {
+        struct entry changed = e;
+
+        changed.bytes[at] ^= 0x80;
+        assert_int_equal(parse_entry(&changed, changed.size), -EINVAL);
+    }
+    e.bytes[sizeof(struct manifest_command)] = 2;
+    assert_int_equal(parse_entry(&e, e.size), -EINVAL);
+    e.bytes[sizeof(struct manifest_command)] = 0;
+    e.bytes[e.size - 1] = 0; /* a NUL in a text */
+    assert_int_equal(parse_entry(&e, e.size), -EINVAL);
+}
+
+/* A list without commands, commands without a list, a terminal that does not go to the host. */
+static void test_records_together(void **state)
+{
+    struct manifest_policy p = g_list;
+    struct blob b = {.size = 0}, c = {.size = 0}, d = {.size = 0};
+    struct entry e;
+    u32 one = 1;
+
+    assert_int_equal(parse_policy(&p, sizeof(p)), -EINVAL);
+    entry_begin(&e, MANIFEST_COMMAND_TERMINAL, 1, 0, 0);
+    entry_text(&e, "x");
+    p.exec = MANIFEST_EXEC_ANY;
+    put_record(&b, MANIFEST_COMMAND, e.bytes, e.size);
+    put_record(&b, MANIFEST_POLICY, &p, sizeof(p));
+    assert_int_equal(parse(&b), -EINVAL);
+    p.exec = MANIFEST_EXEC_LIST;
+    p.flags = MANIFEST_POLICY_STDIN;
+    put_record(&c, MANIFEST_COMMAND, e.bytes, e.size);
+    put_record(&c, MANIFEST_POLICY, &p, sizeof(p));
+    assert_int_equal(parse(&c), -EINVAL);
+    p.exec = MANIFEST_EXEC_NONE;
+    put_record(&d, MANIFEST_TERMINAL, &one, sizeof(one));
+    put_record(&d, MANIFEST_POLICY, &p, sizeof(p));
+    assert_int_equal(parse(&d), -EINVAL);
+}
+
+/* ---- what the host asks for ---- */
+
+static struct manifest_image g_image;
+
+/* A deployment of user 1000 with one capability, and a policy with these records. */
+static void deploy(u32 exec, const struct entry *entries, size_t count)
+{
+    struct blob b = {.size = 0};
+    struct manifest_policy p = g_list;
+    struct manifest_user user = {
+        .uid = 1000, .gid = 100, .umask = 027, .group_count = 1, .capabilities = 1u << 10};
+    u8 value[sizeof(user) + 4];
+    u32 group = 5;
+
+    memcpy(value, &user, sizeof(user));
+    memcpy(value + sizeof(user), &group, sizeof(group));
+    p.exec = exec;
+    put_record(&b, MANIFEST_ARG, "server", 6);
+    put_record(&b, MANIFEST_ENV, "PATH=/bin", 9);
+    put_record(&b, MANIFEST_ENV, "HOME=/home/own", 14);
+    put_record(&b, MANIFEST_CWD, "/srv", 4);
+    put_record(&b, MANIFEST_USER, value, sizeof(value));
+    put_record(&b, MANIFEST_POLICY, &p, sizeof(p));
+    for (size_t i = 0; i < count; i++)
+        put_record(&b, MANIFEST_COMMAND, entries[i].bytes, entries[i].size);
+    assert_int_equal(parse(&b), 0);
+    g_image.flags = MANIFEST_ALLOW_EXEC;
+    g_manifest = &g_image;
+}
+
+#define WORDS(...) ((char **)(uintptr_t)(const char *const[]){__VA_ARGS__, NULL})
+
+static struct process_spec wish(char **argv)
+{
+    static u32 groups[] = {5};
+
+    return (struct process_spec){.argv = argv,
+                                 .env = WORDS("PATH=/bin"),
+                                 .cwd = "/srv",
+                                 .uid = 1000,
+                                 .gid = 100,
+                                 .umask = 0,
+                                 .group_count = 1,
+                                 .groups = groups,
+                                 .capabilities = 1u << 10};
+}
+
+static int ask(struct process_spec *s)
+{
+    char **env;
+
+    return policy_exec(s, &env);
+}
+
+static void test_exec_none(void **state)
+{
+    struct process_spec s = wish(WORDS("true"));
+
+    deploy(MANIFEST_EXEC_NONE, NULL, 0);
+    assert_int_equal(ask(&s), REFUSED_EXEC);
+    deploy(MANIFEST_EXEC_ANY, NULL, 0);
+    g_image.flags = 0;
+    assert_int_equal(ask(&s), REFUSED_IMAGE);
+}
+
+/* Any command, but never more than the container has. */
+static void test_exec_any(void **state)
+{
+    static const struct rlimit64 limits[16];
+    static u32 groups[] = {5, 0};
+    struct process_spec s = wish(WORDS("true"));
+
+    deploy(MANIFEST_EXEC_ANY, NULL, 0);
+    s.rlimits = limits;
+    s.env = WORDS("LD_PRELOAD=/x");
+    s.cwd = "/";
+    assert_int_equal(ask(&s), 0);
+    assert_null(s.rlimits);
+    assert_int_equal(s.umask, 027);
+    s.uid = 0;
+    assert_int_equal(ask(&s), REFUSED_USER);
+    s = wish(WORDS("true"));
+    s.gid = 0;
+    assert_int_equal(ask(&s), REFUSED_USER);
+    s = wish(WORDS("true"));
+    s.groups = groups;
+    s.group_count = 2;
+    assert_int_equal(ask(&s), REFUSED_USER);
+    s = wish(WORDS("true"));
+    s.capabilities = 1u << 10 | 1u << 1;
+    assert_int_equal(ask(&s), REFUSED_CAPABILITIES);
+    /* Root that may change its user could do so itself. */
+    s = wish(WORDS("true"));
+    g_deployment.uid = 0;
+    assert_int_equal(ask(&s), REFUSED_USER);
+    g_deployment.capabilities = 1u << 6 | 1u << 7 | 1u << 10;
+    assert_int_equal(ask(&s), 0);
+}
+
+static void test_exec_list(void **state)
+{
+    struct entry entries[2];
+    struct process_spec s;
+    static u32 groups[] = {0};
+
+    entry_begin(&entries[0], 0, 2, 0, 0);
+    entry_text(&entries[0], "redis-cli");
+    entry_text(&entries[0], "ping");
+    entry_begin(&entries[1], 0, 2, 0, 0);
+    entry_text(&entries[1], "cat");
+    entry_text(&entries[1], "~/log/*.log");
+    deploy(MANIFEST_EXEC_LIST, entries, 2);
+
+    static const char *const bad[][4] = {
+        {"redis-cli"},
+        {"redis-cli", "ping", "x"},
+        {"redis-cli", "pin"},
+        {"redis-cli", "ping "},
+        {"redis-cli ping"},
+        {"cat", "/log/a"},
+        {"cat", "/log/../etc/shadow.log"},
+        {"cat", "/log/..", "x.log"},
+        {"cat", "/log/a.log", "/etc/shadow"},
+        {"/bin/cat", "/log/a.log"},
+        {"", "ping"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+        s = wish(WORDS(bad[i][0], bad[i][1], bad[i][2], bad[i][3]));
+        assert_int_equal(ask(&s), REFUSED_COMMAND);
+    }
+    s = wish(WORDS("redis-cli", "ping"));
+    assert_int_equal(ask(&s), 0);
+    s = wish(WORDS("cat", "/log/sub/a.log"));
+    assert_int_equal(ask(&s), 0);
+    /* Arguments of the entry, and another program under its name. */
+    s = wish(WORDS("redis-cli", "ping"));
+    s.path = "/bin/sh";
+    assert_int_equal(ask(&s), REFUSED_COMMAND);
+
+    /* Who it is, the host does not say. */
+    s = wish(WORDS("redis-cli", "ping"));
+    s.gid = 0;
+    s.groups = groups;
+    s.capabilities = 0;
+    s.umask = 0;
+    assert_int_equal(ask(&s), 0);
+    assert_true(s.gid == 100 && s.group_count == 1 && s.groups[0] == 5);
+    assert_true(s.capabilities == 1u << 10 && s.umask == 027);
+    s.uid = 0;
+    assert_int_equal(ask(&s), REFUSED_USER);
+    s = wish(WORDS("redis-cli", "ping"));
+    s.capabilities = ~0ull;
+    assert_int_equal(ask(&s), REFUSED_CAPABILITIES);
+    s = wish(WORDS("redis-cli", "ping"));
+    s.terminal = true;
+    assert_int_equal(ask(&s), REFUSED_TERMINAL);
+}
+
+static bool has(char **env, const char *entry)
+{
+    size_t count = 0, size = (size_t)(strchr(entry, '=') - entry) + 1, named = 0;
+
+    for (; env[count] != NULL; count++)
+        named += strncmp(env[count], entry, size) == 0;
+    for (count = 0; env[count] != NULL; count++) {
+        if (strcmp(env[count], entry) == 0)
+            return named == 1;
+    }
+    return false;
+}
+
+static void test_list_environment(void **state)
+{
+    struct entry e;
+    struct process_spec s;
+
+    entry_begin(&e, MANIFEST_COMMAND_TERMINAL, 1, 2, 1);
+    entry_text(&e, "x");
+    entry_text(&e, "~LANG=*.UTF-8");
+    entry_text(&e, "MODE=fast");
+    entry_text(&e, "~/srv/*");
+    deploy(MANIFEST_EXEC_LIST, &e, 1);
+
+    for (char **bad = WORDS("LD_PRELOAD=/evil.so", "PATH=/evil", "PATH=/bin:/evil", "MODE=faster",
+                            "LANG=C", "PYTHONSTARTUP=/x", "novalue", "=x", "LANG=/../x.UTF-8");
+         *bad != NULL; bad++) {
+        s = wish(WORDS("x"));
+        s.env = WORDS("PATH=/bin", *bad);
+        assert_int_equal(ask(&s), REFUSED_ENVIRONMENT);
+    }
+    s = wish(WORDS("x"));
+    s.terminal = true;
+    s.env = WORDS("LANG=de.UTF-8", "MODE=fast", "TERM=xterm-256color", "HOME=/root");
+    s.cwd = "/srv/a";
+    assert_int_equal(ask(&s), 0);
+    assert_true(has(s.env, "PATH=/bin") && has(s.env, "HOME=/home/own"));
+    assert_true(has(s.env, "LANG=de.UTF-8") && has(s.env, "MODE=fast"));
+    assert_true(has(s.env, "TERM=xterm-256color"));
+    /* Without a terminal, and with a path for one, TERM is not the host's. */
+    s = wish(WORDS("x"));
+    s.env = WORDS("TERM=xterm");
+    assert_int_equal(ask(&s), 0);
+    assert_false(has(s.env, "TERM=xterm"));
+    s = wish(WORDS("x"));
+    s.terminal = true;
+    s.env = WORDS("TERM=../../srv/evil");
+    assert_int_equal(ask(&s), 0);
+    assert_false(has(s.env, "TERM=../../srv/evil"));
+    /* The container's own variables are there although the host leaves them out. */
+    s = wish(WORDS("x"));
+    s.env = NULL;
+    assert_int_equal(ask(&s), 0);
+    assert_true(has(s.env, "PATH=/bin"));
+
+    for (char **bad = WORDS("/", "/srv/../etc", "srv", "", "/srv2"); *bad != NULL; bad++) {
+        s = wish(WORDS("x"));
+        s.cwd = *bad;
+        assert_int_equal(ask(&s), REFUSED_DIRECTORY);
+    }
+}
+
+static void test_signal(void **state)
+{
+    deploy(MANIFEST_EXEC_NONE, NULL, 0);
+    g_deployment.policy.signals = 1u << 14 | 1ull << 63;
+    assert_true(policy_signal(15) && policy_signal(64));
+    assert_false(policy_signal(9) || policy_signal(0) || policy_signal(65) || policy_signal(-1));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_malformed_commands),
+        cmocka_unit_test(test_records_together),
+        cmocka_unit_test(test_exec_none),
+        cmocka_unit_test(test_exec_any),
+        cmocka_unit_test(test_exec_list),
+        cmocka_unit_test(test_list_environment),
+        cmocka_unit_test(test_signal),
         cmocka_unit_test(test_policy),
         cmocka_unit_test(test_malformed_policy),
         cmocka_unit_test(test_signals_never),
