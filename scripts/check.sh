@@ -1,13 +1,13 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # Run every suite of `make check`; end with one line "N passed, N failed, N skipped". Exit 1 when anything failed.
-#   check.sh BUILD [SUITE...]    suites: unit asan libos integration conformance binary (default: all)
+#   check.sh BUILD [SUITE...]    suites: unit asan libos hostile integration conformance binary (default: all)
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 build=$(realpath "$1")
 shift
 suites=("$@")
-[ ${#suites[@]} -gt 0 ] || suites=(unit asan binary conformance libos integration)
+[ ${#suites[@]} -gt 0 ] || suites=(unit asan binary conformance libos hostile integration)
 
 passed=0 failed=0 skipped=0
 logs=$build/check-logs
@@ -99,6 +99,7 @@ for suite in "${suites[@]}"; do
             process signals files
         rm -rf "$scratch"
         ;;
+    hostile) run_plain hostile tests/hostile/hostile.py --build "$build" fixed ;;
     conformance)
         for script in tests/conformance/ci-*.sh; do
             [ -e "$script" ] || continue

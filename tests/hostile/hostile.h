@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The hostile host, docs/design/hostile-host.md: the LibOS's untrusted half, which lies.
+ *
+ *   lies.c     the table of lies, chance
+ *   plans.c    tables with a name
+ *   answers.c  lies about an ocall: what its answer may be, and what is made of it
+ *   host.c     the wrapped functions: ocalls, the driver, entries and exits
+ *   ongoing.c  what goes on by itself: races, kicks, wake-ups, stray entries
+ *   pages.c    page tables
+ *   step.c     single steps
+ *   base.c     the enclave at another base
+ *   watch.c    the oracle, and the end
+ *   main.c     options
+ */
+#pragma once
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "runtimes/libos/runtime.h"
+
+/* ---- lies.c ---- */
+
+/* Where a lie is possible: the ocalls by their numbers, then these. */
+enum place {
+    PLACE_AEX = OCALL_COUNT, /* the enclave was left by an exception */
+    PLACE_RESUME,            /* the handler at CSSA 1 is done */
+    PLACE_RETURN,            /* an ocall's answer is about to go in */
+    PLACE_ECALL,             /* before an ecall */
+    PLACE_RACE,              /* from here on: goes on by itself */
+    PLACE_KICK,
+    PLACE_WAKE,
+    PLACE_STRAY,
+    PLACE_PAGES,
+    PLACE_STEP,
+    PLACE_COUNT
+};
+
+enum what {
+    W_ERRNO,    /* not done, an error */
+    W_WILD,     /* answers of any value */
+    W_HUGE,     /* a count beyond what was asked */
+    W_NUL,      /* NULs in the data */
+    W_DATA,     /* other bytes in the data */
+    W_CONTRACT, /* untrue, but possible */
+    W_DENY,     /* done, but denied */
+    W_CLAIM,    /* not done, but claimed */
+    W_TWICE,
+    W_LATE,
+    W_ASYNC,     /* claimed now, done later */
+    W_HOLD,      /* not before another thread's ocall */
+    W_ELSEWHERE, /* on another thread */
+    W_IGNORE,    /* not done, no answer worth the name */
+    W_AGAIN,     /* enter once more */
+    W_SKIP,      /* do not enter where the enclave expects it */
+    W_WRONG_TCS,
+    W_QUIET,  /* a page disappears, and is back without a word */
+    W_TELL,   /* ... and the enclave hears of the fault */
+    W_SWAP,   /* ... and another one disappears */
+    W_STACK,  /* ... and the thread's LibOS stack disappears; of that fault the enclave hears */
+    W_ENTRY,  /* ... of user code, then the one that the row names; of that the enclave hears */
+    W_REPORT, /* ask for a REPORT over the host's data */
+    W_EXEC,   /* ask for a process */
+    W_ANY,    /* one of those that fit */
+    W_COUNT
+};
+
+struct lie {
+    enum place place;
+    enum what what;
+    uint64_t first, last; /* the first to the last time there; 0: by chance */
+    uint32_t chance;      /* in 10000 */
+    uint32_t pause;       /* microseconds, for what goes on by itself */
+    bool has_value;
+    int64_t value;
+};
+
+/* Add the rows of `script`; -1 after a message. */
+int lies_add(const char *script);
+/* The lie for this time at `place`, or NULL for the truth. */
+const struct lie *lie_at(enum place place);
+/* The row of something that goes on by itself, or NULL. */
+const struct lie *lie_ongoing(enum place place);
+void lies_seed(uint64_t seed);
+/* Chance of the calling thread: after lie_at() that of its place and time. */
+uint64_t chance(void);
+static inline uint64_t chance_below(uint64_t n)
+{
+    return n ? chance() % n : 0;
+}
+void chance_begin(uint64_t stream);
+const char *what_name(enum what what);
+
+/* ---- plans.c ---- */
+struct plan {
+    const char *name, *script;
+};
+extern const struct plan g_plans[];
+
+/* ---- answers.c ---- */
+void answer_lie(const struct lie *lie, struct boundary_area *area, uint64_t number);
+/* Tell who waits in a W_HOLD that an ocall was served. */
+void answer_served(void);
+
+/* ---- host.c ---- */
+struct host {
+    const struct sgx_driver *real; /* the driver behind the lying one */
+    struct sgx_handle *handle;
+    uint64_t base, size; /* ELRANGE */
+    uint64_t libos_base;
+    uint64_t wanted_base;  /* load it there */
+    bool started;          /* process 1 runs: lies begin */
+    bool from_boot;        /* lies begin at once */
+    unsigned limit;        /* seconds */
+    _Atomic uint64_t lies; /* told so far */
+    bool ignore_abort;
+};
+extern struct host g_host;
+void __real_ocall_serve(struct boundary_area *area, uint64_t number);
+/* Areas of host threads seen so far: a random one, or NULL. */
+struct boundary_area *host_some_area(void);
+/* The area of the runtime's thread on this TCS, or NULL. */
+struct boundary_area *host_area_on(uint64_t tcs);
+/* A TCS of the enclave, any. */
+uint64_t host_some_tcs(void);
+void host_note_tcs(uint64_t tcs);
+/* Who entered it last at CSSA 0. */
+_Atomic uint64_t *host_tcs_user(uint64_t tcs);
+bool host_lying(void);
+/* After a stay on a TCS that is another thread's: how to go on there, or 0. */
+int host_on_other_tcs(long rdi, struct sgx_enclave_run *run);
+
+/* ---- ongoing.c ---- */
+void ongoing_start(void);
+
+/* ---- pages.c ---- */
+/* Take all access to the page away, until page_fault() or page_back(). False when it cannot be. */
+bool page_hide(uint64_t address);
+void page_back(uint64_t address);
+void pages_all_back(void);
+enum page_verdict { PAGE_NOT_OURS, PAGE_RESUME, PAGE_TELL };
+/* The enclave faulted at this page. */
+enum page_verdict page_fault(uint64_t address, uint64_t tcs, bool in_handler);
+/* The mapping of a page changes: what is remembered must follow. */
+void page_mapped(uint64_t address, uint64_t length, int prot);
+/* A page that is there and may disappear; 0 for none. */
+uint64_t page_some(void);
+void pages_ongoing(const struct lie *lie);
+
+/* ---- step.c ---- */
+#define STEP_SIGNAL \
+    (SIGRTMIN + 6) /* what a single step arrives as: nobody's, or the runtime's kick */
+
+/* ---- base.c ---- */
+/* The pages that the enclave would have at base 0 are host memory as well. */
+void base_add(const void *src, uint64_t offset, uint64_t length);
+/* Has the enclave written to what it took for its own? */
+void base_check(void);
+
+/* ---- watch.c ---- */
+void watch_ocall(const struct boundary_area *area, uint64_t number);
+void watch_exit(long rdx, long r8, long r9);
+/* The enclave did what it must not do. */
+void fault(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void watch_start(unsigned limit);
+/* End of the run, from any thread. code: what libos-run would have ended with; -1: time is over. */
+_Noreturn void watch_end(int code);
+/* The untrusted half itself broke. */
+_Noreturn void watch_crash(int signo, uint64_t rip, uint64_t address);
+/* The emulator keeps the enclave's vector registers here: no leak. */
+void watch_spare(const void *start, uint64_t size);

@@ -1,0 +1,192 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Runs the hostile host (docs/design/hostile-host.md): named cases, fixed seeds, random seeds.
+
+  hostile.py [--build DIR] [--jobs N] cases [NAME...]   attacks that are known
+  hostile.py ... seeds [COUNT]                          every plan with a few seeds
+  hostile.py ... fixed                                  both: what `make check` runs
+  hostile.py ... random SECONDS [PLAN...]               new seeds, until the time is over
+
+Ends with "N passed, N failed, N skipped". What failed prints the command that repeats it.
+"""
+import argparse
+import collections
+import concurrent.futures
+import os
+import random
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+OUTCOMES = ["fine", "application", "refused", "hang", "host", "fault"]
+LIMIT = 8  # seconds of a run; a loaded machine is slow, a hang is no fault
+HARMLESS = {"fine", "application", "refused", "hang", "host"}
+# The secret and BAD are looked for in each; "ok" are the outcomes that the case may have.
+Case = collections.namedtuple("Case", "finding options parts ok seeds", defaults=[{"fine"}, 1])
+
+
+def at(symbol):
+    return lambda bench: hex(bench.symbol(symbol))
+
+
+CASES = {
+    "another-base": Case("C0", ["--base", "0x1000000000", "--limit", "4"], "memory", {"refused", "host", "hang"}),
+    "thread-denied": Case("H2", ["--script", "THREAD_CREATE #4-5000 deny=11"], "threads clones", {"fine", "application", "refused"}, 4),
+    "thread-denied-late": Case("H2", ["--script", "THREAD_CREATE 50% deny=11; THREAD_CREATE 50% async=-11"], "clones threads", HARMLESS, 4),
+    "entry-page": Case("H3", ["--script", ("pages ~300 entry={}", at("syscall_entry"))], "registers", {"fine", "refused"}, 4),
+    "abort-ignored": Case("H3", ["--script", "STAT #3 wild", "--ignore-abort", "--limit", "3"], "all", {"refused"}),
+    "getrandom-fault": Case("H5", ["--script", "pages ~300 stack=0x500000000"], "random", {"fine", "refused"}, 4),
+    "boot-panic": Case("M8", ["--from-boot", "--script", "STAT #1 wild"], "memory", {"refused", "host"}),
+}
+
+
+class Bench:
+    """A root with the workload, converted once."""
+
+    def __init__(self, build):
+        self.build = os.path.abspath(build)
+        self.work = tempfile.mkdtemp(prefix="hostile-")
+        root = os.path.join(self.work, "root")
+        for name in ["bin", "tmp", "proc", "dev", "sys", "host"]:
+            os.makedirs(os.path.join(root, name))
+        os.chmod(os.path.join(root, "tmp"), 0o1777)
+        shutil.copy(os.path.join(self.build, "tests/hostile/workload"), os.path.join(root, "bin/workload"))
+        self.symbols = None
+
+    def close(self):
+        shutil.rmtree(self.work)
+
+    def symbol(self, name):
+        """Its address in an ELRANGE of 64 GiB."""
+        if self.symbols is None:
+            text = subprocess.run(["nm", f"{self.build}/libos/libos.elf"], check=True, capture_output=True, text=True).stdout
+            self.symbols = {line.split()[2]: int(line.split()[0], 16) for line in text.splitlines() if len(line.split()) == 3}
+        return 0xC00000000 + self.symbols[name]
+
+    def command(self, options, parts, host):
+        return [f"{self.build}/tests/hostile/hostile-run", *options, "--", "--libos", f"{self.build}/libos/libos.elf",
+                "--cache", f"{self.work}/cache", "--key", f"{self.work}/key.pem", "--bind", f"{host}:/host",
+                "--rootfs", f"{self.work}/root", "--", "/bin/workload", *parts.split()]
+
+    def run(self, options, parts):
+        """(outcome, last line)"""
+        host = tempfile.mkdtemp(prefix="host-", dir=self.work)
+        options = ["--limit", str(LIMIT), *options]
+        try:
+            done = subprocess.run(self.command(options, parts, host), stdin=subprocess.DEVNULL, capture_output=True, timeout=6 * LIMIT)
+        except subprocess.TimeoutExpired:
+            return "fault", "the run could not be ended"
+        finally:
+            shutil.rmtree(host, ignore_errors=True)
+        text = done.stderr.decode(errors="replace")
+        lines = [line for line in text.splitlines() if line.startswith("hostile: ")]
+        if not 0 <= done.returncode < len(OUTCOMES) or not lines:
+            return "fault", f"the host half ended with {done.returncode}: {text[-300:]}"
+        return OUTCOMES[done.returncode], lines[-1]
+
+
+def options_of(bench, case, seed):
+    resolved = [o if isinstance(o, str) else o[0].format(o[1](bench)) for o in case.options]
+    return ["--seed", str(seed), *resolved]
+
+
+def again(options, parts):
+    return f"    hostile-run {shlex.join(options)} ... /bin/workload {parts}"
+
+
+class Tally:
+    def __init__(self):
+        self.passed, self.failed, self.outcomes, self.lies = 0, 0, collections.defaultdict(collections.Counter), 0
+
+    def add(self, name, options, parts, ok, result):
+        outcome, line = result
+        self.outcomes[name][outcome] += 1
+        found = re.search(r"lies=(\d+)", line)
+        self.lies += int(found.group(1)) if found else 0
+        good = outcome in ok
+        if good:
+            self.passed += 1
+        else:
+            self.failed += 1
+            print(f"FAILED {name}: {line}\n{again(options, parts)}", flush=True)
+        return good
+
+    def end(self):
+        for name, count in sorted(self.outcomes.items()):
+            print(f"{name:20}", "  ".join(f"{o} {count[o]}" for o in OUTCOMES if count[o]))
+        print(f"{sum(sum(c.values()) for c in self.outcomes.values())} runs, {self.lies} lies")
+        print(f"{self.passed} passed, {self.failed} failed, 0 skipped")
+        return 1 if self.failed or not self.passed else 0
+
+
+def run_all(bench, jobs, work):
+    """work: (name, options, parts, ok), until it is empty; the first alone, for it converts the root."""
+    tally = Tally()
+    bench.run([], "random")
+    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+        pending = {}
+        work = iter(work)
+        while True:
+            while len(pending) < jobs:
+                item = next(work, None)
+                if item is None:
+                    break
+                pending[pool.submit(bench.run, item[1], item[2])] = item
+            if not pending:
+                break
+            done, _ = concurrent.futures.wait(pending, return_when=concurrent.futures.FIRST_COMPLETED)
+            for future in done:
+                item = pending.pop(future)
+                tally.add(item[0], item[1], item[2], item[3], future.result())
+    return tally.end()
+
+
+def plans(bench):
+    out = subprocess.run([f"{bench.build}/tests/hostile/hostile-run", "--plans"], check=True, capture_output=True, text=True).stdout
+    return out.split()
+
+
+def named(bench, names):
+    return [(n, options_of(bench, CASES[n], s), CASES[n].parts, CASES[n].ok) for n in names for s in range(1, CASES[n].seeds + 1)]
+
+
+def seeded(bench, count):
+    return [(p, ["--seed", str(s), "--plan", p], "all", {"fine"} if p == "honest" else HARMLESS)
+            for p in plans(bench) for s in range(1, count + 1)]
+
+
+def main():
+    parser = argparse.ArgumentParser(usage=__doc__)
+    parser.add_argument("--build", default="build")
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("what", choices=["cases", "seeds", "fixed", "random"])
+    parser.add_argument("rest", nargs="*")
+    args = parser.parse_args()
+    bench = Bench(args.build)
+    try:
+        if args.what == "cases":
+            work = named(bench, args.rest or list(CASES))
+        elif args.what == "seeds":
+            work = seeded(bench, int(args.rest[0]) if args.rest else 2)
+        elif args.what == "fixed":
+            work = named(bench, list(CASES)) + seeded(bench, 2)
+        else:
+            until = time.monotonic() + float(args.rest[0])
+            names = args.rest[1:] or [p for p in plans(bench) if p != "honest"]
+
+            def endless():
+                while time.monotonic() < until:
+                    for plan in names:
+                        yield plan, ["--seed", str(random.getrandbits(32)), "--plan", plan], "all", HARMLESS
+            work = endless()
+        return run_all(bench, args.jobs, work)
+    finally:
+        bench.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

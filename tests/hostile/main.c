@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * hostile-run [--seed N] [--plan NAME]... [--script ROWS]... [--limit SECONDS] [--from-boot]
+ *             [--ignore-abort] [--base ADDRESS] [--] LIBOS-RUN'S ARGUMENTS
+ * The exit code is the outcome: 0 fine, 1 application, 2 refused, 3 hang, 4 host, 5 fault.
+ */
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/hostile/hostile.h"
+
+int __real_main(int argc, char **argv);
+int __wrap_main(int argc, char **argv);
+_Noreturn void __wrap__exit(int code);
+
+void __wrap__exit(int code)
+{
+    watch_end(code);
+}
+
+static int add_plan(const char *name)
+{
+    for (const struct plan *p = g_plans; p->name != NULL; p++)
+        if (strcmp(p->name, name) == 0)
+            return lies_add(p->script);
+    fprintf(stderr, "hostile: no plan \"%s\"\n", name);
+    return -1;
+}
+
+static void list_plans(void)
+{
+    for (const struct plan *p = g_plans; p->name != NULL; p++)
+        printf("%s\n", p->name);
+}
+
+int __wrap_main(int argc, char **argv)
+{
+    static const struct option options[] = {{"seed", required_argument, NULL, 's'},
+                                            {"plan", required_argument, NULL, 'p'},
+                                            {"script", required_argument, NULL, 'x'},
+                                            {"limit", required_argument, NULL, 'l'},
+                                            {"base", required_argument, NULL, 'b'},
+                                            {"from-boot", no_argument, NULL, 'f'},
+                                            {"ignore-abort", no_argument, NULL, 'i'},
+                                            {"plans", no_argument, NULL, 'P'},
+                                            {NULL, 0, NULL, 0}};
+    int bad = 0;
+
+    for (int c; (c = getopt_long(argc, argv, "+", options, NULL)) != -1;) {
+        switch (c) {
+        case 's':
+            lies_seed(strtoull(optarg, NULL, 0));
+            break;
+        case 'p':
+            bad |= add_plan(optarg);
+            break;
+        case 'x':
+            bad |= lies_add(optarg);
+            break;
+        case 'l':
+            g_host.limit = (unsigned)strtoul(optarg, NULL, 0);
+            break;
+        case 'b':
+            g_host.wanted_base = strtoull(optarg, NULL, 0);
+            break;
+        case 'f':
+            g_host.from_boot = true;
+            break;
+        case 'i':
+            g_host.ignore_abort = true;
+            break;
+        case 'P':
+            list_plans();
+            return 0;
+        default:
+            bad = -1;
+        }
+    }
+    if (bad)
+        return 6;
+    argv[optind - 1] = argv[0];
+    argc -= optind - 1;
+    argv += optind - 1;
+    optind = 1;
+    watch_start(g_host.limit);
+    watch_end(__real_main(argc, argv));
+}

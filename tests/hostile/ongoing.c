@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What goes on by itself while the enclave runs: one host thread for each such row. */
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "sgx/arch.h"
+#include "tests/hostile/hostile.h"
+
+#define KICK_SIGNAL (STEP_SIGNAL - 1) /* runtimes/libos/thread.c */
+
+/* ---- bytes of the shared areas, while the enclave may be reading them ---- */
+
+static void race(const struct lie *lie)
+{
+    volatile struct boundary_area *area = host_some_area();
+    if (area == NULL)
+        return;
+    switch (chance_below(5)) {
+    case 0:
+        area->ret = (int64_t)(chance_below(2) ? chance() : -(int64_t)chance_below(140));
+        break;
+    case 1:
+        area->out[chance_below(BOUNDARY_OUT)] = chance();
+        break;
+    case 2:
+        area->args[chance_below(BOUNDARY_ARGS)] = chance();
+        break;
+    default: {
+        volatile uint8_t *p = area->data +
+                              chance_below(chance_below(4) ? 1024 : BOUNDARY_DATA_SIZE);
+        uint8_t old = *p;
+        *p = (uint8_t)chance();
+        if (chance_below(2))
+            *p = old; /* too short for all but two looks */
+    }
+    }
+}
+
+/* ---- kicks and wake-ups that nobody asked for ---- */
+
+static void kick(const struct lie *lie)
+{
+    struct boundary_area *area = host_some_area();
+    int tid = area ? __atomic_load_n(&area->tid, __ATOMIC_SEQ_CST) : 0;
+    if (tid > 0)
+        syscall(SYS_tgkill, getpid(), tid, KICK_SIGNAL);
+}
+
+static void wake(const struct lie *lie)
+{
+    struct boundary_area *area = host_some_area();
+    if (area != NULL)
+        thread_unpark(area);
+}
+
+/* ---- entries ---- */
+
+/* An ocall of the thread whose TCS this is: its arguments are in that thread's area. */
+static int stray_left(long rdi, long rsi, long rdx, long rsp, long r8, long r9,
+                      struct sgx_enclave_run *run)
+{
+    if (run->function != SGX_EEXIT || rdi == BOUNDARY_EXIT_RESUME)
+        return host_on_other_tcs(rdi, run);
+    struct boundary_area *area = host_area_on(run->tcs);
+    if (rdi != BOUNDARY_EXIT_OCALL || area == NULL || chance_below(10) == 0)
+        return 0;
+    if (rsi == OCALL_WAIT)
+        area->ret = 0;
+    else
+        ocall_serve(area, (uint64_t)rsi);
+    return SGX_EENTER;
+}
+
+/* Straight to the processor, on any TCS, with anything in the registers. */
+static void enter_anywhere(void)
+{
+    static struct boundary_area *own;
+    if (own == NULL)
+        own = aligned_alloc(4096, sizeof(*own));
+    uint64_t areas[] = {(uint64_t)own,
+                        g_host.libos_base + (chance() & 0xfff000),
+                        0,
+                        0x10000,
+                        chance(),
+                        (uint64_t)host_some_area(),
+                        (uint64_t)own + 8,
+                        ~0xfffull};
+    uint64_t area = areas[chance_below(sizeof(areas) / sizeof(areas[0]))];
+    struct sgx_enclave_run run = {
+        .tcs = host_some_tcs(), .user_handler = (uint64_t)stray_left, .user_data = (uint64_t)own};
+    if (chance_below(16) == 0)
+        run.tcs = chance_below(2) ? g_host.base + (chance() % g_host.size & ~0xfffull) : chance();
+    /* A thread that it takes would need a host thread of its own. */
+    uint64_t number = chance_below(8) ? chance_below(12) : chance();
+    if (number == ECALL_THREAD || number == ECALL_KILL || number == ECALL_KILL_FOREGROUND)
+        number = ECALL_STATS;
+    g_host.real->enter(number, area, chance_below(2) ? chance_below(64) : chance(),
+                       chance_below(4) ? SGX_EENTER : SGX_ERESUME, chance(), chance(), &run);
+}
+
+/* ---- ecalls, as the runtime makes them ---- */
+
+static struct {
+    struct boundary_process head;
+    char strings[64];
+} g_process;
+
+/* A request for a process with all rights. */
+static void process_request(void)
+{
+    static const char strings[] = "\0/\0/bin/workload\0probe\0A=B";
+    memset(&g_process, 0, sizeof(g_process));
+    g_process.head = (struct boundary_process){.size = sizeof(g_process.head) + sizeof(strings),
+                                               .argc = 2,
+                                               .envc = 1,
+                                               .stdio = {-1, -1, -1},
+                                               .capabilities = ~0ull};
+    memcpy(g_process.strings, strings, sizeof(strings));
+}
+
+static void exec(void)
+{
+    process_request();
+    int64_t pid = ecall(ECALL_CREATE_PROCESS, (uint64_t)&g_process, NULL, NULL, NULL);
+    if (pid > 0)
+        fault("the host has started process %ld in the enclave", (long)pid);
+}
+
+static void wild_exec(void)
+{
+    volatile uint8_t *p = (volatile uint8_t *)&g_process;
+    process_request();
+    for (uint64_t n = chance_below(12); n > 0; n--)
+        p[chance_below(sizeof(g_process))] = (uint8_t)chance();
+    uint64_t argument = chance_below(8)   ? (uint64_t)&g_process
+                        : chance_below(2) ? chance()
+                                          : g_host.libos_base + chance_below(1 << 24);
+    ecall(ECALL_CREATE_PROCESS, argument, NULL, NULL, NULL);
+}
+
+#define REPORT_DATA_AT 320 /* in REPORT */
+
+static void report_fill(struct boundary_area *area, void *context)
+{
+    memset(area->data, 0, 512);
+    memset(area->data + 512, 0xa5, 64);
+}
+
+static void report_done(struct boundary_area *area, void *context)
+{
+    uint8_t asked[64];
+    memset(asked, 0xa5, sizeof(asked));
+    if (memcmp(area->data + REPORT_DATA_AT, asked, sizeof(asked)) == 0)
+        *(bool *)context = true;
+}
+
+static void report(bool telling)
+{
+    bool granted = false;
+    int64_t r = ecall(ECALL_REPORT, 0, report_fill, report_done, &granted);
+    if (r == 0 && granted && telling)
+        fault("the host has a REPORT over data of its choice");
+}
+
+static void stray(const struct lie *lie)
+{
+    uint64_t argument = chance_below(2) ? chance_below(64) : chance();
+    if (lie->what == W_REPORT || lie->what == W_EXEC) {
+        if (lie->what == W_REPORT)
+            report(true);
+        else
+            exec();
+        return;
+    }
+    switch (chance_below(9)) {
+    case 0:
+        wild_exec();
+        break;
+    case 1:
+        ecall(ECALL_START_PROCESS, argument, NULL, NULL, NULL);
+        break;
+    case 2:
+        ecall(ECALL_RESIZE, argument, NULL, NULL, NULL);
+        break;
+    case 3:
+        report(false);
+        break;
+    case 4:
+        ecall(ECALL_STATS, 0, NULL, NULL, NULL);
+        break;
+    case 5:
+        ecall(chance_below(2) ? ECALL_BOOT : chance(), argument, NULL, NULL, NULL);
+        break;
+    case 6:
+        ecall(ECALL_THREAD, 0, NULL, NULL, NULL);
+        break;
+    default:
+        enter_anywhere();
+    }
+}
+
+/* ---- threads ---- */
+
+static const struct ongoing {
+    enum place place;
+    void (*once)(const struct lie *lie);
+    unsigned threads;
+} g_ongoing[] = {
+    {PLACE_RACE, race, 1},   {PLACE_KICK, kick, 1},           {PLACE_WAKE, wake, 1},
+    {PLACE_STRAY, stray, 3}, {PLACE_PAGES, pages_ongoing, 1},
+};
+
+static void *ongoing_thread(void *arg)
+{
+    static _Atomic unsigned number;
+    const struct ongoing *o = arg;
+    const struct lie *lie = lie_ongoing(o->place);
+    chance_begin((uint64_t)o->place << 56 | number++);
+    for (;;) {
+        uint64_t ns = chance_below(2000ull * lie->pause);
+        struct timespec pause = {(time_t)(ns / 1000000000), (long)(ns % 1000000000)};
+        nanosleep(&pause, NULL);
+        o->once(lie);
+        g_host.lies++;
+    }
+    return NULL;
+}
+
+void ongoing_start(void)
+{
+    static atomic_flag done = ATOMIC_FLAG_INIT;
+    sigset_t most, old;
+    pthread_t thread;
+
+    if (atomic_flag_test_and_set(&done))
+        return;
+    sigfillset(&most); /* but kicks: these threads may take LibOS threads */
+    sigdelset(&most, KICK_SIGNAL);
+    static const int exceptions[] = {SIGSEGV, SIGILL, SIGBUS, SIGFPE, SIGTRAP, SIGSYS};
+    for (size_t i = 0; i < sizeof(exceptions) / sizeof(exceptions[0]); i++)
+        sigdelset(&most, exceptions[i]);
+    pthread_sigmask(SIG_SETMASK, &most, &old);
+    for (size_t i = 0; i < sizeof(g_ongoing) / sizeof(g_ongoing[0]); i++) {
+        if (lie_ongoing(g_ongoing[i].place) == NULL)
+            continue;
+        for (unsigned n = 0; n < g_ongoing[i].threads; n++)
+            if (pthread_create(&thread, NULL, ongoing_thread, (void *)&g_ongoing[i]) == 0)
+                pthread_detach(thread);
+    }
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Tables of lies with a name, for random runs; what part of the host's power each is about. */
+#include "tests/hostile/hostile.h"
+
+const struct plan g_plans[] = {
+    {"honest", ""},
+    /* answers */
+    {"wild", "* 1% wild; * 1% huge"},
+    {"contract", "files 10% contract; sockets 10% contract; time 5% contract; * 1% errno"},
+    {"data", "files 10% data; files 3% nul; sockets 10% data; * 1% data"},
+    {"errno", "files 8% errno; sockets 8% errno; threads 10% errno; wakes 1% errno"},
+    {"memory", "memory 4% errno; memory 4% claim; memory 6% late; memory 4% twice; memory 4% deny"},
+    {"time", "time 50% contract; time 5% wild; WAIT 2% contract"},
+    /* effects */
+    {"effects", "files 8% deny; files 5% claim; files 8% twice; files 5% async; files 5% hold; "
+                "files 5% elsewhere; sockets 8% deny; sockets 5% claim; sockets 8% twice; "
+                "sockets 5% async; sockets 5% elsewhere"},
+    {"threads", "THREAD_CREATE 25% deny=11; THREAD_CREATE 10% errno=11; THREAD_CREATE 25% late; "
+                "THREAD_CREATE 10% twice; TCS_ADD 20% deny=12; TCS_ADD 20% late; "
+                "TCS_ADD 20% twice; EVENT 20% late"},
+    {"async-threads", "THREAD_CREATE 30% async; THREAD_CREATE 20% async=-11; "
+                      "THREAD_CREATE 20% deny=11; stray ~2000 any"},
+    {"wakes", "wakes 3% late; wakes 1% hold; WAKE 2% async; KICK 3% async; KICK 2% twice; "
+              "WAKE 2% twice; WAIT 3% claim=0; YIELD 10% claim; wake ~300 any"},
+    {"lost", "WAKE 0.5% claim; KICK 2% claim; WAIT 1% errno=110; WAIT 1% errno=4"},
+    /* what goes on by itself */
+    {"race", "race ~20 any"},
+    {"kick", "kick ~100 any; wake ~500 any"},
+    {"stray", "stray ~300 any; kick ~1000 any"},
+    {"entries", "return 1% wrong-tcs; resume 20% again; aex 10% again; stray ~2000 any"},
+    {"pages", "pages ~1000 quiet; aex 5% again"},
+    {"swap", "pages ~2000 swap; kick ~1000 any"},
+    {"tell", "pages ~4000 tell"},
+    {"step", "step ~3000 again; kick ~2000 any"},
+    /* all at once */
+    {"all", "* 0.3% any; race ~500 any; kick ~500 any; stray ~1500 any; return 0.3% wrong-tcs; "
+            "resume 5% again; pages ~5000 quiet; THREAD_CREATE 20% deny=11"},
+    {NULL, NULL},
+};

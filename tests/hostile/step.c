@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Single steps, as a host makes them with its timer (SGX-Step): on the way in TF is set, and the
+ * trap behind the first instruction becomes an interrupt. Then the host may do what it likes before
+ * the next instruction: enter at CSSA 1 (a kick), or take pages away.
+ */
+#include <signal.h>
+#include <string.h>
+#include <ucontext.h>
+
+#include "sgx/emulator/emulator.h"
+#include "tests/hostile/hostile.h"
+
+#define TF 0x100ull
+
+static __thread uint64_t t_steps, t_until;
+
+struct emu_thread *__real_emu_enclu(struct emu_image *image, void *xsave);
+struct emu_thread *__wrap_emu_enclu(struct emu_image *image, void *xsave);
+int __real_emu_signal_enclave(int signo, siginfo_t *info, ucontext_t *uc, struct emu_thread *t);
+int __wrap_emu_signal_enclave(int signo, siginfo_t *info, ucontext_t *uc, struct emu_thread *t);
+void __real_emu_signal_host(int signo, siginfo_t *info, ucontext_t *uc);
+void __wrap_emu_signal_host(int signo, siginfo_t *info, ucontext_t *uc);
+
+/* By the row: a stretch of single steps now and then, counted in entries. */
+static void by_row(void)
+{
+    const struct lie *lie = lie_ongoing(PLACE_STEP);
+    if (lie == NULL || !g_host.started || t_until-- > 0)
+        return;
+    t_until = chance_below(2ull * lie->pause);
+    t_steps = chance_below(2000);
+    g_host.lies++;
+}
+
+/*
+ * The enclave leaves to the stack of the host thread that entered it at CSSA 0. Another one that
+ * resumes it breaks only the host: it gets #GP.
+ */
+struct emu_thread *__wrap_emu_enclu(struct emu_image *image, void *xsave)
+{
+    const uint64_t leaf = (uint32_t)image->rax, tcs = image->rbx;
+    watch_spare(xsave, EMU_XSAVE_SIZE);
+    if (leaf == SGX_ERESUME && *host_tcs_user(tcs) != (uint64_t)emu_thread_current()) {
+        image->rdi = X86_GP;
+        image->rsi = image->rdx = 0;
+        return NULL;
+    }
+    struct emu_thread *t = __real_emu_enclu(image, xsave);
+    if (t == NULL)
+        return NULL;
+    if (leaf == SGX_EENTER && image->rax == 0) /* CSSA */
+        *host_tcs_user(tcs) = (uint64_t)t;
+    if (t_steps == 0)
+        by_row();
+    if (t_steps > 0)
+        image->rflags |= TF;
+    return t;
+}
+
+static bool is_step(int signo, const siginfo_t *info, ucontext_t *uc)
+{
+    if (signo != SIGTRAP || info->si_code != TRAP_TRACE)
+        return false;
+    uc->uc_mcontext.gregs[REG_EFL] &= ~(greg_t)TF;
+    return true;
+}
+
+int __wrap_emu_signal_enclave(int signo, siginfo_t *info, ucontext_t *uc, struct emu_thread *t)
+{
+    siginfo_t interrupt;
+    uc->uc_mcontext.gregs[REG_EFL] &= ~(greg_t)TF;
+    if (!is_step(signo, info, uc))
+        return __real_emu_signal_enclave(signo, info, uc, t);
+    if (t_steps > 0)
+        t_steps--;
+    memset(&interrupt, 0, sizeof(interrupt));
+    interrupt.si_signo = chance_below(4) ? STEP_SIGNAL : STEP_SIGNAL - 1;
+    interrupt.si_code = SI_TKILL;
+    return __real_emu_signal_enclave(interrupt.si_signo, &interrupt, uc, t);
+}
+
+void __wrap_emu_signal_host(int signo, siginfo_t *info, ucontext_t *uc)
+{
+    if (is_step(signo, info, uc))
+        return;
+    /* Before the emulator gives the signal its default action, which would be every thread's. */
+    if (signo == SIGSEGV && info->si_code > 0 && emu_find((uint64_t)info->si_addr) == NULL)
+        watch_crash(signo, (uint64_t)uc->uc_mcontext.gregs[REG_RIP], (uint64_t)info->si_addr);
+    __real_emu_signal_host(signo, info, uc);
+}
