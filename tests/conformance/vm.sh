@@ -22,7 +22,7 @@ repo=$(cd "$here/../.." && pwd)
 # systemd, and what rune and the tests use.
 packages=systemd,systemd-sysv,dbus,dbus-user-session,libpam-systemd,kmod,bats,jq,gawk,busybox-static,uidmap,procps
 packages+=,python3,erofs-utils,runc,util-linux,bsdutils,iproute2,libcapstone4,libssl3,libsystemd0,xz-utils
-packages+=,criu,iptables,nftables,apparmor
+packages+=,criu,iptables,nftables,apparmor,libcmocka0
 # Modules of the kernel that the guest uses; what they need comes along.
 modules="virtio_pci virtio_blk ext4 crc32c_generic 9pnet_virtio 9p overlay bfq loop"
 # What CRIU asks the kernel with about sockets, and holds connections with meanwhile.
@@ -174,6 +174,17 @@ INIT
     (cd "$root" && find . | cpio --quiet -o -H newc | gzip -1 >"$cache/initramfs")
 }
 
+# pack_libos BUILD TOP: the LibOS's and the emulator's tests, compiled here, for tests/vm/isolate.bats
+pack_libos() {
+    [ -x "$1/runtimes/libos/libos-run" ] || return 0
+    mkdir "$2/libos"
+    cp "$1"/runtimes/libos/libos-run "$1"/libos/libos.elf "$1"/tests/unit/sgx/test-sgx-{isolate,emulator} "$2/libos/"
+    cc -O1 -shared -fPIC -o "$2/libos/peek.so" "$repo/tests/libos/peek.c"
+    # shellcheck disable=SC2046 # one word a program
+    "$repo/tests/libos/run.sh" --variants pie --compile "$2/libos/root" $(sed -n 's/^# programs: //p' "$repo/tests/vm/isolate.bats")
+    cp -a "$repo/tests/libos" "$2/tests/"
+}
+
 # The stage, the tests and how to run them.
 pack() {
     local layout=$1 top=$work/pack
@@ -181,6 +192,7 @@ pack() {
     mkdir -p "$top/tests"
     cp -a "$stage" "$top/stage"
     cp -a "$repo/tests/vm" "$repo/tests/integration" "$top/tests/"
+    pack_libos "$(dirname "$stage")" "$top"
     printf 'layout=%q\nfiles=%q\nrunc=%q\ninteractive=%q\n' "$layout" "$files" "$runc" "$interactive" >"$top/settings"
     tar -C "$top" -cf "$work/pack.tar" .
 }

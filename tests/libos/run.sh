@@ -2,18 +2,22 @@
 # SPDX-License-Identifier: Apache-2.0
 # Builds the programs of this directory and runs each natively and, with a runner, in the LibOS: output and exit code must be the same.
 #
-# usage: run.sh [--runner 'COMMAND'] [--variants 'static pie nopie musl'] [TEST...]
+# usage: run.sh [--runner 'COMMAND'] [--variants 'static pie nopie musl'] [--compile DIR | --compiled DIR] [TEST...]
 #   COMMAND gets `--rootfs DIR -- PROGRAM ARGUMENT...` appended, e.g. --runner 'build/runtimes/libos/libos-run'.
 #   Without a runner the programs only check themselves natively. A TEST that ends in .sh is a script of this directory.
+#   --compile only makes the root file system with the programs, in DIR; --compiled takes them from there, on a machine without a compiler.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 runner=
 variants='static pie'
+compile_only='' compiled=''
 while [ $# -gt 0 ]; do
     case $1 in
     --runner) runner=$2; shift 2 ;;
     --variants) variants=$2; shift 2 ;;
-    --help) sed -n '3,7s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    --compile) compile_only=$2; shift 2 ;;
+    --compiled) compiled=$2; shift 2 ;;
+    --help) sed -n '3,8s/^# \{0,1\}//p' "$0"; exit 0 ;;
     --*) echo "run.sh: unknown option $1" >&2; exit 2 ;;
     *) break ;;
     esac
@@ -24,7 +28,7 @@ done
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
-root=$work/root
+root=${compile_only:-${compiled:-$work/root}}
 mkdir -p "$root"/{bin,tmp,proc,dev,sys,etc}
 chmod 1777 "$root/tmp"
 
@@ -47,6 +51,7 @@ add_tools() { # what the scripts call
 }
 
 compile() { # source variant output
+    [ -z "$compiled" ] || { [ -e "$3" ]; return; }
     case $2 in
     static) cc -O1 -g -static -pthread -w -o "$3" "$1" ;;
     pie) cc -O1 -g -fPIE -pie -pthread -w -o "$3" "$1" ;;
@@ -96,6 +101,8 @@ for test; do
         commands+=("dash $root/bin/$test" "bash $root/bin/$test")
     fi
 done
+
+[ -z "$compile_only" ] || exit $((failed > 0))
 
 # A program says so itself; a script must end.
 right_natively() {

@@ -15,6 +15,8 @@
  *   leaf.c      ENCLU leaves from inside
  *   accept.c    EACCEPT, EACCEPTCOPY and EMODPE, which use general registers only
  *   keys.c      EREPORT, EGETKEY
+ *   trap.c      for tests: CPUID and RDTSC are #UD in the enclave
+ *   isolate.c   for tests: host code that touches enclave memory ends the process
  *   sites.c, sites.S   ENCLU sites rewritten into calls
  *
  * A thread is `in the enclave` from the moment that EENTER or ERESUME loads its FS base until EEXIT
@@ -118,6 +120,7 @@ struct sgx_handle {
     /* epc.c; with the lock */
     uint64_t epc_resident, epc_backed; /* pages */
     uint64_t hand, keep;               /* next page to look at; page that must stay just now */
+    uint64_t inside;                   /* isolate.c: threads, counted with the lock */
     void *bounce;
     int backing_fd;
 };
@@ -159,6 +162,7 @@ struct emu_thread {
     uint64_t deferred_mask;
     struct sgx_handle *enclave;
     uint64_t guard_base, guard_size; /* ELRANGE that Syscall User Dispatch guards here */
+    bool traps;                      /* trap.c */
 };
 #define EMU_THREAD_MAGIC 0x4541444852545845ull
 
@@ -221,6 +225,8 @@ uint8_t emu_mapping_prot(const struct sgx_handle *e, uint64_t page, uint64_t *st
  * comes with the first access. With the lock. 0 or -errno.
  */
 int emu_apply(struct sgx_handle *e, uint64_t start, uint64_t end);
+/* All pages become inaccessible until their next access. With the lock, nobody inside. */
+void emu_lower_everything(struct sgx_handle *e);
 /*
  * Contents of pages, whatever their protection: 0, or -errno where that is not possible. With the
  * lock.
@@ -256,6 +262,33 @@ int emu_remove_pages(struct sgx_handle *h, struct sgx_enclave_remove_pages *arg,
 /* Make or forget the emulator's copy of a TCS. */
 int emu_tcs_new(struct sgx_handle *e, uint64_t page, const struct sgx_tcs *content);
 void emu_tcs_drop(struct sgx_handle *e, uint64_t page);
+
+/* trap.c */
+#define EMU_TRAP_CPUID (1u << 0)
+#define EMU_TRAP_RDTSC (1u << 1)
+int emu_trap_setup(unsigned traps, struct error *err);
+/* From now on for this thread. */
+void emu_trap_thread(struct emu_thread *t);
+/* Is the #GP of enclave code at `regs` one of ours, so #UD? */
+bool emu_trap_is_undefined(struct sgx_handle *e, const greg_t *regs);
+/* The same in host code: true when it was done in its place. */
+bool emu_trap_host(ucontext_t *uc);
+
+/* isolate.c */
+enum emu_isolation { EMU_ISOLATE_NONE, EMU_ISOLATE_AUTO, EMU_ISOLATE_KEYS, EMU_ISOLATE_PAGES };
+int emu_isolate_setup(enum emu_isolation wanted, struct error *err);
+bool emu_isolated(void);
+int emu_isolate_range(void *start, uint64_t size);
+/* Code that plays the processor may access enclave memory, on this thread. */
+void emu_processor_begin(void);
+void emu_processor_end(void);
+/* What code of `uc` may access when the handler returns to it. */
+void emu_isolate_context(ucontext_t *uc, bool inside);
+/* A thread goes in, or has left. Without the lock. */
+void emu_isolate_enter(struct sgx_handle *e);
+void emu_isolate_leave(struct sgx_handle *e);
+/* A fault of host code: does not return when it is one that the mode is for. */
+void emu_isolate_check(const ucontext_t *uc);
 
 /* enter.S */
 int emu_enter_enclave(unsigned long rdi, unsigned long rsi, unsigned long rdx,

@@ -111,7 +111,10 @@ static int reserve_at(uint64_t base, uint64_t size)
         return -errno;
     madvise(p, base + size - start, MADV_DONTDUMP);
     madvise(p, base + size - start, MADV_DONTFORK);
-    return 0;
+    int rc = emu_isolate_range(p, base + size - start);
+    if (rc < 0)
+        munmap(p, base + size - start);
+    return rc;
 }
 
 static int emulated_reserve(struct sgx_handle *e, uint64_t base, uint64_t size, bool any_base,

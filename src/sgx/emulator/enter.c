@@ -232,6 +232,9 @@ struct emu_thread *emu_enclu(struct emu_image *image, void *xsave)
         tcs = take_tcs(e, image, &fault);
     if (tcs) {
         emu_thread_guard_syscalls(t, e);
+        emu_trap_thread(t);
+        emu_isolate_enter(e);
+        emu_processor_begin(); /* and until the enclave is left */
         int rc = leaf == SGX_EENTER ? enter(e, tcs, image, &fault)
                                     : resume(e, tcs, image, xsave, &fault);
         if (rc == 0 && canonical(image->fsbase) && canonical(image->gsbase)) {
@@ -242,7 +245,9 @@ struct emu_thread *emu_enclu(struct emu_image *image, void *xsave)
             t->tcs = tcs;
             return t;
         }
+        emu_processor_end();
         atomic_store(&tcs->busy, 0);
+        emu_isolate_leave(e);
     }
     image->rdi = fault.vector;
     image->rsi = fault.error;
@@ -257,6 +262,7 @@ static void leave(struct emu_thread *t)
     t->tcs = NULL;
     tcs->thread = NULL;
     atomic_store(&tcs->busy, 0);
+    emu_isolate_leave(t->enclave);
 }
 
 void emu_eexit(struct emu_thread *t, ucontext_t *uc)

@@ -60,10 +60,12 @@ void emu_lock_host(struct sgx_handle *e, struct emu_guard *guard)
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &guard->old);
     emu_lock(e);
+    emu_processor_begin();
 }
 
 void emu_unlock_host(struct sgx_handle *e, struct emu_guard *guard)
 {
+    emu_processor_end();
     emu_unlock(e);
     pthread_sigmask(SIG_SETMASK, &guard->old, NULL);
 }
@@ -251,6 +253,11 @@ static bool lower_all(struct sgx_handle *e)
         first = chunk + 1;
     }
     return any;
+}
+
+void emu_lower_everything(struct sgx_handle *e)
+{
+    (void)lower_chunks(e, 0, (e->pages + (1u << EMU_CHUNK_SHIFT) - 1) >> EMU_CHUNK_SHIFT);
 }
 
 int emu_protect(struct sgx_handle *e, uint64_t start, uint64_t end, uint8_t prot)

@@ -12,6 +12,8 @@
 
 #define FEATURES    "RUNE_SGX_EMULATOR_FEATURES"
 #define EPC         "RUNE_SGX_EMULATOR_EPC"
+#define TRAP        "RUNE_SGX_EMULATOR_TRAP"
+#define ISOLATE     "RUNE_SGX_EMULATOR_ISOLATE"
 #define EPC_MINIMUM (1ull << 20) /* one instruction may need several pages at once */
 
 static int parse_features(const char *text, struct sgx_machine *m, struct error *err)
@@ -56,6 +58,43 @@ static int parse_epc(const char *text, struct sgx_machine *m, struct error *err)
     return 0;
 }
 
+static int set_isolation(struct error *err)
+{
+    static const char *const names[] = {
+        [EMU_ISOLATE_AUTO] = "auto", [EMU_ISOLATE_KEYS] = "keys", [EMU_ISOLATE_PAGES] = "pages"};
+    const char *text = secure_getenv(ISOLATE);
+
+    if (!text || !*text)
+        return 0;
+    for (unsigned i = EMU_ISOLATE_AUTO; i <= EMU_ISOLATE_PAGES; i++)
+        if (strcmp(text, names[i]) == 0)
+            return emu_isolate_setup((enum emu_isolation)i, err);
+    return error_code(err, EINVAL, ISOLATE " is \"%s\": auto, keys or pages is expected", text);
+}
+
+static int set_traps(const struct sgx_machine *m, struct error *err)
+{
+    const char *text = secure_getenv(TRAP);
+    unsigned traps = 0;
+
+    for (const char *at = text && *text ? text : NULL; at;) {
+        const size_t size = strcspn(at, ",");
+        if (size == 5 && memcmp(at, "cpuid", size) == 0)
+            traps |= EMU_TRAP_CPUID;
+        else if (size == 5 && memcmp(at, "rdtsc", size) == 0)
+            traps |= EMU_TRAP_RDTSC;
+        else
+            return error_code(err, EINVAL, TRAP " is \"%s\": a list of cpuid and rdtsc is expected",
+                              text);
+        at = at[size] ? at + size + 1 : NULL;
+    }
+    if ((traps & EMU_TRAP_RDTSC) && m->sgx2)
+        return error_code(
+            err, EINVAL,
+            TRAP " has rdtsc, which a machine with SGX2 allows: it goes with " FEATURES "=sgx1");
+    return traps ? emu_trap_setup(traps, err) : 0;
+}
+
 static int read_machine(struct sgx_machine *m, struct error *err)
 {
     const char *features = secure_getenv(FEATURES), *epc = secure_getenv(EPC);
@@ -67,7 +106,11 @@ static int read_machine(struct sgx_machine *m, struct error *err)
                               .epc = (uint64_t)sysconf(_SC_PHYS_PAGES) * SGX_PAGE_SIZE,
                               .backing = UINT64_MAX};
     int rc = features && *features ? parse_features(features, m, err) : 0;
-    return rc == 0 && epc && *epc ? parse_epc(epc, m, err) : rc;
+    if (rc == 0 && epc && *epc)
+        rc = parse_epc(epc, m, err);
+    if (rc == 0)
+        rc = set_isolation(err);
+    return rc == 0 ? set_traps(m, err) : rc;
 }
 
 /* Read once: a machine does not change under what runs on it. */

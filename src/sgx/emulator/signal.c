@@ -244,6 +244,12 @@ void emu_signal_host(int signo, siginfo_t *info, ucontext_t *uc)
         errno = saved;
         return;
     }
+    if (signo == SIGSEGV && info->si_code > 0 && emu_trap_host(uc)) {
+        errno = saved;
+        return;
+    }
+    if (signo == SIGSEGV && info->si_code > 0)
+        emu_isolate_check(uc);
     if (signo == SIGSEGV && info->si_code > 0 && reads_enclave(uc)) {
         errno = saved;
         return;
@@ -366,6 +372,8 @@ static enum verdict judge(int signo, const siginfo_t *info, struct emu_thread *t
         if (trap == X86_PF)
             return page_fault(t, regs, fault);
         fault->error = (uint32_t)regs[REG_ERR] & 0xffff;
+        if (emu_trap_is_undefined(t->enclave, regs))
+            *fault = (struct emu_fault){.vector = X86_UD};
         return EXCEPTION;
     case SIGILL:
         if (is_enclu(t->enclave, (uint64_t)regs[REG_RIP])) {
@@ -433,6 +441,7 @@ int emu_signal_enclave(int signo, siginfo_t *info, ucontext_t *uc, struct emu_th
     struct emu_fault fault;
     int saved = errno;
 
+    emu_processor_begin();
     if (is_fault_of_enclu(signo, info, t, uc->uc_mcontext.gregs))
         signo = SIGILL; /* as if without SGX */
     enum verdict v = judge_all(signo, info, t, uc, &fault);
@@ -446,6 +455,8 @@ int emu_signal_enclave(int signo, siginfo_t *info, ucontext_t *uc, struct emu_th
         if (!reported)
             v = OUTSIDE;
     }
+    emu_processor_end();
+    emu_isolate_context(uc, v == SETTLED);
     if (v == OUTSIDE)
         deliver(signo, info, uc, true);
     errno = saved;

@@ -121,8 +121,7 @@ static void reports_exceptions(void)
     handler = fault_call(TEST_SYSCALL, 0, 0, 2, &run);
     assert_int_equal(run.exception_vector, X86_UD);
     assert_int_equal(handler.result, valid | X86_UD);
-    assert_int_equal(*(uint8_t *)handler.b, 0x0f);
-    assert_int_equal(*(uint8_t *)(handler.b + 1), 0x05);
+    assert_int_equal(ok_call(TEST_READ, handler.b, 0, 0) & 0xffff, 0x050f);
     struct test_call divide = {TEST_DIVIDE, 1, 0, 0, 0, 0};
     assert_int_equal(harness_enter(g_enclave, 0, SGX_EENTER, &divide, &run), SGX_ERESUME);
     assert_int_equal(run.exception_vector, X86_DE);
@@ -594,6 +593,8 @@ static void sites_work_under_signals(void)
     pthread_t self = pthread_self(), thread;
     unsigned bad = 0;
 
+    if (getenv("RUNE_SGX_EMULATOR_ISOLATE"))
+        skip(); /* sites stay as they are */
     assert_int_equal(harness_load(0, 1, &options, &e, &err), 0);
     g_enclave = e;
     const uint8_t *site = (const uint8_t *)e->base + TEST_CODE +

@@ -154,6 +154,19 @@ ENCLAVE static void skip(struct test_call *call, uint64_t tcs)
     gpr->rip += call->a;
 }
 
+ENCLAVE static uint64_t instruction(uint64_t which)
+{
+    uint64_t rax = 1, rcx = 0;
+
+    if (which == TEST_CPUID)
+        __asm__ volatile("cpuid" : "+a"(rax), "+c"(rcx) : : "rbx", "rdx");
+    else if (which == TEST_RDTSC)
+        __asm__ volatile("rdtsc" : "+a"(rax) : : "rdx");
+    else
+        __asm__ volatile("rdtscp" : "+a"(rax), "+c"(rcx) : : "rdx");
+    return rax | 1;
+}
+
 ENCLAVE static void run_command(struct test_call *call, uint64_t cssa, uint64_t tcs)
 {
     uint8_t *data = (uint8_t *)(tcs - (tcs & (TEST_SIZE - 1)) + TEST_DATA);
@@ -200,9 +213,10 @@ ENCLAVE static void run_command(struct test_call *call, uint64_t cssa, uint64_t 
         call->result = enclu((uint32_t)call->a, (const void *)call->b, call->c, call->b);
     else if (command == TEST_NOTIFY)
         ((struct sgx_ssa_gpr *)(tcs + 0x2000) - 1)->aexnotify = 1;
-    else if (command == TEST_SITE_ADD) {
+    else if (command == TEST_SITE_ADD)
         call->result = accept_many(call) ? 0 : call->a + call->b;
-    }
+    else if (command == TEST_INSTRUCTION)
+        call->result = instruction(call->a);
 }
 
 /* 1: leave by the rewritable site */

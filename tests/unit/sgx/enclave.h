@@ -31,7 +31,10 @@ enum test_command {
     TEST_NOTIFY,   /* at CSSA 1: ask for AEX notification of the interrupted frame */
     TEST_SITE_ADD, /* as TEST_ADD, but leaves by a rewritable site, and EACCEPTs c pages from
                       there */
+    TEST_INSTRUCTION, /* enum test_instruction a: result is not 0 */
 };
+
+enum test_instruction { TEST_CPUID, TEST_RDTSC, TEST_RDTSCP };
 
 #define TEST_BY_SITE 0x100ull /* with a command: leave by the rewritable site */
 
