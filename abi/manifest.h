@@ -167,6 +167,7 @@ enum manifest_mount_kind {
     MANIFEST_MOUNT_ENCRYPTED = 7,
     MANIFEST_MOUNT_MQUEUE = 8,
     MANIFEST_MOUNT_CGROUP = 9,
+    MANIFEST_MOUNT_DEVICE = 10, /* a device of the LibOS's own /dev, which `source` names */
 };
 
 #define MANIFEST_MOUNT_READONLY (1u << 0)

@@ -102,6 +102,20 @@ static struct super *make_super(const struct deployment_mount *m)
     }
 }
 
+/* One of our own devices in another place. */
+static int mount_device(const struct deployment_mount *m, struct dentry *target)
+{
+    struct dentry *node;
+    int r = path_lookup(AT_FDCWD, m->source, LOOKUP_NO_HOST_LINKS, &node);
+
+    if (r < 0)
+        return r;
+    r = S_ISCHR(node->inode->mode) && !dentry_untrusted(node) ? mount_bind(node, target, 0)
+                                                              : -ENODEV;
+    dentry_put(node);
+    return r;
+}
+
 static const char *default_source(const struct deployment_mount *m)
 {
     switch (m->kind) {
@@ -116,16 +130,23 @@ static int do_mount(const struct deployment_mount *m)
 {
     struct dentry *target;
     struct super *s;
-    int r = make_target(m->target, (m->flags & MANIFEST_MOUNT_IS_FILE) != 0, &target);
+    int r = make_target(m->target,
+                        m->kind == MANIFEST_MOUNT_DEVICE || (m->flags & MANIFEST_MOUNT_IS_FILE),
+                        &target);
 
     if (r < 0) {
-        log_error("mount %s: cannot make the mount point: error %d", m->target, -r);
+        log_error("mount %s: cannot make the mount point: error %d%s", m->target, -r,
+                  r == -ELOOP ? " (a link of the host is on the way)" : "");
         return r;
     }
-    s = make_super(m);
-    r = is_err(s) ? ptr_err(s)
-                  : mount_attach(s, s->root, target, mount_flags(m->flags), default_source(m),
-                                 m->options, NULL);
+    if (m->kind == MANIFEST_MOUNT_DEVICE) {
+        r = mount_device(m, target);
+    } else {
+        s = make_super(m);
+        r = is_err(s) ? ptr_err(s)
+                      : mount_attach(s, s->root, target, mount_flags(m->flags), default_source(m),
+                                     m->options, NULL);
+    }
     dentry_put(target);
     if (r < 0)
         log_error("mount %s: error %d%s", m->target, -r,

@@ -43,13 +43,14 @@ static int open_file(const char *path, struct error *err)
     return fd < 0 ? error_errno(err, errno, "open %s", path) : fd;
 }
 
-static int deployment_blob(const struct oci_config *config, uint8_t hash[BUNDLE_HASH_SIZE],
+static int deployment_blob(const struct request *request, uint8_t hash[BUNDLE_HASH_SIZE],
                            struct error *err)
 {
     cleanup_deployment struct deployment deployment = {0};
     cleanup_buffer struct buffer blob = BUFFER_INIT;
-    deployment_from_config(config, &deployment);
-    int result = bundle_deployment_build(&deployment.manifest, &blob, hash, err);
+    int result = deployment_from_config(request->config, request->build.mounts, &deployment, err);
+    if (result == 0)
+        result = bundle_deployment_build(&deployment.manifest, &blob, hash, err);
     if (result < 0)
         return result;
     return enclave_sealed_memory("enclave-deployment", blob.data, blob.size, err);
@@ -119,7 +120,7 @@ static int convert(const struct request *request, int fds[6], struct buffer *tex
     cleanup_bundle_result struct bundle_result result = BUNDLE_RESULT_INIT;
     struct bundle_settings settings;
     uint8_t hash[BUNDLE_HASH_SIZE];
-    fds[4] = deployment_blob(request->config, hash, err);
+    fds[4] = deployment_blob(request, hash, err);
     if (fds[4] < 0 || settings_of(request, hash, &settings, err) < 0)
         return -1;
     struct progress *progress = progress_start();
@@ -157,13 +158,16 @@ static int convert(const struct request *request, int fds[6], struct buffer *tex
 static int read_build(const json_t *json, struct enclave_build *out, struct error *err)
 {
     uint32_t mode = 0, kss = 0, sgx2 = 0;
+    const char *mounts = NULL;
     if (json_get_uint32(json, "", "mode", &mode, err) < 0 ||
         json_get_uint64(json, "", "size", &out->size, err) < 0 ||
         json_get_uint64(json, "", "memory", &out->memory, err) < 0 ||
         json_get_uint32(json, "", "threads", &out->threads, err) < 0 ||
         json_get_uint32(json, "", "kss", &kss, err) < 0 ||
-        json_get_uint32(json, "", "sgx2", &sgx2, err) < 0)
+        json_get_uint32(json, "", "sgx2", &sgx2, err) < 0 ||
+        json_get_string(json, "", "mounts", &mounts, err) < 0)
         return -1;
+    out->mounts = mounts != NULL ? xstrdup(mounts) : NULL;
     out->mode = (enum enclave_mode)mode;
     out->kss = (enum enclave_choice)kss;
     out->sgx2 = (enum enclave_choice)sgx2;

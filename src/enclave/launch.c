@@ -212,11 +212,12 @@ static int converter_request(const struct enclave_build *build, const char *type
                              struct error *err)
 {
     cleanup_json json_t *json = json_pack(
-        "{s:s, s:b, s:b, s:b, s:O, s:s, s:i, s:I, s:I, s:i, s:i, s:i}", "rootfs", rootfs, "debug",
-        log_enabled(LOG_LEVEL_DEBUG), "log", log_fd() != STDERR_FILENO, "logJson", log_json,
-        "config", config->json, "type", type, "mode", (int)build->mode, "size",
+        "{s:s, s:b, s:b, s:b, s:O, s:s, s:i, s:I, s:I, s:i, s:i, s:i, s:s*}", "rootfs", rootfs,
+        "debug", log_enabled(LOG_LEVEL_DEBUG), "log", log_fd() != STDERR_FILENO, "logJson",
+        log_json, "config", config->json, "type", type, "mode", (int)build->mode, "size",
         (json_int_t)build->size, "memory", (json_int_t)build->memory, "threads",
-        (int)build->threads, "kss", (int)build->kss, "sgx2", (int)build->sgx2);
+        (int)build->threads, "kss", (int)build->kss, "sgx2", (int)build->sgx2, "mounts",
+        build->mounts);
     cleanup_free char *text = json != NULL ? json_text(json, JSON_COMPACT) : NULL;
     if (text == NULL)
         return error_set(err, "root filesystem %s: the path is not UTF-8", rootfs);
@@ -377,10 +378,10 @@ int enclave_launch_prepare(const struct enclave_request *request, const char *bu
 
     cleanup_deployment struct deployment deployment = {0};
     int result = adapt_config(request, rootfs, config, err);
-    if (result == 0) {
-        deployment_from_config(*config, &deployment);
+    if (result == 0)
+        result = deployment_from_config(*config, request->build.mounts, &deployment, err);
+    if (result == 0)
         result = add_settings(request, *config, &deployment, log_json, out, err);
-    }
     if (result == 0 && request->builtin) {
         make_mount_points(*config, bundle, rootfs);
         result = convert(&request->build, *config, rootfs, log_json, out, err);

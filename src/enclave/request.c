@@ -21,6 +21,7 @@ enum setting {
     SETTING_THREADS,
     SETTING_KSS,
     SETTING_SGX2,
+    SETTING_MOUNTS,
     SETTINGS,
 };
 
@@ -38,6 +39,7 @@ static const struct {
     [SETTING_THREADS] = {"enclave.threads", "ENCLAVE_THREADS"},
     [SETTING_KSS] = {"enclave.kss", "ENCLAVE_KSS"},
     [SETTING_SGX2] = {"enclave.sgx2", "ENCLAVE_SGX2"},
+    [SETTING_MOUNTS] = {"enclave.mounts", "ENCLAVE_MOUNTS"},
 };
 
 static const char *variable_value(const char *entry, const char *name)
@@ -166,6 +168,8 @@ static int read_build(const struct oci_config *config, struct enclave_build *out
     out->kss = (enum enclave_choice)kss;
     out->sgx2 = (enum enclave_choice)sgx2;
     out->threads = (uint32_t)threads;
+    const char *mounts = find(config, SETTING_MOUNTS);
+    out->mounts = mounts != NULL ? xstrdup(mounts) : NULL;
     return 0;
 }
 
@@ -198,6 +202,7 @@ void enclave_request_release(struct enclave_request *request)
     free(request->type);
     free(request->runtime);
     free(request->args);
+    free(request->build.mounts);
     free(request->log_level);
     memset(request, 0, sizeof(*request));
 }
