@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * How the LibOS enclave is laid out in ELRANGE. The bundle converter builds it (src/enclave), the
- * LibOS reads it; all of it is measured but the contents of stacks and heap, which it writes before
- * it reads. ELRANGE starts at 0; user programs get
+ * LibOS reads it; all of it is measured but the contents of stacks and heap, which it clears before
+ * it uses them. ELRANGE starts at 0; user programs get
  * [64 KiB, libos_base), the LibOS [libos_base, size).
  *
  *   libos_base   LibOS image (position independent ELF, its segments at libos_base + p_vaddr)
  *   then         manifest page (R), trampoline hole (never added; the emulator's), for each static
  *                TCS: guard page (hole), stack (RW), TCS page, SSA pages (RW), tcb page (RW, GS
  *                base)
- *   heap         initial heap (RW, zero, measured), then the dynamic heap up to size
+ *   heap         initial heap (RW, not measured), then the dynamic heap up to size
  */
 #pragma once
 

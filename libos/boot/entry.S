@@ -85,7 +85,9 @@ enclave_entry:
         pushq $2
         popfq
         xorl %ebp, %ebp
-        call ecall_main
+        cmpb $0, %gs:TCB_BOOTED
+        je clear_stack
+1:      call ecall_main
         movq %rax, %rdi
         /* falls through */
 
@@ -100,6 +102,19 @@ leave:
         movl $4, %eax
         ENCLU_SITE
         ud2
+
+/*
+ * The stacks of the enclave file are not measured: the host chose what is in them. Before the first
+ * thread of a TCS nothing of that is left for code that forgets to write before it reads.
+ */
+clear_stack:
+        movq %rdi, %r8
+        leaq -TCB_STACK_SIZE(%rsp), %rdi
+        movl $(TCB_STACK_SIZE / 8), %ecx
+        xorl %eax, %eax
+        rep stosq
+        movq %r8, %rdi
+        jmp 1b
 
 /* RDI = ocall number. The host's next EENTER on this TCS continues at ocall_return with nothing but
  * the saved stack. */

@@ -14,6 +14,7 @@
 #include "manifest.h"
 #include "mm.h"
 #include "process.h"
+#include "self.h"
 #include "sgx.h"
 #include "sgx_emulated.h"
 #include "tcb.h"
@@ -86,11 +87,14 @@ static int boot_steps(const struct boundary_boot *boot)
     u64 memory = smaller_limit(g_manifest->memory_limit, boot->memory_limit);
     u64 threads = smaller_limit(g_manifest->thread_limit, boot->thread_limit);
     u8 report[432];
-    const char *step;
+    const char *step, *refusal;
     int r;
 
     sgx_report(NULL, NULL, report);
     memcpy(&g_self, report, sizeof(g_self));
+    refusal = self_refusal(&g_self, g_manifest->flags);
+    if (refusal != NULL)
+        panic("the enclave refuses to run: %s", refusal);
     vector_init();
     host_set_image(boot);
     set_log_level(boot->log_level);
@@ -361,6 +365,7 @@ u64 ecall_main(u64 number, struct boundary_area *area, u64 argument)
         (u64)area < ((const struct enclave_layout *)t->head.layout)->size ||
         (u64)area > (1ull << 47) - sizeof(*area))
         return (u64)-EFAULT;
+    speculation_barrier(); /* neither area nor number is used before the checks, but by them */
     /* Locks that are waited for before a thread is bound ask the host to yield. */
     t->area = area;
     t->vector_saved = VECTOR_SCRUBBED;

@@ -22,7 +22,9 @@
 #define TCB_EXC_RET      152
 #define TCB_DIRECT       160
 #define TCB_VECTOR_SAVED 168
+#define TCB_BOOTED       172
 #define TCB_SIZE         4096
+#define TCB_STACK_SIZE   0x10000 /* LAYOUT_STACK_SIZE */
 
 /* The application's registers, at the top of the LibOS stack. */
 #define UREGS_SIZE   152
@@ -61,11 +63,10 @@ struct tcb {
     u64 exc_rsp, exc_rbp, exc_ret; /* the same for CSSA 1 */
     u64 syscalls_direct;
     u32 vector_saved; /* the application's vector state is in current->xsave */
-    u32 reserved2;
+    bool booted;      /* a thread ran on this TCS: its stack is clear of what the host put there */
     struct boundary_area *area; /* outside of the enclave */
     struct fault_info fault;    /* of user code */
     u64 syscalls_trapped, aex, ocalls;
-    bool booted;
     struct tcb *next; /* list of all */
 };
 _Static_assert(sizeof(struct layout_tcb) == 56, "tcb");
@@ -82,6 +83,8 @@ _Static_assert(offsetof(struct tcb, ocall_rsp) == TCB_OCALL_RSP, "tcb");
 _Static_assert(offsetof(struct tcb, exc_ret) == TCB_EXC_RET, "tcb");
 _Static_assert(offsetof(struct tcb, syscalls_direct) == TCB_DIRECT, "tcb");
 _Static_assert(offsetof(struct tcb, vector_saved) == TCB_VECTOR_SAVED, "tcb");
+_Static_assert(offsetof(struct tcb, booted) == TCB_BOOTED, "tcb");
+_Static_assert(LAYOUT_STACK_SIZE == TCB_STACK_SIZE, "tcb");
 _Static_assert(sizeof(struct tcb) <= 512, "the rest is the exception stack");
 _Static_assert(sizeof(struct uregs) == UREGS_SIZE, "uregs");
 _Static_assert(offsetof(struct uregs, rax) == UREGS_RAX, "uregs");

@@ -39,7 +39,8 @@ struct large_header {
 
 static struct {
     u64 start, next, accepted, end;
-    u8 *units; /* 1: slab */
+    u64 unmeasured; /* end of the initial heap */
+    u8 *units;      /* 1: slab */
     bool dynamic, end_logged;
     struct spinlock lock;
     struct free_run *runs[RUN_CLASSES];
@@ -92,6 +93,17 @@ static bool grow(u64 to)
     return true;
 }
 
+/*
+ * Pages that are used for the first time: those that came by EACCEPT are zero, those of the enclave
+ * file hold what the host chose, for they are not measured.
+ */
+static void first_use(u64 from, u64 to)
+{
+    to = MIN(to, g_heap.unmeasured);
+    if (from < to)
+        memset((void *)from, 0, to - from);
+}
+
 static void *run_alloc(u64 count, u64 align)
 {
     u64 rounded;
@@ -106,6 +118,7 @@ static void *run_alloc(u64 count, u64 align)
         u64 a = (g_heap.next + align - 1) & ~(align - 1);
         u64 e = a + rounded * PAGE_SIZE;
         if (e > a && (e <= g_heap.end || !g_heap.dynamic) && (e <= g_heap.accepted || grow(e))) {
+            first_use(g_heap.next, e);
             /* What alignment skips is not lost. */
             for (u64 s = g_heap.next; s < a; s += PAGE_SIZE) {
                 struct free_run *r = (struct free_run *)s;
@@ -145,7 +158,7 @@ void heap_init(const struct enclave_layout *layout)
 {
     g_heap.start = layout->heap;
     g_heap.end = layout->heap_end;
-    g_heap.accepted = layout->heap + layout->heap_initial;
+    g_heap.accepted = g_heap.unmeasured = layout->heap + layout->heap_initial;
     g_heap.dynamic = layout->flags & LAYOUT_FLAG_SGX2;
     u64 units = ((g_heap.end - (g_heap.start & ~(UNIT_SIZE - 1))) >> UNIT_SHIFT) + 1;
     g_heap.units = (u8 *)g_heap.start;
@@ -154,7 +167,7 @@ void heap_init(const struct enclave_layout *layout)
         g_heap.end = g_heap.accepted;
     if (g_heap.next > g_heap.accepted && !grow(g_heap.next))
         panic("the initial heap of %lu KiB is too small for ELRANGE", layout->heap_initial >> 10);
-    memset(g_heap.units, 0, units);
+    first_use(g_heap.start, g_heap.next);
 }
 
 static u8 *unit_of(const void *p)

@@ -49,8 +49,8 @@ static int add_pages(struct plan *plan, uint64_t size, const void *data, size_t 
 }
 
 /*
- * Room whose first contents nobody looks at: the LibOS writes to it before it reads, as it must do
- * with recycled memory anyhow. Hashing what is there would only make a start slower.
+ * Room whose first contents nobody looks at: the LibOS clears it before the first use (heap.c,
+ * clear_stack()). Hashing what is there would only make a start slower.
  */
 static int add_room(struct plan *plan, uint64_t size)
 {

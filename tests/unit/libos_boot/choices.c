@@ -86,7 +86,9 @@ static int left(long rdi, long rsi, long rdx, long rsp, long r8, long r9,
     if (run->function != SGX_EEXIT) {
         h->exceptions++;
         h->vector = (uint8_t)run->exception_vector;
-        return h->exception && run->function == SGX_ERESUME ? h->exception(h, run) : 0;
+        if (run->function != SGX_ERESUME || h->vector == X86_GP || h->exceptions > 1000)
+            return 0; /* of EENTER or ERESUME itself */
+        return h->exception ? h->exception(h, run) : SGX_EENTER;
     }
     switch (rdi) {
     case BOUNDARY_EXIT_OCALL:
@@ -135,12 +137,15 @@ static void host_open(struct host *h, bool production, bool without_proof)
         abort();
 }
 
+static int host_load_as(struct host *h, const struct sgx_load_options *options, struct error *err)
+{
+    return sgx_enclave_load(g_driver, h->image.file, &h->image.sigstruct, options, &h->enclave,
+                            err);
+}
+
 static int host_load(struct host *h, struct error *err)
 {
-    const struct sgx_load_options options = {.kss = true, .fixed_base = true};
-
-    return sgx_enclave_load(g_driver, h->image.file, &h->image.sigstruct, &options, &h->enclave,
-                            err);
+    return host_load_as(h, &(struct sgx_load_options){.kss = true, .fixed_base = true}, err);
 }
 
 static void host_close(struct host *h)
@@ -184,7 +189,6 @@ static void decoy_make(struct decoy *d, const struct image *image)
     for (unsigned i = 0; i < elf.segment_count; i++)
         memcpy((void *)(l->libos_base + elf.segments[i].address), elf.segments[i].data,
                elf.segments[i].data_size);
-    ((struct enclave_layout *)(l->manifest + LAYOUT_PAGE))->libos_base += OTHER_BASE;
     memcpy(d->before, d->start, d->size);
     libos_elf_release(&elf);
     enclave_file_close(file);
@@ -230,10 +234,10 @@ static void another_base(bool without_proof)
                 "%s: EINIT takes the signed enclave at %#lx", which, base))
         abort();
     decoy_make(&decoy, &h.image);
-    h.ocall = stay_in_clock;
     boot(&h);
     if (without_proof) {
-        /* Inside an ocall, its stack in memory of the host. */
+        /* It panics, for its layout does not fit; so it is inside an ocall, its stack in memory of
+         * the host. */
         unsigned n = redirect_returns(&h.image, h.enclave->tcs[0] - base, "enclave_leave");
         enter(&h, 0, SGX_EENTER, PLUNDER, NULL, NULL);
         expect(n > 0 && h.returned && h.result == PLUNDER,
@@ -270,6 +274,131 @@ static void own_base(void)
     const int rc = host_load(&h, &err);
     expect(rc == -ENOEXEC, "a file that leaves the base open is refused: %s", error_text(&err));
     error_release(&err);
+    host_close(&h);
+}
+
+/* ---- ATTRIBUTES, XFRM, MISCSELECT, CONFIGID, CONFIGSVN ---- */
+
+struct start {
+    const char *what;
+    const char *refusal; /* NULL: it runs */
+    uint64_t attributes, xfrm;
+    uint32_t miscselect;
+    bool debuggable; /* the manifest allows it */
+    struct sgx_load_options options;
+};
+
+#define AS_BUILT .xfrm = 0xe7, .miscselect = SGX_MISC_EXINFO
+
+/* Signed again by the host: MRENCLAVE is the same, and EINIT takes it. */
+static const struct start g_starts[] = {
+    {"as it was built", NULL, AS_BUILT, .options = {.kss = true}},
+    {"without AVX", NULL, .xfrm = 3, .miscselect = SGX_MISC_EXINFO, .options = {.kss = true}},
+    {"a debug enclave, debugged", NULL, AS_BUILT, .debuggable = true,
+     .options = {.kss = true, .debug = true}},
+    {"a debug enclave, not debugged", NULL, AS_BUILT, .debuggable = true, .options = {.kss = true}},
+    {"DEBUG", "to be debugged", AS_BUILT, .options = {.kss = true, .debug = true}},
+    {"the provisioning key", "ATTRIBUTES", AS_BUILT, .attributes = SGX_ATTR_PROVISION_KEY,
+     .options = {.kss = true}},
+    {"the EINIT token key", "ATTRIBUTES", AS_BUILT, .attributes = SGX_ATTR_EINIT_KEY,
+     .options = {.kss = true}},
+    {"AEX-Notify", "ATTRIBUTES", AS_BUILT, .attributes = SGX_ATTR_AEX_NOTIFY,
+     .options = {.kss = true}},
+    {"no MISCSELECT.EXINFO", "MISCSELECT", .xfrm = 0xe7, .options = {.kss = true}},
+    {"no CONFIGID", "no CONFIGID", AS_BUILT},
+    {"a CONFIGID with a tail", "CONFIGID", AS_BUILT,
+     .options = {.kss = true, .config_id = {[63] = 1}}},
+    {"a CONFIGSVN", "CONFIGSVN", AS_BUILT, .options = {.kss = true, .config_svn = 1}},
+};
+
+static void other_start(const struct start *s)
+{
+    const uint64_t attributes = SGX_ATTR_MODE64 | s->attributes;
+    struct error err = ERROR_INIT;
+    uint8_t mrenclave[32];
+    struct host h;
+
+    host_open(&h, !s->debuggable, false);
+    memcpy(mrenclave, h.image.params.mrenclave, sizeof(mrenclave));
+    image_put_header(&h.image, offsetof(struct enclave_file_header, attributes), &attributes, 8);
+    image_put_header(&h.image, offsetof(struct enclave_file_header, xfrm), &s->xfrm, 8);
+    image_put_header(&h.image, offsetof(struct enclave_file_header, miscselect), &s->miscselect, 4);
+    h.image.params.attribute_mask = (struct sgx_attributes){0};
+    h.image.params.misc_mask = 0;
+    image_sign(&h.image, IMAGE_OF_HOST);
+    if (!expect(host_load_as(&h, &s->options, &err) == 0 &&
+                    memcmp(h.enclave->mrenclave, mrenclave, sizeof(mrenclave)) == 0,
+                "%s: EINIT takes it, with the same MRENCLAVE", s->what))
+        abort();
+    h.ocall = stay_in_clock;
+    boot(&h);
+    if (s->refusal)
+        expect(h.aborted && h.ocalls == 1 && strstr(h.said, s->refusal), "%s: %s", s->what, h.said);
+    else
+        expect(!h.aborted && h.ocalls > 0, "%s: it runs", s->what);
+    host_close(&h);
+}
+
+/* The tenant's own signature leaves less to choose. */
+static void signed_as_built(void)
+{
+    const struct sgx_load_options debug = {.kss = true, .debug = true};
+    const uint64_t key = SGX_ATTR_MODE64 | SGX_ATTR_PROVISION_KEY;
+    const uint32_t no_exinfo = 0;
+    struct error err = ERROR_INIT;
+    struct host h;
+
+    host_open(&h, true, false);
+    expect(host_load_as(&h, &debug, &err) == -EPERM, "its own SIGSTRUCT refuses DEBUG");
+    image_put_header(&h.image, offsetof(struct enclave_file_header, miscselect), &no_exinfo, 4);
+    expect(host_load(&h, &err) == -EPERM, "and another MISCSELECT");
+    image_put_header(&h.image, offsetof(struct enclave_file_header, attributes), &key, 8);
+    expect(host_load(&h, &err) == -EPERM, "and the provisioning key");
+    error_release(&err);
+    host_close(&h);
+}
+
+/* ---- pages that are not measured ---- */
+
+#define FILL 0xa5
+
+/* Bytes of the host's choice in [start, end), runs of them: a value may have one by chance. */
+static unsigned runs_of_fill(uint64_t start, uint64_t end)
+{
+    unsigned runs = 0;
+    uint64_t same = 0;
+
+    for (const uint8_t *p = (const uint8_t *)start; p < (const uint8_t *)end; p++) {
+        same = *p == FILL ? same + 1 : 0;
+        runs += same == 8;
+    }
+    return runs;
+}
+
+static void unmeasured_pages(void)
+{
+    struct error err = ERROR_INIT;
+    struct host h;
+
+    host_open(&h, true, false);
+    const struct enclave_layout *l = &h.image.layout;
+    image_fill_unmeasured(&h.image, FILL);
+    if (!expect(host_load(&h, &err) == 0, "EINIT takes other contents of unmeasured pages"))
+        abort();
+    const uint64_t stack_top = h.enclave->tcs[0];
+    expect(runs_of_fill(stack_top - LAYOUT_STACK_SIZE, stack_top) > 0 &&
+               runs_of_fill(l->heap, l->heap + l->heap_initial) > 0,
+           "stacks and heap hold them");
+    boot(&h);
+    expect(h.returned && !h.aborted, "it starts, up to the deployment that is not there: %s",
+           h.said);
+    expect(runs_of_fill(stack_top - LAYOUT_STACK_SIZE, stack_top) == 0,
+           "nothing of them is in the stack that was used");
+    uint64_t used = l->heap + l->heap_initial;
+    while (used > l->heap && runs_of_fill(used - SGX_PAGE_SIZE, used) > 0)
+        used -= SGX_PAGE_SIZE;
+    expect(used > l->heap + SGX_PAGE_SIZE && runs_of_fill(l->heap, used) == 0,
+           "nor in the %lu KiB of the heap that were used", (used - l->heap) >> 10);
     host_close(&h);
 }
 
@@ -407,7 +536,7 @@ static int boot_again(struct host *h, uint64_t number)
 {
     struct host other = {.enclave = h->enclave, .area = h->area};
 
-    if (number == OCALL_CLOCK && h->ocalls == 1) {
+    if (number == OCALL_CLOCK) {
         expect(result_of(&other, 1, ECALL_BOOT, h->area) == -EAGAIN, "BOOT during BOOT");
         expect(result_of(&other, 1, ECALL_STATS, h->area) == -EAGAIN, "an ecall during BOOT");
         enter(&other, 0, SGX_ERESUME, 0, NULL, NULL);
@@ -457,6 +586,11 @@ static void entries(void)
 
 /* ---- CSSA ---- */
 
+static int stay_interrupted(struct host *h, const struct sgx_enclave_run *run)
+{
+    return 0;
+}
+
 static void frames(void)
 {
     struct error err = ERROR_INIT;
@@ -468,6 +602,7 @@ static void frames(void)
     /* The tcb page of TCS 0 is away: no entry can even begin; each exception takes a frame. */
     const uint64_t tcb = h.enclave->tcs[0] + (1 + LAYOUT_NSSA * LAYOUT_SSA_PAGES) * SGX_PAGE_SIZE;
     map_page(&h, tcb, PROT_NONE);
+    h.exception = stay_interrupted;
     for (unsigned i = 0; i < LAYOUT_NSSA; i++) {
         enter(&h, 0, SGX_EENTER, ECALL_BOOT, h.area, NULL);
         expect(h.exceptions == 1 && h.vector == X86_PF, "without its tcb page, at CSSA %u", i);
@@ -499,6 +634,10 @@ int main(int argc, char **argv)
     own_base();
     another_base(true);
     another_base(false);
+    for (size_t i = 0; i < sizeof(g_starts) / sizeof(g_starts[0]); i++)
+        other_start(&g_starts[i]);
+    signed_as_built();
+    unmeasured_pages();
     page_of_the_libos(true);
     page_of_the_libos(false);
     page_of_the_host();
@@ -506,8 +645,11 @@ int main(int argc, char **argv)
     entries();
     frames();
     printf("1..%u\n", g_count);
-    snprintf(key, sizeof(key), "%s/root-key", root);
-    unlink(key);
+    static const char *const keys[] = {"root-key", "key-0", "key-1"};
+    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+        snprintf(key, sizeof(key), "%s/%s", root, keys[i]);
+        unlink(key);
+    }
     rmdir(root);
     return g_bad != 0;
 }

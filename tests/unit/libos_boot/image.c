@@ -61,10 +61,12 @@ uint64_t image_variable(const struct image *image, const char *name, uint64_t si
     return find_symbol(image, name, size);
 }
 
-/* cmp %gs:16,%rbx; jne: fifteen bytes at the entry point. */
+/* cmp %gs:16,%rbx; jne; lfence; cmpl $0,g_dead; jne: at the entry point. */
 static void drop_proof(struct image *image)
 {
     static const uint8_t compare[] = {0x65, 0x48, 0x3b, 0x1c, 0x25, 0x10, 0, 0, 0, 0x0f, 0x85};
+    static const uint8_t fence[] = {0x0f, 0xae, 0xe8, 0x83, 0x3d};
+    const size_t fence_at = sizeof(compare) + 4, size = fence_at + 3 + 7 + 6;
     const Elf64_Ehdr *h = (const Elf64_Ehdr *)image->elf;
     const Elf64_Phdr *p = (const Elf64_Phdr *)(image->elf + h->e_phoff);
 
@@ -72,9 +74,10 @@ static void drop_proof(struct image *image)
         if (p[i].p_type != PT_LOAD || h->e_entry - p[i].p_vaddr >= p[i].p_filesz)
             continue;
         uint8_t *at = image->elf + p[i].p_offset + (h->e_entry - p[i].p_vaddr);
-        must(memcmp(at, compare, sizeof(compare)) == 0, "the entry does not begin with its proof",
-             NULL);
-        memset(at, 0x90, sizeof(compare) + 4);
+        must(memcmp(at, compare, sizeof(compare)) == 0 &&
+                 memcmp(at + fence_at, fence, sizeof(fence)) == 0 && at[size - 6] == 0x0f,
+             "the entry does not begin with its proof", NULL);
+        memset(at, 0x90, size);
         return;
     }
     must(false, "libos.elf: no entry", NULL);
@@ -93,18 +96,26 @@ void image_read(struct image *image, const char *path, bool without_proof)
         drop_proof(image);
 }
 
-void image_sign(struct image *image)
+/* Two keys serve all: making one takes a second. */
+static const char *key_of(enum image_signer signer)
 {
-    char dir[] = "/tmp/libos-entry.XXXXXX", path[64];
+    static char paths[2][64];
     struct error err = ERROR_INIT;
 
-    must(mkdtemp(dir) != NULL, "mkdtemp", NULL);
-    snprintf(path, sizeof(path), "%s/key.pem", dir);
-    must(sgx_key_generate(path, &err) == 0, "key", &err);
+    if (!paths[signer][0]) {
+        snprintf(paths[signer], sizeof(paths[signer]), "%s/key-%d",
+                 getenv("RUNE_SGX_EMULATOR_ROOT"), signer);
+        must(sgx_key_generate(paths[signer], &err) == 0, "key", &err);
+    }
+    return paths[signer];
+}
+
+void image_sign(struct image *image, enum image_signer signer)
+{
+    struct error err = ERROR_INIT;
+
     sgx_sigstruct_fill(&image->params, &image->sigstruct);
-    must(sgx_sigstruct_sign(&image->sigstruct, path, &err) == 0, "sign", &err);
-    unlink(path);
-    rmdir(dir);
+    must(sgx_sigstruct_sign(&image->sigstruct, key_of(signer), &err) == 0, "sign", &err);
 }
 
 static void find_layout(struct image *image)
@@ -143,12 +154,38 @@ void image_build(struct image *image, bool production)
     find_layout(image);
     must(sgx_sign_params_from_file(image->file, !production, &image->params, &err) == 0, "measure",
          &err);
-    image_sign(image);
+    image_sign(image, IMAGE_OF_TENANT);
 }
 
 void image_put_header(struct image *image, size_t offset, const void *value, size_t size)
 {
     must(pwrite(image->file, value, size, (off_t)offset) == (ssize_t)size, "pwrite", NULL);
+}
+
+void image_fill_unmeasured(struct image *image, uint8_t byte)
+{
+    static uint8_t piece[1 << 16];
+    struct enclave_file_header h;
+
+    memset(piece, byte, sizeof(piece));
+    must(pread(image->file, &h, sizeof(h), 0) == sizeof(h), "pread", NULL);
+    for (uint32_t i = 0; i < h.range_count; i++) {
+        const off_t at = (off_t)(h.ranges_offset + i * sizeof(struct enclave_file_range));
+        struct enclave_file_range r;
+        must(pread(image->file, &r, sizeof(r), at) == sizeof(r), "pread", NULL);
+        if (r.flags & ENCLAVE_FILE_MEASURED)
+            continue;
+        r.file_offset = (h.file_size + LAYOUT_PAGE - 1) & ~(LAYOUT_PAGE - 1);
+        h.file_size = r.file_offset + r.size;
+        for (uint64_t done = 0; done < r.size;) {
+            const uint64_t n = r.size - done < sizeof(piece) ? r.size - done : sizeof(piece);
+            must(pwrite(image->file, piece, n, (off_t)(r.file_offset + done)) == (ssize_t)n,
+                 "pwrite", NULL);
+            done += n;
+        }
+        image_put_header(image, (size_t)at, &r, sizeof(r));
+    }
+    image_put_header(image, 0, &h, sizeof(h));
 }
 
 void image_release(struct image *image)

@@ -26,8 +26,11 @@ struct image {
 void image_read(struct image *image, const char *path, bool without_proof);
 /* Make and sign the enclave file. */
 void image_build(struct image *image, bool production);
-/* Sign again, with a key of the host's own, what `params` now says. */
-void image_sign(struct image *image);
+/* Sign again what `params` now says. Keys are made in the emulator's root directory. */
+enum image_signer { IMAGE_OF_TENANT, IMAGE_OF_HOST };
+void image_sign(struct image *image, enum image_signer signer);
+/* Give every page whose contents no measurement covers other contents. */
+void image_fill_unmeasured(struct image *image, uint8_t byte);
 void image_release(struct image *image);
 
 /* Offset of a symbol in the image. */
