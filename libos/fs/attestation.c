@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * /dev/attestation: the pseudo-files that programs for Gramine know. What a process writes to
- * user_report_data and target_info is its own (attestation_data.c). Sealing keys are bound to the
- * deployment (CONFIGID) as well: another command line over the same image would read them out.
+ * user_report_data and target_info is its own. Sealing keys are bound to the deployment (CONFIGID)
+ * as well: another command line over the same image would read them out.
  */
-#include "attestation.h"
 #include "pseudo.h"
 #include "boundary.h"
 #include "crypto.h"
-#include "deployment.h"
-#include "manifest.h"
 #include "sgx.h"
 #include "sgx_emulated.h"
 
@@ -24,7 +21,100 @@
     0xff0000000000000bull /* what must not change: INIT, DEBUG, MODE64BIT and the reserved */
 #define SEAL_MISC 0xf0000000u
 
-static struct mutex g_lock; /* the named keys */
+/* ---- what each process has set ---- */
+
+struct user_state {
+    struct user_state *next;
+    i32 pid;
+    u64 start;
+    u8 report_data[64];
+    u8 target_info[512];
+};
+
+static struct mutex g_lock;
+static struct user_state *g_states;
+static struct user_state g_latest; /* what any process wrote last: for those that wrote nothing, a
+                                      shell's children say */
+
+static bool is_alive(const struct user_state *s)
+{
+    struct process *p = process_find(s->pid);
+    bool alive = p && p->start_time == s->start;
+
+    if (p)
+        process_put(p);
+    return alive;
+}
+
+/* Of the current process; g_lock held. Those of processes that are gone are dropped on the way. */
+static struct user_state *state_of_current(bool create)
+{
+    struct process *me = current_process();
+    struct user_state **p = &g_states, *s;
+
+    while (*p) {
+        s = *p;
+        if (s->pid == me->pid && s->start == me->start_time)
+            return s;
+        if (is_alive(s)) {
+            p = &s->next;
+        } else {
+            *p = s->next;
+            kfree(s);
+        }
+    }
+    s = create ? kzalloc(sizeof(*s)) : NULL;
+    if (s) {
+        memcpy(s->report_data, g_latest.report_data, sizeof(s->report_data));
+        memcpy(s->target_info, g_latest.target_info, sizeof(s->target_info));
+        s->pid = me->pid;
+        s->start = me->start_time;
+        s->next = g_states;
+        g_states = s;
+    }
+    return s;
+}
+
+static void get_state(u8 report_data[64], u8 target_info[512])
+{
+    struct user_state *s;
+
+    mutex_lock(&g_lock);
+    s = state_of_current(false);
+    if (!s)
+        s = &g_latest;
+    if (report_data)
+        memcpy(report_data, s->report_data, 64);
+    if (target_info)
+        memcpy(target_info, s->target_info, 512);
+    mutex_unlock(&g_lock);
+}
+
+/* What is for reports that the host asks for, no program may have. */
+static bool is_host_data(const char *buf, size_t n)
+{
+    static const char tag[] = BOUNDARY_HOST_REPORT;
+
+    return n >= sizeof(tag) - 1 && memcmp(buf, tag, sizeof(tag) - 1) == 0;
+}
+
+static ssize_t set_state(const char *buf, size_t n, bool report_data)
+{
+    struct user_state *s;
+    u8 *to, *latest = report_data ? g_latest.report_data : g_latest.target_info;
+    size_t size = report_data ? 64 : 512;
+
+    mutex_lock(&g_lock);
+    s = state_of_current(true);
+    if (s) {
+        to = report_data ? s->report_data : s->target_info;
+        memset(to, 0, size);
+        memcpy(to, buf, MIN(n, size));
+        memcpy(latest, to, size);
+    }
+    mutex_unlock(&g_lock);
+    return s ? (ssize_t)n : -ENOMEM;
+}
 
 /* ---- files ---- */
 
@@ -49,40 +139,28 @@ static int show_report_data(struct pseudo_inode *p, struct text *t)
 {
     u8 data[64];
 
-    attestation_get(ATTESTATION_REPORT_DATA, data);
+    get_state(data, NULL);
     text_add(t, data, sizeof(data));
     return 0;
 }
 
-/* What is for reports that the host asks for, no program may have. */
-static bool is_host_data(const char *buf, size_t n)
-{
-    static const char tag[] = BOUNDARY_HOST_REPORT;
-
-    return n >= sizeof(tag) - 1 && memcmp(buf, tag, sizeof(tag) - 1) == 0;
-}
-
 static ssize_t store_report_data(struct pseudo_inode *p, const char *buf, size_t n)
 {
-    int r = is_host_data(buf, n) ? -EINVAL : attestation_set(ATTESTATION_REPORT_DATA, buf, n);
-
-    return r < 0 ? r : (ssize_t)n;
+    return is_host_data(buf, n) ? -EINVAL : set_state(buf, n, true);
 }
 
 static int show_target_info(struct pseudo_inode *p, struct text *t)
 {
     u8 target[512];
 
-    attestation_get(ATTESTATION_TARGET_INFO, target);
+    get_state(NULL, target);
     text_add(t, target, sizeof(target));
     return 0;
 }
 
 static ssize_t store_target_info(struct pseudo_inode *p, const char *buf, size_t n)
 {
-    int r = attestation_set(ATTESTATION_TARGET_INFO, buf, n);
-
-    return r < 0 ? r : (ssize_t)n;
+    return set_state(buf, n, false);
 }
 
 /* TARGETINFO of this enclave (SDM 3D, 38.16). */
@@ -116,8 +194,7 @@ static int show_report(struct pseudo_inode *p, struct text *t)
 {
     u8 data[64], target[512], report[432];
 
-    attestation_get(ATTESTATION_REPORT_DATA, data);
-    attestation_get(ATTESTATION_TARGET_INFO, target);
+    get_state(data, target);
     if (sgx_report(target, data, report) != 0)
         return -EINVAL;
     text_add(t, report, sizeof(report));
@@ -132,7 +209,7 @@ static int show_quote(struct pseudo_inode *p, struct text *t)
 
     if (r < 0)
         return r;
-    attestation_get(ATTESTATION_REPORT_DATA, data);
+    get_state(data, NULL);
     if (sgx_report(target, data, report) != 0)
         return -EIO;
     quote = kmalloc(QUOTE_MAX);
@@ -162,14 +239,6 @@ static int show_seal_key(struct pseudo_inode *p, struct text *t)
     };
     u8 key[KEY_SIZE];
 
-    /* Whoever has the signing key signs an enclave that reads this key out. By default that is the
-     * operator, whose machine made it. */
-    if (signer && (g_manifest->flags & MANIFEST_SIGNED_ELSEWHERE) == 0) {
-        log_error("_sgx_mrsigner is refused: the enclave's signing key is on this machine, so its "
-                  "operator could derive the key; sign elsewhere (RUNE_SIGNING=client) or use "
-                  "_sgx_mrenclave");
-        return -EACCES;
-    }
     memcpy(q.cpu_svn, g_self.cpu_svn, sizeof(q.cpu_svn));
     if (sgx_get_key(&q, key) != 0)
         return -EIO;

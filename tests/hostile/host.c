@@ -21,8 +21,11 @@ struct host g_host = {.limit = 10};
 static pthread_mutex_t g_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct boundary_area *g_areas[AREAS];
 static unsigned g_area_count;
-static uint64_t g_tcs[AREAS];
-static _Atomic uint64_t g_tcs_user[AREAS];
+static struct tcs {
+    uint64_t address;
+    _Atomic uint64_t user[LAYOUT_NSSA];   /* who entered it last, for each CSSA */
+    _Atomic(struct boundary_area *) area; /* of the runtime's thread that is on it */
+} g_tcs[AREAS];
 static unsigned g_tcs_count;
 static __thread struct boundary_area *t_noted;
 
@@ -55,41 +58,51 @@ struct boundary_area *host_some_area(void)
     return area;
 }
 
-/* The runtime notes in an area on which TCS its thread is. */
-struct boundary_area *host_area_on(uint64_t tcs)
+static bool is_area(uint64_t area)
 {
-    struct boundary_area *area = NULL;
+    bool found = false;
     pthread_mutex_lock(&g_lock);
-    for (unsigned i = 0; i < g_area_count; i++)
-        if (g_areas[i]->host_private[0] == tcs)
-            area = g_areas[i];
+    for (unsigned i = 0; i < g_area_count && !found; i++)
+        found = (uint64_t)g_areas[i] == area;
     pthread_mutex_unlock(&g_lock);
-    return area;
+    return found;
 }
+
+/* ---- TCS ---- */
 
 void host_note_tcs(uint64_t tcs)
 {
     pthread_mutex_lock(&g_lock);
     if (g_tcs_count < AREAS)
-        g_tcs[g_tcs_count++] = tcs;
+        g_tcs[g_tcs_count++].address = tcs;
     pthread_mutex_unlock(&g_lock);
 }
 
 uint64_t host_some_tcs(void)
 {
     pthread_mutex_lock(&g_lock);
-    uint64_t tcs = g_tcs_count ? g_tcs[chance_below(g_tcs_count)] : 0;
+    uint64_t tcs = g_tcs_count ? g_tcs[chance_below(g_tcs_count)].address : 0;
     pthread_mutex_unlock(&g_lock);
     return tcs;
 }
 
-_Atomic uint64_t *host_tcs_user(uint64_t tcs)
+static struct tcs *find_tcs(uint64_t address)
 {
-    static _Atomic uint64_t none;
+    static struct tcs none;
     for (unsigned i = 0; i < g_tcs_count; i++)
-        if (g_tcs[i] == tcs)
-            return &g_tcs_user[i];
+        if (g_tcs[i].address == address)
+            return &g_tcs[i];
     return &none;
+}
+
+_Atomic uint64_t *host_tcs_user(uint64_t tcs, uint32_t cssa)
+{
+    return &find_tcs(tcs)->user[cssa % LAYOUT_NSSA];
+}
+
+struct boundary_area *host_area_on(uint64_t tcs)
+{
+    return find_tcs(tcs)->area;
 }
 
 /* ---- ocalls ---- */
@@ -110,12 +123,27 @@ void __wrap_ocall_serve(struct boundary_area *area, uint64_t number)
         area->ret = 0;
         return;
     }
+    /* A race may have changed it: not worth the host's life. */
+    const unsigned named = number == OCALL_CLOCK;
+    if ((number == OCALL_WAKE || number == OCALL_KICK || (named && area->args[1] != 0)) &&
+        !is_area(area->args[named])) {
+        area->ret = -EINVAL;
+        return;
+    }
     const struct lie *lie = lie_at((enum place)number);
     if (lie != NULL)
         answer_lie(lie, area, number);
     else
         __real_ocall_serve(area, number);
     answer_served();
+}
+
+_Noreturn void __real_runtime_fatal(const char *message);
+_Noreturn void __wrap_runtime_fatal(const char *message);
+_Noreturn void __wrap_runtime_fatal(const char *message)
+{
+    watch_host(message);
+    __real_runtime_fatal(message);
 }
 
 /* ---- entries and exits ---- */
@@ -235,7 +263,9 @@ static int hostile_enter(unsigned long rdi, unsigned long rsi, unsigned long rdx
         v = (struct visit){.handler = (sgx_enclave_user_handler_t)handler, .data = data};
         run->user_handler = (uint64_t)left;
         run->user_data = (uint64_t)&v;
+        find_tcs(run->tcs)->area = (struct boundary_area *)rsi;
         r = g_host.real->enter(rdi, rsi, rdx, function, r8, r9, run);
+        find_tcs(run->tcs)->area = NULL;
         if (v.busy)
             usleep(200);
     } while (v.busy);

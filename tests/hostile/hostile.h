@@ -11,6 +11,7 @@
  *   step.c     single steps
  *   base.c     the enclave at another base
  *   watch.c    the oracle, and the end
+ *   tenant.c   what is deployed
  *   main.c     options
  */
 #pragma once
@@ -63,6 +64,7 @@ enum what {
     W_ENTRY,  /* ... of user code, then the one that the row names; of that the enclave hears */
     W_REPORT, /* ask for a REPORT over the host's data */
     W_EXEC,   /* ask for a process */
+    W_KILL,   /* send a signal */
     W_ANY,    /* one of those that fit */
     W_COUNT
 };
@@ -126,8 +128,8 @@ struct boundary_area *host_area_on(uint64_t tcs);
 /* A TCS of the enclave, any. */
 uint64_t host_some_tcs(void);
 void host_note_tcs(uint64_t tcs);
-/* Who entered it last at CSSA 0. */
-_Atomic uint64_t *host_tcs_user(uint64_t tcs);
+/* Who entered it last at this CSSA. */
+_Atomic uint64_t *host_tcs_user(uint64_t tcs, uint32_t cssa);
 bool host_lying(void);
 /* After a stay on a TCS that is another thread's: how to go on there, or 0. */
 int host_on_other_tcs(long rdi, struct sgx_enclave_run *run);
@@ -165,6 +167,8 @@ void watch_exit(long rdx, long r8, long r9);
 /* The enclave did what it must not do. */
 void fault(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void watch_start(unsigned limit);
+/* The untrusted half's own last words. */
+void watch_host(const char *message);
 /* End of the run, from any thread. code: what libos-run would have ended with; -1: time is over. */
 _Noreturn void watch_end(int code);
 /* The untrusted half itself broke. */

@@ -35,6 +35,9 @@ def at(symbol):
 
 CASES = {
     "another-base": Case("C0", ["--base", "0x1000000000", "--limit", "4"], "memory", {"refused", "host", "hang"}),
+    "exec": Case("C1", ["--script", "stray ~3000 exec"], "memory threads"),
+    "signals": Case("M2", ["--script", "stray ~500 kill"], "signals memory forks"),
+    "report-data": Case("C2", ["--script", "stray ~1000 report"], "memory threads"),
     "thread-denied": Case("H2", ["--script", "THREAD_CREATE #4-5000 deny=11"], "threads clones", {"fine", "application", "refused"}, 4),
     "thread-denied-late": Case("H2", ["--script", "THREAD_CREATE 50% deny=11; THREAD_CREATE 50% async=-11"], "clones threads", HARMLESS, 4),
     "entry-page": Case("H3", ["--script", ("pages ~300 entry={}", at("syscall_entry"))], "registers", {"fine", "refused"}, 4),
@@ -100,13 +103,17 @@ def again(options, parts):
 
 class Tally:
     def __init__(self):
-        self.passed, self.failed, self.outcomes, self.lies = 0, 0, collections.defaultdict(collections.Counter), 0
+        self.passed, self.failed, self.lies = 0, 0, 0
+        self.outcomes, self.said = collections.defaultdict(collections.Counter), collections.defaultdict(collections.Counter)
 
     def add(self, name, options, parts, ok, result):
         outcome, line = result
         self.outcomes[name][outcome] += 1
         found = re.search(r"lies=(\d+)", line)
         self.lies += int(found.group(1)) if found else 0
+        # What the enclave, or the host half, said last, with its numbers taken out.
+        said = re.sub(r"0x[0-9a-f]+|\d+", "N", line.partition(": ")[2].partition(": ")[2])
+        self.said[outcome][said] += 1
         good = outcome in ok
         if good:
             self.passed += 1
@@ -118,6 +125,9 @@ class Tally:
     def end(self):
         for name, count in sorted(self.outcomes.items()):
             print(f"{name:20}", "  ".join(f"{o} {count[o]}" for o in OUTCOMES if count[o]))
+        for outcome in ["refused", "host"]:
+            for said, times in self.said[outcome].most_common():
+                print(f"  {outcome} {times}: {said}")
         print(f"{sum(sum(c.values()) for c in self.outcomes.values())} runs, {self.lies} lies")
         print(f"{self.passed} passed, {self.failed} failed, 0 skipped")
         return 1 if self.failed or not self.passed else 0

@@ -59,13 +59,15 @@ static void wake(const struct lie *lie)
 
 /* ---- entries ---- */
 
-/* An ocall of the thread whose TCS this is: its arguments are in that thread's area. */
+/* An ocall has its arguments in the area of the thread whose TCS this is, or in ours. */
 static int stray_left(long rdi, long rsi, long rdx, long rsp, long r8, long r9,
                       struct sgx_enclave_run *run)
 {
     if (run->function != SGX_EEXIT || rdi == BOUNDARY_EXIT_RESUME)
         return host_on_other_tcs(rdi, run);
     struct boundary_area *area = host_area_on(run->tcs);
+    if (area == NULL)
+        area = (struct boundary_area *)run->user_data;
     if (rdi != BOUNDARY_EXIT_OCALL || area == NULL || chance_below(10) == 0)
         return 0;
     if (rsi == OCALL_WAIT)
@@ -78,7 +80,7 @@ static int stray_left(long rdi, long rsi, long rdx, long rsp, long r8, long r9,
 /* Straight to the processor, on any TCS, with anything in the registers. */
 static void enter_anywhere(void)
 {
-    static struct boundary_area *own;
+    static __thread struct boundary_area *own;
     if (own == NULL)
         own = aligned_alloc(4096, sizeof(*own));
     uint64_t areas[] = {(uint64_t)own,
@@ -109,7 +111,7 @@ static struct {
     char strings[64];
 } g_process;
 
-/* A request for a process with all rights. */
+/* A request that an operator could make. */
 static void process_request(void)
 {
     static const char strings[] = "\0/\0/bin/workload\0probe\0A=B";
@@ -118,7 +120,7 @@ static void process_request(void)
                                                .argc = 2,
                                                .envc = 1,
                                                .stdio = {-1, -1, -1},
-                                               .capabilities = ~0ull};
+                                               .capabilities = 0xff};
     memcpy(g_process.strings, strings, sizeof(strings));
 }
 
@@ -128,6 +130,16 @@ static void exec(void)
     int64_t pid = ecall(ECALL_CREATE_PROCESS, (uint64_t)&g_process, NULL, NULL, NULL);
     if (pid > 0)
         fault("the host has started process %ld in the enclave", (long)pid);
+}
+
+static void kill_some(void)
+{
+    const uint64_t number = chance_below(4) ? ECALL_KILL : ECALL_KILL_FOREGROUND;
+    const int32_t pid = (int32_t)chance_below(12) - 1;
+    const uint64_t signo = 1 + chance_below(64);
+    int64_t r = ecall(number, (uint32_t)pid | signo << 32, NULL, NULL, NULL);
+    if (r == 0)
+        fault("the host has sent signal %d to process %d", (int)signo, pid);
 }
 
 static void wild_exec(void)
@@ -158,23 +170,29 @@ static void report_done(struct boundary_area *area, void *context)
         *(bool *)context = true;
 }
 
-static void report(bool telling)
+static void report(void)
 {
     bool granted = false;
     int64_t r = ecall(ECALL_REPORT, 0, report_fill, report_done, &granted);
-    if (r == 0 && granted && telling)
+    if (r == 0 && granted)
         fault("the host has a REPORT over data of its choice");
 }
 
 static void stray(const struct lie *lie)
 {
     uint64_t argument = chance_below(2) ? chance_below(64) : chance();
-    if (lie->what == W_REPORT || lie->what == W_EXEC) {
-        if (lie->what == W_REPORT)
-            report(true);
-        else
-            exec();
+    switch (lie->what) {
+    case W_REPORT:
+        report();
         return;
+    case W_EXEC:
+        exec();
+        return;
+    case W_KILL:
+        kill_some();
+        return;
+    default:
+        break;
     }
     switch (chance_below(9)) {
     case 0:
@@ -187,7 +205,7 @@ static void stray(const struct lie *lie)
         ecall(ECALL_RESIZE, argument, NULL, NULL, NULL);
         break;
     case 3:
-        report(false);
+        report();
         break;
     case 4:
         ecall(ECALL_STATS, 0, NULL, NULL, NULL);

@@ -34,14 +34,22 @@ static void by_row(void)
 }
 
 /*
- * The enclave leaves to the stack of the host thread that entered it at CSSA 0. Another one that
- * resumes it breaks only the host: it gets #GP.
+ * The enclave leaves to the stack of the host thread that entered it. Another one that resumes what
+ * was interrupted there breaks only the host: it gets #GP.
  */
+static bool is_anothers(uint64_t address)
+{
+    const struct sgx_handle *e = emu_find(address);
+    const struct emu_tcs *tcs = e ? atomic_load(&e->tcs[emu_page(e, address)]) : NULL;
+    return tcs != NULL && tcs->cssa > 0 &&
+           *host_tcs_user(address, tcs->cssa - 1) != (uint64_t)emu_thread_current();
+}
+
 struct emu_thread *__wrap_emu_enclu(struct emu_image *image, void *xsave)
 {
     const uint64_t leaf = (uint32_t)image->rax, tcs = image->rbx;
     watch_spare(xsave, EMU_XSAVE_SIZE);
-    if (leaf == SGX_ERESUME && *host_tcs_user(tcs) != (uint64_t)emu_thread_current()) {
+    if (leaf == SGX_ERESUME && is_anothers(tcs)) {
         image->rdi = X86_GP;
         image->rsi = image->rdx = 0;
         return NULL;
@@ -49,8 +57,8 @@ struct emu_thread *__wrap_emu_enclu(struct emu_image *image, void *xsave)
     struct emu_thread *t = __real_emu_enclu(image, xsave);
     if (t == NULL)
         return NULL;
-    if (leaf == SGX_EENTER && image->rax == 0) /* CSSA */
-        *host_tcs_user(tcs) = (uint64_t)t;
+    if (leaf == SGX_EENTER)
+        *host_tcs_user(tcs, (uint32_t)image->rax) = (uint64_t)t; /* RAX: CSSA */
     if (t_steps == 0)
         by_row();
     if (t_steps > 0)

@@ -232,13 +232,23 @@ void watch_end(int code)
     __real__exit((int)outcome);
 }
 
+void watch_host(const char *message)
+{
+    pthread_mutex_lock(&g_lock);
+    if (g_last_words[0] == '\0')
+        snprintf(g_last_words, sizeof(g_last_words), "%.390s", message);
+    pthread_mutex_unlock(&g_lock);
+}
+
 void watch_crash(int signo, uint64_t rip, uint64_t address)
 {
+    char text[200];
     Dl_info place = {0};
-    if (g_last_words[0] == '\0' && dladdr((void *)rip, &place) != 0)
-        snprintf(g_last_words, sizeof(g_last_words),
-                 "signal %d of host code at %s+%#" PRIx64 ", address %#" PRIx64, signo,
-                 place.dli_fname, rip - (uint64_t)place.dli_fbase, address);
+    if (dladdr((void *)rip, &place) != 0)
+        rip -= (uint64_t)place.dli_fbase;
+    snprintf(text, sizeof(text), "signal %d of host code at %s+%#" PRIx64 ", address %#" PRIx64,
+             signo, place.dli_fname ? place.dli_fname : "?", rip, address);
+    watch_host(text);
     watch_end(125);
 }
 

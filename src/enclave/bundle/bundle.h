@@ -38,8 +38,7 @@ struct bundle_settings {
     bool production; /* no debug attribute, and the LibOS logs no application data */
     bool no_kss;     /* bind the deployment by deployment_hash in MRENCLAVE instead of CONFIGID */
     bool no_sgx2;
-    bool signed_elsewhere; /* set by client_signing below */
-    bool no_exec;          /* further processes cannot be started from outside */
+    bool no_exec; /* further processes cannot be started from outside */
     uint8_t deployment_hash[BUNDLE_HASH_SIZE]; /* with no_kss */
 };
 

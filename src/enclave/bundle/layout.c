@@ -193,8 +193,7 @@ void manifest_fill(const struct bundle_settings *s, const struct image_info *inf
     out->magic = MANIFEST_IMAGE_MAGIC;
     out->version = MANIFEST_VERSION;
     out->flags = (s->production ? 0 : MANIFEST_DEBUG) | (s->no_exec ? 0 : MANIFEST_ALLOW_EXEC) |
-                 (s->no_kss ? 0 : MANIFEST_KSS) |
-                 (s->signed_elsewhere ? MANIFEST_SIGNED_ELSEWHERE : 0);
+                 (s->no_kss ? 0 : MANIFEST_KSS);
     memcpy(out->root_hash, info->seal.root_hash, sizeof(out->root_hash));
     memcpy(out->salt, info->seal.salt, sizeof(out->salt));
     out->salt_size = info->seal.salt_size;
