@@ -18,10 +18,24 @@ static struct {
 } g_key __attribute__((aligned(512)));
 static struct mutex g_lock;
 
+/* EREPORT raises #GP for a TARGETINFO whose reserved bytes are not zero (SDM volume 3D). */
+static bool is_target(const u8 target_info[512])
+{
+    u8 reserved = target_info[49];
+
+    for (u32 i = 56; i < 64; i++)
+        reserved |= target_info[i];
+    for (u32 i = 128; i < 512; i++)
+        reserved |= target_info[i];
+    return reserved == 0;
+}
+
 int sgx_report(const u8 target_info[512], const u8 report_data[64], u8 report[432])
 {
     u64 r;
 
+    if (target_info != NULL && !is_target(target_info))
+        return -EINVAL;
     mutex_lock(&g_lock);
     memset(&g_buffers, 0, sizeof(g_buffers));
     if (target_info != NULL)

@@ -144,6 +144,11 @@ run_machine() { # WORD...: status and output
     [ "$status" -eq 0 ] && [[ "$output" == *"LibOS started in an emulated enclave"* && "$output" == *$'\n'"emulated"* ]]
 }
 
+@test "a target that the processor would not report to is refused, and the enclave goes on" {
+    run_machine target
+    [ "$status" -eq 0 ] && [[ "$output" == *"5 refused"* ]]
+}
+
 @test "environment variables say the same, and do not reach the application" {
     configure "c['process']['env'] += ['ENCLAVE_MODE=debug', 'ENCLAVE_KSS=false', 'ENCLAVE_SIZE=8G', 'ENCLAVE_MEMORY=100M', 'ENCLAVE_THREADS=30']"
     run_machine attributes

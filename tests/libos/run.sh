@@ -89,8 +89,8 @@ for variant in $variants; do
         fi
     done
 done
-libgcc=$(cc -print-file-name=libgcc_s.so.1) # pthread_exit() loads it
-[ ! -e "$libgcc" ] || [ ! -d "$root/lib/x86_64-linux-gnu" ] || cp -L "$libgcc" "$root/lib/x86_64-linux-gnu/"
+[ -n "$compiled" ] || libgcc=$(cc -print-file-name=libgcc_s.so.1) # pthread_exit() loads it
+[ ! -e "${libgcc:-}" ] || [ ! -d "$root/lib/x86_64-linux-gnu" ] || cp -L "$libgcc" "$root/lib/x86_64-linux-gnu/"
 for test; do
     [[ $test == *.sh ]] || continue
     add_tools

@@ -67,7 +67,7 @@ static bool acceptable(uint64_t flags)
     const uint64_t type = (flags & SGX_SECINFO_TYPE_MASK) >> SGX_SECINFO_TYPE_SHIFT;
 
     if (type == SGX_PT_REG)
-        return state == SGX_SECINFO_PENDING || state == SGX_SECINFO_PR;
+        return state && !(state & SGX_SECINFO_MODIFIED);
     return (type == SGX_PT_TCS || type == SGX_PT_TRIM) && state == SGX_SECINFO_MODIFIED;
 }
 
@@ -93,12 +93,16 @@ int emu_eaccept(struct sgx_handle *e, struct emu_leaf_regs *r, struct emu_fault 
     uint32_t entry = emu_augment(e, page);
     if (!entry)
         return page_fault(r->rcx, 0, fault);
-    const uint32_t wanted = epcm_of(flags);
+    /* PR is not compared (SDM, EACCEPT): that permissions were restricted shows by themselves. */
+    const uint32_t compared = EPCM_SECINFO_MASK & ~EPCM_PR, wanted = epcm_of(flags) & compared;
+    const struct emu_tcs *tcs = atomic_load(&e->tcs[page]);
     do {
-        if ((entry & EPCM_SECINFO_MASK) != wanted) {
+        if ((entry & compared) != wanted) {
             emu_leaf_result(r, SGX_PAGE_ATTRIBUTES_MISMATCH);
             return 0;
         }
+        if ((entry & EPCM_TYPE_MASK) == EPCM_TYPE(SGX_PT_TCS) && (!tcs || tcs->unacceptable))
+            return gp(fault);
     } while (!atomic_compare_exchange_weak(&e->epcm[page], &entry,
                                            entry & ~(EPCM_PENDING | EPCM_MODIFIED | EPCM_PR)));
     emu_leaf_result(r, SGX_SUCCESS);
@@ -157,7 +161,7 @@ int emu_eacceptcopy(struct sgx_handle *e, struct emu_leaf_regs *r, struct emu_fa
     if (emu_get_secinfo(e, r->rbx, &flags, fault) < 0 || emu_check_target(e, r->rcx, fault) < 0 ||
         emu_check_target(e, r->rdx, fault) < 0)
         return -1;
-    if ((flags & ~SGX_SECINFO_PERM_MASK) != SGX_SECINFO_TYPE(SGX_PT_REG))
+    if ((flags & SGX_SECINFO_TYPE_MASK) != SGX_SECINFO_TYPE(SGX_PT_REG))
         return gp(fault);
     const uint64_t page = emu_page(e, r->rcx);
     if (!emu_augment(e, page))

@@ -83,7 +83,9 @@ struct emu_tcs {
     uint64_t address;
     uint64_t entry, fsbase, gsbase, ssa; /* addresses, base added */
     uint32_t nssa;
-    bool notify; /* FLAGS.AEXNOTIFY */
+    bool notify;       /* FLAGS.AEXNOTIFY */
+    bool malformed;    /* EENTER and ERESUME refuse it */
+    bool unacceptable; /* EACCEPT refuses it */
 };
 
 struct emu_root {
@@ -163,6 +165,7 @@ struct emu_thread {
     struct sgx_handle *enclave;
     uint64_t guard_base, guard_size; /* ELRANGE that Syscall User Dispatch guards here */
     bool traps;                      /* trap.c */
+    uint64_t host_tf;                /* RFLAGS.TF at EENTER or ERESUME */
 };
 #define EMU_THREAD_MAGIC 0x4541444852545845ull
 

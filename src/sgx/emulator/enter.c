@@ -26,9 +26,13 @@ _Static_assert(sizeof(struct emu_image) == I_SIZE, "layout.h");
     464 /* software bytes: the kernel's struct _fpx_sw_bytes in a signal frame */
 #define FP_XSTATE_MAGIC 0x46505853u
 #define MXCSR_INIT      0x1f80u
+#define MXCSR_KNOWN     0xffffu
 #define RFLAGS_FIXED    0x202u
-/* What ERESUME takes from the SSA: CF PF AF ZF SF TF DF OF RF AC ID */
-#define RFLAGS_USER 0x250dd5u
+/* What ERESUME takes from the SSA: CF PF AF ZF SF DF OF RF AC ID */
+#define RFLAGS_USER 0x250cd5u
+#define RFLAGS_TF   0x100u
+/* What AEX leaves as it is. NT and AC as well on hardware: here C code would run with them. */
+#define RFLAGS_KEPT 0x200400u /* DF ID */
 
 struct xsave_header {
     uint64_t xstate_bv, xcomp_bv;
@@ -91,11 +95,23 @@ static struct sgx_ssa_gpr *frame_gpr(const struct sgx_handle *e, uint64_t frame)
     return (struct sgx_ssa_gpr *)(frame + e->ssa_frame_size - sizeof(struct sgx_ssa_gpr));
 }
 
+static bool canonical(uint64_t address)
+{
+    return (int64_t)(address << 16) >> 16 == (int64_t)address;
+}
+
+static int gp(struct emu_fault *fault)
+{
+    *fault = (struct emu_fault){.vector = X86_GP};
+    return -1;
+}
+
 /* Every page of a frame must be enclave memory that can be written, or the entry faults. */
 static int check_frame(struct sgx_handle *e, uint64_t frame, struct emu_fault *fault)
 {
-    if ((frame & (SGX_PAGE_SIZE - 1)) || !emu_inside(e, frame, e->ssa_frame_size)) {
-        *fault = (struct emu_fault){.vector = X86_GP};
+    if (!emu_inside(e, frame, e->ssa_frame_size)) {
+        *fault = (struct emu_fault){
+            .vector = X86_PF, .error = X86_PF_USER | X86_PF_WRITE, .address = frame};
         return -1;
     }
     for (uint64_t at = 0; at < e->ssa_frame_size; at += SGX_PAGE_SIZE)
@@ -104,16 +120,24 @@ static int check_frame(struct sgx_handle *e, uint64_t frame, struct emu_fault *f
     return 0;
 }
 
-/* Take the TCS in `image->rbx`, or say how the leaf faults. */
+/* Take the TCS in `image->rbx`, or say how the leaf faults: what EENTER and ERESUME both check. */
 static struct emu_tcs *take_tcs(struct sgx_handle *e, const struct emu_image *image,
                                 struct emu_fault *fault)
 {
     const uint32_t usable = EPCM_VALID | EPCM_TYPE(SGX_PT_TCS);
-    uint64_t page = emu_page(e, image->rbx);
 
-    *fault = (struct emu_fault){.vector = X86_GP};
-    if ((image->rbx & (SGX_PAGE_SIZE - 1)) || !e->initialized)
+    gp(fault);
+    if (image->rbx & (SGX_PAGE_SIZE - 1))
         return NULL;
+    if (!e) {
+        *fault = (struct emu_fault){.vector = X86_PF,
+                                    .error = X86_PF_USER | X86_PF_PRESENT | X86_PF_SGX,
+                                    .address = image->rbx};
+        return NULL;
+    }
+    if (!canonical(image->rcx) || !e->created)
+        return NULL;
+    const uint64_t page = emu_page(e, image->rbx);
     struct emu_tcs *tcs = atomic_load(&e->tcs[page]);
     uint32_t entry = atomic_load(&e->epcm[page]);
     if (!tcs || (entry & (usable | EPCM_TYPE_MASK | EPCM_PENDING | EPCM_MODIFIED)) != usable) {
@@ -122,6 +146,9 @@ static struct emu_tcs *take_tcs(struct sgx_handle *e, const struct emu_image *im
         fault->error = X86_PF_USER | (entry & EPCM_VALID ? X86_PF_PRESENT | X86_PF_SGX : 0);
         return NULL;
     }
+    if (tcs->malformed || !e->initialized ||
+        tcs->notify != !!(e->secs.attributes.flags & SGX_ATTR_AEX_NOTIFY))
+        return NULL;
     unsigned idle = 0;
     return atomic_compare_exchange_strong(&tcs->busy, &idle, 1) ? tcs : NULL;
 }
@@ -129,13 +156,13 @@ static struct emu_tcs *take_tcs(struct sgx_handle *e, const struct emu_image *im
 static int enter(struct sgx_handle *e, struct emu_tcs *tcs, struct emu_image *image,
                  struct emu_fault *fault)
 {
-    if (tcs->cssa >= tcs->nssa) {
-        *fault = (struct emu_fault){.vector = X86_GP};
-        return -1;
-    }
+    if (tcs->cssa >= tcs->nssa)
+        return gp(fault);
     uint64_t frame = frame_address(e, tcs, tcs->cssa);
     if (check_frame(e, frame, fault) < 0)
         return -1;
+    if (!canonical(tcs->entry) || !canonical(tcs->fsbase) || !canonical(tcs->gsbase))
+        return gp(fault);
     struct sgx_ssa_gpr *gpr = frame_gpr(e, frame);
     gpr->ursp = image->rsp;
     gpr->urbp = image->rbp;
@@ -149,18 +176,20 @@ static int enter(struct sgx_handle *e, struct emu_tcs *tcs, struct emu_image *im
     return 0;
 }
 
-/* Copy the saved state out of the enclave into a form that XRSTOR takes without a fault. */
-static void load_xsave(const struct sgx_handle *e, const void *ssa, uint8_t *out)
+/* Copy the saved state out of the enclave, if XRSTOR takes it without #GP (SDM volume 1, 13.8.1). */
+static int load_xsave(const struct sgx_handle *e, const void *ssa, uint8_t *out)
 {
     const uint64_t xfrm = e->secs.attributes.xfrm;
     struct xsave_header *header = (struct xsave_header *)(out + XSAVE_LEGACY_SIZE);
     uint32_t mxcsr;
 
     memcpy(out, ssa, emu_xsave_size(xfrm));
-    *header = (struct xsave_header){.xstate_bv = header->xstate_bv & xfrm};
     memcpy(&mxcsr, out + FXSAVE_MXCSR_AT, sizeof(mxcsr));
-    mxcsr &= 0xffffu; /* bits above are reserved: XRSTOR would fault on them */
-    memcpy(out + FXSAVE_MXCSR_AT, &mxcsr, sizeof(mxcsr));
+    if ((header->xstate_bv & ~xfrm) || header->xcomp_bv || header->reserved[0] ||
+        (mxcsr & ~MXCSR_KNOWN))
+        return -1;
+    *header = (struct xsave_header){.xstate_bv = header->xstate_bv};
+    return 0;
 }
 
 /* Does the enclave want to hear of the exit, and not be resumed? (SDM, "AEX notifications") */
@@ -173,16 +202,17 @@ static bool wants_notice(const struct sgx_handle *e, const struct emu_tcs *tcs)
 static int resume(struct sgx_handle *e, struct emu_tcs *tcs, struct emu_image *image, void *xsave,
                   struct emu_fault *fault)
 {
-    if (tcs->cssa == 0) {
-        *fault = (struct emu_fault){.vector = X86_GP};
-        return -1;
-    }
+    if (tcs->cssa == 0)
+        return gp(fault);
     uint64_t frame = frame_address(e, tcs, tcs->cssa - 1);
     if (check_frame(e, frame, fault) < 0)
         return -1;
     if (wants_notice(e, tcs))
         return enter(e, tcs, image, fault);
     struct sgx_ssa_gpr *gpr = frame_gpr(e, frame);
+    if (!canonical(gpr->rip) || !canonical(gpr->fsbase) || !canonical(gpr->gsbase) ||
+        load_xsave(e, (const void *)frame, xsave) < 0)
+        return gp(fault);
     tcs->aep = image->rcx;
     tcs->cssa--;
     gpr->ursp = image->rsp;
@@ -209,18 +239,13 @@ static int resume(struct sgx_handle *e, struct emu_tcs *tcs, struct emu_image *i
     image->fsbase = gpr->fsbase;
     image->gsbase = gpr->gsbase;
     image->xfrm = e->secs.attributes.xfrm;
-    load_xsave(e, (const void *)frame, xsave);
     return 0;
-}
-
-static bool canonical(uint64_t address)
-{
-    return (int64_t)(address << 16) >> 16 == (int64_t)address;
 }
 
 struct emu_thread *emu_enclu(struct emu_image *image, void *xsave)
 {
     const uint32_t leaf = (uint32_t)image->rax;
+    const uint64_t tf = image->rflags & RFLAGS_TF;
     struct emu_fault fault = {.vector = X86_GP};
     struct sgx_handle *e = emu_find(image->rbx);
     struct emu_thread *t = emu_thread_self();
@@ -228,7 +253,7 @@ struct emu_thread *emu_enclu(struct emu_image *image, void *xsave)
 
     if (!t)
         emu_die("no memory for a thread's signal stack");
-    if (e && (leaf == SGX_EENTER || leaf == SGX_ERESUME))
+    if (leaf == SGX_EENTER || leaf == SGX_ERESUME)
         tcs = take_tcs(e, image, &fault);
     if (tcs) {
         emu_thread_guard_syscalls(t, e);
@@ -237,7 +262,9 @@ struct emu_thread *emu_enclu(struct emu_image *image, void *xsave)
         emu_processor_begin(); /* and until the enclave is left */
         int rc = leaf == SGX_EENTER ? enter(e, tcs, image, &fault)
                                     : resume(e, tcs, image, xsave, &fault);
-        if (rc == 0 && canonical(image->fsbase) && canonical(image->gsbase)) {
+        if (rc == 0) {
+            image->rflags &= ~(uint64_t)RFLAGS_TF; /* every entry is an opt-out one */
+            t->host_tf = tf;
             __asm__ volatile("rdfsbase %0" : "=r"(t->host_fs));
             __asm__ volatile("rdgsbase %0" : "=r"(t->host_gs));
             tcs->thread = t;
@@ -271,6 +298,7 @@ void emu_eexit(struct emu_thread *t, ucontext_t *uc)
 
     regs[REG_RIP] = regs[REG_RBX];
     regs[REG_RCX] = (greg_t)t->tcs->aep;
+    regs[REG_EFL] |= (greg_t)t->host_tf;
     leave(t);
 }
 
@@ -319,7 +347,7 @@ static void save_gpr(const struct emu_thread *t, const greg_t *regs, struct sgx_
     gpr->r13 = regs[REG_R13];
     gpr->r14 = regs[REG_R14];
     gpr->r15 = regs[REG_R15];
-    gpr->rflags = regs[REG_EFL];
+    gpr->rflags = regs[REG_EFL] & ~(uint64_t)RFLAGS_TF;
     gpr->rip = regs[REG_RIP];
     gpr->fsbase = t->enc_fs;
     gpr->gsbase = t->enc_gs;
@@ -370,7 +398,7 @@ void emu_aex(struct emu_thread *t, ucontext_t *uc, const struct emu_fault *fault
     regs[REG_RBX] = (greg_t)tcs->address;
     regs[REG_RCX] = (greg_t)tcs->aep;
     regs[REG_RIP] = (greg_t)tcs->aep;
-    regs[REG_EFL] = RFLAGS_FIXED;
+    regs[REG_EFL] = (regs[REG_EFL] & (greg_t)RFLAGS_KEPT) | RFLAGS_FIXED | (greg_t)t->host_tf;
     if (reported) {
         regs[REG_RIP] = (greg_t)emu_exception;
         regs[REG_RDI] = fault->vector;

@@ -265,6 +265,14 @@ static int gp(struct emu_fault *fault)
     return -1;
 }
 
+static bool is_zero(const uint8_t *bytes, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        if (bytes[i])
+            return false;
+    return true;
+}
+
 /* An operand is aligned, in the enclave, and may be used as the leaf will use it. */
 static int operand(struct sgx_handle *e, uint64_t address, uint64_t align, uint64_t size,
                    uint8_t want, struct emu_fault *fault)
@@ -285,6 +293,10 @@ int emu_ereport(struct sgx_handle *e, struct emu_leaf_regs *r, struct emu_fault 
         operand(e, r->rdx, 512, sizeof(report), EPCM_W, fault) < 0 ||
         emu_read(e, r->rbx, &target, sizeof(target), fault) < 0)
         return -1;
+    if (!is_zero(&target.reserved1, sizeof(target.reserved1)) ||
+        !is_zero(target.reserved2, sizeof(target.reserved2)) ||
+        !is_zero(target.reserved3, sizeof(target.reserved3)))
+        return gp(fault);
     memset(&report, 0, sizeof(report));
     struct sgx_report_body *b = &report.body;
     memcpy(b->cpu_svn, g_cpu_svn, sizeof(b->cpu_svn));
@@ -381,12 +393,10 @@ int emu_egetkey(struct sgx_handle *e, struct emu_leaf_regs *r, struct emu_fault 
         operand(e, r->rcx, 16, sizeof(key), EPCM_W, fault) < 0 ||
         emu_read(e, r->rbx, &q, sizeof(q), fault) < 0)
         return -1;
-    for (size_t i = 0; i < sizeof(q.reserved2); i++)
-        if (q.reserved2[i])
-            return gp(fault);
-    if (q.reserved1 ||
+    if (q.reserved1 || !is_zero(q.reserved2, sizeof(q.reserved2)) ||
         (q.key_policy & ~(kss_policy | SGX_POLICY_MRENCLAVE | SGX_POLICY_MRSIGNER)) ||
-        ((q.key_policy & kss_policy) && !(e->secs.attributes.flags & SGX_ATTR_KSS)))
+        (((q.key_policy & kss_policy) || q.config_svn) &&
+         !(e->secs.attributes.flags & SGX_ATTR_KSS)))
         return gp(fault);
     uint32_t code = check_request(e, &q);
     if (code == SGX_SUCCESS && q.key_name == SGX_KEY_REPORT) {

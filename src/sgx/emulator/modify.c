@@ -108,6 +108,17 @@ static int pin_frames(struct sgx_handle *e, const struct sgx_tcs *tcs)
     return 0;
 }
 
+/* SDM, EACCEPT: what a page that becomes a TCS must not have. EMODT does not look. */
+static bool is_unacceptable(const struct sgx_tcs *t)
+{
+    uint8_t reserved = 0;
+
+    for (size_t i = 0; i < sizeof(t->reserved); i++)
+        reserved |= t->reserved[i];
+    return reserved || (t->flags & SGX_TCS_DBGOPTIN) || t->cssa >= t->nssa || t->aep || t->state ||
+           t->prevssp;
+}
+
 int emu_tcs_new(struct sgx_handle *e, uint64_t page, const struct sgx_tcs *content)
 {
     struct emu_tcs *tcs = calloc(1, sizeof(*tcs));
@@ -122,6 +133,10 @@ int emu_tcs_new(struct sgx_handle *e, uint64_t page, const struct sgx_tcs *conte
     tcs->nssa = content->nssa;
     tcs->cssa = content->cssa;
     tcs->notify = content->flags & SGX_TCS_AEXNOTIFY;
+    tcs->malformed = (content->flags & ~(SGX_TCS_DBGOPTIN | SGX_TCS_AEXNOTIFY)) ||
+                     ((content->ossa | content->ofsbasgx | content->ogsbasgx) &
+                      (SGX_PAGE_SIZE - 1));
+    tcs->unacceptable = is_unacceptable(content);
     int rc = pin_frames(e, content);
     if (rc < 0) {
         free(tcs);

@@ -22,6 +22,7 @@
 #endif
 #define KERNEL_SA_RESTORER 0x04000000ul
 #define RED_ZONE           128
+#define RFLAGS_TF          0x100
 
 /* The kernel's struct sigaction */
 struct kernel_sigaction {
@@ -299,6 +300,14 @@ static bool is_enclu(struct sgx_handle *e, uint64_t rip)
            memcmp(code, enclu, sizeof(enclu)) == 0;
 }
 
+static bool is_opcode(struct sgx_handle *e, uint64_t rip, uint8_t opcode)
+{
+    struct emu_fault fault;
+    uint8_t code;
+
+    return emu_inside(e, rip, 1) && emu_read(e, rip, &code, 1, &fault) == 0 && code == opcode;
+}
+
 /*
  * ENCLU outside of a real enclave is #UD on a processor without SGX. One that has it raises #GP, or
  * for EENTER and ERESUME, whose TCS is not in a real EPC, #PF with the SGX bit; also in a virtual
@@ -325,6 +334,10 @@ static int run_leaf(struct emu_thread *t, ucontext_t *uc, struct emu_fault *faul
                               (uint64_t)regs[REG_EFL]};
 
     if ((uint32_t)r.rax == SGX_EEXIT) {
+        if ((int64_t)(r.rbx << 16) >> 16 != (int64_t)r.rbx) {
+            *fault = (struct emu_fault){.vector = X86_GP};
+            return -1;
+        }
         emu_eexit(t, uc);
         return 0;
     }
@@ -380,6 +393,12 @@ static enum verdict judge(int signo, const siginfo_t *info, struct emu_thread *t
             int rc = run_leaf(t, uc, fault);
             return rc < 0 ? EXCEPTION : rc ? SETTLED : LEFT;
         }
+        fault->vector = X86_UD;
+        return EXCEPTION;
+    case SIGTRAP: /* INT3 is a fault, and after an opt-out entry #UD (SDM volume 3D, "INT3") */
+        if (trap != X86_BP)
+            return EXCEPTION;
+        regs[REG_RIP] -= is_opcode(t->enclave, (uint64_t)regs[REG_RIP] - 1, 0xcc) ? 1 : 2;
         fault->vector = X86_UD;
         return EXCEPTION;
     case SIGSYS:
@@ -441,6 +460,11 @@ int emu_signal_enclave(int signo, siginfo_t *info, ucontext_t *uc, struct emu_th
     struct emu_fault fault;
     int saved = errno;
 
+    /* After an opt-out entry POPF cannot set TF (SDM volume 3D, "Restriction on Setting of TF"). */
+    if (signo == SIGTRAP && info->si_code == TRAP_TRACE) {
+        uc->uc_mcontext.gregs[REG_EFL] &= ~(greg_t)RFLAGS_TF;
+        return 1;
+    }
     emu_processor_begin();
     if (is_fault_of_enclu(signo, info, t, uc->uc_mcontext.gregs))
         signo = SIGILL; /* as if without SGX */

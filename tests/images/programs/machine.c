@@ -206,6 +206,27 @@ static int show_attestation_type(void)
     return 0;
 }
 
+/* A TARGETINFO for which EREPORT would fault: an error for who wrote it, and for nobody else. */
+static int show_bad_target(void)
+{
+    static const int reserved[] = {49, 56, 63, 128, 511};
+    unsigned char report[432];
+    int refused = 0;
+
+    for (unsigned i = 0; i < sizeof(reserved) / sizeof(reserved[0]); i++) {
+        unsigned char target[512] = {0};
+        target[reserved[i]] = 1;
+        int t = open("/dev/attestation/target_info", O_WRONLY);
+        int done = write(t, target, sizeof(target)) == sizeof(target);
+        int r = open("/dev/attestation/report", O_RDONLY);
+        refused += !done || r < 0 || read(r, report, sizeof(report)) < 0;
+        close(t);
+        close(r);
+    }
+    printf("%d refused\n", refused);
+    return read_report(report);
+}
+
 static int show_environment(const char *prefix)
 {
     for (char **e = environ; *e; e++)
@@ -228,6 +249,8 @@ int main(int argc, char **argv)
         return use_crowd(strtoul(value, NULL, 10));
     if (strcmp(what, "report") == 0)
         return show_report();
+    if (strcmp(what, "target") == 0)
+        return show_bad_target();
     if (strcmp(what, "attestation") == 0)
         return show_attestation_type();
     if (strcmp(what, "guard") == 0)

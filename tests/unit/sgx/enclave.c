@@ -162,8 +162,13 @@ ENCLAVE static uint64_t instruction(uint64_t which)
         __asm__ volatile("cpuid" : "+a"(rax), "+c"(rcx) : : "rbx", "rdx");
     else if (which == TEST_RDTSC)
         __asm__ volatile("rdtsc" : "+a"(rax) : : "rdx");
-    else
+    else if (which == TEST_RDTSCP)
         __asm__ volatile("rdtscp" : "+a"(rax), "+c"(rcx) : : "rdx");
+    else
+        __asm__ volatile("pushf\n\torl $0x100, (%%rsp)\n\tpopf\n\tnop\n\tpushf\n\tpop %0"
+                         : "=r"(rax)
+                         :
+                         : "cc", "memory");
     return rax | 1;
 }
 

@@ -34,7 +34,8 @@ enum test_command {
     TEST_INSTRUCTION, /* enum test_instruction a: result is not 0 */
 };
 
-enum test_instruction { TEST_CPUID, TEST_RDTSC, TEST_RDTSCP };
+/* TEST_POPF_TF: 1 | RFLAGS after a POPF that sets TF */
+enum test_instruction { TEST_CPUID, TEST_RDTSC, TEST_RDTSCP, TEST_POPF_TF };
 
 #define TEST_BY_SITE 0x100ull /* with a command: leave by the rewritable site */
 
