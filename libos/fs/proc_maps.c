@@ -15,6 +15,17 @@ struct show_maps {
     bool smaps;
 };
 
+/* A name with a newline is no second line. */
+static void add_name(struct text *t, const char *name)
+{
+    for (; *name; name++) {
+        if (*name == '\n')
+            text_printf(t, "\\012");
+        else
+            text_add(t, name, 1);
+    }
+}
+
 static const char *vma_name(const struct vma *v, struct show_maps *s)
 {
     if (v->file && v->file->dentry) {
@@ -49,7 +60,7 @@ static int show_vma(const struct vma *v, void *ctx)
     if (*name) {
         while (s->t->used - at < 73 && !s->t->failed)
             text_add(s->t, " ", 1);
-        text_printf(s->t, "%s", name);
+        add_name(s->t, name);
     }
     text_add(s->t, "\n", 1);
     if (s->smaps) {

@@ -259,6 +259,17 @@ static void status_memory(struct text *t, const struct mm_usage *m)
                     (unsigned long long)(lines[k].pages << (PAGE_SHIFT - 10)));
 }
 
+/* As Linux: newline and backslash as in C. */
+static void add_comm(struct text *t, const char *comm)
+{
+    for (; *comm; comm++) {
+        if (*comm == '\n' || *comm == '\\')
+            text_printf(t, "\\%c", *comm == '\n' ? 'n' : '\\');
+        else
+            text_add(t, comm, 1);
+    }
+}
+
 static int show_status(struct pseudo_inode *p, struct text *t)
 {
     struct process *proc = proc_process(p);
@@ -276,10 +287,12 @@ static int show_status(struct pseudo_inode *p, struct text *t)
     files = proc_files(p);
     mutex_lock(&g_process_lock);
     ppid = proc->parent ? proc->parent->pid : 0;
+    text_printf(t, "Name:\t");
+    add_comm(t, comm);
     text_printf(t,
-                "Name:\t%s\nUmask:\t%04o\nState:\t%s\nTgid:\t%d\nNgid:\t0\nPid:\t%d\nPPid:\t%"
+                "\nUmask:\t%04o\nState:\t%s\nTgid:\t%d\nNgid:\t0\nPid:\t%d\nPPid:\t%"
                 "d\nTracerPid:\t0\n",
-                comm, proc->fs ? proc->fs->umask : 0, state_name(process_state_char(proc)), p->pid,
+                proc->fs ? proc->fs->umask : 0, state_name(process_state_char(proc)), p->pid,
                 p->tid ? p->tid : p->pid, ppid);
     text_printf(t, "Uid:\t%u\t%u\t%u\t%u\nGid:\t%u\t%u\t%u\t%u\nFDSize:\t%u\nGroups:\t", c->uid,
                 c->euid, c->suid, c->fsuid, c->gid, c->egid, c->sgid, c->fsgid,

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/sysinfo.h>
@@ -352,6 +353,37 @@ static void totals(void)
     CHECK(meminfo("Committed_AS") > 0);
 }
 
+static int has_line_with(const char *file, const char *part)
+{
+    char line[4096];
+    FILE *f = fopen(file, "r");
+    int found = 0;
+    while (f && fgets(line, sizeof(line), f))
+        found |= strstr(line, part) != NULL;
+    if (f)
+        fclose(f);
+    return found;
+}
+
+/* Names are whoever made the file's, or the program's: none of them makes a line of its own. */
+static void names_on_one_line(void)
+{
+    char dir[] = "/tmp/namesXXXXXX", path[64];
+    CHECK(mkdtemp(dir) != NULL);
+    snprintf(path, sizeof(path), "%s/a\nUid:\t0", dir);
+    int fd = open(path, O_CREAT | O_RDWR, 0600);
+    CHECK(fd >= 0 && ftruncate(fd, 4096) == 0);
+    void *p = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, fd, 0);
+    CHECK(p != MAP_FAILED);
+    CHECK(has_line_with("/proc/self/maps", "/a\\012Uid:"));
+    CHECK(prctl(PR_SET_NAME, "a\nUid:\\") == 0);
+    CHECK(has_line_with("/proc/self/status", "Name:\ta\\nUid:\\\\\n"));
+    munmap(p, 4096);
+    close(fd);
+    unlink(path);
+    rmdir(dir);
+}
+
 int main(int argc, char **argv)
 {
     char byte;
@@ -371,5 +403,6 @@ int main(int argc, char **argv)
     RUN(usage);
     RUN(many_mappings);
     RUN(totals);
+    RUN(names_on_one_line);
     return finish();
 }
