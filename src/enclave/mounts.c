@@ -27,11 +27,13 @@ static const struct {
  * read-only inside unless programs have to write there. The kind of file is settled here and not by
  * a look at the host. docs/design/files.md shows the table.
  */
-enum known_kind { KNOWN_FILE, KNOWN_DIRECTORY, KNOWN_OWN_TMPFS, KNOWN_PROGRAM };
+enum known_kind { KNOWN_FILE, KNOWN_DIRECTORY, KNOWN_PROGRAM, KNOWN_OWN };
 static const struct {
     const char *target;
     enum known_kind kind;
     bool readonly;
+    enum manifest_mount_kind own; /* what the LibOS has there in place of the host's */
+    const char *source;
 } g_known[] = {
     {"/etc/hosts", KNOWN_FILE, true},
     {"/etc/hostname", KNOWN_FILE, true},
@@ -40,7 +42,13 @@ static const struct {
     {"/dev/termination-log", KNOWN_FILE, false},
     {"/run/secrets/kubernetes.io/serviceaccount", KNOWN_DIRECTORY, true},
     {"/var/run/secrets/kubernetes.io/serviceaccount", KNOWN_DIRECTORY, true},
-    {"/dev/shm", KNOWN_OWN_TMPFS, false},
+    {"/dev", KNOWN_OWN, false, MANIFEST_MOUNT_DEV, "tmpfs"},
+    {"/dev/mqueue", KNOWN_OWN, false, MANIFEST_MOUNT_MQUEUE, "mqueue"},
+    {"/dev/pts", KNOWN_OWN, false, MANIFEST_MOUNT_DEVPTS, "devpts"},
+    {"/dev/shm", KNOWN_OWN, false, MANIFEST_MOUNT_TMPFS, "shm"},
+    {"/proc", KNOWN_OWN, false, MANIFEST_MOUNT_PROC, "proc"},
+    {"/sys", KNOWN_OWN, false, MANIFEST_MOUNT_SYSFS, "sysfs"},
+    {"/sys/fs/cgroup", KNOWN_OWN, false, MANIFEST_MOUNT_CGROUP, "cgroup2"},
     {"/sbin/docker-init", KNOWN_PROGRAM, true},
     {"/run/podman-init", KNOWN_PROGRAM, true},
     {"/dev/init", KNOWN_PROGRAM, true},
@@ -119,18 +127,6 @@ static bool same_path(const char *path, const char *clean)
     return strcmp(own, clean) == 0;
 }
 
-static void read_known(enum known_kind kind, bool readonly, struct bundle_mount *out)
-{
-    if (kind == KNOWN_OWN_TMPFS) {
-        out->kind = MANIFEST_MOUNT_TMPFS;
-        out->source = "shm";
-    } else if (kind != KNOWN_DIRECTORY) {
-        out->flags |= MANIFEST_MOUNT_IS_FILE;
-    }
-    if (readonly)
-        out->flags |= MANIFEST_MOUNT_READONLY;
-}
-
 /* Files of the host by the measured deployment: where, and what they may be. From where on the
  * host is no promise that anybody could hold it to, and differs from pod to pod. */
 static void read_passed(const struct oci_mount *mount, struct bundle_mount *out)
@@ -148,12 +144,18 @@ static void read_passed(const struct oci_mount *mount, struct bundle_mount *out)
         }
     }
     for (size_t i = 0; i < array_count(g_known); i++) {
-        if (same_path(mount->destination, g_known[i].target)) {
-            read_known(g_known[i].kind, g_known[i].readonly, out);
-            if (out->kind == MANIFEST_MOUNT_TMPFS)
-                out->mode = 01777;
-            return;
+        if (!same_path(mount->destination, g_known[i].target))
+            continue;
+        if (g_known[i].kind == KNOWN_OWN) {
+            out->kind = g_known[i].own;
+            out->source = g_known[i].source;
+            out->mode = out->kind == MANIFEST_MOUNT_TMPFS ? 01777 : 0;
+        } else if (g_known[i].kind != KNOWN_DIRECTORY) {
+            out->flags |= MANIFEST_MOUNT_IS_FILE;
         }
+        if (g_known[i].readonly)
+            out->flags |= MANIFEST_MOUNT_READONLY;
+        return;
     }
     if (source != NULL && stat(source, &st) == 0 && !S_ISDIR(st.st_mode))
         out->flags |= MANIFEST_MOUNT_IS_FILE;

@@ -244,6 +244,14 @@ PY
     [ -z "$(ls "$work/shm")" ]
 }
 
+@test "mounts: a bind over /dev, /sys or /proc is the enclave's own" {
+    configure 'c["mounts"] = [m for m in c["mounts"] if not m["destination"].startswith(("/dev", "/sys"))]'
+    bind /dev /dev rbind
+    bind /sys /sys rbind ro
+    inside 'echo x >/dev/null && ls /dev/attestation; [ -e /sys/class/dmi ] || echo "not the host"; grep -c hostfs /proc/mounts'
+    [[ "$output" == *report*"not the host"$'\n'1 ]]
+}
+
 @test "mounts: enclave.mounts says what a mount may be, and what cannot be is refused" {
     cp "$busybox" "$shared/echo"
     cp "$busybox" "$shared/id"

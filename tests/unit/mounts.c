@@ -66,6 +66,11 @@ static void test_one_each(void **state)
         {"/run/secrets/kubernetes.io/serviceaccount", "/etc/passwd", "\"rbind\"", NULL,
          MANIFEST_MOUNT_PASSTHROUGH, RO},
         {"/dev/shm", "/tmp", "\"rbind\"", NULL, MANIFEST_MOUNT_TMPFS, 0},
+        {"/dev", "/dev", "\"rbind\"", NULL, MANIFEST_MOUNT_DEV, 0},
+        {"/sys", "/sys", "\"rbind\",\"ro\"", NULL, MANIFEST_MOUNT_SYSFS, RO},
+        {"/sys/fs/cgroup", "/x", "\"rbind\"", NULL, MANIFEST_MOUNT_CGROUP, 0},
+        {"/proc/", "/proc", "\"rbind\"", NULL, MANIFEST_MOUNT_PROC, 0},
+        {"/host/proc", "/proc", "\"rbind\"", NULL, MANIFEST_MOUNT_PASSTHROUGH, 0},
         {"/hidden", "/dev/null", "\"bind\"", NULL, MANIFEST_MOUNT_DEVICE, 0},
         {"/hidden", "/dev/../dev/null", "\"bind\"", NULL, MANIFEST_MOUNT_DEVICE, 0},
     };
@@ -130,11 +135,10 @@ static void test_programs(void **state)
     static const struct {
         const char *program, *setting;
         bool fine;
-    } cases[] = {
-        {"/bin/sh", NULL, true},        {"/data/x", NULL, false},
-        {"/data/own/x", NULL, true},    {"/data/x", "/data=insecure-exec", true},
-        {"/database/x", NULL, true},    {"data/x", NULL, true},
-        {"/data/own/../x", NULL, false}};
+    } cases[] = {{"/bin/sh", NULL, true},        {"/data/x", NULL, false},
+                 {"/data/own/x", NULL, true},    {"/data/x", "/data=insecure-exec", true},
+                 {"/database/x", NULL, true},    {"data/x", NULL, true},
+                 {"/data/own/../x", NULL, false}};
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct oci_config *config = parse(cases[i].program, nested);
         struct deployment d;
