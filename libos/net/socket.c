@@ -40,6 +40,15 @@ int socket_wait(struct socket *s, u16 events, u64 deadline, u64 timeout)
     return r == -ERESTARTSYS && timeout != NO_DEADLINE ? -EINTR : r;
 }
 
+int socket_wait_result(int r, u64 timeout)
+{
+    if (r == -ETIMEDOUT)
+        return -EAGAIN;
+    if (r == -EINTR)
+        return timeout == NO_DEADLINE ? -ERESTARTSYS : -EINTR;
+    return r;
+}
+
 int socket_get(int fd, struct file **out)
 {
     struct file *f = fd_get(fd);

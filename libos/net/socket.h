@@ -113,6 +113,8 @@ struct file *socket_file(struct socket *s, u32 flags);
 /* Wait for the socket's file: `timeout` is the socket's. 0, or what the call returns: -EAGAIN,
  * -EINTR, -ERESTARTSYS. */
 int socket_wait(struct socket *s, u16 events, u64 deadline, u64 timeout);
+/* What a system call gives when wait_event() failed with r. */
+int socket_wait_result(int r, u64 timeout);
 static inline u64 socket_deadline(u64 timeout)
 {
     return timeout == NO_DEADLINE ? NO_DEADLINE : deadline_after(timeout);

@@ -19,7 +19,7 @@ void unix_put(struct unix_sock *u)
         return;
     if (u->name != NULL)
         unix_name_put(u->name);
-    kfree(u->ring);
+    kfree(u->ring.data);
     kfree(u);
 }
 
@@ -44,7 +44,7 @@ static struct unix_sock *sock_alloc(int type)
     list_init(&u->packets);
     list_init(&u->backlog);
     list_init(&u->backlog_link);
-    u->limit = u->send_size = UNIX_BUFFER;
+    u->ring.limit = u->send_size = UNIX_BUFFER;
     u->cred = unix_current_cred();
     return u;
 }
@@ -197,8 +197,8 @@ static int backlog_push(struct unix_sock *l, struct unix_sock *u, struct unix_so
         e->base.pass_cred = l->base.pass_cred;
         e->name = l->name;
         ref_get(&l->name->refs);
-        u->limit = e->send_size;
-        e->limit = u->send_size;
+        u->ring.limit = e->send_size;
+        e->ring.limit = u->send_size;
         join(u, e);
         list_add_tail(&e->backlog_link, &l->backlog);
         __atomic_add_fetch(&l->backlog_count, 1, __ATOMIC_RELEASE);
@@ -223,7 +223,7 @@ static int stream_connect_to(struct unix_sock *u, struct unix_sock *l, bool nonb
             break;
         r = wait_event(&l->writable, backlog_open(l), deadline);
         if (r < 0) {
-            r = unix_wait_result(r, timeout);
+            r = socket_wait_result(r, timeout);
             break;
         }
     }
@@ -323,7 +323,7 @@ static int unix_accept(struct socket *s, bool nonblock, struct socket **out, u8 
                            unix_state(u) != UNIX_LISTENING,
                        deadline);
         if (r < 0)
-            return unix_wait_result(r, timeout);
+            return socket_wait_result(r, timeout);
     }
     if (was_full)
         waitq_wake(&u->writable, UINT32_MAX);

@@ -14,6 +14,7 @@
  */
 #pragma once
 
+#include "ring.h"
 #include "socket.h"
 
 #define UNIX_BUFFER      212992u
@@ -62,10 +63,7 @@ struct unix_sock {
     int error; /* SO_ERROR, positive */
     u32 send_size;
 
-    u8 *ring;
-    u32 ring_size;  /* a power of two, or 0 */
-    u32 limit;      /* bytes that may wait here */
-    u64 head, tail; /* free running: read at head, write at tail */
+    struct ring ring; /* its limit is the packets', too */
     struct list_head marks;
     struct ucred stream_cred; /* of the bytes last written, while credentials are passed */
 
@@ -106,8 +104,6 @@ int unix_getsockopt(struct socket *s, int level, int name, u8 *val, u32 *len);
 int unix_setsockopt(struct socket *s, int level, int name, const u8 *val, u32 len);
 long unix_ioctl(struct socket *s, u32 cmd, u64 arg);
 
-/* What a system call gives when waiting failed with r. */
-int unix_wait_result(int r, u64 timeout);
 ssize_t unix_send(struct socket *s, struct socket_msg *m);
 ssize_t unix_recv(struct socket *s, struct socket_msg *m);
 u32 unix_poll(struct socket *s, struct poll_table *pt);

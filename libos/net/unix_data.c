@@ -4,15 +4,6 @@
 
 struct waitq g_unix_datagram_room = WAITQ_INIT(g_unix_datagram_room);
 
-int unix_wait_result(int r, u64 timeout)
-{
-    if (r == -ETIMEDOUT)
-        return -EAGAIN;
-    if (r == -EINTR)
-        return timeout == NO_DEADLINE ? -ERESTARTSYS : -EINTR;
-    return r;
-}
-
 void unix_room_made(struct unix_sock *u, bool had_room)
 {
     struct unix_sock *peer = u->peer;
@@ -66,7 +57,7 @@ size_t unix_readable_bytes(struct unix_sock *u)
 
     mutex_lock(&u->lock);
     if (!unix_is_packet(u))
-        n = unix_ring_used(u);
+        n = ring_used(&u->ring);
     else
         n = list_empty(&u->packets) ? 0
                                     : list_first_entry(&u->packets, struct unix_packet, link)->size;
@@ -82,7 +73,7 @@ bool unix_drop_data(struct unix_sock *u)
     list_init(&marks);
     list_init(&packets);
     mutex_lock(&u->lock);
-    some = unix_ring_used(u) > 0 || !list_empty(&u->packets);
+    some = ring_used(&u->ring) > 0 || !list_empty(&u->packets);
     while (!list_empty(&u->marks)) {
         struct list_head *l = u->marks.next;
 
@@ -97,10 +88,7 @@ bool unix_drop_data(struct unix_sock *u)
     }
     u->packet_count = 0;
     u->packet_bytes = 0;
-    u->head = u->tail;
-    kfree(u->ring);
-    u->ring = NULL;
-    u->ring_size = 0;
+    ring_reset(&u->ring);
     mutex_unlock(&u->lock);
     while (!list_empty(&marks)) {
         struct unix_mark *k = list_first_entry(&marks, struct unix_mark, link);

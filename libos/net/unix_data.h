@@ -8,26 +8,19 @@
  * and go. */
 extern struct waitq g_unix_datagram_room;
 
-static inline size_t unix_ring_used(const struct unix_sock *u)
-{
-    return (size_t)(__atomic_load_n(&u->tail, __ATOMIC_ACQUIRE) -
-                    __atomic_load_n(&u->head, __ATOMIC_ACQUIRE));
-}
-
-/* A stream that was full must get half empty before its sender is told. */
 static inline bool unix_has_room(const struct unix_sock *u)
 {
     if (unix_is_packet(u))
         return __atomic_load_n(&u->packet_count, __ATOMIC_RELAXED) < UNIX_PACKETS_MAX &&
-               __atomic_load_n(&u->packet_bytes, __ATOMIC_RELAXED) < u->limit;
-    return unix_ring_used(u) <= u->limit / 2;
+               __atomic_load_n(&u->packet_bytes, __ATOMIC_RELAXED) < u->ring.limit;
+    return ring_has_room(&u->ring);
 }
 
 /* Reading would not wait. */
 static inline bool unix_has_input(const struct unix_sock *u)
 {
     return (unix_is_packet(u) ? __atomic_load_n(&u->packet_count, __ATOMIC_ACQUIRE) > 0
-                              : unix_ring_used(u) > 0) ||
+                              : ring_used(&u->ring) > 0) ||
            __atomic_load_n(&u->eof, __ATOMIC_RELAXED) ||
            __atomic_load_n(&u->shut_read, __ATOMIC_RELAXED) ||
            __atomic_load_n(&u->error, __ATOMIC_RELAXED) != 0;

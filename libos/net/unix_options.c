@@ -81,7 +81,7 @@ int unix_setsockopt(struct socket *s, int level, int name, const u8 *val, u32 le
         x = x < 0 || x > (int)UNIX_BUFFER ? (int)UNIX_BUFFER : x;
         u->send_size = (u32)MAX(x * 2, 4608);
         if (u->base.type != SOCK_DGRAM && u->peer != NULL)
-            u->peer->limit = MIN(u->send_size, UNIX_BUFFER * 2);
+            u->peer->ring.limit = MIN(u->send_size, UNIX_BUFFER * 2);
         return 0;
     case SO_RCVBUF:
     case SO_RCVBUFFORCE:

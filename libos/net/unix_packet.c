@@ -122,7 +122,7 @@ ssize_t unix_packet_send(struct unix_sock *u, struct socket_msg *m)
             deadline = socket_deadline(timeout);
         r = packet_wait_room(u, to, deadline);
         if (r < 0) {
-            r = unix_wait_result(r, timeout);
+            r = socket_wait_result(r, timeout);
             break;
         }
     }
@@ -202,6 +202,6 @@ ssize_t unix_packet_recv(struct unix_sock *u, struct socket_msg *m)
             deadline = socket_deadline(timeout);
         r = wait_event(&u->readable, unix_has_input(u), deadline);
         if (r < 0)
-            return unix_wait_result((int)r, timeout);
+            return socket_wait_result((int)r, timeout);
     }
 }
