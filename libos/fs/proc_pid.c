@@ -552,19 +552,6 @@ static int show_wchan(struct pseudo_inode *p, struct text *t)
     return 0;
 }
 
-static const struct pseudo_entry g_net_entries[] = {
-    PSEUDO_TEXT(
-        "dev",
-        "Inter-|   Receive                                                |  Transmit\n"
-        " face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets "
-        "errs drop fifo colls carrier compressed\n"
-        "    lo:       0       0    0    0    0     0          0         0        0       0   "
-        " 0    0    0     0       0          0"),
-    PSEUDO_TEXT("if_inet6", "00000000000000000000000000000001 01 80 10 80       lo"),
-    PSEUDO_TEXT("unix", "Num       RefCount Protocol Flags    Type St Inode Path"),
-    {0},
-};
-
 static const struct pseudo_entry g_ns_entries[] = {
     {.name = "mnt", .mode = S_IFLNK | 0777, .text = "mnt:[4026531841]"},
     {.name = "pid", .mode = S_IFLNK | 0777, .text = "pid:[4026531836]"},
@@ -598,7 +585,7 @@ static const struct pseudo_entry g_ns_entries[] = {
     PSEUDO_SHOW("maps", proc_show_maps),                                                          \
     PSEUDO_SHOW("mountinfo", proc_show_mountinfo),                                                \
     PSEUDO_SHOW("mounts", proc_show_mounts),                                                      \
-    PSEUDO_DIR("net", g_net_entries),                                                             \
+    PSEUDO_DIR("net", g_proc_net_entries),                                                             \
     {.name = "ns", .mode = S_IFDIR | 0511, .children = g_ns_entries},                             \
     {.name = "oom_adj", .mode = S_IFREG | 0644, .text = "0\n"},                                   \
     PSEUDO_TEXT("oom_score", "0"),                                                                \

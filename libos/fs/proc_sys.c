@@ -67,7 +67,7 @@ static int show_boot_id(struct pseudo_inode *p, struct text *t)
     return 0;
 }
 
-/* Values that keep what is written to them; nothing else in the LibOS asks for them. */
+/* Values that keep what is written to them; sysctl_numbers() tells the LibOS of a few. */
 static struct setting {
     const char *name;
     char value[128];
@@ -78,6 +78,7 @@ static struct setting {
     {"swappiness", "60"},
     {"somaxconn", "4096"},
     {"ip_local_port_range", "32768\t60999"},
+    {"ip_unprivileged_port_start", "1024"},
     {"core_pattern", "core"},
     {"shmmax", "18446744073692774399"},
     {"shmall", "18446744073692774399"},
@@ -101,6 +102,26 @@ static struct setting *setting_of(struct pseudo_inode *p)
         if (strcmp(g_settings[k].name, p->entry->name) == 0)
             return &g_settings[k];
     return NULL;
+}
+
+void sysctl_numbers(const char *name, u32 *values, size_t count)
+{
+    const char *p = NULL;
+
+    for (size_t k = 0; k < ARRAY_SIZE(g_settings); k++)
+        if (strcmp(g_settings[k].name, name) == 0)
+            p = g_settings[k].value;
+    for (size_t i = 0; p != NULL && i < count; i++) {
+        u32 x = 0;
+
+        while (*p == ' ' || *p == '\t')
+            p++;
+        if (*p < '0' || *p > '9')
+            return;
+        for (; *p >= '0' && *p <= '9'; p++)
+            x = MIN(x, 100000000u) * 10 + (u32)(*p - '0');
+        values[i] = x;
+    }
 }
 
 static int show_setting(struct pseudo_inode *p, struct text *t)
@@ -193,7 +214,7 @@ static const struct pseudo_entry g_net_core[] = {
 static const struct pseudo_entry g_net_ipv4[] = {
     SETTING("ip_forward"),
     SETTING("ip_local_port_range"),
-    PSEUDO_TEXT("ip_unprivileged_port_start", "1024"),
+    SETTING("ip_unprivileged_port_start"),
     PSEUDO_TEXT("tcp_fin_timeout", "60"),
     PSEUDO_TEXT("tcp_keepalive_time", "7200"),
     PSEUDO_TEXT("tcp_rmem", "4096\t131072\t6291456"),

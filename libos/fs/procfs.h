@@ -8,6 +8,7 @@
 #define LIBOS_VERSION "#1 SMP enclave LibOS"
 
 extern const struct pseudo_entry g_proc_sys_entries[];            /* proc_sys.c */
+extern const struct pseudo_entry g_proc_net_entries[];            /* proc_net.c */
 struct inode *proc_pid_inode(struct super *s, struct process *p); /* proc_pid.c */
 int proc_show_mounts(struct pseudo_inode *p, struct text *t);     /* proc_mounts.c */
 int proc_show_mountinfo(struct pseudo_inode *p, struct text *t);

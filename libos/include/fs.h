@@ -271,6 +271,10 @@ int fs_install_stdio(struct files *files, const int hfds[3], bool terminal);
  * leads. */
 void fs_take_terminal(struct process *p);
 
+/* The numbers of a setting of /proc/sys by its last name; those that are not there keep their value
+ * (fs/proc_sys.c). */
+void sysctl_numbers(const char *name, u32 *values, size_t count);
+
 /* ---- poll (libos/net/poll.c) ---- */
 /* What file_ops.poll uses. With pt NULL it only asks for the events now. */
 void poll_wait(struct poll_table *pt, struct waitq *q);

@@ -22,6 +22,17 @@ void epoll_file_closed(struct file *f)
     mutex_unlock(&g_epoll_lock);
 }
 
+void epoll_file_host_gone(struct file *f)
+{
+    mutex_lock(&g_epoll_lock);
+    for (struct epoll_item *item = f->epoll_watch; item != NULL; item = item->next_watch) {
+        mutex_lock(&item->ep->lock);
+        epoll_item_forget_host(item);
+        mutex_unlock(&item->ep->lock);
+    }
+    mutex_unlock(&g_epoll_lock);
+}
+
 /* ---- nesting: an epoll may watch others, not itself, not too deep ---- */
 
 static int depth_below(const struct epoll *ep, const struct epoll *forbidden)

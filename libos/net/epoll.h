@@ -57,6 +57,7 @@ struct epoll_item {
     struct list_head ready, timed;
     bool queued, disabled; /* disabled: EPOLLONESHOT has fired. Both under ready_lock. */
     u32 round;
+    size_t place; /* in what that round reports */
     u64 deadline;
     int hfd; /* -1: none */
     bool hfd_owned;
@@ -76,6 +77,8 @@ int epoll_item_poll(struct epoll_item *item, bool registering, u32 *ready);
 u32 epoll_item_host_events(const struct epoll_item *item);
 struct epoll_item *epoll_item_find(struct epoll *ep, int fd, const struct file *file);
 void epoll_item_insert(struct epoll_item *item);
+/* The host is not asked of the item's file until its poll says so again. */
+void epoll_item_forget_host(struct epoll_item *item);
 /* Ends the watch and frees the item; also the lock of epoll.c is held. */
 void epoll_item_remove(struct epoll_item *item);
 

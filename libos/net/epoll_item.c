@@ -207,9 +207,22 @@ static void item_erase(struct epoll_item *item)
     }
 }
 
-void epoll_item_remove(struct epoll_item *item)
+void epoll_item_forget_host(struct epoll_item *item)
 {
     struct epoll *ep = item->ep;
+
+    if (item->hfd < 0)
+        return;
+    (void)host_epoll_ctl(ep->host_fd, EPOLL_CTL_DEL, item->hfd, 0, 0);
+    rb_erase(&ep->hosts, &item->host_node);
+    ep->host_count--;
+    if (item->hfd_owned)
+        host_close(item->hfd);
+    item->hfd = -1;
+}
+
+void epoll_item_remove(struct epoll_item *item)
+{
     struct item_entry *x;
 
     for (u32 i = 0; i < MIN(item->entry_count, (u32)ARRAY_SIZE(item->entries)); i++)
@@ -219,13 +232,7 @@ void epoll_item_remove(struct epoll_item *item)
         item->extra = x->next;
         kfree(x);
     }
-    if (item->hfd >= 0) {
-        (void)host_epoll_ctl(ep->host_fd, EPOLL_CTL_DEL, item->hfd, 0, 0);
-        rb_erase(&ep->hosts, &item->host_node);
-        ep->host_count--;
-        if (item->hfd_owned)
-            host_close(item->hfd);
-    }
+    epoll_item_forget_host(item);
     if (item->deadline != NO_DEADLINE)
         list_del(&item->timed);
     item_unqueue(item);

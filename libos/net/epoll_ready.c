@@ -48,13 +48,14 @@ static void list_splice_head(struct list_head *from, struct list_head *to)
     list_init(from);
 }
 
-static void item_fired(struct epoll_item *item, u32 ready, struct epoll_event *out)
+static void item_fired(struct epoll_item *item, u32 ready, struct epoll_event *out, size_t place)
 {
     struct epoll *ep = item->ep;
 
-    out->events = ready;
-    out->data = item->data;
+    out[place].events = ready;
+    out[place].data = item->data;
     item->round = ep->round;
+    item->place = place;
     spin_lock(&ep->ready_lock);
     if (item->events & EPOLLONESHOT) {
         item->disabled = true;
@@ -82,7 +83,7 @@ static size_t collect_ready(struct epoll *ep, struct epoll_event *out, size_t ma
         (void)epoll_item_poll(item, false, &ready);
         if (ready == 0)
             continue;
-        item_fired(item, ready, &out[n++]);
+        item_fired(item, ready, out, n++);
         if (item->hfd >= 0 && (item->events & EPOLLONESHOT) != 0)
             (void)host_epoll_ctl(ep->host_fd, EPOLL_CTL_MOD, item->hfd, 0,
                                  (u32)item->host_node.key);
@@ -105,11 +106,12 @@ static size_t collect_ready(struct epoll *ep, struct epoll_event *out, size_t ma
     return n;
 }
 
-static size_t collect_host(struct epoll *ep, struct epoll_event *out, size_t max)
+/* Behind the n events that are in out. One item may have events of both kinds (a socket with two
+ * halves): they are reported together, for the host tells of an edge only once. */
+static size_t collect_host(struct epoll *ep, struct epoll_event *out, size_t n, size_t max)
 {
     struct host_epoll_event events[EPOLL_COLLECT_MAX];
-    int count = host_epoll_wait(ep->host_fd, events, MIN(max, (size_t)EPOLL_COLLECT_MAX));
-    size_t n = 0;
+    int count = host_epoll_wait(ep->host_fd, events, MIN(max - n, (size_t)EPOLL_COLLECT_MAX));
 
     for (int i = 0; i < count; i++) {
         struct rb_node *node = rb_find(&ep->hosts, events[i].data);
@@ -120,9 +122,12 @@ static size_t collect_host(struct epoll *ep, struct epoll_event *out, size_t max
             continue;
         item = container_of(node, struct epoll_item, host_node);
         ready = events[i].events & (item->events | EPOLLERR | EPOLLHUP) & EPOLL_ITEM_EVENTS;
-        if (ready == 0 || item->disabled || item->round == ep->round)
+        if (ready == 0)
             continue;
-        item_fired(item, ready, &out[n++]);
+        if (item->round == ep->round)
+            out[item->place].events |= ready;
+        else if (!item->disabled)
+            item_fired(item, ready, out, n++);
     }
     return n;
 }
@@ -137,7 +142,7 @@ size_t epoll_collect(struct epoll *ep, struct epoll_event *out, size_t max, bool
     *next = timed_expire(ep);
     n = collect_ready(ep, out, max);
     if (ep->host_count > 0 && n < max && (ask_host || n > 0))
-        n += collect_host(ep, out + n, max - n);
+        n = collect_host(ep, out, n, max);
     spin_lock(&ep->ready_lock);
     *more = !list_empty(&ep->ready);
     spin_unlock(&ep->ready_lock);

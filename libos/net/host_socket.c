@@ -6,11 +6,9 @@
  * errors.
  */
 #include "host.h"
-#include "socket.h"
+#include "host_name.h"
 #include <linux/netlink.h>
 #include <linux/sockios.h>
-#include <linux/tcp.h>
-#include <linux/udp.h>
 
 #define SMALL    4096         /* on the stack */
 #define CHUNK    (128u << 10) /* of a stream */
@@ -21,7 +19,8 @@
 struct host_socket {
     struct socket base;
     int hfd;
-    bool connecting; /* connect() was started and its result not yet told */
+    bool connecting;     /* connect() was started and its result not yet told */
+    bool asked_resolver; /* Docker's, see host_name.c */
 };
 
 static const struct socket_ops host_socket_ops;
@@ -71,7 +70,7 @@ int host_socket_create(int domain, int type, int protocol, struct socket **out)
 }
 
 /* An address that the host gave: none, or one of the socket's family and size. */
-static void check_name(const struct socket *s, const u8 *name, u32 *len)
+static void check_name(struct socket *s, u8 *name, u32 *len)
 {
     u32 expected = s->domain == AF_INET    ? sizeof(struct sockaddr_in)
                    : s->domain == AF_INET6 ? sizeof(struct sockaddr_in6)
@@ -84,6 +83,7 @@ static void check_name(const struct socket *s, const u8 *name, u32 *len)
     if (*len != expected || family != s->domain)
         panic("the host gave a socket address of family %u and %u bytes for a socket of family %d",
               family, *len, s->domain);
+    host_name_arriving(name, *len, host_of(s)->asked_resolver);
 }
 
 static int host_error(struct host_socket *h)
@@ -101,16 +101,27 @@ static int host_error(struct host_socket *h)
 
 static int hs_bind(struct socket *s, const u8 *name, u32 len)
 {
-    return host_bind(host_of(s)->hfd, name, len);
+    struct host_socket *h = host_of(s);
+    u8 there[ADDRESS_MAX];
+    int r;
+
+    memcpy(there, name, len);
+    r = host_name_leaving(there, len, false, &h->asked_resolver);
+    return r < 0 ? -EADDRNOTAVAIL : host_bind(h->hfd, there, len);
 }
 
 static int hs_connect(struct socket *s, const u8 *name, u32 len, bool nonblock)
 {
     struct host_socket *h = host_of(s);
+    u8 there[ADDRESS_MAX];
     int r;
 
+    memcpy(there, name, len);
+    r = host_name_leaving(there, len, true, &h->asked_resolver);
+    if (r < 0)
+        return r;
     if (!h->connecting || nonblock) {
-        r = host_connect(h->hfd, name, len);
+        r = host_connect(h->hfd, there, len);
         if (r != -EINPROGRESS) {
             h->connecting = h->connecting && r == -EALREADY;
             return r;
@@ -245,6 +256,12 @@ static ssize_t hs_send(struct socket *s, struct socket_msg *m)
 
     if (s->type != SOCK_STREAM && m->io->left > DATAGRAM)
         return -EMSGSIZE;
+    r = m->name_len > 0 ? host_name_leaving(m->name, m->name_len, true, &host_of(s)->asked_resolver)
+                        : 0;
+    if (r == 0 && m->control != NULL)
+        r = ip_control_leaving(m->control, m->control_len);
+    if (r < 0)
+        return r;
     if (room > sizeof(small)) {
         buf = kmalloc(room);
         if (buf == NULL)
@@ -364,115 +381,7 @@ static ssize_t hs_recv(struct socket *s, struct socket_msg *m)
     return r;
 }
 
-/* ---- options that are harmless to pass on: the network is the host's anyway ---- */
-
-struct option {
-    int level, name;
-};
-static const struct option safe_options[] = {
-    {SOL_SOCKET, SO_REUSEADDR},
-    {SOL_SOCKET, SO_REUSEPORT},
-    {SOL_SOCKET, SO_KEEPALIVE},
-    {SOL_SOCKET, SO_BROADCAST},
-    {SOL_SOCKET, SO_SNDBUF},
-    {SOL_SOCKET, SO_RCVBUF},
-    {SOL_SOCKET, SO_LINGER},
-    {SOL_SOCKET, SO_OOBINLINE},
-    {SOL_SOCKET, SO_PRIORITY},
-    {SOL_SOCKET, SO_RCVLOWAT},
-    {SOL_SOCKET, SO_DONTROUTE},
-    {SOL_SOCKET, SO_INCOMING_CPU},
-    {SOL_SOCKET, SO_BUSY_POLL},
-    {SOL_SOCKET, SO_SNDBUFFORCE},
-    {SOL_SOCKET, SO_RCVBUFFORCE},
-    {SOL_SOCKET, SO_ACCEPTCONN},
-    {SOL_SOCKET, SO_MARK},
-    {SOL_SOCKET, SO_BINDTODEVICE},
-    {IPPROTO_TCP, TCP_NODELAY},
-    {IPPROTO_TCP, TCP_MAXSEG},
-    {IPPROTO_TCP, TCP_CORK},
-    {IPPROTO_TCP, TCP_KEEPIDLE},
-    {IPPROTO_TCP, TCP_KEEPINTVL},
-    {IPPROTO_TCP, TCP_KEEPCNT},
-    {IPPROTO_TCP, TCP_SYNCNT},
-    {IPPROTO_TCP, TCP_LINGER2},
-    {IPPROTO_TCP, TCP_DEFER_ACCEPT},
-    {IPPROTO_TCP, TCP_WINDOW_CLAMP},
-    {IPPROTO_TCP, TCP_INFO},
-    {IPPROTO_TCP, TCP_QUICKACK},
-    {IPPROTO_TCP, TCP_CONGESTION},
-    {IPPROTO_TCP, TCP_USER_TIMEOUT},
-    {IPPROTO_TCP, TCP_FASTOPEN},
-    {IPPROTO_TCP, TCP_FASTOPEN_CONNECT},
-    {IPPROTO_TCP, TCP_NOTSENT_LOWAT},
-    {SOL_SOCKET, SO_TIMESTAMP_OLD},
-    {SOL_SOCKET, SO_TIMESTAMPNS_OLD},
-    {SOL_SOCKET, SO_TIMESTAMP_NEW},
-    {SOL_SOCKET, SO_TIMESTAMPNS_NEW},
-    {SOL_SOCKET, SO_RXQ_OVFL},
-    {IPPROTO_UDP, UDP_SEGMENT},
-    {IPPROTO_UDP, UDP_GRO},
-    {IPPROTO_IP, IP_PKTINFO},
-    {IPPROTO_IP, IP_RECVTTL},
-    {IPPROTO_IP, IP_RECVTOS},
-    {IPPROTO_IP, IP_RECVORIGDSTADDR},
-    {IPPROTO_IP, IP_TOS},
-    {IPPROTO_IP, IP_TTL},
-    {IPPROTO_IP, IP_MTU_DISCOVER},
-    {IPPROTO_IP, IP_MTU},
-    {IPPROTO_IP, IP_RECVERR},
-    {IPPROTO_IP, IP_FREEBIND},
-    {IPPROTO_IP, IP_MULTICAST_TTL},
-    {IPPROTO_IP, IP_MULTICAST_LOOP},
-    {IPPROTO_IP, IP_MULTICAST_IF},
-    {IPPROTO_IP, IP_MULTICAST_ALL},
-    {IPPROTO_IP, IP_ADD_MEMBERSHIP},
-    {IPPROTO_IP, IP_DROP_MEMBERSHIP},
-    {IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT},
-    {IPPROTO_IP, IP_TRANSPARENT},
-    {IPPROTO_IPV6, IPV6_V6ONLY},
-    {IPPROTO_IPV6, IPV6_UNICAST_HOPS},
-    {IPPROTO_IPV6, IPV6_MULTICAST_HOPS},
-    {IPPROTO_IPV6, IPV6_MULTICAST_LOOP},
-    {IPPROTO_IPV6, IPV6_MULTICAST_IF},
-    {IPPROTO_IPV6, IPV6_ADD_MEMBERSHIP},
-    {IPPROTO_IPV6, IPV6_DROP_MEMBERSHIP},
-    {IPPROTO_IPV6, IPV6_TCLASS},
-    {IPPROTO_IPV6, IPV6_MTU},
-    {IPPROTO_IPV6, IPV6_MTU_DISCOVER},
-    {IPPROTO_IPV6, IPV6_RECVERR},
-    {IPPROTO_IPV6, IPV6_FREEBIND},
-    {IPPROTO_IPV6, IPV6_MULTICAST_ALL},
-    {IPPROTO_IPV6, IPV6_AUTOFLOWLABEL},
-    {IPPROTO_IPV6, IPV6_DONTFRAG},
-    {IPPROTO_IPV6, IPV6_RECVPKTINFO},
-    {IPPROTO_IPV6, IPV6_PKTINFO},
-    {IPPROTO_IPV6, IPV6_RECVHOPLIMIT},
-    {IPPROTO_IPV6, IPV6_HOPLIMIT},
-    {IPPROTO_IPV6, IPV6_RECVTCLASS},
-    {IPPROTO_IPV6, IPV6_RECVRTHDR},
-    {IPPROTO_IPV6, IPV6_RTHDR},
-    {IPPROTO_IPV6, IPV6_RECVHOPOPTS},
-    {IPPROTO_IPV6, IPV6_HOPOPTS},
-    {IPPROTO_IPV6, IPV6_RECVDSTOPTS},
-    {IPPROTO_IPV6, IPV6_DSTOPTS},
-    {IPPROTO_IPV6, IPV6_RTHDRDSTOPTS},
-    {IPPROTO_IPV6, IPV6_RECVPATHMTU},
-    {IPPROTO_IPV6, IPV6_PATHMTU},
-    {IPPROTO_IPV6, IPV6_RECVORIGDSTADDR},
-};
-
-static bool option_is_safe(const struct socket *s, int level, int name)
-{
-    if (s->domain == AF_NETLINK)
-        return (level == SOL_SOCKET && (name == SO_SNDBUF || name == SO_RCVBUF)) ||
-               (level == 270 && name != 6); /* SOL_NETLINK but for its rings */
-    for (size_t i = 0; i < ARRAY_SIZE(safe_options); i++) {
-        if (safe_options[i].level == level && safe_options[i].name == name)
-            return true;
-    }
-    return false;
-}
+/* ---- options ---- */
 
 static int hs_getsockopt(struct socket *s, int level, int name, u8 *val, u32 *len)
 {
@@ -488,14 +397,14 @@ static int hs_getsockopt(struct socket *s, int level, int name, u8 *val, u32 *le
         memcpy(val, &err, *len);
         return 0;
     }
-    if (!option_is_safe(s, level, name))
+    if (!host_option_is_safe(s, level, name))
         return -ENOPROTOOPT;
     return host_getsockopt(h->hfd, level, name, val, len);
 }
 
 static int hs_setsockopt(struct socket *s, int level, int name, const u8 *val, u32 len)
 {
-    if (!option_is_safe(s, level, name))
+    if (!host_option_is_safe(s, level, name))
         return -ENOPROTOOPT;
     return host_setsockopt(host_of(s)->hfd, level, name, val, len);
 }

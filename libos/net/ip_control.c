@@ -4,7 +4,7 @@
  * class, time stamps, errors. The application's go to the host and the host's to the application,
  * but only what is in this table: SOL_SOCKET has descriptors, which would be the host's own.
  */
-#include "socket.h"
+#include "host_name.h"
 #include <linux/ipv6.h>
 #include <linux/udp.h>
 
@@ -91,6 +91,50 @@ int ip_control_to_send(u8 *control, u32 size)
     return (int)kept;
 }
 
+int ip_control_leaving(u8 *control, u32 size)
+{
+    struct header h;
+    int r = 0;
+
+    for (u32 at = 0; r == 0 && size - at >= sizeof(h); at += (u32)ALIGNED(h.len)) {
+        u8 *data = control + at + sizeof(h);
+
+        memcpy(&h, control + at, sizeof(h));
+        if (h.len < sizeof(h) || h.len > size - at)
+            return -EINVAL;
+        if (h.level == IPPROTO_IP && h.type == IP_PKTINFO &&
+            h.len - sizeof(h) >= sizeof(struct in_pktinfo))
+            r = host_address_leaving(data + offsetof(struct in_pktinfo, ipi_spec_dst), 4);
+        else if (h.level == IPPROTO_IPV6 && h.type == IPV6_PKTINFO &&
+                 h.len - sizeof(h) >= sizeof(struct in6_pktinfo))
+            r = host_address_leaving(data + offsetof(struct in6_pktinfo, ipi6_addr), 16);
+        if (ALIGNED(h.len) > size - at)
+            break;
+    }
+    return r;
+}
+
+/* Addresses of the host's own loopback get their names inside; what was cut short has none. */
+static void rename(const struct header *h, u8 *data)
+{
+    u64 n = h->len - sizeof(*h);
+
+    if (h->level == IPPROTO_IP && h->type == IP_PKTINFO && n == sizeof(struct in_pktinfo)) {
+        host_address_arriving(data + offsetof(struct in_pktinfo, ipi_spec_dst), 4);
+        host_address_arriving(data + offsetof(struct in_pktinfo, ipi_addr), 4);
+    } else if (h->level == IPPROTO_IPV6 && h->type == IPV6_PKTINFO &&
+               n == sizeof(struct in6_pktinfo)) {
+        host_address_arriving(data + offsetof(struct in6_pktinfo, ipi6_addr), 16);
+    } else if (((h->level == IPPROTO_IP && h->type == IP_RECVERR) ||
+                (h->level == IPPROTO_IPV6 && h->type == IPV6_RECVERR)) &&
+               n > ERROR_SIZE) {
+        host_name_arriving(data + ERROR_SIZE, (u32)(n - ERROR_SIZE), false);
+    } else if ((h->level == IPPROTO_IP && h->type == IP_ORIGDSTADDR) ||
+               (h->level == IPPROTO_IPV6 && h->type == IPV6_ORIGDSTADDR)) {
+        host_name_arriving(data, (u32)n, false);
+    }
+}
+
 /* cut: there was more than room for it, so that the last one may be short. */
 u32 ip_control_received(u8 *control, u32 size, bool cut)
 {
@@ -112,6 +156,7 @@ u32 ip_control_received(u8 *control, u32 size, bool cut)
         if (n > k->most || (n < k->least && !(cut && step == size - at)))
             panic("the host gave %lu bytes of control data of level %d, type %d", n, h.level,
                   h.type);
+        rename(&h, control + at + sizeof(h));
         kept = keep(control, kept, at, step);
     }
     return kept;

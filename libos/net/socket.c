@@ -17,6 +17,8 @@ void socket_init(struct socket *s, const struct socket_ops *ops, int domain, int
     s->protocol = protocol;
     s->receive_timeout = s->send_timeout = NO_DEADLINE;
     s->pass_cred = false;
+    s->uid = current_process()->cred.euid;
+    list_init(&s->all);
 }
 
 struct file *socket_file(struct socket *s, u32 flags)
@@ -28,6 +30,7 @@ struct file *socket_file(struct socket *s, u32 flags)
     f->private = s;
     f->kind = "socket";
     s->file = f;
+    socket_list_add(s);
     return f;
 }
 
@@ -105,6 +108,7 @@ static int create(int domain, int type, int protocol, struct socket **out)
         return unix_create(type, protocol, out);
     case AF_INET:
     case AF_INET6:
+        return loop_create(domain, type, protocol, out);
     case AF_NETLINK:
         return host_socket_create(domain, type, protocol, out);
     default:
@@ -461,6 +465,7 @@ static void socket_release(struct file *f)
 {
     struct socket *s = f->private;
 
+    socket_list_remove(s);
     s->ops->release(s);
 }
 

@@ -85,6 +85,8 @@ struct socket {
     int domain, type, protocol;
     u64 receive_timeout, send_timeout; /* ns; NO_DEADLINE: none */
     bool pass_cred;
+    u32 uid;              /* who made it */
+    struct list_head all; /* socket_list.c; while it is a file */
 };
 
 struct socket_ops {
@@ -110,6 +112,10 @@ void socket_init(struct socket *s, const struct socket_ops *ops, int domain, int
                  int protocol);
 /* The file takes the socket; NULL when out of memory (the socket stays the caller's). */
 struct file *socket_file(struct socket *s, u32 flags);
+void socket_list_add(struct socket *s);
+void socket_list_remove(struct socket *s);
+/* Bytes that a socket of loop.c has received and not given yet; 0 for others. */
+u32 loop_received(struct socket *s, u64 *dropped);
 /* Wait for the socket's file: `timeout` is the socket's. 0, or what the call returns: -EAGAIN,
  * -EINTR, -ERESTARTSYS. */
 int socket_wait(struct socket *s, u16 events, u64 deadline, u64 timeout);
@@ -135,8 +141,15 @@ ssize_t socket_write(struct file *f, struct uio *io, u64 *pos);
  */
 #define IP_CONTROL_MAX 512u
 int ip_control_to_send(u8 *control, u32 size);
+int ip_control_leaving(u8 *control, u32 size); /* for the host: no address of the loopback */
 u32 ip_control_received(u8 *control, u32 size, bool cut);
 
+/* TCP and UDP of a container (loop.c), or host_socket_create() for what else there is. */
+int loop_create(int domain, int type, int protocol, struct socket **out);
+/* Whether an address (IPv4: ::ffff:a.b.c.d) is Docker's resolver, see host_name.c. */
+bool host_name_is_resolver(const u8 addr[16], u16 port);
+/* Whether a host's socket may be given an option. */
+bool host_option_is_safe(const struct socket *s, int level, int name);
 int host_socket_create(int domain, int type, int protocol, struct socket **out);
 int unix_create(int type, int protocol, struct socket **out);
 int unix_pair(int type, int protocol, struct socket *out[2]);

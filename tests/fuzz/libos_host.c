@@ -9,6 +9,7 @@
 #include <setjmp.h>
 #include <stdlib.h>
 
+#include "deployment.h"
 #include "host_call.h"
 #include "socket.h"
 #include "start.h"
@@ -25,6 +26,7 @@ static struct boundary_area g_area;
 static const struct enclave_layout g_test_layout = {.size = 4096};
 const struct enclave_layout *g_layout = &g_test_layout;
 int g_log_level = LOG_TRACE;
+struct deployment g_deployment;
 
 unsigned fuzz_enclave_ends(void)
 {

@@ -13,6 +13,7 @@ int unix_tests(void);
 int epoll_tests(void);
 int host_tests(void);
 int events_tests(void);
+int loop_tests(void);
 int hostile_tests(void); /* the last: what panics leaves its files open */
 
 void sleep_ms(u64 ms);

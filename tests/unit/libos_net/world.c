@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "world.h"
+#include "deployment.h"
 #include "mm.h"
 #include <linux/stat.h>
 
@@ -16,6 +17,7 @@ struct world_thread {
 };
 
 struct mutex g_process_lock;
+struct deployment g_deployment;
 u32 g_sigpipes;
 u64 g_signals_pending;
 jmp_buf *g_expect_panic;
@@ -375,4 +377,13 @@ u64 random_u64(void)
 
     random_bytes(&x, sizeof(x));
     return x;
+}
+
+void sysctl_numbers(const char *name, u32 *values, size_t count)
+{
+}
+
+u64 clock_realtime(void)
+{
+    return clock_monotonic();
 }
