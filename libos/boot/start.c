@@ -73,15 +73,6 @@ static void set_log_level(u32 wanted)
     g_log_level = (int)MIN(wanted, most);
 }
 
-/* The signature of an enclave that is not for debugging forbids DEBUG; this one says why. */
-static int check_attributes(void)
-{
-    if ((g_self.attributes & SGX_ATTRIBUTE_DEBUG) == 0 || (g_manifest->flags & MANIFEST_DEBUG) != 0)
-        return 0;
-    log_error("the enclave was started to be debugged, and is not made for it");
-    return -EPERM;
-}
-
 static int boot_steps(const struct boundary_boot *boot)
 {
     u64 memory = smaller_limit(g_manifest->memory_limit, boot->memory_limit);
@@ -107,12 +98,8 @@ static int boot_steps(const struct boundary_boot *boot)
     threads_init(g_layout->static_tcs, threads);
     g_mount_count = MIN(boot->mount_count, BOUNDARY_MOUNT_MAX);
     memcpy(g_mount_fds, boot->mount_fds, sizeof(g_mount_fds));
-    step = "attributes";
-    r = check_attributes();
-    if (r == 0) {
-        step = "memory";
-        r = mm_init(g_layout, memory);
-    }
+    step = "memory";
+    r = mm_init(g_layout, memory);
     if (r == 0) {
         step = "deployment manifest";
         r = load_deployment(boot);

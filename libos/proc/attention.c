@@ -101,8 +101,8 @@ static bool can_rewind(const struct uregs *regs)
 static void rewind_call(struct thread *t, struct uregs *regs, u64 number)
 {
     if (!can_rewind(regs)) {
-        log_warn("pid %d: system call %lld cannot be restarted at %llx", t->process->pid,
-                 (long long)regs->orig_rax, (unsigned long long)regs->rip);
+        log_warn("pid %d: system call %lld cannot be restarted", t->process->pid,
+                 (long long)regs->orig_rax);
         regs->rax = (u64)-EINTR;
         return;
     }

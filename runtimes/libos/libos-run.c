@@ -3,7 +3,7 @@
  * For developers and tests: run one program from a root directory in the LibOS, without a container
  * around it.
  *   libos-run [--libos ELF] [--cache DIR] [--log LEVEL] [--env NAME=VALUE]...
- *             [--memory BYTES] [--threads N] [--bind SOURCE:TARGET]...
+ *             [--memory BYTES] [--threads N] [--bind SOURCE:TARGET]... [--production]
  *             --rootfs DIR -- program [args]
  * The exit code is the program's, 128 + n when signal n killed it, 125 when it could not be
  * started.
@@ -154,7 +154,8 @@ static int run(struct options *o, char **argv, struct error *err)
     struct pal_init_args_v4 init = {.size = sizeof(init),
                                     .log_level = o->log,
                                     .enclave_type = type,
-                                    .flags = PAL_FLAG_DEBUG_ENCLAVE,
+                                    .flags = o->bundle.settings.production ? 0
+                                                                           : PAL_FLAG_DEBUG_ENCLAVE,
                                     .enclave_fd = open(result.enclave, O_RDONLY | O_CLOEXEC),
                                     .sigstruct_fd = open(result.sigstruct, O_RDONLY | O_CLOEXEC),
                                     .image_fd = open(result.image, O_RDONLY | O_CLOEXEC),
@@ -202,17 +203,13 @@ static int run(struct options *o, char **argv, struct error *err)
 
 int main(int argc, char **argv)
 {
-    static const struct option long_options[] = {{"rootfs", required_argument, NULL, 'r'},
-                                                 {"libos", required_argument, NULL, 'l'},
-                                                 {"cache", required_argument, NULL, 'c'},
-                                                 {"key", required_argument, NULL, 'k'},
-                                                 {"log", required_argument, NULL, 'L'},
-                                                 {"env", required_argument, NULL, 'e'},
-                                                 {"bind", required_argument, NULL, 'b'},
-                                                 {"memory", required_argument, NULL, 'm'},
-                                                 {"threads", required_argument, NULL, 't'},
-                                                 {"stats", no_argument, NULL, 's'},
-                                                 {NULL, 0, NULL, 0}};
+    static const struct option long_options[] = {
+        {"rootfs", required_argument, NULL, 'r'},  {"libos", required_argument, NULL, 'l'},
+        {"cache", required_argument, NULL, 'c'},   {"key", required_argument, NULL, 'k'},
+        {"log", required_argument, NULL, 'L'},     {"env", required_argument, NULL, 'e'},
+        {"bind", required_argument, NULL, 'b'},    {"memory", required_argument, NULL, 'm'},
+        {"threads", required_argument, NULL, 't'}, {"stats", no_argument, NULL, 's'},
+        {"production", no_argument, NULL, 'p'},    {NULL, 0, NULL, 0}};
     static struct options o = {.log = "warn"};
     bool stats = false, bad = false;
     uint64_t threads = 0;
@@ -240,6 +237,9 @@ int main(int argc, char **argv)
         case 's':
             stats = true;
             break;
+        case 'p':
+            o.bundle.settings.production = true;
+            break;
         case 'm':
             bad |= number_parse(optarg, strlen(optarg), UINT64_MAX,
                                 &o.bundle.settings.memory_limit) < 0;
@@ -261,9 +261,10 @@ int main(int argc, char **argv)
         }
     }
     if (bad || o.bundle.rootfs == NULL || optind == argc) {
-        fprintf(stderr, "usage: libos-run [--libos ELF] [--cache DIR] [--key PEM] [--log LEVEL] "
-                        "[--memory BYTES] [--threads N] [--env NAME=VALUE] "
-                        "[--bind SOURCE:TARGET] [--stats] --rootfs DIR -- program [args]\n");
+        fprintf(stderr,
+                "usage: libos-run [--libos ELF] [--cache DIR] [--key PEM] [--log LEVEL] "
+                "[--memory BYTES] [--threads N] [--env NAME=VALUE] "
+                "[--bind SOURCE:TARGET] [--stats] [--production] --rootfs DIR -- program [args]\n");
         return 125;
     }
     if (pipe2(g_pipe, O_CLOEXEC) < 0)

@@ -72,7 +72,7 @@ class Bench:
 
     def command(self, options, parts, host):
         return [f"{self.build}/tests/hostile/hostile-run", *options, "--", "--libos", f"{self.build}/libos/libos.elf",
-                "--cache", f"{self.work}/cache", "--key", f"{self.work}/key.pem", "--bind", f"{host}:/host",
+                "--production", "--cache", f"{self.work}/cache", "--key", f"{self.work}/key.pem", "--bind", f"{host}:/host",
                 "--rootfs", f"{self.work}/root", "--", "/bin/workload", *parts.split()]
 
     def run(self, options, parts):
