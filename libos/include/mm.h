@@ -26,6 +26,9 @@ struct vma {
     u32 copies; /* shared file mappings of the same pages that munmap() must undo before this one */
 };
 
+#define MM_SEARCH_CLASSES 24u
+#define MM_MAP_COUNT_MAX  65530u /* vm.max_map_count */
+
 struct mm {
     struct refcount refs;
     struct mutex lock; /* VMAs, page states */
@@ -45,7 +48,13 @@ struct mm {
     u64 auxv[64];                               /* as put on the stack */
     u32 auxv_count;
     struct file *exe;
-    u64 total; /* pages in VMAs */
+    u64 total;     /* pages in VMAs */
+    u32 vma_count; /* trampolines included */
+    /* space.c: where a search for a free range of a class of sizes begins; top 0: at the end */
+    struct mm_search {
+        u64 size, top;
+    } search[MM_SEARCH_CLASSES];
+    bool told_full; /* that addresses ran out */
 };
 
 struct mm *mm_create(void);

@@ -25,6 +25,7 @@ static int clone_vmas(struct mm *parent, struct mm *child)
         rb_insert(&child->vmas, &n->node);
     }
     child->total = parent->total;
+    child->vma_count = parent->vma_count;
     return 0;
 }
 

@@ -56,6 +56,7 @@ struct space {
     struct mm *resident;
     bool to_kill;           /* members are doomed, and their processes do not know yet */
     bool wanted;            /* the slice of the resident is over */
+    bool unreleased;        /* slots may be unused: space_release_unused() came at a bad moment */
     struct waitq waiters;   /* threads in enter_shared() */
     struct list_head queue; /* the same, first come first served */
 };
@@ -66,6 +67,10 @@ void space_remove(struct mm *mm); /* frees slots and the space with the last mem
 /* A free range of size bytes (a multiple of align) for mm, near `near` (0: anywhere) when given; 0
  * when ELRANGE is full. */
 u64 space_find(struct mm *mm, u64 size, u64 align, u64 near);
+/* The same wholly below limit, which is in the low part; no message. */
+u64 space_find_below(struct mm *mm, u64 size, u64 align, u64 limit);
+/* A range of mm that ended at `end` is free: searches look there again. */
+void space_search_freed(struct mm *mm, u64 end);
 /* Make [addr, addr + size) usable by mm: takes free slots, joins the spaces of others. */
 int space_claim(struct mm *mm, u64 addr, u64 size);
 /* The same without joining: false when any of it is somebody else's. */

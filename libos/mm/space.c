@@ -1,29 +1,58 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Who may use which addresses. The user range is cut into slots of equal size; a slot belongs to
- * one space, and a space to one mm, or to the members of a fork group. Slot 0 (where fixed-address
- * programs live) is only given to who asks for its addresses. A mapping at a fixed address in a
- * slot of another space joins both spaces: their members then take turns.
+ * Who may use which addresses. The user range is cut into slots; a slot belongs to one space, and a
+ * space to one mm, or to the members of a fork group. The low part has small slots, for the many
+ * processes that there may be; what is above has large ones, for what programs reserve by the
+ * terabyte. Slot 0 (where fixed-address programs live) is only given to who asks for its addresses.
+ * A mapping at a fixed address in a slot of another space joins both spaces: their members then
+ * take turns.
  */
 #include "internal.h"
 
-#define SLOT_COUNT_WANTED 768
+#define LOW_SIZE       (256ul << 30) /* at most: 4096 slots of 64 MiB */
+#define LOW_COUNT      4096u
+#define LOW_COUNT_FEW  768u /* of a range of at most 48 GiB */
+#define HIGH_COUNT     1024u
+#define SLOT_SHIFT_MIN 22
+#define LOW_ALIGNED    0x1000000ul /* where a search begins: below are programs at fixed addresses */
 
 static struct {
     struct mutex lock;      /* the slot table; leaf below space->lock */
     struct mutex join_lock; /* one join at a time */
     struct space **owner;
-    u64 count, shift, end;
+    u64 count, end;
+    u64 low_count, low_shift, low_end, high_shift;
 } g_slots;
 static struct space g_shared_space; /* owns the canonical addresses of shared file mappings */
 
+static u64 slot_start(u64 i)
+{
+    return i <= g_slots.low_count
+               ? i << g_slots.low_shift
+               : g_slots.low_end + ((i - g_slots.low_count) << g_slots.high_shift);
+}
+
+static u64 slot_of(u64 addr)
+{
+    return addr < g_slots.low_end
+               ? addr >> g_slots.low_shift
+               : g_slots.low_count + ((addr - g_slots.low_end) >> g_slots.high_shift);
+}
+
 void slots_init(u64 user_end)
 {
-    g_slots.shift = 22;
-    while ((user_end >> g_slots.shift) > SLOT_COUNT_WANTED)
-        g_slots.shift++;
-    g_slots.count = user_end >> g_slots.shift;
-    g_slots.end = g_slots.count << g_slots.shift;
+    u64 low = MIN(user_end, LOW_SIZE), few = low <= (48ul << 30) ? LOW_COUNT_FEW : LOW_COUNT;
+    g_slots.low_shift = SLOT_SHIFT_MIN;
+    while (low >> g_slots.low_shift > few)
+        g_slots.low_shift++;
+    g_slots.low_count = low >> g_slots.low_shift;
+    g_slots.low_end = g_slots.low_count << g_slots.low_shift;
+    g_slots.high_shift = g_slots.low_shift;
+    u64 high = user_end > LOW_SIZE ? user_end - g_slots.low_end : 0;
+    while (high >> g_slots.high_shift > HIGH_COUNT)
+        g_slots.high_shift++;
+    g_slots.count = g_slots.low_count + (high >> g_slots.high_shift);
+    g_slots.end = slot_start(g_slots.count);
     g_slots.owner = kzalloc(g_slots.count * sizeof(struct space *));
     if (!g_slots.owner || g_slots.count < 2)
         panic("ELRANGE is too small");
@@ -109,7 +138,7 @@ static u64 overlap_in(struct mm *mm, u64 lo, u64 hi)
 
 static u64 find_in_run(struct mm *mm, u64 lo, u64 hi, u64 size, u64 align)
 {
-    if (hi - lo < size)
+    if (hi < lo || hi - lo < size)
         return 0;
     u64 a = (hi - size) & ~(align - 1);
     while (a >= lo && a + size <= hi) {
@@ -128,70 +157,154 @@ static u64 find_in_run(struct mm *mm, u64 lo, u64 hi, u64 size, u64 align)
     return 0;
 }
 
-static u64 take_slots(struct space *s, u64 size, u64 near)
+struct run {
+    u64 first, count; /* slots; first 0: none */
+};
+
+static void own_run(struct space *s, const struct run *r)
 {
-    u64 want = (size + (1ul << g_slots.shift) - 1) >> g_slots.shift;
-    u64 best = 0, best_distance = UINT64_MAX;
-    for (u64 i = g_slots.count; i-- > 1;) {
-        u64 run = 0;
-        while (run < want && i - run >= 1 && !g_slots.owner[i - run])
-            run++;
-        if (run < want) {
-            i -= run; /* the slot at i - run is taken */
-            if (i == 0)
-                break;
+    for (u64 i = 0; i < r->count; i++)
+        g_slots.owner[r->first + i] = s;
+}
+
+/* Free slots in [first, last) for size bytes: the highest, or with `near` the nearest. Slot 0 is
+ * never given so. */
+static struct run free_run(u64 first, u64 last, u64 shift, u64 size, u64 near)
+{
+    struct run best = {.count = (size + (1ul << shift) - 1) >> shift};
+    u64 best_distance = UINT64_MAX;
+    for (u64 i = last, run = 0; i-- > MAX(first, 1ul);) {
+        run = g_slots.owner[i] ? 0 : run + 1;
+        if (run < best.count)
             continue;
-        }
-        u64 first = i - want + 1;
-        u64 a = first << g_slots.shift;
+        u64 a = slot_start(i);
         u64 distance = near ? (a > near ? a - near : near - a) : 0;
         if (distance < best_distance) {
-            best = first;
+            best.first = i;
             best_distance = distance;
         }
         if (!near)
             break;
     }
-    if (!best)
-        return 0;
-    for (u64 i = 0; i < want; i++)
-        g_slots.owner[best + i] = s;
-    return best << g_slots.shift;
+    return best;
+}
+
+/* Free slots for size bytes become s's: of the size that fits, else of the other. Sets where they
+ * end. 0: there are none. */
+static u64 take_slots(struct space *s, u64 size, u64 near, u64 *end)
+{
+    bool large_first = size > g_slots.low_end / 8;
+    for (int k = 0; k < 2; k++) {
+        struct run r = (k == 1) != large_first
+                           ? free_run(g_slots.low_count, g_slots.count, g_slots.high_shift, size,
+                                      near)
+                           : free_run(0, g_slots.low_count, g_slots.low_shift, size, near);
+        if (r.first) {
+            own_run(s, &r);
+            *end = slot_start(r.first + r.count);
+            return slot_start(r.first);
+        }
+    }
+    return 0;
+}
+
+/*
+ * Where a search may begin. For each class of sizes [2^k, 2^(k+1)) pages: above `top` mm has no hole
+ * of `size` bytes or more. Without that a search would pass every mapping that there is.
+ */
+static u32 class_of(u64 size)
+{
+    u32 k = 63 - (u32)__builtin_clzl(size >> PAGE_SHIFT | 1);
+    return MIN(k, MM_SEARCH_CLASSES - 1);
+}
+
+static u64 search_from(const struct mm *mm, u64 size)
+{
+    u32 class = class_of(size);
+    u64 top = g_slots.end;
+    for (u32 k = 0; k <= class; k++)
+        if (mm->search[k].top && size >= mm->search[k].size)
+            top = MIN(top, mm->search[k].top);
+    return top;
+}
+
+static void search_note(struct mm *mm, u64 size, u64 found)
+{
+    mm->search[class_of(size)] = (struct mm_search){.size = size, .top = found};
+}
+
+void space_search_freed(struct mm *mm, u64 end)
+{
+    const struct vma *v = vma_next_from(mm, end);
+    u64 top = v ? vma_start(v) : g_slots.end;
+    for (u32 k = 0; k < MM_SEARCH_CLASSES; k++)
+        if (mm->search[k].top && mm->search[k].top < top)
+            mm->search[k].top = top;
+}
+
+/* In slots that are the space's already, below `top`. */
+static u64 find_owned(struct mm *mm, u64 size, u64 align, u64 near, u64 top)
+{
+    const struct space *s = mm->space;
+    u64 found = 0;
+    for (u64 i = MIN(slot_of(top - 1) + 1, g_slots.count); i-- > 0 && !found;) {
+        if (g_slots.owner[i] != s)
+            continue;
+        u64 hi = MIN(slot_start(i + 1), top);
+        while (i > 0 && g_slots.owner[i - 1] == s)
+            i--;
+        u64 lo = MAX(slot_start(i), i == 0 ? LOW_ALIGNED : 0ul);
+        if (near && (lo > near + (1ul << 30) || near > hi + (1ul << 30)))
+            continue;
+        found = find_in_run(mm, lo, hi, size, align);
+    }
+    return found;
 }
 
 u64 space_find(struct mm *mm, u64 size, u64 align, u64 near)
 {
     struct space *s = mm->space;
-    u64 slot = 1ul << g_slots.shift;
-    u64 found = 0;
     mutex_lock(&g_slots.lock);
-    for (u64 i = g_slots.count; i-- > 0 && !found;) {
-        if (g_slots.owner[i] != s)
-            continue;
-        u64 hi = (i + 1) << g_slots.shift;
-        while (i > 0 && g_slots.owner[i - 1] == s)
-            i--;
-        u64 lo = MAX(i << g_slots.shift, i == 0 ? 0x1000000ul : 0ul);
-        if (near && (lo > near + (1ul << 30) || near > hi + (1ul << 30)))
-            continue;
-        if (hi > lo)
-            found = find_in_run(mm, lo, hi, size, align);
-    }
+    u64 top = near ? g_slots.end : search_from(mm, size);
+    u64 found = find_owned(mm, size, align, near, top);
+    if (!found && top != g_slots.end) /* other members may have left holes above */
+        found = find_owned(mm, size, align, near, g_slots.end);
     if (!found) {
-        u64 room = (size + (align > PAGE_SIZE ? align : 0) + slot - 1) & ~(slot - 1);
-        u64 a = take_slots(s, room, near);
+        u64 end, a = take_slots(s, size, near, &end); /* slots are aligned for every align */
+        const u64 reach = (1ul << 31) - (1ul << g_slots.low_shift);
         if (a)
-            found = find_in_run(mm, a, a + room, size, align);
-        if (a && !found)
-            found = (a + align - 1) & ~(align - 1);
-        if (a && near && (found > near + (1ul << 31) - slot || near > found + (1ul << 31) - slot))
+            found = find_in_run(mm, a, end, size, align);
+        if (a && near && (found > near + reach || near > found + reach))
             found = 0;
     }
+    if (found && !near)
+        search_note(mm, size, found);
     mutex_unlock(&g_slots.lock);
-    if (!found && !near)
-        log_warn("no free range of %lu MiB in ELRANGE: raise %s", size >> 20,
-                 pages_dynamic() ? "enclave.size"
-                                 : "enclave.memory (all memory was added at start: SGX1)");
+    if (!found && !near && !mm->told_full) {
+        mm->told_full = true;
+        log_error("a process found no free range of %lu MiB: raise %s", size >> 20,
+                  pages_dynamic() ? "enclave.size"
+                                  : "enclave.memory (all memory was added at start: SGX1)");
+    }
+    return found;
+}
+
+u64 space_find_below(struct mm *mm, u64 size, u64 align, u64 limit)
+{
+    mutex_lock(&g_slots.lock);
+    u64 found = find_owned(mm, size, align, 0, limit);
+    struct run r = {0};
+    if (!found)
+        r = free_run(0, MIN(slot_of(limit), g_slots.low_count), g_slots.low_shift, size, 0);
+    if (r.first) {
+        own_run(mm->space, &r);
+        found = find_in_run(mm, slot_start(r.first), slot_start(r.first + r.count), size, align);
+    } else if (!found && !g_slots.owner[0]) { /* the last one there is */
+        found = find_in_run(mm, LOW_ALIGNED, slot_start(1), size, align);
+        if (found)
+            g_slots.owner[0] = mm->space;
+    }
+    mutex_unlock(&g_slots.lock);
     return found;
 }
 
@@ -203,16 +316,17 @@ void space_release_unused(struct space *s, u64 addr, u64 size)
     /* A slot that was claimed for a mapping which is not there yet looks unused: later, then. */
     list_for_each_entry (m, &s->members, member) {
         if (__atomic_load_n(&m->claims, __ATOMIC_SEQ_CST) != 0) {
+            s->unreleased = true;
             mutex_unlock(&g_slots.lock);
             return;
         }
     }
-    u64 first = (addr + (1ul << g_slots.shift) - 1) >> g_slots.shift;
-    u64 last = MIN((addr + size) >> g_slots.shift, g_slots.count);
-    for (u64 i = first; i < last; i++) {
+    /* Also those that the range only touched: what else was in them may have gone before. */
+    u64 end = size > g_slots.end - addr ? g_slots.end : addr + size;
+    for (u64 i = slot_of(addr); i <= slot_of(end - 1); i++) {
         if (g_slots.owner[i] != s)
             continue;
-        u64 lo = i << g_slots.shift, hi = lo + (1ul << g_slots.shift);
+        u64 lo = slot_start(i), hi = slot_start(i + 1);
         bool used = false;
         list_for_each_entry (m, &s->members, member)
             used |= overlap_in(m, lo, hi) != hi;
@@ -224,23 +338,23 @@ void space_release_unused(struct space *s, u64 addr, u64 size)
 
 u64 space_find_shared(u64 size)
 {
+    u64 end;
     mutex_lock(&g_slots.lock);
-    u64 a = take_slots(&g_shared_space, size, 0);
+    u64 a = take_slots(&g_shared_space, size, 0, &end);
     mutex_unlock(&g_slots.lock);
     return a;
 }
 
 u64 space_shared_round(u64 size)
 {
-    u64 slot = 1ul << g_slots.shift;
+    u64 slot = 1ul << (size <= g_slots.low_end / 8 ? g_slots.low_shift : g_slots.high_shift);
     return (size + slot - 1) & ~(slot - 1);
 }
 
 void space_free_shared(u64 addr, u64 size)
 {
     mutex_lock(&g_slots.lock);
-    for (u64 i = addr >> g_slots.shift;
-         i < (addr + size + (1ul << g_slots.shift) - 1) >> g_slots.shift; i++)
+    for (u64 i = slot_of(addr); i <= slot_of(addr + size - 1); i++)
         if (g_slots.owner[i] == &g_shared_space)
             g_slots.owner[i] = NULL;
     mutex_unlock(&g_slots.lock);
@@ -251,7 +365,7 @@ static struct space *claim_free(struct space *s, u64 addr, u64 size)
 {
     struct space *other = NULL;
     mutex_lock(&g_slots.lock);
-    for (u64 i = addr >> g_slots.shift; i <= (addr + size - 1) >> g_slots.shift; i++) {
+    for (u64 i = slot_of(addr); i <= slot_of(addr + size - 1); i++) {
         if (!g_slots.owner[i])
             g_slots.owner[i] = s;
         else if (g_slots.owner[i] != s && !other)
@@ -347,7 +461,7 @@ bool space_try_claim(struct mm *mm, u64 addr, u64 size)
 {
     if (addr < LAYOUT_USER_START || addr + size > g_slots.end || addr + size < addr)
         return false;
-    u64 first = addr >> g_slots.shift, last = (addr + size - 1) >> g_slots.shift;
+    u64 first = slot_of(addr), last = slot_of(addr + size - 1);
     bool ok = true;
     mutex_lock(&g_slots.lock);
     for (u64 i = first; i <= last && ok; i++)

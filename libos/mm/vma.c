@@ -113,15 +113,17 @@ int vma_insert(struct mm *mm, u64 addr, u64 size, u32 prot, u32 flags, struct fi
             mergeable(next, prot, flags, file, was_writable)) {
             before->end = next->end;
             rb_erase(&mm->vmas, &next->node);
+            mm->vma_count--;
             kfree(next);
         }
         return 0;
     }
-    struct vma *v = kzalloc(sizeof(*v));
+    struct vma *v = mm->vma_count < MM_MAP_COUNT_MAX ? kzalloc(sizeof(*v)) : NULL;
     if (!v) {
         mm->total -= size >> PAGE_SHIFT;
         return -ENOMEM;
     }
+    mm->vma_count++;
     v->node.key = addr;
     v->end = addr + size;
     v->prot = prot;
@@ -138,6 +140,7 @@ int vma_insert(struct mm *mm, u64 addr, u64 size, u32 prot, u32 flags, struct fi
 void vma_destroy(struct mm *mm, struct vma *v)
 {
     rb_erase(&mm->vmas, &v->node);
+    mm->vma_count--;
     mm->total -= (v->end - vma_start(v)) >> PAGE_SHIFT;
     if (v->file)
         file_put(v->file);
@@ -149,9 +152,10 @@ int vma_split(struct mm *mm, u64 addr)
     struct vma *v = vma_find(mm, addr);
     if (!v || vma_start(v) == addr)
         return 0;
-    struct vma *tail = kmalloc(sizeof(*tail));
+    struct vma *tail = mm->vma_count < MM_MAP_COUNT_MAX ? kmalloc(sizeof(*tail)) : NULL;
     if (!tail)
         return -ENOMEM;
+    mm->vma_count++;
     *tail = *v;
     tail->node.key = addr;
     if (v->file && !(v->flags & VMA_TRAMPOLINE))
@@ -204,6 +208,7 @@ static int unmap_range(struct mm *mm, u64 addr, u64 size, bool all)
         }
         v = next;
     }
+    space_search_freed(mm, end);
     return 0;
 }
 
@@ -217,17 +222,20 @@ static bool range_ok(u64 addr, u64 size)
     return !(addr & ~PAGE_MASK) && size && addr + size > addr;
 }
 
-static i64 place(struct mm *mm, u64 hint, u64 size)
+static i64 place(struct mm *mm, u64 hint, u64 size, u32 flags)
 {
     u64 align = size >= (64ul << 20) ? 1ul << 21 : PAGE_SIZE;
-    if (hint >= LAYOUT_USER_START && !(hint & ~PAGE_MASK) && hint + size > hint) {
+    u64 limit = flags & MAP_32BIT ? 2ul << 30 : UINT64_MAX;
+    if (hint >= LAYOUT_USER_START && !(hint & ~PAGE_MASK) && hint + size > hint &&
+        hint + size <= limit) {
         /* A hint is taken when it is free and in slots that nobody else has. */
         struct vma *v = vma_next_from(mm, hint);
         if ((!v || vma_start(v) >= hint + size) &&
             !(hint < mm->brk_max && hint + size > mm->brk_start) && space_try_claim(mm, hint, size))
             return (i64)hint;
     }
-    u64 a = space_find(mm, size, align, 0);
+    u64 a = flags & MAP_32BIT ? space_find_below(mm, size, PAGE_SIZE, limit)
+                              : space_find(mm, size, align, 0);
     return a ? (i64)a : -ENOMEM;
 }
 
@@ -285,7 +293,7 @@ static i64 map_claimed(struct mm *mm, u64 addr, u64 size, u32 prot, u32 flags, s
         return -ENOMEM;
     i64 r = (i64)addr;
     if (!fixed)
-        r = place(mm, addr, size);
+        r = place(mm, addr, size, flags);
     else if (noreplace && vma_next_from(mm, addr) &&
              vma_start(vma_next_from(mm, addr)) < addr + size)
         r = -EEXIST;
@@ -304,11 +312,33 @@ static i64 map_claimed(struct mm *mm, u64 addr, u64 size, u32 prot, u32 flags, s
     return r;
 }
 
-i64 mm_map(struct mm *mm, u64 addr, u64 size, u32 prot, u32 flags, struct file *file, u64 off)
+/* From here to claims_end() slots that mm took stay its own, though no VMA is there yet. */
+static void claims_begin(struct mm *mm)
 {
     __atomic_add_fetch(&mm->claims, 1, __ATOMIC_SEQ_CST);
+}
+
+/* freed: what the call itself left behind at `addr`, or nothing. */
+static void claims_end(struct mm *mm, u64 addr, u64 freed)
+{
+    bool last = __atomic_sub_fetch(&mm->claims, 1, __ATOMIC_SEQ_CST) == 0;
+    if (!freed && !(last && __atomic_load_n(&mm->space->unreleased, __ATOMIC_RELAXED)))
+        return;
+    mm_lock(mm);
+    if (mm->space->unreleased) {
+        mm->space->unreleased = false;
+        space_release_unused(mm->space, 0, UINT64_MAX);
+    } else if (freed) {
+        space_release_unused(mm->space, addr, freed);
+    }
+    mm_unlock(mm);
+}
+
+i64 mm_map(struct mm *mm, u64 addr, u64 size, u32 prot, u32 flags, struct file *file, u64 off)
+{
+    claims_begin(mm);
     i64 r = map_claimed(mm, addr, size, prot, flags, file, off);
-    __atomic_sub_fetch(&mm->claims, 1, __ATOMIC_SEQ_CST);
+    claims_end(mm, 0, 0);
     return r;
 }
 
@@ -320,8 +350,7 @@ int mm_unmap(struct mm *mm, u64 addr, u64 size)
     if (mm_lock_live(mm) < 0)
         return -ENOMEM;
     int r = unmap_range(mm, addr, size, false);
-    if (size >= (16ul << 20))
-        space_release_unused(mm->space, addr, size);
+    space_release_unused(mm->space, addr, size);
     mm_unlock(mm);
     return r;
 }
@@ -375,6 +404,7 @@ static void try_merge(struct mm *mm, u64 addr)
     if (a && b && a != b && mergeable(a, b->prot, b->flags, b->file, b->was_writable)) {
         rb_erase(&mm->vmas, &b->node);
         a->end = b->end;
+        mm->vma_count--;
         kfree(b);
     }
 }
@@ -496,7 +526,7 @@ static i64 remap_claimed(struct mm *mm, u64 old, u64 old_size, u64 new_size, u32
     if (flags & MREMAP_FIXED)
         r = unmap_locked(mm, new_addr, new_size) < 0 ? -ENOMEM : (i64)new_addr;
     else
-        r = place(mm, 0, new_size);
+        r = place(mm, 0, new_size, 0);
     if (r < 0)
         goto out;
     int e = (attr.flags & MAP_SHARED) && group_shares_at(mm, (u64)r, new_size) ? -ENOMEM : 0;
@@ -520,9 +550,9 @@ out:
 
 i64 mm_remap(struct mm *mm, u64 old, u64 old_size, u64 new_size, u32 flags, u64 new_addr)
 {
-    __atomic_add_fetch(&mm->claims, 1, __ATOMIC_SEQ_CST);
+    claims_begin(mm);
     i64 r = remap_claimed(mm, old, old_size, new_size, flags, new_addr);
-    __atomic_sub_fetch(&mm->claims, 1, __ATOMIC_SEQ_CST);
+    claims_end(mm, old, r >= 0 ? PAGE_UP(old_size) : 0);
     return r;
 }
 

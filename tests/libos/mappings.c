@@ -329,6 +329,75 @@ static void many_mappings(void)
         CHECK(wait(&status) > 0 && status == 0);
 }
 
+/* One after the other, each as large as a big malloc: addresses come back. */
+static void addresses_come_back(void)
+{
+    const size_t sizes[] = {1ul << 20, 100ul << 20, (128ul << 20) + 4096, 200ul << 20, 4ul << 30};
+    for (size_t k = 0; k < sizeof(sizes) / sizeof(sizes[0]); k++) {
+        for (int i = 0; i < 700; i++) {
+            char *p = mmap(NULL, sizes[k], PROT_READ | PROT_WRITE,
+                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+            CHECK(p != MAP_FAILED);
+            if (p == MAP_FAILED)
+                return;
+            p[0] = p[sizes[k] - 1] = 1;
+            CHECK(munmap(p, sizes[k]) == 0);
+        }
+    }
+    /* Moved by mremap(), which leaves its old place. */
+    size_t size = 100ul << 20;
+    char *p = mmap(NULL, size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    for (int i = 0; i < 700; i++) {
+        size_t bigger = (i & 1 ? 100ul : 300ul) << 20;
+        char *q = mmap(NULL, bigger, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        CHECK(q != MAP_FAILED);
+        p = mremap(p, size, bigger, MREMAP_MAYMOVE | MREMAP_FIXED, q);
+        CHECK(p == q);
+        size = bigger;
+    }
+    munmap(p, size);
+}
+
+static void below_2_gib(void)
+{
+    enum { COUNT = 1000, SIZE = 128 << 10 };
+    static char *p[COUNT];
+    for (int i = 0; i < COUNT; i++) {
+        p[i] = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1,
+                    0);
+        CHECK(p[i] != MAP_FAILED && (unsigned long)p[i] + SIZE <= 2ul << 30);
+    }
+    CHECK(mmap(NULL, 2ul << 30, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0) ==
+          MAP_FAILED);
+    for (int i = 0; i < COUNT; i++)
+        CHECK(munmap(p[i], SIZE) == 0);
+}
+
+/* The cost of a mapping does not grow with how many there are, and there is a limit. */
+static void thousands(void)
+{
+    enum { COUNT = 70000 };
+    static char *p[COUNT];
+    int n = 0;
+    alarm(60); /* natively a quarter of a second */
+    for (; n < COUNT; n++) {
+        p[n] = mmap(NULL, n % 3 ? 4096 : 65536, n & 1 ? PROT_READ : PROT_READ | PROT_WRITE,
+                    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (p[n] == MAP_FAILED)
+            break;
+    }
+    CHECK(n > 60000 && n < COUNT && errno == ENOMEM); /* neighbours that are alike are one */
+    for (int i = 0; i < n; i += 2)
+        CHECK(munmap(p[i], i % 3 ? 4096 : 65536) == 0);
+    for (int i = 0; i < n / 2; i += 2)
+        CHECK((p[i] = mmap(NULL, i % 3 ? 4096 : 65536, PROT_READ | PROT_WRITE,
+                           MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)) != MAP_FAILED);
+    for (int i = 0; i < n; i++)
+        if (i & 1 || i < n / 2)
+            CHECK(munmap(p[i], i % 3 ? 4096 : 65536) == 0);
+    alarm(0);
+}
+
 /* Size of a line of /proc/meminfo in bytes, 0 when it is not there. */
 static unsigned long long meminfo(const char *name)
 {
@@ -402,6 +471,9 @@ int main(int argc, char **argv)
     RUN(touched_together);
     RUN(usage);
     RUN(many_mappings);
+    RUN(addresses_come_back);
+    RUN(below_2_gib);
+    RUN(thousands);
     RUN(totals);
     RUN(names_on_one_line);
     return finish();

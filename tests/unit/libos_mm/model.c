@@ -400,7 +400,11 @@ static void do_discard(struct member *m)
     u32 i = rnd(PAGES), n = 1 + rnd(16);
     n = MIN(n, PAGES - i);
     g_process.mm = m->mm;
-    BUG_ON(sys_madvise((long)(g_base + i * PAGE_SIZE), (long)(n * PAGE_SIZE), 4, 0, 0, 0));
+    bool hole = false;
+    for (u32 k = i; k < i + n; k++)
+        hole |= !m->pages[k].mapped;
+    BUG_ON(sys_madvise((long)(g_base + i * PAGE_SIZE), (long)(n * PAGE_SIZE), 4, 0, 0, 0) !=
+           (hole ? -ENOMEM : 0));
     for (u32 k = i; k < i + n; k++)
         if (!m->pages[k].shared)
             m->pages[k].value = m->pages[k].fresh;
