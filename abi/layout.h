@@ -15,16 +15,20 @@
 
 #include <stdint.h>
 
-#define LAYOUT_PAGE         4096ull
-#define LAYOUT_USER_START   0x10000ull
-#define LAYOUT_SIZE_DEFAULT (64ull << 30)
+#define LAYOUT_PAGE       4096ull
+#define LAYOUT_USER_START 0x10000ull
+/* What a program finds room in, whatever it reserves; less where the processor's enclaves are
+ * smaller (CPUID leaf 12H, MaxEnclaveSize_64). */
+#define LAYOUT_SIZE_DEFAULT (64ull << 40)
 #define LAYOUT_STACK_SIZE   (64ull << 10) /* LibOS stack of a thread */
 #define LAYOUT_NSSA         3u            /* SSA frames of a TCS */
 #define LAYOUT_SSA_PAGES    1u            /* pages of an SSA frame: XSAVE up to AVX-512 */
 #define LAYOUT_STATIC_TCS   16u
 #define LAYOUT_HEAP_INITIAL (2ull << 20)
-/* The LibOS part of ELRANGE: a quarter of it. */
-#define LAYOUT_LIBOS_BASE(size) ((size) - (size) / 4)
+/* The LibOS part of ELRANGE: a quarter of it, at most 64 GiB. */
+#define LAYOUT_LIBOS_MAX (64ull << 30)
+#define LAYOUT_LIBOS_BASE(size) \
+    ((size) - ((size) / 4 < LAYOUT_LIBOS_MAX ? (size) / 4 : LAYOUT_LIBOS_MAX))
 
 /*
  * The head of every TCS's tcb page, which GS points to inside the enclave. The builder fills it for

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The state of every page of the user range, and the SGX2 instructions that change it. One byte a
- * page in chunks of 2 MiB of address space, so an untouched ELRANGE costs a table of pointers.
+ * page in chunks of 2 MiB of address space, their pointers in directories of 1 GiB: an untouched
+ * ELRANGE costs one pointer for each GiB.
  *
  * With SGX1 (no LAYOUT_FLAG_SGX2) all pages are there from the start, with RWX in the EPCM for
  * good. What the application may do is then the host's page tables, which it is asked to set:
@@ -14,10 +15,12 @@
 
 #define CHUNK_SHIFT 21
 #define CHUNK_PAGES (1u << (CHUNK_SHIFT - PAGE_SHIFT))
+#define DIR_SHIFT   30
+#define DIR_CHUNKS  (1u << (DIR_SHIFT - CHUNK_SHIFT))
 
 static struct {
-    u8 **chunks;
-    u64 count;     /* chunks */
+    u8 ***dirs;
+    u64 count;     /* directories */
     u64 end;       /* of the user range */
     u64 limit;     /* pages, 0: none */
     u64 committed; /* pages, atomic */
@@ -30,12 +33,12 @@ static struct {
 void pages_init(const struct enclave_layout *layout, u64 memory_limit)
 {
     g_pages.end = layout->user_end;
-    g_pages.count = (layout->user_end + (1ul << CHUNK_SHIFT) - 1) >> CHUNK_SHIFT;
-    size_t table = PAGE_UP(g_pages.count * sizeof(u8 *)) >> PAGE_SHIFT;
-    g_pages.chunks = page_alloc(table);
-    if (!g_pages.chunks)
+    g_pages.count = (layout->user_end + (1ul << DIR_SHIFT) - 1) >> DIR_SHIFT;
+    size_t table = PAGE_UP(g_pages.count * sizeof(u8 **)) >> PAGE_SHIFT;
+    g_pages.dirs = page_alloc(table);
+    if (!g_pages.dirs)
         panic("no memory for the page table of ELRANGE");
-    memset(g_pages.chunks, 0, table << PAGE_SHIFT);
+    memset(g_pages.dirs, 0, table << PAGE_SHIFT);
     g_pages.limit = memory_limit >> PAGE_SHIFT;
     g_pages.dynamic = layout->flags & LAYOUT_FLAG_SGX2;
     if (!g_pages.dynamic)
@@ -78,28 +81,36 @@ void mm_totals(struct mm_totals *out)
     out->free = out->total - MIN(out->total, out->committed);
 }
 
+/* What *slot points to, made when it is not there yet and `create` says so; NULL: none, or no
+ * memory. */
+static void *table_at(void **slot, size_t size, bool create)
+{
+    void *table = __atomic_load_n(slot, __ATOMIC_ACQUIRE), *expected = NULL;
+    if (table || !create)
+        return table;
+    void *fresh = kzalloc(size);
+    if (!fresh || __atomic_compare_exchange_n(slot, &expected, fresh, false, __ATOMIC_ACQ_REL,
+                                              __ATOMIC_ACQUIRE))
+        return fresh;
+    kfree(fresh); /* another thread was faster */
+    return expected;
+}
+
+static u8 *chunk_of(u64 addr, bool create)
+{
+    if (addr >> DIR_SHIFT >= g_pages.count)
+        return NULL;
+    u8 **dir = table_at((void **)&g_pages.dirs[addr >> DIR_SHIFT], DIR_CHUNKS * sizeof(u8 *),
+                        create);
+    return dir ? table_at((void **)&dir[(addr >> CHUNK_SHIFT) & (DIR_CHUNKS - 1)], CHUNK_PAGES,
+                          create)
+               : NULL;
+}
+
 static u8 *state_of(u64 addr, bool create)
 {
-    u64 c = addr >> CHUNK_SHIFT;
-    if (c >= g_pages.count)
-        return NULL;
-    u8 *chunk = __atomic_load_n(&g_pages.chunks[c], __ATOMIC_ACQUIRE);
-    if (!chunk) {
-        if (!create)
-            return NULL;
-        u8 *fresh = kzalloc(CHUNK_PAGES);
-        if (!fresh)
-            return NULL;
-        u8 *expected = NULL;
-        if (__atomic_compare_exchange_n(&g_pages.chunks[c], &expected, fresh, false,
-                                        __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
-            chunk = fresh;
-        } else {
-            kfree(fresh);
-            chunk = expected;
-        }
-    }
-    return &chunk[(addr >> PAGE_SHIFT) & (CHUNK_PAGES - 1)];
+    u8 *chunk = chunk_of(addr, create);
+    return chunk ? &chunk[(addr >> PAGE_SHIFT) & (CHUNK_PAGES - 1)] : NULL;
 }
 
 u8 page_state(u64 addr)
@@ -118,11 +129,15 @@ void page_set_flag(u64 addr, u8 flag, bool on)
 u64 page_next_accepted(u64 addr, u64 end)
 {
     while (addr < end) {
-        u64 c = addr >> CHUNK_SHIFT;
-        if (c >= g_pages.count)
+        u64 d = addr >> DIR_SHIFT;
+        if (d >= g_pages.count)
             return end;
-        u8 *chunk = g_pages.chunks[c];
-        u64 chunk_end = MIN((c + 1) << CHUNK_SHIFT, end);
+        if (!__atomic_load_n(&g_pages.dirs[d], __ATOMIC_ACQUIRE)) {
+            addr = (d + 1) << DIR_SHIFT;
+            continue;
+        }
+        u8 *chunk = chunk_of(addr, false);
+        u64 chunk_end = MIN(((addr >> CHUNK_SHIFT) + 1) << CHUNK_SHIFT, end);
         if (chunk) {
             for (; addr < chunk_end; addr += PAGE_SIZE)
                 if (chunk[(addr >> PAGE_SHIFT) & (CHUNK_PAGES - 1)] & PG_ACCEPTED)

@@ -14,6 +14,7 @@
 #define LOW_COUNT_FEW  768u /* of a range of at most 48 GiB */
 #define HIGH_COUNT     1024u
 #define SLOT_SHIFT_MIN 22
+#define NEAR           (1ul << 30) /* what is near may be as far away, in either direction */
 #define LOW_ALIGNED    0x1000000ul /* where a search begins: below are programs at fixed addresses */
 
 static struct {
@@ -194,11 +195,13 @@ static struct run free_run(u64 first, u64 last, u64 shift, u64 size, u64 near)
 static u64 take_slots(struct space *s, u64 size, u64 near, u64 *end)
 {
     bool large_first = size > g_slots.low_end / 8;
+    /* The last small one is left for who grows into it (brk), instead of into a large one. */
+    u64 last_low = g_slots.low_count - (g_slots.count > g_slots.low_count);
     for (int k = 0; k < 2; k++) {
         struct run r = (k == 1) != large_first
                            ? free_run(g_slots.low_count, g_slots.count, g_slots.high_shift, size,
                                       near)
-                           : free_run(0, g_slots.low_count, g_slots.low_shift, size, near);
+                           : free_run(0, last_low, g_slots.low_shift, size, near);
         if (r.first) {
             own_run(s, &r);
             *end = slot_start(r.first + r.count);
@@ -254,8 +257,10 @@ static u64 find_owned(struct mm *mm, u64 size, u64 align, u64 near, u64 top)
         while (i > 0 && g_slots.owner[i - 1] == s)
             i--;
         u64 lo = MAX(slot_start(i), i == 0 ? LOW_ALIGNED : 0ul);
-        if (near && (lo > near + (1ul << 30) || near > hi + (1ul << 30)))
-            continue;
+        if (near) {
+            hi = MIN(hi, near + NEAR);
+            lo = MAX(lo, near > NEAR ? near - NEAR : 0ul);
+        }
         found = find_in_run(mm, lo, hi, size, align);
     }
     return found;
@@ -271,11 +276,12 @@ u64 space_find(struct mm *mm, u64 size, u64 align, u64 near)
         found = find_owned(mm, size, align, near, g_slots.end);
     if (!found) {
         u64 end, a = take_slots(s, size, near, &end); /* slots are aligned for every align */
-        const u64 reach = (1ul << 31) - (1ul << g_slots.low_shift);
+        if (a && near) {
+            end = MIN(end, near + NEAR);
+            a = MAX(a, near > NEAR ? near - NEAR : 0ul);
+        }
         if (a)
             found = find_in_run(mm, a, end, size, align);
-        if (a && near && (found > near + reach || near > found + reach))
-            found = 0;
     }
     if (found && !near)
         search_note(mm, size, found);

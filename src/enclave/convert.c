@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../../abi/layout.h"
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/fd.h"
@@ -105,6 +106,9 @@ static int settings_of(const struct request *request, const uint8_t hash[BUNDLE_
                                     .no_sgx2 = !sgx2};
     if (!kss)
         memcpy(out->deployment_hash, hash, sizeof(out->deployment_hash));
+    if (sgx2 && !out->enclave_size)
+        out->enclave_size = machine.size_max < LAYOUT_SIZE_DEFAULT ? machine.size_max
+                                                                   : LAYOUT_SIZE_DEFAULT;
     if (!sgx2 && !out->memory_limit)
         out->memory_limit = limit_of(request->config, STATIC_MEMORY_MOST);
     if (!sgx2 && !out->thread_limit)

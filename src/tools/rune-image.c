@@ -30,7 +30,7 @@ static const char g_convert_help[] =
     "  --image-only       pack and seal only, build no enclave\n"
     "  --client-signing   leave the signature to export-signing and import-signature\n"
     "  --production       an enclave that cannot be debugged\n"
-    "  --enclave-size N   address range, a power of two; suffix M, G or T (64G)\n"
+    "  --enclave-size N   address range, a power of two; suffix M, G or T (64T)\n"
     "  --memory N         memory limit of the enclave (none; with --no-sgx2 512M, all of it "
     "added)\n"
     "  --threads N        thread limit (none; with --no-sgx2 60, all of them made)\n"

@@ -68,6 +68,7 @@
      SGX_SECINFO_TYPE_MASK)
 
 #define EMU_MIN_ADDRESS 0x10000ull /* of an ELRANGE at 0 */
+#define EMU_GROUP_SHIFT 21         /* pages of a group of chunks, for skipping terabytes */
 #define EMU_CHUNK_SHIFT 9          /* pages of a chunk, for skipping what was never touched */
 
 struct emu_mapping {
@@ -109,7 +110,8 @@ struct sgx_handle {
     atomic_uint lock;      /* host protections, mappings; also taken by fault handlers */
     _Atomic uint32_t *epcm;
     _Atomic(struct emu_tcs *) *tcs;
-    _Atomic uint8_t *chunks; /* 1: some page of the chunk has an EPCM entry */
+    /* 1: some page of the chunk, of the group, has an EPCM entry (emu_use_chunk) */
+    _Atomic uint8_t *chunks, *groups;
     struct emu_mapping *mappings;
     size_t mapping_count, mapping_room;
 
@@ -176,6 +178,28 @@ struct emu_range {
 };
 extern struct emu_range g_emu_ranges[EMU_RANGE_COUNT]; /* read by enter.S */
 struct sgx_handle *emu_find(uint64_t address);
+
+/* ---- which pages may have an EPCM entry ---- */
+
+static inline void emu_use_chunk(struct sgx_handle *e, uint64_t page)
+{
+    atomic_store(&e->chunks[page >> EMU_CHUNK_SHIFT], 1);
+    atomic_store(&e->groups[page >> EMU_GROUP_SHIFT], 1);
+}
+
+/* The first of them from page on, as far as chunks tell, or end. */
+static inline uint64_t emu_used_from(const struct sgx_handle *e, uint64_t page, uint64_t end)
+{
+    while (page < end) {
+        int shift = !atomic_load(&e->groups[page >> EMU_GROUP_SHIFT])   ? EMU_GROUP_SHIFT
+                    : !atomic_load(&e->chunks[page >> EMU_CHUNK_SHIFT]) ? EMU_CHUNK_SHIFT
+                                                                        : 0;
+        if (shift == 0)
+            return page;
+        page = ((page >> shift) + 1) << shift;
+    }
+    return end;
+}
 
 static inline bool emu_inside(const struct sgx_handle *e, uint64_t address, uint64_t size)
 {

@@ -180,7 +180,8 @@ static int emulated_create(struct sgx_handle *e, const struct sgx_secs *secs, st
     e->epcm = sparse((e->pages + 1) * sizeof(*e->epcm));
     e->tcs = sparse((e->pages + 1) * sizeof(*e->tcs));
     e->chunks = sparse((e->pages >> EMU_CHUNK_SHIFT) + 2);
-    if (!e->epcm || !e->tcs || !e->chunks)
+    e->groups = sparse((e->pages >> EMU_GROUP_SHIFT) + 2);
+    if (!e->epcm || !e->tcs || !e->chunks || !e->groups)
         return error_errno(err, ENOMEM, "ECREATE");
     e->secs = *secs;
     e->ssa_frame_size = secs->ssa_frame_size * SGX_PAGE_SIZE;
@@ -391,11 +392,7 @@ static int emulated_init(struct sgx_handle *e, const struct sgx_sigstruct *s, st
  * Linux. */
 static bool may_map(struct sgx_handle *e, uint64_t start, uint64_t end, uint8_t prot)
 {
-    for (uint64_t page = start; page < end; page++) {
-        if (!atomic_load(&e->chunks[page >> EMU_CHUNK_SHIFT])) {
-            page |= (1u << EMU_CHUNK_SHIFT) - 1;
-            continue;
-        }
+    for (uint64_t page = start; (page = emu_used_from(e, page, end)) < end; page++) {
         uint32_t entry = atomic_load(&e->epcm[page]);
         if ((entry & EPCM_VALID) && (prot & ~((entry & EPCM_MAX_MASK) >> EPCM_MAX_SHIFT)))
             return false;
@@ -436,12 +433,9 @@ static void emulated_close(struct sgx_handle *e)
         set_range(e->slot, 0, 0);
         pthread_mutex_unlock(&g_table_lock);
     }
-    for (uint64_t page = 0; e->tcs && page < e->pages; page++) {
-        if (atomic_load(&e->chunks[page >> EMU_CHUNK_SHIFT]))
-            emu_tcs_drop(e, page);
-        else
-            page |= (1u << EMU_CHUNK_SHIFT) - 1;
-    }
+    for (uint64_t page = 0; e->groups && (page = emu_used_from(e, page, e->pages)) < e->pages;
+         page++)
+        emu_tcs_drop(e, page);
     if (e->reserved)
         munmap((void *)mapped_start(e), e->base + e->size - mapped_start(e));
     if (e->epcm)
@@ -450,6 +444,8 @@ static void emulated_close(struct sgx_handle *e)
         munmap((void *)e->tcs, (e->pages + 1) * sizeof(*e->tcs));
     if (e->chunks)
         munmap((void *)e->chunks, (e->pages >> EMU_CHUNK_SHIFT) + 2);
+    if (e->groups)
+        munmap((void *)e->groups, (e->pages >> EMU_GROUP_SHIFT) + 2);
     emu_epc_close(e);
     if (e->memory_fd >= 0)
         close(e->memory_fd);

@@ -120,11 +120,10 @@ static uint64_t choose(struct sgx_handle *e, uint64_t *first)
     for (uint64_t looked = 0; looked <= e->pages; looked++, page++) {
         if (page >= e->pages)
             page = 0;
-        if (!atomic_load(&e->chunks[page >> EMU_CHUNK_SHIFT])) {
-            const uint64_t rest = (1u << EMU_CHUNK_SHIFT) - 1 -
-                                  (page & ((1u << EMU_CHUNK_SHIFT) - 1));
-            looked += rest;
-            page += rest;
+        const uint64_t used = emu_used_from(e, page, e->pages);
+        if (used != page) {
+            looked += used - page - 1;
+            page = used - 1;
             continue;
         }
         if (evictable(e, page))

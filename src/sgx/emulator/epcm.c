@@ -160,7 +160,7 @@ int emu_mapping_set(struct sgx_handle *e, uint64_t start, uint64_t end, uint8_t 
 
 void emu_epcm_set(struct sgx_handle *e, uint64_t page, uint32_t value)
 {
-    atomic_store(&e->chunks[page >> EMU_CHUNK_SHIFT], 1);
+    emu_use_chunk(e, page);
     uint32_t old = atomic_load(&e->epcm[page]);
     while (!atomic_compare_exchange_weak(&e->epcm[page], &old,
                                          value | (old & (EPCM_HOST_MASK | EPCM_PINNED))))
@@ -212,10 +212,8 @@ static bool lower_chunks(struct sgx_handle *e, uint64_t first, uint64_t last)
     if (start >= end ||
         mprotect(emu_address(e, start), (end - start) << SGX_PAGE_SHIFT, PROT_NONE) < 0)
         return false;
-    for (uint64_t page = start; page < end; page++)
-        if (!atomic_load(&e->chunks[page >> EMU_CHUNK_SHIFT]))
-            page |= (1u << EMU_CHUNK_SHIFT) - 1;
-        else if (host_of(atomic_load(&e->epcm[page])))
+    for (uint64_t page = start; (page = emu_used_from(e, page, end)) < end; page++)
+        if (host_of(atomic_load(&e->epcm[page])))
             atomic_fetch_and(&e->epcm[page], ~EPCM_HOST_MASK);
     return true;
 }
@@ -289,11 +287,7 @@ int emu_apply(struct sgx_handle *e, uint64_t start, uint64_t end)
 {
     uint64_t page = start;
 
-    while (page < end) {
-        if (!atomic_load(&e->chunks[page >> EMU_CHUNK_SHIFT])) {
-            page = ((page >> EMU_CHUNK_SHIFT) + 1) << EMU_CHUNK_SHIFT;
-            continue;
-        }
+    while ((page = emu_used_from(e, page, end)) < end) {
         uint64_t first, last, run = page + 1;
         const uint8_t mapped = emu_mapping_prot(e, page, &first, &last);
         const uint32_t entry = atomic_load(&e->epcm[page]);

@@ -14,6 +14,7 @@
 #define EPC         "RUNE_SGX_EMULATOR_EPC"
 #define TRAP        "RUNE_SGX_EMULATOR_TRAP"
 #define ISOLATE     "RUNE_SGX_EMULATOR_ISOLATE"
+#define SIZE_LIMIT  (1ull << 46) /* of an enclave: a process has 2^47 bytes */
 #define EPC_MINIMUM (1ull << 20) /* one instruction may need several pages at once */
 
 static int parse_features(const char *text, struct sgx_machine *m, struct error *err)
@@ -103,6 +104,7 @@ static int read_machine(struct sgx_machine *m, struct error *err)
                               .sgx2 = true,
                               .kss = true,
                               .aex_notify = true,
+                              .size_max = SIZE_LIMIT,
                               .epc = (uint64_t)sysconf(_SC_PHYS_PAGES) * SGX_PAGE_SIZE,
                               .backing = UINT64_MAX};
     int rc = features && *features ? parse_features(features, m, err) : 0;

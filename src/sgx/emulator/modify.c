@@ -102,7 +102,7 @@ static int pin_frames(struct sgx_handle *e, const struct sgx_tcs *tcs)
         int rc = emu_epc_load(e, page);
         if (rc < 0)
             return rc;
-        atomic_store(&e->chunks[page >> EMU_CHUNK_SHIFT], 1);
+        emu_use_chunk(e, page);
         change(e, page, 0, EPCM_PINNED);
     }
     return 0;

@@ -144,11 +144,7 @@ static int rewrite(struct sgx_handle *e, uint64_t site)
 
 static void add_all_tcs(struct sgx_handle *e)
 {
-    for (uint64_t page = 0; page < e->pages; page++) {
-        if (!atomic_load(&e->chunks[page >> EMU_CHUNK_SHIFT])) {
-            page |= (1u << EMU_CHUNK_SHIFT) - 1;
-            continue;
-        }
+    for (uint64_t page = 0; (page = emu_used_from(e, page, e->pages)) < e->pages; page++) {
         struct emu_tcs *tcs = atomic_load(&e->tcs[page]);
         if (tcs)
             emu_site_add(tcs);

@@ -157,7 +157,7 @@ static void host_close(struct host *h)
 
 /* ---- BASEADDR ---- */
 
-#define OTHER_BASE LAYOUT_SIZE_DEFAULT
+#define OTHER_BASE IMAGE_SIZE
 
 /* Memory of the host where the enclave's own would be at the base that it was built for. */
 struct decoy {

@@ -11,6 +11,8 @@
 #include "sgx/arch.h"
 #include "sgx/sigstruct.h"
 
+#define IMAGE_SIZE (64ull << 30) /* of its ELRANGE: there is room for it at another base */
+
 struct image {
     uint8_t *elf; /* libos.elf */
     size_t elf_size;
