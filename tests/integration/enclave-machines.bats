@@ -137,6 +137,19 @@ run_machine() { # WORD...: status and output
     printf '\001' | dd of="$BATS_TEST_TMPDIR/body" conv=notrunc status=none
     run -0 sgx-tools report "$BATS_TEST_TMPDIR/body"
     [[ "$output" != *EMULATED* ]]
+    run -0 sgx-tools verify "$BATS_TEST_TMPDIR/report"
+    [[ "$output" == *"verified: EMULATED"* ]]
+    cp "$BATS_TEST_TMPDIR/report" "$BATS_TEST_TMPDIR/other"
+    printf '\001' | dd of="$BATS_TEST_TMPDIR/other" seek=70 bs=1 conv=notrunc status=none
+    run -1 sgx-tools verify "$BATS_TEST_TMPDIR/other"
+    [[ "${#lines[@]}" -eq 1 && "$output" == *"not made by an emulated enclave of this machine"* ]]
+    printf '\001' | dd of="$BATS_TEST_TMPDIR/other" conv=notrunc status=none # the CPUSVN of a processor
+    run -1 sgx-tools verify "$BATS_TEST_TMPDIR/other"
+    [[ "${#lines[@]}" -eq 1 && "$output" == *"does not say that it is of an emulated enclave"* ]]
+    head -c 512 /dev/urandom >"$BATS_TEST_TMPDIR/target"
+    run -1 sgx-tools verify --target "$BATS_TEST_TMPDIR/target" "$BATS_TEST_TMPDIR/report"
+    run -1 sgx-tools verify "$BATS_TEST_TMPDIR/body"
+    [[ "$output" == *"not a report of 432 bytes"* ]]
     configure 'c["annotations"]["enclave.runtime.loglevel"] = "info"'
     arguments /bin/machine attestation
     run rune --debug run --bundle "$bundle" "$id"
