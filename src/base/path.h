@@ -18,8 +18,8 @@
 char *path_clean(const char *path);
 /* a + "/" + b, cleaned of double slashes only. malloc'd. */
 char *path_join(const char *a, const char *b);
-/* <prefix> of a program that runs as <prefix>/bin/PROGRAM (or sbin); malloc'd, NULL when it runs from
- * somewhere else. */
+/* <prefix> of a program that runs as <prefix>/bin/PROGRAM (or sbin); malloc'd, NULL when it runs
+ * from somewhere else. */
 char *path_own_prefix(void);
 /* mkdir -p on the host; existing directories are fine. */
 int path_mkdir_p(const char *path, mode_t mode, struct error *err);

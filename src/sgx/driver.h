@@ -78,8 +78,8 @@ struct sgx_driver {
 
     /*
      * __vdso_sgx_enter_enclave, with all non-volatile registers preserved. From any thread; a
-     * thread's first call costs some system calls. #DB is never reported in `run` but by SIGTRAP, as
-     * Linux does; the emulated driver reports it in `run` when the process has no handler for
+     * thread's first call costs some system calls. #DB is never reported in `run` but by SIGTRAP,
+     * as Linux does; the emulated driver reports it in `run` when the process has no handler for
      * SIGTRAP, where Linux would end the process. INT3 of an enclave is #UD.
      */
     vdso_sgx_enter_enclave_t enter;

@@ -11,7 +11,7 @@ setup() {
     [ -d /rune/libos ] || skip "no build beside the stage"
     export RUNE_SGX_EMULATOR_ISOLATE=keys
     mkdir -p /tmp/isolate # goes with the guest
-    cd /rune/libos
+    cd /rune/libos || return 1
 }
 
 libos() { # PROGRAM...: natively and in the LibOS

@@ -176,7 +176,7 @@ static int enter(struct sgx_handle *e, struct emu_tcs *tcs, struct emu_image *im
     return 0;
 }
 
-/* Copy the saved state out of the enclave, if XRSTOR takes it without #GP (SDM volume 1, 13.8.1). */
+/* Copy the saved state out of the enclave, if XRSTOR takes it (SDM volume 1, 13.8.1). */
 static int load_xsave(const struct sgx_handle *e, const void *ssa, uint8_t *out)
 {
     const uint64_t xfrm = e->secs.attributes.xfrm;

@@ -290,7 +290,7 @@ static void enters_by_no_tcs_that_is_wrong(void)
 
 static void reports_for_no_bad_target(void)
 {
-    struct sgx_targetinfo target;
+    struct sgx_targetinfo target = {0};
     uint8_t data[64] = {0};
     struct sgx_report report;
     uint8_t *const reserved[] = {&target.reserved1, &target.reserved2[7], &target.reserved3[383]};
