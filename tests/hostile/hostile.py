@@ -12,6 +12,7 @@ Ends with "N passed, N failed, N skipped". What failed prints the command that r
 import argparse
 import collections
 import concurrent.futures
+import itertools
 import os
 import random
 import re
@@ -25,12 +26,11 @@ import time
 OUTCOMES = ["fine", "application", "refused", "hang", "host", "fault"]
 LIMIT = 8  # seconds of a run; a loaded machine is slow, a hang is no fault
 HARMLESS = {"fine", "application", "refused", "hang", "host"}
-# The secret and BAD are looked for in each; "ok" are the outcomes that the case may have.
+# A case is run with seeds 1 to `seeds`; `ok` are the outcomes that it may have.
 Case = collections.namedtuple("Case", "finding options parts ok seeds", defaults=[{"fine"}, 1])
 
 
-def at(symbol):
-    return lambda bench: hex(bench.symbol(symbol))
+Run = collections.namedtuple("Run", "name image options parts ok")
 
 
 CASES = {
@@ -40,7 +40,7 @@ CASES = {
     "report-data": Case("C2", ["--script", "stray ~1000 report"], "memory threads"),
     "thread-denied": Case("H2", ["--script", "THREAD_CREATE #4-5000 deny=11"], "threads clones", {"fine", "application", "refused"}, 4),
     "thread-denied-late": Case("H2", ["--script", "THREAD_CREATE 50% deny=11; THREAD_CREATE 50% async=-11"], "clones threads", HARMLESS, 4),
-    "entry-page": Case("H3", ["--script", ("pages ~300 entry={}", at("syscall_entry"))], "registers", {"fine", "refused"}, 4),
+    "entry-page": Case("H3", ["--script", "pages ~300 entry={syscall_entry}"], "registers", {"fine", "refused"}, 4),
     "abort-ignored": Case("H3", ["--script", "STAT #3 wild", "--ignore-abort", "--limit", "3"], "all", {"refused"}),
     "getrandom-fault": Case("H5", ["--script", "pages ~300 stack=0x500000000"], "random", {"fine", "refused"}, 4),
     "boot-panic": Case("M8", ["--from-boot", "--script", "STAT #1 wild"], "memory", {"refused", "host"}),
@@ -58,29 +58,30 @@ class Bench:
             os.makedirs(os.path.join(root, name))
         os.chmod(os.path.join(root, "tmp"), 0o1777)
         shutil.copy(os.path.join(self.build, "tests/hostile/workload"), os.path.join(root, "bin/workload"))
-        self.symbols = None
+        # The LibOS as it is installed, and the one with sanitizers.
+        self.images = [f"{self.build}/libos/libos.elf", f"{self.build}/tests/hostile/libos-sanitized.elf"]
+        self.symbols = {}
 
     def close(self):
         shutil.rmtree(self.work)
 
-    def symbol(self, name):
+    def symbol(self, image, name):
         """Its address in an ELRANGE of 64 GiB."""
-        if self.symbols is None:
-            text = subprocess.run(["nm", f"{self.build}/libos/libos.elf"], check=True, capture_output=True, text=True).stdout
-            self.symbols = {line.split()[2]: int(line.split()[0], 16) for line in text.splitlines() if len(line.split()) == 3}
-        return 0xC00000000 + self.symbols[name]
+        if image not in self.symbols:
+            text = subprocess.run(["nm", self.images[image]], check=True, capture_output=True, text=True).stdout
+            self.symbols[image] = {line.split()[2]: int(line.split()[0], 16) for line in text.splitlines() if len(line.split()) == 3}
+        return 0xC00000000 + self.symbols[image][name]
 
-    def command(self, options, parts, host):
-        return [f"{self.build}/tests/hostile/hostile-run", *options, "--", "--libos", f"{self.build}/libos/libos.elf",
-                "--production", "--cache", f"{self.work}/cache", "--key", f"{self.work}/key.pem", "--bind", f"{host}:/host",
-                "--rootfs", f"{self.work}/root", "--", "/bin/workload", *parts.split()]
+    def command(self, run, host):
+        return [f"{self.build}/tests/hostile/hostile-run", *run.options, "--", "--libos", self.images[run.image], "--production",
+                "--cache", f"{self.work}/cache", "--key", f"{self.work}/key.pem", "--bind", f"{host}:/host",
+                "--rootfs", f"{self.work}/root", "--", "/bin/workload", *run.parts.split()]
 
-    def run(self, options, parts):
+    def run(self, run):
         """(outcome, last line)"""
         host = tempfile.mkdtemp(prefix="host-", dir=self.work)
-        options = ["--limit", str(LIMIT), *options]
         try:
-            done = subprocess.run(self.command(options, parts, host), stdin=subprocess.DEVNULL, capture_output=True, timeout=6 * LIMIT)
+            done = subprocess.run(self.command(run, host), stdin=subprocess.DEVNULL, capture_output=True, timeout=6 * LIMIT)
         except subprocess.TimeoutExpired:
             return "fault", "the run could not be ended"
         finally:
@@ -92,13 +93,9 @@ class Bench:
         return OUTCOMES[done.returncode], lines[-1]
 
 
-def options_of(bench, case, seed):
-    resolved = [o if isinstance(o, str) else o[0].format(o[1](bench)) for o in case.options]
-    return ["--seed", str(seed), *resolved]
-
-
-def again(options, parts):
-    return f"    hostile-run {shlex.join(options)} ... /bin/workload {parts}"
+def again(run):
+    image = ["libos.elf", "libos-sanitized.elf"][run.image]
+    return f"    hostile-run {shlex.join(run.options)} ... {image} ... /bin/workload {run.parts}"
 
 
 class Tally:
@@ -106,21 +103,19 @@ class Tally:
         self.passed, self.failed, self.lies = 0, 0, 0
         self.outcomes, self.said = collections.defaultdict(collections.Counter), collections.defaultdict(collections.Counter)
 
-    def add(self, name, options, parts, ok, result):
+    def add(self, run, result):
         outcome, line = result
-        self.outcomes[name][outcome] += 1
+        self.outcomes[run.name][outcome] += 1
         found = re.search(r"lies=(\d+)", line)
         self.lies += int(found.group(1)) if found else 0
         # What the enclave, or the host half, said last, with its numbers taken out.
         said = re.sub(r"0x[0-9a-f]+|\d+", "N", line.partition(": ")[2].partition(": ")[2])
         self.said[outcome][said] += 1
-        good = outcome in ok
-        if good:
+        if outcome in run.ok:
             self.passed += 1
         else:
             self.failed += 1
-            print(f"FAILED {name}: {line}\n{again(options, parts)}", flush=True)
-        return good
+            print(f"FAILED {run.name}: {line}\n{again(run)}", flush=True)
 
     def end(self):
         for name, count in sorted(self.outcomes.items()):
@@ -134,9 +129,10 @@ class Tally:
 
 
 def run_all(bench, jobs, work):
-    """work: (name, options, parts, ok), until it is empty; the first alone, for it converts the root."""
+    """The first runs alone, for they convert the root."""
     tally = Tally()
-    bench.run([], "random")
+    for image in range(len(bench.images)):
+        bench.run(Run("first", image, [], "random", HARMLESS))
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
         pending = {}
         work = iter(work)
@@ -145,13 +141,12 @@ def run_all(bench, jobs, work):
                 item = next(work, None)
                 if item is None:
                     break
-                pending[pool.submit(bench.run, item[1], item[2])] = item
+                pending[pool.submit(bench.run, item)] = item
             if not pending:
                 break
             done, _ = concurrent.futures.wait(pending, return_when=concurrent.futures.FIRST_COMPLETED)
             for future in done:
-                item = pending.pop(future)
-                tally.add(item[0], item[1], item[2], item[3], future.result())
+                tally.add(pending.pop(future), future.result())
     return tally.end()
 
 
@@ -161,12 +156,23 @@ def plans(bench):
 
 
 def named(bench, names):
-    return [(n, options_of(bench, CASES[n], s), CASES[n].parts, CASES[n].ok) for n in names for s in range(1, CASES[n].seeds + 1)]
+    for name in names:
+        case = CASES[name]
+        for seed in range(1, case.seeds + 1):
+            image = seed % 2
+            options = [re.sub(r"\{(\w+)\}", lambda m: hex(bench.symbol(image, m.group(1))), o) for o in case.options]
+            yield Run(name, image, ["--limit", str(LIMIT), "--seed", str(seed), *options], case.parts, case.ok)
+
+
+def of_plan(plan, seed, image):
+    ok = {"fine"} if plan == "honest" else HARMLESS
+    return Run(plan, image, ["--limit", str(LIMIT), "--seed", str(seed), "--plan", plan], "all", ok)
 
 
 def seeded(bench, count):
-    return [(p, ["--seed", str(s), "--plan", p], "all", {"fine"} if p == "honest" else HARMLESS)
-            for p in plans(bench) for s in range(1, count + 1)]
+    for plan in plans(bench):
+        for seed in range(1, count + 1):
+            yield of_plan(plan, seed, seed % 2)
 
 
 def main():
@@ -183,7 +189,7 @@ def main():
         elif args.what == "seeds":
             work = seeded(bench, int(args.rest[0]) if args.rest else 2)
         elif args.what == "fixed":
-            work = named(bench, list(CASES)) + seeded(bench, 2)
+            work = itertools.chain(named(bench, list(CASES)), seeded(bench, 2))
         else:
             until = time.monotonic() + float(args.rest[0])
             names = args.rest[1:] or [p for p in plans(bench) if p != "honest"]
@@ -191,7 +197,7 @@ def main():
             def endless():
                 while time.monotonic() < until:
                     for plan in names:
-                        yield plan, ["--seed", str(random.getrandbits(32)), "--plan", plan], "all", HARMLESS
+                        yield of_plan(plan, random.getrandbits(32), random.getrandbits(1))
             work = endless()
         return run_all(bench, args.jobs, work)
     finally:

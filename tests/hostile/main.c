@@ -8,8 +8,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "tests/hostile/hostile.h"
+#include "tests/hostile/shadow.h"
 
 int __real_main(int argc, char **argv);
 int __wrap_main(int argc, char **argv);
@@ -84,6 +86,9 @@ int __wrap_main(int argc, char **argv)
     argc -= optind - 1;
     argv += optind - 1;
     optind = 1;
+    /* For a LibOS with sanitizers; another one does not look at it. */
+    mmap((void *)SHADOW_START, SHADOW_SIZE, PROT_READ | PROT_WRITE,
+         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
     watch_start(g_host.limit);
     watch_end(__real_main(argc, argv));
 }

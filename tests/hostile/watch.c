@@ -103,10 +103,13 @@ static const char *text_of(const struct boundary_area *area, unsigned argument, 
 
 static void hear(const char *text, uint64_t number)
 {
+    /* Ends that only a mistake of the LibOS's can have. */
+    static const char *const own[] = {"LibOS fault", "sanitizer: ", ".c:"};
     if (names_secret(text))
         fault("a register with the secret in a message: %.200s", text);
-    if (number == OCALL_ABORT && strstr(text, "LibOS fault") != NULL)
-        fault("%.300s", text);
+    for (size_t i = 0; number == OCALL_ABORT && i < sizeof(own) / sizeof(own[0]); i++)
+        if (strstr(text, own[i]) != NULL)
+            fault("%.300s", text);
     if (number == OCALL_ABORT && g_aborted == 0) {
         snprintf(g_last_words, sizeof(g_last_words), "%.390s", text);
         g_aborted = now();
