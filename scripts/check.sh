@@ -96,7 +96,7 @@ for suite in "${suites[@]}"; do
         # And on a host that takes pages of the programs away by its page tables: nobody may notice.
         run_plain libos-unmap tests/libos/run.sh --variants pie \
             --runner "$build/runtimes/libos/libos-run-unmap --libos $build/libos/libos.elf --cache $scratch/cache --key $scratch/key.pem" \
-            process signals files
+            process signals files exec registers pipes sysv
         rm -rf "$scratch"
         # Some of them while the host must not touch enclave memory; make conformance runs all.
         run_plain libos-isolated tests/conformance/full-libos-isolated.sh "$RUNE_STAGE" process signals threads files sockets shell.sh

@@ -177,9 +177,13 @@ static bool repairable(const struct exception_entry *e, const struct kernel_fram
     int r;
 
     *fixup = false;
-    if (e == NULL) /* the LibOS's own access to a process's page, which it put there */
-        return f->vector == VECTOR_PF && f->addr < (u64)__libos_start &&
-               mm_page_there(f->addr, (f->error_code & PF_WRITE) != 0);
+    /* The LibOS's own access to a page of a process, which it put there; so too what EACCEPTCOPY
+     * reads. */
+    if ((e == NULL || e->kind == EX_KIND_ENCLU) && f->vector == VECTOR_PF &&
+        f->addr < (u64)__libos_start && mm_page_there(f->addr, (f->error_code & PF_WRITE) != 0))
+        return true;
+    if (e == NULL)
+        return false;
     *fixup = true;
     if (e->kind == EX_KIND_PROBE)
         return f->vector == VECTOR_UD;
