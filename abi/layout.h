@@ -6,9 +6,9 @@
  * [64 KiB, libos_base), the LibOS [libos_base, size).
  *
  *   libos_base   LibOS image (position independent ELF, its segments at libos_base + p_vaddr)
- *   then         manifest page (R), trampoline hole (never added; the emulator's), for each static
- *                TCS: guard page (hole), stack (RW), TCS page, SSA pages (RW), tcb page (RW, GS
- *                base)
+ *   then         manifest page (R), layout page (R), bound (R, when there is one), trampoline hole
+ *                (never added; the emulator's), for each static TCS: guard page (hole), stack (RW),
+ *                TCS page, SSA pages (RW), tcb page (RW, GS base)
  *   heap         initial heap (RW, not measured), then the dynamic heap up to size
  */
 #pragma once
@@ -46,7 +46,7 @@ struct layout_tcb {
     uint32_t ssa_frame_size; /* bytes */
 };
 
-#define ENCLAVE_LAYOUT_MAGIC 0x3159414c454e5552ull /* "RUNELAY1" */
+#define ENCLAVE_LAYOUT_MAGIC 0x3259414c454e5552ull /* "RUNELAY2" */
 /* At the start of the manifest page's successor (its own measured R page). */
 struct enclave_layout {
     uint64_t magic;
@@ -62,5 +62,7 @@ struct enclave_layout {
                                SGX2 */
     uint32_t static_tcs;
     uint32_t flags; /* LAYOUT_FLAG_* */
+    uint64_t bound; /* what deployments may say (bound.h); 0: anything */
+    uint64_t bound_size;
 };
 #define LAYOUT_FLAG_SGX2 (1u << 0) /* memory and TCS are added on demand */

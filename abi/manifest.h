@@ -91,6 +91,7 @@ enum manifest_record_type {
     MANIFEST_READONLY_PATH = 13,
     MANIFEST_POLICY = 14,  /* struct manifest_policy: exactly once */
     MANIFEST_COMMAND = 15, /* struct manifest_command: one that MANIFEST_EXEC_LIST allows */
+    MANIFEST_RECORD_END,   /* the first number that means nothing */
 };
 
 struct manifest_record {

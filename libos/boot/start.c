@@ -54,6 +54,8 @@ static int load_deployment(const struct boundary_boot *boot)
     if (r == 0)
         r = deployment_load(blob, boot->deployment_size);
     kfree(blob);
+    if (r == 0 && g_layout->bound != 0)
+        r = bound_check((const void *)g_layout->bound, g_layout->bound_size, &g_deployment);
     return r;
 }
 

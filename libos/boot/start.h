@@ -21,6 +21,10 @@ static inline bool is_outside(const void *p, size_t n)
 /* deployment.c: check and parse; 0, -EPERM (hash), -EINVAL, -ENOMEM. blob is enclave memory. */
 int deployment_load(const void *blob, size_t size);
 int deployment_parse(const void *blob, size_t size);
+/* bound.c: is the deployment inside the image's bound? 0, -EPERM or -EINVAL with a log line. The
+ * blob is measured. */
+struct deployment;
+int bound_check(const void *blob, size_t size, const struct deployment *deployment);
 
 /* thread.c */
 void threads_init(u32 static_tcs, u64 limit);

@@ -226,7 +226,6 @@ struct super *cgroupfs_create(void);
 struct super *hostfs_create(int hfd, u32 flags); /* MANIFEST_MOUNT_* */
 struct super *attestation_create(void);
 struct super *mount_make_super(const char *type, const char *options); /* as mount(2) names them */
-u32 mount_option_number(const char *options, const char *name);        /* 0 when it is not there */
 struct super *super_alloc(const char *type, u64 magic);
 int memfs_make_file(const char *name, u32 seals, struct file **out); /* memfd */
 int anon_tmpfile(struct dentry *dir, u32 mode, struct inode **out);

@@ -262,6 +262,8 @@ void inode_stat_plain(const struct inode *i, struct kstat *st);
 /* ---- start (called by boot/) ---- */
 struct manifest_image;
 struct deployment;
+/* A number out of mount options ("uid=5,mode=700"); 0 when it is not there. */
+u32 mount_option_number(const char *options, const char *name);
 /* Verify and mount the sealed root, then the deployment's mounts. -EIO with a log line when the
  * image is not what was measured. */
 int fs_init(const struct manifest_image *manifest, const struct deployment *deployment);

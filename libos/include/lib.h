@@ -27,6 +27,8 @@ int snprintf(char *buf, size_t size, const char *fmt, ...) __printf(3, 4);
 /* ---- patterns of policies: `*`, `?`, `\` (libos/lib/pattern.c) ---- */
 /* No NUL, no `\` at the end. */
 bool pattern_valid(const char *p, size_t n);
+bool pattern_is_exact(const char *p, size_t n); /* no wildcards: it matches one text */
+bool path_goes_up(const char *s);               /* one of its names is ".." */
 bool pattern_match(const char *p, size_t n, const char *text, size_t size);
 /* True: whatever `inner` matches, `outer` matches too. False says nothing. */
 bool pattern_within(const char *inner, size_t m, const char *outer, size_t n);

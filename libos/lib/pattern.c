@@ -75,6 +75,29 @@ bool pattern_valid(const char *p, size_t n)
     return true;
 }
 
+bool pattern_is_exact(const char *p, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (p[i] == '*' || p[i] == '?')
+            return false;
+        if (p[i] == '\\')
+            i++;
+    }
+    return true;
+}
+
+bool path_goes_up(const char *s)
+{
+    while (s != NULL) {
+        if (s[0] == '.' && s[1] == '.' && (s[2] == '\0' || s[2] == '/'))
+            return true;
+        s = strchr(s, '/');
+        if (s != NULL)
+            s++;
+    }
+    return false;
+}
+
 bool pattern_match(const char *p, size_t n, const char *text, size_t size)
 {
     return covers(p, n, text, size, true);

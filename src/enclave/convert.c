@@ -33,7 +33,7 @@ enum { REQUEST_MAX = 64 << 20, ANSWER_SOCKET = 3, LOG_FILE = 4 };
 
 /* The process ends after the answer, and with it what this owns. */
 struct request {
-    char *rootfs, *type;
+    char *rootfs, *type, *bound; /* bound: NULL, or where its JSON is */
     struct oci_config *config;
     struct enclave_build build;
 };
@@ -132,6 +132,7 @@ static int convert(const struct request *request, int fds[6], struct buffer *tex
     struct bundle_options options = {
         .settings = settings,
         .rootfs = request->rootfs,
+        .bound = request->bound,
         .cache_dir = secure_getenv("RUNE_CACHE_DIR"),
         .libos = secure_getenv("RUNE_LIBOS"),
         .key = secure_getenv("RUNE_SIGNING_KEY"),
@@ -185,10 +186,11 @@ static int read_request(struct request *request, struct error *err)
     if (result < 0)
         return error_errno(err, -result, "read the request");
     cleanup_json json_t *json = json_parse(bytes.data, bytes.size, "request", err);
-    const char *path = NULL, *type = NULL;
+    const char *path = NULL, *type = NULL, *bound = NULL;
     bool debug = false, has_log = false, log_json = false;
     if (json == NULL || json_get_string(json, "", "rootfs", &path, err) < 0 ||
         json_get_string(json, "", "type", &type, err) < 0 ||
+        json_get_string(json, "", "bound", &bound, err) < 0 ||
         read_build(json, &request->build, err) < 0 ||
         json_get_bool(json, "", "debug", &debug, err) < 0 ||
         json_get_bool(json, "", "log", &has_log, err) < 0 ||
@@ -205,6 +207,7 @@ static int read_request(struct request *request, struct error *err)
         return -1;
     request->rootfs = xstrdup(path);
     request->type = xstrdup(type);
+    request->bound = bound ? xstrdup(bound) : NULL;
     cleanup_free char *text = json_text(json_object_get(json, "config"), JSON_COMPACT);
     return oci_config_parse(text, strlen(text), "config.json", &request->config, err);
 }

@@ -28,6 +28,7 @@ struct enclave_build {
     enum enclave_choice kss;  /* CONFIGID names the deployment, or MRENCLAVE does */
     enum enclave_choice sgx2; /* memory and threads on demand, or all from the start */
     char *mounts;             /* enclave.mounts as it was given (mounts.h); may be NULL */
+    char *bound;              /* file with what deployments may say; may be NULL */
 };
 
 /* What the user asked for: annotations first, then environment variables, then defaults. */

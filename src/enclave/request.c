@@ -22,6 +22,7 @@ enum setting {
     SETTING_KSS,
     SETTING_SGX2,
     SETTING_MOUNTS,
+    SETTING_BOUND,
     SETTINGS,
 };
 
@@ -40,6 +41,7 @@ static const struct {
     [SETTING_KSS] = {"enclave.kss", "ENCLAVE_KSS"},
     [SETTING_SGX2] = {"enclave.sgx2", "ENCLAVE_SGX2"},
     [SETTING_MOUNTS] = {"enclave.mounts", "ENCLAVE_MOUNTS"},
+    [SETTING_BOUND] = {"enclave.bound", "ENCLAVE_BOUND"},
 };
 
 static const char *variable_value(const char *entry, const char *name)
@@ -164,6 +166,10 @@ static int read_build(const struct oci_config *config, struct enclave_build *out
         return -1;
     if (out->size & (out->size - 1))
         return error_set(err, "enclave.size: give a power of two from 1G to 64T");
+    const char *bound = find(config, SETTING_BOUND);
+    if (bound != NULL && bound[0] != '/')
+        return error_set(err, "enclave.bound \"%s\": give an absolute path", bound);
+    out->bound = bound != NULL ? xstrdup(bound) : NULL;
     out->mode = (enum enclave_mode)mode;
     out->kss = (enum enclave_choice)kss;
     out->sgx2 = (enum enclave_choice)sgx2;
@@ -204,5 +210,6 @@ void enclave_request_release(struct enclave_request *request)
     free(request->args);
     free(request->build.mounts);
     free(request->log_level);
+    free(request->build.bound);
     memset(request, 0, sizeof(*request));
 }

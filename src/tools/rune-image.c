@@ -29,6 +29,8 @@ static const char g_convert_help[] =
     "  --mkfs FILE        mkfs.erofs (default: from PATH)\n"
     "  --image-only       pack and seal only, build no enclave\n"
     "  --client-signing   leave the signature to export-signing and import-signature\n"
+    "  --bound FILE       what deployments may say (default: the image's own " BUNDLE_BOUND_PATH
+    ", if it has one)\n"
     "  --production       an enclave that cannot be debugged\n"
     "  --enclave-size N   address range, a power of two; suffix M, G or T (64T)\n"
     "  --memory N         memory limit of the enclave (none; with --no-sgx2 512M, all of it "
@@ -85,6 +87,10 @@ static void print_result(const struct bundle_result *r, double seconds)
     print_hash("root hash", r->root_hash);
     if (r->enclave) {
         printf("enclave    %s%s\n", r->enclave, r->enclave_built ? "" : " (cached)");
+        if (r->bounded)
+            print_hash("bound", r->bound_hash);
+        else
+            printf("bound      none: a deployment may say anything\n");
         print_hash("MRENCLAVE", r->mrenclave);
         if (r->sigstruct)
             print_hash("MRSIGNER", r->mrsigner);
@@ -101,6 +107,7 @@ enum convert_option {
     OPT_MKFS,
     OPT_IMAGE_ONLY,
     OPT_CLIENT,
+    OPT_BOUND,
     OPT_PRODUCTION,
     OPT_SIZE,
     OPT_MEMORY,
@@ -136,6 +143,9 @@ static int convert_option(int option, const char *value, struct bundle_options *
         break;
     case OPT_CLIENT:
         o->client_signing = true;
+        break;
+    case OPT_BOUND:
+        o->bound = value;
         break;
     case OPT_PRODUCTION:
         s->production = true;
@@ -183,6 +193,7 @@ static int run_convert(int argc, char **argv, struct error *err)
         {"mkfs", required_argument, NULL, OPT_MKFS},
         {"image-only", no_argument, NULL, OPT_IMAGE_ONLY},
         {"client-signing", no_argument, NULL, OPT_CLIENT},
+        {"bound", required_argument, NULL, OPT_BOUND},
         {"production", no_argument, NULL, OPT_PRODUCTION},
         {"enclave-size", required_argument, NULL, OPT_SIZE},
         {"memory", required_argument, NULL, OPT_MEMORY},

@@ -16,6 +16,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/path.h"
+#include "enclave/bundle/bound_build.h"
 #include "enclave/bundle/layout_build.h"
 #include "enclave/bundle/signing.h"
 #include "layout.h"
@@ -23,7 +24,7 @@
 
 #define LIBOS_NAME     "libos.elf"
 #define LIBOS_LIMIT    (256u << 20)
-#define ENCLAVE_FORMAT 2u /* change when the same inputs would give another enclave file */
+#define ENCLAVE_FORMAT 3u /* change when the same inputs would give another enclave file */
 
 struct enclave_maker {
     const struct bundle_options *options;
@@ -32,6 +33,8 @@ struct enclave_maker {
     struct manifest_image manifest;
     char *libos_path;
     struct buffer libos; /* only read to build */
+    struct buffer bound, bound_json;
+    uint8_t bound_hash[BUNDLE_HASH_SIZE];
     uint8_t libos_hash[BUNDLE_HASH_SIZE], signer[BUNDLE_HASH_SIZE];
     const char *key_path;
 };
@@ -175,6 +178,7 @@ static void compute_key(const struct enclave_maker *maker, char name[80])
     hash_add(h, numbers, sizeof(numbers));
     hash_add(h, &maker->manifest, sizeof(maker->manifest));
     hash_add(h, maker->signer, sizeof(maker->signer));
+    hash_add(h, maker->bound_hash, sizeof(maker->bound_hash));
     hash_add(h, maker->libos_hash, sizeof(maker->libos_hash));
     hash_end(h, key);
     hash_free(h);
@@ -211,6 +215,14 @@ static int write_summary(int dir, const struct enclave_maker *maker, const char 
         (int)maker->settings.isv_prod_id, "isvSvn", (int)maker->settings.isv_svn);
     if (!json)
         return error_set(err, "manifest.json: out of memory");
+    if (maker->bound.size) {
+        char bound[65];
+        put_hex(bound, maker->bound_hash, 32);
+        json_object_set_new(json, "boundHash", json_string(bound));
+        json_object_set_new(
+            json, "bound",
+            json_parse(buffer_text(&maker->bound_json), maker->bound_json.size, "bound", NULL));
+    }
     cleanup_free char *text = json_text(json, JSON_INDENT(2));
     return replace_file_at(dir, "manifest.json", text, strlen(text), 0600, true, err);
 }
@@ -229,7 +241,7 @@ static int build_file(struct enclave_maker *maker, int dir, struct error *err)
     if (fd < 0)
         ret = error_errno(err, errno, "make the enclave file");
     else
-        ret = layout_write(&elf, &maker->manifest, &maker->settings, fd, err);
+        ret = layout_write(&elf, &maker->manifest, &maker->bound, &maker->settings, fd, err);
     libos_elf_release(&elf);
     if (ret < 0)
         return ret;
@@ -281,6 +293,23 @@ static int describe(const char *enclave_dir, struct bundle_result *result, struc
     return 0;
 }
 
+/* The bound, compiled: two files that mean the same, with the same lines, make one enclave. */
+static int read_bound(struct enclave_maker *maker, int image_dir, struct error *err)
+{
+    cleanup_free char *origin = NULL;
+    cleanup_close int image = openat(image_dir, "image", O_RDONLY | O_CLOEXEC);
+    if (image < 0)
+        return error_errno(err, errno, "open the sealed image");
+    int ret = bound_find(maker->options->bound, image, maker->info->seal.hash_offset,
+                         &maker->bound_json, &origin, err);
+    if (ret == 0 && origin)
+        ret = bound_compile(buffer_text(&maker->bound_json), maker->bound_json.size, origin,
+                            &maker->bound, err);
+    if (ret == 0 && origin)
+        hash_of(maker->bound.data, maker->bound.size, maker->bound_hash);
+    return ret;
+}
+
 int enclave_prepare(const struct bundle_options *options, int image_dir, const char *image_path,
                     const struct image_info *info, struct bundle_result *result, struct error *err)
 {
@@ -300,6 +329,8 @@ int enclave_prepare(const struct bundle_options *options, int image_dir, const c
 
     char name[80] = "";
     if (ret == 0)
+        ret = read_bound(&maker, image_dir, err);
+    if (ret == 0)
         ret = hash_signer(&maker, image_dir, err);
     if (ret == 0)
         compute_key(&maker, name);
@@ -310,7 +341,11 @@ int enclave_prepare(const struct bundle_options *options, int image_dir, const c
     if (ret == 0) {
         result->enclave_dir = path_join(image_path, name);
         ret = describe(result->enclave_dir, result, err);
+        result->bounded = maker.bound.size != 0;
+        memcpy(result->bound_hash, maker.bound_hash, sizeof(result->bound_hash));
     }
+    buffer_release(&maker.bound);
+    buffer_release(&maker.bound_json);
     free(maker.libos_path);
     buffer_release(&maker.libos);
     return ret;

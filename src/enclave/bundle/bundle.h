@@ -19,6 +19,8 @@
 #define BUNDLE_CACHE_DEFAULT "/var/lib/rune/images"
 #define BUNDLE_KEY_DEFAULT   "/var/lib/rune/keys/signing-key.pem"
 #define BUNDLE_HASH_SIZE     32ul
+/* The image's own bound (docs/design/policy-bound.md). */
+#define BUNDLE_BOUND_PATH "/.rune-bound.json"
 
 /* What the enclave is to be, beside its image. Everything here is measured; zero takes the
  * default. */
@@ -46,8 +48,9 @@ struct bundle_options {
     const char *rootfs;    /* directory to seal */
     const char *cache_dir; /* NULL: bundle_default_cache() */
     const char *libos;     /* LibOS ELF; NULL: the installed one */
-    const char *key;  /* RSA-3072 key with e = 3, made when missing; NULL: bundle_default_key() */
-    const char *mkfs; /* NULL: mkfs.erofs from PATH, /usr/sbin, /sbin */
+    const char *key;   /* RSA-3072 key with e = 3, made when missing; NULL: bundle_default_key() */
+    const char *mkfs;  /* NULL: mkfs.erofs from PATH, /usr/sbin, /sbin */
+    const char *bound; /* what deployments may say, JSON; NULL: the image's own, if it has one */
     bool client_signing; /* leave sigstruct to bundle_signature_import */
     bool image_only;     /* no enclave */
     struct bundle_settings settings;
@@ -68,7 +71,9 @@ struct bundle_result {
     uint8_t root_hash[BUNDLE_HASH_SIZE];
     uint8_t mrenclave[BUNDLE_HASH_SIZE];
     uint8_t mrsigner[BUNDLE_HASH_SIZE];
+    uint8_t bound_hash[BUNDLE_HASH_SIZE]; /* SHA-256 of the bound as it is in the enclave */
     uint64_t data_size, image_size, site_count;
+    bool bounded;       /* there is a bound */
     bool converted;     /* the image was packed by this call, not found */
     bool enclave_built; /* so was the enclave */
 };

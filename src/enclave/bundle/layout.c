@@ -26,6 +26,7 @@ struct plan {
     struct enclave_file_builder *builder;
     const struct libos_elf *elf;
     const struct bundle_settings *settings;
+    const struct buffer *bound;
     uint64_t next; /* first address not yet used */
     uint64_t trampoline;
     struct enclave_layout layout;
@@ -115,6 +116,11 @@ static int add_thread(struct plan *plan, uint32_t index)
     return ret;
 }
 
+static uint64_t bound_pages(const struct plan *plan)
+{
+    return (plan->bound->size + LAYOUT_PAGE - 1) & ~(LAYOUT_PAGE - 1);
+}
+
 /* All addresses, before anything is added: the layout page says where the heap is. */
 static void place(struct plan *plan)
 {
@@ -127,7 +133,9 @@ static void place(struct plan *plan)
     l->libos_base = LAYOUT_LIBOS_BASE(s->enclave_size);
     l->libos_image_end = l->libos_base + plan->elf->end;
     l->manifest = l->libos_image_end;
-    plan->trampoline = l->manifest + 2 * LAYOUT_PAGE;
+    l->bound = plan->bound->size ? l->manifest + 2 * LAYOUT_PAGE : 0;
+    l->bound_size = plan->bound->size;
+    plan->trampoline = l->manifest + 2 * LAYOUT_PAGE + bound_pages(plan);
     l->heap = plan->trampoline + LAYOUT_PAGE + thread_size * s->static_tcs;
     l->heap_initial = s->no_sgx2 ? s->preadded_heap : LAYOUT_HEAP_INITIAL;
     l->heap_end = s->enclave_size;
@@ -148,6 +156,9 @@ static int add_all(struct plan *plan, const struct manifest_image *manifest)
                         ENCLAVE_FILE_REG | ENCLAVE_FILE_R);
     if (ret == 0)
         ret = add_pages(plan, LAYOUT_PAGE, l, sizeof(*l), ENCLAVE_FILE_REG | ENCLAVE_FILE_R);
+    if (ret == 0 && l->bound)
+        ret = add_pages(plan, bound_pages(plan), plan->bound->data, plan->bound->size,
+                        ENCLAVE_FILE_REG | ENCLAVE_FILE_R);
     plan->next = plan->trampoline + LAYOUT_PAGE;
     for (uint32_t i = 0; ret == 0 && i < l->static_tcs; i++)
         ret = add_thread(plan, i);
@@ -160,9 +171,12 @@ static int add_all(struct plan *plan, const struct manifest_image *manifest)
 }
 
 int layout_write(const struct libos_elf *elf, const struct manifest_image *manifest,
-                 const struct bundle_settings *settings, int fd, struct error *err)
+                 const struct buffer *bound, const struct bundle_settings *settings, int fd,
+                 struct error *err)
 {
-    struct plan plan = {.elf = elf, .settings = settings, .err = err};
+    static const struct buffer none = BUFFER_INIT;
+    struct plan plan = {
+        .elf = elf, .settings = settings, .bound = bound ? bound : &none, .err = err};
     place(&plan);
     struct enclave_file_header header = {
         .base = 0,

@@ -27,8 +27,10 @@ int libos_elf_read(const char *path, const void *data, size_t size, uint64_t bas
 void libos_elf_release(struct libos_elf *elf);
 
 /* ---- layout.c: the enclave file (abi/layout.h) ---- */
+/* `bound` is what bound_compile made; empty or NULL: deployments may say anything. */
 int layout_write(const struct libos_elf *elf, const struct manifest_image *manifest,
-                 const struct bundle_settings *settings, int fd, struct error *err);
+                 const struct buffer *bound, const struct bundle_settings *settings, int fd,
+                 struct error *err);
 
 /* The image half of the manifest for these settings. */
 void manifest_fill(const struct bundle_settings *settings, const struct image_info *info,

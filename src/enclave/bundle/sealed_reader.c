@@ -103,6 +103,16 @@ int sealed_list(struct sealed_reader *reader, uint64_t nid,
     return ret < 0 ? ret : erofs_iterate(&reader->fs, &inode, 0, pass_entry, &list);
 }
 
+enum sealed_type sealed_type_of(struct sealed_reader *reader, uint64_t nid)
+{
+    struct erofs_inode inode;
+    if (erofs_inode_read(&reader->fs, nid, &inode) < 0)
+        return SEALED_OTHER;
+    return (inode.mode & 0170000) == 0100000   ? SEALED_REGULAR
+           : (inode.mode & 0170000) == 0040000 ? SEALED_DIRECTORY
+                                               : SEALED_OTHER;
+}
+
 int64_t sealed_size(struct sealed_reader *reader, uint64_t nid)
 {
     struct erofs_inode inode;

@@ -24,6 +24,7 @@ uint64_t sealed_inode_offset(const struct sealed_reader *reader, uint64_t nid);
 int sealed_find(struct sealed_reader *reader, const char *path, uint64_t *nid);
 int sealed_list(struct sealed_reader *reader, uint64_t nid,
                 bool (*fn)(void *ctx, uint64_t nid, enum sealed_type type), void *ctx);
+enum sealed_type sealed_type_of(struct sealed_reader *reader, uint64_t nid);
 int64_t sealed_size(struct sealed_reader *reader, uint64_t nid);
 /* Exactly n bytes. */
 int sealed_read(struct sealed_reader *reader, uint64_t nid, uint64_t offset, void *data, size_t n);

@@ -188,6 +188,8 @@ static void test_any_libos(void **state)
 
 /* ---- the enclave file ---- */
 
+static struct buffer g_bound; /* of the next enclave; usually none */
+
 static int write_enclave(const struct bundle_settings *wanted, int *fd)
 {
     struct libos l;
@@ -208,7 +210,7 @@ static int write_enclave(const struct bundle_settings *wanted, int *fd)
     if (ret == 0) {
         manifest_fill(&settings, &info, &manifest);
         *fd = memfd_create("enclave", MFD_CLOEXEC);
-        ret = layout_write(&elf, &manifest, &settings, *fd, &err);
+        ret = layout_write(&elf, &manifest, &g_bound, &settings, *fd, &err);
         libos_elf_release(&elf);
     }
     if (ret < 0)

@@ -149,8 +149,8 @@ void image_build(struct image *image, bool production)
                         LAYOUT_LIBOS_BASE(image->settings.enclave_size), &elf, &err) == 0,
          "libos.elf", &err);
     image->file = memfd_create("enclave", MFD_CLOEXEC);
-    must(layout_write(&elf, &manifest, &image->settings, image->file, &err) == 0, "enclave file",
-         &err);
+    must(layout_write(&elf, &manifest, NULL, &image->settings, image->file, &err) == 0,
+         "enclave file", &err);
     libos_elf_release(&elf);
     find_layout(image);
     must(sgx_sign_params_from_file(image->file, !production, &image->params, &err) == 0, "measure",
