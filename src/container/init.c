@@ -31,7 +31,7 @@
 static void log_to_rune(void *ctx, enum log_level level, const char *text)
 {
     const struct container_init *init = ctx;
-    (void)!sync_send(init->sync_fd, SYNC_LOG, (int)level, text, -1);
+    (void)!sync_write(init->sync_fd, SYNC_LOG, (int)level, text);
 }
 
 void init_divert_log(struct container_init *init)
@@ -45,13 +45,13 @@ void init_divert_log(struct container_init *init)
 void init_report(struct container_init *init, const struct error *err)
 {
     if (init->sync_fd >= 0)
-        (void)!sync_send(init->sync_fd, SYNC_ERROR, err->code, error_text(err), -1);
+        (void)!sync_write(init->sync_fd, SYNC_ERROR, err->code, error_text(err));
 }
 
 void container_init_fail(const struct container_init *init, const struct error *err)
 {
     if (init->sync_fd < 0 ||
-        sync_send(init->sync_fd, SYNC_ERROR, err->code, error_text(err), -1) < 0) {
+        sync_write(init->sync_fd, SYNC_ERROR, err->code, error_text(err)) < 0) {
         log_divert(NULL, NULL);
         log_fatal("%s", error_text(err));
     }
@@ -281,7 +281,7 @@ static int load_filter(struct container_init *init, struct error *err)
         return -1;
     if (listener < 0)
         return 0;
-    int ret = sync_write(init->sync_fd, SYNC_SECCOMP, listener);
+    int ret = sync_write(init->sync_fd, SYNC_SECCOMP, listener, NULL);
     if (ret < 0)
         return error_errno(err, -ret, "hand over the seccomp descriptor");
     ret = sync_wait(init, SYNC_SECCOMP, NULL, err);
@@ -313,7 +313,7 @@ static int pass_gate(struct container_init *init, struct error *err)
 static int report_ready(struct container_init *init, struct error *err)
 {
     prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0);
-    int ret = sync_send(init->sync_fd, SYNC_READY, 0, NULL, -1);
+    int ret = sync_write(init->sync_fd, SYNC_READY, 0, NULL);
     if (ret < 0)
         return error_errno(err, -ret, "tell rune that the container is ready");
     return 0;
@@ -484,7 +484,7 @@ int container_init_child(struct container_init *init, const struct container_pay
         return ret;
     log_divert(NULL, NULL);
     if (init->sync_fd >= 0) {
-        int sent = sync_send(init->sync_fd, SYNC_ERROR, err->code, error_text(err), -1);
+        int sent = sync_write(init->sync_fd, SYNC_ERROR, err->code, error_text(err));
         if (sent == 0)
             return 1;
     }

@@ -373,12 +373,23 @@ static int mount_with_fallback(const struct oci_mount *mount, int target, const 
     return -1;
 }
 
+static bool is_there(int root_fd, const char *path)
+{
+    cleanup_error struct error unused = ERROR_INIT;
+    cleanup_close int fd = path_open_in_root(root_fd, path, O_PATH | O_CLOEXEC, 0, &unused);
+    return fd >= 0;
+}
+
 static int filesystem_mount(struct container_init *init, int root_fd, const struct oci_mount *mount,
                             const struct mount_plan *plan, struct error *err)
 {
     const char *type = mount->type;
     if (!type || !*type || strcmp(type, "none") == 0)
         return error_set(err, "mount %s: the type is missing", mount->destination);
+    bool tmpfs = strcmp(type, "tmpfs") == 0;
+    /* A tmpfs takes the mode of the directory that it covers, unless the options say otherwise; one
+     * that is made here for it covers nothing, and the tmpfs has its own default. */
+    bool covers = tmpfs && is_there(root_fd, mount->destination);
     cleanup_close int target = open_target(init, root_fd, mount, true, strcmp(type, "proc") == 0,
                                            err);
     if (target < 0)
@@ -391,10 +402,8 @@ static int filesystem_mount(struct container_init *init, int root_fd, const stru
     const char *label = init->config->mount_label;
     if (label && label_fits(type))
         buffer_append_format(&data, "%scontext=\"%s\"", data.size ? "," : "", label);
-    bool tmpfs = strcmp(type, "tmpfs") == 0;
-    /* A tmpfs takes the mode of the directory that it covers, unless the options say otherwise. */
     struct stat st;
-    if (tmpfs && !strstr(buffer_text(&data), "mode=") && fstat(target, &st) == 0)
+    if (covers && !strstr(buffer_text(&data), "mode=") && fstat(target, &st) == 0)
         buffer_append_format(&data, "%smode=%o", data.size ? "," : "", st.st_mode & 07777);
 
     unsigned long flags = plan->flags;

@@ -74,8 +74,9 @@ struct sync_message {
 int sync_send(int socket, enum sync_type type, int code, const char *text, int fd);
 /* 1: a message, 0: the other side closed, -errno. *fd becomes a received descriptor or -1. */
 int sync_recv(int socket, struct sync_message *out, int *fd);
-/* The same without a descriptor, by write(2) (serve.c, seccomp). */
-int sync_write(int socket, enum sync_type type, int code);
+/* sync_send() without a descriptor, by write(2): for the init, whose seccomp filter may be in force
+ * already and knows what runc needs. */
+int sync_write(int socket, enum sync_type type, int code, const char *text);
 /* In the init: wait for GO; *fd as for sync_recv(), NULL for none. */
 int sync_wait_go(struct container_init *init, int *fd, struct error *err);
 /* The same for an answer that may also be `other`: the type that came, negative with err. */

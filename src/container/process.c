@@ -163,34 +163,53 @@ static int get_caps(uint64_t *effective, uint64_t *permitted)
     return 0;
 }
 
+/* One line for all of them, instead of one each. */
+static void warn_of_caps(uint64_t caps, const char *what)
+{
+    cleanup_buffer struct buffer names = BUFFER_INIT;
+    for (int cap = 0; cap < 64; cap++)
+        if (caps & (1ull << cap))
+            buffer_append_format(&names, "%sCAP_%s", names.size ? " " : "",
+                                 oci_capability_name(cap));
+    if (names.size)
+        log_warning("%s: %s", what, buffer_text(&names));
+}
+
+static int raise_ambient(const struct oci_capabilities *caps, struct error *err)
+{
+    uint64_t refused = 0;
+    for (int cap = 0; cap < 64; cap++) {
+        if (!(caps->ambient & (1ull << cap)) ||
+            prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0) == 0)
+            continue;
+        if (errno != EPERM && errno != EINVAL)
+            return error_errno(err, errno, "raise ambient capability %d", cap);
+        refused |= 1ull << cap;
+    }
+    /* One that the configuration does not make permitted and inheritable cannot be ambient: engines
+     * write such, and nobody could do anything about it. */
+    warn_of_caps(refused & caps->permitted & caps->inheritable,
+                 "these ambient capabilities cannot be raised");
+    return 0;
+}
+
 int process_final_caps(const struct oci_process *process, struct error *err)
 {
     const struct oci_capabilities *caps = &process->capabilities;
     if (!caps->present)
         return 0;
-    /* What we do not have cannot be given; a capability newer than the kernel is the usual case. */
+    /* What we do not have cannot be given; runtime-spec 1.1: a warning, and no failure. */
     uint64_t effective, have;
     if (get_caps(&effective, &have) < 0)
         return error_errno(err, errno, "get capabilities");
     uint64_t permitted = caps->permitted & have;
     if (set_caps(caps->effective & permitted, permitted, caps->inheritable & have) < 0)
         return error_errno(err, errno, "set capabilities");
+    warn_of_caps((caps->permitted | caps->effective) & ~have,
+                 "these capabilities cannot be granted, rune does not have them itself");
     if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 && errno != EINVAL)
         return error_errno(err, errno, "clear ambient capabilities");
-    for (int cap = 0; cap < 64; cap++) {
-        if (!(caps->ambient & (1ull << cap)))
-            continue;
-        if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0) < 0) {
-            /* It must be permitted and inheritable; runc 1.2 warns and goes on. */
-            if (errno == EPERM || errno == EINVAL)
-                log_warning("can't raise ambient capability CAP_%s: it has to be permitted and "
-                            "inheritable as well",
-                            oci_capability_name(cap));
-            else
-                return error_errno(err, errno, "raise ambient capability %d", cap);
-        }
-    }
-    return 0;
+    return raise_ambient(caps, err);
 }
 
 static bool setgroups_allowed(int proc_fd)
@@ -209,17 +228,19 @@ int process_identity(const struct container_init *init, struct error *err)
      * it. */
     if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0)
         return error_errno(err, errno, "keep capabilities");
-    bool may = !init->new_user_namespace || setgroups_allowed(init->proc_fd);
+    bool may = setgroups_allowed(init->proc_fd);
     if (may) {
+        /* Who may not change them, and has none, has what the configuration says. */
         if (setgroups(process->additional_gid_count, process->additional_gids) < 0 &&
-            !(errno == EPERM && process->additional_gid_count == 0))
+            !(errno == EPERM && process->additional_gid_count == 0 && getgroups(0, NULL) == 0))
             return error_errno(err, errno, "set supplementary groups");
     } else if (process->additional_gid_count > 0) {
         return error_set(err, "supplementary groups cannot be set in this user namespace");
     }
-    if (setresgid(process->gid, process->gid, process->gid) < 0)
+    /* The calls that runc makes: profiles are written by what it needs. */
+    if (setgid(process->gid) < 0)
         return error_errno(err, errno, "set group %u", process->gid);
-    if (setresuid(process->uid, process->uid, process->uid) < 0)
+    if (setuid(process->uid) < 0)
         return error_errno(err, errno, "set user %u", process->uid);
     uint64_t effective, permitted;
     /* KEEPCAPS keeps the permitted set only; the working directory may need the effective one. */
@@ -257,12 +278,14 @@ static bool executable(const char *path, int *why)
         *why = EISDIR;
         return false;
     }
-    /* eaccess: by the effective ids, which are those of the container's user by now. */
-    if (faccessat(AT_FDCWD, path, X_OK, AT_EACCESS) < 0) {
-        *why = errno;
-        return false;
-    }
-    return true;
+    /* eaccess: by the effective ids, which are those of the container's user by now. A filter that
+     * is older than the call refuses it: then execve() decides, as long as the mode lets anybody. */
+    if (faccessat(AT_FDCWD, path, X_OK, AT_EACCESS) == 0)
+        return true;
+    if (errno == EPERM && (st.st_mode & 0111) != 0)
+        return true;
+    *why = errno == EPERM ? EACCES : errno;
+    return false;
 }
 
 int process_find(const struct oci_process *process, const char **cwd, char **path,

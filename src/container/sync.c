@@ -2,6 +2,7 @@
 /* The messages between rune and a container's init; docs/design/engine.md has who sends what
  * when. */
 #include <errno.h>
+#include <signal.h>
 #include <stddef.h>
 #include <string.h>
 #include <unistd.h>
@@ -9,17 +10,22 @@
 #include "base/fd.h"
 #include "container/private.h"
 
+static size_t fill(struct sync_message *message, enum sync_type type, int code, const char *text)
+{
+    size_t length = text ? strnlen(text, SYNC_TEXT_MAX - 1) : 0;
+    message->type = type;
+    message->code = code;
+    if (length)
+        memcpy(message->text, text, length);
+    message->text[length] = '\0';
+    return offsetof(struct sync_message, text) + length + 1;
+}
+
 int sync_send(int socket, enum sync_type type, int code, const char *text, int fd)
 {
     struct sync_message message;
-    size_t length = text ? strnlen(text, SYNC_TEXT_MAX - 1) : 0;
-    message.type = type;
-    message.code = code;
-    if (length)
-        memcpy(message.text, text, length);
-    message.text[length] = '\0';
-    return fd_send(socket, &message, offsetof(struct sync_message, text) + length + 1, &fd,
-                   fd >= 0 ? 1 : 0);
+    size_t size = fill(&message, type, code, text);
+    return fd_send(socket, &message, size, &fd, fd >= 0 ? 1 : 0);
 }
 
 int sync_recv(int socket, struct sync_message *out, int *fd)
@@ -46,15 +52,18 @@ int sync_recv(int socket, struct sync_message *out, int *fd)
     return 1;
 }
 
-int sync_write(int socket, enum sync_type type, int code)
+int sync_write(int socket, enum sync_type type, int code, const char *text)
 {
-    struct sync_message message = {.type = type, .code = code};
-    size_t size = offsetof(struct sync_message, text) + 1;
+    struct sync_message message;
+    size_t size = fill(&message, type, code, text);
+    void (*old)(int) = signal(SIGPIPE, SIG_IGN);
     ssize_t n;
     do {
         n = write(socket, &message, size);
     } while (n < 0 && errno == EINTR);
-    return n == (ssize_t)size ? 0 : n < 0 ? -errno : -EIO;
+    int error = n < 0 ? errno : EIO;
+    signal(SIGPIPE, old);
+    return n == (ssize_t)size ? 0 : -error;
 }
 
 int sync_wait(struct container_init *init, enum sync_type other, int *fd, struct error *err)

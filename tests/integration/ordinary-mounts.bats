@@ -105,6 +105,15 @@ expect("/t/sync", ""); expect("/b/defaults", ""); propagation("/t/unbindable", "
     [[ "${lines[1]}" == *" ro,nosuid"* ]]
 }
 
+@test "tmpfs: the mode is that of the directory it covers, or 1777 where there was none" {
+    mkdir -m 750 rootfs/private
+    configure 'c["root"]["readonly"] = False' 'c["mounts"] += [{"destination": d, "type": "tmpfs", "source": "tmpfs"} for d in ("/private", "/scratch", "/new/deep")]' \
+        'c["mounts"] += [{"destination": "/said", "type": "tmpfs", "source": "tmpfs", "options": ["mode=711"]}]'
+    arguments sh -c 'ls -ld /private /scratch /new/deep /said'
+    run_container
+    [[ "$output" == *drwxr-x---*/private* && "$output" == *drwxrwxrwt*/scratch* && "$output" == *drwxrwxrwt*/new/deep* && "$output" == *drwx--x--x*/said* ]]
+}
+
 @test "tmpcopyup: the image's content, with owners, modes, links and directories, is in the tmpfs" {
     mkdir -p rootfs/data/deep/er
     echo one >rootfs/data/deep/er/one

@@ -223,3 +223,21 @@ PY
     arguments true
     refused "unknown architecture" rune run "$id"
 }
+
+@test "between the filter and the program rune makes no call that runc does not make" {
+    configure 'c["process"]["noNewPrivileges"] = False' 'c["process"]["user"] = {"uid": 1000, "gid": 1000, "additionalGids": [7]}'
+    arguments id
+    local call
+    for call in setresuid setresgid sendmsg sendto faccessat2; do
+        profile "{'syscalls': [{'names': ['$call'], 'action': 'SCMP_ACT_ERRNO'}]}"
+        run_container
+        [ "$status" -eq 0 ]
+        [[ "$output" == *uid=1000*gid=1000* ]]
+    done
+    # What cannot run is still told as such.
+    arguments /etc/passwd
+    profile "{'syscalls': [{'names': ['faccessat2'], 'action': 'SCMP_ACT_ERRNO'}]}"
+    run_container
+    [ "$status" -ne 0 ]
+    [[ "$output" == *"permission denied"* ]]
+}
