@@ -58,7 +58,8 @@ static void measure(const char *name, void (*once)(void), int count)
     fflush(stdout);
 }
 
-static int g_zero, g_pair[2], g_pipe[4], g_tcp[2];
+static int g_zero, g_pair[2], g_pipe[4], g_tcp[2], g_udp[2], g_listener;
+static struct sockaddr_in g_listener_name = {.sin_family = AF_INET};
 
 static void getppid_once(void)
 {
@@ -174,9 +175,50 @@ static void send_once(void)
         fail("send");
 }
 
+/* 64 KiB through a connection that somebody drains. */
+static void bulk_once(void)
+{
+    static char buf[65536];
+    for (size_t done = 0; done < sizeof(buf);) {
+        ssize_t n = send(g_tcp[0], buf + done, sizeof(buf) - done, 0);
+        if (n <= 0)
+            fail("send");
+        done += (size_t)n;
+    }
+}
+
+static void udp_once(void)
+{
+    ping(g_udp[0], g_udp[0]);
+}
+
+/* connect, accept, close of both ends */
+static void connect_once(void)
+{
+    socklen_t len = sizeof(g_listener_name);
+    int c = socket(AF_INET, SOCK_STREAM, 0), s;
+    struct linger abort = {1, 0};
+    if (connect(c, (struct sockaddr *)&g_listener_name, len) ||
+        (s = accept(g_listener, NULL, NULL)) < 0)
+        fail("connect");
+    setsockopt(c, SOL_SOCKET, SO_LINGER, &abort, sizeof(abort)); /* no TIME_WAIT: ports are few */
+    close(c);
+    close(s);
+}
+
+static void refused_once(void)
+{
+    struct sockaddr_in a = g_listener_name;
+    int c = socket(AF_INET, SOCK_STREAM, 0);
+    a.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 77);
+    if (connect(c, (struct sockaddr *)&a, sizeof(a)) == 0)
+        fail("connected to a closed port");
+    close(c);
+}
+
 static void *drain(void *arg)
 {
-    char buf[65536];
+    static char buf[65536];
     while (read(*(int *)arg, buf, sizeof(buf)) > 0)
         continue;
     return NULL;
@@ -184,7 +226,7 @@ static void *drain(void *arg)
 
 static void start_echo(int in, int out)
 {
-    static int fds[3][2];
+    static int fds[4][2];
     static int used;
     pthread_t t;
     fds[used][0] = in;
@@ -209,6 +251,34 @@ static void connect_tcp(void)
     for (int i = 0; i < 2; i++)
         setsockopt(g_tcp[i], IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
     close(l);
+}
+
+/* Two sockets that are connected to each other. */
+static void connect_udp(void)
+{
+    struct sockaddr_in a[2];
+    socklen_t len = sizeof(a[0]);
+    for (int i = 0; i < 2; i++) {
+        a[i] = (struct sockaddr_in){.sin_family = AF_INET,
+                                    .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+        g_udp[i] = socket(AF_INET, SOCK_DGRAM, 0);
+        if (bind(g_udp[i], (struct sockaddr *)&a[i], len) ||
+            getsockname(g_udp[i], (struct sockaddr *)&a[i], &len))
+            fail("bind");
+    }
+    for (int i = 0; i < 2; i++)
+        if (connect(g_udp[i], (struct sockaddr *)&a[!i], len))
+            fail("connect");
+}
+
+static void listen_tcp(void)
+{
+    socklen_t len = sizeof(g_listener_name);
+    g_listener_name.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    g_listener = socket(AF_INET, SOCK_STREAM, 0);
+    if (bind(g_listener, (struct sockaddr *)&g_listener_name, len) || listen(g_listener, 16) ||
+        getsockname(g_listener, (struct sockaddr *)&g_listener_name, &len))
+        fail("listen");
 }
 
 int main(int argc, char **argv)
@@ -241,5 +311,12 @@ int main(int argc, char **argv)
     if (pthread_create(&t, NULL, drain, &g_tcp[1]))
         fail("pthread_create");
     measure("tcp-send-1-byte", send_once, 10000);
+    measure("tcp-send-64K", bulk_once, 2000);
+    connect_udp();
+    start_echo(g_udp[1], g_udp[1]);
+    measure("udp-ping-pong", udp_once, 2000);
+    listen_tcp();
+    measure("tcp-connect-accept-close", connect_once, 500);
+    measure("tcp-connect-refused", refused_once, 500);
     return 0;
 }
