@@ -100,8 +100,8 @@ static int parse_mount(struct cursor *c, struct deployment *d)
     int r;
 
     if (!take(c, &m, sizeof(m)) || m.kind < MANIFEST_MOUNT_TMPFS ||
-        m.kind > MANIFEST_MOUNT_DEVICE || (m.flags & ~MANIFEST_MOUNT_FLAGS) != 0 || m.index >= BOUNDARY_MOUNT_MAX ||
-        d->mount_count >= LIST_MAX)
+        m.kind > MANIFEST_MOUNT_DEVICE || (m.flags & ~MANIFEST_MOUNT_FLAGS) != 0 ||
+        m.index >= BOUNDARY_MOUNT_MAX || d->mount_count >= LIST_MAX)
         return -EINVAL;
     mounts = krealloc(d->mounts, (d->mount_count + 1) * sizeof(*mounts));
     if (mounts == NULL)

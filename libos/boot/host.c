@@ -9,7 +9,7 @@
 
 #define PATH_SIZE 4096u
 
-/* Put a path (with its NUL) at data[off]; the offset behind it, or negative errno. */
+/* Put a path (with its NUL) at data[off]; where the next may be put, or negative errno. */
 static int put_path(const char *path, u32 off)
 {
     size_t n = strlen(path) + 1;
@@ -17,7 +17,7 @@ static int put_path(const char *path, u32 off)
     if (n > PATH_SIZE)
         return -ENAMETOOLONG;
     host_put(off, path, n);
-    return (int)(off + n);
+    return (int)((off + n + 7) & ~7ul);
 }
 
 int host_open(int dir, const char *path, int flags, u32 mode)
@@ -107,6 +107,7 @@ static bool dirents_are_sane(const u8 *buf, size_t n)
             return false;
         off += size;
     }
+    speculation_barrier(); /* callers walk by these sizes */
     return true;
 }
 
@@ -232,10 +233,8 @@ static int put_address(const void *addr, u32 addr_len)
  * as in recvfrom(2)). */
 static void get_address(void *addr, u32 *addr_len, u32 room)
 {
-    u64 size = host_out(0);
+    u64 size = host_out_max(0, BOUNDARY_ADDRESS_MAX, "address size");
 
-    if (size > BOUNDARY_ADDRESS_MAX)
-        host_lied("address size");
     host_get(0, addr, MIN(room, size));
     *addr_len = (u32)size;
 }
@@ -285,10 +284,8 @@ ssize_t host_send(int hfd, const void *buf, size_t n, int flags, const struct ho
 
 static void get_control(struct host_message *m, u32 room)
 {
-    u64 size = host_out(2);
+    u64 size = host_out_max(2, room, "control data size");
 
-    if (size > room)
-        host_lied("control data size");
     host_get(BOUNDARY_ADDRESS_MAX, m->control, size);
     m->control_len = (u32)size;
 }
@@ -326,9 +323,7 @@ int host_getsockopt(int hfd, int level, int name, void *val, u32 *len)
 
     if (r < 0)
         return r;
-    size = host_out(0);
-    if (size > room)
-        host_lied("option size");
+    size = host_out_max(0, room, "option size");
     host_get(0, val, size);
     *len = (u32)size;
     return 0;

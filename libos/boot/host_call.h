@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One ocall, for host*.c only. The area is the host's: it is written and read with volatile
- * accesses or memcpy, each byte that comes back is read once, and nothing in it is believed before
- * it is in enclave memory.
+ * One ocall, for host*.c and what serves ecalls. The area is the host's (hostmem.h); nothing in it
+ * is believed before it is in enclave memory and checked.
  */
 #pragma once
 
 #include "boundary.h"
 #include "host.h"
+#include "hostmem.h"
 #include "lib.h"
 
 /* What a simulated host replaces. */
 struct host_ops {
-    struct boundary_area *(*area)(void); /* of the calling thread */
-    void (*call)(u32 number);            /* arguments and answer in the area */
+    struct host_memory *(*area)(void); /* of the calling thread */
+    void (*call)(u32 number);          /* arguments and answer in the area */
 };
 extern const struct host_ops *g_host_ops;
 
@@ -26,9 +26,11 @@ i64 host_call(u32 number, const u64 *args, size_t count);
         const u64 args_[] = {__VA_ARGS__};                 \
         host_call(OCALL_##name, args_, ARRAY_SIZE(args_)); \
     })
-void host_put(u32 off, const void *src, size_t n);
+void host_put(u32 off, const void *src, size_t n); /* off: a multiple of 8 */
 void host_get(u32 off, void *dst, size_t n);
 u64 host_out(u32 index);
+/* An answer in out[] that steers: at most max, or the enclave ends. */
+u64 host_out_max(u32 index, u64 max, const char *what);
 
 /* What an answer may be, each also an errno. */
 i64 host_count(i64 r, u64 max); /* 0..max */

@@ -10,42 +10,55 @@ void host_lied(const char *what)
     panic("the host broke the contract of the boundary: %s", what);
 }
 
+static struct host_memory *data_at(u32 off, size_t n)
+{
+    BUG_ON(off % 8 != 0 || off > BOUNDARY_DATA_SIZE || n > BOUNDARY_DATA_SIZE - off);
+    return hostmem_at(g_host_ops->area(), offsetof(struct boundary_area, data) + off);
+}
+
 i64 host_call(u32 number, const u64 *args, size_t count)
 {
-    volatile struct boundary_area *a = g_host_ops->area();
+    struct host_memory *a = g_host_ops->area();
 
     for (size_t i = 0; i < count; i++)
-        a->args[i] = args[i];
+        hostmem_store(a, offsetof(struct boundary_area, args) + 8 * i, args[i]);
     g_host_ops->call(number);
-    return a->ret;
+    return (i64)hostmem_load(a, offsetof(struct boundary_area, ret));
 }
 
 void host_put(u32 off, const void *src, size_t n)
 {
-    BUG_ON(off > BOUNDARY_DATA_SIZE || n > BOUNDARY_DATA_SIZE - off);
-    if (n > 0)
-        memcpy(g_host_ops->area()->data + off, src, n);
+    if (hostmem_write(data_at(off, n), src, n) != 0)
+        host_lied("the area is gone");
 }
 
 void host_get(u32 off, void *dst, size_t n)
 {
-    BUG_ON(off > BOUNDARY_DATA_SIZE || n > BOUNDARY_DATA_SIZE - off);
-    if (n > 0)
-        memcpy(dst, g_host_ops->area()->data + off, n);
+    if (hostmem_read(dst, data_at(off, n), n) != 0)
+        host_lied("the area is gone");
 }
 
 u64 host_out(u32 index)
 {
-    volatile struct boundary_area *a = g_host_ops->area();
-
-    return a->out[index];
+    return hostmem_load(g_host_ops->area(), offsetof(struct boundary_area, out) + 8ul * index);
 }
 
+u64 host_out_max(u32 index, u64 max, const char *what)
+{
+    u64 v = host_out(index);
+
+    if (v > max)
+        host_lied(what);
+    speculation_barrier();
+    return v;
+}
+
+/* Here passes each answer that says how much, which or whether: no instruction behind runs on one
+ * that the check would refuse. */
 i64 host_count(i64 r, u64 max)
 {
     if (r < -ERRNO_MAX || (r >= 0 && (u64)r > max))
         host_lied("a count or errno out of range");
-    /* What it counts or chooses is not used by speculation before the check. */
     speculation_barrier();
     return r;
 }

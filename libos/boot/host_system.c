@@ -2,10 +2,9 @@
 /* Ocalls: time, threads, memory, logging, events, quotes; and the image that the host mapped. */
 #include "host_call.h"
 #include "start.h"
-#include "usercopy.h"
 
 static struct {
-    const u8 *image, *sites;
+    const struct host_memory *image, *sites;
     u64 image_size, sites_size;
 } g_mapped;
 
@@ -14,7 +13,7 @@ i64 host_clock(int clock_id)
     return host_count(HOST_CALL(CLOCK, (u32)clock_id, 0), INT64_MAX);
 }
 
-i64 host_thread_clock(void *area)
+i64 host_thread_clock(struct host_memory *area)
 {
     return host_count(HOST_CALL(CLOCK, 3 /* CLOCK_THREAD_CPUTIME_ID */, (u64)area), INT64_MAX);
 }
@@ -73,12 +72,12 @@ int host_tcs_add(u64 tcs)
     return host_zero(HOST_CALL(TCS_ADD, tcs));
 }
 
-void host_thread_wake(void *area)
+void host_thread_wake(struct host_memory *area)
 {
     host_zero(HOST_CALL(WAKE, (u64)area));
 }
 
-void host_thread_kick(void *area)
+void host_thread_kick(struct host_memory *area)
 {
     host_zero(HOST_CALL(KICK, (u64)area));
 }
@@ -98,11 +97,11 @@ void host_log(int level, const char *line, size_t n)
 /* A dead enclave: the host is told once, and does not come back. */
 void host_abort(const char *message)
 {
-    struct boundary_area *a = g_host_ops->area();
+    struct host_memory *a = g_host_ops->area();
     const u64 size = strnlen(message, 4096);
 
     if (a != NULL) {
-        memcpy(a->data, message, size);
+        (void)hostmem_write(hostmem_at(a, offsetof(struct boundary_area, data)), message, size);
         host_call(OCALL_ABORT, &size, 1);
     }
     enclave_stop();
@@ -141,21 +140,23 @@ void host_event(u32 type, i32 pid, i32 status, const char *message)
 
 void host_set_image(const struct boundary_boot *boot)
 {
-    if ((boot->image_size > 0 && !is_outside((const void *)boot->image, boot->image_size)) ||
-        (boot->sites_size > 0 && !is_outside((const void *)boot->sites, boot->sites_size)))
+    if ((boot->image_size > 0 &&
+         !is_outside((const struct host_memory *)boot->image, boot->image_size)) ||
+        (boot->sites_size > 0 &&
+         !is_outside((const struct host_memory *)boot->sites, boot->sites_size)))
         host_lied("the image is not outside of the enclave");
-    g_mapped.image = (const u8 *)boot->image;
+    g_mapped.image = (const struct host_memory *)boot->image;
     g_mapped.image_size = boot->image_size;
-    g_mapped.sites = (const u8 *)boot->sites;
+    g_mapped.sites = (const struct host_memory *)boot->sites;
     g_mapped.sites_size = boot->sites_size;
 }
 
-static int read_mapped(const u8 *base, u64 size, u64 off, void *buf, size_t n)
+static int read_mapped(const struct host_memory *base, u64 size, u64 off, void *buf, size_t n)
 {
     if (off > size || n > size - off)
         return -EIO;
     /* The file behind the mapping may have been cut: then the access faults. */
-    return copy_may_fault(buf, base + off, n) == 0 ? 0 : -EIO;
+    return hostmem_read(buf, hostmem_at(base, off), n) == 0 ? 0 : -EIO;
 }
 
 int host_image_read(u64 off, void *buf, size_t n)

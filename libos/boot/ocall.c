@@ -4,7 +4,7 @@
 #include "host_call.h"
 #include "tcb.h"
 
-static struct boundary_area *enclave_area(void)
+static struct host_memory *enclave_area(void)
 {
     return tcb()->area;
 }

@@ -89,7 +89,7 @@ void waitq_wake(struct waitq *q, u32 count)
 
 static void wake_host(struct thread *t)
 {
-    void *host = __atomic_load_n(&t->host, __ATOMIC_SEQ_CST);
+    struct host_memory *host = __atomic_load_n(&t->host, __ATOMIC_SEQ_CST);
 
     if (host != NULL)
         host_thread_wake(host);
@@ -195,7 +195,7 @@ int thread_wait(u64 deadline, bool interruptible, struct host_pollfd *fds, size_
 
 void thread_notify(struct thread *t, u32 flags)
 {
-    void *host;
+    struct host_memory *host;
     u32 parked;
 
     __atomic_fetch_or(&t->attention, flags, __ATOMIC_SEQ_CST);

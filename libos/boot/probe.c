@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Which instructions the processor has, by executing them: #UD ends at the fix-up. An #UD that the
- * host makes up is not in EXITINFO, so it can deny nothing; what it takes away by page tables is
- * tried again (exception.c).
+ * host makes up is not in EXITINFO, so it can deny nothing; any other fault ends the enclave.
  */
 #include "cpu.h"
 #include "extable.h"

@@ -9,7 +9,7 @@
 #include "deployment.h"
 #include "exception.h"
 #include "fs.h"
-#include "host.h"
+#include "host_call.h"
 #include "lib.h"
 #include "manifest.h"
 #include "mm.h"
@@ -18,7 +18,6 @@
 #include "sgx.h"
 #include "sgx_emulated.h"
 #include "tcb.h"
-#include "usercopy.h"
 #include "pal.h"
 
 #define SIGWINCH 28
@@ -33,11 +32,14 @@ int deployment_mount_fd(u32 index)
 }
 
 /* Copy n bytes of host memory in. */
-static int copy_in(void *dst, const void *src, size_t n)
+static int copy_in(void *dst, u64 src, size_t n)
 {
-    if (!is_outside(src, n))
+    const struct host_memory *from = (const struct host_memory *)src;
+
+    if (!is_outside(from, n))
         return -EFAULT;
-    return copy_may_fault(dst, src, n) == 0 ? 0 : -EFAULT;
+    speculation_barrier();
+    return hostmem_read(dst, from, n) == 0 ? 0 : -EFAULT;
 }
 
 static int load_deployment(const struct boundary_boot *boot)
@@ -50,7 +52,7 @@ static int load_deployment(const struct boundary_boot *boot)
     blob = kmalloc(boot->deployment_size);
     if (blob == NULL)
         return -ENOMEM;
-    r = copy_in(blob, (const void *)boot->deployment, boot->deployment_size);
+    r = copy_in(blob, boot->deployment, boot->deployment_size);
     if (r == 0)
         r = deployment_load(blob, boot->deployment_size);
     kfree(blob);
@@ -131,7 +133,7 @@ static i64 ecall_boot(u64 argument)
 
     if (__atomic_exchange_n(&started, 1, __ATOMIC_SEQ_CST) != 0)
         return -EALREADY;
-    if (copy_in(&boot, (const void *)argument, sizeof(boot)) < 0)
+    if (copy_in(&boot, argument, sizeof(boot)) < 0)
         return -EFAULT;
     return boot_steps(&boot);
 }
@@ -178,6 +180,7 @@ static i64 spawn_parsed(struct boundary_process *h)
     if (h->group_count > 65536 || (size_t)(end - p) < (size_t)h->group_count * 4 ||
         h->argc > h->size || h->envc > h->size)
         return -EINVAL;
+    speculation_barrier();
     p += (size_t)h->group_count * 4;
     for (int i = 0; i < 3; i++)
         spec.hfds[i] = h->stdio[i];
@@ -235,7 +238,7 @@ static i64 ecall_create_process(u64 argument)
     bool first;
     i64 r;
 
-    if (copy_in(&head, (const void *)argument, sizeof(head)) < 0)
+    if (copy_in(&head, argument, sizeof(head)) < 0)
         return -EFAULT;
     if (head.size < sizeof(head) || head.size > BOUNDARY_PROCESS_MAX)
         return -E2BIG;
@@ -248,7 +251,7 @@ static i64 ecall_create_process(u64 argument)
     h = kmalloc(head.size);
     if (h == NULL)
         return -ENOMEM;
-    r = copy_in(h, (const void *)argument, head.size);
+    r = copy_in(h, argument, head.size);
     /* The copy again, but with the head that was checked. */
     memcpy(h, &head, sizeof(head));
     if (r == 0)
@@ -263,14 +266,13 @@ static i64 ecall_create_process(u64 argument)
 static i64 ecall_report(void)
 {
     static const u8 data[64] = BOUNDARY_HOST_REPORT;
-    struct boundary_area *a = tcb()->area;
     u8 target[512], report[432];
     int r;
 
-    memcpy(target, a->data, sizeof(target));
+    host_get(0, target, sizeof(target));
     r = sgx_report(target, data, report);
     if (r == 0)
-        memcpy(a->data, report, sizeof(report));
+        host_put(0, report, sizeof(report));
     return r;
 }
 
@@ -291,7 +293,7 @@ static i64 ecall_stats(void)
     s.memory_reserved = m.elrange_user;
     process_for_each(count_process, &s.processes); /* takes g_process_lock */
     threads_stats(&s);
-    memcpy(tcb()->area->data, &s, sizeof(s));
+    host_put(0, &s, sizeof(s));
     return 0;
 }
 
@@ -340,7 +342,7 @@ bool is_image_constant(const char *s)
     return s >= __libos_start && s < __libos_rodata_end;
 }
 
-u64 ecall_main(u64 number, struct boundary_area *area, u64 argument)
+u64 ecall_main(u64 number, struct host_memory *area, u64 argument)
 {
     static u32 stage; /* 0: not booted, 1: under way, 2: booted */
     struct tcb *t = tcb();
@@ -352,7 +354,7 @@ u64 ecall_main(u64 number, struct boundary_area *area, u64 argument)
     /* Before anything else: the layout alone says what is outside. */
     if ((u64)area % 4096 != 0 ||
         (u64)area < ((const struct enclave_layout *)t->head.layout)->size ||
-        (u64)area > (1ull << 47) - sizeof(*area))
+        (u64)area > (1ull << 47) - sizeof(struct boundary_area))
         return (u64)-EFAULT;
     speculation_barrier(); /* neither area nor number is used before the checks, but by them */
     /* Locks that are waited for before a thread is bound ask the host to yield. */

@@ -11,7 +11,7 @@ struct tcb;
 extern const struct enclave_layout *g_layout;
 
 /* True when [p, p+n) lies wholly outside of ELRANGE, in user space. */
-static inline bool is_outside(const void *p, size_t n)
+static inline bool is_outside(const struct host_memory *p, size_t n)
 {
     u64 a = (u64)p;
 
@@ -28,16 +28,16 @@ int bound_check(const void *blob, size_t size, const struct deployment *deployme
 
 /* thread.c */
 void threads_init(u32 static_tcs, u64 limit);
-struct thread *thread_bind_control(struct tcb *t, struct boundary_area *area);
+struct thread *thread_bind_control(struct tcb *t, struct host_memory *area);
 void thread_unbind_control(struct tcb *t);
-void thread_run_next(struct tcb *t, struct boundary_area *area);
+void thread_run_next(struct tcb *t, struct host_memory *area);
 void threads_stats(struct boundary_stats *stats);
 
 /* host.c */
 void host_set_image(const struct boundary_boot *boot);
 i64 host_thread_wait(u64 timeout, struct host_pollfd *fds, size_t count);
-void host_thread_wake(void *area);
-void host_thread_kick(void *area);
+void host_thread_wake(struct host_memory *area);
+void host_thread_kick(struct host_memory *area);
 int host_tcs_add(u64 tcs);
 int host_cpuid(u32 leaf, u32 subleaf, u32 out[4]);
 struct host_time {

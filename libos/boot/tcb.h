@@ -42,7 +42,7 @@
 #include "layout.h"
 #include "thread.h"
 
-struct boundary_area;
+struct host_memory;
 
 /* What stage 1 of an exception leaves for stage 2. */
 struct fault_info {
@@ -64,8 +64,8 @@ struct tcb {
     u64 syscalls_direct;
     u32 vector_saved; /* the application's vector state is in current->xsave */
     bool booted;      /* a thread ran on this TCS: its stack is clear of what the host put there */
-    struct boundary_area *area; /* outside of the enclave */
-    struct fault_info fault;    /* of user code */
+    struct host_memory *area; /* outside of the enclave */
+    struct fault_info fault;  /* of user code */
     u64 syscalls_trapped, aex, ocalls;
     struct tcb *next; /* list of all */
 };
@@ -128,5 +128,5 @@ void fault_user(struct uregs *regs);
 void kernel_fault(struct kernel_frame *frame);
 __noreturn void panic_fault(struct kernel_frame *frame);
 void exception_stage1(void);
-u64 ecall_main(u64 number, struct boundary_area *area, u64 argument);
+u64 ecall_main(u64 number, struct host_memory *area, u64 argument);
 #endif

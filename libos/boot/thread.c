@@ -284,7 +284,7 @@ struct thread *kthread_start(void (*fn)(void *), void *arg)
     return t;
 }
 
-static void bind(struct tcb *t, struct slot *s, struct boundary_area *area)
+static void bind(struct tcb *t, struct slot *s, struct host_memory *area)
 {
     t->area = area;
     t->vector_saved = VECTOR_SCRUBBED;
@@ -302,7 +302,7 @@ static void bind(struct tcb *t, struct slot *s, struct boundary_area *area)
     }
 }
 
-void thread_run_next(struct tcb *t, struct boundary_area *area)
+void thread_run_next(struct tcb *t, struct host_memory *area)
 {
     struct slot *s = NULL;
 
@@ -348,7 +348,7 @@ void thread_finish(void)
 }
 
 /* An ecall that is not a thread of its own still needs current(), for locks and logging. */
-struct thread *thread_bind_control(struct tcb *t, struct boundary_area *area)
+struct thread *thread_bind_control(struct tcb *t, struct host_memory *area)
 {
     static struct slot boot;
     static bool booted;

@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Access to application memory, and to host memory that may vanish. The instructions that touch it
- * are in the exception table: a fault that mm cannot repair ends at the label after them.
+ * Access to application memory (hostmem.c has the host's). The instructions that touch it are in
+ * the exception table: a fault that mm cannot repair ends at the label after them.
  */
 #include "user.h"
 #include "lib.h"
 #include "start.h"
 #include "thread.h"
-#include "usercopy.h"
 #include "extable.h"
 
 /* Returns how many bytes were not copied. */
-size_t copy_may_fault(void *dst, const void *src, size_t n)
+static size_t copy_may_fault(void *dst, const void *src, size_t n)
 {
     __asm__ volatile("1: rep movsb\n"
                      "2:\n\t" EX_TABLE("1b", "2b")

@@ -14,6 +14,8 @@
 
 #include "types.h"
 
+struct host_memory; /* boot/hostmem.h */
+
 struct host_stat { /* untrusted */
     u64 dev, ino, nlink, rdev, size, blocks, blksize;
     u32 mode, uid, gid;
@@ -98,7 +100,7 @@ int host_getsockname(int hfd, void *addr, u32 *addr_len, bool peer);
  * smooth and order it) */
 i64 host_clock(int clock_id);
 /* CPU time of the host thread of that area (struct thread.host). */
-i64 host_thread_clock(void *area);
+i64 host_thread_clock(struct host_memory *area);
 
 /* memory and threads: used by libos/mm and libos/boot only */
 int host_sgx_restrict(u64 addr, u64 size, u32 prot);    /* EMODPR */

@@ -15,6 +15,7 @@
 struct process;
 struct mm;
 struct host_pollfd;
+struct host_memory;
 
 /* The application's registers at the system call, fault or preemption; layout is used by
  * libos/boot/entry.S. */
@@ -42,7 +43,7 @@ struct thread {
     u64 fs_base;                /* the application's */
     void *xsave;                /* the application's vector state while it is saved */
     u32 park;                   /* enclave-side wake token, see park.c */
-    void *host;                 /* boot/: the host thread's shared area (wrapped) */
+    struct host_memory *host;   /* boot/: the host thread's shared area */
     u32 wake_depth, wake_count; /* wake_begin(): wake-ups that wait for wake_end() */
     struct thread *wakes[8];
     struct list_head siblings; /* in process->threads, under process lock */

@@ -156,6 +156,7 @@ u32 ip_control_received(u8 *control, u32 size, bool cut)
         if (n > k->most || (n < k->least && !(cut && step == size - at)))
             panic("the host gave %lu bytes of control data of level %d, type %d", n, h.level,
                   h.type);
+        speculation_barrier(); /* the host's length chooses what is moved, and the next step */
         rename(&h, control + at + sizeof(h));
         kept = keep(control, kept, at, step);
     }

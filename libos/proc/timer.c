@@ -110,7 +110,7 @@ void thread_cpu_begin(struct thread *t)
  */
 u64 thread_cpu_time(struct thread *t)
 {
-    void *host = __atomic_load_n(&t->host, __ATOMIC_ACQUIRE);
+    struct host_memory *host = __atomic_load_n(&t->host, __ATOMIC_ACQUIRE);
     u64 now = 0;
     if (t == current()) {
         now = host_thread_time();

@@ -13,7 +13,6 @@
 #include "host_call.h"
 #include "socket.h"
 #include "start.h"
-#include "usercopy.h"
 
 int LLVMFuzzerTestOneInput(const u8 *data, size_t size);
 unsigned fuzz_enclave_ends(void);
@@ -53,9 +52,9 @@ static u32 take_u32(u32 limit)
 
 /* ---- the host ---- */
 
-static struct boundary_area *lying_area(void)
+static struct host_memory *lying_area(void)
 {
-    return &g_area;
+    return (struct host_memory *)&g_area;
 }
 
 static void lying_call(u32 number)
@@ -93,12 +92,6 @@ void panic(const char *fmt, ...)
 {
     g_ends++;
     longjmp(g_end, 1);
-}
-
-size_t copy_may_fault(void *dst, const void *src, size_t n)
-{
-    memcpy(dst, src, n);
-    return 0;
 }
 
 /* ---- what the LibOS asks ---- */

@@ -20,7 +20,6 @@
 #include "process.h"
 #include "start.h"
 #include "tcb.h"
-#include "usercopy.h"
 
 #define PARENTS     3u
 #define STARTS      8u /* of each parent */
@@ -134,9 +133,9 @@ static void *enter(void *p)
     syscall(158 /* arch_prctl */, ARCH_SET_GS, &h->tcb);
     if (setjmp(h->leave) == 0) {
         if (h->body == NULL) {
-            thread_run_next(&h->tcb, h->area);
+            thread_run_next(&h->tcb, (struct host_memory *)h->area);
         } else {
-            thread_bind_control(&h->tcb, h->area);
+            thread_bind_control(&h->tcb, (struct host_memory *)h->area);
             h->body(h->arg);
             thread_unbind_control(&h->tcb);
         }
@@ -237,9 +236,9 @@ static i64 serve_wake(struct boundary_area *area)
     return 0;
 }
 
-static struct boundary_area *lying_area(void)
+static struct host_memory *lying_area(void)
 {
-    return me()->area;
+    return (struct host_memory *)me()->area;
 }
 
 static void lying_call(u32 number)
@@ -324,12 +323,6 @@ u64 clock_monotonic(void)
 
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (u64)now.tv_sec * 1000000000u + (u64)now.tv_nsec;
-}
-
-size_t copy_may_fault(void *dst, const void *src, size_t n)
-{
-    memcpy(dst, src, n);
-    return 0;
 }
 
 void enclave_leave(u64 result)
