@@ -127,6 +127,10 @@ enum manifest_exec_kind {
  * never the host's to send. */
 #define MANIFEST_SIGNALS_NEVER 0x400004d8ull
 
+/* What a builder lists when nothing else is said: TERM INT HUP QUIT WINCH USR1 USR2, and KILL STOP
+ * CONT, which go to all processes at once. */
+#define MANIFEST_SIGNALS_DEFAULT 0x8064b07ull
+
 struct manifest_policy {
     uint32_t exec; /* enum manifest_exec_kind */
     uint32_t flags;

@@ -154,8 +154,7 @@ static int run(struct options *o, char **argv, struct error *err)
     struct pal_init_args_v4 init = {.size = sizeof(init),
                                     .log_level = o->log,
                                     .enclave_type = type,
-                                    .flags = o->bundle.settings.production ? 0
-                                                                           : PAL_FLAG_DEBUG_ENCLAVE,
+                                    .flags = o->bundle.settings.debug ? PAL_FLAG_DEBUG_ENCLAVE : 0,
                                     .enclave_fd = open(result.enclave, O_RDONLY | O_CLOEXEC),
                                     .sigstruct_fd = open(result.sigstruct, O_RDONLY | O_CLOEXEC),
                                     .image_fd = open(result.image, O_RDONLY | O_CLOEXEC),
@@ -214,6 +213,7 @@ int main(int argc, char **argv)
     bool stats = false, bad = false;
     uint64_t threads = 0;
     o.bundle.progress = step;
+    o.bundle.settings.debug = true;
     o.env[o.env_count++] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
     memcpy(o.mounts, g_mounts, sizeof(g_mounts));
     o.mount_count = MOUNTS;
@@ -238,7 +238,7 @@ int main(int argc, char **argv)
             stats = true;
             break;
         case 'p':
-            o.bundle.settings.production = true;
+            o.bundle.settings.debug = false;
             break;
         case 'm':
             bad |= number_parse(optarg, strlen(optarg), UINT64_MAX,

@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,4 +24,25 @@ int number_parse(const char *text, size_t length, uint64_t max, uint64_t *out)
         return -EINVAL;
     *out = (uint64_t)value << shift;
     return 0;
+}
+
+int signal_number(const char *text)
+{
+    char *end;
+    long number = strtol(text, &end, 10);
+    if (end != text && !*end)
+        return number >= 0 && number < NSIG ? (int)number : -1;
+    const char *name = strncasecmp(text, "SIG", 3) == 0 ? text + 3 : text;
+    for (int sig = 1; sig < NSIG; sig++) {
+        const char *known = sigabbrev_np(sig);
+        if (known && strcasecmp(known, name) == 0)
+            return sig;
+    }
+    if (strncasecmp(name, "RTMIN", 5) == 0 || strncasecmp(name, "RTMAX", 5) == 0) {
+        long offset = strtol(name + 5, &end, 10);
+        int base = strncasecmp(name, "RTMIN", 5) == 0 ? SIGRTMIN : SIGRTMAX;
+        if (!*end && base + offset >= SIGRTMIN && base + offset <= SIGRTMAX)
+            return base + (int)offset;
+    }
+    return -1;
 }

@@ -10,3 +10,5 @@
  * first `length` bytes of text: all of them. -EINVAL for anything else, and for more than `max`.
  */
 int number_parse(const char *text, size_t length, uint64_t max, uint64_t *out);
+/* A signal by number or name ("9", "KILL", "SIGKILL", "RTMIN+3"), -1 when unknown. */
+int signal_number(const char *text);

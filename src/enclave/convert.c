@@ -36,6 +36,7 @@ struct request {
     char *rootfs, *type, *bound; /* bound: NULL, or where its JSON is */
     struct oci_config *config;
     struct enclave_build build;
+    struct enclave_policy_wish policy;
 };
 
 static int open_file(const char *path, struct error *err)
@@ -47,9 +48,14 @@ static int open_file(const char *path, struct error *err)
 static int deployment_blob(const struct request *request, uint8_t hash[BUNDLE_HASH_SIZE],
                            struct error *err)
 {
+    cleanup_policy struct policy policy = {0};
     cleanup_deployment struct deployment deployment = {0};
     cleanup_buffer struct buffer blob = BUFFER_INIT;
-    int result = deployment_from_config(request->config, request->build.mounts, &deployment, err);
+    int result = policy_read(&request->policy, request->build.mode, &request->config->process,
+                             &policy, err);
+    if (result == 0)
+        result = deployment_from_config(request->config, &policy, request->build.mounts,
+                                        &deployment, err);
     if (result == 0)
         result = bundle_deployment_build(&deployment.manifest, &blob, hash, err);
     if (result < 0)
@@ -98,7 +104,7 @@ static int settings_of(const struct request *request, const uint8_t hash[BUNDLE_
         result = choose(build->sgx2, machine.sgx2, "enclave.sgx2", "SGX2", &sgx2, err);
     if (result < 0)
         return result;
-    *out = (struct bundle_settings){.production = build->mode == ENCLAVE_MODE_PRODUCTION,
+    *out = (struct bundle_settings){.debug = build->mode == ENCLAVE_MODE_DEBUG,
                                     .enclave_size = build->size,
                                     .memory_limit = build->memory,
                                     .thread_limit = build->threads,
@@ -179,6 +185,24 @@ static int read_build(const json_t *json, struct enclave_build *out, struct erro
     return 0;
 }
 
+static int read_policy(const json_t *json, struct enclave_policy_wish *out, struct error *err)
+{
+    const struct {
+        const char *key;
+        char **out;
+    } members[] = {{"exec", &out->exec},
+                   {"signals", &out->signals},
+                   {"loopback", &out->loopback},
+                   {"stdio", &out->stdio}};
+    for (size_t i = 0; i < array_count(members); i++) {
+        const char *value = NULL;
+        if (json_get_string(json, "", members[i].key, &value, err) < 0)
+            return -1;
+        *members[i].out = value != NULL ? xstrdup(value) : NULL;
+    }
+    return 0;
+}
+
 static int read_request(struct request *request, struct error *err)
 {
     cleanup_buffer struct buffer bytes = BUFFER_INIT;
@@ -192,6 +216,7 @@ static int read_request(struct request *request, struct error *err)
         json_get_string(json, "", "type", &type, err) < 0 ||
         json_get_string(json, "", "bound", &bound, err) < 0 ||
         read_build(json, &request->build, err) < 0 ||
+        read_policy(json_object_get(json, "policy"), &request->policy, err) < 0 ||
         json_get_bool(json, "", "debug", &debug, err) < 0 ||
         json_get_bool(json, "", "log", &has_log, err) < 0 ||
         json_get_bool(json, "", "logJson", &log_json, err) < 0)

@@ -56,8 +56,8 @@ static void fill_process(const struct oci_process *process, struct deployment *o
     manifest->rlimit_count = process->rlimit_count;
 }
 
-int deployment_from_config(const struct oci_config *config, const char *mounts,
-                           struct deployment *out, struct error *err)
+int deployment_from_config(const struct oci_config *config, const struct policy *policy,
+                           const char *mounts, struct deployment *out, struct error *err)
 {
     memset(out, 0, sizeof(*out));
     fill_process(&config->process, out);
@@ -67,14 +67,9 @@ int deployment_from_config(const struct oci_config *config, const char *mounts,
     for (size_t i = 0; i < config->sysctl.count; i++)
         out->sysctls[i] = xasprintf("%s=%s", config->sysctl.items[i].key,
                                     config->sysctl.items[i].value);
-    out->manifest.policy = (struct bundle_policy){
-        .exec = MANIFEST_EXEC_ANY,
-        .flags = MANIFEST_POLICY_STDIN | MANIFEST_POLICY_STDOUT |
-                 MANIFEST_POLICY_SIGNAL_ANY_PROCESS |
-                 (config->process.no_new_privileges ? MANIFEST_POLICY_NO_NEW_PRIVS : 0),
-        .signals = ~0ull,
-        .log_level = 5,
-    };
+    out->manifest.policy = policy->manifest;
+    out->manifest.commands = policy->commands;
+    out->manifest.command_count = policy->command_count;
     out->manifest.hostname = config->hostname;
     out->manifest.domainname = config->domainname;
     out->manifest.readonly_root = config->root_readonly;

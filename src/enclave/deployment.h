@@ -5,6 +5,7 @@
 #include "base/buffer.h"
 #include "base/error.h"
 #include "enclave/bundle/bundle.h"
+#include "enclave/policy.h"
 #include "oci/config.h"
 
 struct deployment {
@@ -20,8 +21,8 @@ struct deployment {
 };
 #define cleanup_deployment __attribute__((cleanup(deployment_release)))
 
-/* Borrows from config, which must outlive it. mounts: enclave.mounts (mounts.h), may be NULL.
- * *out is to be released even when this fails. */
-int deployment_from_config(const struct oci_config *config, const char *mounts,
-                           struct deployment *out, struct error *err);
+/* Borrows from config and policy, which must outlive it. mounts: enclave.mounts (mounts.h), may be
+ * NULL. *out is to be released even when this fails. */
+int deployment_from_config(const struct oci_config *config, const struct policy *policy,
+                           const char *mounts, struct deployment *out, struct error *err);
 void deployment_release(struct deployment *deployment);

@@ -12,12 +12,16 @@
 #include "container/container.h"
 
 enum enclave_mode {
-    ENCLAVE_MODE_DEFAULT,    /* may be debugged by its signature, but is started without */
-    ENCLAVE_MODE_DEBUG,      /* ATTRIBUTES.DEBUG: the host can read it */
     ENCLAVE_MODE_PRODUCTION, /* cannot be debugged, logs no application data */
+    ENCLAVE_MODE_DEBUG, /* ATTRIBUTES.DEBUG: the host can read it; and it lets the host do more */
 };
 
 enum enclave_choice { ENCLAVE_AUTO, ENCLAVE_YES, ENCLAVE_NO };
+
+/* What the operator may do to it, as it was written; NULL: not said (policy.h). */
+struct enclave_policy_wish {
+    char *exec, *signals, *loopback, *stdio;
+};
 
 /* How the enclave is to be built; 0 takes what fits the container and the machine. */
 struct enclave_build {
@@ -39,6 +43,7 @@ struct enclave_request {
     char *log_level; /* may be NULL */
     bool builtin;    /* the built-in LibOS: the bundle is converted */
     struct enclave_build build;
+    struct enclave_policy_wish policy;
 };
 #define cleanup_enclave_request __attribute__((cleanup(enclave_request_release)))
 

@@ -23,11 +23,13 @@
 #include "base/path.h"
 #include "container/container.h"
 #include "enclave/agent.h"
+#include "enclave/describe.h"
 #include "enclave/process.h"
 #include "enclave/settings.h"
 #include "enclave/signals.h"
 
 #define DESTROY_SECONDS 2
+#define DEPLOYMENT_MAX  (4u << 20)
 #define EXIT_FATAL      125 /* the enclave died under the application */
 
 struct runelet {
@@ -43,8 +45,9 @@ struct runelet {
     bool collecting;
     char *reason;
     bool terminal;
-    bool serving; /* events are read; atomic */
-    int pid;      /* of the entrypoint, in the runtime's numbering */
+    bool serving;             /* events are read; atomic */
+    uint64_t refused_signals; /* bit n - 1: it was said that signal n is refused */
+    int pid;                  /* of the entrypoint, in the runtime's numbering */
 };
 
 /* ---- what the runtime tells us, on its threads ---- */
@@ -218,6 +221,26 @@ static int check_kind(struct runelet *runelet, bool *emulated, struct error *err
     return 0;
 }
 
+/* One line about what weakens the enclave, from the deployment that it was started with. */
+static void say_policy(struct runelet *runelet, int deployment_fd)
+{
+    cleanup_buffer struct buffer blob = BUFFER_INIT;
+    struct pal_info_v4 info = {0};
+    bool insecure = false;
+    if (deployment_fd < 0 || lseek(deployment_fd, 0, SEEK_SET) < 0 ||
+        read_all(deployment_fd, &blob, DEPLOYMENT_MAX) < 0 ||
+        pal_runtime_info(runelet->runtime, &info) < 0)
+        return;
+    cleanup_free char *text = deployment_describe(blob.data, blob.size,
+                                                  info.flags & PAL_FLAG_DEBUG_ENCLAVE, &insecure);
+    if (text[0] == '\0')
+        return;
+    if (insecure)
+        log_warning("this enclave: %s", text);
+    else
+        log_info("this enclave: %s", text);
+}
+
 static int start_enclave(struct runelet *runelet, struct error *err)
 {
     const struct container_init *init = runelet->init;
@@ -256,6 +279,8 @@ static int start_enclave(struct runelet *runelet, struct error *err)
     int result = open_mounts(runelet, root, mounts, err);
     if (result == 0)
         result = pal_runtime_init(runelet->runtime, &args, err);
+    if (result == 0)
+        say_policy(runelet, deployment_fd);
     for (size_t i = 0; i < mount_count; i++)
         close_and_reset(&mounts[i]);
     return result;
@@ -308,6 +333,19 @@ static void pass_resize(struct runelet *runelet)
         pal_runtime_resize(runelet->runtime, runelet->pid, size.ws_row, size.ws_col);
 }
 
+/* Each signal once: who sends it would wait for its effect. */
+static void say_refused(struct runelet *runelet, int sig)
+{
+    const char *name = sigabbrev_np(sig);
+    cleanup_free char *number = xasprintf("%d", sig);
+    if (runelet->refused_signals >> (sig - 1) & 1)
+        return;
+    runelet->refused_signals |= 1ull << (sig - 1);
+    log_warning("signal %s is not passed on: the enclave takes from its host the signals that "
+                "enclave.signals lists, and none that a program's own faults raise",
+                name != NULL ? name : number);
+}
+
 /* Returns the signal to end by when the runtime cannot signal its processes (version 1), else 0. */
 static int pass_signal(struct runelet *runelet, int sig, bool from_terminal)
 {
@@ -315,7 +353,9 @@ static int pass_signal(struct runelet *runelet, int sig, bool from_terminal)
                                : pal_runtime_kill(runelet->runtime, runelet->pid, sig);
     if (result == -ENOTSUP)
         return signal_ends_process(sig) ? sig : 0;
-    if (result < 0)
+    if (result == -EPERM)
+        say_refused(runelet, sig);
+    else if (result < 0)
         log_debug("pass signal %d on: %s", sig, strerror(-result));
     return 0;
 }

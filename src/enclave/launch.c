@@ -207,17 +207,21 @@ static pid_t spawn_converter(const char *program, int answer, int request, struc
     _exit(127);
 }
 
-static int converter_request(const struct enclave_build *build, const char *type,
+static int converter_request(const struct enclave_request *request, const char *type,
                              const struct oci_config *config, const char *rootfs, bool log_json,
                              struct error *err)
 {
+    const struct enclave_build *build = &request->build;
+    const struct enclave_policy_wish *policy = &request->policy;
     cleanup_json json_t *json = json_pack(
-        "{s:s, s:b, s:b, s:b, s:O, s:s, s:i, s:I, s:I, s:i, s:i, s:i, s:s*, s:s*}", "rootfs",
-        rootfs, "debug", log_enabled(LOG_LEVEL_DEBUG), "log", log_fd() != STDERR_FILENO, "logJson",
-        log_json, "config", config->json, "type", type, "mode", (int)build->mode, "size",
+        "{s:s, s:b, s:b, s:b, s:O, s:s, s:i, s:I, s:I, s:i, s:i, s:i, s:s*, s:s*,"
+        " s:{s:s?, s:s?, s:s?, s:s?}}",
+        "rootfs", rootfs, "debug", log_enabled(LOG_LEVEL_DEBUG), "log", log_fd() != STDERR_FILENO,
+        "logJson", log_json, "config", config->json, "type", type, "mode", (int)build->mode, "size",
         (json_int_t)build->size, "memory", (json_int_t)build->memory, "threads",
         (int)build->threads, "kss", (int)build->kss, "sgx2", (int)build->sgx2, "mounts",
-        build->mounts, "bound", build->bound);
+        build->mounts, "bound", build->bound, "policy", "exec", policy->exec, "signals",
+        policy->signals, "loopback", policy->loopback, "stdio", policy->stdio);
     cleanup_free char *text = json != NULL ? json_text(json, JSON_COMPACT) : NULL;
     if (text == NULL)
         return error_set(err, "root filesystem %s: the path is not UTF-8", rootfs);
@@ -245,7 +249,7 @@ static int read_answer(int socket, struct enclave_launch *launch, struct error *
     return 0;
 }
 
-static int convert(const struct enclave_build *build, const struct oci_config *config,
+static int convert(const struct enclave_request *wanted, const struct oci_config *config,
                    const char *rootfs, bool log_json, struct enclave_launch *launch,
                    struct error *err)
 {
@@ -253,7 +257,7 @@ static int convert(const struct enclave_build *build, const struct oci_config *c
     cleanup_free char *program = locate_program("enclave-convert");
     if (access(program, X_OK) < 0)
         return error_errno(err, errno, "%s (is the installation complete?)", program);
-    cleanup_close int request = converter_request(build, launch->type, config, rootfs, log_json,
+    cleanup_close int request = converter_request(wanted, launch->type, config, rootfs, log_json,
                                                   err);
     if (request < 0)
         return request;
@@ -376,15 +380,16 @@ int enclave_launch_prepare(const struct enclave_request *request, const char *bu
     if (access(rootfs, F_OK) < 0)
         return error_errno(err, errno, "root filesystem %s", rootfs);
 
+    const struct policy none = {0}; /* the converter's matter */
     cleanup_deployment struct deployment deployment = {0};
     int result = adapt_config(request, rootfs, config, err);
     if (result == 0)
-        result = deployment_from_config(*config, request->build.mounts, &deployment, err);
+        result = deployment_from_config(*config, &none, request->build.mounts, &deployment, err);
     if (result == 0)
         result = add_settings(request, *config, &deployment, log_json, out, err);
     if (result == 0 && request->builtin) {
         make_mount_points(*config, bundle, rootfs);
-        result = convert(&request->build, *config, rootfs, log_json, out, err);
+        result = convert(request, *config, rootfs, log_json, out, err);
     }
     return result;
 }

@@ -5,9 +5,11 @@
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
+#include "base/log.h"
 #include "base/number.h"
 #include "enclave/enclave.h"
 #include "enclave/locate.h"
+#include "enclave/policy.h"
 
 enum setting {
     SETTING_TYPE,
@@ -23,6 +25,10 @@ enum setting {
     SETTING_SGX2,
     SETTING_MOUNTS,
     SETTING_BOUND,
+    SETTING_EXEC,
+    SETTING_SIGNALS,
+    SETTING_LOOPBACK,
+    SETTING_STDIO,
     SETTINGS,
 };
 
@@ -42,6 +48,10 @@ static const struct {
     [SETTING_SGX2] = {"enclave.sgx2", "ENCLAVE_SGX2"},
     [SETTING_MOUNTS] = {"enclave.mounts", "ENCLAVE_MOUNTS"},
     [SETTING_BOUND] = {"enclave.bound", "ENCLAVE_BOUND"},
+    [SETTING_EXEC] = {"enclave.exec", "ENCLAVE_EXEC"},
+    [SETTING_SIGNALS] = {"enclave.signals", "ENCLAVE_SIGNALS"},
+    [SETTING_LOOPBACK] = {"enclave.network.loopback", "ENCLAVE_NETWORK_LOOPBACK"},
+    [SETTING_STDIO] = {"enclave.stdio", "ENCLAVE_STDIO"},
 };
 
 static const char *variable_value(const char *entry, const char *name)
@@ -149,13 +159,47 @@ static int read_number(const struct oci_config *config, enum setting setting, co
     return error_set(err, "%s \"%s\" cannot be: give %s", g_names[setting].annotation, value, what);
 }
 
+/* `default` was a third mode, between the two. */
+static int read_mode(const struct oci_config *config, enum enclave_mode *out, struct error *err)
+{
+    const char *value = find(config, SETTING_MODE);
+    *out = ENCLAVE_MODE_PRODUCTION;
+    if (value == NULL || strcmp(value, "production") == 0)
+        return 0;
+    if (strcmp(value, "debug") == 0)
+        *out = ENCLAVE_MODE_DEBUG;
+    else if (strcmp(value, "default") == 0)
+        log_warning("enclave.mode default is production by now: leave it out");
+    else
+        return error_set(err, "enclave.mode \"%s\" is not known: use production or debug", value);
+    return 0;
+}
+
+/* Kept as it is, and checked: the converter reads it again. */
+static int read_policy(const struct oci_config *config, struct enclave_request *out,
+                       struct error *err)
+{
+    cleanup_policy struct policy policy = {0};
+    const struct {
+        enum setting setting;
+        char **out;
+    } settings[] = {{SETTING_EXEC, &out->policy.exec},
+                    {SETTING_SIGNALS, &out->policy.signals},
+                    {SETTING_LOOPBACK, &out->policy.loopback},
+                    {SETTING_STDIO, &out->policy.stdio}};
+    for (size_t i = 0; i < array_count(settings); i++) {
+        const char *value = find(config, settings[i].setting);
+        *settings[i].out = value != NULL ? xstrdup(value) : NULL;
+    }
+    return policy_read(&out->policy, out->build.mode, &config->process, &policy, err);
+}
+
 static int read_build(const struct oci_config *config, struct enclave_build *out, struct error *err)
 {
-    static const char *const modes[] = {"default", "debug", "production"};
     static const char *const choices[] = {"auto", "true", "false"};
-    unsigned mode, kss, sgx2;
+    unsigned kss, sgx2;
     uint64_t threads;
-    if (read_word(config, SETTING_MODE, modes, &mode, err) < 0 ||
+    if (read_mode(config, &out->mode, err) < 0 ||
         read_word(config, SETTING_KSS, choices, &kss, err) < 0 ||
         read_word(config, SETTING_SGX2, choices, &sgx2, err) < 0 ||
         read_number(config, SETTING_SIZE, "a power of two from 1G to 64T", 1ull << 30, 1ull << 46,
@@ -170,7 +214,6 @@ static int read_build(const struct oci_config *config, struct enclave_build *out
     if (bound != NULL && bound[0] != '/')
         return error_set(err, "enclave.bound \"%s\": give an absolute path", bound);
     out->bound = bound != NULL ? xstrdup(bound) : NULL;
-    out->mode = (enum enclave_mode)mode;
     out->kss = (enum enclave_choice)kss;
     out->sgx2 = (enum enclave_choice)sgx2;
     out->threads = (uint32_t)threads;
@@ -193,7 +236,8 @@ int enclave_request_read(const struct oci_config *config, bool forced, struct en
 
     if ((type != NULL && check_type(type, err) < 0) ||
         (level != NULL && check_log_level(level, err) < 0) ||
-        read_build(config, &out->build, err) < 0 || choose_runtime(carrier, path, out, err) < 0) {
+        read_build(config, &out->build, err) < 0 || read_policy(config, out, err) < 0 ||
+        choose_runtime(carrier, path, out, err) < 0) {
         enclave_request_release(out);
         return -1;
     }
@@ -211,5 +255,9 @@ void enclave_request_release(struct enclave_request *request)
     free(request->build.mounts);
     free(request->log_level);
     free(request->build.bound);
+    free(request->policy.exec);
+    free(request->policy.signals);
+    free(request->policy.loopback);
+    free(request->policy.stdio);
     memset(request, 0, sizeof(*request));
 }

@@ -64,27 +64,6 @@ int open_container(const char *id, struct container **out, struct error *err)
     return ret;
 }
 
-int signal_number(const char *text)
-{
-    char *end;
-    long number = strtol(text, &end, 10);
-    if (end != text && !*end)
-        return number >= 0 && number < NSIG ? (int)number : -1;
-    const char *name = strncasecmp(text, "SIG", 3) == 0 ? text + 3 : text;
-    for (int sig = 1; sig < NSIG; sig++) {
-        const char *known = sigabbrev_np(sig);
-        if (known && strcasecmp(known, name) == 0)
-            return sig;
-    }
-    if (strncasecmp(name, "RTMIN", 5) == 0 || strncasecmp(name, "RTMAX", 5) == 0) {
-        long offset = strtol(name + 5, &end, 10);
-        int base = strncasecmp(name, "RTMIN", 5) == 0 ? SIGRTMIN : SIGRTMAX;
-        if (!*end && base + offset >= SIGRTMIN && base + offset <= SIGRTMAX)
-            return base + (int)offset;
-    }
-    return -1;
-}
-
 /* Descriptors given by socket activation go to the container (sd_listen_fds(3)). */
 static void pass_listen_fds(struct oci_config *config, long long *preserve_fds)
 {

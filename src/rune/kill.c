@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/cleanup.h"
+#include "base/number.h"
 #include "rune/commands.h"
 
 static bool all;

@@ -104,5 +104,3 @@ const char *default_root(void);
 int open_container(const char *id, struct container **out, struct error *err);
 enum container_rootless rootless_mode(void);
 int table_width(const char *text);
-/* A signal by number or name ("9", "KILL", "SIGKILL"), -1 when unknown. */
-int signal_number(const char *text);

@@ -31,7 +31,7 @@ static const char g_convert_help[] =
     "  --client-signing   leave the signature to export-signing and import-signature\n"
     "  --bound FILE       what deployments may say (default: the image's own " BUNDLE_BOUND_PATH
     ", if it has one)\n"
-    "  --production       an enclave that cannot be debugged\n"
+    "  --debug-enclave    an enclave that the host may read and debug (insecure)\n"
     "  --enclave-size N   address range, a power of two; suffix M, G or T (64T)\n"
     "  --memory N         memory limit of the enclave (none; with --no-sgx2 512M, all of it "
     "added)\n"
@@ -108,7 +108,7 @@ enum convert_option {
     OPT_IMAGE_ONLY,
     OPT_CLIENT,
     OPT_BOUND,
-    OPT_PRODUCTION,
+    OPT_DEBUG_ENCLAVE,
     OPT_SIZE,
     OPT_MEMORY,
     OPT_THREADS,
@@ -147,8 +147,8 @@ static int convert_option(int option, const char *value, struct bundle_options *
     case OPT_BOUND:
         o->bound = value;
         break;
-    case OPT_PRODUCTION:
-        s->production = true;
+    case OPT_DEBUG_ENCLAVE:
+        s->debug = true;
         break;
     case OPT_SIZE:
         ret = parse_size("--enclave-size", value, UINT64_MAX, &s->enclave_size, err);
@@ -194,7 +194,7 @@ static int run_convert(int argc, char **argv, struct error *err)
         {"image-only", no_argument, NULL, OPT_IMAGE_ONLY},
         {"client-signing", no_argument, NULL, OPT_CLIENT},
         {"bound", required_argument, NULL, OPT_BOUND},
-        {"production", no_argument, NULL, OPT_PRODUCTION},
+        {"debug-enclave", no_argument, NULL, OPT_DEBUG_ENCLAVE},
         {"enclave-size", required_argument, NULL, OPT_SIZE},
         {"memory", required_argument, NULL, OPT_MEMORY},
         {"threads", required_argument, NULL, OPT_THREADS},

@@ -425,7 +425,7 @@ overlay() {
     plain=$(mrenclave)
     [ -n "$plain" ]
     [ "$plain" = "$(KEY=b mrenclave)" ]
-    [ "$plain" != "$(mrenclave --production)" ]
+    [ "$plain" != "$(mrenclave --debug-enclave)" ]
     [ "$plain" != "$(mrenclave --memory 512M)" ]
     [ "$plain" != "$(mrenclave --threads 100)" ]
     [ "$plain" != "$(mrenclave --enclave-size 32G)" ]

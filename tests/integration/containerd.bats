@@ -131,7 +131,7 @@ starts() { # OPTIONS...: in the background, its output in a file
 }
 
 @test "enclave: exec, SIGTERM, pause, a terminal" {
-    starts --annotation enclave.type=auto
+    starts --annotation enclave.type=auto --annotation enclave.exec=any
     run -9 ctr task exec --exec-id one "$name" sh -c 'test -e /dev/attestation && exit 9'
     [ "$(echo in | ctr task exec --exec-id two "$name" cat)" = in ]
     run -0 script -qec "ctr task exec -t --exec-id three $name tty" /dev/null

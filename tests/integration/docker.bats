@@ -270,7 +270,7 @@ PY
     remapped import -c 'ENV PATH=/bin' -c 'CMD ["/bin/sh"]' "$work/busybox.tar" busybox >/dev/null
     run -0 remapped run --rm --network none busybox sh -c 'id -u; cat /proc/self/uid_map; stat -c %u /bin; echo x >/root/x && cat /root/x'
     [ "$(tr -s ' \n' ' ' <<<"$output")" = "0 0 200000 65536 0 x " ]
-    remapped run -d --name enclave --network none --runtime rune-enclave busybox sleep 1000 >/dev/null
+    remapped run -d --name enclave --network none -e ENCLAVE_EXEC=any --runtime rune-enclave busybox sleep 1000 >/dev/null
     run -0 remapped exec enclave sh -c 'id -u; test -e /dev/attestation && echo inside'
     [ "$output" = $'0\ninside' ]
     [ "$(awk '/^Uid/ {print $2}' "/proc/$(remapped inspect -f '{{.State.Pid}}' enclave)/status")" = 200000 ]
@@ -320,8 +320,8 @@ def end(*_):
 signal.signal(signal.SIGTERM, end)
 print("up", flush=True)
 while True: time.sleep(1)'
-    docker run -d --name "$name" --runtime rune-enclave debian python3 -c "$server" >/dev/null
-    docker run -d --name "$name-two" --runtime rune-enclave debian python3 -c "$server" >/dev/null
+    docker run -d --name "$name" -e ENCLAVE_EXEC=any --runtime rune-enclave debian python3 -c "$server" >/dev/null
+    docker run -d --name "$name-two" -e ENCLAVE_EXEC=any --runtime rune-enclave debian python3 -c "$server" >/dev/null
     within 20 logs_have "$name" up
     within 20 logs_have "$name-two" up
     run -0 --separate-stderr docker exec -u 1000 -w /tmp -e A=b "$name" sh -c 'id -u; pwd; echo $A; cat /proc/1/comm'
@@ -350,9 +350,28 @@ while True: time.sleep(1)'
     [[ "$output" == *"33 77"* ]]
 }
 
+@test "enclave: exec is refused unless it is listed, with a line that says how, and 126" {
+    debian
+    docker run -d --name "$name" --runtime rune-enclave debian sleep 1000 >/dev/null
+    run -126 docker exec "$name" cat /etc/hostname
+    [[ "$output" == *"permission denied: enclave.exec is \"none\""*'[["cat","/etc/hostname"]]'* ]]
+    docker rm -f "$name" >/dev/null
+    docker run -d --name "$name" -e ENCLAVE_EXEC='[["cat", "/etc/hostname"], {"args": ["tty"], "terminal": true}]' --runtime rune-enclave \
+        debian sleep 1000 >/dev/null
+    run -0 docker exec "$name" cat /etc/hostname
+    run -0 script -qec "docker exec -it $name tty" /dev/null
+    [[ "$output" == */dev/pts/* ]]
+    run -126 docker exec --privileged "$name" cat /etc/hostname
+    run -126 docker exec -u 1000 "$name" cat /etc/hostname
+    run -126 docker exec -e LD_PRELOAD=/evil.so "$name" cat /etc/hostname
+    run -126 docker exec -w /tmp "$name" cat /etc/hostname
+    run -126 docker exec "$name" cat /etc/shadow
+    docker stop -t 1 "$name" >/dev/null
+}
+
 @test "enclave: healthcheck, limits, a memory limit's end" {
     debian
-    docker run -d --name "$name" --runtime rune-enclave --memory 512m --health-cmd 'test -e /tmp/well' --health-interval 1s --health-retries 1 debian sleep 1000 >/dev/null
+    docker run -d --name "$name" -e ENCLAVE_EXEC='[["/bin/sh", "-c", "test -e /tmp/well"], ["touch", "/tmp/well"]]' --runtime rune-enclave --memory 512m --health-cmd 'test -e /tmp/well' --health-interval 1s --health-retries 1 debian sleep 1000 >/dev/null
     health_is() { [ "$(docker inspect -f '{{.State.Health.Status}}' "$name")" = "$1" ]; }
     within 15 health_is unhealthy
     docker exec "$name" touch /tmp/well

@@ -64,6 +64,7 @@ start_libos() {
 }
 
 @test "libos: in a user namespace, with exec" {
+    annotate exec any
     configure 'c["linux"]["namespaces"].append({"type": "user"})' \
         'c["linux"]["uidMappings"] = c["linux"]["gidMappings"] = [{"containerID": 0, "hostID": 100000, "size": 65536}]'
     chmod 755 "$work" "$bundle"
@@ -95,6 +96,7 @@ start_libos() {
     # Not 32 and 33, which no libc lets a program catch. 39 is the one that the runtime kicks its threads with.
     signals="1 2 3 6 10 12 13 14 15 16 17 18 20 21 22 23 24 25 26 27 28 29 30 $(seq -s ' ' 34 64)"
     faults="4 5 7 8 11 31"
+    annotate signals all
     start_libos sh -c "for s in $signals $faults; do trap \"echo got \$s\" \$s; done; echo ready; while :; do sleep 0.05; done"
     within 20 grep -q ready "$work/out"
     for sig in $faults; do
@@ -124,6 +126,7 @@ start_libos() {
 @test "libos: exec with input, cwd, user, environment, exit code" {
     echo 'other:x:77:77::/home/other:/bin/sh' >>"$bundle/rootfs/etc/passwd"
     # Another user is what process 1 could become itself.
+    annotate exec any
     configure 'for s in c["process"]["capabilities"].values(): s += ["CAP_SETUID", "CAP_SETGID"]'
     start_libos sh -c 'echo secret >/tmp/note; sleep 1000'
     within 20 rune exec "$id" cat /tmp/note # the same enclave, the same files
@@ -157,6 +160,7 @@ start_libos() {
 }
 
 @test "libos: exec with a terminal of its own: size, job control keys, exit code" {
+    annotate exec any
     start_libos sleep 1000
     "$tty" run "$work/screen" "$work/control" -- "$RUNE" --root "$state" exec --tty "$id" sh -c 'tty; echo ready; cat; echo "after $?"; stty size; exit 6' &
     runner=$!

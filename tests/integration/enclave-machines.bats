@@ -22,10 +22,6 @@ setup() {
 
 teardown() { enclave_teardown; }
 
-annotate() { # NAME VALUE: enclave.NAME
-    configure "c['annotations']['enclave.$1'] = '$2'"
-}
-
 # The summary of the enclave that was built last, a key of it.
 built() {
     local file
@@ -106,7 +102,7 @@ run_machine() { # WORD...: status and output
     [ "$status" -eq 0 ]
     local first
     first=$(built mrenclave)
-    run "$image" convert --quiet --cache "$RUNE_CACHE_DIR" --key "$RUNE_SIGNING_KEY" --no-sgx2 --memory 100M --threads 20 --production "$bundle/rootfs"
+    run "$image" convert --quiet --cache "$RUNE_CACHE_DIR" --key "$RUNE_SIGNING_KEY" --no-sgx2 --memory 100M --threads 20 "$bundle/rootfs"
     echo "$output"
     [ "$status" -eq 0 ] && [[ "$output" == *"$first"* ]]
     run "$image" convert --quiet --cache "$RUNE_CACHE_DIR" --key "$RUNE_SIGNING_KEY" --no-kss 12ab "$bundle/rootfs"
@@ -115,15 +111,15 @@ run_machine() { # WORD...: status and output
     [ "$status" -eq 0 ] && [ "$(built kss)" = False ]
 }
 
-@test "mode: debug is in the attributes, production refuses it" {
+@test "mode: debug is in the attributes, production is the default and refuses it" {
     run_machine attributes
-    [[ "$output" == *"kss 1 debug 0"* ]]
+    [[ "$output" == *"kss 1 debug 0"* ]] && [ "$(built debug)" = False ]
     annotate mode debug
     run_machine attributes
     [[ "$output" == *"kss 1 debug 1"* ]]
     annotate mode production
     run_machine attributes
-    [[ "$output" == *"kss 1 debug 0"* ]] && [ "$(built debug)" = False ]
+    [[ "$output" == *"kss 1 debug 0"* ]]
 }
 
 @test "an emulated enclave says what it is: in its report, to programs, in the log" {
@@ -150,7 +146,8 @@ run_machine() { # WORD...: status and output
     run -1 sgx-tools verify --target "$BATS_TEST_TMPDIR/target" "$BATS_TEST_TMPDIR/report"
     run -1 sgx-tools verify "$BATS_TEST_TMPDIR/body"
     [[ "$output" == *"not a report of 432 bytes"* ]]
-    configure 'c["annotations"]["enclave.runtime.loglevel"] = "info"'
+    annotate mode debug # what an enclave that is not for debugging says are warnings
+    annotate runtime.loglevel info
     arguments /bin/machine attestation
     run rune --debug run --bundle "$bundle" "$id"
     echo "$output"

@@ -69,3 +69,8 @@ refused() {
     [[ "$output" == *"$part"* ]]
     nothing_left
 }
+
+# annotate NAME VALUE: an enclave.* annotation
+annotate() {
+    NAME=$1 VALUE=$2 configure 'c.setdefault("annotations", {})["enclave." + os.environ["NAME"]] = os.environ["VALUE"]'
+}

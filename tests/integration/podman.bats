@@ -194,8 +194,8 @@ debian() { # the image, imported by the first test that needs it
 @test "enclave: exec, logs, SIGTERM by stop, two at once, a terminal" {
     debian
     server='trap "echo told; exit 3" TERM; echo up; while :; do sleep 0.1; done'
-    pod_run -d --name "$name" --annotation enclave.type=auto debian bash -c "$server" >/dev/null
-    pod_run -d --name "$name-two" --annotation enclave.type=auto debian bash -c "$server" >/dev/null
+    pod_run -d --name "$name" --annotation enclave.type=auto --annotation enclave.exec=any debian bash -c "$server" >/dev/null
+    pod_run -d --name "$name-two" --annotation enclave.type=auto --annotation enclave.exec=any debian bash -c "$server" >/dev/null
     within 20 logs_have "$name" up
     within 20 logs_have "$name-two" up
     run -0 --separate-stderr pod exec -u 1000 -w /tmp -e A=b "$name" sh -c 'id -u; pwd; echo $A; cat /proc/1/comm'
@@ -213,7 +213,7 @@ debian() { # the image, imported by the first test that needs it
 }
 
 @test "enclave: in a user namespace" {
-    network=none pod_run -d --name "$name" --annotation enclave.type=auto --uidmap 0:100000:65536 --gidmap 0:100000:65536 busybox sleep 1000 >/dev/null
+    network=none pod_run -d --name "$name" --annotation enclave.type=auto --annotation enclave.exec=any --uidmap 0:100000:65536 --gidmap 0:100000:65536 busybox sleep 1000 >/dev/null
     [ "$(pod exec "$name" sh -c 'id -u; test -e /dev/attestation && echo inside' | tr '\n' ' ')" = "0 inside " ]
     [ "$(awk '/^Uid/ {print $2}' "/proc/$(pod inspect -f '{{.State.Pid}}' "$name")/status")" = 100000 ]
     pod kill "$name" >/dev/null

@@ -13,7 +13,10 @@
 
 #include <cmocka.h>
 
+#include "../../abi/manifest.h"
 #include "enclave/agent_wire.h"
+#include "enclave/deployment.h"
+#include "enclave/describe.h"
 #include "enclave/enclave.h"
 #include "enclave/process.h"
 #include "enclave/settings.h"
@@ -96,6 +99,98 @@ static void test_refused(void **state)
     refused("\"RUNE_CARRIER=occlum\"", "", "ENCLAVE_RUNTIME_PATH");
     refused("", "\"enclave.runtime.path\":\"some/where.so\"", "absolute");
     refused("\"ENCLAVE_TYPE=auto\",\"ENCLAVE_RUNTIME_LOGLEVEL=loud\"", "", "loud");
+}
+
+/* ---- the policy ---- */
+
+static int read_policy(const char *exec, const char *signals, enum enclave_mode mode,
+                       struct policy *out, struct error *err)
+{
+    const struct oci_process process = {.no_new_privileges = true};
+    const struct enclave_policy_wish wish = {.exec = (char *)(uintptr_t)exec,
+                                             .signals = (char *)(uintptr_t)signals};
+    return policy_read(&wish, mode, &process, out, err);
+}
+
+static void test_policy_defaults(void **state)
+{
+    struct policy policy;
+    assert_int_equal(read_policy(NULL, NULL, ENCLAVE_MODE_PRODUCTION, &policy, NULL), 0);
+    assert_int_equal(policy.manifest.exec, MANIFEST_EXEC_NONE);
+    assert_int_equal(policy.manifest.flags,
+                     MANIFEST_POLICY_STDIN | MANIFEST_POLICY_STDOUT | MANIFEST_POLICY_NO_NEW_PRIVS);
+    assert_true(policy.manifest.signals == MANIFEST_SIGNALS_DEFAULT);
+    assert_int_equal(policy.manifest.log_level, 2);
+    policy_release(&policy);
+    assert_int_equal(read_policy(NULL, NULL, ENCLAVE_MODE_DEBUG, &policy, NULL), 0);
+    assert_int_equal(policy.manifest.exec, MANIFEST_EXEC_ANY);
+    assert_true(policy.manifest.signals == ~MANIFEST_SIGNALS_NEVER);
+    policy_release(&policy);
+    /* What is said holds in either mode. */
+    assert_int_equal(read_policy("none", "none", ENCLAVE_MODE_DEBUG, &policy, NULL), 0);
+    assert_true(policy.manifest.exec == MANIFEST_EXEC_NONE && policy.manifest.signals == 0);
+    policy_release(&policy);
+}
+
+static void test_policy_signals(void **state)
+{
+    struct policy policy;
+    struct error err = ERROR_INIT;
+    assert_int_equal(read_policy(NULL, "SIGTERM, usr1,any-process RTMIN+3 9",
+                                 ENCLAVE_MODE_PRODUCTION, &policy, NULL),
+                     0);
+    assert_true(policy.manifest.signals ==
+                (1ull << 14 | 1ull << 9 | 1ull << (SIGRTMIN + 2) | 1ull << 8));
+    assert_true(policy.manifest.flags & MANIFEST_POLICY_SIGNAL_ANY_PROCESS);
+    policy_release(&policy);
+    static const char *const bad[] = {"SEGV", "TERM,SIGBUS", "0", "65", "TERM;INT", "4"};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        assert_true(read_policy(NULL, bad[i], ENCLAVE_MODE_PRODUCTION, &policy, &err) < 0);
+        assert_non_null(strstr(error_text(&err), "enclave.signals"));
+        error_release(&err);
+        policy_release(&policy);
+    }
+}
+
+/* The list as records, and the line that tells of it. */
+static void test_policy_list(void **state)
+{
+    static const char list[] = "[[\"cat\",{\"pattern\":\"/log/*\"}],"
+                               "{\"args\":[\"x\"],\"env\":[\"A=1\"],\"cwd\":[\"/\"],"
+                               "\"terminal\":true}]";
+    struct policy policy;
+    bool insecure;
+    assert_int_equal(read_policy(list, NULL, ENCLAVE_MODE_PRODUCTION, &policy, NULL), 0);
+    assert_true(policy.command_count == 2 && policy.manifest.exec == MANIFEST_EXEC_LIST);
+    assert_true(policy.commands[0].arg_count == 2 && policy.commands[0].args[1].pattern);
+    assert_string_equal(policy.commands[0].args[1].text, "/log/*");
+    assert_true(!policy.commands[0].terminal && policy.commands[1].terminal);
+    assert_string_equal(policy.commands[1].env[0].text, "A=1");
+
+    struct oci_config *config = parse("\"A=1\"", "");
+    struct deployment deployment;
+    assert_int_equal(deployment_from_config(config, &policy, NULL, &deployment, NULL), 0);
+    assert_int_equal(deployment.manifest.command_count, 2);
+    deployment_release(&deployment);
+    oci_config_free(config);
+    policy_release(&policy);
+
+    const struct {
+        struct manifest_deployment_header header;
+        struct manifest_record record;
+        struct manifest_policy policy;
+    } blob = {.record = {MANIFEST_POLICY, sizeof(struct manifest_policy)},
+              .policy = {.exec = MANIFEST_EXEC_ANY, .flags = MANIFEST_POLICY_LOOPBACK_HOST}};
+    char *text = deployment_describe(&blob, sizeof(blob), true, &insecure);
+    assert_string_equal(text,
+                        "exec any (insecure), debuggable (insecure), host loopback (insecure)");
+    assert_true(insecure);
+    free(text);
+    for (size_t size = 0; size < sizeof(blob); size++) {
+        text = deployment_describe(&blob, size, false, &insecure);
+        assert_true(text[0] == '\0' && !insecure);
+        free(text);
+    }
 }
 
 static void test_environment(void **state)
@@ -256,10 +351,12 @@ static void test_settings(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_ordinary),      cmocka_unit_test(test_detected),
-        cmocka_unit_test(test_refused),       cmocka_unit_test(test_environment),
-        cmocka_unit_test(test_process_frame), cmocka_unit_test(test_bad_frames),
-        cmocka_unit_test(test_short_process), cmocka_unit_test(test_settings),
+        cmocka_unit_test(test_ordinary),       cmocka_unit_test(test_detected),
+        cmocka_unit_test(test_refused),        cmocka_unit_test(test_policy_defaults),
+        cmocka_unit_test(test_policy_signals), cmocka_unit_test(test_policy_list),
+        cmocka_unit_test(test_environment),    cmocka_unit_test(test_process_frame),
+        cmocka_unit_test(test_bad_frames),     cmocka_unit_test(test_short_process),
+        cmocka_unit_test(test_settings),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -41,6 +41,8 @@ static char *bind_of(const char *target, const char *source, const char *options
     return text;
 }
 
+static const struct policy g_none;
+
 static void test_one_each(void **state)
 {
     static const struct {
@@ -79,7 +81,7 @@ static void test_one_each(void **state)
             "sh", bind_of(cases[i].target, cases[i].source, cases[i].options));
         struct deployment d;
         struct error err = ERROR_INIT;
-        if (deployment_from_config(config, cases[i].setting, &d, &err) < 0)
+        if (deployment_from_config(config, &g_none, cases[i].setting, &d, &err) < 0)
             fail_msg("%s: %s", cases[i].target, error_text(&err));
         const struct bundle_mount *m = &d.mounts[0];
         if (m->kind != cases[i].kind || m->flags != cases[i].flags)
@@ -117,7 +119,7 @@ static void test_refused(void **state)
                                           bind_of(cases[i].target, "/tmp", cases[i].options));
         struct deployment d;
         struct error err = ERROR_INIT;
-        assert_true(deployment_from_config(config, cases[i].setting, &d, &err) < 0);
+        assert_true(deployment_from_config(config, &g_none, cases[i].setting, &d, &err) < 0);
         if (strstr(error_text(&err), cases[i].part) == NULL)
             fail_msg("%s", error_text(&err));
         error_release(&err);
@@ -143,7 +145,7 @@ static void test_programs(void **state)
         struct oci_config *config = parse(cases[i].program, nested);
         struct deployment d;
         struct error err = ERROR_INIT;
-        assert_int_equal(deployment_from_config(config, cases[i].setting, &d, &err) == 0,
+        assert_int_equal(deployment_from_config(config, &g_none, cases[i].setting, &d, &err) == 0,
                          cases[i].fine);
         error_release(&err);
         deployment_release(&d);

@@ -170,7 +170,7 @@ static void compute_key(const struct enclave_maker *maker, char name[80])
     uint8_t key[BUNDLE_HASH_SIZE];
     const struct bundle_settings *s = &maker->settings;
     uint64_t numbers[] = {ENCLAVE_FORMAT,     s->enclave_size,   s->preadded_user, s->preadded_heap,
-                          s->no_sgx2,         s->isv_prod_id,    s->isv_svn,       s->production,
+                          s->no_sgx2,         s->isv_prod_id,    s->isv_svn,       s->debug,
                           s->static_tcs,      LAYOUT_STACK_SIZE, LAYOUT_NSSA,      LAYOUT_SSA_PAGES,
                           LAYOUT_HEAP_INITIAL};
     struct hash *h = hash_new();
@@ -210,7 +210,7 @@ static int write_summary(int dir, const struct enclave_maker *maker, const char 
         "siteCount", (json_int_t)maker->info->site_count, "enclaveSize",
         (json_int_t)maker->settings.enclave_size, "memoryLimit",
         (json_int_t)maker->settings.memory_limit, "staticThreads", (int)maker->settings.static_tcs,
-        "debug", !maker->settings.production, "kss", !maker->settings.no_kss, "sgx2",
+        "debug", maker->settings.debug, "kss", !maker->settings.no_kss, "sgx2",
         !maker->settings.no_sgx2, "exec", !maker->settings.no_exec, "isvProdId",
         (int)maker->settings.isv_prod_id, "isvSvn", (int)maker->settings.isv_svn);
     if (!json)
@@ -246,7 +246,7 @@ static int build_file(struct enclave_maker *maker, int dir, struct error *err)
     if (ret < 0)
         return ret;
     const char *name = SIGNING_UNSIGNED;
-    ret = signing_material_write(dir, fd, !maker->settings.production, err);
+    ret = signing_material_write(dir, fd, maker->settings.debug, err);
     if (ret == 0 && !maker->options->client_signing) {
         ret = signing_sign(dir, maker->key_path, err);
         name = SIGNING_SIGNED;

@@ -37,8 +37,8 @@ struct bundle_settings {
     uint32_t static_tcs;
     uint32_t log_level; /* the most the LibOS tells the host, 0 fatal .. 5 trace */
     uint16_t isv_prod_id, isv_svn;
-    bool production; /* no debug attribute, and the LibOS logs no application data */
-    bool no_kss;     /* bind the deployment by deployment_hash in MRENCLAVE instead of CONFIGID */
+    bool debug;  /* may have the DEBUG attribute, and the LibOS logs what programs do */
+    bool no_kss; /* bind the deployment by deployment_hash in MRENCLAVE instead of CONFIGID */
     bool no_sgx2;
     bool no_exec; /* further processes cannot be started from outside */
     uint8_t deployment_hash[BUNDLE_HASH_SIZE]; /* with no_kss */
@@ -134,8 +134,20 @@ struct bundle_policy {
     uint64_t signals;   /* bit n - 1 is signal n */
     uint32_t log_level; /* 0 fatal .. 5 trace */
 };
+/* A command that MANIFEST_EXEC_LIST allows. */
+struct bundle_text {
+    const char *text;
+    bool pattern;
+};
+struct bundle_command {
+    struct bundle_text *args, *env, *cwd;
+    size_t arg_count, env_count, cwd_count;
+    bool terminal;
+};
 struct bundle_deployment {
     struct bundle_policy policy;
+    const struct bundle_command *commands;
+    size_t command_count;
     const char *const *args; /* NULL-terminated, as env and the others below; NULL: none */
     const char *const *env;
     const char *cwd, *hostname, *domainname; /* NULL: not given */

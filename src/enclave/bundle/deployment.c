@@ -82,6 +82,30 @@ static void add_policy(struct writer *w, const struct bundle_policy *p)
     add(w, MANIFEST_POLICY, &policy, sizeof(policy));
 }
 
+static void append_texts(struct buffer *blob, const struct bundle_text *texts, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct manifest_text text = {.flags = texts[i].pattern ? MANIFEST_TEXT_PATTERN : 0,
+                                     .size = (uint32_t)strlen(texts[i].text)};
+        buffer_append(blob, &text, sizeof(text));
+        buffer_append(blob, texts[i].text, text.size);
+    }
+}
+
+static void add_command(struct writer *w, const struct bundle_command *c)
+{
+    struct manifest_command command = {.flags = c->terminal ? MANIFEST_COMMAND_TERMINAL : 0,
+                                       .arg_count = (uint32_t)c->arg_count,
+                                       .env_count = (uint32_t)c->env_count,
+                                       .cwd_count = (uint32_t)c->cwd_count};
+    size_t at = begin_record(w, MANIFEST_COMMAND);
+    buffer_append(w->blob, &command, sizeof(command));
+    append_texts(w->blob, c->args, c->arg_count);
+    append_texts(w->blob, c->env, c->env_count);
+    append_texts(w->blob, c->cwd, c->cwd_count);
+    end_record(w, at);
+}
+
 static uint32_t text_size(const char *text)
 {
     return text ? (uint32_t)strlen(text) : 0;
@@ -123,6 +147,8 @@ int bundle_deployment_build(const struct bundle_deployment *d, struct buffer *bl
     add_text(&w, MANIFEST_CWD, d->cwd);
     add_user(&w, d);
     add_policy(&w, &d->policy);
+    for (size_t i = 0; i < d->command_count; i++)
+        add_command(&w, &d->commands[i]);
     add_text(&w, MANIFEST_HOSTNAME, d->hostname);
     add_text(&w, MANIFEST_DOMAINNAME, d->domainname);
     for (size_t i = 0; i < d->mount_count; i++)

@@ -206,7 +206,7 @@ void manifest_fill(const struct bundle_settings *s, const struct image_info *inf
     memset(out, 0, sizeof(*out));
     out->magic = MANIFEST_IMAGE_MAGIC;
     out->version = MANIFEST_VERSION;
-    out->flags = (s->production ? 0 : MANIFEST_DEBUG) | (s->no_exec ? 0 : MANIFEST_ALLOW_EXEC) |
+    out->flags = (s->debug ? MANIFEST_DEBUG : 0) | (s->no_exec ? 0 : MANIFEST_ALLOW_EXEC) |
                  (s->no_kss ? 0 : MANIFEST_KSS);
     memcpy(out->root_hash, info->seal.root_hash, sizeof(out->root_hash));
     memcpy(out->salt, info->seal.salt, sizeof(out->salt));
@@ -275,7 +275,7 @@ int settings_complete(struct bundle_settings *s, struct error *err)
     if (!s->static_tcs)
         s->static_tcs = LAYOUT_STATIC_TCS;
     if (!s->log_level)
-        s->log_level = s->production ? 2 : 5;
+        s->log_level = s->debug ? 5 : 2;
     if (s->enclave_size & (s->enclave_size - 1) || s->enclave_size < SIZE_MIN ||
         s->enclave_size > SIZE_MAX_)
         return error_set(err, "enclave size %llu: give a power of two from 1 GiB to 64 TiB",

@@ -141,7 +141,7 @@ void image_build(struct image *image, bool production)
     struct error err = ERROR_INIT;
     struct libos_elf elf = {0};
 
-    image->settings.production = production;
+    image->settings.debug = !production;
     image->settings.enclave_size = IMAGE_SIZE;
     must(settings_complete(&image->settings, &err) == 0, "settings", &err);
     manifest_fill(&image->settings, &none, &manifest);

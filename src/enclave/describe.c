@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "enclave/describe.h"
+
+#include <stdint.h>
+#include <string.h>
+
+#include "../../abi/manifest.h"
+#include "base/buffer.h"
+#include "base/cleanup.h"
+
+struct summary {
+    struct manifest_policy policy;
+    size_t commands, host_mounts;
+};
+
+static void add_record(struct summary *s, uint32_t type, const char *value, size_t size)
+{
+    uint32_t kind;
+    if (type == MANIFEST_POLICY && size == sizeof(s->policy))
+        memcpy(&s->policy, value, sizeof(s->policy));
+    if (type == MANIFEST_COMMAND)
+        s->commands++;
+    if (type == MANIFEST_MOUNT && size >= sizeof(struct manifest_mount)) {
+        memcpy(&kind, value, sizeof(kind));
+        s->host_mounts += kind == MANIFEST_MOUNT_PASSTHROUGH;
+    }
+}
+
+static void read_records(const char *blob, size_t size, struct summary *s)
+{
+    size_t at = sizeof(struct manifest_deployment_header);
+    while (at < size && size - at >= sizeof(struct manifest_record)) {
+        struct manifest_record r;
+        memcpy(&r, blob + at, sizeof(r));
+        at += sizeof(r);
+        if (r.size > size - at)
+            return;
+        add_record(s, r.type, blob + at, r.size);
+        at += ((size_t)r.size + 7) / 8 * 8;
+    }
+}
+
+__attribute__((format(printf, 2, 3))) static void add(struct buffer *out, const char *format, ...)
+{
+    va_list args;
+    if (out->size > 0)
+        buffer_append_text(out, ", ");
+    va_start(args, format);
+    buffer_append_vformat(out, format, args);
+    va_end(args);
+}
+
+char *deployment_describe(const void *blob, size_t size, bool debug, bool *insecure)
+{
+    struct summary s = {0};
+    struct buffer out = BUFFER_INIT;
+    read_records(blob, size, &s);
+    const bool any = s.policy.exec == MANIFEST_EXEC_ANY,
+               loopback = s.policy.flags & MANIFEST_POLICY_LOOPBACK_HOST;
+    *insecure = any || loopback || debug;
+    if (any)
+        add(&out, "exec any (insecure)");
+    if (s.policy.exec == MANIFEST_EXEC_LIST)
+        add(&out, "exec of %zu command%s", s.commands, s.commands == 1 ? "" : "s");
+    if (s.host_mounts > 0)
+        add(&out, "%zu host mount%s", s.host_mounts, s.host_mounts == 1 ? "" : "s");
+    if (debug)
+        add(&out, "debuggable (insecure)");
+    if (loopback)
+        add(&out, "host loopback (insecure)");
+    if (s.policy.flags & MANIFEST_POLICY_SIGNAL_ANY_PROCESS)
+        add(&out, "signals to any process");
+    else if (s.policy.signals & ~MANIFEST_SIGNALS_DEFAULT)
+        add(&out, "further signals");
+    return buffer_take(&out);
+}
