@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/node.h"
+#include "sgx/processor.h"
 #include "sgx/sigstruct.h"
 
 #define LABEL "%-16s "
@@ -86,9 +87,36 @@ static void yes_no(const char *label, bool value)
     printf(LABEL "%s\n", label, value ? "yes" : "no");
 }
 
+static void dump_processor(void)
+{
+    static const char *const judgements[] = {
+        [SGX_JUDGED_RIGHT] = "right for this processor, as far as can be seen from here",
+        [SGX_JUDGED_WRONG] = "NOT right for this processor",
+        [SGX_JUDGED_UNKNOWN] = "not known for this processor"};
+    struct sgx_processor p;
+    struct sgx_findings findings;
+
+    sgx_processor_get(&p, "");
+    const char *generation = sgx_processor_generation(&p);
+    printf(LABEL "%s family %u model 0x%x stepping %u%s%s%s\n", "processor", p.vendor, p.family,
+           p.model, p.stepping, generation ? " (" : "", generation ? generation : "",
+           generation ? ")" : "");
+    if (p.microcode_known)
+        printf(LABEL "0x%x\n", "microcode", p.microcode);
+    if (p.arch_known)
+        printf(LABEL "%016" PRIx64 "\n", "arch-capabilities", p.arch);
+    else
+        printf(LABEL "not readable (modprobe msr, as root)\n", "arch-capabilities");
+    if (p.smt_known)
+        printf(LABEL "%s\n", "smt", p.smt ? "on" : "off");
+    printf(LABEL "%s\n", "defences", judgements[sgx_processor_judge(&p, &findings)]);
+    for (unsigned i = 0; i < findings.count; i++)
+        printf(LABEL "%s\n", "", findings.lines[i]);
+}
+
 void dump_info(const struct sgx_info *info)
 {
-    printf(LABEL "%s\n", "processor", info->vendor);
+    dump_processor();
     yes_no("sgx", info->cpu && info->sgx1);
     yes_no("sgx2", info->sgx2);
     yes_no("flexible-launch", info->flc);

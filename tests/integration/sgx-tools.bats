@@ -68,6 +68,11 @@ teardown_file() {
     [ "$status" -eq 1 ]
 }
 
+@test "info: says whether the defences are right for this processor" {
+    sgx-tools info | grep -Eq '^defences +(right|NOT right|not known) '
+    ! grep -q AuthenticAMD /proc/cpuinfo || sgx-tools info | grep -Eq '^defences +not known'
+}
+
 @test "info: says what enclave.type auto stands for" {
     sgx-tools info | grep -Eq '^enclave.type +(intelSgx|simulatedSgx)$'
 }
