@@ -62,6 +62,7 @@ enum what {
     W_SWAP,   /* ... and another one disappears */
     W_STACK,  /* ... and the thread's LibOS stack disappears; of that fault the enclave hears */
     W_ENTRY,  /* ... of user code, then the one that the row names; of that the enclave hears */
+    W_CPUID,  /* ... with CPUID instructions, which are #UD from there on, as on hardware */
     W_REPORT, /* ask for a REPORT over the host's data */
     W_EXEC,   /* ask for a process */
     W_KILL,   /* send a signal */
@@ -152,6 +153,8 @@ uint64_t page_some(void);
 void pages_ongoing(const struct lie *lie);
 
 /* ---- step.c ---- */
+/* The calling thread goes on in single steps. */
+void step_for(uint64_t count);
 #define STEP_SIGNAL \
     (SIGRTMIN + 6) /* what a single step arrives as: nobody's, or the runtime's kick */
 

@@ -12,7 +12,8 @@
 #include "sgx/emulator/emulator.h"
 #include "tests/hostile/hostile.h"
 
-#define HIDDEN 64
+#define HIDDEN      64
+#define CPUID_STEPS 20000
 
 static pthread_mutex_t g_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct hidden {
@@ -143,6 +144,9 @@ static enum page_verdict by_row(const struct lie *lie, uint64_t address, uint64_
         return PAGE_RESUME;
     case W_STACK: /* it lies below its TCS */
         return then(address, tcs - SGX_PAGE_SIZE);
+    case W_CPUID:
+        step_for(CPUID_STEPS);
+        return PAGE_RESUME;
     case W_ENTRY:
         return then(address, (uint64_t)lie->value);
     default:

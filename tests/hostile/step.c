@@ -74,14 +74,55 @@ static bool is_step(int signo, const siginfo_t *info, ucontext_t *uc)
     return true;
 }
 
+/*
+ * #UD at a CPUID of this page; anything else there runs on. Most machines cannot make CPUID fault.
+ * What is elsewhere is not stepped, it takes too long: the page's next fault says that it is done.
+ */
+static int before_cpuid(uint64_t page, siginfo_t *info, ucontext_t *uc, struct emu_thread *t)
+{
+    greg_t *regs = uc->uc_mcontext.gregs;
+    const uint64_t rip = (uint64_t)regs[REG_RIP];
+    uint8_t code[2] = {0, 0};
+    struct emu_fault unreadable;
+
+    if ((rip ^ page) >> SGX_PAGE_SHIFT != 0) {
+        page_hide(page);
+        return 1;
+    }
+    emu_read(t->enclave, rip, code, sizeof(code), &unreadable);
+    if (code[0] == 0x0f && code[1] == 0xa2) {
+        info->si_signo = SIGILL;
+        info->si_code = ILL_ILLOPN;
+        regs[REG_TRAPNO] = X86_UD;
+        g_host.lies++;
+        return __real_emu_signal_enclave(SIGILL, info, uc, t);
+    }
+    if (t_steps > 0)
+        regs[REG_EFL] |= TF;
+    return 1;
+}
+
+void step_for(uint64_t count)
+{
+    t_steps = count;
+}
+
 int __wrap_emu_signal_enclave(int signo, siginfo_t *info, ucontext_t *uc, struct emu_thread *t)
 {
     siginfo_t interrupt;
-    uc->uc_mcontext.gregs[REG_EFL] &= ~(greg_t)TF;
-    if (!is_step(signo, info, uc))
-        return __real_emu_signal_enclave(signo, info, uc, t);
+    if (!is_step(signo, info, uc)) {
+        const greg_t stepping = uc->uc_mcontext.gregs[REG_EFL] & (greg_t)TF;
+        uc->uc_mcontext.gregs[REG_EFL] &= ~(greg_t)TF;
+        int inside = __real_emu_signal_enclave(signo, info, uc, t);
+        if (inside) /* a page that the emulator raised: the instruction comes again */
+            uc->uc_mcontext.gregs[REG_EFL] |= stepping;
+        return inside;
+    }
     if (t_steps > 0)
         t_steps--;
+    const struct lie *lie = lie_ongoing(PLACE_PAGES);
+    if (lie != NULL && lie->what == W_CPUID)
+        return before_cpuid((uint64_t)lie->value, info, uc, t);
     memset(&interrupt, 0, sizeof(interrupt));
     interrupt.si_signo = chance_below(4) ? STEP_SIGNAL : STEP_SIGNAL - 1;
     interrupt.si_code = SI_TKILL;
