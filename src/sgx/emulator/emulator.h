@@ -124,7 +124,7 @@ struct sgx_handle {
     /* epc.c; with the lock */
     uint64_t epc_resident, epc_backed; /* pages */
     uint64_t hand, keep;               /* next page to look at; page that must stay just now */
-    uint64_t inside;                   /* isolate.c: threads, counted with the lock */
+    uint64_t inside, next_lower;       /* isolate.c: threads, time in ns; with the lock */
     void *bounce;
     int backing_fd;
 };

@@ -19,6 +19,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -26,6 +28,7 @@
 
 #define XFEATURE_PKRU    9
 #define XSAVE_HEADER_AT  512
+#define LOWER_CHEAP      200000 /* ns */
 #define PKRU_KEY_MASK(k) (3u << (2 * (k)))
 
 static enum emu_isolation g_mode;
@@ -109,13 +112,33 @@ void emu_isolate_enter(struct sgx_handle *e)
     emu_unlock(e);
 }
 
+static uint64_t now(void)
+{
+    struct timespec t = {0};
+
+    syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &t); /* no RDTSC, which may fault (trap.c) */
+    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+/* Each time; but where it is dear, for an enclave of many mappings, for a part of the time only. */
+static void lower(struct sgx_handle *e)
+{
+    const uint64_t start = now();
+
+    if (start < e->next_lower)
+        return;
+    emu_lower_everything(e);
+    const uint64_t end = now();
+    e->next_lower = end - start < LOWER_CHEAP ? 0 : end + 10 * (end - start);
+}
+
 void emu_isolate_leave(struct sgx_handle *e)
 {
     if (g_mode != EMU_ISOLATE_PAGES)
         return;
     emu_lock(e);
     if (--e->inside == 0)
-        emu_lower_everything(e);
+        lower(e);
     emu_unlock(e);
 }
 
