@@ -93,6 +93,9 @@ enum boundary_ecall {
     O(FSYNC, 2, "fd, data only")                                                                \
     O(FTRUNCATE, 2, "fd, size")                                                                 \
     O(FALLOCATE, 4, "fd, mode, offset, size")                                                   \
+    O(LOCK, 5,                                                                                  \
+      "fd, BOUNDARY_LOCK_*, F_*LCK, start, length or 0; out of TEST: type, start, "             \
+      "length")                                                                                 \
     O(OPEN, 3, "dir fd, flags, mode; data: path")                                               \
     O(STAT, 2, "dir fd, follow; data: path, struct boundary_stat back")                         \
     O(STATFS, 1, "fd; data: struct boundary_statfs back")                                       \
@@ -130,6 +133,11 @@ enum boundary_ocall {
         OCALL_COUNT
 };
 _Static_assert(OCALL_COUNT <= 60, "the boundary stays small");
+
+/* LOCK, which never waits */
+#define BOUNDARY_LOCK_FILE  0u /* flock(2) */
+#define BOUNDARY_LOCK_RANGE 1u /* fcntl(2), F_OFD_SETLK */
+#define BOUNDARY_LOCK_TEST  2u /* fcntl(2), F_OFD_GETLK */
 
 #define BOUNDARY_ADDRESS_MAX 128u /* sockaddr */
 #define BOUNDARY_CONTROL_MAX 512u /* struct cmsghdr and data, one after the other */

@@ -3,6 +3,8 @@
 #include "host_call.h"
 #include "start.h"
 
+#include <asm/fcntl.h>
+
 #define ERRNO_MAX 4095
 
 void host_lied(const char *what)
@@ -211,6 +213,33 @@ int host_fsync(int hfd, bool data_only)
 int host_ftruncate(int hfd, u64 size)
 {
     return host_zero(HOST_CALL(FTRUNCATE, hfd, size));
+}
+
+static u64 lock_length(u64 start, u64 end)
+{
+    return end >= INT64_MAX ? 0 : end - start + 1;
+}
+
+int host_lock(int hfd, bool whole, int type, u64 start, u64 end)
+{
+    return host_zero(HOST_CALL(LOCK, hfd, whole ? BOUNDARY_LOCK_FILE : BOUNDARY_LOCK_RANGE, type,
+                               start, lock_length(start, end)));
+}
+
+int host_lock_test(int hfd, bool *write, u64 *start, u64 *end)
+{
+    int r = host_zero(HOST_CALL(LOCK, hfd, BOUNDARY_LOCK_TEST, *write ? F_WRLCK : F_RDLCK, *start,
+                                lock_length(*start, *end)));
+    u64 type = host_out(0), at = host_out(1), length = host_out(2);
+
+    if (r < 0 || type == F_UNLCK)
+        return r;
+    if ((type != F_RDLCK && type != F_WRLCK) || at > INT64_MAX || length > INT64_MAX - at)
+        host_lied("lock");
+    *write = type == F_WRLCK;
+    *start = at;
+    *end = length ? at + length - 1 : INT64_MAX;
+    return 1;
 }
 
 int host_fallocate(int hfd, int mode, u64 off, u64 n)

@@ -49,8 +49,8 @@ struct files *files_copy(struct files *old)
 /* A descriptor of table t no longer means f: POSIX locks go, then the reference. */
 static void close_file(struct files *t, struct file *f)
 {
-    if (f->inode && f->inode->locks)
-        locks_release_owner(f->inode, t);
+    if (f->inode && f->inode->locks && !(f->flags & O_PATH))
+        locks_release_owner(f, t);
     if (f->ops->flush)
         f->ops->flush(f);
     file_put(f);

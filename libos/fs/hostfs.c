@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "hostfs.h"
+#include "locks.h"
 #include "manifest.h"
 #include "mm.h"
 
@@ -170,6 +171,7 @@ static void host_destroy(struct inode *i)
     mutex_unlock(&s->lock);
     if (h->map_fd >= 0)
         host_close(h->map_fd);
+    host_drop_locks(i, NULL);
     if (S_ISFIFO(i->mode))
         fifo_destroy(i);
     kfree(h->name);

@@ -24,7 +24,8 @@ struct host_inode {
     u64 host_dev, host_ino;
     struct host_inode *parent; /* where it was found last; a reference. NULL: the mount's root */
     char *name;
-    int map_fd; /* for mm, opened at the first page; -1 */
+    int map_fd;                          /* for mm, opened at the first page; -1 */
+    struct host_lock_owner *lock_owners; /* hostlocks.c */
     bool map_writable;
 };
 

@@ -2,6 +2,7 @@
 /* Contents of pass-through files and directories. Each open file has a descriptor of the host of
  * its own. */
 #include "hostfs.h"
+#include "locks.h"
 #include "mm.h"
 
 #define CHUNK       (64u << 10)
@@ -165,6 +166,7 @@ static const struct file_ops g_hostfs_file_ops = {
     .seek = hostfs_seek,
     .fsync = hostfs_fsync,
     .fallocate = hostfs_fallocate,
+    .lock = host_file_lock,
     .release = hostfs_release,
 };
 
@@ -289,6 +291,7 @@ static void hostfs_dir_release(struct file *f)
 static const struct file_ops g_hostfs_dir_ops = {
     .seek = inode_seek,
     .iterate = hostfs_iterate,
+    .lock = host_file_lock,
     .fsync = hostfs_fsync,
     .release = hostfs_dir_release,
 };

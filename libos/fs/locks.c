@@ -2,25 +2,21 @@
 /*
  * Advisory locks: POSIX (owned by a descriptor table), OFD and flock (owned by an open
  * description). One list per inode, made at the first lock and kept; g_locks_lock guards all lists.
- * Waiters sleep on the list's queue and try again.
+ * Waiters sleep on the list's queue and try again. Files that others outside can lock too
+ * (file_ops.lock) are asked for the lock there second; nobody tells when it is free there, so who
+ * waits for it looks again, at most 64 ms later.
  */
-#include "vfs.h"
+#include "locks.h"
 
-enum lock_kind { LOCK_POSIX, LOCK_OFD, LOCK_FLOCK };
-
-struct lock {
-    struct lock *next;
-    enum lock_kind kind;
-    const void *owner; /* struct files or struct file */
-    u64 start, end;    /* end inclusive */
-    bool write;
-    i32 pid;
-};
+#define MS                 1000000ull
+#define OUTSIDE_PAUSE_MOST (64 * MS)
 
 struct flock_list {
     struct lock *first;
     struct waitq queue;
-    u32 waiters_posix;
+    /* With file_ops.lock: from the look at our own locks until the other's is taken as well. Outside
+     * of g_locks_lock. */
+    struct mutex outside;
 };
 
 static struct mutex g_locks_lock;
@@ -161,73 +157,118 @@ static bool would_deadlock(const void *owner, const void *blocker)
     return false;
 }
 
-/* want->kind etc. filled; unlock: only take away. */
-static int apply(struct inode *i, const struct lock *want, bool unlock, bool wait)
+/* No own lock is in the way of want: is one outside? Own locks do not come meanwhile. */
+static int ask_outside(struct file *f, const struct lock *want, int op)
 {
-    struct flock_list *l = list_of(i);
-    struct lock *fresh = kmalloc(sizeof(*fresh)), *spare = kmalloc(sizeof(*spare)), *c;
-    struct wait_entry e;
-    int r = 0;
+    struct lock k = *want;
+    int r;
 
-    if (!l || !fresh || !spare) {
-        kfree(fresh);
-        kfree(spare);
+    mutex_unlock(&g_locks_lock);
+    r = f->ops->lock(f, &k, op);
+    mutex_lock(&g_locks_lock);
+    return op == LOCK_CLEAR ? 0 : r;
+}
+
+struct attempt {
+    struct lock *fresh, *spare; /* memory for what an attempt makes */
+    struct waiter waiter;
+    bool changed; /* the owner's locks are others now */
+};
+
+/*
+ * One try, with all locks held. 0: done. -EAGAIN, *blocker: somebody in here has it, or outside
+ * (NULL).
+ */
+static int try_lock(struct file *f, const struct lock *want, bool unlock, struct attempt *a,
+                    const void **blocker)
+{
+    struct flock_list *l = f->inode->locks;
+    struct lock *c = unlock ? NULL : find_conflict(l, want);
+    int r = c ? -EAGAIN : 0;
+
+    *blocker = c ? c->owner : NULL;
+    if (r == 0 && f->ops->lock)
+        r = ask_outside(f, want, unlock ? LOCK_CLEAR : LOCK_SET);
+    if (r == 0) {
+        a->changed = carve(l, want, &a->spare);
+        if (!unlock) {
+            *a->fresh = *want;
+            add_lock(l, a->fresh);
+            if (want->kind != LOCK_FLOCK)
+                merge(l, a->fresh);
+            a->fresh = NULL;
+        }
+    } else if (r == -EAGAIN && want->kind == LOCK_FLOCK) {
+        /* Changing the sort of a flock gives the old one up first. */
+        a->changed = carve(l, want, &a->spare);
+        if (a->changed && f->ops->lock)
+            ask_outside(f, want, LOCK_CLEAR);
+    }
+    return r;
+}
+
+/* Until want may be free. */
+static int wait_for_lock(struct waiter *w, const void *blocker, u64 *pause)
+{
+    u64 deadline = NO_DEADLINE;
+    int r;
+
+    if (!blocker) {
+        deadline = clock_monotonic() + *pause;
+        *pause = MIN(*pause * 2, OUTSIDE_PAUSE_MOST);
+    }
+    r = thread_wait(deadline, true, NULL, 0);
+    mutex_lock(&g_locks_lock);
+    if (blocker)
+        list_del(&w->link);
+    mutex_unlock(&g_locks_lock);
+    return r < 0 && r != -ETIMEDOUT ? -ERESTARTSYS : 0;
+}
+
+/* want->kind etc. filled; unlock: only take away. */
+static int apply(struct file *f, const struct lock *want, bool unlock, bool wait)
+{
+    struct flock_list *l = list_of(f->inode);
+    struct attempt a = {.fresh = kmalloc(sizeof(*a.fresh)),
+                        .spare = kmalloc(sizeof(*a.spare)),
+                        .waiter = {.owner = want->owner}};
+    const void *blocker;
+    struct wait_entry e;
+    u64 pause = MS;
+    int r = -EAGAIN;
+
+    if (!l || !a.fresh || !a.spare) {
+        kfree(a.fresh);
+        kfree(a.spare);
         return -ENOLCK;
     }
     waitq_add(&l->queue, &e);
-    for (;;) {
-        struct waiter w = {.owner = want->owner};
-
+    while (r == -EAGAIN) {
+        a.changed = false;
+        if (f->ops->lock)
+            mutex_lock(&l->outside);
         mutex_lock(&g_locks_lock);
-        c = unlock ? NULL : find_conflict(l, want);
-        if (!c) {
-            bool changed = carve(l, want, &spare);
-
-            if (!unlock) {
-                *fresh = *want;
-                add_lock(l, fresh);
-                if (want->kind != LOCK_FLOCK)
-                    merge(l, fresh);
-                fresh = NULL;
-            }
-            mutex_unlock(&g_locks_lock);
-            waitq_remove(&e);
-            if (changed)
-                waitq_wake(&l->queue, UINT32_MAX);
-            kfree(fresh);
-            kfree(spare);
-            return 0;
+        r = try_lock(f, want, unlock, &a, &blocker);
+        if (r == -EAGAIN && wait && blocker && want->kind == LOCK_POSIX &&
+            would_deadlock(want->owner, blocker))
+            r = -EDEADLK;
+        if (r == -EAGAIN && wait && blocker) {
+            a.waiter.blocker = blocker;
+            list_add(&a.waiter.link, &g_waiters);
         }
-        r = !wait                                                               ? -EAGAIN
-            : want->kind == LOCK_POSIX && would_deadlock(want->owner, c->owner) ? -EDEADLK
-                                                                                : 0;
-        /* Changing the sort of a flock gives the old one up first. */
-        if (want->kind == LOCK_FLOCK && r != -EDEADLK && carve(l, want, &spare)) {
-            mutex_unlock(&g_locks_lock);
+        mutex_unlock(&g_locks_lock);
+        if (f->ops->lock)
+            mutex_unlock(&l->outside);
+        if (a.changed)
             waitq_wake(&l->queue, UINT32_MAX);
-            if (r < 0)
-                break;
-            continue;
-        }
-        if (r == 0) {
-            w.blocker = c->owner;
-            list_add(&w.link, &g_waiters);
-        }
-        mutex_unlock(&g_locks_lock);
-        if (r < 0)
+        if (r != -EAGAIN || !wait)
             break;
-        r = thread_wait(NO_DEADLINE, true, NULL, 0);
-        mutex_lock(&g_locks_lock);
-        list_del(&w.link);
-        mutex_unlock(&g_locks_lock);
-        if (r < 0) {
-            r = -ERESTARTSYS;
-            break;
-        }
+        r = wait_for_lock(&a.waiter, blocker, &pause);
+        r = r == 0 ? -EAGAIN : r;
     }
     waitq_remove(&e);
-    kfree(fresh);
-    kfree(spare);
+    kfree(a.fresh);
+    kfree(a.spare);
     return r;
 }
 
@@ -262,9 +303,18 @@ void locks_release_file(struct file *f)
     drop_owner(f->inode, f, true);
 }
 
-void locks_release_owner(struct inode *i, struct files *owner)
+void locks_release_owner(struct file *f, struct files *owner)
 {
-    drop_owner(i, owner, false);
+    struct flock_list *l = __atomic_load_n(&f->inode->locks, __ATOMIC_ACQUIRE);
+
+    if (!f->ops->lock) {
+        drop_owner(f->inode, owner, false);
+        return;
+    }
+    mutex_lock(&l->outside);
+    drop_owner(f->inode, owner, false);
+    host_drop_locks(f->inode, owner);
+    mutex_unlock(&l->outside);
 }
 
 void locks_free(struct inode *i)
@@ -285,6 +335,7 @@ void locks_free(struct inode *i)
 
 static int lock_range(struct file *f, const struct flock *fl, struct lock *k)
 {
+    struct kstat st = {.size = f->inode->size};
     i64 base = 0, start, end;
 
     switch (fl->l_whence) {
@@ -294,7 +345,9 @@ static int lock_range(struct file *f, const struct flock *fl, struct lock *k)
         base = (i64)f->pos;
         break;
     case SEEK_END:
-        base = (i64)f->inode->size;
+        if (f->ops->lock) /* others may have changed it */
+            inode_stat(f->inode, &st);
+        base = (i64)MIN(st.size, (u64)INT64_MAX);
         break;
     default:
         return -EINVAL;
@@ -318,6 +371,44 @@ static int lock_range(struct file *f, const struct flock *fl, struct lock *k)
     return 0;
 }
 
+/* F_GETLK: what is in the way, here or outside. */
+static int lock_test(struct file *f, struct lock *want, struct flock *fl)
+{
+    struct flock_list *l = list_of(f->inode);
+    struct lock found, *c = NULL;
+    int r = 0;
+
+    if (!l)
+        return -ENOLCK;
+    if (f->ops->lock)
+        mutex_lock(&l->outside);
+    mutex_lock(&g_locks_lock);
+    if (fl->l_type != F_UNLCK)
+        c = lowest_conflict(l, want);
+    if (c)
+        found = *c;
+    mutex_unlock(&g_locks_lock);
+    if (!c && fl->l_type != F_UNLCK && f->ops->lock) {
+        found = *want;
+        r = f->ops->lock(f, &found, LOCK_TEST);
+        c = r > 0 ? &found : NULL;
+    }
+    if (f->ops->lock)
+        mutex_unlock(&l->outside);
+    if (r < 0)
+        return r;
+    if (!c) {
+        fl->l_type = F_UNLCK;
+        return 0;
+    }
+    fl->l_type = found.write ? F_WRLCK : F_RDLCK;
+    fl->l_whence = SEEK_SET;
+    fl->l_start = (i64)found.start;
+    fl->l_len = found.end == INT64_MAX ? 0 : (i64)(found.end - found.start + 1);
+    fl->l_pid = found.pid;
+    return 0;
+}
+
 int lock_fcntl(struct file *f, int cmd, struct flock *fl)
 {
     bool ofd = cmd == F_OFD_GETLK || cmd == F_OFD_SETLK || cmd == F_OFD_SETLKW;
@@ -326,8 +417,6 @@ int lock_fcntl(struct file *f, int cmd, struct flock *fl)
                         .owner = ofd ? (void *)f : (void *)p->files,
                         .write = fl->l_type == F_WRLCK,
                         .pid = ofd ? -1 : p->pid};
-    struct flock_list *l;
-    struct lock *c;
     int r;
 
     if (!f->inode)
@@ -339,29 +428,13 @@ int lock_fcntl(struct file *f, int cmd, struct flock *fl)
     r = lock_range(f, fl, &want);
     if (r < 0)
         return r;
-    if (cmd == F_GETLK || cmd == F_OFD_GETLK) {
-        l = list_of(f->inode);
-        if (!l)
-            return -ENOLCK;
-        mutex_lock(&g_locks_lock);
-        c = fl->l_type == F_UNLCK ? NULL : lowest_conflict(l, &want);
-        if (c) {
-            fl->l_type = c->write ? F_WRLCK : F_RDLCK;
-            fl->l_whence = SEEK_SET;
-            fl->l_start = (i64)c->start;
-            fl->l_len = c->end == INT64_MAX ? 0 : (i64)(c->end - c->start + 1);
-            fl->l_pid = c->pid;
-        } else {
-            fl->l_type = F_UNLCK;
-        }
-        mutex_unlock(&g_locks_lock);
-        return 0;
-    }
+    if (cmd == F_GETLK || cmd == F_OFD_GETLK)
+        return lock_test(f, &want, fl);
     if (fl->l_type == F_RDLCK && (f->flags & O_ACCMODE) == O_WRONLY)
         return -EBADF;
     if (fl->l_type == F_WRLCK && (f->flags & O_ACCMODE) == O_RDONLY)
         return -EBADF;
-    return apply(f->inode, &want, fl->l_type == F_UNLCK, cmd == F_SETLKW || cmd == F_OFD_SETLKW);
+    return apply(f, &want, fl->l_type == F_UNLCK, cmd == F_SETLKW || cmd == F_OFD_SETLKW);
 }
 
 long sys_flock(SYSCALL_ARGS);
@@ -381,7 +454,7 @@ long sys_flock(SYSCALL_ARGS)
     } else {
         want.write = op == 2;
         want.pid = current_process()->pid;
-        r = apply(ref.file->inode, &want, op == 8, !(b & 4));
+        r = apply(ref.file, &want, op == 8, !(b & 4));
     }
     fdref_put(ref);
     return r;

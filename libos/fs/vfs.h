@@ -198,7 +198,7 @@ i64 generic_seek(struct file *f, i64 off, int whence, u64 size);
 i64 inode_seek(struct file *f, i64 off, int whence);
 void locks_release_file(struct file *f); /* flock and OFD locks of an open description */
 void locks_free(struct inode *i);        /* its last reference is gone */
-void locks_release_owner(struct inode *i, struct files *owner); /* POSIX locks, at close */
+void locks_release_owner(struct file *f, struct files *owner); /* POSIX locks, at close */
 int lock_fcntl(struct file *f, int cmd, struct flock *fl);
 ssize_t vfs_read(struct file *f, struct uio *io, u64 *pos);
 ssize_t vfs_write(struct file *f, struct uio *io, u64 *pos);

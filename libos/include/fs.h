@@ -24,6 +24,7 @@ struct vma;
 struct host_statfs;
 struct process;
 struct session;
+struct lock;
 
 /* As linux struct stat wants it, wide. Times in ns since the epoch. */
 struct kstat {
@@ -151,6 +152,7 @@ struct file_ops {
     void (*flush)(struct file *f);                /* a descriptor was closed */
     void (*release)(struct file *f);              /* last reference */
     ssize_t (*splice_read)(struct file *f, struct file *out, size_t n); /* optional */
+    int (*lock)(struct file *f, struct lock *k, int op);                /* fs/locks.h; optional */
 };
 
 struct file {

@@ -53,6 +53,11 @@ int host_epoll_wait(int epfd, struct host_epoll_event *events, size_t count);
 int host_fsync(int hfd, bool data_only);
 int host_ftruncate(int hfd, u64 size);
 int host_fallocate(int hfd, int mode, u64 off, u64 n);
+/* Locks that are the host descriptor's open description's, end inclusive; neither call waits.
+ * whole: flock(2). type: F_RDLCK, F_WRLCK, F_UNLCK. */
+int host_lock(int hfd, bool whole, int type, u64 start, u64 end);
+/* Could a lock on [*start, *end] be had? 0: yes; 1: no, and they say which one is there. */
+int host_lock_test(int hfd, bool *write, u64 *start, u64 *end);
 
 /* pass-through files: dir is a mount's root descriptor, path is relative to it and resolved beneath
  * it by the host */

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
@@ -193,6 +194,26 @@ int64_t ocall_FTRUNCATE(UNUSED struct boundary_area *area, const uint64_t *args)
 int64_t ocall_FALLOCATE(UNUSED struct boundary_area *area, const uint64_t *args)
 {
     return result_of(fallocate((int)args[0], (int)args[1], (off_t)args[2], (off_t)args[3]));
+}
+
+int64_t ocall_LOCK(struct boundary_area *area, const uint64_t *args)
+{
+    struct flock lock = {.l_type = (short)args[2],
+                         .l_whence = SEEK_SET,
+                         .l_start = (off_t)args[3],
+                         .l_len = (off_t)args[4]};
+    if (args[1] == BOUNDARY_LOCK_FILE) {
+        int how = args[2] == F_WRLCK ? LOCK_EX : args[2] == F_RDLCK ? LOCK_SH : LOCK_UN;
+        return result_of(flock((int)args[0], how | LOCK_NB));
+    }
+    int command = args[1] == BOUNDARY_LOCK_TEST ? F_OFD_GETLK : F_OFD_SETLK;
+    int64_t r = result_of(fcntl((int)args[0], command, &lock));
+    if (r == 0) {
+        area->out[0] = (uint64_t)lock.l_type;
+        area->out[1] = (uint64_t)lock.l_start;
+        area->out[2] = (uint64_t)lock.l_len;
+    }
+    return r;
 }
 
 /* ---- names: relative to a mount's descriptor, and resolved beneath it ---- */

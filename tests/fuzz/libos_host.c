@@ -106,6 +106,8 @@ static void call_files(u32 which, u8 *buf, size_t n)
 {
     struct host_stat st;
     struct host_statfs sf;
+    u64 start = 100, end = 199;
+    bool write = true;
     ssize_t r;
 
     switch (which) {
@@ -145,6 +147,11 @@ static void call_files(u32 which, u8 *buf, size_t n)
         break;
     case 7:
         check(host_open(3, "path", 0, 0) >= -4095);
+        break;
+    case 8:
+        r = host_lock_test(3, &write, &start, &end);
+        check(r <= 1 && (r < 1 || (start <= INT64_MAX && end <= INT64_MAX)));
+        check(host_lock(3, false, 1, start, end) <= 0);
         break;
     }
 }
@@ -241,7 +248,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
             buf = calloc(n + 1, 1); /* its end is what the sanitizer watches */
             switch (take_u32(3)) {
             case 0:
-                call_files(take_u32(8), buf, n);
+                call_files(take_u32(9), buf, n);
                 break;
             case 1:
                 call_sockets(take_u32(5), buf, n);

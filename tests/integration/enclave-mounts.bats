@@ -41,7 +41,7 @@ inside() {
 # Without the messages of rune itself.
 start() {
     # shellcheck disable=SC2016 # the inner shell's
-    run bash -c '"$@" 2>&1 | grep -v "level="' - timeout -k 5 120 "$RUNE" --root "$state" --enclave run --bundle "$bundle" "$id" </dev/null
+    run bash -c '"$@" 2>&1 | grep -av "level="' - timeout -k 5 120 "$RUNE" --root "$state" --enclave run --bundle "$bundle" "$id" </dev/null
     echo "$output"
 }
 
@@ -276,4 +276,47 @@ PY
     configure 'c["process"]["env"].pop()'
     arguments /data/script
     refused 'enclave.mounts "/data=insecure-exec"' rune --enclave run --bundle "$bundle" "$id"
+}
+
+@test "mounts: locks are shared with programs outside, both ways" {
+    cc -O1 -static -o "$bundle/rootfs/bin/lock" "$BATS_TEST_DIRNAME/programs/lock.c"
+    cp "$bundle/rootfs/bin/lock" "$work/lock"
+    # While the enclave holds locks, nobody outside gets them; while somebody outside does, the enclave does not.
+    inside 'for kind in flock posix ofd; do
+            lock $kind write /data/$kind "echo >/data/$kind.held; while [ ! -e /data/$kind.go ]; do sleep 0.05; done"
+            while [ ! -e /data/$kind.outside ]; do sleep 0.05; done
+            lock $kind write /data/$kind; lock $kind read /data/$kind; [ $kind = flock ] || lock $kind test /data/$kind
+            echo >/data/$kind.wait; lock $kind wait /data/$kind "cat /data/$kind.order"
+        done' >"$work/inside" &
+    local enclave=$! kind
+    for kind in flock posix ofd; do
+        within 30 test -e "$shared/$kind.held"
+        run -1 "$work/lock" $kind write "$shared/$kind"
+        [ "$output" = busy ]
+        run -1 "$work/lock" $kind read "$shared/$kind"
+        [ $kind = flock ] || [ "$("$work/lock" posix test "$shared/$kind")" = "write 100 100" ]
+        touch "$shared/$kind.go"
+        "$work/lock" $kind wait "$shared/$kind" "touch $shared/$kind.outside
+            while [ ! -e $shared/$kind.wait ]; do sleep 0.05; done; sleep 0.3; echo after >$shared/$kind.order"
+    done
+    wait $enclave
+    [ "$(grep -c '^busy$' "$work/inside")" -eq 6 ]
+    [ "$(grep -c '^write 100 100$' "$work/inside")" -eq 2 ]
+    [ "$(grep -c '^after$' "$work/inside")" -eq 3 ]
+}
+
+@test "mounts: a lock goes with the enclave that held it, and is refused to a second enclave" {
+    cc -O1 -static -o "$bundle/rootfs/bin/lock" "$BATS_TEST_DIRNAME/programs/lock.c"
+    cp "$bundle/rootfs/bin/lock" "$work/lock"
+    arguments sh -c 'lock flock write /data/f "lock posix read /data/p \"echo >/data/held; sleep 1000\""'
+    rune --enclave run --detach --bundle "$bundle" "$id" >/dev/null 2>&1 </dev/null
+    within 30 test -e "$shared/held"
+    arguments sh -c 'lock flock write /data/f; lock flock read /data/f; lock posix write /data/p; lock posix read /data/p'
+    run -0 rune --enclave run --bundle "$bundle" "$id-2" </dev/null
+    [ "$(grep -cx -e busy <<<"$output")" -eq 3 ]
+    [ "$(grep -cx -e got <<<"$output")" -eq 1 ]
+    rune kill "$id" KILL
+    within 10 "$work/lock" flock write "$shared/f"
+    within 10 "$work/lock" posix write "$shared/p"
+    rune delete --force "$id"
 }

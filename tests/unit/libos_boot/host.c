@@ -82,6 +82,11 @@ static int lies(void)
     bad += expect("readlink: a target with a NUL", &s, 1);
 
     s.size = 0;
+    call(&s, 100, 0, 8);
+    answer(&s, 0, 7);
+    bad += expect("lock: a type that is none", &s, 1);
+
+    s.size = 0;
     call(&s, 100, 1, 2);
     answer(&s, 3, 129);
     bad += expect("accept: an address longer than any", &s, 1);

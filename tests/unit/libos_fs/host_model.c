@@ -196,3 +196,11 @@ int host_close(int hfd)
 {
     return 0;
 }
+int host_lock(int hfd, bool whole, int type, u64 start, u64 end)
+{
+    return 0;
+}
+int host_lock_test(int hfd, bool *write, u64 *start, u64 *end)
+{
+    return 0;
+}

@@ -106,3 +106,10 @@ ANY(host_chmod, int dir, const char *path, u32 mode)
 ANY(host_chown, int dir, const char *path, u32 uid, u32 gid, bool follow)
 ANY(host_utimens, int dir, const char *path, const i64 times[4], bool follow)
 ANY(host_mknod, int dir, const char *path, u32 mode, u64 dev)
+ANY(host_lock, int hfd, bool whole, int type, u64 start, u64 end)
+int host_lock_test(int hfd, bool *write, u64 *start, u64 *end)
+{
+    *start = host_rnd(100);
+    *end = *start + host_rnd(100);
+    return (int)host_rnd(2);
+}

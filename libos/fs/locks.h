@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Advisory locks: locks.c has the LibOS's own, hostlocks.c those of the host beside them. */
+#pragma once
+
+#include "vfs.h"
+
+enum lock_kind { LOCK_POSIX, LOCK_OFD, LOCK_FLOCK };
+
+struct lock {
+    struct lock *next;
+    enum lock_kind kind;
+    const void *owner; /* struct files or struct file */
+    u64 start, end;    /* end inclusive */
+    bool write;
+    i32 pid;
+};
+
+/*
+ * file_ops.lock, of files that others outside may lock too: called when the LibOS's own locks allow
+ * it, with a mutex of the inode held. Never waits.
+ *   LOCK_SET    0, or -EAGAIN: somebody outside has it
+ *   LOCK_CLEAR  the owner's on the range go
+ *   LOCK_TEST   0: free; 1: *k says by what it is not
+ */
+enum { LOCK_SET, LOCK_CLEAR, LOCK_TEST };
+
+/* ---- hostlocks.c ---- */
+int host_file_lock(struct file *f, struct lock *k, int op);
+/* owner's POSIX locks of the inode go; NULL: everybody's. */
+void host_drop_locks(struct inode *i, const void *owner);
