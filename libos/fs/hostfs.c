@@ -8,7 +8,8 @@
 
 static const struct inode_ops g_host_ops;
 
-int host_path(struct host_inode *h, char *buf)
+/* Path below the mount's descriptor into buf (PATH_MAX). */
+static int host_path(struct host_inode *h, char *buf)
 {
     char *p = buf + PATH_MAX - 1;
     struct host_super *s = host_super_of(&h->i);
@@ -31,6 +32,42 @@ int host_path(struct host_inode *h, char *buf)
     mutex_unlock(&s->lock);
     memmove(buf, p, strlen(p) + 1);
     return r;
+}
+
+/* How the host is asked for an inode, until place_end(): by a descriptor of it and no path, or by a
+ * path below the mount's. */
+struct place {
+    struct host_inode *open; /* its opens_lock is held */
+    char *path;
+    int dir;
+};
+
+static int place_begin(struct place *p, struct host_inode *h)
+{
+    int r;
+
+    *p = (struct place){.path = kmalloc(PATH_MAX), .dir = host_super_of(&h->i)->fd};
+    if (!p->path)
+        return -ENOMEM;
+    mutex_lock(&h->opens_lock);
+    if (!list_empty(&h->opens)) {
+        p->open = h;
+        p->dir = container_of(h->opens.next, struct host_open, link)->fd;
+        *p->path = 0;
+        return 0;
+    }
+    mutex_unlock(&h->opens_lock);
+    r = host_path(h, p->path);
+    if (r < 0)
+        kfree(p->path);
+    return r;
+}
+
+static void place_end(struct place *p)
+{
+    if (p->open)
+        mutex_unlock(&p->open->opens_lock);
+    kfree(p->path);
 }
 
 static int child_path(struct host_inode *dir, const char *name, size_t len, char *buf)
@@ -114,6 +151,7 @@ static struct host_inode *inode_make(struct host_super *s, const struct host_sta
     h->host_ino = st->ino;
     h->i.ino = st->ino;
     h->map_fd = -1;
+    list_init(&h->opens);
     return h;
 }
 
@@ -182,38 +220,32 @@ static void host_destroy(struct inode *i)
 
 int host_refresh(struct host_inode *h, struct host_stat *st)
 {
-    char *path = kmalloc(PATH_MAX);
-    int r;
+    struct place p;
+    int r = place_begin(&p, h);
 
-    if (!path)
-        return -ENOMEM;
-    r = host_path(h, path);
-    if (r == 0)
-        r = host_stat(host_super_of(&h->i)->fd, path, false, st);
+    if (r < 0)
+        return r;
+    r = host_stat(p.dir, p.path, false, st);
+    place_end(&p);
     if (r == 0 && (st->dev != h->host_dev || st->ino != h->host_ino))
         r = -ESTALE;
     if (r == 0)
         take_facts(&h->i, st);
-    kfree(path);
     return r;
 }
 
 int host_open_inode(struct host_inode *h, int flags, struct host_stat *st)
 {
-    char *path = kmalloc(PATH_MAX);
     struct host_stat opened;
-    int r, fd;
+    struct place p;
+    int r = place_begin(&p, h), fd;
 
-    if (!path)
-        return -ENOMEM;
-    r = host_path(h, path);
-    if (r == 0)
-        r = host_open(host_super_of(&h->i)->fd, path, flags | (*path ? O_NOFOLLOW : 0) | O_CLOEXEC,
-                      0);
-    kfree(path);
     if (r < 0)
         return r;
-    fd = r;
+    fd = host_open(p.dir, p.path, flags | (*p.path ? O_NOFOLLOW : 0) | O_CLOEXEC, 0);
+    place_end(&p);
+    if (fd < 0)
+        return fd;
     r = host_stat(fd, "", true, &opened);
     if (r >= 0 && ((opened.mode & S_IFMT) != (h->i.mode & S_IFMT) || opened.dev != h->host_dev ||
                    opened.ino != h->host_ino))
@@ -262,33 +294,39 @@ static void split_time(i64 t, i64 *sec, i64 *nsec)
     *nsec = t - *sec * NS;
 }
 
+static int set_size(struct inode *i, u64 size)
+{
+    int fd = host_open_inode(host_of(i), O_WRONLY, NULL), r;
+
+    if (fd < 0)
+        return fd;
+    r = host_ftruncate(fd, size);
+    host_close(fd);
+    if (r == 0) {
+        bool shorter = size < i->size;
+
+        i->size = size;
+        if (shorter)
+            mm_cut_file(i, size);
+    }
+    return r;
+}
+
 static int host_setattr(struct inode *i, const struct setattr *a)
 {
-    struct host_inode *h = host_of(i);
-    int dir = host_super_of(i)->fd, r;
-    char *path = kmalloc(PATH_MAX);
+    struct place p;
+    int r = a->valid & SETATTR_SIZE ? set_size(i, a->size) : 0;
 
-    if (!path)
-        return -ENOMEM;
-    r = host_path(h, path);
-    if (r == 0 && (a->valid & SETATTR_SIZE)) {
-        int fd = host_open_inode(h, O_WRONLY, NULL);
-
-        r = fd < 0 ? fd : host_ftruncate(fd, a->size);
-        if (fd >= 0)
-            host_close(fd);
-        if (r == 0 && a->size < i->size) {
-            i->size = a->size;
-            mm_cut_file(i, a->size);
-        } else if (r == 0) {
-            i->size = a->size;
-        }
-    }
-    if (r == 0 && (a->valid & (SETATTR_UID | SETATTR_GID)))
-        r = host_chown(dir, path, a->valid & SETATTR_UID ? a->uid : (u32)-1,
+    if (r < 0)
+        return r;
+    r = place_begin(&p, host_of(i));
+    if (r < 0)
+        return r;
+    if (a->valid & (SETATTR_UID | SETATTR_GID))
+        r = host_chown(p.dir, p.path, a->valid & SETATTR_UID ? a->uid : (u32)-1,
                        a->valid & SETATTR_GID ? a->gid : (u32)-1, false);
     if (r == 0 && (a->valid & SETATTR_MODE))
-        r = host_chmod(dir, path, a->mode);
+        r = host_chmod(p.dir, p.path, a->mode);
     if (r == 0 && (a->valid & (SETATTR_ATIME | SETATTR_MTIME)) && !(a->valid & SETATTR_SIZE)) {
         i64 times[4] = {0, 0x3ffffffe, 0, 0x3ffffffe}; /* UTIME_OMIT */
 
@@ -296,12 +334,12 @@ static int host_setattr(struct inode *i, const struct setattr *a)
             split_time(a->atime, &times[0], &times[1]);
         if (a->valid & SETATTR_MTIME)
             split_time(a->mtime, &times[2], &times[3]);
-        r = host_utimens(dir, path, times, false);
+        r = host_utimens(p.dir, p.path, times, false);
     }
+    place_end(&p);
     if (r == 0)
         setattr_copy(i, a);
-    kfree(path);
-    return r < 0 ? r : 0;
+    return r;
 }
 
 /* ---- names; the directory's lock is held ---- */

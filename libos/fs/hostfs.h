@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Pass-through mounts: a directory or file of the host, untrusted. Everything is asked of the host
- * by path below the mount's descriptor, every time: nothing is cached but the identity of inodes
+ * Pass-through mounts: a directory or file of the host, untrusted. Everything is asked of the host,
+ * every time, by path below the mount's descriptor, or by one of the file's own while the LibOS has
+ * it open: nothing is cached but the identity of inodes
  * (host device and inode number), so that a dentry whose file was replaced outside is dropped.
  * What a file is (S_IFMT) is settled when its inode is made: what the host opens later is looked at
  * again, and anything else is refused. hostfs.c: names and attributes; hostfs_file.c: contents.
@@ -26,7 +27,17 @@ struct host_inode {
     char *name;
     int map_fd;                          /* for mm, opened at the first page; -1 */
     struct host_lock_owner *lock_owners; /* hostlocks.c */
+    struct mutex opens_lock;
+    struct list_head opens; /* struct host_open */
     bool map_writable;
+};
+
+/* An open file of a host inode: its private. As long as there is one the inode is asked for by its
+ * descriptor, for the name may be another file's by then. */
+struct host_open {
+    struct list_head link;
+    int fd;
+    struct listing *names; /* of a directory (hostfs_file.c) */
 };
 
 static inline struct host_inode *host_of(struct inode *i)
@@ -37,8 +48,6 @@ static inline struct host_super *host_super_of(const struct inode *i)
 {
     return container_of(i->super, struct host_super, s);
 }
-/* Path below the mount's descriptor into buf (PATH_MAX). */
-int host_path(struct host_inode *h, char *buf);
 /* Fresh facts from the host into the inode. */
 int host_refresh(struct host_inode *h, struct host_stat *st);
 int hostfs_open(struct inode *i, struct file *f);

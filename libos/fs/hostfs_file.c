@@ -8,6 +8,20 @@
 #define CHUNK       (64u << 10)
 #define NAMES_LIMIT (1u << 20)
 
+/* The names of a directory, all read when a listing begins. */
+struct name_entry {
+    u64 ino;
+    u32 name; /* offset in text */
+    u8 len, type;
+};
+
+struct listing {
+    struct name_entry *entries;
+    u32 count, room;
+    char *text;
+    size_t used, size;
+};
+
 /* ---- regular files ---- */
 
 static ssize_t read_mapped(struct file *f, struct uio *io, u64 pos)
@@ -155,9 +169,26 @@ static int hostfs_fallocate(struct file *f, int mode, u64 off, u64 len)
     return r;
 }
 
+static void listing_free(struct listing *l)
+{
+    kfree(l->entries);
+    kfree(l->text);
+    *l = (struct listing){0};
+}
+
 static void hostfs_release(struct file *f)
 {
+    struct host_inode *h = host_of(f->inode);
+    struct host_open *o = f->private;
+
+    mutex_lock(&h->opens_lock);
+    list_del(&o->link);
+    mutex_unlock(&h->opens_lock);
     host_close(f->host_fd);
+    if (o->names)
+        listing_free(o->names);
+    kfree(o->names);
+    kfree(o);
 }
 
 static const struct file_ops g_hostfs_file_ops = {
@@ -170,27 +201,7 @@ static const struct file_ops g_hostfs_file_ops = {
     .release = hostfs_release,
 };
 
-/* ---- directories: all names are read when a listing begins ---- */
-
-struct name_entry {
-    u64 ino;
-    u32 name; /* offset in text */
-    u8 len, type;
-};
-
-struct listing {
-    struct name_entry *entries;
-    u32 count, room;
-    char *text;
-    size_t used, size;
-};
-
-static void listing_free(struct listing *l)
-{
-    kfree(l->entries);
-    kfree(l->text);
-    *l = (struct listing){0};
-}
+/* ---- directories ---- */
 
 static int listing_add(struct listing *l, const char *name, size_t len, u64 ino, u8 type)
 {
@@ -255,7 +266,7 @@ static u64 parent_ino(struct file *f)
 
 static int hostfs_iterate(struct file *f, u64 *pos, dirent_fn *fn, void *ctx)
 {
-    struct listing *l = f->private;
+    struct listing *l = ((struct host_open *)f->private)->names;
     int r;
 
     if (*pos == 0) {
@@ -281,25 +292,20 @@ static int hostfs_iterate(struct file *f, u64 *pos, dirent_fn *fn, void *ctx)
     return 0;
 }
 
-static void hostfs_dir_release(struct file *f)
-{
-    host_close(f->host_fd);
-    listing_free(f->private);
-    kfree(f->private);
-}
-
 static const struct file_ops g_hostfs_dir_ops = {
     .seek = inode_seek,
     .iterate = hostfs_iterate,
     .lock = host_file_lock,
     .fsync = hostfs_fsync,
-    .release = hostfs_dir_release,
+    .release = hostfs_release,
 };
 
 /* Descriptors of the mount are often opened for reading alone: a directory, or a file, that is
  * read-only on the host. */
 int hostfs_open(struct inode *i, struct file *f)
 {
+    struct host_inode *h = host_of(i);
+    struct host_open *o;
     struct host_stat st;
     int fd;
 
@@ -315,20 +321,25 @@ int hostfs_open(struct inode *i, struct file *f)
     default:
         return -ENXIO;
     }
-    fd = host_open_inode(host_of(i), (int)(f->flags & (O_ACCMODE | O_DSYNC | O_SYNC)), &st);
-    if (fd < 0)
+    o = kzalloc(sizeof(*o));
+    if (o && S_ISDIR(i->mode))
+        o->names = kzalloc(sizeof(*o->names));
+    fd = o && (o->names || !S_ISDIR(i->mode))
+             ? host_open_inode(h, (int)(f->flags & (O_ACCMODE | O_DSYNC | O_SYNC)), &st)
+             : -ENOMEM;
+    if (fd < 0) {
+        if (o)
+            kfree(o->names);
+        kfree(o);
         return fd;
-    i->size = MIN(st.size, (u64)INT64_MAX);
-    f->host_fd = fd;
-    f->ops = &g_hostfs_file_ops;
-    if (S_ISDIR(i->mode)) {
-        f->private = kzalloc(sizeof(struct listing));
-        f->ops = &g_hostfs_dir_ops;
-        if (!f->private) {
-            host_close(fd);
-            return -ENOMEM;
-        }
     }
+    i->size = MIN(st.size, (u64)INT64_MAX);
+    f->host_fd = o->fd = fd;
+    f->private = o;
+    f->ops = S_ISDIR(i->mode) ? &g_hostfs_dir_ops : &g_hostfs_file_ops;
+    mutex_lock(&h->opens_lock);
+    list_add(&o->link, &h->opens);
+    mutex_unlock(&h->opens_lock);
     return 0;
 }
 

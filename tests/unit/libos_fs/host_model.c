@@ -33,6 +33,15 @@ struct model_node *model_put(const char *path, u32 mode, const char *text)
     return n;
 }
 
+struct model_node *model_rename_over(const char *path, u32 mode, const char *text)
+{
+    struct model_node *old = model_find(path);
+
+    if (old)
+        snprintf(old->path, sizeof(old->path), "/gone/%llu", (unsigned long long)old->ino);
+    return model_put(path, mode, text);
+}
+
 void model_reset(void)
 {
     memset(g_nodes, 0, sizeof(g_nodes));

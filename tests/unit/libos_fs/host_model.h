@@ -13,6 +13,8 @@ struct model_node {
 };
 void model_reset(void);
 struct model_node *model_put(const char *path, u32 mode, const char *text); /* another inode */
+/* The same by rename(2): who has the old one open keeps it. */
+struct model_node *model_rename_over(const char *path, u32 mode, const char *text);
 struct model_node *model_find(const char *path);
 /* Called before each answer, so that the host changes its mind between two questions. */
 extern void (*g_model_hook)(const char *call, const char *path);

@@ -521,6 +521,44 @@ static void replaced_files_are_read(void **state)
     is(CALL(umount2, "/host"), 0);
 }
 
+/* What is open is that file, whatever has its name by now: contents, pages, size, attributes. */
+static void open_files_stay(void **state)
+{
+    static u8 page[PAGE_SIZE];
+    struct model_node *old = model_put("f", S_IFREG | 0644, "old text");
+    struct model_node *now;
+    struct stat st;
+    char buf[32];
+    long fd;
+
+    mount_host(0);
+    fd = CALL(open, "/host/f", O_RDWR);
+    assert_true(fd >= 0);
+    now = model_rename_over("f", S_IFREG | 0600, "new");
+    is(CALL(fstat, fd, &st), 0);
+    is(st.st_size, 8);
+    is(st.st_mode & 07777, 0644);
+    is(CALL(read, fd, buf, sizeof(buf)), 8);
+    assert_memory_equal(buf, "old text", 8);
+    {
+        struct file *f = fd_get((int)fd);
+
+        is(f->inode->ops->read_page(f->inode, 0, page), 0);
+        assert_memory_equal(page, "old text", 9);
+        is(f->inode->ops->write_page(f->inode, 0, "OLD", 3), 0);
+        file_put(f);
+    }
+    is(CALL(ftruncate, fd, 3), 0);
+    is(CALL(fchmod, fd, 0640), 0);
+    is(old->size, 3);
+    is(old->mode & 07777, 0640);
+    assert_memory_equal(old->text, "OLD", 3);
+    is(now->mode & 07777, 0600);
+    check_text("/host/f", "new");
+    is(CALL(close, fd), 0);
+    is(CALL(umount2, "/host"), 0);
+}
+
 static void special_files_are_nobody_s(void **state)
 {
     static const u32 numbers[] = {0x103, 0x108, 0x500, 0x501, 0x502, 136 << 8}; /* null ... pts/0 */
@@ -604,6 +642,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(insecure_links_are_linux_s, start, stop),
         cmocka_unit_test_setup_teardown(kinds_do_not_change, start, stop),
         cmocka_unit_test_setup_teardown(replaced_files_are_read, start, stop),
+        cmocka_unit_test_setup_teardown(open_files_stay, start, stop),
         cmocka_unit_test_setup_teardown(special_files_are_nobody_s, start, stop),
         cmocka_unit_test_setup_teardown(flags_stay, start, stop),
         cmocka_unit_test_setup_teardown(mount_points_stay, start, stop),
