@@ -474,6 +474,58 @@ static void page_of_the_libos(bool production)
     host_close(&h);
 }
 
+/* ---- pages that the host changes by itself (SGX2) ---- */
+
+static const struct {
+    const char *what;
+    uint64_t permissions; /* EMODPR; 0: EMODT */
+    uint64_t type;
+} g_changes[] = {
+    {"EMODPR takes W", SGX_SECINFO_R, 0},
+    {"EMODT makes it TRIM", 0, SGX_PT_TRIM},
+    {"EMODT makes it a TCS", 0, SGX_PT_TCS},
+};
+
+/* Linux takes only a TCS page that is one; the processor takes any. */
+static int change_page(struct host *h, uint64_t page, size_t i)
+{
+    struct sgx_enclave_restrict_permissions restriction = {
+        .offset = page, .length = SGX_PAGE_SIZE, .permissions = g_changes[i].permissions};
+    struct sgx_enclave_modify_types types = {
+        .offset = page, .length = SGX_PAGE_SIZE, .page_type = g_changes[i].type};
+    struct sgx_handle *handle = h->enclave->handle;
+    struct error err = ERROR_INIT;
+    int rc = g_changes[i].permissions ? g_driver->restrict_permissions(handle, &restriction, &err)
+                                      : g_driver->modify_types(handle, &types, &err);
+
+    if (rc < 0)
+        printf("# %s: %s\n", g_changes[i].what, error_text(&err));
+    error_release(&err);
+    return rc;
+}
+
+static void changed_pages(void)
+{
+    for (size_t i = 0; i < sizeof(g_changes) / sizeof(g_changes[0]); i++) {
+        struct error err = ERROR_INIT;
+        struct host h;
+
+        host_open(&h, true, false);
+        if (host_load(&h, &err) < 0)
+            abort();
+        const uint64_t page = (h.image.layout.libos_base +
+                               image_variable(&h.image, "boot.", sizeof(struct boundary_boot))) &
+                              ~(SGX_PAGE_SIZE - 1);
+        if (expect(change_page(&h, page, i) == 0, "%s, of a page of the LibOS: the driver does it",
+                   g_changes[i].what)) {
+            boot(&h);
+            expect(h.aborted && !h.returned && strstr(h.said, "memory of the LibOS is gone"),
+                   "%s: the enclave ends: %s", g_changes[i].what, h.said);
+        }
+        host_close(&h);
+    }
+}
+
 /* The same copy, of host memory that is gone for good: the copy ends, and the call with it. */
 static int enter_again(struct host *h, const struct sgx_enclave_run *run)
 {
@@ -645,6 +697,7 @@ int main(int argc, char **argv)
     page_of_the_libos(true);
     page_of_the_libos(false);
     page_of_the_host();
+    changed_pages();
     after_a_panic();
     entries();
     frames();
