@@ -3,7 +3,9 @@
  * Time. The host's clock is believed as a fact about the host, but inside it never goes backwards
  * and moves with the processor's TSC between two looks at the host, one a second at most. When the
  * host is ahead, the clock jumps there; when it is behind, the clock waits for it by running
- * slower.
+ * slower, at half speed at least. That holds of CLOCK_REALTIME as well: who sets the host's clock
+ * back does not make an expired certificate valid again for what runs. The TSC's frequency is the
+ * host's first word for good (docs/design/boundary.md, "Time").
  */
 #include "host.h"
 #include "lib.h"
@@ -21,8 +23,10 @@ static struct {
     u64 mult;     /* ns = ticks * mult >> 32 */
     u64 true_mult;
     u64 sync_ticks;
-    i64 realtime_offset;
-    u64 last;
+    u64 realtime_offset; /* at the pair, from ns to CLOCK_REALTIME (modulo 2^64) */
+    u64 realtime_ahead;  /* by how much it shrinks, at half speed */
+    u64 frequency;       /* Hz */
+    u64 last, last_real; /* told to programs */
     bool has_tsc;
 } g_clock;
 
@@ -47,10 +51,16 @@ static u64 extrapolate(u64 tsc)
     return g_clock.ns + scale(ticks, g_clock.mult);
 }
 
+/* CLOCK_REALTIME at our monotonic `ns`, by the present pair. */
+static u64 realtime_at(u64 ns)
+{
+    return ns + g_clock.realtime_offset - MIN(g_clock.realtime_ahead, (ns - g_clock.ns) / 2);
+}
+
 static void sync(void)
 {
     struct host_time host;
-    u64 now, mine, mult;
+    u64 now, mine, mult, told;
 
     host_time(&host);
     if (host.frequency < FREQUENCY_MIN || host.frequency > FREQUENCY_MAX)
@@ -61,9 +71,13 @@ static void sync(void)
     if (host.tsc > now || now - host.tsc > host.frequency)
         host.tsc = now;
     spin_lock(&g_clock.lock);
+    if (g_clock.frequency == 0)
+        g_clock.frequency = host.frequency;
+    host.frequency = g_clock.frequency;
     g_clock.true_mult = (u64)(((unsigned __int128)1000000000 << 32) / host.frequency);
     host.monotonic += scale(now - host.tsc, g_clock.true_mult);
     mine = g_clock.ns == 0 ? host.monotonic : extrapolate(now);
+    told = g_clock.ns == 0 ? host.realtime : realtime_at(mine); /* at most, so far */
     mult = g_clock.true_mult;
     if (host.monotonic < mine) {
         /* At most half speed, until the next look. */
@@ -71,12 +85,14 @@ static void sync(void)
 
         mult -= (u64)((unsigned __int128)mult * ahead / SYNC_INTERVAL_NS);
     }
+    mine = MAX(mine, host.monotonic);
     __atomic_add_fetch(&g_clock.sequence, 1, __ATOMIC_SEQ_CST);
-    g_clock.ns = MAX(mine, host.monotonic);
+    g_clock.realtime_ahead = told > host.realtime ? told - host.realtime : 0;
+    g_clock.realtime_offset = MAX(told, host.realtime) - mine;
+    g_clock.ns = mine;
     g_clock.tsc = now;
     g_clock.mult = mult;
     g_clock.sync_ticks = host.frequency;
-    g_clock.realtime_offset = (i64)(host.realtime - host.monotonic);
     __atomic_add_fetch(&g_clock.sequence, 1, __ATOMIC_SEQ_CST);
     spin_unlock(&g_clock.lock);
 }
@@ -88,26 +104,28 @@ void clock_init(void)
         sync();
 }
 
-/* Processors with SGX1 only raise #UD for RDTSC in an enclave: there each look is the host's. */
-static u64 read_host_clock(bool real)
+static u64 never_back(u64 *told, u64 ns)
 {
-    u64 ns = (u64)MAX(host_clock(real ? 0 : 1), 0), last; /* CLOCK_REALTIME, CLOCK_MONOTONIC */
+    u64 last = __atomic_load_n(told, __ATOMIC_RELAXED);
 
-    if (real)
-        return ns;
-    last = __atomic_load_n(&g_clock.last, __ATOMIC_RELAXED);
     while (ns > last) {
-        if (__atomic_compare_exchange_n(&g_clock.last, &last, ns, true, __ATOMIC_RELAXED,
-                                        __ATOMIC_RELAXED))
+        if (__atomic_compare_exchange_n(told, &last, ns, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
             return ns;
     }
     return last;
 }
 
+/* Processors with SGX1 only raise #UD for RDTSC in an enclave: there each look is the host's. */
+static u64 read_host_clock(bool real)
+{
+    u64 ns = (u64)MAX(host_clock(real ? 0 : 1), 0); /* CLOCK_REALTIME, CLOCK_MONOTONIC */
+
+    return never_back(real ? &g_clock.last_real : &g_clock.last, ns);
+}
+
 static u64 read_clock(bool real)
 {
-    u64 tsc, ns, limit;
-    i64 offset;
+    u64 tsc, ns, realtime, limit;
     u32 seq;
 
     if (unlikely(!g_clock.has_tsc))
@@ -117,24 +135,14 @@ static u64 read_clock(bool real)
         tsc = rdtsc();
         ns = extrapolate(tsc);
         limit = g_clock.tsc + g_clock.sync_ticks;
-        offset = g_clock.realtime_offset;
+        realtime = realtime_at(ns);
     } while (__atomic_load_n(&g_clock.sequence, __ATOMIC_ACQUIRE) != seq);
     if (unlikely(tsc > limit)) {
         sync();
         return read_clock(real);
     }
-    if (!real) {
-        u64 last = __atomic_load_n(&g_clock.last, __ATOMIC_RELAXED);
-
-        /* TSCs of two processors may differ by a little. */
-        while (ns > last) {
-            if (__atomic_compare_exchange_n(&g_clock.last, &last, ns, true, __ATOMIC_RELAXED,
-                                            __ATOMIC_RELAXED))
-                return ns;
-        }
-        return last;
-    }
-    return ns + (u64)offset;
+    /* TSCs of two processors may differ by a little. */
+    return real ? realtime : never_back(&g_clock.last, ns);
 }
 
 u64 clock_monotonic(void)
