@@ -12,23 +12,11 @@
 #define CAP_SETUID 7
 #define TERM_MAX   64u
 
-static bool has_dot_dot(const char *s)
-{
-    while (s != NULL) {
-        if (s[0] == '.' && s[1] == '.' && (s[2] == '\0' || s[2] == '/'))
-            return true;
-        s = strchr(s, '/');
-        if (s != NULL)
-            s++;
-    }
-    return false;
-}
-
 static bool text_matches(const struct deployment_text *t, const char *s)
 {
     if (!t->pattern)
         return strcmp(t->text, s) == 0;
-    return !has_dot_dot(s) && pattern_match(t->text, strlen(t->text), s, strlen(s));
+    return !path_goes_up(s) && pattern_match(t->text, strlen(t->text), s, strlen(s));
 }
 
 static bool any_matches(const struct deployment_text *t, u32 count, const char *s)

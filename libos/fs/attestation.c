@@ -23,9 +23,15 @@
 
 /* ---- what each process has set ---- */
 
+/*
+ * Of a process (pid), or what processes of a session and user wrote last (pid 0), for those that
+ * wrote nothing themselves: a shell's children. Nobody else puts data between a program's write and
+ * its report.
+ */
 struct user_state {
     struct user_state *next;
-    i32 pid;
+    i32 pid, sid;
+    u32 uid;
     u64 start;
     u8 report_data[64];
     u8 target_info[512];
@@ -33,29 +39,38 @@ struct user_state {
 
 static struct mutex g_lock;
 static struct user_state *g_states;
-static struct user_state g_latest; /* what any process wrote last: for those that wrote nothing, a
-                                      shell's children say */
 
-static bool is_alive(const struct user_state *s)
+static i32 session_of(const struct process *p)
 {
-    struct process *p = process_find(s->pid);
-    bool alive = p && p->start_time == s->start;
+    return p->session ? p->session->sid : 0;
+}
 
+static int is_in_session(struct process *p, void *sid)
+{
+    return session_of(p) == *(i32 *)sid;
+}
+
+static bool is_alive(struct user_state *s)
+{
+    struct process *p;
+    bool alive;
+
+    if (s->pid == 0)
+        return process_for_each(is_in_session, &s->sid) != 0;
+    p = process_find(s->pid);
+    alive = p && p->start_time == s->start;
     if (p)
         process_put(p);
     return alive;
 }
 
-/* Of the current process; g_lock held. Those of processes that are gone are dropped on the way. */
-static struct user_state *state_of_current(bool create)
+/* Those of processes and sessions that are gone go; g_lock held, as below. */
+static void drop_dead(void)
 {
-    struct process *me = current_process();
     struct user_state **p = &g_states, *s;
 
     while (*p) {
         s = *p;
-        if (s->pid == me->pid && s->start == me->start_time)
-            return s;
         if (is_alive(s)) {
             p = &s->next;
         } else {
@@ -63,26 +78,55 @@ static struct user_state *state_of_current(bool create)
             kfree(s);
         }
     }
-    s = create ? kzalloc(sizeof(*s)) : NULL;
-    if (s) {
-        memcpy(s->report_data, g_latest.report_data, sizeof(s->report_data));
-        memcpy(s->target_info, g_latest.target_info, sizeof(s->target_info));
-        s->pid = me->pid;
-        s->start = me->start_time;
-        s->next = g_states;
-        g_states = s;
+}
+
+/* The current process's own, or that of its session and user. */
+static struct user_state *find_state(bool own)
+{
+    const struct process *me = current_process();
+
+    for (struct user_state *s = g_states; s; s = s->next) {
+        if (own ? s->pid == me->pid && s->start == me->start_time
+                : s->pid == 0 && s->sid == session_of(me) && s->uid == me->cred.euid)
+            return s;
     }
+    return NULL;
+}
+
+static struct user_state *make_state(bool own, const struct user_state *from)
+{
+    const struct process *me = current_process();
+    struct user_state *s = find_state(own);
+
+    if (s)
+        return s;
+    s = kzalloc(sizeof(*s));
+    if (!s)
+        return NULL;
+    if (from) {
+        memcpy(s->report_data, from->report_data, sizeof(s->report_data));
+        memcpy(s->target_info, from->target_info, sizeof(s->target_info));
+    }
+    s->pid = own ? me->pid : 0;
+    s->start = own ? me->start_time : 0;
+    s->sid = session_of(me);
+    s->uid = me->cred.euid;
+    s->next = g_states;
+    g_states = s;
     return s;
 }
 
 static void get_state(u8 report_data[64], u8 target_info[512])
 {
-    struct user_state *s;
+    static const struct user_state nothing;
+    const struct user_state *s;
 
     mutex_lock(&g_lock);
-    s = state_of_current(false);
+    s = find_state(true);
     if (!s)
-        s = &g_latest;
+        s = find_state(false);
+    if (!s)
+        s = &nothing;
     if (report_data)
         memcpy(report_data, s->report_data, 64);
     if (target_info)
@@ -100,20 +144,21 @@ static bool is_host_data(const char *buf, size_t n)
 
 static ssize_t set_state(const char *buf, size_t n, bool report_data)
 {
-    struct user_state *s;
-    u8 *to, *latest = report_data ? g_latest.report_data : g_latest.target_info;
+    struct user_state *states[2];
     size_t size = report_data ? 64 : 512;
 
     mutex_lock(&g_lock);
-    s = state_of_current(true);
-    if (s) {
-        to = report_data ? s->report_data : s->target_info;
+    drop_dead();
+    states[0] = make_state(false, NULL);
+    states[1] = states[0] ? make_state(true, states[0]) : NULL;
+    for (int i = 0; states[1] && i < 2; i++) {
+        u8 *to = report_data ? states[i]->report_data : states[i]->target_info;
+
         memset(to, 0, size);
         memcpy(to, buf, MIN(n, size));
-        memcpy(latest, to, size);
     }
     mutex_unlock(&g_lock);
-    return s ? (ssize_t)n : -ENOMEM;
+    return states[1] ? (ssize_t)n : -ENOMEM;
 }
 
 /* ---- files ---- */

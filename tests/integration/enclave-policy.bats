@@ -119,6 +119,7 @@ denied() {
 }
 
 @test "a listed command has the container's environment and directory, but for what its entry names" {
+    # shellcheck disable=SC2016 # the container's shell
     annotate exec '[{"args": ["sh", "-c", "echo $OWN $EXTRA $PWD"], "env": [{"pattern": "EXTRA=*"}], "cwd": ["/log"]}, ["env"]]'
     # shellcheck disable=SC2016 # the container's shell
     local command=(sh -c 'echo $OWN $EXTRA $PWD')
@@ -246,7 +247,7 @@ EOF
     tag=$(printf 'rune: asked for by the host, bound to nothing in the enclave' | xxd -p -c 0)00000000
     annotate exec any
     start sleep 1000
-    for data in "" "$(printf '%0128d' 7)" "$(printf 'ab%.0s' {1..512})"; do
+    for data in "" "$(printf 'ab%.0s' {1..32})"; do # the target's MRENCLAVE
         rune enclave report ${data:+--data "$data"} "$id" | tail -c +321 | head -c 64 | xxd -p -c 0 >"$work/data"
         [ "$(cat "$work/data")" = "$tag" ]
     done
@@ -256,6 +257,21 @@ EOF
     # A program has the rest, and not this.
     [ "$(rune exec "$id" sh -c 'echo mine >/dev/attestation/user_report_data; head -c 325 /dev/attestation/report | tail -c 5')" = mine ]
     run -1 rune exec "$id" sh -c 'printf "rune: asked for by the host, bound to nothing in the enclave" >/dev/attestation/user_report_data'
+}
+
+@test "report data is of who wrote it, or of its own session and user, whatever another process writes" {
+    annotate exec any
+    configure 'c["process"]["user"] = {"uid": 0, "gid": 0}' \
+        'c["process"]["capabilities"] = {s: ["CAP_SETUID", "CAP_SETGID"] for s in ("bounding", "permitted", "effective")}'
+    start sleep 1000
+    rune exec "$id" sh -c 'echo mine >/dev/attestation/user_report_data; >/tmp/go; until [ -e /tmp/gone ]; do sleep 0.05; done
+        cat /dev/attestation/report' >"$work/report" &
+    local writer=$!
+    within 20 rune exec "$id" sh -c '[ -e /tmp/go ]'
+    rune exec --user 77:77 "$id" sh -c 'echo evil >/dev/attestation/user_report_data'
+    rune exec "$id" sh -c 'echo evil >/dev/attestation/user_report_data; >/tmp/gone'
+    wait $writer
+    [ "$(tail -c +321 "$work/report" | head -c 4)" = mine ]
 }
 
 @test "production is the default: another enclave than that for debugging, and its log tells no arguments" {
