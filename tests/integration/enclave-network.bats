@@ -64,3 +64,12 @@ PY
     within 5 grep -qx 'udp 7002 from 192.0.0.8' "$work/out"
     [ "$(grep -c '7002 from 127.0.0.1' "$work/out")" -eq 1 ]
 }
+
+@test "enclave.network.loopback=host: the loopback is the pod's, and the start says so" {
+    configure 'c.setdefault("annotations", {})["enclave.network.loopback"] = "host"'
+    start --enclave
+    grep -q 'host loopback (insecure)' "$work/err"
+    [ "$(from_host tcp 7001)" = secret ]
+    [ "$(from_host udp 7001)" = secret ]
+    within 5 grep -qx 'tcp 7002 from 127.0.0.1' "$work/out"
+}
