@@ -329,7 +329,7 @@ static int read_mode(struct bound_compiler *c, const json_t *value, uint32_t mos
 
 static int umask_bits(struct bound_compiler *c, const json_t *value, uint32_t *count)
 {
-    uint32_t mask;
+    uint32_t mask = 0;
     if (read_mode(c, value, 0777, &mask) < 0)
         return -1;
     add_number(c, value, mask);
