@@ -102,6 +102,7 @@ struct manifest_record {
 struct manifest_user {
     uint32_t uid, gid, umask, group_count;
     uint64_t capabilities; /* permitted and effective, bit n is CAP_n */
+    uint64_t bounding, inheritable, ambient;
 };
 
 /*

@@ -225,7 +225,8 @@ static int check_args(const struct bound *b, const struct deployment *d)
 
 static int check_user(const struct bound *b, const struct deployment *d)
 {
-    u64 capabilities = d->capabilities & ~number_of(b, BOUND_CAPABILITIES, 0);
+    u64 sets = d->capabilities | d->bounding | d->inheritable | d->ambient;
+    u64 capabilities = sets & ~number_of(b, BOUND_CAPABILITIES, 0);
     u64 umask = number_of(b, BOUND_UMASK, UMASK_DEFAULT) & ~(u64)d->umask;
     int r = check_range(b, BOUND_UID, "user", d->uid);
 

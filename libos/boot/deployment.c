@@ -85,6 +85,9 @@ static int parse_user(struct cursor *c, struct deployment *d)
     d->gid = u.gid;
     d->umask = u.umask & 0777;
     d->capabilities = u.capabilities;
+    d->bounding = u.bounding;
+    d->inheritable = u.inheritable;
+    d->ambient = u.ambient;
     d->group_count = u.group_count;
     d->groups = kmalloc(c->left + 4);
     if (d->groups == NULL)

@@ -221,8 +221,23 @@ static int exec_list(struct process_spec *s, char ***out)
     return r;
 }
 
+/*
+ * The sets that decide what later programs may get: the container's own, and of them no more than
+ * the wish when that is for less than the container has.
+ */
+static void take_sets(struct process_spec *s)
+{
+    bool own = s->capabilities == g_deployment.capabilities;
+
+    s->bounding = own ? g_deployment.bounding : s->capabilities & g_deployment.bounding;
+    s->inheritable = own ? g_deployment.inheritable : s->capabilities & g_deployment.inheritable;
+    s->ambient = g_deployment.ambient & s->inheritable;
+}
+
 int policy_exec(struct process_spec *spec, char ***env)
 {
+    int r;
+
     *env = NULL;
     if ((g_manifest->flags & MANIFEST_ALLOW_EXEC) == 0)
         return REFUSED_IMAGE;
@@ -230,7 +245,10 @@ int policy_exec(struct process_spec *spec, char ***env)
         return REFUSED_EXEC;
     if ((spec->capabilities & ~g_deployment.capabilities) != 0)
         return REFUSED_CAPABILITIES;
-    return g_deployment.policy.exec == MANIFEST_EXEC_ANY ? exec_any(spec) : exec_list(spec, env);
+    r = g_deployment.policy.exec == MANIFEST_EXEC_ANY ? exec_any(spec) : exec_list(spec, env);
+    if (r == 0)
+        take_sets(spec);
+    return r;
 }
 
 bool policy_signal(int sig)

@@ -210,6 +210,9 @@ static i64 spawn_parsed(struct boundary_process *h)
         spec.groups = g_deployment.groups;
         spec.group_count = g_deployment.group_count;
         spec.capabilities = g_deployment.capabilities;
+        spec.bounding = g_deployment.bounding;
+        spec.inheritable = g_deployment.inheritable;
+        spec.ambient = g_deployment.ambient;
         spec.rlimits = NULL;
     } else if (spec.argv[0] != NULL) {
         int refused = policy_exec(&spec, &own_env);

@@ -41,7 +41,8 @@ struct deployment {
     char *cwd, *hostname, *domainname;
     u32 uid, gid, umask, group_count;
     u32 *groups;
-    u64 capabilities;
+    u64 capabilities; /* permitted and effective */
+    u64 bounding, inheritable, ambient;
     bool terminal, readonly_root;
     struct rlimit64 rlimits[16];
     u32 rlimits_set; /* bit n: RLIMIT n given */

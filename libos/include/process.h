@@ -179,7 +179,8 @@ struct process_spec {   /* from the manifest or from rune exec; strings are LibO
     bool terminal, first;
     u32 uid, gid, umask, group_count;
     u32 *groups;
-    u64 capabilities;
+    u64 capabilities; /* permitted and effective */
+    u64 bounding, inheritable, ambient;
     const struct rlimit64 *rlimits; /* 16, or NULL */
 };
 int process_spawn(const struct process_spec *spec, i32 *pid); /* created, not started */

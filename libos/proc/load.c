@@ -163,6 +163,8 @@ static void credentials(const struct program *p, struct exec_image *image)
     u64 permitted = c->cap_ambient, effective = c->cap_ambient;
     if (c->uid == 0 || c->euid == 0)
         permitted = c->cap_inheritable | c->cap_bounding;
+    if (c->no_new_privs) /* the kernel's cap_bprm_creds_from_file: no more than before */
+        permitted &= c->cap_permitted;
     if (c->euid == 0)
         effective = permitted;
     c->cap_permitted = permitted;

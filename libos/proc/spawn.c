@@ -40,7 +40,10 @@ static int set_credentials(struct cred *c, const struct process_spec *s)
 {
     c->uid = c->euid = c->suid = c->fsuid = s->uid;
     c->gid = c->egid = c->sgid = c->fsgid = s->gid;
-    c->cap_permitted = c->cap_effective = c->cap_bounding = s->capabilities;
+    c->cap_permitted = c->cap_effective = s->capabilities;
+    c->cap_bounding = s->bounding;
+    c->cap_inheritable = s->inheritable;
+    c->cap_ambient = s->ambient & s->capabilities & s->inheritable; /* as the kernel keeps it */
     c->no_new_privs = g_deployment.policy.no_new_privs;
     if (s->group_count) {
         c->groups = kmalloc(s->group_count * sizeof(u32));

@@ -135,6 +135,7 @@ static int run(struct options *o, char **argv, struct error *err)
                                   .hostname = "libos",
                                   .umask = 022,
                                   .capabilities = 0x1ffffffffffull,
+                                  .bounding = 0x1ffffffffffull,
                                   .mounts = o->mounts,
                                   .mount_count = o->mount_count,
                                   .terminal = isatty(STDIN_FILENO)};

@@ -40,8 +40,12 @@ static void fill_process(const struct oci_process *process, struct deployment *o
     manifest->uid = process->uid;
     manifest->gid = process->gid;
     manifest->umask = process->umask_set ? process->umask : 022;
-    manifest->capabilities = process->capabilities.present ? process->capabilities.effective
-                                                           : (UINT64_C(1) << 41) - 1;
+    const struct oci_capabilities *sets = &process->capabilities;
+    const uint64_t all = (UINT64_C(1) << 41) - 1;
+    manifest->capabilities = sets->present ? sets->permitted : all;
+    manifest->bounding = sets->present ? sets->bounding : all;
+    manifest->inheritable = sets->present ? sets->inheritable : 0;
+    manifest->ambient = sets->present ? sets->ambient & sets->permitted & sets->inheritable : 0;
     out->groups = xcalloc(process->additional_gid_count + 1, sizeof(*out->groups));
     for (size_t i = 0; i < process->additional_gid_count; i++)
         out->groups[i] = process->additional_gids[i];

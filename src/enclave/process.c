@@ -66,7 +66,7 @@ void enclave_process_from_oci(const struct oci_process *process, struct enclave_
     args->groups = out->groups;
     args->group_count = (uint32_t)process->additional_gid_count;
     args->umask = process->umask_set ? process->umask : 022;
-    args->capabilities = process->capabilities.present ? process->capabilities.effective
+    args->capabilities = process->capabilities.present ? process->capabilities.permitted
                                                        : ALL_CAPABILITIES;
     fill_limits(process, args->rlimits);
 }

@@ -111,11 +111,15 @@ static void ask(const u8 *data, size_t size)
     s.gid = numbers[2] % 3;
     s.terminal = numbers[0] >> 31;
     s.capabilities = numbers[3];
+    s.bounding = s.inheritable = s.ambient = ~0ull;
     if (argv[0] != NULL && policy_exec(&s, &own) == 0) {
         const struct deployment_policy *policy = &g_deployment.policy;
 
         if (policy->exec == MANIFEST_EXEC_NONE || s.rlimits != NULL ||
             (s.capabilities & ~g_deployment.capabilities) != 0 ||
+            (s.bounding & ~g_deployment.bounding) != 0 ||
+            (s.inheritable & ~g_deployment.inheritable) != 0 ||
+            (s.ambient & ~g_deployment.ambient) != 0 ||
             (s.uid != g_deployment.uid && g_deployment.uid != 0) ||
             (policy->exec == MANIFEST_EXEC_LIST && (own == NULL || s.env != own)))
             abort();

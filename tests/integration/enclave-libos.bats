@@ -53,6 +53,38 @@ start_libos() {
     same id
 }
 
+@test "libos: capability sets, no_new_privs and set-id programs as outside" {
+    ln -s busybox "$bundle/rootfs/bin/grep"
+    cat >"$work/raised.c" <<'C'
+#include <stdio.h>
+#include <string.h>
+int main(void)
+{
+    char line[256];
+    FILE *f = fopen("/proc/self/status", "r");
+    while (fgets(line, sizeof(line), f))
+        if (!strncmp(line, "Cap", 3) || !strncmp(line, "Uid", 3) || !strncmp(line, "NoNew", 5))
+            fputs(line, stdout);
+    return 0;
+}
+C
+    cc -O1 -static -o "$bundle/rootfs/bin/raised" "$work/raised.c"
+    chmod 4755 "$bundle/rootfs/bin/raised"
+    local sets
+    for sets in \
+        "bounding=['CAP_CHOWN', 'CAP_KILL'], permitted=['CAP_KILL'], effective=['CAP_KILL'], inheritable=[], ambient=[]" \
+        "bounding=['CAP_CHOWN', 'CAP_KILL'], permitted=[], effective=[], inheritable=['CAP_CHOWN'], ambient=[]" \
+        "bounding=['CAP_CHOWN', 'CAP_KILL'], permitted=['CAP_KILL'], effective=['CAP_KILL'], inheritable=['CAP_KILL'], ambient=['CAP_KILL']"; do
+        for user in 0 1234; do
+            for nnp in False True; do
+                configure "c['process']['capabilities'] = dict($sets)" \
+                    "c['process']['noNewPrivileges'] = $nnp" "c['process']['user'] = {'uid': $user, 'gid': $user}"
+                same sh -c 'grep -E "^(Cap|NoNewPrivs)" /proc/self/status; raised'
+            done
+        done
+    done
+}
+
 @test "libos: a program that is not there, one for another machine" {
     arguments /bin/nothing
     refused nothing rune --enclave run --bundle "$bundle" "$id"

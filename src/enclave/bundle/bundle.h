@@ -154,7 +154,8 @@ struct bundle_deployment {
     uint32_t uid, gid, umask;
     const uint32_t *groups;
     size_t group_count;
-    uint64_t capabilities;
+    uint64_t capabilities; /* permitted and effective */
+    uint64_t bounding, inheritable, ambient;
     const struct bundle_rlimit *rlimits;
     size_t rlimit_count;
     const struct bundle_mount *mounts;

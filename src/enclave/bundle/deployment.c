@@ -66,7 +66,10 @@ static void add_user(struct writer *w, const struct bundle_deployment *d)
                                  .gid = d->gid,
                                  .umask = d->umask,
                                  .group_count = (uint32_t)d->group_count,
-                                 .capabilities = d->capabilities};
+                                 .capabilities = d->capabilities,
+                                 .bounding = d->bounding,
+                                 .inheritable = d->inheritable,
+                                 .ambient = d->ambient};
     size_t at = begin_record(w, MANIFEST_USER);
     buffer_append(w->blob, &user, sizeof(user));
     buffer_append(w->blob, d->groups, d->group_count * sizeof(*d->groups));

@@ -417,6 +417,10 @@ static void test_deployment(void **state)
                                   .umask = 022,
                                   .groups = groups,
                                   .group_count = 3,
+                                  .capabilities = 1,
+                                  .bounding = 2,
+                                  .inheritable = 4,
+                                  .ambient = 8,
                                   .mounts = mounts,
                                   .mount_count = 2,
                                   .rlimits = limits,
@@ -449,6 +453,9 @@ static void test_deployment(void **state)
     p = record(&blob, MANIFEST_USER, 0, &size);
     assert_int_equal(size, sizeof(struct manifest_user) + 12);
     assert_memory_equal(p + sizeof(struct manifest_user), groups, 12);
+    const struct manifest_user *user = (const struct manifest_user *)p;
+    assert_true(user->capabilities == 1 && user->bounding == 2 && user->inheritable == 4 &&
+                user->ambient == 8);
     p = record(&blob, MANIFEST_MOUNT, 1, &size);
     struct manifest_mount m;
     memcpy(&m, p, sizeof(m));

@@ -144,6 +144,9 @@ static const struct row {
     {"",
      {LEAST, .capabilities = 1 << 10},
      "capability number 10: the bound has no user.capabilities"},
+    {"", {LEAST, .bounding = 1 << 11}, "capability number 11"},
+    {"", {LEAST, .inheritable = 1 << 12}, "capability number 12"},
+    {"", {LEAST, .ambient = 1 << 13}, "capability number 13"},
     {"", {LEAST, .groups = (const uint32_t[]){8}, .group_count = 1}, INSIDE},
     {"", {LEAST, .groups = (const uint32_t[]){8, 9}, .group_count = 2}, "additional group 9"},
 #define USER(text) "{\"version\": 1, \"args\": [[\"/srv\"]],\n\"user\": {" text "}}"

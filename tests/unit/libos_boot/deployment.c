@@ -283,8 +283,14 @@ static void deploy(u32 exec, const struct entry *entries, size_t count)
 {
     struct blob b = {.size = 0};
     struct manifest_policy p = g_list;
-    struct manifest_user user = {
-        .uid = 1000, .gid = 100, .umask = 027, .group_count = 1, .capabilities = 1u << 10};
+    struct manifest_user user = {.uid = 1000,
+                                 .gid = 100,
+                                 .umask = 027,
+                                 .group_count = 1,
+                                 .capabilities = 1u << 10,
+                                 .bounding = 1u << 10 | 1u << 7,
+                                 .inheritable = 1u << 10,
+                                 .ambient = 1u << 10};
     u8 value[sizeof(user) + 4];
     u32 group = 5;
 
@@ -365,6 +371,15 @@ static void test_exec_any(void **state)
     s = wish(WORDS("true"));
     s.capabilities = 1u << 10 | 1u << 1;
     assert_int_equal(ask(&s), REFUSED_CAPABILITIES);
+    /* What later programs may get is the container's, whatever the host says; less for a wish for less. */
+    s = wish(WORDS("true"));
+    s.bounding = s.inheritable = s.ambient = ~0ull;
+    assert_int_equal(ask(&s), 0);
+    assert_true(s.bounding == (1u << 10 | 1u << 7) && s.inheritable == 1u << 10 &&
+                s.ambient == 1u << 10);
+    s.capabilities = 0;
+    assert_int_equal(ask(&s), 0);
+    assert_true(s.bounding == 0 && s.inheritable == 0 && s.ambient == 0);
     /* Root that may change its user could do so itself. */
     s = wish(WORDS("true"));
     g_deployment.uid = 0;
@@ -422,6 +437,7 @@ static void test_exec_list(void **state)
     assert_int_equal(ask(&s), 0);
     assert_true(s.gid == 100 && s.group_count == 1 && s.groups[0] == 5);
     assert_true(s.capabilities == 1u << 10 && s.umask == 027);
+    assert_true(s.bounding == (1u << 10 | 1u << 7) && s.ambient == 1u << 10);
     s.uid = 0;
     assert_int_equal(ask(&s), REFUSED_USER);
     s = wish(WORDS("redis-cli", "ping"));
