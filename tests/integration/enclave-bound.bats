@@ -17,7 +17,7 @@ setup() {
     image=${RUNE%/*}/rune-image
     mkdir -p "$bundle/rootfs/bin" "$work/data"
     cp "$BATS_FILE_TMPDIR/machine" "$bundle/rootfs/bin/machine"
-    configure "c['annotations'] = {'enclave.type': 'simulatedSgx'}" \
+    configure "c['annotations'] = {'enclave.type': 'simulatedSgx', 'enclave.exec': 'any', 'enclave.signals': 'all,any-process'}" \
         "c['process'].update(env=['PATH=/bin', 'HOME=/root'], rlimits=[], noNewPrivileges=True)" "c.pop('hostname', None)"
     arguments /bin/machine environment HOME
     write_bound
@@ -100,7 +100,7 @@ inside() {
     inside HOME=/root
 }
 
-@test "what the host may do is bounded: exec, signals, streams" {
+@test "what the host may do is bounded: exec, signals, streams, loopback" {
     write_bound "b['exec'] = 'none'"
     outside "exec of any command: exec (bound.json:7) does not allow it"
     write_bound "b['signals'] = ['TERM']"
@@ -111,6 +111,16 @@ inside() {
     outside "standard input from the host: the bound has no stdin, so it is not allowed"
     write_bound "del b['stdout']"
     outside "standard output to the host: the bound has no stdout, so it is not allowed"
+    write_bound "b['exec'] = [['/bin/machine', 'memory', {'pattern': '?'}]]"
+    configure "c['annotations']['enclave.exec'] = '[[\"/bin/machine\", \"memory\", \"1\"]]'"
+    inside HOME=/root
+    configure "c['annotations']['enclave.exec'] = '[[\"/bin/machine\", \"memory\", {\"pattern\": \"*\"}]]'"
+    outside "command 0 of the exec list: no rule of exec (bound.json:7) allows it"
+    write_bound
+    configure "c['annotations'].update({'enclave.exec': 'none', 'enclave.network.loopback': 'host'})"
+    outside "the host's loopback: the bound has no loopback, so it is not allowed"
+    write_bound "b['loopback'] = 'host'"
+    inside HOME=/root
 }
 
 @test "without KSS the bound holds too, and on SGX1" {
@@ -120,7 +130,7 @@ inside() {
     configure "c['process']['env'].append('LD_PRELOAD=/x')"
     outside "environment variable LD_PRELOAD: no rule of env (bound.json:4) allows it"
     export RUNE_SGX_EMULATOR_FEATURES=sgx1
-    configure "c['annotations'] = {'enclave.type': 'simulatedSgx'}"
+    configure "del c['annotations']['enclave.kss']"
     outside "environment variable LD_PRELOAD: no rule of env (bound.json:4) allows it"
 }
 

@@ -152,23 +152,23 @@ static int commands(struct bound_compiler *c, const json_t *value, uint32_t *cou
     return bound_each(c, value, false, count, command_item);
 }
 
+/* As in enclave.exec: one text NAME=value, whose name is written out. */
 static int add_exec_env(struct bound_compiler *c, const json_t *list, struct buffer *command)
 {
+    cleanup_buffer struct buffer pattern = BUFFER_INIT;
     size_t i;
     json_t *item;
     if (list && !json_is_array(list))
         return bound_wrong(c, list, "a list");
     json_array_foreach (list, i, item) {
-        cleanup_buffer struct buffer name = BUFFER_INIT, value = BUFFER_INIT;
-        bool optional;
-        /* One text is compared: a `*` in the name could reach over the "=". */
-        if (json_object_get(item, "namePattern") || json_object_get(item, "optional"))
-            return bound_wrong(c, item, "a name, and no optional, in env of a command");
-        if (read_pair(c, item, &name, &value, &optional) < 0)
+        bool unused;
+        if (bound_read_text(c, item, &pattern, NULL, &unused) < 0)
             return -1;
-        buffer_append_char(&name, '=');
-        buffer_append(&name, value.data, value.size);
-        add_word(command, BOUND_WORD_ENV, &name);
+        size_t name = strspn(buffer_text(&pattern), "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                                    "abcdefghijklmnopqrstuvwxyz0123456789_");
+        if (name == 0 || buffer_text(&pattern)[name] != '=')
+            return bound_wrong(c, item, "NAME=value with the name written out");
+        add_word(command, BOUND_WORD_ENV, &pattern);
     }
     return 0;
 }

@@ -436,8 +436,8 @@ static const struct {
     {"\"any\"", {.args = {"~*"}}, true},
     {"\"none\"", {.args = {"a"}}, false},
     {"[[\"a\"]]", {.args = {"a"}, .env = {"E=1"}}, false},
-#define FULL                                                                                     \
-    "[{\"args\": [\"a\"], \"env\": [\"E=1\", {\"name\": \"F\", \"pattern\": \"x*\"}], \"cwd\": " \
+#define FULL                                                                      \
+    "[{\"args\": [\"a\"], \"env\": [\"E=1\", {\"pattern\": \"F=x*\"}], \"cwd\": " \
     "[\"/c\"], \"terminal\": true}]"
     {FULL, {.args = {"a"}}, true},
     {FULL, {.args = {"a"}, .env = {"E=1", "~F=x?"}, .cwd = {"/c"}, .terminal = true}, true},
@@ -579,8 +579,8 @@ static const struct {
     {",\n\"exec\": [[]]", "exec: expected a command"},
     {",\n\"exec\": [{\"env\": []}]", "exec: expected args"},
     {",\n\"exec\": [{\"args\": [\"a\"], \"user\": 1}]", "exec: unknown member"},
-    {",\n\"exec\": [{\"args\": [\"a\"], \"env\": [{\"namePattern\": \"A*\", \"any\": true}]}]",
-     "exec: expected a name"},
+    {",\n\"exec\": [{\"args\": [\"a\"], \"env\": [{\"pattern\": \"A*=1\"}]}]",
+     "exec: expected NAME=value with the name written out"},
     {",\n\"exec\": [{\"args\": [\"a\"], \"cwd\": \"/\"}]", "exec: expected a list"},
     {",\n\"rlimits\": {\"NOFILE\": {}}", "bound.json:4: rlimits: not a limit"},
     {",\n\"rlimits\": {\"RLIMIT_CORE\": {\"min\": 2, \"max\": 1}}", "a min that is not above max"},
