@@ -308,8 +308,11 @@ static int signal_bit(const char *name)
 
 static int signals(struct bound_compiler *c, const json_t *value, uint32_t *count)
 {
-    uint64_t bits;
-    if (read_bits(c, value, signal_bit, "a list of signals (TERM, RTMIN+3), or \"any\"", &bits) < 0)
+    const char *word = json_string_value(value);
+    uint64_t bits = MANIFEST_SIGNALS_DEFAULT;
+    if ((!word || strcmp(word, "default") != 0) &&
+        read_bits(c, value, signal_bit, "a list of signals (TERM, RTMIN+3), \"default\" or \"any\"",
+                  &bits) < 0)
         return -1;
     add_number(c, value, bits);
     *count = 1;

@@ -340,6 +340,8 @@ static const struct row {
     {",\n\"signals\": [\"TERM\", \"SIGINT\"]",
      {LEAST, .policy.signals = 1 << 14 | 1 << 9},
      "signal 10 from the host"},
+    {",\n\"signals\": \"default\"", {LEAST, .policy.signals = MANIFEST_SIGNALS_DEFAULT}, INSIDE},
+    {",\n\"signals\": \"default\"", {LEAST, .policy.signals = ~0ull}, "signals (bound.json:4)"},
     {",\n\"signals\": \"any\"", {LEAST, .policy.signals = ~0ull}, INSIDE},
     {",\n\"signals\": [\"RTMIN+3\"]", {LEAST, .policy.signals = 1ull << 36}, INSIDE},
     {"",
