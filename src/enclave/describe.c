@@ -11,19 +11,37 @@
 struct summary {
     struct manifest_policy policy;
     size_t commands, host_mounts;
+    struct buffer exec, links; /* targets of mounts that may do so */
 };
+
+static void add_target(struct buffer *list, const char *target, size_t size)
+{
+    if (list->size > 0)
+        buffer_append_text(list, " and ");
+    buffer_append(list, target, size);
+}
+
+static void add_mount(struct summary *s, const char *value, size_t size)
+{
+    struct manifest_mount mount;
+    memcpy(&mount, value, sizeof(mount));
+    if (mount.kind != MANIFEST_MOUNT_PASSTHROUGH || mount.target_size > size - sizeof(mount))
+        return;
+    s->host_mounts++;
+    if (mount.flags & MANIFEST_MOUNT_INSECURE_EXEC)
+        add_target(&s->exec, value + sizeof(mount), mount.target_size);
+    if (mount.flags & MANIFEST_MOUNT_INSECURE_LINKS)
+        add_target(&s->links, value + sizeof(mount), mount.target_size);
+}
 
 static void add_record(struct summary *s, uint32_t type, const char *value, size_t size)
 {
-    uint32_t kind;
     if (type == MANIFEST_POLICY && size == sizeof(s->policy))
         memcpy(&s->policy, value, sizeof(s->policy));
     if (type == MANIFEST_COMMAND)
         s->commands++;
-    if (type == MANIFEST_MOUNT && size >= sizeof(struct manifest_mount)) {
-        memcpy(&kind, value, sizeof(kind));
-        s->host_mounts += kind == MANIFEST_MOUNT_PASSTHROUGH;
-    }
+    if (type == MANIFEST_MOUNT && size >= sizeof(struct manifest_mount))
+        add_mount(s, value, size);
 }
 
 static void read_records(const char *blob, size_t size, struct summary *s)
@@ -52,18 +70,22 @@ __attribute__((format(printf, 2, 3))) static void add(struct buffer *out, const 
 
 char *deployment_describe(const void *blob, size_t size, bool debug, bool *insecure)
 {
-    struct summary s = {0};
+    struct summary s = {.exec = BUFFER_INIT, .links = BUFFER_INIT};
     struct buffer out = BUFFER_INIT;
     read_records(blob, size, &s);
     const bool any = s.policy.exec == MANIFEST_EXEC_ANY,
                loopback = s.policy.flags & MANIFEST_POLICY_LOOPBACK_HOST;
-    *insecure = any || loopback || debug;
+    *insecure = any || loopback || debug || s.exec.size > 0 || s.links.size > 0;
     if (any)
         add(&out, "exec any (insecure)");
     if (s.policy.exec == MANIFEST_EXEC_LIST)
         add(&out, "exec of %zu command%s", s.commands, s.commands == 1 ? "" : "s");
     if (s.host_mounts > 0)
         add(&out, "%zu host mount%s", s.host_mounts, s.host_mounts == 1 ? "" : "s");
+    if (s.exec.size > 0)
+        add(&out, "programs of the host in %s (insecure)", buffer_text(&s.exec));
+    if (s.links.size > 0)
+        add(&out, "links of the host from %s to anywhere (insecure)", buffer_text(&s.links));
     if (debug)
         add(&out, "debuggable (insecure)");
     if (loopback)
@@ -72,5 +94,7 @@ char *deployment_describe(const void *blob, size_t size, bool debug, bool *insec
         add(&out, "signals to any process");
     else if (s.policy.signals & ~MANIFEST_SIGNALS_DEFAULT)
         add(&out, "further signals");
+    buffer_release(&s.exec);
+    buffer_release(&s.links);
     return buffer_take(&out);
 }

@@ -11,6 +11,7 @@
 
 #include "../../abi/manifest.h"
 #include "enclave/deployment.h"
+#include "enclave/describe.h"
 
 #define RO    MANIFEST_MOUNT_READONLY
 #define FILE_ MANIFEST_MOUNT_IS_FILE
@@ -153,12 +154,48 @@ static void test_programs(void **state)
     }
 }
 
+/* The line at start names what weakens the enclave. */
+static void test_described(void **state)
+{
+    static const char both[] =
+        "{\"destination\":\"/a\",\"type\":\"bind\",\"source\":\"/tmp\",\"options\":[\"bind\"]},"
+        "{\"destination\":\"/b\",\"type\":\"bind\",\"source\":\"/tmp\",\"options\":[\"bind\"]}";
+    static const struct {
+        const char *setting, *line;
+        bool insecure;
+    } cases[] = {
+        {NULL, "2 host mounts", false},
+        {"/a=ro", "2 host mounts", false},
+        {"/a=insecure-exec /b=insecure-exec,ro",
+         "2 host mounts, programs of the host in /a and /b (insecure)", true},
+        {"/b=insecure-links", "2 host mounts, links of the host from /b to anywhere (insecure)",
+         true},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct oci_config *config = parse("sh", both);
+        struct buffer blob = BUFFER_INIT;
+        uint8_t hash[BUNDLE_HASH_SIZE];
+        struct deployment d;
+        bool insecure;
+        assert_int_equal(deployment_from_config(config, &g_none, cases[i].setting, &d, NULL), 0);
+        assert_int_equal(bundle_deployment_build(&d.manifest, &blob, hash, NULL), 0);
+        char *line = deployment_describe(blob.data, blob.size, false, &insecure);
+        assert_string_equal(line, cases[i].line);
+        assert_int_equal(insecure, cases[i].insecure);
+        free(line);
+        buffer_release(&blob);
+        deployment_release(&d);
+        oci_config_free(config);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_one_each),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_programs),
+        cmocka_unit_test(test_described),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
