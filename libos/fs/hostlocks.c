@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Locks of files in pass-through mounts, which programs outside lock as well. The LibOS grants one
- * when its own locks allow it and the host gives it too: so the host can refuse a lock, but not have
- * two programs of the enclave hold it.
+ * when its own locks allow it and the host gives it too: so the host can refuse a lock, but not
+ * have two programs of the enclave hold it.
  *
- * The enclave is one process of the host, so a lock there is owned by an open description: flock and
- * OFD locks by the file's own, POSIX locks by one that is opened for their owner, a descriptor
+ * The enclave is one process of the host, so a lock there is owned by an open description: flock
+ * and OFD locks by the file's own, POSIX locks by one that is opened for their owner, a descriptor
  * table, and closed when that gives them up. When the enclave dies all of them go.
  */
 #include "hostfs.h"

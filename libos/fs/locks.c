@@ -14,8 +14,8 @@
 struct flock_list {
     struct lock *first;
     struct waitq queue;
-    /* With file_ops.lock: from the look at our own locks until the other's is taken as well. Outside
-     * of g_locks_lock. */
+    /* With file_ops.lock: from the look at our own locks until the other's is taken as well.
+     * Outside of g_locks_lock. */
     struct mutex outside;
 };
 

@@ -2,8 +2,10 @@
 /*
  * lock KIND HOW FILE [COMMAND...]: take a lock and run the command with it held.
  *   KIND  flock, posix or ofd
- *   HOW   read, write: at once or not at all; wait: a write lock, whenever it comes; test: who has it
- * Prints "got", "busy" or, for test, "free", "read" or "write" and the range; exit code 1 when busy.
+ *   HOW   read, write: at once or not at all; wait: a write lock, whenever it comes; test: is one
+ *         there
+ * Prints "got", "busy" or, for test, "free", "read" or "write" and the range; exit code 1 when it
+ * is busy.
  * Bytes 100 to 199 are locked, the whole file by flock.
  */
 #define _GNU_SOURCE
