@@ -66,8 +66,8 @@ static u64 smaller_limit(u64 a, u64 b)
     return a == 0 ? b : b == 0 ? a : MIN(a, b);
 }
 
-/* What the host wants, as far as the measured manifest goes. Only an enclave that is measured as one
- * for debugging says what its programs do (LOG_INFO and more). */
+/* What the host wants, as far as the measured manifest goes. Only an enclave that is measured as
+ * one for debugging says what its programs do (LOG_INFO and more). */
 static void set_log_level(u32 wanted)
 {
     u32 most = g_manifest->log_level;

@@ -107,9 +107,9 @@ static void on_log(void *context, int level, const char *message)
 }
 
 /*
- * The enclave is gone, and with it whatever the runtime had to do. While it starts, nobody reads the
- * events yet: the thread that would is in a call of the runtime that may never return, or at the
- * gate.
+ * The enclave is gone, and with it whatever the runtime had to do. While it starts, nobody reads
+ * the events yet: the thread that would is in a call of the runtime that may never return, or at
+ * the gate.
  */
 static void enclave_ended(struct runelet *runelet, const char *message)
 {

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the tenant lets the operator do to a running enclave: the settings as words (docs/enclave.md),
- * and what they come to in the deployment half of the manifest. Private to the room. */
+/*
+ * What the tenant lets the operator do to a running enclave: the settings as words
+ * (docs/enclave.md), and what they come to in the deployment half of the manifest. Private to the
+ * room.
+ */
 #pragma once
 
 #include "enclave/bundle/bundle.h"
