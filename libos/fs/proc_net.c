@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* /proc/net: the sockets as Linux writes them (tcp4_seq_show, udp4_seq_show); the rest is constant. */
+/* /proc/net: the sockets as Linux writes them (tcp4_seq_show, udp4_seq_show); the rest is fixed. */
 #include "procfs.h"
 #include "net.h"
 

@@ -7,12 +7,12 @@
 /* file_put() calls this for the last reference, before ops->release, when f->epoll_watch is not
  * NULL. */
 void epoll_file_closed(struct file *f);
-/* f's poll does not ask the host any more: what watches f forgets its host descriptor, which is still
- * open. */
+/* f's poll does not ask the host any more: what watches f forgets its host descriptor, which is
+ * still open. */
 void epoll_file_host_gone(struct file *f);
 
-/* A socket of TCP or UDP as /proc/net tells of it (libos/net/socket_list.c). Addresses of IPv4 are the
- * first four bytes. */
+/* A socket of TCP or UDP as /proc/net tells of it (libos/net/socket_list.c). Addresses of IPv4 are
+ * the first four bytes. */
 struct socket_line {
     u8 local[16], remote[16];
     u16 local_port, remote_port;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Addresses at the edge to the host's sockets. 127.0.0.0/8 and ::1 are the enclave's own: nothing that
- * goes out may mean the host's loopback by them, and nothing that comes in may bear them, or a
+ * Addresses at the edge to the host's sockets. 127.0.0.0/8 and ::1 are the enclave's own: nothing
+ * that goes out may mean the host's loopback by them, and nothing that comes in may bear them, or a
  * program that trusts "from localhost" would trust the host.
  *
  * The host's loopback (of the pod) has other names inside: 192.0.0.8, the IPv4 dummy address (RFC

@@ -53,8 +53,8 @@ int loop_create(int domain, int type, int protocol, struct socket **out)
     struct loop_sock *s;
     bool stream = type == SOCK_STREAM;
 
-    /* What is no TCP or UDP is the host's, and gets nothing of the loopback (host_socket.c); streams
-     * of another protocol would be able to leave. */
+    /* What is no TCP or UDP is the host's, and gets nothing of the loopback (host_socket.c);
+     * streams of another protocol would be able to leave. */
     if (stream && protocol != 0 && protocol != IPPROTO_TCP)
         return -EPROTONOSUPPORT;
     if (g_deployment.policy.loopback_host ||
@@ -190,8 +190,8 @@ static int may_bind(const struct loop_name *n)
     return n->port != 0 && n->port < start && !capable(CAP_NET_BIND_SERVICE) ? -EACCES : 0;
 }
 
-/* A wildcard: the host's port and the one inside are the same, so either may refuse. With port 0 the
- * host chooses. s->lock is held. */
+/* A wildcard: the host's port and the one inside are the same, so either may refuse. With port 0
+ * the host chooses. s->lock is held. */
 static int bind_both(struct loop_sock *s, struct loop_name n)
 {
     bool any_port = n.port == 0;

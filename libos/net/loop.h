@@ -2,12 +2,12 @@
 /*
  * Private to libos/net: TCP and UDP sockets of a container whose loopback is the enclave's own.
  * loop_name.c: addresses, and which are inside; loop_port.c: who is bound to which port inside;
- * loop.c: life, bind, connect, shutdown; loop_listen.c: listening, accepting; loop_stream.c: data of
- * TCP; loop_datagram.c, loop_control.c: of UDP; loop_option.c: options; loop_proc.c: /proc/net.
+ * loop.c: life, bind, connect, shutdown; loop_listen.c: listening, accepting; loop_stream.c: data
+ * of TCP; loop_datagram.c, loop_control.c: of UDP; loop_option.c: options.
  *
  * A socket has an inner half (memory) and, from the moment that something needs it, an outer one: a
- * socket of the host (host_socket.c). bind(), connect(), listen() and sending decide. Once made, the
- * outer half stays until the socket is released, so nobody needs a lock to use it.
+ * socket of the host (host_socket.c). bind(), connect(), listen() and sending decide. Once made,
+ * the outer half stays until the socket is released, so nobody needs a lock to use it.
  *
  * Locks: g_loop_ports (loop_port.c) holds names and who is in the table; a socket's own lock its
  * state, its incoming data and its backlog. No two locks of sockets are held at once, but a

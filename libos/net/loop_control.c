@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The enclave's own loopback: control data of datagrams that stay inside (ip(7), ipv6(7), udp(7)). */
+/* The enclave's loopback: control data of datagrams that stay inside (ip(7), ipv6(7), udp(7)). */
 #include "loop.h"
 #include <linux/ipv6.h>
 #include <linux/udp.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The enclave's own loopback: UDP. A socket takes datagrams of both halves, unless it is connected to
- * one side. What finds no room is dropped, as on any network.
+ * The enclave's own loopback: UDP. A socket takes datagrams of both halves, unless it is connected
+ * to one side. What finds no room is dropped, as on any network.
  */
 #include "loop.h"
 

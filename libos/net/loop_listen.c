@@ -103,7 +103,7 @@ int loop_queue_connect(struct loop_sock *l, struct loop_sock *s, const struct lo
     return r;
 }
 
-/* The next that waits has room now. l->lock is held; who connected, +1 reference, is to be woken. */
+/* The next that waits has room now. l->lock is held. Who connected, +1 reference: to be woken. */
 static struct loop_sock *promote(struct loop_sock *l)
 {
     struct loop_sock *child, *s;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The enclave's own loopback: options and ioctls. The options of the table are kept here, checked and
- * rounded as Linux does, and given to the outer half when there is one. Others are the host's
+ * The enclave's own loopback: options and ioctls. The options of the table are kept here, checked
+ * and rounded as Linux does, and given to the outer half when there is one. Others are the host's
  * affair: the first of them makes the outer half, unless the socket is inside for good.
  */
 #include "loop.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The enclave's own loopback: data of TCP. Incoming bytes are in the receiver's ring, under its lock,
- * so a send takes one lock, the peer's. What Linux does with FIN and RST is done by flags: `fin` (the
- * peer sends no more), `reset` (the connection is gone; what came before stays readable).
+ * The enclave's own loopback: data of TCP. Incoming bytes are in the receiver's ring, under its
+ * lock, so a send takes one lock, the peer's. What Linux does with FIN and RST is done by flags:
+ * `fin` (the peer sends no more), `reset` (the connection is gone; what came before can be read).
  */
 #include "loop.h"
 
@@ -40,8 +40,8 @@ bool loop_stream_done(const struct loop_sock *s)
 }
 
 /*
- * Nearly always the other side answers at once on the other processor, and then leaving the enclave to
- * sleep costs more than the answer takes. How long it is worth looking is learnt: twice as long
+ * Nearly always the other side answers at once on the other processor, and then leaving the enclave
+ * to sleep costs more than the answer takes. How long it is worth looking is learnt: twice as long
  * after a success, half as long after a failure.
  */
 static void spin(struct loop_sock *s)

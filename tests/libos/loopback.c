@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* TCP on the loopback: names, ports, backlog, half-close, resets, options, readiness. The same here as
+/* TCP on the loopback: names, ports, backlog, half-close, resets, options, readiness. The same as
  * on Linux, where in an enclave no byte of it leaves. */
 #include "check.h"
 #include <arpa/inet.h>
@@ -528,7 +528,9 @@ static void across_processes(void)
         union {
             struct cmsghdr align;
             char room[CMSG_SPACE(sizeof(int))];
-        } control = {.align = {.cmsg_len = CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS}};
+        } control = {.align = {.cmsg_len = CMSG_LEN(sizeof(int)),
+                               .cmsg_level = SOL_SOCKET,
+                               .cmsg_type = SCM_RIGHTS}};
         memcpy(CMSG_DATA(&control.align), &s[0], sizeof(int));
         struct iovec iov = {"f", 1};
         struct msghdr m = {.msg_iov = &iov,
@@ -574,6 +576,97 @@ static void across_processes(void)
     close(l);
 }
 
+/* ---- many processes and threads at once ---- */
+
+#define CHILDREN 4
+#define WORKERS  3
+#define TIMES    40
+
+static int g_port;
+
+/* Echoes until the end; sometimes closes with bytes unread. */
+static void *echo_server(void *arg)
+{
+    int l = *(int *)arg, s;
+    char buf[700];
+    for (int k = 0; (s = accept(l, NULL, NULL)) >= 0; k++) {
+        ssize_t n;
+        while ((n = read(s, buf, sizeof(buf))) > 0)
+            if (send(s, buf, (size_t)n, MSG_NOSIGNAL) != n || k % 7 == 6)
+                break;
+        close(s);
+    }
+    return NULL;
+}
+
+static void *closer(void *arg)
+{
+    sleep_ms(1);
+    shutdown(*(int *)arg, SHUT_RDWR);
+    return NULL;
+}
+
+static void *client(void *arg)
+{
+    long bad = 0;
+    char buf[700], back[700];
+    for (int k = 0; k < TIMES; k++) {
+        int c = connected(INADDR_LOOPBACK, g_port), ep = epoll_create1(0);
+        struct epoll_event e = {.events = EPOLLIN | EPOLLRDHUP}, got;
+        memset(buf, k, sizeof(buf));
+        bad += epoll_ctl(ep, EPOLL_CTL_ADD, c, &e) != 0;
+        bad += send(c, buf, sizeof(buf), MSG_NOSIGNAL) != sizeof(buf);
+        bad += epoll_wait(ep, &got, 1, 10000) != 1;
+        ssize_t n = recv(c, back, sizeof(back), k % 2 ? MSG_WAITALL : 0);
+        bad += n > 0 && memcmp(buf, back, (size_t)n) != 0;
+        if (k % 5 == 4) { /* somebody else ends what this one waits for */
+            pthread_t t;
+            bad += pthread_create(&t, NULL, closer, &c) != 0;
+            while (recv(c, back, sizeof(back), 0) > 0)
+                continue;
+            pthread_join(t, NULL);
+        }
+        if (k % 3)
+            close(ep);
+        close(c);
+        if (k % 3 == 0)
+            close(ep);
+    }
+    return (void *)bad;
+}
+
+static void many(void)
+{
+    int l = listener(INADDR_LOOPBACK, 0, 2), status;
+    pthread_t server[3], t[WORKERS];
+    pid_t pid[CHILDREN];
+    g_port = port_of(l);
+    fflush(stdout);
+    for (int i = 0; i < CHILDREN; i++) {
+        pid[i] = fork();
+        if (pid[i] == 0) {
+            long bad = 0;
+            void *r;
+            close(l);
+            for (int k = 0; k < WORKERS; k++)
+                bad += pthread_create(&t[k], NULL, client, NULL) != 0;
+            for (int k = 0; k < WORKERS; k++) {
+                pthread_join(t[k], &r);
+                bad += (long)r;
+            }
+            _exit(bad || g_failed ? 1 : 0);
+        }
+    }
+    for (int i = 0; i < 3; i++)
+        CHECK(pthread_create(&server[i], NULL, echo_server, &l) == 0);
+    for (int i = 0; i < CHILDREN; i++)
+        CHECK(waitpid(pid[i], &status, 0) == pid[i] && status == 0);
+    CHECK(shutdown(l, SHUT_RD) == 0);
+    for (int i = 0; i < 3; i++)
+        pthread_join(server[i], NULL);
+    close(l);
+}
+
 int main(void)
 {
     RUN(names);
@@ -586,5 +679,6 @@ int main(void)
     RUN(options);
     RUN(readiness);
     RUN(across_processes);
+    RUN(many);
     return finish();
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Servers in a container, for whoever tries to reach them from outside: port 7001 of 127.0.0.1 has a
- * secret, port 7002 of every address something public, TCP and UDP both. Each prints who came.
+ * Servers in a container, for whoever tries to reach them from outside: port 7001 of 127.0.0.1 has
+ * a secret, port 7002 of every address something public, TCP and UDP both. Each prints who came.
  * "inside ok" when they reach each other within.
  */
 #include <arpa/inet.h>
