@@ -8,16 +8,18 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define LIBOS_BASE 0xc00000000ull /* of an ELRANGE of 64 GiB (abi/layout.h) */
+#include "../../abi/layout.h"
 
 static void *look(void *arg)
 {
     unsigned char there;
 
-    for (;;) {
+    for (uint64_t size = LAYOUT_SIZE_DEFAULT;;
+         size = size > 1ull << 30 ? size / 2 : LAYOUT_SIZE_DEFAULT) {
+        const uint64_t base = LAYOUT_LIBOS_BASE(size);
         usleep(1000);
-        if (mincore((void *)LIBOS_BASE, 4096, &there) == 0 && (there & 1)) /* it is loaded */
-            (void)*(volatile uint64_t *)LIBOS_BASE;
+        if (mincore((void *)base, 4096, &there) == 0 && (there & 1)) /* it is loaded */
+            (void)*(volatile uint64_t *)base;
     }
     return NULL;
 }

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Builds the programs of this directory and runs each natively and, with a runner, in the LibOS: output and exit code must be the same.
 #
-# usage: run.sh [--runner 'COMMAND'] [--variants 'static pie nopie musl'] [--compile DIR | --compiled DIR] [TEST...]
+# usage: run.sh [--runner 'COMMAND'] [--variants 'static pie nopie musl'] [--compile DIR | --compiled DIR] [--limit SECONDS] [TEST...]
 #   COMMAND gets `--rootfs DIR -- PROGRAM ARGUMENT...` appended, e.g. --runner 'build/runtimes/libos/libos-run'.
 #   Without a runner the programs only check themselves natively. A TEST that ends in .sh is a script of this directory.
 #   --compile only makes the root file system with the programs, in DIR; --compiled takes them from there, on a machine without a compiler.
@@ -10,13 +10,14 @@ set -u
 here=$(cd "$(dirname "$0")" && pwd)
 runner=
 variants='static pie'
-compile_only='' compiled=''
+compile_only='' compiled='' limit=60
 while [ $# -gt 0 ]; do
     case $1 in
     --runner) runner=$2; shift 2 ;;
     --variants) variants=$2; shift 2 ;;
     --compile) compile_only=$2; shift 2 ;;
     --compiled) compiled=$2; shift 2 ;;
+    --limit) limit=$2; shift 2 ;;
     --help) sed -n '3,8s/^# \{0,1\}//p' "$0"; exit 0 ;;
     --*) echo "run.sh: unknown option $1" >&2; exit 2 ;;
     *) break ;;
@@ -117,7 +118,7 @@ for command in "${commands[@]}"; do
     # Natively only the machine can be wrong: a kernel thread or a scheduler that is late, bash's job control that missed a child.
     # The LibOS gets one try.
     for _ in 1 2 3; do
-        PATH=/usr/bin:/bin timeout 60 $command >"$work/native.out" 2>"$work/native.err" </dev/null
+        PATH=/usr/bin:/bin timeout "$limit" $command >"$work/native.out" 2>"$work/native.err" </dev/null
         status=$?
         echo "exit $status" >>"$work/native.out"
         right_natively && break
@@ -128,7 +129,7 @@ for command in "${commands[@]}"; do
         continue
     fi
     if [ -n "$runner" ]; then
-        timeout -s KILL 60 $runner --rootfs "$root" -- ${command//$root/} >"$work/libos.out" 2>"$work/libos.err" </dev/null
+        timeout -s KILL "$limit" $runner --rootfs "$root" -- ${command//$root/} >"$work/libos.out" 2>"$work/libos.err" </dev/null
         echo "exit $?" >>"$work/libos.out"
         if ! cmp -s "$work/native.out" "$work/libos.out"; then
             fail "in the LibOS: $name"
