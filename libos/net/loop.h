@@ -119,13 +119,13 @@ struct loop_sock {
     struct waitq writable; /* the peer has room; connected; errors */
     int error;             /* SO_ERROR, positive; atomic */
     bool shut_read, shut_write;
+    u32 spin, spin_count; /* loop_spin() */
 
     /* TCP */
     struct loop_sock *peer; /* reference; does not change while LOOP_INSIDE */
     struct ring ring;
     bool fin;   /* the peer sends no more */
     bool reset; /* the connection is gone: RFC 9293, 3.5.2 */
-    u32 spin;   /* loop_stream.c: whether waiting without leaving the enclave is worth it */
     struct list_head backlog, pending, queue_link;
     u32 backlog_count, backlog_max;
     bool outer_turn; /* who was served last: the other half is first */
@@ -236,6 +236,8 @@ u32 loop_listen_poll(struct loop_sock *s, struct poll_table *pt);
 ssize_t loop_stream_send(struct loop_sock *s, struct socket_msg *m);
 ssize_t loop_stream_recv(struct loop_sock *s, struct socket_msg *m);
 u32 loop_stream_poll(struct loop_sock *s, struct poll_table *pt);
+/* Before waiting inside the enclave: looks for a moment whether it is needed. */
+void loop_spin(struct loop_sock *s, bool (*ready)(const struct loop_sock *s));
 /* s ends: its peer sees the end of data, or a reset. */
 void loop_stream_close(struct loop_sock *s);
 int loop_stream_shutdown(struct loop_sock *s, int how);

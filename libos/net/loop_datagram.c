@@ -337,10 +337,12 @@ ssize_t loop_datagram_recv(struct loop_sock *s, struct socket_msg *m)
             return 0;
         if (r != -EAGAIN || (m->flags & MSG_DONTWAIT) != 0)
             return r;
-        if (outer != NULL)
+        if (outer != NULL) {
             r = socket_wait(&s->base, POLLIN, deadline, timeout);
-        else
+        } else {
+            loop_spin(s, has_input);
             r = wait_event(&s->readable, has_input(s) || outer_of(s) != NULL, deadline);
+        }
         if (r < 0)
             return outer != NULL ? r : socket_wait_result((int)r, timeout);
     }

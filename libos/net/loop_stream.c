@@ -6,7 +6,8 @@
  */
 #include "loop.h"
 
-#define SPIN_MOST 512u /* looks at the ring before the thread leaves the enclave */
+#define SPIN_MOST  512u /* looks at the ring before the thread leaves the enclave: some 10 us */
+#define SPIN_PROBE 32u
 
 static bool has_input(const struct loop_sock *s)
 {
@@ -40,22 +41,22 @@ bool loop_stream_done(const struct loop_sock *s)
 }
 
 /*
- * Nearly always the other side answers at once on the other processor, and then leaving the enclave
- * to sleep costs more than the answer takes. How long it is worth looking is learnt: twice as long
- * after a success, half as long after a failure.
+ * Often the other side answers at once on another processor, and then leaving the enclave to sleep
+ * costs more than the answer takes. How long it is worth looking is learnt: as long as possible
+ * after a success, half as long after a failure, and now and then it is tried again.
  */
-static void spin(struct loop_sock *s)
+void loop_spin(struct loop_sock *s, bool (*ready)(const struct loop_sock *s))
 {
-    u32 most = s->spin;
+    u32 most = s->spin_count++ % SPIN_PROBE == 0 ? SPIN_MOST : s->spin;
 
     for (u32 i = 0; i < most; i++) {
-        if (has_input(s)) {
-            s->spin = MIN(most * 2, SPIN_MOST);
+        if (ready(s)) {
+            s->spin = SPIN_MOST;
             return;
         }
         __builtin_ia32_pause();
     }
-    s->spin = MAX(most / 2, 16u);
+    s->spin = most / 2;
 }
 
 /* ---- sending ---- */
@@ -180,7 +181,7 @@ static int wait_input(struct loop_sock *s, size_t n, u64 deadline)
     /* The limit may be less than the low-water mark. */
     n = MIN(n, (size_t)(s->ring.limit / 2));
     if (ring_used(&s->ring) == 0)
-        spin(s);
+        loop_spin(s, has_input);
     if (ring_used(&s->ring) >= MAX(n, (size_t)1) || ended(s))
         return 0;
     r = wait_event(&s->readable,
