@@ -45,11 +45,7 @@ void file_put(struct file *f)
                      (f->flags & O_ACCMODE) == O_RDONLY ? IN_CLOSE_NOWRITE : IN_CLOSE_WRITE);
     if (f->ops->release)
         f->ops->release(f);
-    if (i && S_ISREG(i->mode) && (f->flags & O_ACCMODE) != O_RDONLY && !(f->flags & O_PATH)) {
-        mutex_lock(&i->lock);
-        i->writers--;
-        mutex_unlock(&i->lock);
-    }
+    file_uncount_writer(f);
     if (f->denies_write)
         inode_allow_write(i);
     if (f->dentry)

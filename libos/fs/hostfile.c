@@ -344,7 +344,7 @@ static struct file *stream_file(struct host_stream *h, u32 flags)
     f->kind = S_ISSOCK(h->i.mode) ? "socket" : "pipe";
     f->id = h->i.ino;
     if (S_ISREG(h->i.mode) && (flags & O_ACCMODE) != O_RDONLY)
-        h->i.writers++;
+        f->counts_writer = ++h->i.writers > 0;
     return f;
 }
 

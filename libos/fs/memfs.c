@@ -516,5 +516,7 @@ int memfs_make_file(const char *name, u32 seals, struct file **out)
         return -ENOMEM;
     r = dentry_open_flags(d, O_RDWR | O_LARGEFILE, out);
     dentry_put(d);
+    if (r == 0)
+        file_uncount_writer(*out); /* as on Linux: a program in a memfd can be run meanwhile */
     return r;
 }

@@ -102,19 +102,44 @@ static int punch(struct mem_inode *m, u64 off, u64 end)
     return r;
 }
 
+/* Pages that the file system and the enclave can still give. */
+static u64 pages_left(const struct mem_inode *m)
+{
+    const struct mem_super *s = mem_super_of(&m->i);
+    u64 used = __atomic_load_n(&s->pages, __ATOMIC_RELAXED);
+    struct mm_totals t;
+
+    mm_totals(&t);
+    return MIN(t.free >> PAGE_SHIFT, s->page_limit - MIN(used, s->page_limit));
+}
+
+/* Is there room for the pages of the range that are not there? Asked before anything is taken, for
+ * the answer to terabytes must not be to fill the memory first. */
+static bool has_room(struct mem_inode *m, u64 first, u64 end)
+{
+    u64 left = pages_left(m), need = first < end ? end - first : 0;
+
+    for (u64 p = first; need > left && (p = mem_tree_next(&m->data, p)) < end; p++)
+        need--;
+    return need <= left;
+}
+
 static int preallocate(struct mem_inode *m, u64 off, u64 end)
 {
-    for (u64 p = PAGE_DOWN(off); p < end; p += PAGE_SIZE) {
-        void *page;
-        int r;
+    u64 first = off >> PAGE_SHIFT, last = PAGE_UP(end) >> PAGE_SHIFT, p = first;
+    int r = has_room(m, MAX(first, m->data.backing_end >> PAGE_SHIFT), last) ? 0 : -ENOSPC;
 
-        if (p < m->data.backing_end && !mem_tree_get(&m->data, p >> PAGE_SHIFT))
+    for (; r == 0 && p < last; p++) {
+        void *page;
+
+        if (p << PAGE_SHIFT < m->data.backing_end && !mem_tree_get(&m->data, p))
             continue; /* the image's space */
-        r = mem_own_page(m, p >> PAGE_SHIFT, true, &page);
-        if (r < 0)
-            return r;
+        r = fs_process() && fs_process()->group_exit ? -EINTR : mem_own_page(m, p, true, &page);
     }
-    return 0;
+    /* What was taken behind the end of the file belongs to nobody. */
+    if (r < 0 && p > PAGE_UP(m->i.size) >> PAGE_SHIFT)
+        mem_drop_pages(m, MAX(first, PAGE_UP(m->i.size) >> PAGE_SHIFT), p);
+    return r == -ENOMEM ? -ENOSPC : r;
 }
 
 int mem_fallocate(struct file *f, int mode, u64 off, u64 len)

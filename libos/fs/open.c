@@ -48,17 +48,19 @@ static int count_writer(struct inode *i)
     return r;
 }
 
-static void uncount_writer(struct inode *i)
+void file_uncount_writer(struct file *f)
 {
-    mutex_lock(&i->lock);
-    i->writers--;
-    mutex_unlock(&i->lock);
+    if (!f->counts_writer)
+        return;
+    mutex_lock(&f->inode->lock);
+    f->inode->writers--;
+    mutex_unlock(&f->inode->lock);
+    f->counts_writer = false;
 }
 
 int dentry_open_flags(struct dentry *d, u32 flags, struct file **out)
 {
     struct inode *i = d->inode;
-    bool counted = false;
     struct file *f = file_alloc(&g_path_file_ops,
                                 flags & (OPEN_FLAGS_KEPT | O_NOCTTY)); /* a terminal looks at it */
     int r = 0;
@@ -68,15 +70,14 @@ int dentry_open_flags(struct dentry *d, u32 flags, struct file **out)
     f->dentry = dentry_get(d);
     if (!(flags & O_PATH) && S_ISREG(i->mode) && (flags & O_ACCMODE) != O_RDONLY) {
         r = count_writer(i);
-        counted = r == 0;
+        f->counts_writer = r == 0;
     }
     f->inode = inode_get(i);
     if (r == 0 && !(flags & O_PATH))
         r = open_by_type(i, d, f);
     f->flags &= ~(u32)O_NOCTTY;
     if (r < 0) {
-        if (counted)
-            uncount_writer(i);
+        file_uncount_writer(f);
         f->ops = &g_path_file_ops;
         f->flags = O_PATH;
         file_put(f);

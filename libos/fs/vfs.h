@@ -208,6 +208,7 @@ u64 file_new_id(void);
 int device_open(struct inode *i, struct file *f);
 int fifo_open(struct inode *i, struct file *f);
 long pipe_fcntl(struct file *f, u32 cmd, long arg);
+void file_uncount_writer(struct file *f); /* it keeps no program from running any more */
 bool file_is_pipe(struct file *f);
 bool pipe_is_same(struct file *a, struct file *b); /* two ends of one pipe */
 ssize_t pipe_tee(struct file *in, struct file *out, size_t n, bool nonblock);

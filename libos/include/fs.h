@@ -164,6 +164,7 @@ struct file {
     struct dentry *dentry; /* NULL: anonymous (pipe, socket, eventfd) */
     struct inode *inode;   /* may be NULL */
     bool denies_write;     /* a running program: file_put() does inode_allow_write() */
+    bool counts_writer;    /* is one of inode.writers */
     void *private;
     int host_fd; /* for fdinfo and thread_wait; -1: none */
     /* "pipe", "socket", "eventfd"... for /proc/self/fd names of anonymous files. */

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <spawn.h>
 #include <sys/auxv.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
@@ -198,6 +199,33 @@ static int show(int argc, char **argv)
     return 0;
 }
 
+/* A program in a memfd, by descriptor and by path, while the descriptor that wrote it is open. */
+static void from_memory(void)
+{
+    char path[40], data[65536];
+    ssize_t n;
+    int status, in = open("/proc/self/exe", O_RDONLY), fd = memfd_create("program", 0);
+    CHECK(in >= 0 && fd >= 0);
+    while ((n = read(in, data, sizeof(data))) > 0)
+        CHECK(write(fd, data, (size_t)n) == n);
+    close(in);
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    for (int how = 0; how < 2; how++) {
+        char *const args[] = {"exec", "exit", "5", NULL};
+        fflush(stdout);
+        pid_t pid = fork();
+        if (pid == 0) {
+            if (how == 0)
+                syscall(SYS_execveat, fd, "", args, environ, AT_EMPTY_PATH);
+            else
+                execv(path, args);
+            _exit(errno == ETXTBSY ? 99 : 98);
+        }
+        CHECK(waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 5);
+    }
+    close(fd);
+}
+
 int main(int argc, char **argv)
 {
     if (argc >= 2 && strncmp(argv[1], "show", 4) == 0)
@@ -219,6 +247,7 @@ int main(int argc, char **argv)
     RUN(from_a_thread);
     RUN(spawns);
     RUN(at_descriptor);
+    RUN(from_memory);
     static const char *const names[] = {"script", "nested", "self",  "missing",
                                         "plain",  "text",   "empty", "elf"};
     char path[4096];

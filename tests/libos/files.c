@@ -436,6 +436,24 @@ static void moving(void)
     close(to);
 }
 
+/* More than there is: said at once, and nothing is kept of it. */
+static void space_that_is_not_there(void)
+{
+    struct stat st;
+    int fd = open("/dev/shm/files-space", O_RDWR | O_CREAT | O_TRUNC, 0600);
+    if (fd < 0)
+        return; /* no /dev/shm here */
+    alarm(20);
+    CHECK(fails(fallocate(fd, 0, 0, 1l << 40), ENOSPC));
+    CHECK(fails(fallocate(fd, FALLOC_FL_KEEP_SIZE, 4096, 1l << 40), ENOSPC));
+    CHECK(fstat(fd, &st) == 0 && st.st_size == 0 && st.st_blocks == 0);
+    CHECK(fallocate(fd, 0, 0, 1 << 20) == 0 && fstat(fd, &st) == 0 && st.st_size == 1 << 20);
+    CHECK(fallocate(fd, 0, 0, 1 << 20) == 0);
+    alarm(0);
+    close(fd);
+    unlink("/dev/shm/files-space");
+}
+
 int main(int argc, char **argv)
 {
     umask(022);
@@ -452,6 +470,7 @@ int main(int argc, char **argv)
     RUN(memfds);
     RUN(mappings);
     RUN(moving);
+    RUN(space_that_is_not_there);
     CHECK(chdir("/") == 0 && remove_tree(g_dir) == 0);
     return finish();
 }
