@@ -78,12 +78,12 @@ static int parse_user(struct cursor *c, struct deployment *d)
 {
     struct manifest_user u;
 
-    if (!take(c, &u, sizeof(u)) || u.group_count > GROUPS_MAX || d->groups != NULL ||
-        c->left != (size_t)u.group_count * 4)
+    if (!take(c, &u, sizeof(u)) || u.group_count > GROUPS_MAX || u.umask > 0777 ||
+        d->groups != NULL || c->left != (size_t)u.group_count * 4)
         return -EINVAL;
     d->uid = u.uid;
     d->gid = u.gid;
-    d->umask = u.umask & 0777;
+    d->umask = u.umask;
     d->capabilities = u.capabilities;
     d->bounding = u.bounding;
     d->inheritable = u.inheritable;
@@ -104,7 +104,7 @@ static int parse_mount(struct cursor *c, struct deployment *d)
 
     if (!take(c, &m, sizeof(m)) || m.kind < MANIFEST_MOUNT_TMPFS ||
         m.kind > MANIFEST_MOUNT_DEVICE || (m.flags & ~MANIFEST_MOUNT_FLAGS) != 0 ||
-        m.index >= BOUNDARY_MOUNT_MAX || d->mount_count >= LIST_MAX)
+        m.reserved0 != 0 || m.index >= BOUNDARY_MOUNT_MAX || d->mount_count >= LIST_MAX)
         return -EINVAL;
     mounts = krealloc(d->mounts, (d->mount_count + 1) * sizeof(*mounts));
     if (mounts == NULL)
@@ -126,8 +126,9 @@ static int parse_rlimit(struct cursor *c, struct deployment *d)
 {
     struct manifest_rlimit l;
 
-    if (!take(c, &l, sizeof(l)) || c->left != 0 || l.resource >= ARRAY_SIZE(d->rlimits) ||
-        (d->rlimits_set & 1u << l.resource) != 0 || l.soft > l.hard)
+    if (!take(c, &l, sizeof(l)) || c->left != 0 || l.reserved0 != 0 ||
+        l.resource >= ARRAY_SIZE(d->rlimits) || (d->rlimits_set & 1u << l.resource) != 0 ||
+        l.soft > l.hard)
         return -EINVAL;
     d->rlimits[l.resource] = (struct rlimit64){l.soft, l.hard};
     d->rlimits_set |= 1u << l.resource;
@@ -280,10 +281,19 @@ static int parse_record(u32 type, struct cursor *c, struct deployment *d)
     }
 }
 
+/* Records of which a second one would say something else than the first. */
+static bool is_single(u32 type)
+{
+    return type == MANIFEST_CWD || type == MANIFEST_USER || type == MANIFEST_HOSTNAME ||
+           type == MANIFEST_TERMINAL || type == MANIFEST_DOMAINNAME ||
+           type == MANIFEST_READONLY_ROOT || type == MANIFEST_POLICY;
+}
+
 int deployment_parse(const void *blob, size_t size)
 {
     struct cursor c = {blob, size};
     struct manifest_deployment_header h;
+    u64 seen = 0; /* single records, bit n: type n */
 
     if (!take(&c, &h, sizeof(h)) || h.magic != MANIFEST_DEPLOYMENT_MAGIC ||
         h.version != MANIFEST_VERSION || h.size != size)
@@ -303,6 +313,9 @@ int deployment_parse(const void *blob, size_t size)
             if (c.p[j] != 0)
                 return -EINVAL;
         }
+        if (is_single(r.type) && (seen >> r.type & 1) != 0)
+            return -EINVAL;
+        seen |= is_single(r.type) ? 1ull << r.type : 0;
         value = (struct cursor){c.p, r.size};
         e = parse_record(r.type, &value, &g_deployment);
         if (e < 0)

@@ -519,11 +519,70 @@ static void test_signal(void **state)
     assert_false(policy_signal(9) || policy_signal(0) || policy_signal(65) || policy_signal(-1));
 }
 
+/* Two of what there can be one of, and bits without a meaning: a verifier must not read another
+ * deployment than the LibOS. */
+static void test_said_once(void **state)
+{
+    static const u32 flags[] = {MANIFEST_TERMINAL, MANIFEST_READONLY_ROOT};
+    static const u32 texts[] = {MANIFEST_CWD, MANIFEST_HOSTNAME, MANIFEST_DOMAINNAME};
+    const struct manifest_policy p = {.flags = MANIFEST_POLICY_STDIN | MANIFEST_POLICY_STDOUT};
+    const struct manifest_policy none = {0};
+    struct manifest_user user = {.umask = 022};
+    struct manifest_rlimit limit = {.resource = 7};
+    struct {
+        struct manifest_mount m;
+        char target[2];
+    } mount = {.m = {.kind = MANIFEST_MOUNT_TMPFS, .target_size = 2}, .target = "/a"};
+    const size_t mount_size = sizeof(mount.m) + sizeof(mount.target);
+    const u32 on = 1, off = 0;
+    struct blob b;
+
+    for (size_t i = 0; i < ARRAY_SIZE(flags); i++) {
+        for (u32 records = 1; records <= 2; records++) {
+            b = (struct blob){.size = 0};
+            put_record(&b, MANIFEST_POLICY, &p, sizeof(p));
+            put_record(&b, flags[i], &on, sizeof(on));
+            if (records == 2)
+                put_record(&b, flags[i], &off, sizeof(off));
+            assert_int_equal(parse(&b), records == 1 ? 0 : -EINVAL);
+        }
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+        b = (struct blob){.size = 0};
+        put_record(&b, MANIFEST_POLICY, &p, sizeof(p));
+        put_record(&b, texts[i], "/a", 2);
+        put_record(&b, texts[i], "/b", 2);
+        assert_int_equal(parse(&b), -EINVAL);
+    }
+    b = (struct blob){.size = 0};
+    put_record(&b, MANIFEST_POLICY, &p, sizeof(p));
+    put_record(&b, MANIFEST_POLICY, &none, sizeof(none));
+    assert_int_equal(parse(&b), -EINVAL);
+
+    for (int wrong = 0; wrong < 4; wrong++) {
+        user.umask = wrong == 1 ? 01022 : 022;
+        limit.reserved0 = wrong == 2;
+        mount.m.reserved0 = wrong == 3;
+        b = (struct blob){.size = 0};
+        put_record(&b, MANIFEST_POLICY, &p, sizeof(p));
+        put_record(&b, MANIFEST_USER, &user, sizeof(user));
+        put_record(&b, MANIFEST_RLIMIT, &limit, sizeof(limit));
+        put_record(&b, MANIFEST_MOUNT, &mount, mount_size);
+        assert_int_equal(parse(&b), wrong == 0 ? 0 : -EINVAL);
+    }
+    b = (struct blob){.size = 0};
+    put_record(&b, MANIFEST_POLICY, &p, sizeof(p));
+    put_record(&b, MANIFEST_USER, &user, sizeof(user));
+    put_record(&b, MANIFEST_USER, &user, sizeof(user));
+    assert_int_equal(parse(&b), -EINVAL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_malformed_commands),
         cmocka_unit_test(test_records_together),
+        cmocka_unit_test(test_said_once),
         cmocka_unit_test(test_exec_none),
         cmocka_unit_test(test_exec_any),
         cmocka_unit_test(test_exec_list),
