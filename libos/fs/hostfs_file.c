@@ -300,6 +300,13 @@ static const struct file_ops g_hostfs_dir_ops = {
     .release = hostfs_release,
 };
 
+/* What the host says when the name is another file's by now, or nobody's: to be looked up again. */
+static bool not_that_file(int error)
+{
+    return error == -ENOENT || error == -ENOTDIR || error == -EISDIR || error == -ELOOP ||
+           error == -ENXIO;
+}
+
 /* Descriptors of the mount are often opened for reading alone: a directory, or a file, that is
  * read-only on the host. */
 int hostfs_open(struct inode *i, struct file *f)
@@ -331,7 +338,7 @@ int hostfs_open(struct inode *i, struct file *f)
         if (o)
             kfree(o->names);
         kfree(o);
-        return fd;
+        return not_that_file(fd) ? -ESTALE : fd;
     }
     i->size = MIN(st.size, (u64)INT64_MAX);
     f->host_fd = o->fd = fd;

@@ -150,10 +150,8 @@ static void walk_to(struct walk *w, struct dentry *d) /* takes the reference */
     w->at = d;
 }
 
-int walk_cross(struct walk *w, struct dentry **d)
+int walk_into_mount(struct walk *w, struct dentry **d)
 {
-    if (likely(!(*d)->mounted))
-        return 0;
     if (w->resolve & RESOLVE_NO_XDEV)
         return -EXDEV;
     *d = dentry_follow_mounts(*d);

@@ -164,7 +164,11 @@ int walk_link(struct walk *w,
               struct dentry *link); /* continue through a symlink found at w->last */
 /* To what is mounted on *d, if anything; takes the reference of *d and gives one, also when it
  * fails. */
-int walk_cross(struct walk *w, struct dentry **d);
+int walk_into_mount(struct walk *w, struct dentry **d);
+static inline int walk_cross(struct walk *w, struct dentry **d)
+{
+    return likely(!(*d)->mounted) ? 0 : walk_into_mount(w, d);
+}
 /* Parent directory and a plain last name for mkdir and friends: errors for ".", "..", "/" as given
  * by dot_error. */
 int path_parent(int dirfd, const char *path, struct walk *w, int dot_error);

@@ -320,3 +320,20 @@ PY
     within 10 "$work/lock" posix write "$shared/p"
     rune delete --force "$id"
 }
+
+@test "mounts: names, contents and races of a bind mount as Linux has them" {
+    local program
+    for program in fsmodel fsstress; do
+        cc -O1 -static -pthread -w -o "$bundle/rootfs/bin/$program" "$BATS_TEST_DIRNAME/../libos/$program.c"
+    done
+    configure 'c["process"]["capabilities"] = {k: ["CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID"]
+        for k in ("bounding", "effective", "permitted")}'
+    mkdir -m 1777 "$work/tmp"
+    bind /tmp "$work/tmp" rbind
+    for program in fsmodel fsstress; do
+        arguments /bin/$program
+        start
+        [ "${lines[-1]}" = passed ]
+    done
+    [ -z "$(ls -A "$work/tmp")" ]
+}
