@@ -11,13 +11,13 @@ static const struct socket_ops loop_ops;
 
 /* ---- life ---- */
 
-struct loop_sock *loop_alloc(int domain, int type)
+struct loop_sock *loop_alloc(int domain, int type, int protocol)
 {
     struct loop_sock *s = kzalloc(sizeof(*s));
 
     if (s == NULL)
         return NULL;
-    socket_init(&s->base, &loop_ops, domain, type, type == SOCK_STREAM ? IPPROTO_TCP : IPPROTO_UDP);
+    socket_init(&s->base, &loop_ops, domain, type, protocol);
     ref_init(&s->refs);
     list_init(&s->port_link);
     waitq_init(&s->readable);
@@ -51,18 +51,21 @@ static bool host_has_ipv6(void)
 int loop_create(int domain, int type, int protocol, struct socket **out)
 {
     struct loop_sock *s;
-    bool stream = type == SOCK_STREAM;
 
-    /* What is no TCP or UDP is the host's, and gets nothing of the loopback (host_socket.c);
-     * streams of another protocol would be able to leave. */
-    if (stream && protocol != 0 && protocol != IPPROTO_TCP)
+    if (g_deployment.policy.loopback_host)
+        return host_socket_create(domain, type, protocol, out);
+    if (protocol == 0)
+        protocol = type == SOCK_STREAM ? IPPROTO_TCP : type == SOCK_DGRAM ? IPPROTO_UDP : 0;
+    /* Raw sockets and ICMP's are the host's, and get nothing of the loopback (host_socket.c). Other
+     * streams would be able to leave. */
+    if (type == SOCK_STREAM && protocol != IPPROTO_TCP)
         return -EPROTONOSUPPORT;
-    if (g_deployment.policy.loopback_host ||
-        (!stream && (type != SOCK_DGRAM || (protocol != 0 && protocol != IPPROTO_UDP))))
+    if (type != SOCK_STREAM &&
+        (type != SOCK_DGRAM || (protocol != IPPROTO_UDP && protocol != IPPROTO_UDPLITE)))
         return host_socket_create(domain, type, protocol, out);
     if (domain == AF_INET6 && !host_has_ipv6())
         return -EAFNOSUPPORT;
-    s = loop_alloc(domain, type);
+    s = loop_alloc(domain, type, protocol);
     if (s == NULL)
         return -ENOMEM;
     *out = &s->base;
@@ -384,7 +387,7 @@ bool loop_goes_inside(struct loop_sock *s, const struct loop_name *to)
         return false;
     if (!host_name_is_resolver(to->addr, to->port))
         return true;
-    there = loop_is_stream(s) ? loop_port_listener(to, to) : loop_port_receiver(to, to);
+    there = loop_is_stream(s) ? loop_port_listener(to, to) : loop_port_receiver(s, to, to);
     if (there != NULL)
         loop_put(there);
     return there != NULL;

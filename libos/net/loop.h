@@ -196,12 +196,14 @@ void loop_port_forget(struct loop_sock *s);
 void loop_port_disconnect(struct loop_sock *s);
 /* Who gets what is sent there, +1 reference, or NULL. */
 struct loop_sock *loop_port_listener(const struct loop_name *to, const struct loop_name *from);
-struct loop_sock *loop_port_receiver(const struct loop_name *to, const struct loop_name *from);
+/* Of the protocol of s, UDP or UDP-Lite. */
+struct loop_sock *loop_port_receiver(const struct loop_sock *s, const struct loop_name *to,
+                                     const struct loop_name *from);
 void loop_port_names(struct loop_sock *s, struct loop_name *local, struct loop_name *remote);
 
 /* ---- loop.c ---- */
 
-struct loop_sock *loop_alloc(int domain, int type);
+struct loop_sock *loop_alloc(int domain, int type, int protocol);
 void loop_get(struct loop_sock *s);
 void loop_put(struct loop_sock *s);
 /* The outer half, made when there is none. */

@@ -93,7 +93,7 @@ static int send_packet(struct loop_sock *s, struct socket_msg *m, const struct l
     p->to = *to;
     p->ttl = c->ttl;
     p->tos = c->tos;
-    there = loop_port_receiver(to, from);
+    there = loop_port_receiver(s, to, from);
     if (there == NULL) {
         unreachable(s, p);
         return 0;

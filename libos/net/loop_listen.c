@@ -67,7 +67,7 @@ static void join(struct loop_sock *s, struct loop_sock *child)
 int loop_queue_connect(struct loop_sock *l, struct loop_sock *s, const struct loop_name *local,
                        const struct loop_name *remote)
 {
-    struct loop_sock *child = loop_alloc(l->base.domain, SOCK_STREAM);
+    struct loop_sock *child = loop_alloc(l->base.domain, SOCK_STREAM, IPPROTO_TCP);
     int r = 0;
 
     if (child == NULL)

@@ -11,11 +11,18 @@
 #define BUCKETS 256u
 
 struct mutex g_loop_ports;
-static struct list_head g_tables[2][BUCKETS]; /* TCP, UDP */
+static struct list_head g_tables[3][BUCKETS]; /* TCP, UDP, UDP-Lite */
+
+static struct list_head *table(const struct loop_sock *s)
+{
+    return g_tables[s->base.protocol == IPPROTO_TCP       ? 0
+                    : s->base.protocol == IPPROTO_UDPLITE ? 2
+                                                          : 1];
+}
 
 static struct list_head *bucket(const struct loop_sock *s, u16 port)
 {
-    struct list_head *b = &g_tables[loop_is_stream(s) ? 0 : 1][port % BUCKETS];
+    struct list_head *b = &table(s)[port % BUCKETS];
 
     if (b->next == NULL)
         list_init(b);
@@ -282,15 +289,15 @@ static struct loop_sock *find(struct list_head *b, bool stream, const struct loo
     return best;
 }
 
-static struct loop_sock *find_get(bool stream, const struct loop_name *to,
+static struct loop_sock *find_get(struct list_head *tab, const struct loop_name *to,
                                   const struct loop_name *from)
 {
-    struct list_head *b = &g_tables[stream ? 0 : 1][to->port % BUCKETS];
+    struct list_head *b = &tab[to->port % BUCKETS];
     struct loop_sock *s = NULL;
 
     mutex_lock(&g_loop_ports);
     if (b->next != NULL)
-        s = find(b, stream, to, from);
+        s = find(b, tab == g_tables[0], to, from);
     if (s != NULL)
         loop_get(s);
     mutex_unlock(&g_loop_ports);
@@ -299,10 +306,11 @@ static struct loop_sock *find_get(bool stream, const struct loop_name *to,
 
 struct loop_sock *loop_port_listener(const struct loop_name *to, const struct loop_name *from)
 {
-    return find_get(true, to, from);
+    return find_get(g_tables[0], to, from);
 }
 
-struct loop_sock *loop_port_receiver(const struct loop_name *to, const struct loop_name *from)
+struct loop_sock *loop_port_receiver(const struct loop_sock *s, const struct loop_name *to,
+                                     const struct loop_name *from)
 {
-    return find_get(false, to, from);
+    return find_get(table(s), to, from);
 }

@@ -65,7 +65,8 @@ void socket_list_walk(int domain, int type, void (*fn)(void *ctx, const struct s
         struct socket_line line = {.uid = s->uid, .inode = s->file->id, .state = 7 /* CLOSE */};
         bool connected;
 
-        if (s->domain != domain || s->type != type)
+        if (s->domain != domain || s->type != type ||
+            (type == SOCK_DGRAM && s->protocol != IPPROTO_UDP))
             continue;
         (void)get_name(s, false, line.local, &line.local_port);
         connected = get_name(s, true, line.remote, &line.remote_port);

@@ -216,7 +216,7 @@ static void test_edge(void **state)
     a = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = 0x0b00007f, .sin_port = 1};
     assert_int_equal(host_name_leaving((u8 *)&a, sizeof(a), true, &resolver), -ENETUNREACH);
     /* Sockets of other protocols are the host's, and get nothing of it either. */
-    fd = (int)CALL(socket, AF_INET, SOCK_DGRAM, 136); /* UDP-Lite */
+    fd = (int)CALL(socket, AF_INET, SOCK_RAW, 253);
     if (fd >= 0) {
         a.sin_addr.s_addr = 0x0100007f;
         assert_int_equal(CALL(sendto, fd, "x", 1, 0, &a, sizeof(a)), -ENETUNREACH);
