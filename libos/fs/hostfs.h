@@ -37,6 +37,8 @@ struct host_inode {
 struct host_open {
     struct list_head link;
     int fd;
+    bool append;           /* fd was opened with O_APPEND */
+    int other_fd;          /* one that is the other way, after fcntl(2); -1: none yet */
     struct listing *names; /* of a directory (hostfs_file.c) */
 };
 

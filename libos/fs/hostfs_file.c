@@ -97,17 +97,46 @@ static void update_mapped(struct inode *i, u64 pos, const u8 *data, size_t n)
     mutex_unlock(&i->lock);
 }
 
+/* The descriptor to write with: who appends lets the host say where the end is, for others append
+ * as well. */
+static int write_fd(struct file *f, bool append)
+{
+    struct host_inode *h = host_of(f->inode);
+    struct host_open *o = f->private;
+
+    if (likely(append == o->append))
+        return o->fd;
+    mutex_lock(&h->opens_lock);
+    if (o->other_fd < 0)
+        o->other_fd = host_open(o->fd, "", O_WRONLY | (append ? O_APPEND : 0) | O_CLOEXEC, 0);
+    mutex_unlock(&h->opens_lock);
+    return o->other_fd;
+}
+
+/* *pos: where it is written, and with append where it was. */
+static ssize_t write_some(int fd, const u8 *data, size_t n, bool append, u64 *pos)
+{
+    ssize_t r = host_write(fd, data, n, append ? -1 : (off_t)*pos);
+    off_t end = append && r > 0 ? host_lseek(fd, 0, SEEK_CUR) : -1;
+
+    if (end >= r)
+        *pos = (u64)(end - r);
+    return r == 0 ? -EIO : r;
+}
+
 static ssize_t hostfs_write(struct file *f, struct uio *io, u64 *pos)
 {
+    bool append = (f->flags & O_APPEND) != 0;
+    int fd = write_fd(f, append);
     size_t room = MIN(io->left, (size_t)CHUNK);
     u8 small[1024], *buf = room <= sizeof(small) ? small : kmalloc(room);
     ssize_t done = 0, r = 0;
-    struct host_stat st;
 
-    if (!buf)
-        return -ENOMEM;
-    if ((f->flags & O_APPEND) && host_stat(f->host_fd, "", true, &st) >= 0)
-        *pos = MIN(st.size, (u64)INT64_MAX);
+    if (!buf || fd < 0) {
+        if (buf != small)
+            kfree(buf);
+        return buf ? fd : -ENOMEM;
+    }
     while (io->left) {
         size_t taken;
 
@@ -120,9 +149,7 @@ static ssize_t hostfs_write(struct file *f, struct uio *io, u64 *pos)
             break;
         taken = (size_t)r;
         for (size_t at = 0; at < taken; at += (size_t)r) {
-            r = host_write(f->host_fd, buf + at, taken - at, (off_t)*pos);
-            if (r == 0)
-                r = -EIO;
+            r = write_some(fd, buf + at, taken - at, append, pos);
             if (r < 0)
                 break;
             if (unlikely(!list_empty(&f->inode->shared_maps)))
@@ -185,6 +212,8 @@ static void hostfs_release(struct file *f)
     list_del(&o->link);
     mutex_unlock(&h->opens_lock);
     host_close(f->host_fd);
+    if (o->other_fd >= 0)
+        host_close(o->other_fd);
     if (o->names)
         listing_free(o->names);
     kfree(o->names);
@@ -332,7 +361,7 @@ int hostfs_open(struct inode *i, struct file *f)
     if (o && S_ISDIR(i->mode))
         o->names = kzalloc(sizeof(*o->names));
     fd = o && (o->names || !S_ISDIR(i->mode))
-             ? host_open_inode(h, (int)(f->flags & (O_ACCMODE | O_DSYNC | O_SYNC)), &st)
+             ? host_open_inode(h, (int)(f->flags & (O_ACCMODE | O_APPEND | O_DSYNC | O_SYNC)), &st)
              : -ENOMEM;
     if (fd < 0) {
         if (o)
@@ -342,6 +371,8 @@ int hostfs_open(struct inode *i, struct file *f)
     }
     i->size = MIN(st.size, (u64)INT64_MAX);
     f->host_fd = o->fd = fd;
+    o->append = (f->flags & O_APPEND) != 0;
+    o->other_fd = -1;
     f->private = o;
     f->ops = S_ISDIR(i->mode) ? &g_hostfs_dir_ops : &g_hostfs_file_ops;
     mutex_lock(&h->opens_lock);

@@ -337,3 +337,14 @@ PY
     done
     [ -z "$(ls -A "$work/tmp")" ]
 }
+
+@test "mounts: who appends to one file, inside and outside, loses nothing" {
+    (
+        while [ ! -e "$shared/go" ]; do sleep 0.01; done
+        for n in $(seq 300); do head -c 3000 /dev/zero >>"$shared/log"; done
+    ) &
+    background+=($!)
+    inside 'for who in a b c; do head -c 4000000 /dev/zero >>/data/log & done; echo >/data/go; wait; echo end'
+    wait "${background[-1]}"
+    [ "$(stat -c %s "$shared/log")" -eq 12900000 ]
+}
