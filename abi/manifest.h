@@ -28,6 +28,8 @@
     (1u << 1) /* further processes may be started from outside (rune exec) */
 #define MANIFEST_KSS \
     (1u << 2) /* deployment half is bound by CONFIGID; else by deployment_hash below */
+#define MANIFEST_SIGNED_ELSEWHERE \
+    (1u << 3) /* the signing key is not on the machine: keys by MRSIGNER are the signer's alone */
 
 /* One page at enclave_layout.manifest; unused bytes are zero. */
 struct manifest_image {

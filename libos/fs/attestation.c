@@ -7,6 +7,8 @@
 #include "pseudo.h"
 #include "boundary.h"
 #include "crypto.h"
+#include "deployment.h"
+#include "manifest.h"
 #include "sgx.h"
 #include "sgx_emulated.h"
 
@@ -284,6 +286,14 @@ static int show_seal_key(struct pseudo_inode *p, struct text *t)
     };
     u8 key[KEY_SIZE];
 
+    /* Whoever has the signing key signs an enclave that reads this key out. By default that is the
+     * operator, whose machine made it. */
+    if (signer && (g_manifest->flags & MANIFEST_SIGNED_ELSEWHERE) == 0) {
+        log_error("_sgx_mrsigner is refused: the enclave's signing key is on this machine, so its "
+                  "operator could derive the key; sign elsewhere (RUNE_SIGNING=client) or use "
+                  "_sgx_mrenclave");
+        return -EACCES;
+    }
     memcpy(q.cpu_svn, g_self.cpu_svn, sizeof(q.cpu_svn));
     if (sgx_get_key(&q, key) != 0)
         return -EIO;

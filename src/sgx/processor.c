@@ -61,9 +61,11 @@ static bool read_line(const char *root, const char *path, char *out, size_t size
 {
     char full[256];
     snprintf(full, sizeof(full), "%s%s", root, path);
-    cleanup_file FILE *f = fopen(full, "re");
-    if (!f || !fgets(out, (int)size, f))
+    cleanup_close int fd = open(full, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, out, size - 1);
+    if (n <= 0)
         return false;
+    out[n] = 0;
     out[strcspn(out, "\n")] = 0;
     return true;
 }

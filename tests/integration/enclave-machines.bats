@@ -159,6 +159,17 @@ run_machine() { # WORD...: status and output
     [ "$status" -eq 0 ] && [[ "$output" == *"5 refused"* ]]
 }
 
+@test "report data are the writer's, or its session's: never another user's or session's" {
+    configure 'c["process"]["capabilities"] = {s: ["CAP_SETUID"] for s in ("bounding", "effective", "permitted")}'
+    run_machine reportdata
+    [ "$status" -eq 0 ] && [[ "$output" == *0AABABCBC0DBE* ]]
+}
+
+@test "keys by MRSIGNER are refused where the machine has the signing key" {
+    run_machine signerkey
+    [ "$status" -eq 0 ] && [[ "$output" == *"signer key: Permission denied"* && "$output" == *"sign elsewhere"* ]]
+}
+
 @test "environment variables say the same, and do not reach the application" {
     configure "c['process']['env'] += ['ENCLAVE_MODE=debug', 'ENCLAVE_KSS=false', 'ENCLAVE_SIZE=8G', 'ENCLAVE_MEMORY=100M', 'ENCLAVE_THREADS=30']"
     run_machine attributes

@@ -321,6 +321,7 @@ int enclave_prepare(const struct bundle_options *options, int image_dir, const c
     int ret = settings_complete(&maker.settings, err);
     if (ret < 0)
         return ret;
+    maker.settings.signed_elsewhere = options->client_signing;
     manifest_fill(&maker.settings, info, &maker.manifest);
     maker.libos_path = find_libos(options->libos);
     ret = hash_libos(&maker, image_dir, err);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* For tests/integration/enclave-machines.bats: uses memory, threads and faults, and tells what the
  * enclave says of itself. Exit codes: 0 good, 1 wrong, 2 no memory, 3 no thread. */
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -195,6 +196,137 @@ static int show_report(void)
     return 0;
 }
 
+/* ---- whose report data ---- */
+
+static void write_data(char letter)
+{
+    char data[64];
+    int fd = open("/dev/attestation/user_report_data", O_WRONLY);
+
+    memset(data, letter, sizeof(data));
+    if (fd < 0 || write(fd, data, sizeof(data)) != sizeof(data))
+        exit(2);
+    close(fd);
+}
+
+/* What the report of this process is over: a letter, '0' for zeros, '?' for a mixture. */
+static char data_letter(void)
+{
+    unsigned char report[432];
+    int fd = open("/dev/attestation/report", O_RDONLY);
+
+    if (fd < 0 || read(fd, report, sizeof(report)) != sizeof(report))
+        exit(2);
+    close(fd);
+    for (int i = 1; i < 64; i++)
+        if (report[320 + i] != report[320])
+            return '?';
+    return report[320] ? (char)report[320] : '0';
+}
+
+static char g_seen[32];
+static unsigned g_seen_count;
+
+/* Run fn in a child; what it exits with is what it saw. */
+static void see(int (*fn)(void))
+{
+    int status = 0;
+    pid_t pid = fork();
+
+    if (pid == 0)
+        _exit(fn());
+    waitpid(pid, &status, 0);
+    g_seen[g_seen_count++] = WIFEXITED(status) ? (char)WEXITSTATUS(status) : '!';
+}
+
+static int only_read(void)
+{
+    return data_letter();
+}
+
+static int write_b(void)
+{
+    write_data('B');
+    return data_letter();
+}
+
+static int as_user_write_c(void)
+{
+    if (setuid(1000) < 0)
+        return '!';
+    write_data('C');
+    return data_letter();
+}
+
+static int as_user_read(void)
+{
+    return setuid(1000) < 0 ? '!' : data_letter();
+}
+
+static int own_session(void)
+{
+    return setsid() < 0 ? '!' : data_letter();
+}
+
+static int own_session_write(void)
+{
+    if (setsid() < 0)
+        return '!';
+    write_data('D');
+    return data_letter();
+}
+
+static int grandchild(void)
+{
+    int status;
+
+    if (fork() == 0)
+        _exit(data_letter());
+    wait(&status);
+    return WEXITSTATUS(status);
+}
+
+static int keep_own(void)
+{
+    write_data('E');
+    if (fork() == 0) {
+        write_data('F');
+        _exit(0);
+    }
+    wait(NULL);
+    return data_letter();
+}
+
+static int show_report_data(void)
+{
+    see(only_read); /* 0: nobody wrote */
+    write_data('A');
+    see(only_read);                         /* A, the parent's */
+    see(grandchild);                        /* A */
+    see(write_b);                           /* B, its own */
+    g_seen[g_seen_count++] = data_letter(); /* A: a child does not change its parent's */
+    see(only_read);                         /* B: what a command of this shell wrote last */
+    see(as_user_write_c);                   /* C */
+    see(only_read);                         /* B: another user's does not count */
+    see(as_user_read);      /* C: what its own user wrote last in the session, never root's */
+    see(own_session);       /* 0 */
+    see(own_session_write); /* D */
+    see(only_read);         /* B */
+    see(keep_own);          /* E */
+    puts(g_seen);
+    return 0;
+}
+
+static int show_signer_key(void)
+{
+    unsigned char key[16];
+    int fd = open("/dev/attestation/keys/_sgx_mrsigner", O_RDONLY);
+    ssize_t n = fd < 0 ? -1 : read(fd, key, sizeof(key));
+
+    printf("signer key: %s\n", n == sizeof(key) ? "there" : strerror(errno));
+    return 0;
+}
+
 static int show_attestation_type(void)
 {
     char text[32] = "";
@@ -251,6 +383,10 @@ int main(int argc, char **argv)
         return show_report();
     if (strcmp(what, "target") == 0)
         return show_bad_target();
+    if (strcmp(what, "reportdata") == 0)
+        return show_report_data();
+    if (strcmp(what, "signerkey") == 0)
+        return show_signer_key();
     if (strcmp(what, "attestation") == 0)
         return show_attestation_type();
     if (strcmp(what, "guard") == 0)
