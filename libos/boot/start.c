@@ -93,12 +93,12 @@ static int boot_steps(const struct boundary_boot *boot)
     vector_init();
     host_set_image(boot);
     set_log_level(boot->log_level);
+    heap_init(g_layout);
+    clock_init();
     r = cpuid_init();
     if (r < 0)
         return r;
     crypto_init(cpuid_has_sha() ? CRYPTO_HAVE_SHA_NI : 0);
-    heap_init(g_layout);
-    clock_init();
     threads_init(g_layout->static_tcs, threads);
     g_mount_count = MIN(boot->mount_count, BOUNDARY_MOUNT_MAX);
     memcpy(g_mount_fds, boot->mount_fds, sizeof(g_mount_fds));
