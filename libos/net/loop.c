@@ -355,7 +355,11 @@ static int stream_connect_inside(struct loop_sock *s, const struct loop_name *to
     loop_leave_outer(s);
     if (r == 0)
         loop_wake(s);
-    return r == 0 || nonblock ? r : wait_connected(s);
+    if (nonblock) { /* as Linux, which is never done at once: programs expect it so */
+        __atomic_store_n(&s->connecting, true, __ATOMIC_RELEASE);
+        return -EINPROGRESS;
+    }
+    return r == 0 ? r : wait_connected(s);
 }
 
 static int stream_connect_outside(struct loop_sock *s, const u8 *name, u32 len, bool nonblock)
@@ -407,7 +411,9 @@ static int stream_connect(struct loop_sock *s, struct loop_name *to, const u8 *n
         }
         if (idle == LOOP_PENDING)
             return nonblock ? -EALREADY : wait_connected(s);
-        return -EISCONN;
+        return idle == LOOP_INSIDE && __atomic_exchange_n(&s->connecting, false, __ATOMIC_ACQ_REL)
+                   ? 0
+                   : -EISCONN;
     }
     (void)loop_take_error(s);
     return loop_goes_inside(s, to) ? stream_connect_inside(s, to, nonblock)

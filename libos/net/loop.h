@@ -124,8 +124,9 @@ struct loop_sock {
     /* TCP */
     struct loop_sock *peer; /* reference; does not change while LOOP_INSIDE */
     struct ring ring;
-    bool fin;   /* the peer sends no more */
-    bool reset; /* the connection is gone: RFC 9293, 3.5.2 */
+    bool fin;        /* the peer sends no more */
+    bool reset;      /* the connection is gone: RFC 9293, 3.5.2 */
+    bool connecting; /* connect() said EINPROGRESS, and has not said since that it is done */
     struct list_head backlog, pending, queue_link;
     u32 backlog_count, backlog_max;
     bool outer_turn; /* who was served last: the other half is first */
