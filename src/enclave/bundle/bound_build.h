@@ -8,7 +8,7 @@
 #include "base/buffer.h"
 #include "base/error.h"
 
-/* Private to src/enclave/bundle: what deployments of an image may say (docs/design/policy-bound.md). */
+/* Private to src/enclave/bundle: what deployments may say (docs/design/policy-bound.md). */
 
 /* ---- bound_json.c: lines of values ---- */
 struct json_lines;

@@ -371,7 +371,7 @@ static void test_exec_any(void **state)
     s = wish(WORDS("true"));
     s.capabilities = 1u << 10 | 1u << 1;
     assert_int_equal(ask(&s), REFUSED_CAPABILITIES);
-    /* What later programs may get is the container's, whatever the host says; less for a wish for less. */
+    /* What later programs may get is the container's, whatever the host says, or less. */
     s = wish(WORDS("true"));
     s.bounding = s.inheritable = s.ambient = ~0ull;
     assert_int_equal(ask(&s), 0);
