@@ -16,7 +16,7 @@
 
 #define AREAS 1024
 
-struct host g_host = {.limit = 10};
+struct host g_host = {.limit = 10, .bad = "BAD: "};
 
 static pthread_mutex_t g_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct boundary_area *g_areas[AREAS];
@@ -174,7 +174,8 @@ static int exception(struct visit *v, struct sgx_enclave_run *run)
         v->busy = run->exception_vector == X86_GP; /* a stray entry is on it */
         return v->busy ? 0 : pass(v, 0, 0, 0, 0, 0, 0, run);
     }
-    if (run->exception_vector == X86_PF && page_fault(address, run->tcs, in_handler) == PAGE_RESUME)
+    if (run->exception_vector == X86_PF &&
+        page_fault(address, run->exception_error_code, run->tcs, in_handler) == PAGE_RESUME)
         return SGX_ERESUME;
     if (in_handler && run->exception_vector == X86_GP && v->tcs == 0)
         return SGX_EENTER; /* a stray entry was quicker; it will be gone */
@@ -209,7 +210,8 @@ int host_on_other_tcs(long rdi, struct sgx_enclave_run *run)
         return rdi == BOUNDARY_EXIT_RESUME ? SGX_ERESUME : 0;
     if (run->exception_vector == X86_GP)
         return 0; /* busy, none, or another thread's to resume */
-    page_fault(run->exception_addr, run->tcs, run->function == SGX_EENTER);
+    page_fault(run->exception_addr, run->exception_error_code, run->tcs,
+               run->function == SGX_EENTER);
     return run->function == SGX_EENTER ? SGX_ERESUME : SGX_EENTER;
 }
 
@@ -255,10 +257,10 @@ static int hostile_enter(unsigned long rdi, unsigned long rsi, unsigned long rdx
     struct visit v;
     int r;
 
-    if (rdi == ECALL_START_PROCESS) {
+    if (rdi == ECALL_START_PROCESS)
         g_host.started = true;
+    if (host_lying())
         ongoing_start();
-    }
     do {
         v = (struct visit){.handler = (sgx_enclave_user_handler_t)handler, .data = data};
         run->user_handler = (uint64_t)left;

@@ -59,6 +59,7 @@ enum what {
     W_WRONG_TCS,
     W_QUIET,  /* a page disappears, and is back without a word */
     W_TELL,   /* ... and the enclave hears of the fault */
+    W_USER,   /* ... of programs only; it hears of it, even when the page is back */
     W_SWAP,   /* ... and another one disappears */
     W_STACK,  /* ... and the thread's LibOS stack disappears; of that fault the enclave hears */
     W_ENTRY,  /* ... of user code, then the one that the row names; of that the enclave hears */
@@ -119,6 +120,7 @@ struct host {
     unsigned limit;        /* seconds */
     _Atomic uint64_t lies; /* told so far */
     bool ignore_abort;
+    const char *bad; /* what a program writes that found something wrong */
 };
 extern struct host g_host;
 void __real_ocall_serve(struct boundary_area *area, uint64_t number);
@@ -145,7 +147,7 @@ void page_back(uint64_t address);
 void pages_all_back(void);
 enum page_verdict { PAGE_NOT_OURS, PAGE_RESUME, PAGE_TELL };
 /* The enclave faulted at this page. */
-enum page_verdict page_fault(uint64_t address, uint64_t tcs, bool in_handler);
+enum page_verdict page_fault(uint64_t address, uint32_t error, uint64_t tcs, bool in_handler);
 /* The mapping of a page changes: what is remembered must follow. */
 void page_mapped(uint64_t address, uint64_t length, int prot);
 /* A page that is there and may disappear; 0 for none. */

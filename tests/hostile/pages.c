@@ -138,6 +138,7 @@ static enum page_verdict by_row(const struct lie *lie, uint64_t address, uint64_
 {
     switch (lie->what) {
     case W_TELL:
+    case W_USER:
         return PAGE_TELL;
     case W_SWAP:
         page_hide(page_some());
@@ -154,7 +155,18 @@ static enum page_verdict by_row(const struct lie *lie, uint64_t address, uint64_
     }
 }
 
-enum page_verdict page_fault(uint64_t address, uint64_t tcs, bool in_handler)
+/* The page is back meanwhile, for another thread's sake. */
+static bool is_there(uint64_t address, uint32_t error)
+{
+    struct emu_fault unused;
+    return emu_inside(g_host.handle, address, 1) && emu_access(g_host.handle, address,
+                                                               error & X86_PF_WRITE   ? EPCM_W
+                                                               : error & X86_PF_INSTR ? EPCM_X
+                                                                                      : EPCM_R,
+                                                               &unused) == 0;
+}
+
+enum page_verdict page_fault(uint64_t address, uint32_t error, uint64_t tcs, bool in_handler)
 {
     enum page_verdict verdict = PAGE_NOT_OURS;
 
@@ -170,12 +182,15 @@ enum page_verdict page_fault(uint64_t address, uint64_t tcs, bool in_handler)
             pages_all_back();
         else if (g_lie != NULL)
             verdict = by_row(g_lie, address, tcs);
+    } else if (g_lie != NULL && g_lie->what != W_USER && is_there(address, error)) {
+        verdict = PAGE_RESUME; /* as an honest host would */
     }
     return verdict;
 }
 
 void pages_ongoing(const struct lie *lie)
 {
+    const bool programs = lie->what == W_ENTRY || lie->what == W_USER;
     g_lie = lie;
     if (lie->has_value && lie->what != W_ENTRY) {
         page_hide((uint64_t)lie->value);
@@ -185,7 +200,7 @@ void pages_ongoing(const struct lie *lie)
         pages_all_back();
     for (uint64_t n = 1 + chance_below(8); n > 0; n--) {
         uint64_t address = page_some();
-        if (address != 0 && (lie->what != W_ENTRY || address < g_host.libos_base))
+        if (address != 0 && (!programs || address < g_host.libos_base))
             page_hide(address);
     }
 }

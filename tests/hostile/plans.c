@@ -30,6 +30,7 @@ const struct plan g_plans[] = {
     {"entries", "return 1% wrong-tcs; resume 20% again; aex 10% again; stray ~2000 any"},
     {"pages", "pages ~1000 quiet; aex 5% again"},
     {"swap", "pages ~2000 swap; kick ~1000 any"},
+    {"user", "pages ~500 user"},
     {"tell", "pages ~4000 tell"},
     {"step", "step ~3000 again; kick ~2000 any"},
     /* all at once */

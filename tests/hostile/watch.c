@@ -133,8 +133,8 @@ void watch_ocall(const struct boundary_area *area, uint64_t number)
                                              : 0,
                      room, sizeof(room)),
              number);
-    if (number == OCALL_WRITE && strstr(text_of(area, 1, room, sizeof(room)), "BAD: ") != NULL)
-        fault("%.*s", (int)strcspn(strstr(room, "BAD: "), "\n"), strstr(room, "BAD: "));
+    if (number == OCALL_WRITE && strstr(text_of(area, 1, room, sizeof(room)), g_host.bad) != NULL)
+        fault("%.*s", (int)strcspn(strstr(room, g_host.bad), "\n"), strstr(room, g_host.bad));
 }
 
 void watch_exit(long rdx, long r8, long r9)
