@@ -67,14 +67,14 @@ def render(calls, rows):
         "# The boundary, call by call",
         "",
         "Generated from `abi/boundary.h` and `abi/boundary_trust.def` by `abi/boundary_doc.py`: do not edit. "
-        "`docs/security.md` has the whole model. Tests are below `tests/`.",
+        "`docs/security.md` has the whole model.",
     ]
     for kind, title in (("ECALL", "Ecalls: what the host may ask of the enclave"), ("OCALL", "Ocalls: what the enclave asks of the host")):
         lines += ["", f"## {title}", "", "| call | arguments | the host can | what stops it | tests |", "| --- | --- | --- | --- | --- |"]
         for key, arguments in calls.items():
             if key[0] == kind:
                 can, stops, tests = rows[key]
-                shown = ", ".join(f"`{t}`" for t in tests.split(", ")) if tests != "none" else "none"
+                shown = ", ".join(f"`tests/{t}`" for t in tests.split(", ")) if tests != "none" else "none"
                 lines.append(f"| {key[1]} | {arguments or 'none'} | {can} | {stops} | {shown} |")
     return "\n".join([*lines, ""])
 

@@ -79,7 +79,7 @@ cppcheck --quiet --std=c11 --enable=warning,portability --inline-suppr --error-e
 
 # clang-tidy (.clang-tidy has the checks): what meson compiles, without an option that only gcc knows. In libos/ the analyzer stays out:
 # it takes every function of another file for one that may return a positive value or leave a result unset.
-sed 's/ -fno-tree-loop-distribute-patterns//g' "$build/compile_commands.json" >"$work/compile_commands.json"
+sed -E 's/ -fno-tree-loop-distribute-patterns|( --param[= ][^ ]*|) -fasan-shadow-offset=[^ ]*//g' "$build/compile_commands.json" >"$work/compile_commands.json"
 tidy() { # CHECKS PATTERN...
     local checks=$1
     shift
