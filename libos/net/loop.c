@@ -28,6 +28,7 @@ struct loop_sock *loop_alloc(int domain, int type, int protocol)
     list_init(&s->packets);
     list_init(&s->errors);
     loop_options_init(s);
+    s->urgent = -1;
     return s;
 }
 

@@ -124,8 +124,11 @@ struct loop_sock {
     /* TCP */
     struct loop_sock *peer; /* reference; does not change while LOOP_INSIDE */
     struct ring ring;
-    bool fin;        /* the peer sends no more */
-    bool reset;      /* the connection is gone: RFC 9293, 3.5.2 */
+    bool fin;    /* the peer sends no more */
+    bool reset;  /* the connection is gone: RFC 9293, 3.5.2 */
+    int urgent;  /* the byte out of band, -1: none; with SO_OOBINLINE it is in the ring */
+    bool marked; /* where it was or is: */
+    u64 mark;
     bool connecting; /* connect() said EINPROGRESS, and has not said since that it is done */
     struct list_head backlog, pending, queue_link;
     u32 backlog_count, backlog_max;
@@ -239,6 +242,8 @@ u32 loop_listen_poll(struct loop_sock *s, struct poll_table *pt);
 ssize_t loop_stream_send(struct loop_sock *s, struct socket_msg *m);
 ssize_t loop_stream_recv(struct loop_sock *s, struct socket_msg *m);
 u32 loop_stream_poll(struct loop_sock *s, struct poll_table *pt);
+/* The next byte to be read is urgent, or would be. */
+bool loop_at_mark(struct loop_sock *s);
 /* Before waiting inside the enclave: looks for a moment whether it is needed. */
 void loop_spin(struct loop_sock *s, bool (*ready)(const struct loop_sock *s));
 /* s ends: its peer sees the end of data, or a reset. */

@@ -72,6 +72,21 @@ static void reset(struct loop_sock *s)
     __atomic_store_n(&s->reset, true, __ATOMIC_RELEASE);
 }
 
+/* Urgent data have been written whole: their last byte is out of band (RFC 6093). peer->lock held. */
+static void mark_urgent(struct loop_sock *peer)
+{
+    struct ring *ring = &peer->ring;
+
+    if (!loop_opt(peer, OPT_OOBINLINE)) {
+        peer->urgent = ring->data[(ring->tail - 1) & (ring->size - 1)];
+        __atomic_store_n(&ring->tail, ring->tail - 1, __ATOMIC_RELEASE);
+        peer->mark = ring->tail;
+    } else {
+        peer->mark = ring->tail - 1;
+    }
+    peer->marked = true;
+}
+
 /* One go under the receiver's lock. */
 static ssize_t push(struct loop_sock *s, struct loop_sock *peer, struct socket_msg *m)
 {
@@ -86,6 +101,8 @@ static ssize_t push(struct loop_sock *s, struct loop_sock *peer, struct socket_m
         r = -EAGAIN;
     } else {
         r = ring_write(&peer->ring, m->io);
+        if (r > 0 && m->io->left == 0 && (m->flags & MSG_OOB) != 0)
+            mark_urgent(peer);
     }
     mutex_unlock(&peer->lock);
     if (r > 0)
@@ -112,8 +129,6 @@ ssize_t loop_stream_send(struct loop_sock *s, struct socket_msg *m)
         r = loop_take_error(s);
         return r < 0 ? r : loop_state(s) == LOOP_PENDING ? -EAGAIN : -EPIPE;
     }
-    if ((m->flags & MSG_OOB) != 0) /* urgent data stay outside, see network.md */
-        return -EOPNOTSUPP;
     peer = s->peer;
     for (;;) {
         r = send_error(s);
@@ -153,6 +168,10 @@ static ssize_t pull(struct loop_sock *s, struct socket_msg *m)
     mutex_lock(&s->lock);
     had_room = ring_has_room(&s->ring);
     want = MIN(m->io->left, ring_used(&s->ring));
+    if (s->marked && s->mark > s->ring.head) /* a read stops there */
+        want = MIN(want, (size_t)(s->mark - s->ring.head));
+    else if (want > 0 && (m->flags & MSG_PEEK) == 0)
+        s->marked = false;
     if (want > 0) {
         r = ring_read(&s->ring, cut ? NULL : m->io, want, (m->flags & MSG_PEEK) != 0);
         if (cut && r > 0)
@@ -169,6 +188,34 @@ static ssize_t pull(struct loop_sock *s, struct socket_msg *m)
     mutex_unlock(&s->lock);
     if (r > 0 && !had_room && ring_has_room(&s->ring))
         waitq_wake(&s->peer->writable, UINT32_MAX);
+    return r;
+}
+
+bool loop_at_mark(struct loop_sock *s)
+{
+    bool r;
+
+    mutex_lock(&s->lock);
+    r = s->marked && s->mark == s->ring.head;
+    mutex_unlock(&s->lock);
+    return r;
+}
+
+static ssize_t pull_urgent(struct loop_sock *s, struct socket_msg *m)
+{
+    ssize_t r = -EINVAL;
+    u8 byte;
+
+    mutex_lock(&s->lock);
+    if (s->urgent >= 0) {
+        byte = (u8)s->urgent;
+        r = m->io->left > 0 ? uio_to(m->io, &byte, 1) : 0;
+        if (r >= 0)
+            m->out_flags |= MSG_OOB;
+        if (r > 0 && (m->flags & MSG_PEEK) == 0)
+            s->urgent = -1;
+    }
+    mutex_unlock(&s->lock);
     return r;
 }
 
@@ -199,12 +246,12 @@ ssize_t loop_stream_recv(struct loop_sock *s, struct socket_msg *m)
     ssize_t done = 0, r;
 
     m->name_len = 0;
-    if ((m->flags & MSG_OOB) != 0)
-        return -EINVAL;
     if (loop_state(s) != LOOP_INSIDE) {
         r = loop_take_error(s);
         return r < 0 ? r : loop_state(s) == LOOP_PENDING ? -EAGAIN : -ENOTCONN;
     }
+    if ((m->flags & MSG_OOB) != 0)
+        return pull_urgent(s, m);
     for (;;) {
         if (!peek || ring_used(&s->ring) >= target || ended(s) || (m->flags & MSG_DONTWAIT))
             r = pull(s, m);
@@ -212,7 +259,7 @@ ssize_t loop_stream_recv(struct loop_sock *s, struct socket_msg *m)
             r = -EAGAIN; /* looks again, at all of it */
         if (r > 0) {
             done += r;
-            if (peek || (size_t)done >= target || m->io->left == 0)
+            if (peek || (size_t)done >= target || m->io->left == 0 || loop_at_mark(s))
                 return done;
         } else if (r != -EAGAIN) {
             return done > 0 ? done : r;
@@ -256,6 +303,8 @@ u32 loop_stream_poll(struct loop_sock *s, struct poll_table *pt)
         ready |= POLLHUP;
     if (room_to_send(s))
         ready |= POLLOUT | POLLWRNORM;
+    if (s->urgent >= 0 || (s->marked && loop_opt(s, OPT_OOBINLINE)))
+        ready |= POLLPRI;
     return ready;
 }
 

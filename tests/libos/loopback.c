@@ -395,6 +395,16 @@ static void flags(void)
     CHECK(recv(s[0], buf, 64, 0) == 4);
     CHECK(set_int(s[0], SOL_SOCKET, SO_RCVLOWAT, 1) == 0);
     CHECK(recv(s[0], buf, 1, MSG_OOB) == -1 && errno == EINVAL);
+    /* Out of band: a byte beside the stream, or a mark in it. */
+    CHECK(send(s[1], "ab!", 3, MSG_OOB) == 3 && write(s[1], "cd", 2) == 2);
+    CHECK(ready(s[0], POLLPRI, 1000) == POLLPRI);
+    CHECK(read(s[0], buf, 64) == 2 && ioctl(s[0], SIOCATMARK, &n) == 0 && n == 1);
+    CHECK(recv(s[0], buf, 8, MSG_OOB) == 1 && buf[0] == '!');
+    CHECK(recv(s[0], buf, 8, MSG_OOB) == -1 && errno == EINVAL);
+    CHECK(read(s[0], buf, 64) == 2 && memcmp(buf, "cd", 2) == 0 && ready(s[0], POLLPRI, 0) == 0);
+    CHECK(set_int(s[0], SOL_SOCKET, SO_OOBINLINE, 1) == 0);
+    CHECK(send(s[1], "ab!", 3, MSG_OOB) == 3 && ready(s[0], POLLPRI, 1000) == POLLPRI);
+    CHECK(read(s[0], buf, 64) == 2 && read(s[0], buf, 64) == 1 && buf[0] == '!');
     /* Full: it takes what fits; SO_SNDTIMEO ends the wait. */
     ssize_t sent = send(s[1], big, sizeof(big), MSG_DONTWAIT), more;
     CHECK(sent > 16384);
