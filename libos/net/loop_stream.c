@@ -72,7 +72,7 @@ static void reset(struct loop_sock *s)
     __atomic_store_n(&s->reset, true, __ATOMIC_RELEASE);
 }
 
-/* Urgent data have been written whole: their last byte is out of band (RFC 6093). peer->lock held. */
+/* Urgent data are written whole: their last byte is out of band (RFC 6093). peer->lock held. */
 static void mark_urgent(struct loop_sock *peer)
 {
     struct ring *ring = &peer->ring;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Private to libos/net: the bytes on their way in a stream, kept at the receiver and under its
- * lock. The ring grows on demand up to its limit. Positions run freely; how much is there may be read
- * without the lock.
+ * lock. The ring grows on demand up to its limit. Positions run freely; how much is there may
+ * be read without the lock.
  */
 #pragma once
 
