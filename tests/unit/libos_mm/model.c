@@ -47,6 +47,19 @@ static bool allocates(void)
         g_allocations = UINT32_MAX;
     return false;
 }
+static u32 g_refusing; /* the host adds no page, once in so many times; 0: it always does */
+static u32 rnd(u32 n);
+int model_refuses_page(void);
+int model_refuses_page(void)
+{
+    return g_refusing != 0 && rnd(g_refusing) == 0;
+}
+
+static void refuse_some(void)
+{
+    g_refusing = rnd(2) ? 1 + rnd(8) : 0;
+}
+
 void *__wrap_page_alloc(size_t count)
 {
     return allocates() ? __real_page_alloc(count) : NULL;
@@ -259,7 +272,9 @@ static bool become(struct member *m)
     g_failures = 1 + rnd(2);
     if (alive() > 2 && rnd(4) == 0)
         g_allocations = rnd(rnd(2) ? 300 : 20);
+    g_refusing = rnd(3) == 0 ? 1 + rnd(20) : 0;
     mm_enter(m->mm);
+    g_refusing = 0;
     g_allocations = UINT32_MAX;
     BUG_ON((g_thread.mm == m->mm) == m->mm->doomed);
     bury();
@@ -272,7 +287,11 @@ static u64 *touch(struct member *m, u32 i, u32 flags)
     u32 need = flags & FAULT_WRITE ? PG_W : PG_R;
     u8 s = page_state(addr);
     if (!(s & PG_ACCEPTED) || !(s & need)) {
+        refuse_some();
         int r = mm_fault(m->mm, addr, flags);
+        g_refusing = 0;
+        if (r == -ENOMEM)
+            r = mm_fault(m->mm, addr, flags);
         if (r)
             panic("mm_fault");
     }
@@ -368,7 +387,12 @@ static void do_protect(struct member *m)
             return;
     static const u32 prots[] = {PROT_NONE, PROT_READ, PROT_READ | PROT_WRITE};
     u32 prot = prots[rnd(3)];
-    BUG_ON(mm_protect(m->mm, g_base + i * PAGE_SIZE, n * PAGE_SIZE, prot));
+    refuse_some();
+    int r = mm_protect(m->mm, g_base + i * PAGE_SIZE, n * PAGE_SIZE, prot);
+    g_refusing = 0;
+    if (r == -ENOMEM)
+        r = mm_protect(m->mm, g_base + i * PAGE_SIZE, n * PAGE_SIZE, prot);
+    BUG_ON(r);
     for (u32 k = i; k < i + n; k++)
         m->pages[k].prot = prot;
 }
@@ -419,7 +443,15 @@ static void do_move(struct member *m)
     if (from < to + n && to < from + n)
         return;
     u64 old = g_base + from * PAGE_SIZE, new = g_base + to *PAGE_SIZE;
+    refuse_some();
     i64 r = mm_remap(m->mm, old, n * PAGE_SIZE, n * PAGE_SIZE, MREMAP_MAYMOVE | MREMAP_FIXED, new);
+    g_refusing = 0;
+    if (r == -ENOMEM) { /* what was there is gone, and the old pages are as they were */
+        BUG_ON(mm_unmap(m->mm, new, n * PAGE_SIZE));
+        for (u32 k = 0; k < n; k++)
+            m->pages[to + k].mapped = false;
+        return;
+    }
     if (r == -EFAULT) /* more than one VMA */
         return;
     BUG_ON(r != (i64) new);
@@ -434,7 +466,14 @@ static void do_fork(struct member *m)
     for (u32 i = 0; i < MEMBERS; i++) {
         if (g_members[i].mm)
             continue;
-        BUG_ON(mm_fork(m->mm, &g_members[i].mm));
+        refuse_some();
+        int r = mm_fork(m->mm, &g_members[i].mm);
+        g_refusing = 0;
+        if (r == -ENOMEM) {
+            g_members[i].mm = NULL;
+            return;
+        }
+        BUG_ON(r);
         memcpy(g_members[i].pages, m->pages, sizeof(m->pages));
         for (u32 k = 0; k < PAGES; k++)
             g_shared += (page_state(g_base + k * PAGE_SIZE) & PG_COW) != 0;

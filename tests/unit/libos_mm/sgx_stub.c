@@ -20,6 +20,8 @@ int host_sgx_remove(uint64_t addr, uint64_t size);
 void stub_reserve(uint64_t addr, uint64_t size);
 void stub_set_gs(void *gs);
 
+int model_refuses_page(void);
+
 static void change(uint64_t addr, uint64_t size, int prot)
 {
     if (mprotect((void *)addr, size, prot)) {
@@ -30,6 +32,8 @@ static void change(uint64_t addr, uint64_t size, int prot)
 
 int sgx_eaccept(uint64_t addr, uint64_t flags)
 {
+    if ((flags & (1u << 3)) && model_refuses_page())
+        return -12;          /* the host adds no page */
     if (flags & (1u << 3)) { /* pending: fresh and zero */
         change(addr, 4096, PROT_READ | PROT_WRITE);
         memset((void *)addr, 0, 4096);
@@ -39,6 +43,8 @@ int sgx_eaccept(uint64_t addr, uint64_t flags)
 
 int sgx_eacceptcopy(uint64_t addr, const void *from, uint64_t flags)
 {
+    if (model_refuses_page())
+        return -12;
     change(addr, 4096, PROT_READ | PROT_WRITE);
     memcpy((void *)addr, from, 4096);
     change(addr, 4096, (int)(flags & 3));
