@@ -162,7 +162,7 @@ PY
     inside 'sum=$(md5sum </run/secrets/key); before=$(ls -la /etc /run /bin | md5sum); n=0
         while [ $n -lt 150 ]; do n=$((n + 1))
             timeout 2 cat /data/f /data/d/key /data/f/run/secrets/key /data/d/secrets/key
-            (timeout 2 echo "line $n" >>/data/f) & wait $!
+            timeout 2 sh -c "echo line $n >>/data/f"
             timeout 2 touch /data/d/key; timeout 2 cp /bin/true /data/f/run/new; rm -f /data/d/run/secrets/key
             ls /data/f/ /data/d/; cd /data/d && pwd; mkdir -p /data/f/run/secrets/x; timeout 2 /data/f
         done 2>/dev/null | grep -E "TENANT|root:x|^/run|^/bin|^passwd$"
