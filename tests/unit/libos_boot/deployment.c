@@ -315,9 +315,10 @@ static void deploy(u32 exec, const struct entry *entries, size_t count)
 static struct process_spec wish(char **argv)
 {
     static u32 groups[] = {5};
+    static const char *const env[] = {"PATH=/bin", NULL};
 
     return (struct process_spec){.argv = argv,
-                                 .env = WORDS("PATH=/bin"),
+                                 .env = (char **)(uintptr_t)env,
                                  .cwd = "/srv",
                                  .uid = 1000,
                                  .gid = 100,
