@@ -26,11 +26,9 @@ import time
 OUTCOMES = ["fine", "application", "refused", "hang", "host", "fault"]
 LIMIT = 8  # seconds of a run in which a hang is no fault
 PATIENCE = 60  # and of one in which nothing is kept back, so that it must end, on a loaded machine too
-# Only when it is asked for: where an EACCEPT fails because the host took the page at that moment, a program may get EFAULT or SIGSEGV.
-OPEN = {"user"}
 # The programs of tests/libos, under plans in which the host denies nothing that they may see. (`user` makes EACCEPT fail: ENOMEM.)
 PROGRAMS = ["exec", "forks", "fsstress", "groups", "mappings", "mqueue", "pipes", "process", "races", "registers", "signals", "sysv", "threads"]
-ENDS = {"honest", "wakes", "kick", "pages", "user", "swap", "step"}
+ENDS = {"honest", "wakes", "kick", "pages", "swap", "step"}
 HARMLESS = {"fine", "application", "refused", "hang", "host"}
 # A case is run with seeds 1 to `seeds`; `ok` are the outcomes that it may have.
 Case = collections.namedtuple("Case", "finding options parts ok seeds", defaults=[{"fine"}, 1])
@@ -169,7 +167,7 @@ def run_all(bench, jobs, work):
 
 def plans(bench):
     out = subprocess.run([f"{bench.build}/tests/hostile/hostile-run", "--plans"], check=True, capture_output=True, text=True).stdout
-    return [plan for plan in out.split() if plan not in OPEN]
+    return out.split()
 
 
 def named(bench, names):
@@ -228,7 +226,7 @@ def main():
                     for plan in names:
                         run = of_plan(plan, random.getrandbits(32), random.getrandbits(1))
                         yield booting(run) if random.random() < 0.1 else run
-                    yield of_program(random.choice(PROGRAMS), random.choice(sorted(ENDS - OPEN)), random.getrandbits(32), random.getrandbits(1))
+                    yield of_program(random.choice(PROGRAMS), random.choice(sorted(ENDS)), random.getrandbits(32), random.getrandbits(1))
             work = endless()
         return run_all(bench, args.jobs, work)
     finally:

@@ -106,6 +106,7 @@ static void *memory_thread(void *number)
     const uint64_t me = (uintptr_t)number;
     for (unsigned round = 0; round < 30; round++) {
         const size_t pages = 1 + pattern(me, round) % 60, words = pages * 512;
+        size_t size = pages * 4096;
         uint64_t *p = mmap(NULL, pages * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
                            -1, 0);
         if (p == MAP_FAILED) {
@@ -121,13 +122,14 @@ static void *memory_thread(void *number)
         if (round % 5 == 0) {
             uint64_t *q = mremap(p, pages * 4096, pages * 2 * 4096, MREMAP_MAYMOVE);
             INSIDE(q != MAP_FAILED || host_may(errno));
+            size *= q == MAP_FAILED ? 1 : 2;
             p = q == MAP_FAILED ? p : q;
         }
         for (size_t i = 0; i < words; i++)
             INSIDE(p[i] == pattern(me, round * 1000003 + i));
         if (round % 4 == 0 && pages > 2 && madvise(p + 512, 4096, MADV_DONTNEED) == 0)
             INSIDE(p[512] == 0 && p[1024] == pattern(me, round * 1000003 + 1024));
-        munmap(p, pages * (round % 5 == 0 ? 2 : 1) * 4096);
+        munmap(p, size);
     }
     return NULL;
 }
@@ -399,12 +401,7 @@ static void pipes_part(void)
 static void random_part(void)
 {
     uint8_t last[32] = {0}, zero[32] = {0};
-    uint8_t *buf = mmap(RANDOM_PAGE, 4096, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
-    if (buf == MAP_FAILED) {
-        refused("mmap: %d", errno);
-        return;
-    }
+    uint8_t *buf = RANDOM_PAGE;
     for (int i = 0; i < 4000; i++) {
         memset(buf, 0, 32);
         ssize_t n = getrandom(buf, 32, 0);
@@ -630,6 +627,12 @@ int main(int argc, char **argv)
             usleep(5000); /* its page is there now, and can disappear */
         }
         return 0;
+    }
+    /* Before a thread has something there. */
+    if (mmap(RANDOM_PAGE, 4096, PROT_READ | PROT_WRITE,
+             MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) == MAP_FAILED) {
+        refused("mmap: %d", errno);
+        return 1;
     }
     for (size_t p = 0; p < PARTS; p++) {
         bool wanted = argc < 2;
