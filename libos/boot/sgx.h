@@ -113,12 +113,19 @@ static inline int sgx_enclu_accept(u64 leaf, const void *secinfo, u64 addr, cons
     return failed ? -ENOMEM : (int)rax;
 }
 
+/* A host that takes a page from its page tables for a moment has refused nothing: only one that
+ * does not give it several times in a row has. */
+#define SGX_ACCEPT_TRIES 64
+
 /* Accept the page at addr (aligned) in the state that flags describe. */
 static inline int sgx_eaccept(u64 addr, u64 flags)
 {
     struct sgx_secinfo secinfo = {.flags = flags};
+    int r = -ENOMEM;
 
-    return sgx_enclu_accept(SGX_LEAF_EACCEPT, &secinfo, addr, NULL);
+    for (int i = 0; r == -ENOMEM && i < SGX_ACCEPT_TRIES; i++)
+        r = sgx_enclu_accept(SGX_LEAF_EACCEPT, &secinfo, addr, NULL);
+    return r;
 }
 
 /* Accept the page at addr, which is pending, as a copy of the page at from. flags: the
@@ -126,8 +133,11 @@ static inline int sgx_eaccept(u64 addr, u64 flags)
 static inline int sgx_eacceptcopy(u64 addr, const void *from, u64 flags)
 {
     struct sgx_secinfo secinfo = {.flags = flags};
+    int r = -ENOMEM;
 
-    return sgx_enclu_accept(SGX_LEAF_EACCEPTCOPY, &secinfo, addr, from);
+    for (int i = 0; r == -ENOMEM && i < SGX_ACCEPT_TRIES; i++)
+        r = sgx_enclu_accept(SGX_LEAF_EACCEPTCOPY, &secinfo, addr, from);
+    return r;
 }
 
 /* Add permissions to the page at addr. */

@@ -565,42 +565,42 @@ static const struct pseudo_entry g_ns_entries[] = {
 
 #define ID_MAP "         0          0 4294967295\n"
 /* clang-format off */
-#define COMMON_ENTRIES                                                                            \
-    {.name = "auxv", .mode = S_IFREG | 0400, .show = show_auxv},                                  \
-    PSEUDO_TEXT("cgroup", "0::/"),                                                                \
-    PSEUDO_SHOW("cmdline", show_cmdline),                                                         \
-    {.name = "comm", .mode = S_IFREG | 0644, .show = show_comm, .store = store_comm},             \
-    {.name = "cwd", .mode = S_IFLNK | 0777, .follow = follow_cwd},                                \
-    {.name = "environ", .mode = S_IFREG | 0400, .show = show_environ},                            \
-    {.name = "exe", .mode = S_IFLNK | 0777, .follow = follow_exe},                                \
+#define COMMON_ENTRIES \
+    {.name = "auxv", .mode = S_IFREG | 0400, .show = show_auxv}, \
+    PSEUDO_TEXT("cgroup", "0::/"), \
+    PSEUDO_SHOW("cmdline", show_cmdline), \
+    {.name = "comm", .mode = S_IFREG | 0644, .show = show_comm, .store = store_comm}, \
+    {.name = "cwd", .mode = S_IFLNK | 0777, .follow = follow_cwd}, \
+    {.name = "environ", .mode = S_IFREG | 0400, .show = show_environ}, \
+    {.name = "exe", .mode = S_IFLNK | 0777, .follow = follow_exe}, \
     {.name = "fd", .mode = S_IFDIR | 0500, .lookup = proc_fd_lookup, .iterate = proc_fd_iterate}, \
-    {.name = "fdinfo", .mode = S_IFDIR | 0555, .lookup = proc_fdinfo_lookup,                      \
-     .iterate = proc_fd_iterate},                                                                 \
-    {.name = "gid_map", .mode = S_IFREG | 0644, .text = ID_MAP},                                  \
-    {.name = "io", .mode = S_IFREG | 0400,                                                        \
-     .text = "rchar: 0\nwchar: 0\nsyscr: 0\nsyscw: 0\nread_bytes: 0\nwrite_bytes: 0\n"            \
-             "cancelled_write_bytes: 0\n"},                                                       \
-    PSEUDO_SHOW("limits", show_limits),                                                           \
-    {.name = "loginuid", .mode = S_IFREG | 0644, .text = "4294967295"},                           \
-    PSEUDO_SHOW("maps", proc_show_maps),                                                          \
-    PSEUDO_SHOW("mountinfo", proc_show_mountinfo),                                                \
-    PSEUDO_SHOW("mounts", proc_show_mounts),                                                      \
-    PSEUDO_DIR("net", g_proc_net_entries),                                                             \
-    {.name = "ns", .mode = S_IFDIR | 0511, .children = g_ns_entries},                             \
-    {.name = "oom_adj", .mode = S_IFREG | 0644, .text = "0\n"},                                   \
-    PSEUDO_TEXT("oom_score", "0"),                                                                \
-    {.name = "oom_score_adj", .mode = S_IFREG | 0644, .show = show_oom_adj,                       \
-     .store = store_oom_adj},                                                                     \
-    {.name = "personality", .mode = S_IFREG | 0400, .text = "00000000\n"},                        \
-    {.name = "root", .mode = S_IFLNK | 0777, .follow = follow_root},                              \
-    {.name = "sessionid", .mode = S_IFREG | 0444, .text = "4294967295"},                          \
-    {.name = "setgroups", .mode = S_IFREG | 0644, .text = "allow\n"},                             \
-    PSEUDO_SHOW("smaps", proc_show_smaps),                                                        \
-    PSEUDO_SHOW("smaps_rollup", proc_show_smaps_rollup),                                          \
-    PSEUDO_SHOW("stat", show_stat),                                                               \
-    PSEUDO_SHOW("statm", show_statm),                                                             \
-    PSEUDO_SHOW("status", show_status),                                                           \
-    {.name = "uid_map", .mode = S_IFREG | 0644, .text = ID_MAP},                                  \
+    {.name = "fdinfo", .mode = S_IFDIR | 0555, .lookup = proc_fdinfo_lookup, \
+     .iterate = proc_fd_iterate}, \
+    {.name = "gid_map", .mode = S_IFREG | 0644, .text = ID_MAP}, \
+    {.name = "io", .mode = S_IFREG | 0400, \
+     .text = "rchar: 0\nwchar: 0\nsyscr: 0\nsyscw: 0\nread_bytes: 0\nwrite_bytes: 0\n" \
+             "cancelled_write_bytes: 0\n"}, \
+    PSEUDO_SHOW("limits", show_limits), \
+    {.name = "loginuid", .mode = S_IFREG | 0644, .text = "4294967295"}, \
+    PSEUDO_SHOW("maps", proc_show_maps), \
+    PSEUDO_SHOW("mountinfo", proc_show_mountinfo), \
+    PSEUDO_SHOW("mounts", proc_show_mounts), \
+    PSEUDO_DIR("net", g_proc_net_entries), \
+    {.name = "ns", .mode = S_IFDIR | 0511, .children = g_ns_entries}, \
+    {.name = "oom_adj", .mode = S_IFREG | 0644, .text = "0\n"}, \
+    PSEUDO_TEXT("oom_score", "0"), \
+    {.name = "oom_score_adj", .mode = S_IFREG | 0644, .show = show_oom_adj, \
+     .store = store_oom_adj}, \
+    {.name = "personality", .mode = S_IFREG | 0400, .text = "00000000\n"}, \
+    {.name = "root", .mode = S_IFLNK | 0777, .follow = follow_root}, \
+    {.name = "sessionid", .mode = S_IFREG | 0444, .text = "4294967295"}, \
+    {.name = "setgroups", .mode = S_IFREG | 0644, .text = "allow\n"}, \
+    PSEUDO_SHOW("smaps", proc_show_smaps), \
+    PSEUDO_SHOW("smaps_rollup", proc_show_smaps_rollup), \
+    PSEUDO_SHOW("stat", show_stat), \
+    PSEUDO_SHOW("statm", show_statm), \
+    PSEUDO_SHOW("status", show_status), \
+    {.name = "uid_map", .mode = S_IFREG | 0644, .text = ID_MAP}, \
     PSEUDO_SHOW("wchan", show_wchan)
 /* clang-format on */
 

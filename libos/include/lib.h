@@ -58,8 +58,8 @@ void log_write(enum log_level level, const char *fmt, ...) __printf(2, 3);
 #define log_debug(...) log_at(LOG_DEBUG, __VA_ARGS__)
 #define log_trace(...) log_at(LOG_TRACE, __VA_ARGS__)
 /*
- * The host broke the contract, or we are wrong: say so and end the enclave (lib/panic.c). The values
- * in the line are shown by an enclave whose manifest allows debugging, and by no other.
+ * The host broke the contract, or we are wrong: say so and end the enclave (lib/panic.c). The
+ * values in the line are shown by an enclave whose manifest allows debugging, and by no other.
  */
 __noreturn void panic(const char *fmt, ...) __printf(1, 2);
 extern u32 g_dead;           /* atomic; the enclave has ended */

@@ -154,9 +154,9 @@ void waitq_wake(struct waitq *q, u32 count); /* UINT32_MAX: all */
  * (revents filled, untrusted), the deadline (CLOCK_MONOTONIC ns) passes, or attention is raised.
  * Spurious returns are allowed: re-check the condition. Returns 0, -ETIMEDOUT, or -EINTR
  * (attention but for ATTENTION_GROUP; only when interruptible). A deadline holds whatever the host
- * says: called after it, -ETIMEDOUT comes back also when descriptors are ready. When current()->mm is set it does
- * mm_leave() before and mm_enter() of the same mm after, so the fork group's range is free while it
- * waits. Hold no lock. Pattern:
+ * says: called after it, -ETIMEDOUT comes back also when descriptors are ready. When
+ * current()->mm is set it does mm_leave() before and mm_enter() of the same mm after, so the fork
+ * group's range is free while it waits. Hold no lock. Pattern:
  *   waitq_add(); while (!condition) { r = thread_wait(); if (r) break; } waitq_remove();
  */
 int thread_wait(u64 deadline, bool interruptible, struct host_pollfd *fds, size_t count);

@@ -15,7 +15,7 @@
 #define HIGH_COUNT     1024u
 #define SLOT_SHIFT_MIN 22
 #define NEAR           (1ul << 30) /* what is near may be as far away, in either direction */
-#define LOW_ALIGNED    0x1000000ul /* where a search begins: below are programs at fixed addresses */
+#define LOW_ALIGNED    0x1000000ul /* below are programs at fixed addresses: no search */
 
 static struct {
     struct mutex lock;      /* the slot table; leaf below space->lock */
@@ -212,8 +212,8 @@ static u64 take_slots(struct space *s, u64 size, u64 near, u64 *end)
 }
 
 /*
- * Where a search may begin. For each class of sizes [2^k, 2^(k+1)) pages: above `top` mm has no hole
- * of `size` bytes or more. Without that a search would pass every mapping that there is.
+ * Where a search may begin. For each class of sizes [2^k, 2^(k+1)) pages: above `top` mm has no
+ * hole of `size` bytes or more. Without that a search would pass every mapping that there is.
  */
 static u32 class_of(u64 size)
 {

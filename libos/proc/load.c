@@ -40,7 +40,8 @@ static int open_program(struct dentry *d, bool keep, struct file **out)
     if ((i->mode & S_IFMT_) != S_IFREG_)
         return -EACCES;
     if (dentry_noexec(d)) {
-        if (dentry_untrusted(d))
+        static bool told;
+        if (dentry_untrusted(d) && !__atomic_exchange_n(&told, true, __ATOMIC_RELAXED))
             log_warn("a program of the host's in a pass-through mount is not run "
                      "(enclave.mounts TARGET=insecure-exec would let it)");
         return -EACCES;

@@ -139,8 +139,8 @@ int container_init_fd(const struct container_init *init, const char *name);
  */
 void container_init_started(const struct container_init *init);
 /*
- * From any thread of a payload that cannot get its own one to return: the start fails with err, which
- * rune reports (before the gate) or stderr shows. The caller ends the process.
+ * From any thread of a payload that cannot get its own one to return: the start fails with err,
+ * which rune reports (before the gate) or stderr shows. The caller ends the process.
  */
 void container_init_fail(const struct container_init *init, const struct error *err);
 /* A line for the user, through rune's log (before the gate) or stderr. */

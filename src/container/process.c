@@ -278,8 +278,8 @@ static bool executable(const char *path, int *why)
         *why = EISDIR;
         return false;
     }
-    /* eaccess: by the effective ids, which are those of the container's user by now. A filter that
-     * is older than the call refuses it: then execve() decides, as long as the mode lets anybody. */
+    /* eaccess: by the effective ids, which are those of the container's user by now. A filter
+     * that is older than the call refuses it: then execve() decides, if the mode lets anybody. */
     if (faccessat(AT_FDCWD, path, X_OK, AT_EACCESS) == 0)
         return true;
     if (errno == EPERM && (st.st_mode & 0111) != 0)

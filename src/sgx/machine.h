@@ -18,9 +18,9 @@ struct error;
 
 struct sgx_machine {
     bool emulated;
-    bool sgx2;       /* memory and TCS can be added to a running enclave */
-    bool kss;        /* CONFIGID and its kin */
-    bool aex_notify; /* ATTRIBUTES.AEXNOTIFY, EDECCSSA */
+    bool sgx2;         /* memory and TCS can be added to a running enclave */
+    bool kss;          /* CONFIGID and its kin */
+    bool aex_notify;   /* ATTRIBUTES.AEXNOTIFY, EDECCSSA */
     uint64_t size_max; /* of an enclave, bytes: a power of two */
     uint64_t epc;      /* bytes; 0: not known */
     uint64_t backing;

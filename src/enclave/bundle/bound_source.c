@@ -41,7 +41,7 @@ static int read_sealed(int image, uint64_t data_size, struct buffer *json, struc
     uint64_t nid;
     int ret = sealed_open(&reader, image, data_size, err);
     if (ret < 0)
-        return ret;
+        return error_wrap(err, "sealed image");
     ret = sealed_find(reader, BUNDLE_BOUND_PATH, &nid);
     if (ret == -ENOENT) {
         sealed_close(reader);

@@ -15,7 +15,8 @@ void world_stop(void);
     X(ftruncate) X(fallocate) X(getdents64) X(chdir) X(getcwd) X(mount) X(umount2) X(pipe2) \
     X(fcntl) X(dup2) X(chmod) X(fchmod) X(chown) X(setxattr) X(getxattr) X(listxattr) X(chroot) \
     X(mknod) X(memfd_create) X(splice) X(access) X(statfs) X(lchown) X(utimensat) X(openat2) \
-    X(renameat2) X(linkat) X(statx) X(lgetxattr) X(fstat) X(fchdir) X(newfstatat) X(removexattr) X(fchownat)
+    X(renameat2) X(linkat) X(statx) X(lgetxattr) X(fstat) X(fchdir) X(newfstatat) \
+    X(removexattr) X(fchownat)
 /* clang-format on */
 #define X(name) long sys_##name(SYSCALL_ARGS);
 SYSCALLS(X)
