@@ -61,7 +61,7 @@
  * MRENCLAVE covers offsets, not addresses: the host chooses BASEADDR, and at another one than the
  * image was linked for, every absolute address in here is memory of the host. RBX is the address of
  * the TCS as the processor checked it, GS base is BASEADDR + the measured OGSBASE, and tcb.tcs
- * there is measured, or written by add_tcs(), as an absolute address. They agree at one BASEADDR only.
+ * there is measured, or written by add_tcs(), as an absolute address. They agree at one BASEADDR.
  * Until that is proved nothing but GS, and nothing of the host's, is used. LFENCE: neither is it by
  * speculation past the branch. libos/check_image.py sees that this is what the entry begins with.
  */

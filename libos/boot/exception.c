@@ -147,8 +147,8 @@ void exception_stage1(void)
  * at any address by its page tables:
  *   of a process   mm says: the page may be there, and the access goes on; or it may not be, and
  *                  the process hears of it; or it cannot be had (no memory, a host that refuses),
- *                  and the process is killed, for a call that fails in place of that is the host's to
- *                  choose
+ *                  and the process is killed, for a call that fails in place of that is the
+ *                  host's to choose
  *   outside        host memory that went away: the copy ends, as its callers expect
  *   of a process, from LibOS code without an entry in the exception table: that page is there
  *   of the LibOS   nothing there ever faults; only the host can take it away: the enclave ends
