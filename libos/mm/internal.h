@@ -48,6 +48,8 @@ void memory_uncharge(u64 count);
 void memory_refused(void); /* the host added no page: say so, once */
 
 /* ---- space.c: who may use which addresses ---- */
+#define SLOTS_MAX 5120u
+
 struct space {
     struct mutex lock;        /* members, resident, switching */
     struct list_head members; /* struct mm.member */
@@ -59,6 +61,7 @@ struct space {
     bool unreleased;        /* slots may be unused: space_release_unused() came at a bad moment */
     struct waitq waiters;   /* threads in enter_shared() */
     struct list_head queue; /* the same, first come first served */
+    u64 owned[SLOTS_MAX / 64]; /* a bit for each slot, under the lock of the table */
 };
 void slots_init(u64 user_end);
 struct space *space_create(void);

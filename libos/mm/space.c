@@ -54,9 +54,45 @@ void slots_init(u64 user_end)
         g_slots.high_shift++;
     g_slots.count = g_slots.low_count + (high >> g_slots.high_shift);
     g_slots.end = slot_start(g_slots.count);
+    BUG_ON(g_slots.count > SLOTS_MAX);
     g_slots.owner = kzalloc(g_slots.count * sizeof(struct space *));
     if (!g_slots.owner || g_slots.count < 2)
         panic("ELRANGE is too small");
+}
+
+/* s NULL: nobody's. */
+static void set_owner(u64 i, struct space *s)
+{
+    struct space *old = g_slots.owner[i];
+    if (old)
+        old->owned[i / 64] &= ~(1ul << i % 64);
+    if (s)
+        s->owned[i / 64] |= 1ul << i % 64;
+    g_slots.owner[i] = s;
+}
+
+/* The first slot of s from i on, or g_slots.count. Most of thousands are not. */
+static u64 next_owned(const struct space *s, u64 i)
+{
+    while (i < g_slots.count) {
+        u64 bits = s->owned[i / 64] >> i % 64;
+        if (bits)
+            return i + (u64)__builtin_ctzl(bits);
+        i = (i / 64 + 1) * 64;
+    }
+    return g_slots.count;
+}
+
+/* The last slot of s before i: one more than its number, or 0. */
+static u64 last_owned(const struct space *s, u64 i)
+{
+    while (i > 0) {
+        u64 bits = s->owned[(i - 1) / 64] << (63 - (i - 1) % 64);
+        if (bits)
+            return i - (u64)__builtin_clzl(bits);
+        i = (i - 1) / 64 * 64;
+    }
+    return 0;
 }
 
 /*
@@ -118,9 +154,8 @@ void space_remove(struct mm *mm)
     if (!last)
         return;
     mutex_lock(&g_slots.lock);
-    for (u64 i = 0; i < g_slots.count; i++)
-        if (g_slots.owner[i] == s)
-            g_slots.owner[i] = NULL;
+    for (u64 i = 0; (i = next_owned(s, i)) < g_slots.count; i++)
+        set_owner(i, NULL);
     list_add(&s->queue, &g_spare);
     mutex_unlock(&g_slots.lock);
 }
@@ -165,7 +200,7 @@ struct run {
 static void own_run(struct space *s, const struct run *r)
 {
     for (u64 i = 0; i < r->count; i++)
-        g_slots.owner[r->first + i] = s;
+        set_owner(r->first + i, s);
 }
 
 /* Free slots in [first, last) for size bytes: the highest, or with `near` the nearest. Slot 0 is
@@ -250,9 +285,8 @@ static u64 find_owned(struct mm *mm, u64 size, u64 align, u64 near, u64 top)
 {
     const struct space *s = mm->space;
     u64 found = 0;
-    for (u64 i = MIN(slot_of(top - 1) + 1, g_slots.count); i-- > 0 && !found;) {
-        if (g_slots.owner[i] != s)
-            continue;
+    for (u64 i = MIN(slot_of(top - 1) + 1, g_slots.count); !found && (i = last_owned(s, i)) > 0;) {
+        i--;
         u64 hi = MIN(slot_start(i + 1), top);
         while (i > 0 && g_slots.owner[i - 1] == s)
             i--;
@@ -308,7 +342,7 @@ u64 space_find_below(struct mm *mm, u64 size, u64 align, u64 limit)
     } else if (!found && !g_slots.owner[0]) { /* the last one there is */
         found = find_in_run(mm, LOW_ALIGNED, slot_start(1), size, align);
         if (found)
-            g_slots.owner[0] = mm->space;
+            set_owner(0, mm->space);
     }
     mutex_unlock(&g_slots.lock);
     return found;
@@ -329,15 +363,13 @@ void space_release_unused(struct space *s, u64 addr, u64 size)
     }
     /* Also those that the range only touched: what else was in them may have gone before. */
     u64 end = size > g_slots.end - addr ? g_slots.end : addr + size;
-    for (u64 i = slot_of(addr); i <= slot_of(end - 1); i++) {
-        if (g_slots.owner[i] != s)
-            continue;
+    for (u64 i = slot_of(addr); (i = next_owned(s, i)) <= slot_of(end - 1); i++) {
         u64 lo = slot_start(i), hi = slot_start(i + 1);
         bool used = false;
         list_for_each_entry (m, &s->members, member)
             used |= overlap_in(m, lo, hi) != hi;
         if (!used)
-            g_slots.owner[i] = NULL;
+            set_owner(i, NULL);
     }
     mutex_unlock(&g_slots.lock);
 }
@@ -362,7 +394,7 @@ void space_free_shared(u64 addr, u64 size)
     mutex_lock(&g_slots.lock);
     for (u64 i = slot_of(addr); i <= slot_of(addr + size - 1); i++)
         if (g_slots.owner[i] == &g_shared_space)
-            g_slots.owner[i] = NULL;
+            set_owner(i, NULL);
     mutex_unlock(&g_slots.lock);
 }
 
@@ -373,7 +405,7 @@ static struct space *claim_free(struct space *s, u64 addr, u64 size)
     mutex_lock(&g_slots.lock);
     for (u64 i = slot_of(addr); i <= slot_of(addr + size - 1); i++) {
         if (!g_slots.owner[i])
-            g_slots.owner[i] = s;
+            set_owner(i, s);
         else if (g_slots.owner[i] != s && !other)
             other = g_slots.owner[i];
     }
@@ -420,9 +452,8 @@ static int join(struct mm *mm, struct space *from)
         space_add(to, m);
     }
     mutex_lock(&g_slots.lock);
-    for (u64 i = 0; i < g_slots.count; i++)
-        if (g_slots.owner[i] == from)
-            g_slots.owner[i] = to;
+    for (u64 i = 0; (i = next_owned(from, i)) < g_slots.count; i++)
+        set_owner(i, to);
     mutex_unlock(&g_slots.lock);
     mutex_unlock(&to->lock);
     from->member_count = 0;
@@ -473,7 +504,7 @@ bool space_try_claim(struct mm *mm, u64 addr, u64 size)
     for (u64 i = first; i <= last && ok; i++)
         ok = !g_slots.owner[i] || g_slots.owner[i] == mm->space;
     for (u64 i = first; i <= last && ok; i++)
-        g_slots.owner[i] = mm->space;
+        set_owner(i, mm->space);
     mutex_unlock(&g_slots.lock);
     return ok;
 }

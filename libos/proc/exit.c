@@ -161,6 +161,7 @@ static void give_back(struct process *p)
         files_put(files);
     if (mm) {
         process_note_rss(p);
+        mm_leave(mm);
         mutex_lock(&g_process_lock);
         p->mm = NULL;
         mutex_unlock(&g_process_lock);
@@ -220,10 +221,13 @@ void thread_exit(u32 status)
         bool last = p->thread_count == 1;
         futex_robust_exit(t);
         clear_child_tid(t, last);
-        /* While this thread still counts the mm stays: the last one to be counted gives it back. */
-        mm_leave(p->mm);
     }
     mutex_lock(&g_process_lock);
+    /* While this thread still counts the mm stays: the last one to be counted gives it back. That
+     * one leaves later, when its end is near: whoever waits for its turn waits for its end as well,
+     * and would only sleep again. */
+    if (p->thread_count > 1)
+        mm_leave(p->mm);
     u64 blocked_work = p->sig_pending & ~t->sig_mask;
     t->exited = 1;
     if (blocked_work)
