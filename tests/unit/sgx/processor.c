@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What is made of a processor: machines by their bits, and what Linux says of them in files. */
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,6 +11,9 @@
 
 #include <cmocka.h>
 
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/path.h"
 #include "sgx/processor.h"
 
 #define ALL_FIXED (SGX_ARCH_RDCL_NO | SGX_ARCH_MDS_NO | SGX_ARCH_TAA_NO | SGX_ARCH_FB_CLEAR)
@@ -58,7 +62,7 @@ static void test_generations(void **state)
     says(&p, SGX_JUDGED_UNKNOWN, 1, "model 0x1 ");
     assert_null(sgx_processor_generation(&p));
     p = intel(0x6a);
-    strcpy(p.vendor, "AuthenticAMD");
+    snprintf(p.vendor, sizeof(p.vendor), "AuthenticAMD");
     says(&p, SGX_JUDGED_UNKNOWN, 1, "AuthenticAMD");
 }
 
@@ -109,7 +113,8 @@ static void put(const char *root, const char *name, const char *text)
 
 static void test_files(void **state)
 {
-    char root[] = "/tmp/sgx-processor.XXXXXX", command[64];
+    char root[] = "/tmp/sgx-processor.XXXXXX";
+    cleanup_error struct error err = ERROR_INIT;
     struct sgx_processor p, files;
 
     assert_non_null(mkdtemp(root));
@@ -130,8 +135,7 @@ static void test_files(void **state)
     memcpy(p.vulnerabilities, files.vulnerabilities, sizeof(p.vulnerabilities));
     says(&p, SGX_JUDGED_WRONG, 2, "mmio_stale_data: Mitigation: Clear CPU buffers; SMT vulnerable");
     says(&p, SGX_JUDGED_WRONG, 2, "gather_data_sampling: Vulnerable: No microcode");
-    snprintf(command, sizeof(command), "rm -rf %s", root);
-    assert_int_equal(system(command), 0);
+    assert_int_equal(path_remove_tree(AT_FDCWD, root, &err), 0);
 
     sgx_processor_get(&files, "/nowhere");
     assert_false(files.microcode_known || files.smt_known || files.arch_known);
