@@ -100,7 +100,14 @@ enum pal_event_type {
     PAL_EVENT_CONTINUED = 3, /* pid continued */
     PAL_EVENT_FATAL =
         4, /* the enclave died or was ended by the runtime; message says why; pid is 0 */
+    PAL_EVENT_OUT_OF_MEMORY =
+        5, /* pid is being killed, because memory ran out; status is one of PAL_OOM_* */
 };
+
+/* What was short, in PAL_EVENT_OUT_OF_MEMORY. */
+#define PAL_OOM_LIMIT   0 /* the container's limit: memory_limit of pal_init */
+#define PAL_OOM_SETTING 1 /* what the enclave was built with: enclave.memory */
+#define PAL_OOM_HOST    2 /* the host gives no more enclave memory */
 
 struct pal_event {
     size_t size;

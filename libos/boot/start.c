@@ -79,7 +79,6 @@ static void set_log_level(u32 wanted)
 
 static int boot_steps(const struct boundary_boot *boot)
 {
-    u64 memory = smaller_limit(g_manifest->memory_limit, boot->memory_limit);
     u64 threads = smaller_limit(g_manifest->thread_limit, boot->thread_limit);
     u8 report[432];
     const char *step, *refusal;
@@ -103,7 +102,7 @@ static int boot_steps(const struct boundary_boot *boot)
     g_mount_count = MIN(boot->mount_count, BOUNDARY_MOUNT_MAX);
     memcpy(g_mount_fds, boot->mount_fds, sizeof(g_mount_fds));
     step = "memory";
-    r = mm_init(g_layout, memory);
+    r = mm_init(g_layout, g_manifest->memory_limit, boot->memory_limit);
     if (r == 0) {
         step = "deployment manifest";
         r = load_deployment(boot);

@@ -146,7 +146,13 @@ bool pages_dynamic(void);
 
 /* Called once at start: user range and LibOS heap. */
 struct enclave_layout;
-int mm_init(const struct enclave_layout *layout, u64 memory_limit);
+/* measured: enclave.memory; wanted: what the host gives of the container's limit. 0: none. The
+ * smaller one holds. */
+int mm_init(const struct enclave_layout *layout, u64 measured, u64 wanted);
+/* The container's limit was changed: may go above what was wanted first, never above the measured. */
+void memory_limit_changed(u64 wanted);
+/* Process pid is about to be killed because memory ran out: libenclave is told, and of what. */
+void memory_tell_killed(i32 pid);
 void heap_init(const struct enclave_layout *layout);
 
 struct mm_totals {

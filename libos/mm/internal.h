@@ -17,7 +17,7 @@
 #define PG_OPEN     32u /* SGX1: not accepted, but the host does not keep it closed */
 #define PG_COW      64u /* members of a group have it in common (saved.c): never W */
 
-void pages_init(const struct enclave_layout *layout, u64 memory_limit);
+void pages_init(const struct enclave_layout *layout, u64 measured, u64 wanted);
 u8 page_state(u64 addr);
 void page_set_flag(u64 addr, u8 flag, bool on);
 /* Fresh zero page with prot; -ENOMEM. The page must not be accepted. */

@@ -11,6 +11,7 @@
  */
 #include "internal.h"
 #include "host.h"
+#include "pal.h"
 #include "boot/sgx.h"
 
 #define CHUNK_SHIFT 21
@@ -22,15 +23,32 @@ static struct {
     u8 ***dirs;
     u64 count;     /* directories */
     u64 end;       /* of the user range */
-    u64 limit;     /* pages, 0: none */
+    u64 measured;  /* pages of enclave.memory, 0: none */
+    u64 limit;     /* pages, 0: none; atomic */
     u64 committed; /* pages, atomic */
     u64 peak;
     bool dynamic; /* SGX2 */
     struct spinlock lock;
     bool limit_logged, refusal_logged;
+    u32 ran_out; /* PAL_OOM_*: what was short last; atomic */
 } g_pages;
 
-void pages_init(const struct enclave_layout *layout, u64 memory_limit)
+void memory_limit_changed(u64 wanted)
+{
+    u64 pages = wanted >> PAGE_SHIFT;
+    if (!pages || (g_pages.measured && g_pages.measured < pages))
+        pages = g_pages.measured;
+    __atomic_store_n(&g_pages.limit, pages, __ATOMIC_RELAXED);
+    __atomic_store_n(&g_pages.limit_logged, false, __ATOMIC_RELAXED);
+}
+
+void memory_tell_killed(i32 pid)
+{
+    u32 reason = __atomic_load_n(&g_pages.ran_out, __ATOMIC_RELAXED);
+    host_event(PAL_EVENT_OUT_OF_MEMORY, pid, (i32)reason, NULL);
+}
+
+void pages_init(const struct enclave_layout *layout, u64 measured, u64 wanted)
 {
     g_pages.end = layout->user_end;
     g_pages.count = (layout->user_end + (1ul << DIR_SHIFT) - 1) >> DIR_SHIFT;
@@ -39,7 +57,8 @@ void pages_init(const struct enclave_layout *layout, u64 memory_limit)
     if (!g_pages.dirs)
         panic("no memory for the page table of ELRANGE");
     memset(g_pages.dirs, 0, table << PAGE_SHIFT);
-    g_pages.limit = memory_limit >> PAGE_SHIFT;
+    g_pages.measured = measured >> PAGE_SHIFT;
+    memory_limit_changed(wanted);
     g_pages.dynamic = layout->flags & LAYOUT_FLAG_SGX2;
     if (!g_pages.dynamic)
         host_sgx_protect(layout->user_start, layout->user_end - layout->user_start, 0);
@@ -53,12 +72,16 @@ bool pages_dynamic(void)
 int memory_charge(u64 count)
 {
     u64 now = __atomic_add_fetch(&g_pages.committed, count, __ATOMIC_RELAXED);
-    if (g_pages.limit && now > g_pages.limit) {
+    u64 limit = __atomic_load_n(&g_pages.limit, __ATOMIC_RELAXED);
+    if (limit && now > limit) {
         __atomic_sub_fetch(&g_pages.committed, count, __ATOMIC_RELAXED);
+        __atomic_store_n(&g_pages.ran_out,
+                         limit == g_pages.measured ? PAL_OOM_SETTING : PAL_OOM_LIMIT,
+                         __ATOMIC_RELAXED);
         if (!__atomic_exchange_n(&g_pages.limit_logged, true, __ATOMIC_RELAXED))
             log_error("out of enclave memory: the limit of %lu MiB is used up; raise the "
                       "container's memory limit (linux.resources.memory.limit) or enclave.memory",
-                      g_pages.limit >> (20 - PAGE_SHIFT));
+                      limit >> (20 - PAGE_SHIFT));
         return -ENOMEM;
     }
     if (now > g_pages.peak)
@@ -150,6 +173,7 @@ u64 page_next_accepted(u64 addr, u64 end)
 
 void memory_refused(void)
 {
+    __atomic_store_n(&g_pages.ran_out, PAL_OOM_HOST, __ATOMIC_RELAXED);
     if (!__atomic_exchange_n(&g_pages.refusal_logged, true, __ATOMIC_RELAXED))
         log_error("the host gives no more enclave memory: the EPC of the machine is used up by its "
                   "enclaves (the emulator's size is RUNE_SGX_EMULATOR_EPC)");

@@ -18,6 +18,7 @@ static int kill_doomed(struct process *p, void *ctx)
     log_error("process %d is killed: out of enclave memory while switching between forked "
               "processes; raise the container's memory limit or enclave.memory",
               p->pid);
+    memory_tell_killed(p->pid);
     process_begin_exit_locked(p, SIGKILL);
     return 0;
 }

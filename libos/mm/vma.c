@@ -611,9 +611,9 @@ int mm_for_each(struct mm *mm, int (*fn)(const struct vma *vma, void *ctx), void
     return r;
 }
 
-int mm_init(const struct enclave_layout *layout, u64 memory_limit)
+int mm_init(const struct enclave_layout *layout, u64 measured, u64 wanted)
 {
     slots_init(layout->user_end);
-    pages_init(layout, memory_limit);
+    pages_init(layout, measured, wanted);
     return sites_init();
 }

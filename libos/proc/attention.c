@@ -183,8 +183,10 @@ void attention_handle(struct uregs *regs)
     bool delivered = false;
 
     u32 flags = __atomic_exchange_n(&t->attention, 0, __ATOMIC_ACQ_REL);
-    if (flags & ATTENTION_MEMORY) /* as Linux's OOM killer; mm has logged what ran out */
+    if (flags & ATTENTION_MEMORY) { /* as Linux's OOM killer; mm has logged what ran out */
+        memory_tell_killed(t->process->pid);
         process_exit_group(SIGKILL);
+    }
     if ((flags & ATTENTION_GROUP) && t->process->mm) {
         mm_leave(t->process->mm);
         mm_enter(t->process->mm);

@@ -24,6 +24,7 @@
 #include "container/container.h"
 #include "enclave/agent.h"
 #include "enclave/describe.h"
+#include "enclave/oom.h"
 #include "enclave/process.h"
 #include "enclave/settings.h"
 #include "enclave/signals.h"
@@ -48,6 +49,7 @@ struct runelet {
     bool serving;             /* events are read; atomic */
     uint64_t refused_signals; /* bit n - 1: it was said that signal n is refused */
     int pid;                  /* of the entrypoint, in the runtime's numbering */
+    struct oom oom;
 };
 
 /* ---- what the runtime tells us, on its threads ---- */
@@ -155,6 +157,8 @@ static int prepare(void *ctx, const struct container_init *init, struct error *e
     runelet->init = init;
     cleanup_close int settings_fd = container_init_fd(init, ENCLAVE_FD_SETTINGS);
     int result = enclave_settings_read(settings_fd, &runelet->settings, err);
+    runelet->oom.limit = runelet->settings.memory_limit;
+    runelet->oom.silent = runelet->settings.oom_killer_off;
     if (result == 0)
         result = open_log(runelet, err);
     if (result < 0)
@@ -400,6 +404,9 @@ static int take_event(struct runelet *runelet)
         if (event.pid == runelet->pid)
             return event.status;
         agent_process_exited(runelet->agent, event.pid, event.status);
+        return -1;
+    case PAL_EVENT_OUT_OF_MEMORY:
+        oom_happened(&runelet->oom, event.pid, event.status);
         return -1;
     case PAL_EVENT_FATAL:
         return W_EXITCODE(EXIT_FATAL, 0);

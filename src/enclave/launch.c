@@ -288,6 +288,7 @@ static int add_settings(const struct enclave_request *request, const struct oci_
         .log_debug = log_enabled(LOG_LEVEL_DEBUG),
         .debug_enclave = request->build.mode == ENCLAVE_MODE_DEBUG,
         .no_kss = request->build.kss == ENCLAVE_NO,
+        .oom_killer_off = config->resources.memory.disable_oom_killer,
         .memory_limit = memory > 0 ? (uint64_t)memory : 0,
         .thread_limit = pids > 0 && pids < UINT32_MAX ? (uint32_t)pids : 0,
         .mounts = deployment->passed,

@@ -6,9 +6,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
+#include "base/log.h"
 
 #define PATIENCE_SECONDS 2
 
@@ -22,7 +24,10 @@ struct progress {
 
 static void show(struct progress *progress)
 {
-    fprintf(stderr, "rune: %s ...\n", progress->step);
+    if (log_fd() != STDERR_FILENO)
+        log_info("%s ...", progress->step);
+    else
+        fprintf(stderr, "rune: %s ...\n", progress->step);
     progress->shown = true;
 }
 

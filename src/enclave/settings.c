@@ -46,6 +46,7 @@ int enclave_settings_write(const struct enclave_settings *settings, struct error
     json_object_set_new(json, "debugEnclave", json_boolean(settings->debug_enclave));
     json_object_set_new(json, "noKss", json_boolean(settings->no_kss));
     json_object_set_new(json, "memoryLimit", json_integer((json_int_t)settings->memory_limit));
+    json_object_set_new(json, "oomKillerOff", json_boolean(settings->oom_killer_off));
     json_object_set_new(json, "threadLimit", json_integer(settings->thread_limit));
     for (size_t i = 0; i < settings->mount_count; i++)
         json_array_append_new(mounts, json_string(settings->mounts[i]));
@@ -77,6 +78,7 @@ int enclave_settings_read(int fd, struct enclave_settings *out, struct error *er
         json_get_bool(json, "", "debugEnclave", &out->debug_enclave, err) < 0 ||
         json_get_bool(json, "", "noKss", &out->no_kss, err) < 0 ||
         json_get_uint64(json, "", "memoryLimit", &out->memory_limit, err) < 0 ||
+        json_get_bool(json, "", "oomKillerOff", &out->oom_killer_off, err) < 0 ||
         json_get_uint32(json, "", "threadLimit", &out->thread_limit, err) < 0 ||
         json_get_array(json, "", "mounts", &mounts, err) < 0)
         return -1;

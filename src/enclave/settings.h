@@ -42,6 +42,7 @@ struct enclave_settings {
     bool log_json, log_debug;
     bool debug_enclave, no_kss; /* PAL_FLAG_DEBUG_ENCLAVE, PAL_FLAG_NO_KSS */
     uint64_t memory_limit;
+    bool oom_killer_off; /* linux.resources.memory.disableOOMKiller */
     uint32_t thread_limit;
     const char **mounts; /* targets of the pass-through mounts, in manifest order */
     size_t mount_count;

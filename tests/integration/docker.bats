@@ -161,6 +161,14 @@ counts() { # CONTAINER
     [ "$(docker inspect -f '{{.State.OOMKilled}}' "$name")" = true ]
 }
 
+@test "enclave: out of memory: Docker knows why, and the container's output says which limit" {
+    run docker run --name "$name" --runtime rune-enclave --memory 96m --memory-swap 96m busybox sh -c 'x=a; while :; do x=$x$x; done'
+    [ "$status" -eq 137 ]
+    [ "$(docker inspect -f '{{.State.OOMKilled}}' "$name")" = true ]
+    run docker logs "$name"
+    [ "$(grep -c "container's memory limit of 96 MiB" <<<"$output")" -eq 1 ]
+}
+
 @test "healthcheck" {
     counts "$name" --health-cmd 'test -e /tmp/well' --health-interval 0.5s --health-retries 1
     health_is() { [ "$(docker inspect -f '{{.State.Health.Status}}' "$name")" = "$1" ]; }

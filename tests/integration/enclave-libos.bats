@@ -22,17 +22,6 @@ setup() {
 }
 teardown() { enclave_teardown; }
 
-# same ARGS...: as an ordinary container and as an enclave
-same() {
-    arguments "$@"
-    local expected_status=0 status=0
-    rune run --bundle "$bundle" "$id-plain" </dev/null >"$work/plain" 2>"$work/plain-err" || expected_status=$?
-    rune --enclave run --bundle "$bundle" "$id" </dev/null >"$work/inside" 2>"$work/inside-err" || status=$?
-    diff "$work/plain" "$work/inside" || { cat "$work/inside-err"; return 1; }
-    [ "$status" -eq "$expected_status" ] || { echo "$status, not $expected_status"; cat "$work/inside-err"; return 1; }
-    nothing_left
-}
-
 start_libos() {
     arguments "$@"
     rune --enclave run --detach --bundle "$bundle" --pid-file "$work/pid" "$id" >"$work/out" 2>"$work/err" </dev/null

@@ -74,3 +74,14 @@ refused() {
 annotate() {
     NAME=$1 VALUE=$2 configure 'c.setdefault("annotations", {})["enclave." + os.environ["NAME"]] = os.environ["VALUE"]'
 }
+
+# same ARGS...: the program of $bundle has the same output and exit code as an ordinary container and as an enclave
+same() {
+    arguments "$@"
+    local expected_status=0 status=0
+    rune run --bundle "$bundle" "$id-plain" </dev/null >"$work/plain" 2>"$work/plain-err" || expected_status=$?
+    rune --enclave run --bundle "$bundle" "$id" </dev/null >"$work/inside" 2>"$work/inside-err" || status=$?
+    diff "$work/plain" "$work/inside" || { cat "$work/inside-err"; return 1; }
+    [ "$status" -eq "$expected_status" ] || { echo "$status, not $expected_status"; cat "$work/inside-err"; return 1; }
+    nothing_left
+}

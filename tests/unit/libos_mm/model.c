@@ -172,6 +172,10 @@ int copy_to_user(void *dst, const void *src, size_t n)
 {
     return -EFAULT;
 }
+void host_event(u32 type, i32 pid, i32 status, const char *message)
+{
+}
+
 int host_sites_read(u64 off, void *buf, size_t n)
 {
     return -EIO;
@@ -513,7 +517,7 @@ int main(int argc, char **argv)
     if (sgx1)
         host_sgx_protect(HEAP_AT, HEAP, PROT_READ | PROT_WRITE);
     heap_init(&layout);
-    BUG_ON(mm_init(&layout, 0));
+    BUG_ON(mm_init(&layout, 0, 0));
 
     printf("1..1\n");
     g_members[0].mm = mm_create();
