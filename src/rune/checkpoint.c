@@ -70,12 +70,13 @@ static int run(int argc, char **argv, struct error *err)
 const struct command command_checkpoint = {
     .name = "checkpoint",
     .arguments = "<container-id>",
-    .summary = "checkpoint a running container",
+    .summary = "save a running container as image files",
     .description =
-        "Saves the state of a running container as image files of CRIU, stops the container and "
-        "deletes it, unless --leave-running or --pre-dump is given. `rune restore` makes it anew "
-        "from the images. An enclave container cannot be saved: its memory cannot be read from "
-        "outside.",
+        "Saves the state of a running container through CRIU, then stops and deletes the "
+        "container; with --leave-running or --pre-dump it stays. \"rune restore\" makes the "
+        "container anew from the image files. An enclave container cannot be saved: nobody "
+        "outside can read its memory.",
+    .examples = "rune checkpoint --image-path /var/tmp/web web\n",
     .options = options,
     .option_count = array_count(options),
     .min_arguments = 1,

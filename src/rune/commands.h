@@ -6,6 +6,6 @@
 extern const struct command command_create, command_delete, command_enclave, command_exec,
     command_kill, command_list, command_ps, command_run, command_spec, command_start, command_state,
     command_pause, command_resume, command_update, command_events, command_features,
-    command_checkpoint, command_restore, command_completion;
+    command_checkpoint, command_restore;
 
 const char *seccomp_version_text(void);

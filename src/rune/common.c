@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What several commands share: the state root, opening containers, signal names, creating. */
+/* What several commands share: the state root, opening containers, creating. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -21,13 +21,6 @@
 struct create_flags g_create;
 
 enum { MAX_PRESERVED = 1 << 16 };
-
-const struct command *const g_commands[] = {
-    &command_checkpoint, &command_completion, &command_create,   &command_delete, &command_enclave,
-    &command_events,     &command_exec,       &command_features, &command_kill,   &command_list,
-    &command_pause,      &command_ps,         &command_restore,  &command_resume, &command_run,
-    &command_spec,       &command_start,      &command_state,    &command_update, NULL,
-};
 
 const char *seccomp_version_text(void)
 {

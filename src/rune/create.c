@@ -22,7 +22,11 @@ const struct command command_create = {
     .arguments = "<container-id>",
     .summary = "create a container",
     .description =
-        "Makes the container of a bundle and stops before its entrypoint; `rune start` runs that.",
+        "Makes the container of a bundle and stops before its program; \"rune start\" runs that. "
+        "The working directory is the bundle if --bundle names no other. With the global option "
+        "--enclave, or if the bundle asks for it, the container runs in an enclave.",
+    .examples = "rune create --bundle /srv/web --console-socket /run/web.sock web\n"
+                "rune --enclave create --bundle /srv/web web\n",
     .options = options,
     .option_count = array_count(options),
     .min_arguments = 1,

@@ -29,7 +29,13 @@ static int run(int argc, char **argv, struct error *err)
 const struct command command_delete = {
     .name = "delete",
     .arguments = "<container-id>",
-    .summary = "delete any resources held by the container often used with detached container",
+    .summary = "delete a container",
+    .description =
+        "Deletes what is left of a stopped container: its cgroups, its state, and what its hooks "
+        "ask for. With --force a running container is killed first, and a container that does "
+        "not exist is no error.",
+    .examples = "rune delete web\n"
+                "rune delete --force web\n",
     .options = options,
     .option_count = array_count(options),
     .min_arguments = 1,

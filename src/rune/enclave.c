@@ -84,10 +84,13 @@ static int run(int argc, char **argv, struct error *err)
 const struct command command_enclave = {
     .name = "enclave",
     .arguments = "info|stats|report|quote <container-id>",
-    .summary = "ask a running enclave container about its enclave",
-    .description = "info tells what the enclave is (MRENCLAVE, MRSIGNER, whether it is emulated), "
-                   "stats its memory and threads, both as JSON; report and quote write a local "
-                   "report (REPORT) and a remote attestation quote to the standard output.",
+    .summary = "ask an enclave container about its enclave",
+    .description =
+        "info shows the identity of the enclave (MRENCLAVE, MRSIGNER, whether it is emulated), "
+        "stats its memory and threads, both as JSON. report writes a local report (the structure "
+        "REPORT), quote a remote attestation quote, to the standard output.",
+    .examples = "rune enclave info web | jq -r .mrenclave\n"
+                "rune enclave report web >web.report && sgx-tools report web.report\n",
     .options = options,
     .option_count = array_count(options),
     .min_arguments = 2,

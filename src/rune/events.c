@@ -108,9 +108,12 @@ static int run(int argc, char **argv, struct error *err)
 const struct command command_events = {
     .name = "events",
     .arguments = "<container-id>",
-    .summary =
-        "display container events such as OOM notifications, cpu, memory, and IO usage statistics",
-    .description = "Prints one JSON object a line, until the container ends.",
+    .summary = "show statistics and events of a container",
+    .description =
+        "Prints one JSON object a line until the container ends: statistics of processor, memory "
+        "and disks, and each kill by the limit of memory.",
+    .examples = "rune events --stats web\n"
+                "rune events --interval 10s web\n",
     .options = options,
     .option_count = array_count(options),
     .min_arguments = 1,

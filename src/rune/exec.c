@@ -211,7 +211,16 @@ static int run(int argc, char **argv, struct error *err)
 const struct command command_exec = {
     .name = "exec",
     .arguments = "<container-id> <command> [command options]  || -p process.json <container-id>",
-    .summary = "execute new process inside the container",
+    .summary = "run another program in a container",
+    .description =
+        "Runs a program in a running container, with the container's environment, user and "
+        "limits where no option says otherwise. In the foreground it exits with the program's "
+        "status; a failure of rune is 255.\n"
+        "In an enclave container the tenant decides what may run (annotation enclave.exec; by "
+        "default nothing), and a refused program is 126.",
+    .examples = "rune exec --tty web sh\n"
+                "rune exec --env DEBUG=1 --user 1000:1000 web ls -l /\n"
+                "rune exec --process process.json web\n",
     .options = options,
     .option_count = array_count(options),
     .min_arguments = 1,

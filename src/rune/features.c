@@ -91,8 +91,11 @@ static int run(int argc, char **argv, struct error *err)
 const struct command command_features = {
     .name = "features",
     .arguments = "",
-    .summary = "show the enabled features",
-    .description = "Prints what this runtime can do as JSON (runtime-spec, features document).",
+    .summary = "show what this runtime can do",
+    .description =
+        "Prints the features document of the runtime specification, as JSON. Engines read it; no "
+        "container is needed.",
+    .examples = "rune features | jq .annotations\n",
     .max_arguments = 0,
     .run = run,
 };

@@ -24,7 +24,14 @@ static int run(int argc, char **argv, struct error *err)
 const struct command command_kill = {
     .name = "kill",
     .arguments = "<container-id> [signal]",
-    .summary = "kill sends the specified signal (default: SIGTERM) to the container's init process",
+    .summary = "send a signal to a container",
+    .description =
+        "Sends a signal to the container's first process: SIGTERM if none is named, by number or "
+        "by name with or without SIG. An enclave container takes the signals that its tenant "
+        "allows (annotation enclave.signals); SIGKILL ends any.",
+    .examples = "rune kill web\n"
+                "rune kill web HUP\n"
+                "rune kill --all web KILL\n",
     .options = options,
     .option_count = array_count(options),
     .min_arguments = 1,

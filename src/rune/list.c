@@ -130,7 +130,13 @@ static int run(int argc, char **argv, struct error *err)
 const struct command command_list = {
     .name = "list",
     .arguments = "",
-    .summary = "lists containers started by rune with the given root",
+    .summary = "list the containers of this state root",
+    .description =
+        "Prints a table of the containers that are below --root, or their state documents as "
+        "JSON, or their names alone.",
+    .examples = "rune list\n"
+                "rune list --format json\n"
+                "rune list --quiet\n",
     .options = options,
     .option_count = array_count(options),
     .max_arguments = 0,

@@ -18,7 +18,7 @@ enum { EXIT_UNKNOWN_COMMAND = 3 };
 
 struct globals g_globals = {.log_format = "text", .rootless = "auto"};
 
-const struct option g_global_options[] = {
+static const struct option g_global_options[] = {
     {"debug", NULL, OPTION_FLAG, &g_globals.debug, NULL, "enable debug logging"},
     {"log", NULL, OPTION_TEXT, &g_globals.log, "file",
      "set the log file to write rune logs to (default is stderr)"},
@@ -37,36 +37,69 @@ const struct option g_global_options[] = {
     {"enclave", NULL, OPTION_FLAG, &g_globals.enclave, NULL,
      "run every container in an enclave, also those whose configuration does not ask for one"},
 };
-const size_t g_global_option_count = array_count(g_global_options);
 
-static void print_version(void)
-{
-    printf("%s version %s\ncommit: %s\nspec: 1.2.0\nlibseccomp: %s\n", program_name(), RUNE_VERSION,
-           RUNE_COMMIT, seccomp_version_text());
-}
+static const struct command *const g_commands[] = {
+    &command_checkpoint,
+    &command_create,
+    &command_delete,
+    &command_enclave,
+    &command_events,
+    &command_exec,
+    &command_features,
+    &command_kill,
+    &command_list,
+    &command_pause,
+    &command_ps,
+    &command_restore,
+    &command_resume,
+    &command_run,
+    &command_spec,
+    &command_start,
+    &command_state,
+    &command_update,
+    NULL,
+};
 
-static const struct command *find_command(const char *name)
-{
-    for (size_t i = 0; g_commands[i]; i++)
-        if (strcmp(g_commands[i]->name, name) == 0)
-            return g_commands[i];
-    return NULL;
-}
+/* Commands that make a container, or act on none, complete files; the others names of containers. */
+static const char g_completion[] =
+    "    local root=\n"
+    "    for ((i = 1; i < COMP_CWORD; i++)); do\n"
+    "        [[ ${COMP_WORDS[i]} != --root ]] || root=${COMP_WORDS[i + 1]}\n"
+    "    done\n"
+    "    if [[ $command && $current != -* ]]; then\n"
+    "        case $command in\n"
+    "        create | run | spec | features | list) ;;\n"
+    "        *) words=$(rune ${root:+--root \"$root\"} list -q 2>/dev/null) ;;\n"
+    "        esac\n"
+    "    fi\n";
 
-static int check_arguments(const struct command *command, int count, struct error *err)
-{
-    if (count >= command->min_arguments &&
-        (command->max_arguments < 0 || count <= command->max_arguments))
-        return 0;
-    if (command->min_arguments == command->max_arguments)
-        return error_set(err, "\"rune %s\" requires exactly %d argument%s", command->name,
-                         command->min_arguments, command->min_arguments == 1 ? "" : "s");
-    if (count < command->min_arguments)
-        return error_set(err, "\"rune %s\" requires a minimum of %d argument%s", command->name,
-                         command->min_arguments, command->min_arguments == 1 ? "" : "s");
-    return error_set(err, "\"rune %s\" requires a maximum of %d argument%s", command->name,
-                     command->max_arguments, command->max_arguments == 1 ? "" : "s");
-}
+static const char g_manual[] =
+    ".SH EXIT STATUS\n.B rune run\nand\n.B rune exec\nin the foreground exit with the status of "
+    "the process (128 and the number of the signal if a signal ended it). A failure of rune itself "
+    "is 1, in\n.B exec\n255, and 3 for an unknown command.\n"
+    ".SH FILES\n.TP\n.I /run/rune\nstate of containers (\\-\\-root), and in .cache/seccomp "
+    "compiled "
+    "filters, which may be removed at any time\n"
+    ".TP\n.I /etc/rune/node.json\nwhether the owner of this machine allows emulated enclaves\n"
+    ".SH SEE ALSO\n.BR runc (8),\n.BR rune\\-image (1),\n.BR sgx\\-tools (1),\n"
+    ".BR rune\\-node.json (5)\n";
+
+static struct program g_program = {
+    .summary = "run containers, ordinary ones and enclave containers",
+    .description =
+        "rune is an OCI runtime. It makes containers from bundles: directories with a config.json "
+        "and a root filesystem. It takes the place of runc, for Docker, containerd, Podman and by "
+        "hand.\n"
+        "A bundle that asks for an enclave (annotation enclave.type), and with --enclave every "
+        "bundle, runs inside an SGX enclave, unmodified. What such a container may be told from "
+        "outside is part of what is attested; docs/enclave.md has the settings.",
+    .commands = g_commands,
+    .options = g_global_options,
+    .option_count = array_count(g_global_options),
+    .completion = g_completion,
+    .manual = g_manual,
+    .manual_section = 8,
+};
 
 static int set_up_log(struct error *err)
 {
@@ -79,31 +112,13 @@ static int set_up_log(struct error *err)
     return log_open(&options, err);
 }
 
-static int run_command(const struct command *command, int argc, char **argv, char **all,
-                       struct error *err)
+static char **g_argv; /* what a protected copy of the program is started with */
+
+static int protect(const struct command *command, struct error *err)
 {
-    bool help = false;
-    cleanup_free char **copy = NULL;
-    /* cppcheck-suppress nullPointerRedundantCheck ; error_fatal_set() does not return */
-    if (!command->keep_order) {
-        /* A copy: the original is what a protected copy of the program is started with. */
-        argv = copy = xmemdup(argv, ((size_t)argc + 1) * sizeof(*argv));
-        options_reorder(command->options, command->option_count, argc, argv);
-    }
-    int used = options_parse(command->options, command->option_count, argc, argv, &help, err);
-    if (used < 0)
-        return used;
-    if (help) {
-        help_command(command);
-        return 0;
-    }
-    if (check_arguments(command, argc - used, err) < 0) {
-        help_command(command);
-        return -1;
-    }
-    if (command->protect && self_protect(all, err) < 0)
+    if (command->protect && self_protect(g_argv, err) < 0)
         return error_wrap(err, "protect the running binary");
-    return command->run(argc - used, argv + used, err);
+    return 0;
 }
 
 /*
@@ -128,35 +143,26 @@ int main(int argc, char **argv)
     if (fcntl(0, F_GETFD) < 0 || fcntl(1, F_GETFD) < 0 || fcntl(2, F_GETFD) < 0)
         open_standard_descriptors();
     signal(SIGCHLD, SIG_DFL); /* ignored, it would make children's ends unknown */
-    bool help = false, version = false;
-    struct option options[array_count(g_global_options) + 1];
-    memcpy(options, g_global_options, sizeof(g_global_options));
-    options[array_count(g_global_options)] = (struct option){"version", "v",  OPTION_FLAG,
-                                                             &version,  NULL, "print the version"};
-    int used = options_parse(options, array_count(options), argc - 1, argv + 1, &help, &err);
+    g_argv = argv;
+    /* Installed under the name of what it replaces, the program goes by that name. */
+    g_program.name = strcmp(program_invocation_short_name, "runc") == 0 ? "runc" : "rune";
+    cleanup_free char *version = xasprintf("%s version %s\ncommit: %s\nspec: 1.2.0\nlibseccomp: %s",
+                                           g_program.name, RUNE_VERSION, RUNE_COMMIT,
+                                           seccomp_version_text());
+    g_program.version = version;
+    int used = program_options(&g_program, argc, argv, &err);
     if (used < 0)
         error_fatal(&err);
-    if (version) {
-        print_version();
-        return 0;
-    }
-    argc -= 1 + used;
-    char **rest = argv + 1 + used;
-    if (help || argc == 0 || strcmp(rest[0], "help") == 0) {
-        const struct command *about = argc > 1 ? find_command(rest[1]) : NULL;
-        about ? help_command(about) : help_main();
-        return 0;
-    }
     if (!g_globals.root)
         g_globals.root = default_root();
     if (set_up_log(&err) < 0)
         error_fatal(&err);
-    const struct command *command = find_command(rest[0]);
+    const struct command *command = program_command(&g_program, argv[used]);
     if (!command) {
-        log_fatal("No help topic for '%s': unknown command (see rune --help)", rest[0]);
+        log_fatal("No help topic for '%s': unknown command (see rune --help)", argv[used]);
         return EXIT_UNKNOWN_COMMAND;
     }
-    int status = run_command(command, argc - 1, rest + 1, argv, &err);
+    int status = program_run(&g_program, command, argc - used, argv + used, protect, &err);
     if (status < 0) {
         log_fatal("%s", error_text(&err));
         return status == -255 ? 255 : 1;

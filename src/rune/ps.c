@@ -120,7 +120,14 @@ static int run(int argc, char **argv, struct error *err)
 const struct command command_ps = {
     .name = "ps",
     .arguments = "<container-id> [ps options]",
-    .summary = "ps displays the processes running inside a container",
+    .summary = "show the processes of a container",
+    .description =
+        "Runs ps of the host and shows the lines of the container's processes; what follows the "
+        "container is given to ps. Of an enclave container the host sees the one process that "
+        "carries the enclave.",
+    .examples = "rune ps web\n"
+                "rune ps web -o pid,args\n"
+                "rune ps --format json web\n",
     .options = options,
     .option_count = array_count(options),
     .min_arguments = 1,

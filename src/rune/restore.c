@@ -60,11 +60,12 @@ static int run(int argc, char **argv, struct error *err)
 const struct command command_restore = {
     .name = "restore",
     .arguments = "<container-id>",
-    .summary = "restore a container from a previous checkpoint",
+    .summary = "make a container from a checkpoint",
     .description =
-        "Makes a container from the images of `rune checkpoint` and a bundle like that of the "
-        "container which was saved. Unless --detach is given it stays until the container's end, "
-        "deletes it and exits with its status.",
+        "Makes a container from the image files of \"rune checkpoint\" and a bundle like that of "
+        "the saved container. It stays until the container ends, deletes the container and exits "
+        "with its status; with --detach it returns at once.",
+    .examples = "rune restore --image-path /var/tmp/web --bundle /srv/web --detach web\n",
     .options = options,
     .option_count = array_count(options),
     .min_arguments = 1,

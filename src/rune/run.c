@@ -23,11 +23,16 @@ static int run(int argc, char **argv, struct error *err)
 const struct command command_run = {
     .name = "run",
     .arguments = "<container-id>",
-    .summary = "create and run a container",
+    .summary = "create and start a container",
     .description =
-        "Creates and starts the container of a bundle, and unless --detach is given stays until "
-        "its end, deletes it and exits with its status (128 and the signal's number if a signal "
-        "ended it).",
+        "Makes the container of a bundle and runs its program. It stays until the program ends, "
+        "deletes the container and exits with the program's status, which is 128 and the "
+        "signal's number if a signal ended it; with --detach it returns at once.\n"
+        "With the global option --enclave, or if the bundle asks for it, the container runs in "
+        "an enclave.",
+    .examples = "rune run --bundle /srv/web web\n"
+                "rune run --detach --pid-file /run/web.pid web\n"
+                "rune --enclave run web\n",
     .options = options,
     .option_count = array_count(options),
     .min_arguments = 1,

@@ -2,37 +2,16 @@
 #pragma once
 
 /*
- * The command line of rune. Each command is one file with one struct command; the table in main.c
- * is the source for the parser, --help, the man page and the shell completion alike.
+ * The command line of rune. Each command is one file with one struct command (cli/cli.h); the
+ * table in main.c is the source for the parser, --help, the man page and the shell completion.
  */
 #include <stdbool.h>
 #include <stddef.h>
 
 #include "base/error.h"
+#include "cli/cli.h"
 #include "container/container.h"
 #include "oci/config.h"
-
-enum option_kind {
-    OPTION_FLAG,   /* bool * */
-    OPTION_TEXT,   /* const char ** */
-    OPTION_NUMBER, /* long long * */
-    OPTION_LIST,   /* struct option_list *; may be given many times */
-};
-
-struct option_list {
-    const char **items;
-    size_t count;
-};
-
-struct option {
-    const char *name;  /* without dashes */
-    const char *alias; /* a second name ("b" of "bundle"), or NULL */
-    enum option_kind kind;
-    void *target;
-    const char *value; /* what stands for the value in help texts, NULL for flags */
-    const char *help;
-    bool *given; /* becomes true when the option is there; may be NULL */
-};
 
 /* The global options, parsed before the command's own. */
 struct globals {
@@ -44,39 +23,6 @@ struct globals {
     bool debug, systemd_cgroup, enclave;
 };
 extern struct globals g_globals;
-
-struct command {
-    const char *name;
-    const char *arguments; /* after the options, for help */
-    const char *summary;
-    const char *description; /* paragraphs for help and man page; NULL: the summary only */
-    const struct option *options;
-    size_t option_count;
-    int min_arguments, max_arguments; /* max -1: any */
-    /* Returns the exit status, or negative with err. */
-    int (*run)(int argc, char **argv, struct error *err);
-    bool protect;    /* makes processes in containers: run from a binary that nobody can write to */
-    bool keep_order; /* what follows the first argument belongs to another program */
-    bool hidden;
-};
-
-extern const struct command *const g_commands[]; /* NULL-terminated */
-extern const struct option g_global_options[];
-extern const size_t g_global_option_count;
-
-/* Parse options up to the first other argument; the number of arguments used, or negative. */
-int options_parse(const struct option *options, size_t count, int argc, char **argv, bool *help,
-                  struct error *err);
-
-/* Move options behind arguments to the front: "update NAME --memory 1" is as good as the
- * reverse. */
-void options_reorder(const struct option *options, size_t count, int argc, char **argv);
-
-/* help.c */
-/* "rune", or "runc" when installed under that name. */
-const char *program_name(void);
-void help_main(void);
-void help_command(const struct command *command);
 
 /* selfexe.c: continue in a copy of this program that a container cannot write to. Returns on
  * failure only. */
@@ -103,4 +49,3 @@ int make_absolute(const char **path, struct error *err);
 const char *default_root(void);
 int open_container(const char *id, struct container **out, struct error *err);
 enum container_rootless rootless_mode(void);
-int table_width(const char *text);

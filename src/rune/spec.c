@@ -120,8 +120,12 @@ static int run(int argc, char **argv, struct error *err)
 const struct command command_spec = {
     .name = "spec",
     .arguments = "",
-    .summary = "create a new specification file",
-    .description = "Writes a config.json to start from into the bundle directory.",
+    .summary = "write a config.json to start from",
+    .description =
+        "Writes the configuration of a container with a shell into the bundle directory. With "
+        "--rootless it fits a user without privileges.",
+    .examples = "rune spec\n"
+                "rune spec --bundle /srv/web --rootless\n",
     .options = options,
     .option_count = array_count(options),
     .max_arguments = 0,

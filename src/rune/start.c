@@ -17,7 +17,9 @@ static int run(int argc, char **argv, struct error *err)
 const struct command command_start = {
     .name = "start",
     .arguments = "<container-id>",
-    .summary = "executes the user defined process in a created container",
+    .summary = "start a created container",
+    .description = "Runs the program of a container that \"rune create\" made.",
+    .examples = "rune create web && rune start web\n",
     .min_arguments = 1,
     .max_arguments = 1,
     .run = run,

@@ -33,7 +33,11 @@ static int run(int argc, char **argv, struct error *err)
 const struct command command_state = {
     .name = "state",
     .arguments = "<container-id>",
-    .summary = "output the state of a container",
+    .summary = "show the state of a container",
+    .description =
+        "Prints the state document of the runtime specification, as JSON: the status, the "
+        "process, the bundle, the annotations.",
+    .examples = "rune state web | jq -r .status\n",
     .min_arguments = 1,
     .max_arguments = 1,
     .run = run,

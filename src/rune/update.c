@@ -217,9 +217,13 @@ static int run(int argc, char **argv, struct error *err)
 const struct command command_update = {
     .name = "update",
     .arguments = "<container-id>",
-    .summary = "update container resource constraints",
-    .description = "With --resources a LinuxResources object is read (all members optional); what "
-                   "it does not say stays.",
+    .summary = "change the resource limits of a container",
+    .description =
+        "Changes the limits that the options name; others stay. --resources reads them from a "
+        "file, or from the standard input if the file is \"-\": a LinuxResources object of the "
+        "runtime specification, in which all members are optional.",
+    .examples = "rune update --memory 512M web\n"
+                "rune update --resources limits.json web\n",
     .options = options,
     .option_count = array_count(options),
     .min_arguments = 1,

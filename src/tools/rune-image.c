@@ -2,7 +2,6 @@
 /* rune-image: conversion, inspection and signing of enclave bundles by hand; `rune` does the same
  * by itself. */
 #include <fcntl.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,35 +11,10 @@
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/json.h"
-#include "base/log.h"
 #include "base/number.h"
 #include "base/path.h"
+#include "cli/cli.h"
 #include "enclave/bundle/bundle.h"
-
-struct command {
-    const char *name, *arguments, *help;
-    int (*run)(int argc, char **argv, struct error *err);
-};
-
-static const char g_convert_help[] =
-    "  --cache DIR        where images are kept (" BUNDLE_CACHE_DEFAULT ")\n"
-    "  --libos FILE       the LibOS (default: the installed one)\n"
-    "  --key FILE         signing key, made when missing (" BUNDLE_KEY_DEFAULT ")\n"
-    "  --mkfs FILE        mkfs.erofs (default: from PATH)\n"
-    "  --image-only       pack and seal only, build no enclave\n"
-    "  --client-signing   leave the signature to export-signing and import-signature\n"
-    "  --bound FILE       what deployments may say (default: the image's own " BUNDLE_BOUND_PATH
-    ", if it has one)\n"
-    "  --debug-enclave    an enclave that the host may read and debug (insecure)\n"
-    "  --enclave-size N   address range, a power of two; suffix M, G or T (64T)\n"
-    "  --memory N         memory limit of the enclave (none; with --no-sgx2 512M, all of it "
-    "added)\n"
-    "  --threads N        thread limit (none; with --no-sgx2 60, all of them made)\n"
-    "  --no-sgx2          for machines with SGX1: memory and threads are there from the start\n"
-    "  --no-kss HASH      for machines without KSS: measure the deployment with this SHA-256\n"
-    "  --isv-svn N        security version\n"
-    "  --isv-prod-id N    product id\n"
-    "  --quiet            no progress\n";
 
 static int parse_size(const char *option, const char *text, uint64_t max, uint64_t *out,
                       struct error *err)
@@ -100,122 +74,91 @@ static void print_result(const struct bundle_result *r, double seconds)
     printf("took       %.3f s\n", seconds);
 }
 
-enum convert_option {
-    OPT_CACHE = 256,
-    OPT_LIBOS,
-    OPT_KEY,
-    OPT_MKFS,
-    OPT_IMAGE_ONLY,
-    OPT_CLIENT,
-    OPT_BOUND,
-    OPT_DEBUG_ENCLAVE,
-    OPT_SIZE,
-    OPT_MEMORY,
-    OPT_THREADS,
-    OPT_NO_SGX2,
-    OPT_NO_KSS,
-    OPT_SVN,
-    OPT_PROD,
-    OPT_QUIET,
+static struct {
+    const char *cache, *libos, *key, *mkfs, *bound;
+    const char *enclave_size, *memory, *threads, *no_kss, *isv_svn, *isv_prod_id, *days;
+    bool debug, image_only, client_signing, debug_enclave, no_sgx2, quiet;
+} o;
+
+#define OPTION_CACHE                                                             \
+    {                                                                            \
+        "cache", NULL, OPTION_TEXT, &o.cache, "DIR",                             \
+            "where images are kept (default: " BUNDLE_CACHE_DEFAULT              \
+            "; for an ordinary user rune/images in XDG_CACHE_HOME or ~/.cache)", \
+            NULL                                                                 \
+    }
+
+static const struct option g_convert_options[] = {
+    OPTION_CACHE,
+    {"libos", NULL, OPTION_TEXT, &o.libos, "FILE", "the LibOS (default: the installed one)", NULL},
+    {"key", NULL, OPTION_TEXT, &o.key, "PEM",
+     "signing key, made when missing (default: " BUNDLE_KEY_DEFAULT ")", NULL},
+    {"mkfs", NULL, OPTION_TEXT, &o.mkfs, "FILE", "mkfs.erofs (default: from PATH)", NULL},
+    {"image-only", NULL, OPTION_FLAG, &o.image_only, NULL, "pack and seal only, build no enclave",
+     NULL},
+    {"client-signing", NULL, OPTION_FLAG, &o.client_signing, NULL,
+     "leave the signature to export-signing and import-signature", NULL},
+    {"bound", NULL, OPTION_TEXT, &o.bound, "FILE",
+     "what deployments may say (default: the image's own " BUNDLE_BOUND_PATH ", if it has one)",
+     NULL},
+    {"debug-enclave", NULL, OPTION_FLAG, &o.debug_enclave, NULL,
+     "an enclave that the host may read and debug (insecure)", NULL},
+    {"enclave-size", NULL, OPTION_TEXT, &o.enclave_size, "N",
+     "address range, a power of two; suffix M, G or T (default: 64T)", NULL},
+    {"memory", NULL, OPTION_TEXT, &o.memory, "N",
+     "memory limit of the enclave (default: none; with --no-sgx2 512M, all of it added)", NULL},
+    {"threads", NULL, OPTION_TEXT, &o.threads, "N",
+     "thread limit (default: none; with --no-sgx2 60, all of them made)", NULL},
+    {"no-sgx2", NULL, OPTION_FLAG, &o.no_sgx2, NULL,
+     "for machines with SGX1: memory and threads are there from the start", NULL},
+    {"no-kss", NULL, OPTION_TEXT, &o.no_kss, "HASH",
+     "for machines without KSS: measure the deployment with this SHA-256", NULL},
+    {"isv-svn", NULL, OPTION_TEXT, &o.isv_svn, "N", "security version", NULL},
+    {"isv-prod-id", NULL, OPTION_TEXT, &o.isv_prod_id, "N", "product id", NULL},
+    {"quiet", NULL, OPTION_FLAG, &o.quiet, NULL, "show no progress", NULL},
 };
 
-static int convert_option(int option, const char *value, struct bundle_options *o,
-                          struct error *err)
+/* An option's text as a number; *out stays as it is where the option was not given. */
+static int option_number(const char *option, const char *text, uint64_t max, uint64_t *out,
+                         struct error *err)
 {
-    struct bundle_settings *s = &o->settings;
-    uint64_t number = 0;
-    int ret = 0;
-    switch (option) {
-    case OPT_CACHE:
-        o->cache_dir = value;
-        break;
-    case OPT_LIBOS:
-        o->libos = value;
-        break;
-    case OPT_KEY:
-        o->key = value;
-        break;
-    case OPT_MKFS:
-        o->mkfs = value;
-        break;
-    case OPT_IMAGE_ONLY:
-        o->image_only = true;
-        break;
-    case OPT_CLIENT:
-        o->client_signing = true;
-        break;
-    case OPT_BOUND:
-        o->bound = value;
-        break;
-    case OPT_DEBUG_ENCLAVE:
-        s->debug = true;
-        break;
-    case OPT_SIZE:
-        ret = parse_size("--enclave-size", value, UINT64_MAX, &s->enclave_size, err);
-        break;
-    case OPT_MEMORY:
-        ret = parse_size("--memory", value, UINT64_MAX, &s->memory_limit, err);
-        break;
-    case OPT_THREADS:
-        ret = parse_size("--threads", value, UINT32_MAX, &number, err);
-        s->thread_limit = (uint32_t)number;
-        break;
-    case OPT_NO_SGX2:
-        s->no_sgx2 = true;
-        break;
-    case OPT_NO_KSS:
-        s->no_kss = true;
-        ret = parse_hash("deployment hash", value, s->deployment_hash, err);
-        break;
-    case OPT_SVN:
-        ret = parse_size("--isv-svn", value, UINT16_MAX, &number, err);
-        s->isv_svn = (uint16_t)number;
-        break;
-    case OPT_PROD:
-        ret = parse_size("--isv-prod-id", value, UINT16_MAX, &number, err);
-        s->isv_prod_id = (uint16_t)number;
-        break;
-    case OPT_QUIET:
-        o->progress = NULL;
-        break;
-    default:
-        return error_set(err, "see rune-image convert --help");
-    }
-    return ret;
+    return text ? parse_size(option, text, max, out, err) : 0;
+}
+
+static int convert_settings(struct bundle_settings *s, struct error *err)
+{
+    uint64_t threads = s->thread_limit, svn = s->isv_svn, product = s->isv_prod_id;
+    if (option_number("--enclave-size", o.enclave_size, UINT64_MAX, &s->enclave_size, err) < 0 ||
+        option_number("--memory", o.memory, UINT64_MAX, &s->memory_limit, err) < 0 ||
+        option_number("--threads", o.threads, UINT32_MAX, &threads, err) < 0 ||
+        option_number("--isv-svn", o.isv_svn, UINT16_MAX, &svn, err) < 0 ||
+        option_number("--isv-prod-id", o.isv_prod_id, UINT16_MAX, &product, err) < 0)
+        return -1;
+    s->thread_limit = (uint32_t)threads;
+    s->isv_svn = (uint16_t)svn;
+    s->isv_prod_id = (uint16_t)product;
+    s->debug = o.debug_enclave;
+    s->no_sgx2 = o.no_sgx2;
+    s->no_kss = o.no_kss;
+    return o.no_kss ? parse_hash("deployment hash", o.no_kss, s->deployment_hash, err) : 0;
 }
 
 static int run_convert(int argc, char **argv, struct error *err)
 {
-    static const struct option table[] = {
-        {"cache", required_argument, NULL, OPT_CACHE},
-        {"libos", required_argument, NULL, OPT_LIBOS},
-        {"key", required_argument, NULL, OPT_KEY},
-        {"mkfs", required_argument, NULL, OPT_MKFS},
-        {"image-only", no_argument, NULL, OPT_IMAGE_ONLY},
-        {"client-signing", no_argument, NULL, OPT_CLIENT},
-        {"bound", required_argument, NULL, OPT_BOUND},
-        {"debug-enclave", no_argument, NULL, OPT_DEBUG_ENCLAVE},
-        {"enclave-size", required_argument, NULL, OPT_SIZE},
-        {"memory", required_argument, NULL, OPT_MEMORY},
-        {"threads", required_argument, NULL, OPT_THREADS},
-        {"no-sgx2", no_argument, NULL, OPT_NO_SGX2},
-        {"no-kss", required_argument, NULL, OPT_NO_KSS},
-        {"isv-svn", required_argument, NULL, OPT_SVN},
-        {"isv-prod-id", required_argument, NULL, OPT_PROD},
-        {"quiet", no_argument, NULL, OPT_QUIET},
-        {NULL, 0, NULL, 0},
+    (void)argc;
+    struct bundle_options options = {
+        .rootfs = argv[0],
+        .cache_dir = o.cache,
+        .libos = o.libos,
+        .key = o.key,
+        .mkfs = o.mkfs,
+        .bound = o.bound,
+        .image_only = o.image_only,
+        .client_signing = o.client_signing,
+        .progress = o.quiet ? NULL : show_step,
     };
-    struct bundle_options options = {.progress = show_step};
-    int option;
-    while ((option = getopt_long(argc, argv, "", table, NULL)) != -1) {
-        int ret = convert_option(option, optarg, &options, err);
-        if (ret < 0)
-            return ret;
-    }
-    if (argc - optind != 1)
-        return error_set(err, "convert needs one argument, the root directory");
-    options.rootfs = argv[optind];
-
+    if (convert_settings(&options.settings, err) < 0)
+        return -1;
     struct timespec start, end;
     cleanup_bundle_result struct bundle_result result = BUNDLE_RESULT_INIT;
     clock_gettime(CLOCK_MONOTONIC, &start);
@@ -249,12 +192,9 @@ static int read_root_hash(const char *image, const char *text, uint8_t hash[BUND
 static int run_verify(int argc, char **argv, struct error *err)
 {
     uint8_t hash[BUNDLE_HASH_SIZE];
-    if (argc != 2 && argc != 3)
-        return error_set(err,
-                         "verify needs an image file, and the root hash if it is not beside it");
-    int ret = read_root_hash(argv[1], argc == 3 ? argv[2] : NULL, hash, err);
+    int ret = read_root_hash(argv[0], argc == 2 ? argv[1] : NULL, hash, err);
     if (ret == 0)
-        ret = bundle_image_verify(argv[1], hash, err);
+        ret = bundle_image_verify(argv[0], hash, err);
     if (ret == 0)
         puts("verified");
     return ret;
@@ -262,12 +202,11 @@ static int run_verify(int argc, char **argv, struct error *err)
 
 static int run_info(int argc, char **argv, struct error *err)
 {
-    if (argc != 2)
-        return error_set(err, "info needs one argument, a directory of the cache");
+    (void)argc;
     bool found = false;
     static const char *const names[] = {"info.json", "manifest.json"};
     for (size_t i = 0; i < array_count(names); i++) {
-        cleanup_free char *path = path_join(argv[1], names[i]);
+        cleanup_free char *path = path_join(argv[0], names[i]);
         if (access(path, F_OK) < 0)
             continue;
         cleanup_json json_t *json = json_parse_file(AT_FDCWD, path, 65536, err);
@@ -277,22 +216,19 @@ static int run_info(int argc, char **argv, struct error *err)
         puts(text);
         found = true;
     }
-    return found ? 0 : error_set(err, "%s is neither a sealed image nor an enclave", argv[1]);
+    return found ? 0 : error_set(err, "%s is neither a sealed image nor an enclave", argv[0]);
 }
 
 static int run_export(int argc, char **argv, struct error *err)
 {
-    if (argc != 3)
-        return error_set(err, "export-signing needs an enclave directory and an output file");
-    return bundle_signature_export(argv[1], argv[2], err);
+    (void)argc;
+    return bundle_signature_export(argv[0], argv[1], err);
 }
 
 static int run_import(int argc, char **argv, struct error *err)
 {
-    if (argc != 4)
-        return error_set(err, "import-signature needs an enclave directory, a signature and a "
-                              "public key");
-    return bundle_signature_import(argv[1], argv[2], argv[3], err);
+    (void)argc;
+    return bundle_signature_import(argv[0], argv[1], argv[2], err);
 }
 
 /* ---- list, prune ---- */
@@ -326,41 +262,23 @@ static int list_item(void *ctx, const struct bundle_cache_item *item, struct err
     return ret < 0 ? ret : 0;
 }
 
-static int cache_argument(int argc, char **argv, struct prune *prune, uint64_t *days,
-                          struct error *err)
-{
-    static const struct option table[] = {{"cache", required_argument, NULL, 'c'},
-                                          {"days", required_argument, NULL, 'd'},
-                                          {NULL, 0, NULL, 0}};
-    int option;
-    while ((option = getopt_long(argc, argv, "", table, NULL)) != -1) {
-        if (option == 'c')
-            prune->cache = optarg;
-        else if (option == 'd' && days) {
-            int ret = parse_size("--days", optarg, 100000, days, err);
-            if (ret < 0)
-                return ret;
-        } else {
-            return error_set(err, "see rune-image --help");
-        }
-    }
-    return optind == argc ? 0 : error_set(err, "%s: no argument is expected", argv[optind]);
-}
-
 static int run_list(int argc, char **argv, struct error *err)
 {
+    (void)argc;
+    (void)argv;
     cleanup_free char *cache = bundle_default_cache();
-    struct prune prune = {.cache = cache, .before = INT64_MIN};
-    int ret = cache_argument(argc, argv, &prune, NULL, err);
-    return ret < 0 ? ret : bundle_cache_list(prune.cache, list_item, &prune, err);
+    struct prune prune = {.cache = o.cache ? o.cache : cache, .before = INT64_MIN};
+    return bundle_cache_list(prune.cache, list_item, &prune, err);
 }
 
 static int run_prune(int argc, char **argv, struct error *err)
 {
+    (void)argc;
+    (void)argv;
     cleanup_free char *cache = bundle_default_cache();
-    struct prune prune = {.cache = cache};
+    struct prune prune = {.cache = o.cache ? o.cache : cache};
     uint64_t days = 30;
-    int ret = cache_argument(argc, argv, &prune, &days, err);
+    int ret = option_number("--days", o.days, 100000, &days, err);
     if (ret < 0)
         return ret;
     prune.before = time(NULL) - (int64_t)days * 86400 + (days ? 0 : 1);
@@ -370,52 +288,115 @@ static int run_prune(int argc, char **argv, struct error *err)
     return ret;
 }
 
-static const struct command g_commands[] = {
-    {"convert", "[OPTIONS] ROOTFS", "seal a root directory and build its enclave", run_convert},
-    {"info", "DIRECTORY", "show what a cache entry holds", run_info},
-    {"list", "[--cache DIR]", "show the images of the cache and when each was last used", run_list},
-    {"prune", "[--cache DIR] [--days N]", "remove images not used for N days (30)", run_prune},
-    {"verify", "IMAGE [ROOTHASH]", "check every block of a sealed image", run_verify},
-    {"export-signing", "ENCLAVE-DIR FILE", "write the 256 bytes to sign", run_export},
-    {"import-signature", "ENCLAVE-DIR SIGNATURE PUBLIC-KEY", "take a signature made elsewhere",
-     run_import},
+static const struct option g_list_options[] = {OPTION_CACHE};
+static const struct option g_prune_options[] = {
+    OPTION_CACHE,
+    {"days", NULL, OPTION_TEXT, &o.days, "N",
+     "remove what was not used for so many days (default: 30; 0 removes all)", NULL},
+};
+static const struct option g_options[] = {
+    {"debug", NULL, OPTION_FLAG, &o.debug, NULL, "show what is done, step by step", NULL},
 };
 
-static void usage(FILE *out)
-{
-    fputs("Usage: rune-image [--debug] COMMAND ...\n\nEnclave bundles by hand: `rune` converts by "
-          "itself.\n\n",
-          out);
-    for (size_t i = 0; i < array_count(g_commands); i++)
-        fprintf(out, "  %-17s %-33s %s\n", g_commands[i].name, g_commands[i].arguments,
-                g_commands[i].help);
-    fprintf(out, "\nOptions of convert:\n%s", g_convert_help);
-}
+static const struct command g_convert = {
+    .name = "convert",
+    .arguments = "ROOTFS",
+    .summary = "seal a root directory and build its enclave",
+    .description =
+        "Packs ROOTFS into a read-only EROFS image, appends a dm-verity hash tree, finds the "
+        "system "
+        "calls that the LibOS may rewrite, builds the enclave file and signs it. The same tree is "
+        "not converted twice.",
+    .examples = "rune-image convert /srv/app/rootfs\n"
+                "rune-image convert --client-signing --bound app.bound.json /srv/app/rootfs\n",
+    .options = g_convert_options,
+    .option_count = array_count(g_convert_options),
+    .min_arguments = 1,
+    .max_arguments = 1,
+    .run = run_convert,
+};
+static const struct command g_info = {
+    .name = "info",
+    .arguments = "DIRECTORY",
+    .summary = "show what a directory of the cache holds",
+    .description = "Prints the description of a sealed image or of an enclave, as JSON.",
+    .examples = "rune-image info /var/lib/rune/images/3f2a... | jq .rootHash\n",
+    .min_arguments = 1,
+    .max_arguments = 1,
+    .run = run_info,
+};
+static const struct command g_list = {
+    .name = "list",
+    .arguments = "",
+    .summary = "list the images of the cache",
+    .description = "Prints when each image was last used by a start, and its size with its "
+                   "enclaves.",
+    .examples = "rune-image list\n",
+    .options = g_list_options,
+    .option_count = array_count(g_list_options),
+    .run = run_list,
+};
+static const struct command g_prune = {
+    .name = "prune",
+    .arguments = "",
+    .summary = "remove images that were not used for a time",
+    .description = "Removes also what killed conversions left. Running containers are not "
+                   "disturbed.",
+    .examples = "rune-image prune --days 7\n",
+    .options = g_prune_options,
+    .option_count = array_count(g_prune_options),
+    .run = run_prune,
+};
+static const struct command g_verify = {
+    .name = "verify",
+    .arguments = "IMAGE [ROOTHASH]",
+    .summary = "check every block of a sealed image",
+    .description = "Names the first block that is wrong. Without ROOTHASH the one that is recorded "
+                   "beside the image counts.",
+    .examples = "rune-image verify /var/lib/rune/images/3f2a.../image.erofs\n",
+    .min_arguments = 1,
+    .max_arguments = 2,
+    .run = run_verify,
+};
+static const struct command g_export = {
+    .name = "export-signing",
+    .arguments = "ENCLAVE-DIR FILE",
+    .summary = "write the bytes to sign elsewhere",
+    .description = "Writes the 256 bytes of the SIGSTRUCT that the signature covers.",
+    .examples = "rune-image export-signing ENCLAVE-DIR app.sign\n"
+                "openssl dgst -sha256 -sign key.pem -out app.sig app.sign\n",
+    .min_arguments = 2,
+    .max_arguments = 2,
+    .run = run_export,
+};
+static const struct command g_import = {
+    .name = "import-signature",
+    .arguments = "ENCLAVE-DIR SIGNATURE PUBLIC-KEY",
+    .summary = "complete an enclave with a signature made elsewhere",
+    .description = "Checks an RSA-3072 signature (exponent 3, PKCS#1 v1.5, SHA-256; 384 bytes as "
+                   "openssl writes them) and completes the enclave with it.",
+    .examples = "rune-image import-signature ENCLAVE-DIR app.sig key.pub\n",
+    .min_arguments = 3,
+    .max_arguments = 3,
+    .run = run_import,
+};
+
+static const struct command *const g_commands[] = {
+    &g_convert, &g_info, &g_list, &g_prune, &g_verify, &g_export, &g_import, NULL,
+};
 
 int main(int argc, char **argv)
 {
-    struct log_options log = {.program = "rune-image"};
-    if (argc > 1 && strcmp(argv[1], "--debug") == 0) {
-        log.debug = true;
-        argc--;
-        argv++;
-    }
-    cleanup_error struct error err = ERROR_INIT;
-    if (log_open(&log, &err) < 0)
-        error_fatal(&err);
-    for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
-            usage(stdout);
-            return 0;
-        }
-    }
-    for (size_t i = 0; argc > 1 && i < array_count(g_commands); i++) {
-        if (strcmp(argv[1], g_commands[i].name) != 0)
-            continue;
-        if (g_commands[i].run(argc - 1, argv + 1, &err) < 0)
-            error_fatal(&err);
-        return 0;
-    }
-    usage(stderr);
-    return 1;
+    static const struct program program = {
+        .name = "rune-image",
+        .summary = "seal a root filesystem, build and sign its enclave",
+        .description = "rune converts a bundle by itself when an enclave container is created. "
+                       "rune-image does the same steps by hand: to prepare a node, to make a "
+                       "release, to sign elsewhere, or to look at what was made.",
+        .commands = g_commands,
+        .options = g_options,
+        .option_count = array_count(g_options),
+        .manual_section = 1,
+    };
+    return program_main(&program, &o.debug, argc, argv);
 }

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "rune/rune.h"
+#include "cli/cli.h"
 
 static const struct option *find(const struct option *options, size_t count, const char *name,
                                  size_t length)
