@@ -1,30 +1,63 @@
 # SPDX-License-Identifier: Apache-2.0
-# The everyday targets; meson and ninja do the work. BUILD=dir chooses the build directory.
+# The everyday targets; meson and ninja do the work. `make help` lists them.
+#   BUILD=dir    the build directory (build)
+#   NO_DEPS=1    install no Debian packages: say which are missing, and stop
 BUILD ?= build
 STAGE := $(abspath $(BUILD))/stage
 JOBS  ?= $(shell nproc)
 
-.PHONY: all deps stage demo check conformance check-vm bench fuzz install uninstall format lint docs clean
+.PHONY: all help deps stage demo check conformance check-vm bench fuzz install uninstall format lint docs clean
 
-all: $(BUILD)/build.ninja
+all: $(BUILD)/build.ninja ## build everything
 	ninja -C $(BUILD) -j $(JOBS)
 
 $(BUILD)/build.ninja:
 	meson setup $(BUILD)
 
-deps: ; scripts/deps.sh build
-stage: all ; DESTDIR=$(STAGE) meson install -C $(BUILD) --no-rebuild --quiet
+help: ## show this list
+	@sed -n 's/^#   //p; s/^\([a-z-]*\):[^#]*## \(.*\)/  \1\t\2/p' Makefile | expand -t 16
 
-demo: ; scripts/deps.sh build demo && $(MAKE) --no-print-directory stage && scripts/demo.sh $(STAGE)
-check: ; scripts/deps.sh build test && { scripts/deps.sh clients || true; } && $(MAKE) --no-print-directory stage && scripts/check.sh $(BUILD)
-conformance: stage ; scripts/deps.sh build test conformance && scripts/conformance.sh $(STAGE)
-check-vm: stage ; scripts/deps.sh build vm && tests/conformance/vm.sh $(STAGE)
-bench: ; scripts/deps.sh build demo bench && $(MAKE) --no-print-directory stage && scripts/bench.sh $(STAGE)
-fuzz: ; scripts/deps.sh build fuzz && scripts/fuzz.sh
+deps: ## install the Debian packages that the build needs
+	scripts/deps.sh build
+stage: all
+	DESTDIR=$(STAGE) meson install -C $(BUILD) --no-rebuild --quiet
 
-install: all ; meson install -C $(BUILD) --no-rebuild
-uninstall: ; ninja -C $(BUILD) uninstall
-format: ; git ls-files '*.c' '*.h' | xargs clang-format -i
-lint: all ; scripts/lint.sh $(BUILD)
-docs: ; scripts/deps.sh build && $(MAKE) --no-print-directory all && ninja -C $(BUILD) docs
-clean: ; rm -rf $(BUILD) build-asan build-fuzz
+demo: ## an ordinary Debian image with Python, plainly and in an enclave
+	scripts/deps.sh build demo
+	$(MAKE) --no-print-directory stage
+	scripts/demo.sh $(STAGE)
+check: ## all tests of the gate
+	scripts/deps.sh build test
+	scripts/deps.sh clients || true
+	$(MAKE) --no-print-directory stage
+	scripts/check.sh $(BUILD)
+conformance: stage ## the suites of others, whole (an hour)
+	scripts/deps.sh build test conformance
+	scripts/conformance.sh $(STAGE)
+check-vm: stage ## cgroup v2, systemd, CRIU and AppArmor, in an emulated machine
+	scripts/deps.sh build vm
+	tests/conformance/vm.sh $(STAGE)
+bench: ## figures beside runc and crun, in one run
+	scripts/deps.sh build demo bench
+	$(MAKE) --no-print-directory stage
+	scripts/bench.sh $(STAGE)
+fuzz: ## fuzz every parser, and the LibOS by a hostile host
+	scripts/deps.sh build fuzz
+	scripts/fuzz.sh
+
+install: all ## install below the prefix of the build
+	meson install -C $(BUILD) --no-rebuild
+uninstall: ## remove what install installed
+	ninja -C $(BUILD) uninstall
+format: ## format all C files
+	git ls-files '*.c' '*.h' | xargs clang-format -i
+lint: all ## formatting, rules of style, shellcheck, cppcheck, clang-tidy
+	scripts/lint.sh $(BUILD)
+docs: ## man pages, and the generated pages of docs/
+	scripts/deps.sh build
+	$(MAKE) --no-print-directory all
+	ninja -C $(BUILD) docs
+	libos/sys/syscalls_doc.py --output docs/syscalls.md
+	abi/boundary_doc.py --output docs/security-boundary.md
+clean: ## remove the build directories
+	rm -rf $(BUILD) build-asan build-fuzz

@@ -38,10 +38,10 @@ def u32(address):
     return struct.unpack('<I', memory.read(4))[0]
 
 
-# The LibOS image is where the mapping of 3/4 of ELRANGE starts: the default size first, then any power of two.
+# The LibOS image is below the last 64 GiB of ELRANGE, or its last quarter (abi/layout.h); ELRANGE is any power of two.
 base = None
-for shift in range(30, 47):
-    candidate = (1 << shift) // 4 * 3
+for shift in range(30, 48):
+    candidate = (1 << shift) - min((1 << shift) // 4, 64 << 30)
     try:
         memory.seek(candidate)
         if memory.read(4) == b'\x7fELF':

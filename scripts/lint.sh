@@ -49,7 +49,7 @@ git ls-files '*.sh' '*.bash' '*.bats' .ci/run | grep -vE '^tests/images/(program
 # Documents name files in backticks: by their path from the top, or the file's name alone.
 missing_files() {
     local document name
-    for document in README.md $(git ls-files 'docs/*.md'); do
+    for document in $(git ls-files '*.md'); do
         for name in $(grep -oE '`[[:alnum:]_./*{},-]+`' "$document" | tr -d '`' | sort -u); do
             case $name in
             */*) [[ $name =~ ^(abi|docs|include|libos|runtimes|scripts|src|tests)/ ]] || continue ;;
@@ -59,11 +59,21 @@ missing_files() {
             # The characters above are all there is: only braces and wildcards are expanded.
             eval "ls -d $name" >/dev/null 2>&1 || echo "$document: there is no $name"
         done
+        for name in $(grep -oE '\]\([^)#]+' "$document" | cut -c3- | grep -v '^[a-z]*:'); do
+            [ -e "$(dirname "$document")/$name" ] || echo "$document: the link to $name leads nowhere"
+        done
     done
 }
 shopt -s globstar
 missing_files >"$work/missing"
 [ ! -s "$work/missing" ] || { cat "$work/missing"; finding documents; }
+
+# The newest commit: CONTRIBUTING.md says how its message looks.
+if message=$(git log -1 --no-merges --format=%B 2>/dev/null) && [ -n "$message" ]; then
+    subject=${message%%$'\n'*}
+    [ ${#subject} -le 72 ] && [[ $subject =~ ^[a-z0-9,./\ -]+:\ [a-z] ]] && [ "$(wc -l <<<"$message")" -gt 2 ] ||
+        { echo "\"$subject\": not of the form \"room: what\" in 72 columns, with a body that says why" && finding "commit message"; }
+fi
 
 # What cppcheck cannot see: owners by cleanup attributes (memleak is the sanitizers' business), what a callee fills (ctu*), and that
 # symbols of the linker bound one array (comparePointers). It knows jansson's loops by these definitions.
