@@ -278,6 +278,8 @@ int emu_read(struct sgx_handle *e, uint64_t address, void *out, uint64_t size,
              struct emu_fault *fault);
 int emu_write(struct sgx_handle *e, uint64_t address, const void *data, uint64_t size,
               struct emu_fault *fault);
+/* The word at `address`, whatever the protection of its page: 0, or -EIO when it is not there. */
+int emu_peek(struct sgx_handle *e, uint64_t address, uint64_t *value);
 /* EAUG for an operand of EACCEPT: the page's entry, or 0 when the page cannot be added. */
 uint32_t emu_augment(struct sgx_handle *e, uint64_t page);
 

@@ -452,3 +452,19 @@ int emu_write(struct sgx_handle *e, uint64_t address, const void *data, uint64_t
     }
     return rc;
 }
+
+int emu_peek(struct sgx_handle *e, uint64_t address, uint64_t *value)
+{
+    const long size = sizeof(*value);
+    const uint64_t page = emu_page(e, address);
+    struct emu_fault fault;
+
+    if (emu_read(e, address, value, sizeof(*value), &fault) == 0)
+        return 0;
+    emu_lock(e);
+    bool there = (atomic_load(&e->epcm[page]) & EPCM_VALID) && emu_epc_load(e, page) == 0 &&
+                 e->memory_fd >= 0 &&
+                 syscall(SYS_pread64, e->memory_fd, value, size, address) == size;
+    emu_unlock(e);
+    return there ? 0 : -EIO;
+}

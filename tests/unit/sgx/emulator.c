@@ -640,6 +640,54 @@ static void sites_work_under_signals(void)
     assert_int_equal(g_driver->sigaction(SIGALRM, &act, NULL), 0);
 }
 
+/* Page tables are the host's: it takes the enclave's stack away again and again. */
+static void *take_stack(void *stack)
+{
+    while (!g_flag) {
+        (void)g_driver->map(g_enclave->handle, (uint64_t)stack, SGX_PAGE_SIZE, PROT_NONE, NULL);
+        usleep(20);
+    }
+    return NULL;
+}
+
+/* At a site too that is nothing but a page fault: ENCLU has no use of a stack. */
+static void sites_work_while_the_stack_comes_and_goes(void)
+{
+    const struct sgx_load_options options = {.debug = true};
+    struct error err = ERROR_INIT;
+    struct sgx_enclave *e = NULL, *other = g_enclave;
+    struct sgx_enclave_run run;
+    pthread_t thread;
+    unsigned faults = 0;
+
+    if (getenv("RUNE_SGX_EMULATOR_ISOLATE"))
+        skip(); /* sites stay as they are */
+    assert_int_equal(harness_load(0, 1, &options, &e, &err), 0);
+    g_enclave = e;
+    g_flag = 0;
+    const uint64_t stack = e->base + TEST_TLS(0) + SGX_PAGE_SIZE;
+    assert_int_equal(pthread_create(&thread, NULL, take_stack, (void *)stack), 0);
+    for (unsigned i = 0; i < 20000 || (faults < 200 && i < 2000000); i++) {
+        uint64_t page = e->base + TEST_HOLE + i % 1500 * SGX_PAGE_SIZE;
+        struct test_call call = {TEST_SITE_ADD, page, i, 1, 0, 0};
+        int how = harness_enter(e, 0, SGX_EENTER, &call, &run);
+        for (; how == SGX_ERESUME; faults++) {
+            assert_int_equal(run.exception_vector, X86_PF);
+            assert_int_equal(run.exception_addr, stack);
+            assert_int_equal(
+                g_driver->map(e->handle, stack, SGX_PAGE_SIZE, PROT_READ | PROT_WRITE, NULL), 0);
+            how = harness_enter(e, 0, SGX_ERESUME, &call, &run);
+        }
+        assert_int_equal(how, SGX_EEXIT);
+        assert_int_equal(call.result, i < 1500 ? page + i : 0); /* 0: accepted before */
+    }
+    g_flag = 1;
+    pthread_join(thread, NULL);
+    assert_true(faults >= 200);
+    sgx_enclave_free(e);
+    g_enclave = other;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -663,6 +711,7 @@ int main(void)
         TEST(runs_code_that_it_wrote),
         TEST(restricts_and_removes),
         EMULATED(sites_work_under_signals),
+        EMULATED(sites_work_while_the_stack_comes_and_goes),
         TEST(reports_exceptions),
     };
 
