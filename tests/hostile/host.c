@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #include "layout.h"
@@ -201,18 +202,22 @@ static int before_return(struct visit *v, struct sgx_enclave_run *run, int r)
 }
 
 /*
- * Off another TCS: whatever its ocall or ecall says, the right one is next. An exception there must
- * be gone through: the enclave would leave to this thread's stack when another one resumed it.
+ * Off another TCS: whatever its ocall or ecall says, the right one is next. What was interrupted
+ * there must be gone through: the enclave would leave to this thread's stack when another one
+ * resumed it.
  */
 int host_on_other_tcs(long rdi, struct sgx_enclave_run *run)
 {
     if (run->function == SGX_EEXIT)
         return rdi == BOUNDARY_EXIT_RESUME ? SGX_ERESUME : 0;
-    if (run->exception_vector == X86_GP)
+    if (run->exception_vector == X86_GP || run->exception_addr == run->tcs)
         return 0; /* busy, none, or another thread's to resume */
-    page_fault(run->exception_addr, run->exception_error_code, run->tcs,
-               run->function == SGX_EENTER);
-    return run->function == SGX_EENTER ? SGX_ERESUME : SGX_EENTER;
+    const bool entering = run->function == SGX_EENTER;
+    if (page_fault(run->exception_addr, run->exception_error_code, run->tcs, entering) ==
+            PAGE_RESUME ||
+        entering)
+        return SGX_ERESUME;
+    return SGX_EENTER;
 }
 
 static int detour(struct visit *v, long rdi, struct sgx_enclave_run *run)
@@ -320,6 +325,22 @@ static void nobody(int signo, siginfo_t *info, void *context)
 {
 }
 
+/* What the emulator does not settle, in host code. */
+static void crash(int signo, siginfo_t *info, void *context)
+{
+    const ucontext_t *uc = context;
+    watch_crash(signo, (uint64_t)uc->uc_mcontext.gregs[REG_RIP], (uint64_t)info->si_addr);
+}
+
+static void take_crashes(void)
+{
+    static const struct sigaction act = {.sa_sigaction = crash,
+                                         .sa_flags = SA_SIGINFO | SA_ONSTACK};
+    static const int signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE};
+    for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+        g_host.real->sigaction(signals[i], &act, NULL);
+}
+
 const struct sgx_driver *__real_sgx_driver_open(const char *type, struct error *err);
 const struct sgx_driver *__wrap_sgx_driver_open(const char *type, struct error *err);
 const struct sgx_driver *__wrap_sgx_driver_open(const char *type, struct error *err)
@@ -330,6 +351,7 @@ const struct sgx_driver *__wrap_sgx_driver_open(const char *type, struct error *
     static const struct sigaction nothing = {.sa_sigaction = nobody,
                                              .sa_flags = SA_SIGINFO | SA_ONSTACK};
     g_host.real->sigaction(STEP_SIGNAL, &nothing, NULL);
+    take_crashes();
     g_driver = *g_host.real;
     g_driver.enter = hostile_enter;
     g_driver.reserve = hostile_reserve;

@@ -11,6 +11,7 @@
  *   step.c     single steps
  *   base.c     the enclave at another base
  *   watch.c    the oracle, and the end
+ *   limit.c    how long a run may take
  *   tenant.c   what is deployed
  *   main.c     options
  */
@@ -166,12 +167,15 @@ void base_add(const void *src, uint64_t offset, uint64_t length);
 /* Has the enclave written to what it took for its own? */
 void base_check(void);
 
+/* ---- limit.c ---- */
+/* Ends the run after so many seconds in which it could go on. */
+void limit_start(unsigned seconds);
+
 /* ---- watch.c ---- */
 void watch_ocall(const struct boundary_area *area, uint64_t number);
 void watch_exit(long rdx, long r8, long r9);
 /* The enclave did what it must not do. */
 void fault(const char *format, ...) __attribute__((format(printf, 1, 2)));
-void watch_start(unsigned limit);
 /* The untrusted half's own last words. */
 void watch_host(const char *message);
 /* End of the run, from any thread. code: what libos-run would have ended with; -1: time is over. */

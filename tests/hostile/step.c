@@ -133,8 +133,5 @@ void __wrap_emu_signal_host(int signo, siginfo_t *info, ucontext_t *uc)
 {
     if (is_step(signo, info, uc))
         return;
-    /* Before the emulator gives the signal its default action, which would be every thread's. */
-    if (signo == SIGSEGV && info->si_code > 0 && emu_find((uint64_t)info->si_addr) == NULL)
-        watch_crash(signo, (uint64_t)uc->uc_mcontext.gregs[REG_RIP], (uint64_t)info->si_addr);
     __real_emu_signal_host(signo, info, uc);
 }

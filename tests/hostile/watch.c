@@ -254,21 +254,3 @@ void watch_crash(int signo, uint64_t rip, uint64_t address)
     watch_host(text);
     watch_end(125);
 }
-
-static void *time_limit(void *arg)
-{
-    const unsigned limit = (unsigned)(uintptr_t)arg;
-    sleep(limit);
-    watch_end(-1);
-}
-
-void watch_start(unsigned limit)
-{
-    pthread_t thread;
-    sigset_t all, old;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    if (pthread_create(&thread, NULL, time_limit, (void *)(uintptr_t)limit) != 0)
-        abort();
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-}
