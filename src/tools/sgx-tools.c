@@ -14,6 +14,7 @@
 #include "sgx/emulated.h"
 #include "sgx/loader.h"
 #include "sgx/sigstruct.h"
+#include "verify-quote.h"
 
 /* What the options of all commands say; a command takes the ones that it lists. */
 static struct {
@@ -342,15 +343,15 @@ static const struct command g_info = {
 };
 
 static const struct command *const g_commands[] = {
-    &g_measure,   &g_keygen, &g_sign,   &g_material, &g_import,
-    &g_sigstruct, &g_report, &g_verify, &g_info,     NULL,
+    &g_measure, &g_keygen, &g_sign,         &g_material, &g_import, &g_sigstruct,
+    &g_report,  &g_verify, &g_verify_quote, &g_info,     NULL,
 };
 
 int main(int argc, char **argv)
 {
     static const struct program program = {
         .name = "sgx-tools",
-        .summary = "measure, sign and look at enclave files",
+        .summary = "measure, sign and look at enclave files, verify quotes",
         .description = "The steps that rune does by itself, by hand and one at a time; "
                        "\"rune-image\" is for whole images.",
         .commands = g_commands,

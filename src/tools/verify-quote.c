@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* sgx-tools verify-quote: libattest (include/attest.h) at the command line. */
+#include "verify-quote.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "attest.h"
+#include "attest/clock.h"
+#include "attest/hex.h"
+#include "base/alloc.h"
+#include "base/buffer.h"
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/fd.h"
+
+enum { FILE_MAX = 4 << 20, DATA_MAX = 64 };
+
+/* What the options say. */
+static struct {
+    const char *collateral, *policy, *time, *nonce, *user_data;
+    const char *files[ATTEST_FILE_COUNT];
+    struct option_list roots[3]; /* by enum attest_root */
+    bool json, allow_simulation;
+} o;
+
+static int parse_time(const char *text, int64_t *out, struct error *err)
+{
+    char *end;
+
+    if (!text) {
+        *out = time(NULL);
+        return 0;
+    }
+    if (clock_parse(text, strlen(text), out))
+        return 0;
+    errno = 0;
+    long long seconds = strtoll(text, &end, 10);
+    if (errno || end == text || *end || seconds < 0)
+        return error_set(err, "--time %s: expected 2026-01-31T12:00:00Z, or seconds since 1970",
+                         text);
+    *out = seconds;
+    return 0;
+}
+
+/* Bytes in hexadecimal digits; *data stays NULL where there is no such option. */
+static int parse_data(const char *name, const char *text, uint8_t out[DATA_MAX], const void **data,
+                      size_t *size, struct error *err)
+{
+    if (!text)
+        return 0;
+    *data = out;
+    *size = strlen(text) / 2;
+    if (*size > DATA_MAX || !hex_parse(text, strlen(text), out, *size))
+        return error_set(err, "--%s: expected at most %d bytes in hexadecimal digits", name,
+                         DATA_MAX);
+    return 0;
+}
+
+/* A file, or, where it may be absent, nothing. */
+static int read_input(const char *path, struct buffer *out, bool optional, struct error *err)
+{
+    if (optional && access(path, F_OK) < 0 && errno == ENOENT)
+        return 0;
+    return read_file_at(AT_FDCWD, path, out, FILE_MAX, err);
+}
+
+/* What a library function said, as an error of ours. */
+static int take_text(char *text, struct error *err)
+{
+    int rc = error_set(err, "%s", text);
+
+    free(text);
+    return rc;
+}
+
+static int add_root(struct attest_verifier *v, enum attest_root kind, const char *path,
+                    bool optional, struct error *err)
+{
+    cleanup_buffer struct buffer text = BUFFER_INIT;
+    char *problem;
+    int rc = read_input(path, &text, optional, err);
+
+    if (rc < 0 || (optional && !text.size))
+        return rc;
+    if (attest_verifier_add_root(v, kind, text.data, text.size, &problem) < 0) {
+        take_text(problem, err);
+        return error_wrap(err, "%s", path);
+    }
+    return 0;
+}
+
+static int add_roots(struct attest_verifier *v, struct error *err)
+{
+    int rc = 0;
+
+    for (unsigned kind = 0; kind < array_count(o.roots); kind++)
+        for (size_t i = 0; i < o.roots[kind].count && rc == 0; i++)
+            rc = add_root(v, (enum attest_root)kind, o.roots[kind].items[i], false, err);
+    /* Who allows simulation takes the root that came with the collateral: nothing is lost by it. */
+    if (rc == 0 && o.collateral && o.allow_simulation) {
+        cleanup_free char *path = xasprintf("%s/simulation_root.pem", o.collateral);
+        rc = add_root(v, ATTEST_ROOT_SIMULATION, path, true, err);
+    }
+    return rc;
+}
+
+/* The directory's files, those that are named one by one in their places. */
+static int read_collateral(const struct attest_verifier *v, struct attest_collateral **out,
+                           struct error *err)
+{
+    struct buffer texts[ATTEST_FILE_COUNT] = {0};
+    struct attest_bytes bytes[ATTEST_FILE_COUNT];
+    int rc = 0;
+
+    for (unsigned i = 0; i < ATTEST_FILE_COUNT && rc == 0; i++) {
+        cleanup_free char *path = o.files[i]     ? xstrdup(o.files[i])
+                                  : o.collateral ? xasprintf("%s/%s", o.collateral,
+                                                             attest_file_name((enum attest_file)i))
+                                                 : NULL;
+        if (path)
+            rc = read_input(path, &texts[i], !o.files[i], err);
+        bytes[i] = (struct attest_bytes){texts[i].data, texts[i].size};
+    }
+    if (rc == 0)
+        *out = attest_collateral_new(v, bytes);
+    for (unsigned i = 0; i < ATTEST_FILE_COUNT; i++)
+        buffer_release(&texts[i]);
+    return rc;
+}
+
+static int read_policy(const char *path, struct attest_policy **out, struct error *err)
+{
+    cleanup_buffer struct buffer text = BUFFER_INIT;
+    char *problem;
+
+    if (!path)
+        return 0;
+    int rc = read_input(path, &text, false, err);
+    if (rc < 0)
+        return rc;
+    *out = attest_policy_parse(buffer_text(&text), text.size, &problem);
+    if (*out)
+        return 0;
+    take_text(problem, err);
+    return error_wrap(err, "%s", path);
+}
+
+static int judge(struct attest_verifier *v, const char *path, const struct attest_request *request,
+                 struct error *err)
+{
+    cleanup_buffer struct buffer evidence = BUFFER_INIT;
+    struct attest_collateral *collateral = NULL;
+    struct attest_policy *policy = NULL;
+    int rc = add_roots(v, err);
+
+    if (rc == 0)
+        rc = read_input(path, &evidence, false, err);
+    if (rc == 0)
+        rc = read_policy(o.policy, &policy, err);
+    if (rc == 0)
+        rc = read_collateral(v, &collateral, err);
+    if (rc == 0) {
+        struct attest_answer *answer = attest_verify(v, evidence.data, evidence.size, collateral,
+                                                     policy, request);
+        cleanup_free char *text = o.json ? attest_answer_json(answer) : attest_answer_text(answer);
+        printf("%s%s", text, o.json ? "\n" : "");
+        rc = (int)attest_answer_verdict(answer);
+        attest_answer_free(answer);
+    }
+    attest_collateral_free(collateral);
+    attest_policy_free(policy);
+    return rc;
+}
+
+static int run_verify_quote(int argc, char **argv, struct error *err)
+{
+    struct attest_request request = {.allow_simulation = o.allow_simulation};
+    uint8_t nonce[DATA_MAX], user_data[DATA_MAX];
+
+    (void)argc;
+    if (parse_time(o.time, &request.time, err) < 0 ||
+        parse_data("nonce", o.nonce, nonce, &request.nonce, &request.nonce_size, err) < 0 ||
+        parse_data("user-data", o.user_data, user_data, &request.user_data, &request.user_data_size,
+                   err) < 0)
+        return -1;
+    if (o.collateral && access(o.collateral, R_OK | X_OK) < 0)
+        return error_errno(err, errno, "--collateral %s", o.collateral);
+    struct attest_verifier *v = attest_verifier_new();
+    if (!v)
+        return error_set(err, "OpenSSL cannot do P-256 and SHA-256");
+    int rc = judge(v, argv[0], &request, err);
+    attest_verifier_free(v);
+    return rc;
+}
+
+#define OPTION_PART(name, file, help)                               \
+    {                                                               \
+        name, NULL, OPTION_TEXT, &o.files[file], "FILE", help, NULL \
+    }
+#define OPTION_ROOT(name, kind, help)                               \
+    {                                                               \
+        name, NULL, OPTION_LIST, &o.roots[kind], "FILE", help, NULL \
+    }
+
+static const struct option g_verify_quote_options[] = {
+    {"collateral", NULL, OPTION_TEXT, &o.collateral, "DIR",
+     "collateral: tcb_info.json, tcb_issuer_chain.pem, qe_identity.json, qe_issuer_chain.pem, "
+     "pck.crl, root_ca.crl, as a PCCS serves them; pck_chain.pem for a quote that does not carry "
+     "its chain; snp_chain.pem and snp.crl for SEV-SNP",
+     NULL},
+    {"policy", NULL, OPTION_TEXT, &o.policy, "FILE", "what is demanded (docs/attest-policy.md)",
+     NULL},
+    {"user-data", NULL, OPTION_TEXT, &o.user_data, "HEX",
+     "report data must start with these bytes, ...", NULL},
+    {"nonce", NULL, OPTION_TEXT, &o.nonce, "HEX", "... go on with these, and end in zeros", NULL},
+    {"time", NULL, OPTION_TEXT, &o.time, "TIME",
+     "judge as of 2026-01-31T12:00:00Z, or of seconds since 1970, and not as of now", NULL},
+    {"json", NULL, OPTION_FLAG, &o.json, NULL, "the answer as one JSON object", NULL},
+    {"allow-simulation", NULL, OPTION_FLAG, &o.allow_simulation, NULL,
+     "a quote of a software SGX may pass (insecure); simulation_root.pem of the collateral is "
+     "trusted for it",
+     NULL},
+    OPTION_ROOT("intel-root", ATTEST_ROOT_INTEL, "trust one more root for SGX and TDX"),
+    OPTION_ROOT("amd-root", ATTEST_ROOT_AMD, "trust one more ARK for SEV-SNP"),
+    OPTION_ROOT("simulation-root", ATTEST_ROOT_SIMULATION,
+                "trust this root for simulation, with --allow-simulation"),
+    OPTION_PART("tcb-info", ATTEST_TCB_INFO, "TCB info, in place of the directory's"),
+    OPTION_PART("tcb-info-chain", ATTEST_TCB_INFO_CHAIN, "its issuer chain"),
+    OPTION_PART("qe-identity", ATTEST_QE_IDENTITY, "QE identity"),
+    OPTION_PART("qe-identity-chain", ATTEST_QE_IDENTITY_CHAIN, "its issuer chain"),
+    OPTION_PART("pck-crl", ATTEST_PCK_CRL, "CRL of the PCK CA"),
+    OPTION_PART("root-crl", ATTEST_ROOT_CRL, "CRL of the root CA"),
+    OPTION_PART("pck-chain", ATTEST_PCK_CHAIN, "PCK certificate chain"),
+    OPTION_PART("snp-chain", ATTEST_SNP_CHAIN, "VCEK or VLEK, ASK or ASVK, and ARK"),
+    OPTION_PART("snp-crl", ATTEST_SNP_CRL, "CRL of the ARK"),
+};
+
+const struct command g_verify_quote = {
+    .name = "verify-quote",
+    .arguments = "QUOTE",
+    .summary = "judge a DCAP quote or SEV-SNP report",
+    .description =
+        "Is it genuine, is its platform in order, and is it what the policy describes? Takes DCAP "
+        "quotes (version 3, 4, 5; SGX and TDX) and AMD SEV-SNP reports (version 2, 3, 5), and "
+        "needs "
+        "no network. Prints every check with its outcome, cause and remedy. Without a policy an "
+        "up-to-date, not debuggable, not simulated platform passes, whoever's program it runs.\n"
+        "Exit status: 0 accepted, 2 not genuine, 3 collateral is missing, changed or expired, "
+        "4 simulated and not allowed, 5 the platform's TCB is not allowed, 6 not what the policy "
+        "describes; 1 for anything else.",
+    .examples = "sgx-tools verify-quote --collateral collateral --policy policy.json --nonce "
+                "$nonce quote.bin\n",
+    .options = g_verify_quote_options,
+    .option_count = array_count(g_verify_quote_options),
+    .min_arguments = 1,
+    .max_arguments = 1,
+    .run = run_verify_quote,
+};
