@@ -35,7 +35,9 @@ void syscall_dispatch(struct uregs *regs)
 
     t->regs = regs;
     t->fs_base = read_fs_base();
-    if (likely(fn != NULL))
+    if (unlikely(t->seccomp_mode != 0) && !seccomp_allows(t, regs, &r))
+        ;
+    else if (likely(fn != NULL))
         r = fn((long)regs->rdi, (long)regs->rsi, (long)regs->rdx, (long)regs->r10, (long)regs->r8,
                (long)regs->r9);
     else

@@ -239,7 +239,7 @@ static void status_memory(struct text *t, const struct mm_usage *m)
     } lines[] = {
         {"VmPeak", m->total},
         {"VmSize", m->total},
-        {"VmLck", 0},
+        {"VmLck", m->locked},
         {"VmPin", 0},
         {"VmHWM", mm_usage_resident(m)},
         {"VmRSS", mm_usage_resident(m)},
@@ -308,10 +308,13 @@ static int show_status(struct pseudo_inode *p, struct text *t)
     status_signals(t, proc);
     text_printf(t,
                 "CapInh:\t%016llx\nCapPrm:\t%016llx\nCapEff:\t%016llx\nCapBnd:\t%016llx\nCapAmb:\t%"
-                "016llx\nNoNewPrivs:\t%u\nSeccomp:\t0\n",
+                "016llx\nNoNewPrivs:\t%u\n",
                 (unsigned long long)c->cap_inheritable, (unsigned long long)c->cap_permitted,
                 (unsigned long long)c->cap_effective, (unsigned long long)c->cap_bounding,
                 (unsigned long long)c->cap_ambient, c->no_new_privs);
+    struct thread *th = thread_find(p->tid ? p->tid : p->pid);
+    text_printf(t, "Seccomp:\t%u\nSeccomp_filters:\t%u\n", th ? th->seccomp_mode : 0,
+                th ? seccomp_filter_count(th) : 0);
     mutex_unlock(&g_process_lock);
     text_printf(t,
                 "Cpus_allowed:\t%llx\nCpus_allowed_list:\t0-%u\nMems_allowed:\t1\nMems_allowed_"

@@ -26,6 +26,8 @@ struct vma {
     u32 copies; /* shared file mappings of the same pages that munmap() must undo before this one */
 };
 
+#define VMA_LOCKED 0x08000000u /* in flags: mlock(2), which only counts: nothing is ever paged out */
+
 #define MM_SEARCH_CLASSES 24u
 #define MM_MAP_COUNT_MAX  65530u /* vm.max_map_count */
 
@@ -50,6 +52,7 @@ struct mm {
     struct file *exe;
     u64 total;     /* pages in VMAs */
     u32 vma_count; /* trampolines included */
+    bool lock_future; /* mlockall(MCL_FUTURE) */
     /* space.c: where a search for a free range of a class of sizes begins; top 0: at the end */
     struct mm_search {
         u64 size, top;
@@ -114,6 +117,7 @@ struct mm_usage {
     u64 total;              /* in VMAs */
     u64 anon, file, shared; /* there: private ones without and with a file, shared ones */
     u64 data, stack, code;  /* in VMAs: private writable ones, the stack, executable ones */
+    u64 locked;             /* in VMAs that mlock(2) was asked for */
 };
 void mm_usage(struct mm *mm, struct mm_usage *out);
 u64 mm_resident(const struct vma *v); /* pages of v that are there; from a mm_for_each() function */
@@ -124,6 +128,13 @@ static inline u64 mm_usage_resident(const struct mm_usage *u)
 
 /* Read another process's memory (/proc/PID/cmdline, environ), resident or not; bytes read. */
 size_t mm_peek(struct mm *mm, u64 addr, void *buf, size_t size);
+
+/*
+ * Read or write memory of any process as its own threads would (process_vm_readv(2),
+ * /proc/PID/mem): bytes done, fewer where the mapping, its protection or memory ends. force: private
+ * pages whatever their protection, as a debugger does.
+ */
+size_t mm_access(struct mm *mm, u64 addr, void *buf, size_t size, bool write, bool force);
 
 /* Page of a MAP_SHARED file mapping that is in memory and so is the truth for [off, off +
  * PAGE_SIZE) of the inode: files read and write there. NULL: none. The caller holds inode->lock. */

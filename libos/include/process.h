@@ -114,9 +114,16 @@ struct thread *thread_find(i32 tid);        /* g_process_lock held by the caller
 bool cred_capable(const struct cred *c, int cap);
 bool capable(int cap); /* of the current process */
 bool cred_in_group(const struct cred *c, u32 gid);
+/* As ptrace(2): may the current process look into p? */
+bool process_may_access(const struct process *p);
 /* No member has a parent in another group of the same session: a stop would never end
  * (g_process_lock held). */
 bool process_group_orphaned(i32 pgid);
+
+/* The filters of t let the system call of regs through; else *result is what it returns. May end
+ * the thread. (proc/seccomp.c) */
+u32 seccomp_filter_count(const struct thread *t);
+bool seccomp_allows(struct thread *t, struct uregs *regs, long *result);
 
 /* ---- signals (proc/signal.c) ---- */
 struct siginfo_k {
@@ -133,6 +140,9 @@ int signal_send_group(i32 pgid, const struct siginfo_k *info);
 /* A fault of the current thread's application code: forces sig (SIGSEGV, SIGILL, SIGFPE, SIGTRAP,
  * SIGBUS). */
 void signal_fault(int sig, int code, u64 addr, u32 trap, u64 error_code);
+/* The same for any cause: cannot be blocked, ignored or survived by PID 1: a handler takes it, or the
+ * process ends. */
+void signal_force(const struct siginfo_k *info);
 bool signal_pending(void); /* something deliverable for the current thread */
 /* The current thread ignores sig or blocks it: what a terminal asks before it sends SIGTTIN,
  * SIGTTOU. */

@@ -13,6 +13,7 @@
 #include "lib.h"
 
 struct process;
+struct seccomp_filter;
 struct mm;
 struct host_pollfd;
 struct host_memory;
@@ -73,6 +74,8 @@ struct thread {
     u64 exited;      /* left its process */
     /* sched_setaffinity(): remembered, the host decides; all 0: every processor. */
     u64 affinity[16];
+    u32 seccomp_mode; /* SECCOMP_MODE_* */
+    struct seccomp_filter *seccomp;
     char comm[16];
     void (*kernel_fn)(void *arg); /* LibOS thread without user code */
     void *kernel_arg;

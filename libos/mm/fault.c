@@ -13,8 +13,7 @@ bool vma_clean(const struct vma *v)
     return !v->was_writable && (v->file || (v->flags & VMA_TRAMPOLINE));
 }
 
-/* Content of the page at addr of a private VMA with a file or of trampolines into a LibOS page. */
-static int load_page(struct mm *mm, struct vma *v, u64 addr, void *page)
+int vma_load_page(struct mm *mm, struct vma *v, u64 addr, void *page)
 {
     if (v->flags & VMA_TRAMPOLINE)
         return sites_fill_trampoline(mm, v, addr, page);
@@ -48,7 +47,7 @@ int vma_fill_page(struct mm *mm, struct vma *v, u64 addr)
     void *page = page_alloc(1);
     if (!page)
         return -ENOMEM;
-    int r = load_page(mm, v, addr, page);
+    int r = vma_load_page(mm, v, addr, page);
     if (r == 0)
         r = page_commit_copy(addr, page, page_prot(v));
     page_free(page, 1);
@@ -60,7 +59,7 @@ int vma_refill_page(struct mm *mm, struct vma *v, u64 addr)
     page_write_begin(addr);
     int r = 0;
     if (v->file)
-        r = load_page(mm, v, addr, (void *)addr);
+        r = vma_load_page(mm, v, addr, (void *)addr);
     else
         memset((void *)addr, 0, PAGE_SIZE);
     if (r < 0)

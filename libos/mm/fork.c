@@ -14,18 +14,21 @@
 static int clone_vmas(struct mm *parent, struct mm *child)
 {
     for (struct vma *v = vma_next_from(parent, 0); v; v = vma_after(v)) {
+        if (v->flags & VMA_DONTFORK)
+            continue;
         struct vma *n = kmalloc(sizeof(*n));
         if (!n)
             return -ENOMEM;
         *n = *v;
+        n->flags &= ~VMA_LOCKED;
+        child->total += (v->end - vma_start(v)) >> PAGE_SHIFT;
+        child->vma_count++;
         if (n->file)
             file_get(n->file);
         if (n->flags & VMA_CANONICAL)
             shared_get(vma_start(n));
         rb_insert(&child->vmas, &n->node);
     }
-    child->total = parent->total;
-    child->vma_count = parent->vma_count;
     return 0;
 }
 
@@ -79,6 +82,37 @@ static int fork_vma(struct mm *parent, struct mm *child, struct vma *v, bool sha
     return r < 0 ? r : p;
 }
 
+/* MADV_WIPEONFORK: the parent's pages are kept for it, and the child has fresh ones. */
+static int fork_wiped(struct mm *parent, struct mm *child, struct vma *v)
+{
+    u64 start = vma_start(v);
+    int r = group_own(parent, start, v->end - start);
+    saved_free_range(child, start, v->end - start);
+    for (u64 a = page_next_accepted(start, v->end); r == 0 && a < v->end;
+         a = page_next_accepted(a + PAGE_SIZE, v->end)) {
+        if (group_fresh(v, a))
+            continue;
+        r = saved_add(parent, a, (void *)a);
+        if (r == 0)
+            r = vma_refill_page(child, v, a);
+    }
+    int p = pages_protect(start, v->end - start, v->prot);
+    return r < 0 ? r : p;
+}
+
+/* The fork failed: what was kept for the parent comes back into place. */
+static void unwipe(struct mm *parent)
+{
+    for (struct vma *v = vma_next_from(parent, 0); v; v = vma_after(v)) {
+        if (!(v->flags & VMA_WIPE) || !(v->prot & PG_PERMS))
+            continue;
+        for (u64 a = saved_next(parent, vma_start(v)); a < v->end;
+             a = saved_next(parent, a + PAGE_SIZE))
+            saved_take(parent, a, v->prot); /* the place is there: it cannot fail */
+        pages_protect(vma_start(v), v->end - vma_start(v), v->prot);
+    }
+}
+
 /* What is not writable costs nothing to share: there is no W to take away. */
 static bool shares(const struct vma *v, bool big)
 {
@@ -92,7 +126,11 @@ static int fork_pages(struct mm *parent, struct mm *child)
     int r = saved_copy_all(parent, child); /* of PROT_NONE ranges */
     bool big = is_big(parent);
     for (struct vma *v = vma_next_from(parent, 0); v && r == 0; v = vma_after(v))
-        if (is_private(v))
+        if (v->flags & VMA_DONTFORK)
+            continue;
+        else if (v->flags & VMA_WIPE)
+            r = fork_wiped(parent, child, v);
+        else if (is_private(v))
             r = fork_vma(parent, child, v, shares(v, big));
     return r;
 }
@@ -136,10 +174,12 @@ int mm_fork(struct mm *parent, struct mm **out)
     r = clone_vmas(parent, child);
     if (r == 0)
         r = fork_pages(parent, child);
-    if (r == 0)
+    if (r == 0) {
         s->resident = child; /* it runs first */
-    else
+    } else {
+        unwipe(parent);
         saved_drop_in_place(parent);
+    }
     mm_unlock(parent);
     residency_alone_end(parent);
     if (r < 0) {

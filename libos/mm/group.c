@@ -320,8 +320,7 @@ void group_drop_pages(struct mm *mm, u64 addr, u64 size)
     pages_trim(from, end - from);
 }
 
-/* What is in place at addr of v is mm's, or of nobody, or a page of the same file. */
-static bool has_in_place(struct mm *mm, const struct vma *v, u64 addr)
+bool group_has_in_place(struct mm *mm, const struct vma *v, u64 addr)
 {
     struct mm *r = mm->space->resident;
     const struct vma *w = !r || r == mm ? NULL : vma_find(r, addr);
@@ -337,7 +336,7 @@ void group_cut(struct mm *mm, struct vma *v, u64 addr)
     saved_free_range(mm, addr, v->end - addr);
     for (u64 a = page_next_accepted(addr, v->end); mm->space->shared && a < v->end;
          a = page_next_accepted(a + PAGE_SIZE, v->end)) {
-        if (!has_in_place(mm, v, a)) {
+        if (!group_has_in_place(mm, v, a)) {
             pages_trim(from, a - from);
             from = a + PAGE_SIZE;
             continue;
@@ -477,37 +476,4 @@ void group_forget(struct mm *mm)
     pages_trim(start, end - start);
     saved_free_range(mm, 0, UINT64_MAX);
     share_free_all(mm);
-}
-
-/* ---- looking into others ---- */
-static size_t peek_page(struct mm *mm, u64 addr, void *buf, size_t n)
-{
-    u64 page = PAGE_DOWN(addr);
-    struct vma *v = mm->doomed ? NULL : vma_find(mm, page);
-    if (!v)
-        return 0;
-    const char *src = saved_content(mm, page);
-    u8 state = page_state(page);
-    bool in_place = !mm->space->shared || has_in_place(mm, v, page);
-    if (!src && in_place && (state & PG_ACCEPTED) && (state & PG_R) && !(state & PG_STALE))
-        src = (const char *)page;
-    if (src)
-        memcpy(buf, src + (addr - page), n);
-    else
-        memset(buf, 0, n);
-    return n;
-}
-
-size_t mm_peek(struct mm *mm, u64 addr, void *buf, size_t size)
-{
-    size_t done = 0;
-    mm_lock(mm);
-    while (done < size) {
-        size_t n = MIN(size - done, PAGE_SIZE - ((addr + done) & ~PAGE_MASK));
-        if (!peek_page(mm, addr + done, (char *)buf + done, n))
-            break;
-        done += n;
-    }
-    mm_unlock(mm);
-    return done;
 }

@@ -84,6 +84,30 @@ const void *saved_content(struct mm *mm, u64 addr)
     return s ? s->frame->page : NULL;
 }
 
+int saved_replace(struct mm *mm, u64 addr, const void *content)
+{
+    struct saved_page *s = find(mm, addr);
+    struct frame *f = frame_new(content);
+    int r = f ? 0 : -ENOMEM;
+    if (r == 0 && s) {
+        frame_put(s->frame);
+        s->frame = f;
+        return 0;
+    }
+    if (r == 0)
+        r = insert(mm, addr, f);
+    if (f)
+        frame_put(f);
+    if (r == 0 && share_test(mm, addr)) {
+        share_clear(mm, addr);
+        if (!share_any(mm->space, addr)) { /* the resident was none of them: nobody's */
+            page_set_flag(addr, PG_COW, false);
+            page_set_flag(addr, PG_STALE, true);
+        }
+    }
+    return r;
+}
+
 bool saved_exchange(struct mm *out, struct mm *in, u64 addr)
 {
     struct saved_page *s = find(in, addr);

@@ -26,6 +26,8 @@ static int count_vma(const struct vma *v, void *ctx)
     u64 pages = (v->end - vma_start(v)) >> PAGE_SHIFT, there = mm_resident(v);
     bool shared = v->flags & MAP_SHARED;
     w->out->total += pages;
+    if (v->flags & VMA_LOCKED)
+        w->out->locked += pages;
     if (shared)
         w->out->shared += there;
     else if (v->file)

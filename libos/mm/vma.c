@@ -274,6 +274,8 @@ static i64 map_claimed(struct mm *mm, u64 addr, u64 size, u32 prot, u32 flags, s
     u32 keep = flags & (MAP_SHARED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_GROWSDOWN | MAP_NORESERVE);
     if ((flags & MAP_TYPE) == MAP_SHARED_VALIDATE)
         keep = (keep & ~MAP_TYPE) | MAP_SHARED;
+    if ((flags & MAP_LOCKED) || mm->lock_future)
+        keep |= VMA_LOCKED;
     if (fixed) {
         if (!range_ok(addr, size))
             return -EINVAL;
@@ -307,7 +309,7 @@ static i64 map_claimed(struct mm *mm, u64 addr, u64 size, u32 prot, u32 flags, s
             r = e;
     }
     mm_unlock(mm);
-    if (r >= 0 && (flags & (MAP_POPULATE | MAP_LOCKED)) && prot)
+    if (r >= 0 && ((flags & MAP_POPULATE) || (keep & VMA_LOCKED)) && prot)
         mm_populate(mm, (u64)r, size);
     return r;
 }
@@ -397,7 +399,7 @@ static int protect_vma(struct mm *mm, struct vma *v, u32 prot)
     return r;
 }
 
-static void try_merge(struct mm *mm, u64 addr)
+void vma_try_merge(struct mm *mm, u64 addr)
 {
     struct vma *b = vma_find(mm, addr);
     struct vma *a = addr ? vma_find(mm, addr - 1) : NULL;
@@ -437,8 +439,8 @@ int mm_protect(struct mm *mm, u64 addr, u64 size, u32 prot)
         r = mm_fill(mm, addr, at);
     if (r == 0 && at < end)
         r = -ENOMEM;
-    try_merge(mm, addr);
-    try_merge(mm, end);
+    vma_try_merge(mm, addr);
+    vma_try_merge(mm, end);
     mm_unlock(mm);
     return r;
 }

@@ -209,27 +209,33 @@ void attention_handle(struct uregs *regs)
     signal_mask_restore();
 }
 
-/* Cannot be blocked, ignored or survived by PID 1: a handler takes it, or the process ends. */
-void signal_fault(int sig, int code, u64 addr, u32 trap, u64 error_code)
+void signal_force(const struct siginfo_k *info)
 {
     struct thread *t = current();
     struct process *p = t->process;
+    int sig = info->signo;
     mutex_lock(&g_process_lock);
     u64 handler = p->sighand->action[sig - 1].handler;
     bool caught = handler > HANDLER_IGN && !(t->sig_mask & SIG_BIT(sig));
-    t->fault_addr = addr;
-    t->fault_error = error_code;
-    t->fault_trap = trap;
     if (caught) {
-        struct siginfo_k info = {.signo = sig, .code = code, .addr = addr};
         signal_flush_queue(&t->sig_queue, &t->sig_pending, SIG_BIT(sig));
-        caught = signal_send_thread_locked(t, &info, true) == 0;
+        caught = signal_send_thread_locked(t, info, true) == 0;
     }
     mutex_unlock(&g_process_lock);
     if (caught)
         return;
     log_info("pid %d (%s): signal %d at ip %llx address %llx error %llx", p->pid, p->comm, sig,
-             (unsigned long long)(t->regs ? t->regs->rip : 0), (unsigned long long)addr,
-             (unsigned long long)error_code);
+             (unsigned long long)(t->regs ? t->regs->rip : 0), (unsigned long long)info->addr,
+             (unsigned long long)t->fault_error);
     die_of(p, sig);
+}
+
+void signal_fault(int sig, int code, u64 addr, u32 trap, u64 error_code)
+{
+    struct thread *t = current();
+    struct siginfo_k info = {.signo = sig, .code = code, .addr = addr};
+    t->fault_addr = addr;
+    t->fault_error = error_code;
+    t->fault_trap = trap;
+    signal_force(&info);
 }

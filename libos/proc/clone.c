@@ -122,6 +122,7 @@ static void thread_set_up(struct thread *t, const struct clone_request *r)
         t->altstack_size = me->altstack_size;
         t->altstack_flags = me->altstack_flags;
     }
+    seccomp_copy(t, me);
     vector_copy_to(t);
 }
 

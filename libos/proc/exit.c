@@ -244,6 +244,8 @@ void thread_exit(u32 status)
     if (p->exec_thread && p->thread_count == 1)
         thread_wake(p->exec_thread);
     mutex_unlock(&g_process_lock);
+    seccomp_put(t->seccomp);
+    t->seccomp = NULL;
     if (last)
         process_end(p);
     t->process = &g_kernel_process;

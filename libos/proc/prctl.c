@@ -137,7 +137,9 @@ long sys_prctl(SYSCALL_ARGS)
     case PR_SET_SECUREBITS:
         return b == SECUREBITS_DEFAULT ? 0 : -EPERM;
     case PR_GET_SECCOMP:
-        return 0;
+        return t->seccomp_mode;
+    case PR_SET_SECCOMP:
+        return seccomp_prctl(b, (u64)c);
     case PR_SET_TIMERSLACK: /* remembered: the host decides when a thread wakes */
         t->timer_slack = b > 0 ? (u64)b : 0;
         return 0;

@@ -61,6 +61,12 @@ struct rusage;
 void process_note_rss(struct process *p);
 void rusage_fill(struct process *p, bool children, struct rusage *out);
 
+/* ---- seccomp.c ---- */
+struct seccomp_filter;
+void seccomp_put(struct seccomp_filter *f);
+void seccomp_copy(struct thread *to, const struct thread *from); /* a new thread has its maker's */
+long seccomp_prctl(long mode, u64 filter);
+
 /* ---- signal.c ---- */
 struct sigqueue {
     struct list_head link;

@@ -260,6 +260,8 @@ void process_thread_remove(struct thread *t)
     list_del(&t->siblings);
     p->thread_count--;
     mutex_unlock(&g_process_lock);
+    seccomp_put(t->seccomp);
+    t->seccomp = NULL;
     thread_release(t);
     process_put(p);
 }

@@ -240,9 +240,14 @@ long sys_sched_rr_get_interval(SYSCALL_ARGS)
 
 long sys_getcpu(SYSCALL_ARGS)
 {
-    /* Which one is the host's secret, and would be its word only. */
-    u32 zero = 0;
-    if ((a && put_user(zero, (u32 *)a) < 0) || (b && put_user(zero, (u32 *)b) < 0))
+    /* Which one is the host's secret, and would be its word only: the first that it may be. */
+    u32 cpu = 0, node = 0;
+    for (u32 i = 0; i < 1024 && !mask_is_empty(current()->affinity); i++)
+        if (current()->affinity[i / 64] >> i % 64 & 1) {
+            cpu = i;
+            break;
+        }
+    if ((a && put_user(cpu, (u32 *)a) < 0) || (b && put_user(node, (u32 *)b) < 0))
         return -EFAULT;
     return 0;
 }

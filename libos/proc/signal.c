@@ -397,6 +397,10 @@ void siginfo_encode(const struct siginfo_k *i, u8 out[128])
         put64(out, 24, i->value);
     } else if (!user && (SIG_SYNCHRONOUS & SIG_BIT(i->signo))) {
         put64(out, 16, i->addr);
+        if (i->signo == SIGSYS) { /* number and architecture of the call */
+            put32(out, 24, (u32)i->status);
+            put32(out, 28, i->overrun);
+        }
     } else if (!user && i->signo == SIGIO) {
         put64(out, 16, i->value); /* band */
         put32(out, 24, (u32)i->status);

@@ -63,7 +63,7 @@ static inline int in_child(void (*fn)(void))
     if (pid == 0) {
         fn();
         fflush(stdout);
-        _exit(0);
+        _exit(g_failed);
     }
     if (pid < 0 || waitpid(pid, &status, 0) != pid)
         return -1;

@@ -55,6 +55,11 @@ int model_refuses_page(void)
     return g_refusing != 0 && rnd(g_refusing) == 0;
 }
 
+bool capable(int cap)
+{
+    return true;
+}
+
 static void refuse_some(void)
 {
     g_refusing = rnd(2) ? 1 + rnd(8) : 0;

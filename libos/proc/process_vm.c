@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* process_vm_readv, process_vm_writev, kcmp: looking into other processes. */
+#include "proc.h"
+#include <linux/capability.h>
+#include <linux/kcmp.h>
+
+#define IOVECS_MAX 1024
+
+struct iovec_k {
+    u64 base, size;
+};
+
+bool process_may_access(const struct process *p)
+{
+    const struct cred *me = &current_process()->cred, *c = &p->cred;
+    if (p == current_process() || capable(CAP_SYS_PTRACE))
+        return true;
+    return p->dumpable == 1 && me->uid == c->uid && me->uid == c->euid && me->uid == c->suid &&
+           me->gid == c->gid && me->gid == c->egid && me->gid == c->sgid &&
+           (c->cap_permitted & ~me->cap_permitted) == 0;
+}
+
+/* The caller's to free; total: bytes of all. */
+static int vectors_in(u64 from, u64 count, struct iovec_k **out, u64 *total)
+{
+    *out = NULL;
+    *total = 0;
+    if (count > IOVECS_MAX)
+        return -EINVAL;
+    struct iovec_k *v = kmalloc(MAX(count, 1ul) * sizeof(*v));
+    if (!v)
+        return -ENOMEM;
+    int r = copy_from_user(v, (void *)from, count * sizeof(*v));
+    for (u64 i = 0; r == 0 && i < count; i++) {
+        if (v[i].size > INT64_MAX - *total)
+            r = -EINVAL;
+        else
+            *total += v[i].size;
+    }
+    if (r == 0)
+        *out = v;
+    else
+        kfree(v);
+    return r;
+}
+
+static int find_mm(i32 pid, struct mm **out)
+{
+    int r = -ESRCH;
+    mutex_lock(&g_process_lock);
+    struct thread *t = thread_find(pid);
+    if (t && t->process->mm) {
+        r = process_may_access(t->process) ? 0 : -EPERM;
+        if (r == 0)
+            *out = mm_get(t->process->mm);
+    }
+    mutex_unlock(&g_process_lock);
+    return r;
+}
+
+struct cursor {
+    struct iovec_k *v;
+    u64 count, at; /* at: in the first of v */
+};
+
+/* What is left of the first piece that has something. */
+static u64 piece(struct cursor *c)
+{
+    while (c->count && c->at == c->v->size) {
+        c->v++;
+        c->count--;
+        c->at = 0;
+    }
+    return c->count ? c->v->size - c->at : 0;
+}
+
+static long transfer(struct mm *mm, struct cursor here, struct cursor there, bool write)
+{
+    char *buf = page_alloc(1);
+    long done = 0, r = buf ? 0 : -ENOMEM;
+    while (r == 0 && piece(&here) && piece(&there)) {
+        u64 local = here.v->base + here.at, remote = there.v->base + there.at;
+        size_t n = MIN(MIN(piece(&here), piece(&there)), PAGE_SIZE - (remote & ~PAGE_MASK)), got;
+        if (write && copy_from_user(buf, (void *)local, n) < 0)
+            r = -EFAULT;
+        got = r < 0 ? 0 : mm_access(mm, remote, buf, n, write, false);
+        if (!write && got && copy_to_user((void *)local, buf, got) < 0)
+            got = 0;
+        if (got < n)
+            r = -EFAULT;
+        done += (long)got;
+        here.at += got;
+        there.at += got;
+        if (signal_pending())
+            break;
+    }
+    if (buf)
+        page_free(buf, 1);
+    return done ? done : r;
+}
+
+static long process_vm(SYSCALL_ARGS, bool write)
+{
+    struct iovec_k *local, *remote = NULL;
+    struct mm *mm = NULL;
+    u64 here, there;
+    if (f)
+        return -EINVAL;
+    long r = vectors_in((u64)b, (u64)c, &local, &here);
+    if (r < 0)
+        return r;
+    if (here)
+        r = vectors_in((u64)d, (u64)e, &remote, &there);
+    if (r == 0 && here && there)
+        r = find_mm((i32)a, &mm);
+    if (mm)
+        r = transfer(mm, (struct cursor){local, (u64)c, 0}, (struct cursor){remote, (u64)e, 0},
+                     write);
+    mm_put(mm);
+    kfree(local);
+    kfree(remote);
+    return r;
+}
+
+long sys_process_vm_readv(SYSCALL_ARGS)
+{
+    return process_vm(a, b, c, d, e, f, false);
+}
+
+long sys_process_vm_writev(SYSCALL_ARGS)
+{
+    return process_vm(a, b, c, d, e, f, true);
+}
+
+/* ---- kcmp ---- */
+
+static const void *object_of(const struct process *p, long type, u64 fd)
+{
+    switch (type) {
+    case KCMP_VM:
+        return p->mm;
+    case KCMP_FILES:
+        return p->files;
+    case KCMP_FS:
+        return p->fs;
+    case KCMP_SIGHAND:
+        return p->sighand;
+    case KCMP_FILE: /* the table's lock is not needed to compare a pointer that is read once */
+        return p->files && fd < p->files->size ? p->files->fds[fd].file : NULL;
+    default: /* KCMP_IO, KCMP_SYSVSEM: the process itself */
+        return p;
+    }
+}
+
+long sys_kcmp(SYSCALL_ARGS)
+{
+    if (c < 0 || c >= KCMP_TYPES || c == KCMP_EPOLL_TFD)
+        return c == KCMP_EPOLL_TFD ? -EOPNOTSUPP : -EINVAL;
+    long r = -ESRCH;
+    mutex_lock(&g_process_lock);
+    struct thread *x = thread_find((i32)a), *y = thread_find((i32)b);
+    if (x && y && !(process_may_access(x->process) && process_may_access(y->process))) {
+        r = -EPERM;
+    } else if (x && y) {
+        const void *v = object_of(x->process, c, (u64)d), *w = object_of(y->process, c, (u64)e);
+        r = c == KCMP_FILE && (!v || !w) ? -EBADF : v == w ? 0 : v < w ? 1 : 2;
+    }
+    mutex_unlock(&g_process_lock);
+    return r;
+}

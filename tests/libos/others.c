@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Looking into other processes, and what a process says of its own memory. */
+#include "check.h"
+#include <fcntl.h>
+#include <linux/kcmp.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+
+#define PAGE 4096
+
+static int fails(long r, int error)
+{
+    return r == -1 && errno == error;
+}
+
+static char *pages(size_t count)
+{
+    char *p = mmap(NULL, count * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(p != MAP_FAILED);
+    return p;
+}
+
+static long locked_kb(void)
+{
+    char line[256];
+    long kb = -1;
+    FILE *f = fopen("/proc/self/status", "r");
+    while (fgets(line, sizeof(line), f))
+        sscanf(line, "VmLck: %ld", &kb);
+    fclose(f);
+    return kb;
+}
+
+static void limited(void)
+{
+    struct rlimit two = {2 * PAGE, 2 * PAGE}, none = {0, 0};
+    char *p = pages(4);
+    CHECK(setrlimit(RLIMIT_MEMLOCK, &two) == 0 && setgid(1000) == 0 && setuid(1000) == 0);
+    CHECK(mlock(p, 2 * PAGE) == 0 && mlock(p, PAGE) == 0);
+    CHECK(fails(mlock(p + 2 * PAGE, PAGE), ENOMEM));
+    CHECK(munlock(p, PAGE) == 0 && mlock(p + 3 * PAGE, PAGE) == 0);
+    CHECK(fails(mlockall(MCL_CURRENT), ENOMEM));
+    CHECK(setrlimit(RLIMIT_MEMLOCK, &none) == 0);
+    CHECK(fails(mlock(p, PAGE), EPERM));
+}
+
+static void locks(void)
+{
+    unsigned char in[8];
+    char *p = pages(8);
+    long before = locked_kb();
+    p[0] = 1;
+    CHECK(mlock(p, 5 * PAGE) == 0 && locked_kb() == before + 20);
+    CHECK(mincore(p, 5 * PAGE, in) == 0);
+    for (int i = 0; i < 5; i++)
+        CHECK(in[i] & 1);
+    CHECK(munlock(p + PAGE, 2 * PAGE) == 0 && locked_kb() == before + 12);
+    CHECK(munmap(p, PAGE) == 0 && locked_kb() == before + 8);
+    CHECK(fails(madvise(p + 3 * PAGE, PAGE, MADV_DONTNEED), EINVAL));
+    CHECK(fails(mlock(p, 2 * PAGE), ENOMEM));
+    CHECK(fails(mlockall(0), EINVAL) && fails(mlockall(8), EINVAL));
+    CHECK(mlockall(MCL_FUTURE) == 0);
+    char *q = pages(2);
+    CHECK(locked_kb() >= before + 16 && mincore(q, 2 * PAGE, in) == 0 && (in[0] & in[1] & 1));
+    CHECK(munlockall() == 0 && locked_kb() == 0);
+    CHECK(in_child(limited) == 0);
+    munmap(p + PAGE, 7 * PAGE);
+    munmap(q, 2 * PAGE);
+}
+
+static void advice_on_fork(void)
+{
+    char *p = pages(5);
+    int file = open("/tmp/others-file", O_CREAT | O_RDWR, 0600), status;
+    memset(p, 's', 5 * PAGE);
+    CHECK(madvise(p, 2 * PAGE, MADV_WIPEONFORK) == 0);
+    CHECK(madvise(p + 3 * PAGE, PAGE, MADV_DONTFORK) == 0);
+    CHECK(ftruncate(file, PAGE) == 0);
+    char *shared = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    CHECK(fails(madvise(shared, PAGE, MADV_WIPEONFORK), EINVAL));
+    fflush(stdout);
+    for (int round = 0; round < 3; round++) {
+        pid_t pid = fork();
+        if (pid == 0) {
+            unsigned char in;
+            int bad = p[0] != 0 || p[PAGE] != 0 || p[2 * PAGE] != 's' || p[4 * PAGE] != 's';
+            bad |= mincore(p + 3 * PAGE, PAGE, &in) == 0;
+            p[1] = 'c';
+            if (fork() == 0) /* the child of a child gets a fresh one as well */
+                _exit(p[1] != 0);
+            wait(&status);
+            _exit(bad | status | (p[1] != 'c'));
+        }
+        CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+        CHECK(p[0] == 's' && p[1] == 's' && p[PAGE] == 's' && p[3 * PAGE] == 's');
+    }
+    CHECK(madvise(p, 2 * PAGE, MADV_KEEPONFORK) == 0);
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(p[0] != 's');
+    CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+    shared[0] = 'x';
+    CHECK(madvise(shared, PAGE, MADV_REMOVE) == 0 && shared[0] == 0);
+    munmap(shared, PAGE);
+    close(file);
+    unlink("/tmp/others-file");
+    munmap(p, 5 * PAGE);
+}
+
+static char g_place[3 * PAGE], g_here[3 * PAGE];
+
+static void other_memory(void)
+{
+    int go[2], done[2], status;
+    char c;
+    CHECK(pipe(go) == 0 && pipe(done) == 0);
+    memset(g_place, 'p', sizeof(g_place));
+    char *hole = pages(3);
+    munmap(hole + PAGE, PAGE);
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0) {
+        memset(g_place, 'c', sizeof(g_place));
+        write(done[1], "r", 1);
+        read(go[0], &c, 1);
+        _exit(g_place[5] == 'w' && g_place[PAGE + 1] == 'w' && g_place[2 * PAGE] == 'c' ? 0 : 1);
+    }
+    CHECK(read(done[0], &c, 1) == 1);
+    struct iovec local = {g_here, sizeof(g_here)}, remote = {g_place, sizeof(g_place)};
+    CHECK(process_vm_readv(pid, &local, 1, &remote, 1, 0) == sizeof(g_place));
+    CHECK(g_here[0] == 'c' && g_here[sizeof(g_here) - 1] == 'c' && g_place[0] == 'p');
+    memset(g_here, 'w', sizeof(g_here));
+    struct iovec pieces[2] = {{g_here, 10}, {g_here, PAGE}}, range = {g_place + 5, PAGE};
+    CHECK(process_vm_writev(pid, pieces, 2, &range, 1, 0) == PAGE);
+    CHECK(g_place[5] == 'p');
+    struct iovec over = {hole, 3 * PAGE};
+    CHECK(process_vm_readv(pid, &local, 1, &over, 1, 0) == PAGE);
+    over.iov_base = hole + PAGE;
+    CHECK(fails(process_vm_readv(pid, &local, 1, &over, 1, 0), EFAULT));
+    CHECK(fails(process_vm_readv(pid, &local, 1, &remote, 1, 1), EINVAL));
+    CHECK(fails(process_vm_readv(pid, &local, 2000, &remote, 1, 0), EINVAL));
+    CHECK(fails(process_vm_readv(4000000, &local, 1, &remote, 1, 0), ESRCH));
+    CHECK(process_vm_readv(getpid(), &local, 1, &remote, 1, 0) == sizeof(g_place) &&
+          g_here[0] == 'p');
+    CHECK(write(go[1], "g", 1) == 1);
+    CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+    CHECK(g_place[5] == 'p');
+    munmap(hole, PAGE);
+    munmap(hole + 2 * PAGE, PAGE);
+    for (int i = 0; i < 2; i++)
+        close(go[i]), close(done[i]);
+}
+
+static void not_as_stranger(void)
+{
+    struct iovec local = {g_here, 8}, remote = {g_place, 8};
+    CHECK(setgid(1000) == 0 && setuid(1000) == 0);
+    CHECK(fails(process_vm_readv(getppid(), &local, 1, &remote, 1, 0), EPERM));
+}
+
+static void strangers(void)
+{
+    CHECK(in_child(not_as_stranger) == 0);
+}
+
+static void comparing(void)
+{
+    int fd = dup(1), other = open("/", O_RDONLY), status;
+    pid_t me = getpid(), pid = fork();
+    if (pid == 0)
+        _exit(syscall(SYS_kcmp, me, getpid(), KCMP_FILE, fd, fd) != 0 ||
+              syscall(SYS_kcmp, me, getpid(), KCMP_VM, 0, 0) == 0);
+    CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+    CHECK(syscall(SYS_kcmp, me, me, KCMP_FILE, 1, fd) == 0);
+    CHECK(syscall(SYS_kcmp, me, me, KCMP_FILE, 1, other) > 0);
+    CHECK(syscall(SYS_kcmp, me, me, KCMP_VM, 0, 0) == 0);
+    CHECK(fails(syscall(SYS_kcmp, me, me, KCMP_FILE, 1, 999), EBADF));
+    CHECK(fails(syscall(SYS_kcmp, me, me, 77, 0, 0), EINVAL));
+    close(fd);
+    close(other);
+}
+
+static void processor(void)
+{
+    cpu_set_t all, one;
+    CHECK(sched_getaffinity(0, sizeof(all), &all) == 0);
+    int last = CPU_SETSIZE - 1;
+    while (!CPU_ISSET(last, &all))
+        last--;
+    CPU_ZERO(&one);
+    CPU_SET(last, &one);
+    CHECK(sched_setaffinity(0, sizeof(one), &one) == 0 && sched_getcpu() == last);
+    CHECK(sched_setaffinity(0, sizeof(all), &all) == 0);
+}
+
+int main(void)
+{
+    RUN(locks);
+    RUN(advice_on_fork);
+    RUN(other_memory);
+    RUN(strangers);
+    RUN(comparing);
+    RUN(processor);
+    return finish();
+}
