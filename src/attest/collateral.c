@@ -38,8 +38,8 @@ static void read_chain(const struct attest_verifier *v, struct span text,
     int rc = chain_read(text, &out->chain, &out->error);
     if (rc == 0)
         rc = chain_verify(&out->chain, v->p256, v->roots, &out->root, &out->error);
-    if (rc == 0 && (out->chain.count != 2 ||
-                    !span_is(out->chain.certs[0].common_name, "Intel SGX TCB Signing")))
+    if (rc == 0 && (out->chain.count != 2 || out->chain.certs[0].ca ||
+                    !is_named(&out->chain.certs[0], out->root, "SGX TCB Signing")))
         rc = error_code(&out->error, EPERM, "it is not a TCB signing certificate and a root");
     chain_validity(&out->chain, &out->from, &out->until);
     if (rc < 0)

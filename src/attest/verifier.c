@@ -159,18 +159,27 @@ static void remember(struct attest_verifier *v, struct pck_chain *chain)
     pck_chain_put(old);
 }
 
+bool is_named(const struct cert *cert, const struct trust_root *root, const char *name)
+{
+    const char *vendor = root->simulation ? "Simulated " : "Intel ";
+    size_t size = strlen(vendor);
+
+    return cert->common_name.size > size && memcmp(cert->common_name.data, vendor, size) == 0 &&
+           span_is(span_of(cert->common_name.data + size, cert->common_name.size - size), name);
+}
+
 /* The names that Intel gives; a TCB signing certificate, say, is no PCK certificate. */
-static int check_names(const struct chain *chain, struct error *err)
+static int check_names(const struct chain *chain, const struct trust_root *root, struct error *err)
 {
     const struct cert *certs = chain->certs;
 
     if (chain->count != 3)
         return error_code(err, EPERM, "%zu certificates, where PCK, intermediate and root are due",
                           chain->count);
-    if (!span_is(certs[0].common_name, "Intel SGX PCK Certificate") || certs[0].ca)
+    if (!is_named(&certs[0], root, "SGX PCK Certificate") || certs[0].ca)
         return error_code(err, EPERM, "the leaf is not a PCK certificate");
-    if (!span_is(certs[1].common_name, "Intel SGX PCK Platform CA") &&
-        !span_is(certs[1].common_name, "Intel SGX PCK Processor CA"))
+    if (!is_named(&certs[1], root, "SGX PCK Platform CA") &&
+        !is_named(&certs[1], root, "SGX PCK Processor CA"))
         return error_code(err, EPERM, "the intermediate is neither Platform nor Processor CA");
     return 0;
 }
@@ -185,7 +194,7 @@ static int verify_pck_chain(const struct attest_verifier *v, struct pck_chain *c
     if (rc == 0)
         rc = chain_verify(&chain->chain, v->p256, v->roots, &chain->root, err);
     if (rc == 0)
-        rc = check_names(&chain->chain, err);
+        rc = check_names(&chain->chain, chain->root, err);
     if (rc == 0)
         rc = pck_parse(chain->chain.certs[0].sgx, &chain->pck, err);
     chain_validity(&chain->chain, &chain->from, &chain->until);

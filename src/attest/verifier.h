@@ -47,6 +47,9 @@ struct pck_chain *pck_chain_get(struct attest_verifier *verifier, struct span te
                                 struct error *err);
 void pck_chain_put(struct pck_chain *chain);
 
+/* Its common name is `name` behind the vendor's: "Intel ", or "Simulated " under such a root. */
+bool is_named(const struct cert *cert, const struct trust_root *root, const char *name);
+
 /* A part of the collateral that is an X.509 chain. */
 struct collateral_chain {
     struct span text;

@@ -63,6 +63,33 @@ static const char *certification_name(unsigned type)
     return names[type];
 }
 
+/* The last bytes of types 1 to 3: PPID, CPUSVN, PCESVN, PCEID. */
+enum { PPID_SIZE = 16, CPUSVN_SIZE = 16, PCESVN_SIZE = 2, PCEID_SIZE = 2 };
+
+/* What the quote says of its key, where the chain comes from elsewhere, must fit that chain. */
+static bool certification_fits(const struct quote *q, const struct pck_chain *chain)
+{
+    static const size_t sizes[] = {[CERTIFICATION_PPID] = PPID_SIZE,
+                                   [CERTIFICATION_PPID_RSA2048] = 256,
+                                   [CERTIFICATION_PPID_RSA3072] = 384};
+    const size_t rest = CPUSVN_SIZE + PCESVN_SIZE + PCEID_SIZE;
+    struct span data = q->certification;
+    struct pem_objects leaf;
+
+    if (q->certification_type == CERTIFICATION_PCK_CHAIN)
+        return true;
+    if (q->certification_type == CERTIFICATION_PCK_LEAF) {
+        bool same = pem_read(data, "CERTIFICATE", &leaf, NULL) == 0 && leaf.count == 1 &&
+                    span_equal(leaf.objects[0], chain->chain.certs[0].der);
+        pem_release(&leaf);
+        return same;
+    }
+    return data.size == sizes[q->certification_type] + rest &&
+           memcmp(data.data + data.size - PCEID_SIZE, chain->pck.pceid, PCEID_SIZE) == 0 &&
+           (q->certification_type != CERTIFICATION_PPID ||
+            memcmp(data.data, chain->pck.ppid, PPID_SIZE) == 0);
+}
+
 static void check_chain(struct verification *v)
 {
     cleanup_error struct error err = ERROR_INIT;
@@ -95,6 +122,11 @@ static void check_chain(struct verification *v)
     }
     a->has_pck = true;
     a->pck = v->chain->pck;
+    if (!certification_fits(&v->quote, v->chain)) {
+        answer_fail(a, CHECK_CHAIN, false, "give the chain of the platform that made the quote",
+                    "the PCK certificate chain is of another platform than the quote names");
+        return;
+    }
     if (v->chain->root->simulation != a->simulated) {
         answer_fail(a, CHECK_CHAIN, false, g_forged,
                     a->simulated ? "a software SGX's quote has a chain of Intel's"

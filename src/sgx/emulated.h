@@ -20,6 +20,12 @@ int sgx_emulated_report_verify(const struct sgx_report *report, const struct sgx
                                struct error *err);
 
 /*
+ * A secret of this machine's software SGX for the purpose that `label` names; the same each time.
+ * For the simulated quoting service (attest/simulation.h).
+ */
+int sgx_emulated_secret(const char *label, uint8_t out[32], struct error *err);
+
+/*
  * Open (or make) the file of the emulated root key, for a program that runs where it has no right
  * to: that finds the descriptor's number in the environment variable SGX_EMULATED_ROOT_FD.
  */

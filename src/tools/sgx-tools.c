@@ -14,6 +14,7 @@
 #include "sgx/emulated.h"
 #include "sgx/loader.h"
 #include "sgx/sigstruct.h"
+#include "simulation-tools.h"
 #include "verify-quote.h"
 
 /* What the options of all commands say; a command takes the ones that it lists. */
@@ -343,8 +344,19 @@ static const struct command g_info = {
 };
 
 static const struct command *const g_commands[] = {
-    &g_measure, &g_keygen, &g_sign,         &g_material, &g_import, &g_sigstruct,
-    &g_report,  &g_verify, &g_verify_quote, &g_info,     NULL,
+    &g_measure,
+    &g_keygen,
+    &g_sign,
+    &g_material,
+    &g_import,
+    &g_sigstruct,
+    &g_report,
+    &g_verify,
+    &g_verify_quote,
+    &g_simulation_quote,
+    &g_simulation_collateral,
+    &g_info,
+    NULL,
 };
 
 int main(int argc, char **argv)

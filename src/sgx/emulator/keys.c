@@ -176,6 +176,29 @@ int sgx_emulated_preload(struct error *err)
 
 /* ---- derivation ---- */
 
+int sgx_emulated_secret(const char *label, uint8_t out[32], struct error *err)
+{
+    /* No key of an enclave has this domain (key_dependencies). */
+    static const char domain[8] = {'S', 'G', 'X', 'E', 'M', 'U', 'Q', 'E'};
+    struct emu_root root;
+    uint8_t message[sizeof(domain) + 64] = {0};
+    unsigned size = 32;
+    int rc = emu_root_load(&root, err);
+
+    if (rc < 0)
+        return rc;
+    memcpy(message, domain, sizeof(domain));
+    if (strlen(label) > sizeof(message) - sizeof(domain))
+        rc = error_errno(err, ENAMETOOLONG, "%s", label);
+    else
+        memcpy(message + sizeof(domain), label, strlen(label));
+    if (rc == 0 && !HMAC(EVP_sha256(), root.secret, sizeof(root.secret), message, sizeof(message),
+                         out, &size))
+        rc = error_code(err, EIO, "derive a key of the software SGX: HMAC failed");
+    OPENSSL_cleanse(&root, sizeof(root));
+    return rc;
+}
+
 static void derive(const struct emu_root *root, const struct key_dependencies *d, uint8_t key[16])
 {
     uint8_t full[32];
