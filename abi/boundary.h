@@ -44,16 +44,17 @@ struct boundary_area {
 _Static_assert(sizeof(struct boundary_area) == 4096 + BOUNDARY_DATA_SIZE, "area layout");
 
 /* ---- ecalls: E(name, number, argument in RDX) ---- */
-#define BOUNDARY_ECALLS(E)                                                            \
-    E(BOOT, 1, "address of struct boundary_boot; once, before all others")            \
-    E(THREAD, 2, "none: a host thread that THREAD_CREATE asked for")                  \
-    E(CREATE_PROCESS, 3, "address of struct boundary_process; result: pid or -errno") \
-    E(START_PROCESS, 4, "pid")                                                        \
-    E(KILL, 5, "pid (-1 all, 0 foreground) in the low, signal in the high 32 bits")   \
-    E(RESIZE, 6, "pid, rows << 32, columns << 48")                                    \
-    E(REPORT, 7, "none; data: TARGETINFO; answer REPORT at data[0]")                  \
-    E(STATS, 8, "none; answer struct boundary_stats at data[0]")                      \
-    E(KILL_FOREGROUND, 9, "as KILL: the foreground group of the terminal of pid's session")
+#define BOUNDARY_ECALLS(E)                                                                  \
+    E(BOOT, 1, "address of struct boundary_boot; once, before all others")                  \
+    E(THREAD, 2, "none: a host thread that THREAD_CREATE asked for")                        \
+    E(CREATE_PROCESS, 3, "address of struct boundary_process; result: pid or -errno")       \
+    E(START_PROCESS, 4, "pid")                                                              \
+    E(KILL, 5, "pid (-1 all, 0 foreground) in the low, signal in the high 32 bits")         \
+    E(RESIZE, 6, "pid, rows << 32, columns << 48")                                          \
+    E(REPORT, 7, "none; data: TARGETINFO; answer REPORT at data[0]")                        \
+    E(STATS, 8, "none; answer struct boundary_stats at data[0]")                            \
+    E(KILL_FOREGROUND, 9, "as KILL: the foreground group of the terminal of pid's session") \
+    E(LIMITS, 10, "address of struct boundary_limits: the container's limits were changed")
 
 enum boundary_ecall {
 #define E(name, number, argument) ECALL_##name = number,
@@ -160,18 +161,30 @@ struct boundary_statfs {
     uint64_t type, bsize, blocks, bfree, bavail, files, ffree, namelen, flags;
 };
 
+/* LIMITS, and of BOOT: what the host says of the container's cgroup. Programs size themselves by
+ * it. */
+struct boundary_limits {
+    uint64_t memory, threads;       /* bytes, count; 0: none */
+    uint64_t cpu_quota, cpu_period; /* microseconds; quota 0: none */
+    uint64_t cpus[16];              /* bit n: processor n may be used; all zero: every one */
+};
+
 /* BOOT: host addresses stay mapped, read-only, for the enclave's life. */
 struct boundary_boot {
     uint64_t image, image_size; /* the sealed image */
     uint64_t sites, sites_size; /* the site table, 0 0: none */
     uint64_t deployment, deployment_size;
     uint32_t mount_count;
-    uint32_t log_level;    /* wanted; the manifest's bounds it */
-    uint64_t thread_limit; /* 0: none */
-    uint64_t memory_limit; /* 0: none */
-    int32_t mount_fds[64];
+    uint32_t log_level; /* wanted; the manifest's bounds it */
+    uint64_t mount_fds; /* address of mount_count int32_t */
+    struct boundary_limits limits;
+    /* The container's user namespace: text, as in /proc/self/uid_map and gid_map, that is shown. */
+    uint64_t uid_map, uid_map_size, gid_map, gid_map_size;
+    int32_t oom_score_adj; /* of process 1 */
+    uint32_t reserved0;
 };
-#define BOUNDARY_MOUNT_MAX 64u
+#define BOUNDARY_MOUNT_MAX  65536u
+#define BOUNDARY_ID_MAP_MAX 16384u
 
 /* CREATE_PROCESS: header, groups, then strings, each with its NUL: path (empty: look argv[0] up),
  * cwd, argv, env. */

@@ -149,7 +149,17 @@ struct pal_init_args_v4 {
     uint32_t thread_limit; /* 0 for no limit */
     pal_event_fn *event;
     pal_log_fn *log;
-    void *context; /* for both callbacks */
+    void *context;                  /* for both callbacks */
+    uint64_t cpu_quota, cpu_period; /* microseconds of processor time a period; quota 0: no limit */
+};
+
+/* The container's limits after a change (rune update); 0 as in pal_init_args_v4. Which processors
+ * there are is what the calling thread may run on. */
+struct pal_limits_v4 {
+    size_t size;
+    uint64_t memory_limit;
+    uint32_t thread_limit;
+    uint64_t cpu_quota, cpu_period;
 };
 
 #define PAL_RLIMIT_COUNT 16
@@ -224,6 +234,11 @@ typedef int pal_get_quote_fn(const uint8_t report_data[64], uint8_t *quote, size
  * process group of the terminal of pid's session. Without it rune calls pal_kill(pid, sig).
  */
 typedef int pal_kill_foreground_fn(int pid, int sig);
+/*
+ * Optional: limits of the running container have changed. -ERANGE: all of them hold but memory, of
+ * which the enclave was built with less. Without it rune says that a change has no effect inside.
+ */
+typedef int pal_set_limits_fn(const struct pal_limits_v4 *limits);
 
 #if defined(PAL_VERSION)
 #if PAL_VERSION > 1
@@ -250,6 +265,7 @@ PAL_EXPORT int pal_get_info(struct pal_info_v4 *info);
 PAL_EXPORT int pal_get_stats(struct pal_stats_v4 *stats);
 PAL_EXPORT int pal_get_quote(const uint8_t report_data[64], uint8_t *quote, size_t *quote_size);
 PAL_EXPORT int pal_kill_foreground(int pid, int sig);
+PAL_EXPORT int pal_set_limits(const struct pal_limits_v4 *limits);
 #endif
 #if PAL_VERSION >= 3
 PAL_EXPORT int pal_get_local_report(void *target_info, int target_info_len, void *report,

@@ -23,7 +23,7 @@
 #define SIGWINCH 28
 
 const struct enclave_layout *g_layout;
-static int g_mount_fds[BOUNDARY_MOUNT_MAX];
+static i32 *g_mount_fds;
 static u32 g_mount_count;
 
 int deployment_mount_fd(u32 index)
@@ -61,9 +61,57 @@ static int load_deployment(const struct boundary_boot *boot)
     return r;
 }
 
-static u64 smaller_limit(u64 a, u64 b)
+/* A text of the host; NULL when there is none. */
+static int copy_text_in(char **out, u64 src, u64 n)
 {
-    return a == 0 ? b : b == 0 ? a : MIN(a, b);
+    *out = NULL;
+    if (n == 0)
+        return 0;
+    if (n > BOUNDARY_ID_MAP_MAX)
+        return -EINVAL;
+    *out = kmalloc(n + 1);
+    if (*out == NULL)
+        return -ENOMEM;
+    (*out)[n] = '\0';
+    return copy_in(*out, src, n);
+}
+
+static int load_container(const struct boundary_boot *boot)
+{
+    char *uid_map = NULL, *gid_map = NULL;
+    u32 count = boot->mount_count;
+    int r;
+
+    if (count > BOUNDARY_MOUNT_MAX)
+        return -EINVAL;
+    g_mount_fds = kmalloc(((size_t)count + 1) * sizeof(*g_mount_fds));
+    if (g_mount_fds == NULL)
+        return -ENOMEM;
+    r = count == 0 ? 0 : copy_in(g_mount_fds, boot->mount_fds, count * sizeof(*g_mount_fds));
+    if (r == 0)
+        g_mount_count = count;
+    if (r == 0)
+        r = copy_text_in(&uid_map, boot->uid_map, boot->uid_map_size);
+    if (r == 0)
+        r = copy_text_in(&gid_map, boot->gid_map, boot->gid_map_size);
+    if (r == 0)
+        r = container_set_id_maps(uid_map, gid_map);
+    kfree(uid_map);
+    kfree(gid_map);
+    container_set_limits(&boot->limits);
+    container_set_oom_score_adj(boot->oom_score_adj);
+    return r;
+}
+
+static i64 ecall_limits(u64 argument)
+{
+    struct boundary_limits limits;
+
+    if (copy_in(&limits, argument, sizeof(limits)) < 0)
+        return -EFAULT;
+    container_set_limits(&limits);
+    threads_limit_changed(limits.threads);
+    return memory_limit_changed(limits.memory);
 }
 
 /* What the host wants, as far as the measured manifest goes. Only an enclave that is measured as
@@ -79,7 +127,6 @@ static void set_log_level(u32 wanted)
 
 static int boot_steps(const struct boundary_boot *boot)
 {
-    u64 threads = smaller_limit(g_manifest->thread_limit, boot->thread_limit);
     u8 report[432];
     const char *step, *refusal;
     int r;
@@ -98,11 +145,13 @@ static int boot_steps(const struct boundary_boot *boot)
     if (r < 0)
         return r;
     crypto_init(cpuid_has_sha() ? CRYPTO_HAVE_SHA_NI : 0);
-    threads_init(g_layout->static_tcs, threads);
-    g_mount_count = MIN(boot->mount_count, BOUNDARY_MOUNT_MAX);
-    memcpy(g_mount_fds, boot->mount_fds, sizeof(g_mount_fds));
+    threads_init(g_layout->static_tcs, g_manifest->thread_limit, boot->limits.threads);
     step = "memory";
-    r = mm_init(g_layout, g_manifest->memory_limit, boot->memory_limit);
+    r = mm_init(g_layout, g_manifest->memory_limit, boot->limits.memory);
+    if (r == 0) {
+        step = "what the host says of the container";
+        r = load_container(boot);
+    }
     if (r == 0) {
         step = "deployment manifest";
         r = load_deployment(boot);
@@ -320,6 +369,8 @@ static i64 control(u64 number, u64 argument)
         return ecall_report();
     case ECALL_STATS:
         return ecall_stats();
+    case ECALL_LIMITS:
+        return ecall_limits(argument);
     default:
         return -ENOSYS;
     }

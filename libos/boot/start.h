@@ -27,7 +27,9 @@ struct deployment;
 int bound_check(const void *blob, size_t size, const struct deployment *deployment);
 
 /* thread.c */
-void threads_init(u32 static_tcs, u64 limit);
+/* Limits of threads, 0: none: measured (enclave.threads), and what the host wants. */
+void threads_init(u32 static_tcs, u64 measured, u64 wanted);
+void threads_limit_changed(u64 wanted); /* never above the measured one */
 struct thread *thread_bind_control(struct tcb *t, struct host_memory *area);
 void thread_unbind_control(struct tcb *t);
 void thread_run_next(struct tcb *t, struct host_memory *area);

@@ -56,14 +56,23 @@ extern char enclave_entry[];
 static struct spinlock g_lock; /* all below */
 static struct list_head g_free = LIST_HEAD_INIT(g_free), g_ready = LIST_HEAD_INIT(g_ready);
 static u32 g_tcs_total, g_threads;
-static u64 g_thread_limit;
-static struct mutex g_tcs_lock; /* one at a time makes a TCS */
-static struct tcb *g_tcbs;      /* of all TCS that were entered */
+static u64 g_thread_limit, g_thread_limit_measured; /* the first is atomic */
+static struct mutex g_tcs_lock;                     /* one at a time makes a TCS */
+static struct tcb *g_tcbs;                          /* of all TCS that were entered */
 
-void threads_init(u32 static_tcs, u64 limit)
+void threads_limit_changed(u64 wanted)
+{
+    u64 measured = g_thread_limit_measured;
+    u64 limit = wanted == 0 || (measured != 0 && measured < wanted) ? measured : wanted;
+
+    __atomic_store_n(&g_thread_limit, limit, __ATOMIC_RELAXED);
+}
+
+void threads_init(u32 static_tcs, u64 measured, u64 wanted)
 {
     g_tcs_total = static_tcs;
-    g_thread_limit = limit;
+    g_thread_limit_measured = measured;
+    threads_limit_changed(wanted);
 }
 
 /* A hole below the stack, so that a stack that grows too far faults: the page is given back, its
@@ -135,7 +144,9 @@ static int reserve_tcs(void)
 
     mutex_lock(&g_tcs_lock);
     spin_lock(&g_lock);
-    if (g_thread_limit != 0 && g_threads >= g_thread_limit)
+    u64 limit = __atomic_load_n(&g_thread_limit, __ATOMIC_RELAXED);
+
+    if (limit != 0 && g_threads >= limit)
         r = -EAGAIN;
     else if (g_threads + CONTROL_TCS < g_tcs_total)
         g_threads++;

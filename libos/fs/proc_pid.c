@@ -277,7 +277,7 @@ static int show_status(struct pseudo_inode *p, struct text *t)
     const struct cred *c;
     struct files *files;
     char comm[16];
-    u32 cpus = cpu_count();
+    u64 cpus[16];
     i32 ppid;
 
     if (!proc)
@@ -316,11 +316,13 @@ static int show_status(struct pseudo_inode *p, struct text *t)
     text_printf(t, "Seccomp:\t%u\nSeccomp_filters:\t%u\n", th ? th->seccomp_mode : 0,
                 th ? seccomp_filter_count(th) : 0);
     mutex_unlock(&g_process_lock);
-    text_printf(t,
-                "Cpus_allowed:\t%llx\nCpus_allowed_list:\t0-%u\nMems_allowed:\t1\nMems_allowed_"
-                "list:\t0\nvoluntary_ctxt_switches:\t0\n"
-                "nonvoluntary_ctxt_switches:\t0\n",
-                cpus >= 64 ? ~0ull : (1ull << cpus) - 1, cpus - 1);
+    container_cpus(cpus);
+    text_printf(t, "Cpus_allowed:\t");
+    text_cpu_mask(t, cpus);
+    text_printf(t, "\nCpus_allowed_list:\t");
+    text_cpu_list(t, cpus);
+    text_printf(t, "\nMems_allowed:\t1\nMems_allowed_list:\t0\nvoluntary_ctxt_switches:\t0\n"
+                   "nonvoluntary_ctxt_switches:\t0\n");
     if (files)
         files_put(files);
     process_put(proc);
@@ -566,7 +568,18 @@ static const struct pseudo_entry g_ns_entries[] = {
     {0},
 };
 
-#define ID_MAP "         0          0 4294967295\n"
+static int show_uid_map(struct pseudo_inode *p, struct text *t)
+{
+    text_printf(t, "%s", container_id_map(false));
+    return 0;
+}
+
+static int show_gid_map(struct pseudo_inode *p, struct text *t)
+{
+    text_printf(t, "%s", container_id_map(true));
+    return 0;
+}
+
 /* clang-format off */
 #define COMMON_ENTRIES \
     {.name = "auxv", .mode = S_IFREG | 0400, .show = show_auxv}, \
@@ -579,7 +592,7 @@ static const struct pseudo_entry g_ns_entries[] = {
     {.name = "fd", .mode = S_IFDIR | 0500, .lookup = proc_fd_lookup, .iterate = proc_fd_iterate}, \
     {.name = "fdinfo", .mode = S_IFDIR | 0555, .lookup = proc_fdinfo_lookup, \
      .iterate = proc_fd_iterate}, \
-    {.name = "gid_map", .mode = S_IFREG | 0644, .text = ID_MAP}, \
+    {.name = "gid_map", .mode = S_IFREG | 0644, .show = show_gid_map}, \
     {.name = "io", .mode = S_IFREG | 0400, \
      .text = "rchar: 0\nwchar: 0\nsyscr: 0\nsyscw: 0\nread_bytes: 0\nwrite_bytes: 0\n" \
              "cancelled_write_bytes: 0\n"}, \
@@ -603,7 +616,7 @@ static const struct pseudo_entry g_ns_entries[] = {
     PSEUDO_SHOW("stat", show_stat), \
     PSEUDO_SHOW("statm", show_statm), \
     PSEUDO_SHOW("status", show_status), \
-    {.name = "uid_map", .mode = S_IFREG | 0644, .text = ID_MAP}, \
+    {.name = "uid_map", .mode = S_IFREG | 0644, .show = show_uid_map}, \
     PSEUDO_SHOW("wchan", show_wchan)
 /* clang-format on */
 

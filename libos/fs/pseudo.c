@@ -52,6 +52,35 @@ void text_printf(struct text *t, const char *fmt, ...)
     va_end(ap);
 }
 
+static bool has_cpu(const u64 mask[16], u32 n)
+{
+    return n < 1024 && mask[n / 64] >> (n % 64) & 1;
+}
+
+void text_cpu_mask(struct text *t, const u64 mask[16])
+{
+    u32 words = (cpu_count() + 31) / 32; /* of 32 bits, the highest first */
+
+    for (u32 k = words; k-- > 0;)
+        text_printf(t, k + 1 == words ? "%x" : ",%08x", (u32)(mask[k / 2] >> (k % 2 * 32)));
+}
+
+void text_cpu_list(struct text *t, const u64 mask[16])
+{
+    const char *separator = "";
+
+    for (u32 n = 0; n < 1024; n++) {
+        u32 first = n;
+
+        if (!has_cpu(mask, n))
+            continue;
+        while (has_cpu(mask, n + 1))
+            n++;
+        text_printf(t, first == n ? "%s%u" : "%s%u-%u", separator, first, n);
+        separator = ",";
+    }
+}
+
 void text_free(struct text *t)
 {
     kfree(t->buf);

@@ -17,6 +17,9 @@ struct text {
 void text_add(struct text *t, const void *data, size_t n);
 void text_printf(struct text *t, const char *fmt, ...) __printf(2, 3);
 void text_free(struct text *t);
+/* Processors as Linux writes them: "3,00000001" and "0-2,5"; without a newline. */
+void text_cpu_mask(struct text *t, const u64 mask[16]);
+void text_cpu_list(struct text *t, const u64 mask[16]);
 
 struct pseudo_inode;
 struct pseudo_entry {

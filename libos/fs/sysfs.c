@@ -240,18 +240,52 @@ static int show_pids_current(struct pseudo_inode *p, struct text *t)
     return 0;
 }
 
+static int show_pids_max(struct pseudo_inode *p, struct text *t)
+{
+    u64 limit = container_thread_limit();
+
+    if (limit)
+        text_printf(t, "%llu\n", (unsigned long long)limit);
+    else
+        text_printf(t, "max\n");
+    return 0;
+}
+
+static int show_cpuset(struct pseudo_inode *p, struct text *t)
+{
+    u64 cpus[16];
+
+    container_cpus(cpus);
+    text_cpu_list(t, cpus);
+    text_printf(t, "\n");
+    return 0;
+}
+
+static int show_cpu_max(struct pseudo_inode *p, struct text *t)
+{
+    u64 quota, period;
+
+    container_cpu_quota(&quota, &period);
+    if (quota)
+        text_printf(t, "%llu %llu\n", (unsigned long long)quota, (unsigned long long)period);
+    else
+        text_printf(t, "max %llu\n", (unsigned long long)period);
+    return 0;
+}
+
 static const struct pseudo_entry g_cgroup_entries[] = {
-    PSEUDO_TEXT("cgroup.controllers", "cpu memory pids"),
+    PSEUDO_TEXT("cgroup.controllers", "cpuset cpu memory pids"),
     PSEUDO_TEXT("cgroup.events", "populated 1\nfrozen 0"),
     PSEUDO_SHOW("cgroup.procs", show_procs),
     PSEUDO_TEXT("cgroup.subtree_control", ""),
     PSEUDO_TEXT("cgroup.type", "domain"),
-    PSEUDO_TEXT("cpu.max", "max 100000"),
+    PSEUDO_SHOW("cpu.max", show_cpu_max),
     PSEUDO_TEXT(
         "cpu.stat",
         "usage_usec 0\nuser_usec 0\nsystem_usec 0\nnr_periods 0\nnr_throttled 0\nthrottled_usec 0"),
     PSEUDO_TEXT("cpu.weight", "100"),
-    PSEUDO_SHOW("cpuset.cpus.effective", show_cpu_list),
+    PSEUDO_SHOW("cpuset.cpus", show_cpuset),
+    PSEUDO_SHOW("cpuset.cpus.effective", show_cpuset),
     PSEUDO_TEXT("cpuset.mems.effective", "0"),
     PSEUDO_SHOW("memory.current", show_memory_current),
     PSEUDO_TEXT("memory.events", "low 0\nhigh 0\nmax 0\noom 0\noom_kill 0"),
@@ -264,7 +298,7 @@ static const struct pseudo_entry g_cgroup_entries[] = {
     PSEUDO_TEXT("memory.swap.current", "0"),
     PSEUDO_TEXT("memory.swap.max", "0"),
     PSEUDO_SHOW("pids.current", show_pids_current),
-    PSEUDO_TEXT("pids.max", "max"),
+    PSEUDO_SHOW("pids.max", show_pids_max),
     {0},
 };
 static const struct pseudo_entry g_cgroup_root = PSEUDO_DIR("/", g_cgroup_entries);

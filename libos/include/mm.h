@@ -26,7 +26,8 @@ struct vma {
     u32 copies; /* shared file mappings of the same pages that munmap() must undo before this one */
 };
 
-#define VMA_LOCKED 0x08000000u /* in flags: mlock(2), which only counts: nothing is ever paged out */
+#define VMA_LOCKED \
+    0x08000000u /* in flags: mlock(2), which only counts: nothing is ever paged out */
 
 #define MM_SEARCH_CLASSES 24u
 #define MM_MAP_COUNT_MAX  65530u /* vm.max_map_count */
@@ -50,8 +51,8 @@ struct mm {
     u64 auxv[64];                               /* as put on the stack */
     u32 auxv_count;
     struct file *exe;
-    u64 total;     /* pages in VMAs */
-    u32 vma_count; /* trampolines included */
+    u64 total;        /* pages in VMAs */
+    u32 vma_count;    /* trampolines included */
     bool lock_future; /* mlockall(MCL_FUTURE) */
     /* space.c: where a search for a free range of a class of sizes begins; top 0: at the end */
     struct mm_search {
@@ -160,8 +161,9 @@ struct enclave_layout;
 /* measured: enclave.memory; wanted: what the host gives of the container's limit. 0: none. The
  * smaller one holds. */
 int mm_init(const struct enclave_layout *layout, u64 measured, u64 wanted);
-/* The container's limit was changed: may go above what was wanted first, never above the measured. */
-void memory_limit_changed(u64 wanted);
+/* The container's limit was changed: it may rise above the first, never above the measured one.
+ * -ERANGE: more was wanted. */
+int memory_limit_changed(u64 wanted);
 /* Process pid is about to be killed because memory ran out: libenclave is told, and of what. */
 void memory_tell_killed(i32 pid);
 void heap_init(const struct enclave_layout *layout);

@@ -125,6 +125,17 @@ bool process_group_orphaned(i32 pgid);
 u32 seccomp_filter_count(const struct thread *t);
 bool seccomp_allows(struct thread *t, struct uregs *regs, long *result);
 
+/* ---- what the host says of the container (proc/container.c) ---- */
+struct boundary_limits;
+void container_set_limits(const struct boundary_limits *limits);
+int container_set_id_maps(const char *uid, const char *gid); /* NULL: none; copied */
+void container_set_oom_score_adj(i32 score);
+void container_cpus(u64 mask[16]);                 /* those that may be used: one at least */
+void container_cpu_quota(u64 *quota, u64 *period); /* microseconds; quota 0: none */
+u64 container_thread_limit(void);                  /* 0: none */
+const char *container_id_map(bool gid);            /* as /proc/self/uid_map shows it */
+i32 container_oom_score_adj(void);
+
 /* ---- signals (proc/signal.c) ---- */
 struct siginfo_k {
     i32 signo, err, code;

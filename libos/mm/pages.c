@@ -33,13 +33,15 @@ static struct {
     u32 ran_out; /* PAL_OOM_*: what was short last; atomic */
 } g_pages;
 
-void memory_limit_changed(u64 wanted)
+int memory_limit_changed(u64 wanted)
 {
     u64 pages = wanted >> PAGE_SHIFT;
-    if (!pages || (g_pages.measured && g_pages.measured < pages))
+    bool more = g_pages.measured && g_pages.measured < pages;
+    if (!pages || more)
         pages = g_pages.measured;
     __atomic_store_n(&g_pages.limit, pages, __ATOMIC_RELAXED);
     __atomic_store_n(&g_pages.limit_logged, false, __ATOMIC_RELAXED);
+    return more ? -ERANGE : 0;
 }
 
 void memory_tell_killed(i32 pid)

@@ -57,11 +57,14 @@ static bool mask_is_empty(const u64 *mask)
     return true;
 }
 
-static void every_processor(u64 *mask)
+/* As Linux: of what a thread asked for, what the container still has, or all of that. */
+static void restrict_mask(u64 *mask, const u64 *wanted)
 {
-    memset(mask, 0, 16 * sizeof(u64));
-    for (u32 i = 0; i < cpu_count(); i++)
-        mask[i / 64] |= 1ull << (i % 64);
+    u64 both[16];
+    for (u32 i = 0; i < 16; i++)
+        both[i] = mask[i] & wanted[i];
+    if (!mask_is_empty(both))
+        memcpy(mask, both, sizeof(both));
 }
 
 long sys_sched_getaffinity(SYSCALL_ARGS)
@@ -70,11 +73,11 @@ long sys_sched_getaffinity(SYSCALL_ARGS)
     size_t need = (cpu_count() + 63) / 64 * 8;
     if ((u64)b < need || (b & 7))
         return -EINVAL;
-    every_processor(mask);
+    container_cpus(mask);
     mutex_lock(&g_process_lock);
     struct thread *t = find_locked((i32)a);
-    if (t && !mask_is_empty(t->affinity))
-        memcpy(mask, t->affinity, sizeof(mask));
+    if (t)
+        restrict_mask(mask, t->affinity);
     mutex_unlock(&g_process_lock);
     if (!t)
         return -ESRCH;
@@ -86,7 +89,7 @@ long sys_sched_setaffinity(SYSCALL_ARGS)
     u64 mask[16] = {0}, all[16];
     if (copy_from_user(mask, (void *)c, MIN((size_t)b, sizeof(mask))) < 0)
         return -EFAULT;
-    every_processor(all);
+    container_cpus(all);
     for (u32 i = 0; i < 16; i++)
         mask[i] &= all[i];
     struct process *me = current_process();

@@ -8,7 +8,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/sysinfo.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -109,32 +108,34 @@ static int log_level(const char *name)
     return strcmp(name, "off") == 0 ? 0 : 2;
 }
 
-/*
- * What the LibOS may commit of the container's memory: the rest is for this side (threads, areas,
- * the page cache of the image), so that the LibOS says what ran out before the host's OOM killer
- * says nothing.
- */
-static uint64_t enclave_share(uint64_t limit)
+/* Duplicates of the mounts' descriptors, the LibOS's from the call on. */
+static int duplicate_mounts(const struct pal_init_args_v4 *args, int32_t **out, struct error *err)
 {
-    const uint64_t own = (20ull << 20) + limit / 32;
-    return limit > 2 * own ? limit - own : limit / 2;
-}
-
-/*
- * A container without a limit has the machine's memory: what programs read of /proc/meminfo (Java's
- * heap is a quarter of it) must not be the size of ELRANGE.
- */
-static uint64_t memory_limit(const struct pal_init_args_v4 *args)
-{
-    struct sysinfo machine;
-    uint64_t limit = args->memory_limit;
-    if (limit == 0 && sysinfo(&machine) == 0)
-        limit = ((uint64_t)machine.totalram + machine.totalswap) * machine.mem_unit;
-    return enclave_share(limit);
+    if (args->mount_count > BOUNDARY_MOUNT_MAX)
+        return error_code(err, EINVAL, "more than %u pass-through mounts", BOUNDARY_MOUNT_MAX);
+    *out = calloc((size_t)args->mount_count + 1, sizeof(**out));
+    if (*out == NULL)
+        return error_errno(err, ENOMEM, "pass-through mounts");
+    for (uint32_t i = 0; i < args->mount_count; i++) {
+        (*out)[i] = fcntl(args->mount_fds[i], F_DUPFD_CLOEXEC, 3);
+        if ((*out)[i] < 0)
+            return error_errno(err, errno, "pass-through mount %u", i);
+    }
+    return 0;
 }
 
 static int boot(const struct pal_init_args_v4 *args, struct error *err)
 {
+    cleanup_free int32_t *mounts = NULL;
+    struct container_facts facts;
+    const struct pal_limits_v4 limits = {.size = sizeof(limits),
+                                         .memory_limit = args->memory_limit,
+                                         .thread_limit = args->thread_limit,
+                                         .cpu_quota = args->cpu_quota,
+                                         .cpu_period = args->cpu_period};
+    if (duplicate_mounts(args, &mounts, err) < 0)
+        return -1;
+    container_facts(&facts);
     struct boundary_boot boot = {.image = (uint64_t)g_runtime.image,
                                  .image_size = g_runtime.image_size,
                                  .sites = (uint64_t)g_runtime.sites,
@@ -142,21 +143,31 @@ static int boot(const struct pal_init_args_v4 *args, struct error *err)
                                  .deployment = (uint64_t)g_runtime.deployment,
                                  .deployment_size = g_runtime.deployment_size,
                                  .mount_count = args->mount_count,
+                                 .mount_fds = (uint64_t)mounts,
                                  .log_level = (uint32_t)log_level(args->log_level),
-                                 .thread_limit = args->thread_limit,
-                                 .memory_limit = memory_limit(args)};
-    if (args->mount_count > BOUNDARY_MOUNT_MAX)
-        return error_code(err, EINVAL, "more than %u pass-through mounts", BOUNDARY_MOUNT_MAX);
-    for (uint32_t i = 0; i < args->mount_count; i++) {
-        boot.mount_fds[i] = fcntl(args->mount_fds[i], F_DUPFD_CLOEXEC, 3);
-        if (boot.mount_fds[i] < 0)
-            return error_errno(err, errno, "pass-through mount %u", i);
-    }
+                                 .uid_map = (uint64_t)facts.uid_map.data,
+                                 .uid_map_size = facts.uid_map.size,
+                                 .gid_map = (uint64_t)facts.gid_map.data,
+                                 .gid_map_size = facts.gid_map.size,
+                                 .oom_score_adj = facts.oom_score_adj};
+    container_limits(&limits, &boot.limits);
     int64_t r = ecall(ECALL_BOOT, (uint64_t)&boot, NULL, NULL, NULL);
+    container_facts_release(&facts);
     if (r < 0)
         return error_code(err, (int)-r, "the LibOS refuses to start: %s",
                           g_runtime.refusal[0] ? g_runtime.refusal : strerror((int)-r));
     return 0;
+}
+
+int pal_set_limits(const struct pal_limits_v4 *given)
+{
+    struct pal_limits_v4 limits = {0};
+    struct boundary_limits out;
+    memcpy(&limits, given, given->size < sizeof(limits) ? given->size : sizeof(limits));
+    if (!g_runtime.ready)
+        return -EAGAIN;
+    container_limits(&limits, &out);
+    return (int)ecall(ECALL_LIMITS, (uint64_t)&out, NULL, NULL, NULL);
 }
 
 int pal_init(const struct pal_init_args_v4 *args)

@@ -18,6 +18,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/buffer.h"
 #include "base/error.h"
 #include "boundary.h"
 #include "sgx/driver.h"
@@ -67,6 +68,17 @@ static inline int64_t result_of(int64_t r)
     extern int *__errno_location(void);
     return r < 0 ? -*__errno_location() : r;
 }
+
+/* ---- container.c ---- */
+/* The limits in the LibOS's terms, with the processors that this thread may run on. */
+void container_limits(const struct pal_limits_v4 *limits, struct boundary_limits *out);
+/* What this process is, which becomes what process 1 shows. */
+struct container_facts {
+    struct buffer uid_map, gid_map;
+    int32_t oom_score_adj;
+};
+void container_facts(struct container_facts *out);
+void container_facts_release(struct container_facts *facts);
 
 /* ---- refusal.c ---- */
 /* Log why ECALL_CREATE_PROCESS refused (a result of -BOUNDARY_REFUSED or less). */

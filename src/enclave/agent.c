@@ -29,6 +29,7 @@ struct connection {
 struct agent {
     int listener;
     struct pal_runtime *runtime;
+    uint64_t *memory_limit;
     pthread_mutex_t lock; /* the list, connection->pid, and frames that this side sends */
     struct connection *connections;
     unsigned count;
@@ -131,6 +132,30 @@ static void answer_stats(struct connection *connection)
     for (size_t i = 0; i < array_count(fields); i++)
         json_object_set_new(json, fields[i].name, json_integer((json_int_t)fields[i].value));
     answer(connection, AGENT_OK, json, NULL, 0);
+}
+
+static void answer_limits(struct connection *connection, struct agent_frame *frame)
+{
+    struct agent *agent = connection->agent;
+    struct pal_limits_v4 limits = {.size = sizeof(limits)};
+    cleanup_error struct error err = ERROR_INIT;
+    if (json_get_uint64(frame->json, "", "memory", &limits.memory_limit, &err) < 0 ||
+        json_get_uint32(frame->json, "", "threads", &limits.thread_limit, &err) < 0 ||
+        json_get_uint64(frame->json, "", "cpuQuota", &limits.cpu_quota, &err) < 0 ||
+        json_get_uint64(frame->json, "", "cpuPeriod", &limits.cpu_period, &err) < 0) {
+        answer_error(connection, EINVAL, error_text(&err));
+        return;
+    }
+    __atomic_store_n(agent->memory_limit, limits.memory_limit, __ATOMIC_RELAXED);
+    int result = pal_runtime_set_limits(agent->runtime, &limits);
+    if (result == -ERANGE)
+        answer_error(connection, ERANGE,
+                     "the enclave was built with less memory than the new limit, by enclave.memory "
+                     "or for SGX1, and cannot have more");
+    else if (result < 0)
+        answer_errno(connection, result, "tell the enclave its limits");
+    else
+        answer(connection, AGENT_OK, NULL, NULL, 0);
 }
 
 static void answer_report(struct connection *connection, struct agent_frame *frame)
@@ -264,6 +289,9 @@ static void handle(struct connection *connection, struct agent_frame *frame)
     case AGENT_REPORT:
         answer_report(connection, frame);
         break;
+    case AGENT_LIMITS:
+        answer_limits(connection, frame);
+        break;
     case AGENT_QUOTE:
         answer_quote(connection, frame);
         break;
@@ -363,9 +391,11 @@ static void *accept_thread(void *argument)
     }
 }
 
-int agent_serve(struct agent *agent, struct pal_runtime *runtime, struct error *err)
+int agent_serve(struct agent *agent, struct pal_runtime *runtime, uint64_t *memory_limit,
+                struct error *err)
 {
     agent->runtime = runtime;
+    agent->memory_limit = memory_limit;
     int result = start_thread(accept_thread, agent);
     return result < 0 ? error_errno(err, -result, "agent: start its thread") : 0;
 }

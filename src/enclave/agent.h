@@ -19,8 +19,12 @@ struct agent;
 int agent_listen(int state_dir, struct error *err);
 /* Takes the listening socket. Nothing is accepted before agent_serve(). */
 struct agent *agent_new(int listener);
-/* Serve: a thread accepts from now on. runtime is initialised and outlives the agent. */
-int agent_serve(struct agent *agent, struct pal_runtime *runtime, struct error *err);
+/*
+ * Serve: a thread accepts from now on. runtime is initialised and outlives the agent, as does
+ * *memory_limit, which follows changes of the container's limit, atomically.
+ */
+int agent_serve(struct agent *agent, struct pal_runtime *runtime, uint64_t *memory_limit,
+                struct error *err);
 /* A process of the enclave ended: tell the client that started it, if one did. */
 void agent_process_exited(struct agent *agent, int pid, int status);
 

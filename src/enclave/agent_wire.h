@@ -30,6 +30,7 @@ enum agent_type {
     AGENT_STATS = 5,  /* Answer: OK with numbers */
     AGENT_REPORT = 6, /* blob: TARGETINFO. Answer: OK, blob: REPORT */
     AGENT_QUOTE = 7,  /* blob: 64 bytes of report data. Answer: OK, blob: quote */
+    AGENT_LIMITS = 8, /* JSON: memory, threads, cpuQuota, cpuPeriod; 0: none. Answer: OK */
     /* agent to client */
     AGENT_OK = 100,
     AGENT_ERROR = 101,   /* JSON: code (errno), message */

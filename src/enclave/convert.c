@@ -134,10 +134,13 @@ static int convert(const struct request *request, int fds[6], struct buffer *tex
     if (fds[4] < 0 || settings_of(request, hash, &settings, err) < 0)
         return -1;
     struct progress *progress = progress_start();
+    const struct oci_config *config = request->config;
     const char *signing = secure_getenv("RUNE_SIGNING");
     struct bundle_options options = {
         .settings = settings,
         .rootfs = request->rootfs,
+        .uids = config->uid_mappings,
+        .gids = config->gid_mappings,
         .bound = request->bound,
         .cache_dir = secure_getenv("RUNE_CACHE_DIR"),
         .libos = secure_getenv("RUNE_LIBOS"),

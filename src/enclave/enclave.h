@@ -64,6 +64,12 @@ void enclave_strip_environment(struct oci_process *process);
 void enclave_exec_environment(struct oci_config *config, const char *rootfs,
                               struct oci_process *process);
 
+/*
+ * Tell the enclave of a running container what its limits have become; the cgroup has them already.
+ * resources: all of linux.resources, as it is now.
+ */
+int enclave_update(int state_dir, const struct oci_resources *resources, struct error *err);
+
 #define ENCLAVE_LAUNCH_FDS 10
 
 /* For container_create_options: init_program, init_fds, init_fd_count, enclave, state_dir_made. */

@@ -277,6 +277,8 @@ static int start_enclave(struct runelet *runelet, struct error *err)
         .mount_count = (uint32_t)mount_count,
         .memory_limit = runelet->settings.memory_limit,
         .thread_limit = runelet->settings.thread_limit,
+        .cpu_quota = runelet->settings.cpu_quota,
+        .cpu_period = runelet->settings.cpu_period,
         .event = on_event,
         .log = on_log,
         .context = runelet};
@@ -318,7 +320,7 @@ static int ready(void *ctx, const struct container_init *init, struct error *err
     if (result == 0)
         result = pal_runtime_create_process(runelet->runtime, &process.args, &runelet->pid, err);
     if (result == 0)
-        result = agent_serve(runelet->agent, runelet->runtime, err);
+        result = agent_serve(runelet->agent, runelet->runtime, &runelet->oom.limit, err);
     say_reason(runelet, result, err);
     if (result < 0)
         return result;

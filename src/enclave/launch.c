@@ -20,6 +20,7 @@
 #include "enclave/agent.h"
 #include "enclave/deployment.h"
 #include "enclave/enclave.h"
+#include "enclave/limits.h"
 #include "enclave/locate.h"
 #include "enclave/settings.h"
 
@@ -277,8 +278,8 @@ static int add_settings(const struct enclave_request *request, const struct oci_
                         const struct deployment *deployment, bool log_json,
                         struct enclave_launch *launch, struct error *err)
 {
-    int64_t memory = config->resources.memory.limit.set ? config->resources.memory.limit.value : 0;
-    int64_t pids = config->resources.pids_limit.set ? config->resources.pids_limit.value : 0;
+    struct pal_limits_v4 limits;
+    enclave_limits(&config->resources, &limits);
     struct enclave_settings settings = {
         .type = launch->type,
         .runtime = request->runtime,
@@ -289,8 +290,10 @@ static int add_settings(const struct enclave_request *request, const struct oci_
         .debug_enclave = request->build.mode == ENCLAVE_MODE_DEBUG,
         .no_kss = request->build.kss == ENCLAVE_NO,
         .oom_killer_off = config->resources.memory.disable_oom_killer,
-        .memory_limit = memory > 0 ? (uint64_t)memory : 0,
-        .thread_limit = pids > 0 && pids < UINT32_MAX ? (uint32_t)pids : 0,
+        .memory_limit = limits.memory_limit,
+        .thread_limit = limits.thread_limit,
+        .cpu_quota = limits.cpu_quota,
+        .cpu_period = limits.cpu_period,
         .mounts = deployment->passed,
         .mount_count = deployment->passed_count,
     };

@@ -25,16 +25,16 @@
 #define NAP_MS        2
 #define LIMITS_FILLED 4 /* swap may take some: more than this times the limit is not tried */
 
-static char *line_of(const struct oom *oom, int pid, int what)
+static char *line_of(uint64_t limit, int pid, int what)
 {
     switch (what) {
     case PAL_OOM_LIMIT:
-        if (oom->limit != 0)
+        if (limit != 0)
             return xasprintf(
                 "out of memory: process %d was killed: the container's memory limit of "
                 "%llu MiB is used up; raise linux.resources.memory.limit (docker run "
                 "--memory, Kubernetes resources.limits.memory)",
-                pid, (unsigned long long)(oom->limit >> 20));
+                pid, (unsigned long long)(limit >> 20));
         return xasprintf("out of memory: process %d was killed: the enclave has as much as this "
                          "machine's memory; the container has no limit of its own",
                          pid);
@@ -110,9 +110,10 @@ static void wait_for(pid_t pid)
 
 void oom_happened(struct oom *oom, int pid, int what)
 {
-    cleanup_free char *line = line_of(oom, pid, what);
+    const uint64_t limit = __atomic_load_n(&oom->limit, __ATOMIC_RELAXED);
+    cleanup_free char *line = line_of(limit, pid, what);
     say(oom, line);
-    if (what != PAL_OOM_LIMIT || oom->limit == 0 || oom->silent)
+    if (what != PAL_OOM_LIMIT || limit == 0 || oom->silent)
         return;
     /* With the highest score of its own, this process would be as good a choice as its child. */
     int score = own_score();
@@ -120,7 +121,7 @@ void oom_happened(struct oom *oom, int pid, int what)
         return;
     pid_t child = fork();
     if (child == 0)
-        be_killed(oom->limit);
+        be_killed(limit);
     if (child > 0)
         wait_for(child);
     else

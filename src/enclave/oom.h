@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 struct oom {
-    uint64_t limit; /* the container's own, bytes; 0: none */
+    uint64_t limit; /* the container's own, bytes; 0: none; atomic */
     bool silent;    /* the kernel's OOM killer is off for the container: nothing is raised */
     bool said;      /* the line on stderr: once a container */
 };

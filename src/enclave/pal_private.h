@@ -39,6 +39,7 @@ struct pal_runtime {
     pal_get_stats_fn *get_stats;
     pal_get_local_report_fn *get_local_report;
     pal_get_quote_fn *get_quote;
+    pal_set_limits_fn *set_limits;
     pal_destroy_fn *destroy;
 
     /* Versions 1 to 3: where their events go. */

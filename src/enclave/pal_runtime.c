@@ -55,6 +55,7 @@ static const struct symbol {
     {"pal_get_info", SLOT(get_info), 4, 4, 4},
     {"pal_get_stats", SLOT(get_stats), 4, 4, 4},
     {"pal_get_quote", SLOT(get_quote), 4, 4, 4},
+    {"pal_set_limits", SLOT(set_limits), 4, NEVER, 0},
     {"pal_destroy", SLOT(destroy), 1, 1, 4},
 #undef SLOT
 };
@@ -246,6 +247,12 @@ int pal_runtime_stats(struct pal_runtime *runtime, struct pal_stats_v4 *stats)
 {
     stats->size = sizeof(*stats);
     return runtime->get_stats == NULL ? -ENOTSUP : pal_result(runtime, runtime->get_stats(stats));
+}
+
+int pal_runtime_set_limits(struct pal_runtime *runtime, const struct pal_limits_v4 *limits)
+{
+    return runtime->set_limits == NULL ? -ENOTSUP
+                                       : pal_result(runtime, runtime->set_limits(limits));
 }
 
 int pal_runtime_report(struct pal_runtime *runtime, void *target_info, int target_info_size,

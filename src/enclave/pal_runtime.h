@@ -39,6 +39,7 @@ int pal_runtime_kill_foreground(struct pal_runtime *runtime, int pid, int sig);
 int pal_runtime_resize(struct pal_runtime *runtime, int pid, uint16_t rows, uint16_t columns);
 int pal_runtime_info(struct pal_runtime *runtime, struct pal_info_v4 *info);
 int pal_runtime_stats(struct pal_runtime *runtime, struct pal_stats_v4 *stats);
+int pal_runtime_set_limits(struct pal_runtime *runtime, const struct pal_limits_v4 *limits);
 int pal_runtime_report(struct pal_runtime *runtime, void *target_info, int target_info_size,
                        void *report, int *report_size);
 int pal_runtime_quote(struct pal_runtime *runtime, const uint8_t report_data[64], uint8_t *quote,

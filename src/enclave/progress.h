@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Tells the user what a long step is about, once it has taken two seconds; a quick one says
- * nothing. With a log file it is a line there (--debug): standard error is the program's own then. */
+ * nothing. With a log file it is a line there (--debug), for standard error is the program's. */
 #pragma once
 
 struct progress;

@@ -48,6 +48,8 @@ int enclave_settings_write(const struct enclave_settings *settings, struct error
     json_object_set_new(json, "memoryLimit", json_integer((json_int_t)settings->memory_limit));
     json_object_set_new(json, "oomKillerOff", json_boolean(settings->oom_killer_off));
     json_object_set_new(json, "threadLimit", json_integer(settings->thread_limit));
+    json_object_set_new(json, "cpuQuota", json_integer((json_int_t)settings->cpu_quota));
+    json_object_set_new(json, "cpuPeriod", json_integer((json_int_t)settings->cpu_period));
     for (size_t i = 0; i < settings->mount_count; i++)
         json_array_append_new(mounts, json_string(settings->mounts[i]));
     json_object_set_new(json, "mounts", mounts);
@@ -80,6 +82,8 @@ int enclave_settings_read(int fd, struct enclave_settings *out, struct error *er
         json_get_uint64(json, "", "memoryLimit", &out->memory_limit, err) < 0 ||
         json_get_bool(json, "", "oomKillerOff", &out->oom_killer_off, err) < 0 ||
         json_get_uint32(json, "", "threadLimit", &out->thread_limit, err) < 0 ||
+        json_get_uint64(json, "", "cpuQuota", &out->cpu_quota, err) < 0 ||
+        json_get_uint64(json, "", "cpuPeriod", &out->cpu_period, err) < 0 ||
         json_get_array(json, "", "mounts", &mounts, err) < 0)
         return -1;
     if (out->type == NULL || out->runtime == NULL)

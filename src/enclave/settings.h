@@ -44,7 +44,8 @@ struct enclave_settings {
     uint64_t memory_limit;
     bool oom_killer_off; /* linux.resources.memory.disableOOMKiller */
     uint32_t thread_limit;
-    const char **mounts; /* targets of the pass-through mounts, in manifest order */
+    uint64_t cpu_quota, cpu_period; /* microseconds; quota 0: none */
+    const char **mounts;            /* targets of the pass-through mounts, in manifest order */
     size_t mount_count;
 };
 

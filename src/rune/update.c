@@ -9,6 +9,7 @@
 #include "base/buffer.h"
 #include "base/cleanup.h"
 #include "base/fd.h"
+#include "enclave/enclave.h"
 #include "rune/commands.h"
 
 static const char *resources_file;
@@ -209,9 +210,10 @@ static int run(int argc, char **argv, struct error *err)
     resources.device_count = 0;
     if (container_update(container, &resources, err) < 0)
         return -1;
-    int ret = replace_file_at(container->dir, "config.json", config->text.data, config->text.size,
-                              0600, false, err);
-    return ret < 0 ? error_wrap(err, "the limits hold, but are not saved") : 0;
+    if (replace_file_at(container->dir, "config.json", config->text.data, config->text.size, 0600,
+                        false, err) < 0)
+        return error_wrap(err, "the limits hold, but are not saved");
+    return container->state->enclave ? enclave_update(container->dir, &resources, err) : 0;
 }
 
 const struct command command_update = {

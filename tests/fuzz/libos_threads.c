@@ -418,7 +418,7 @@ static void set_up(void)
     if (done)
         return;
     done = true;
-    threads_init(TCS_MAX, THREADS_MAX);
+    threads_init(TCS_MAX, 0, THREADS_MAX);
     for (u32 i = 0; i < TCS_MAX; i++) {
         struct host_thread *h = &g_threads[i];
 

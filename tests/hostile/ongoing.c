@@ -194,7 +194,7 @@ static void stray(const struct lie *lie)
     default:
         break;
     }
-    switch (chance_below(9)) {
+    switch (chance_below(10)) {
     case 0:
         wild_exec();
         break;
@@ -215,6 +215,9 @@ static void stray(const struct lie *lie)
         break;
     case 6:
         ecall(ECALL_THREAD, 0, NULL, NULL, NULL);
+        break;
+    case 7:
+        ecall(ECALL_LIMITS, argument, NULL, NULL, NULL);
         break;
     default:
         enter_anywhere();

@@ -283,6 +283,14 @@ PY
     [ "$output" = $'0\ninside' ]
     [ "$(awk '/^Uid/ {print $2}' "/proc/$(remapped inspect -f '{{.State.Pid}}' enclave)/status")" = 200000 ]
     remapped rm -f enclave >/dev/null
+    # An image with a user of its own: what is theirs is theirs inside as well.
+    printf 'FROM busybox\nRUN chown -R 1000:1000 /home/user && chmod 700 /home/user\nUSER 1000\n' | remapped build -q -t owned - >/dev/null
+    show='stat -c "%u %g %a %n" /etc/passwd /home/user; tr -s " " " " </proc/self/uid_map; echo mine >/home/user/x && cat /home/user/x'
+    run -0 remapped run --rm --network none owned sh -c "$show"
+    ordinary=$output
+    run -0 --separate-stderr remapped run --rm --network none --runtime rune-enclave owned sh -c "$show"
+    [ "$output" = "$ordinary" ]
+    [[ "$output" == *"1000 1000 700 /home/user"*mine ]]
     stop_daemon remap
 }
 

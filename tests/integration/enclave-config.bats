@@ -79,3 +79,80 @@ fill='x=a; while :; do x=$x$x; done'
     [ "$(cat "$work/err")" = err ]
     grep -q 'msg="[a-z ]* \.\.\."' "$work/log"
 }
+
+@test "cpuset, oomScoreAdj: as in an ordinary container; a quota of processor time is in cpu.max" {
+    configure 'c["linux"]["resources"] = {"cpu": {"cpus": "0", "quota": 150000, "period": 100000}, "pids": {"limit": 300}}' \
+        'c["process"]["oomScoreAdj"] = 321'
+    same sh -c 'nproc; grep ^Cpus_allowed_list /proc/self/status; cat /proc/self/oom_score_adj; sh -c "cat /proc/self/oom_score_adj"'
+    configure 'c["mounts"].append({"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup"})'
+    arguments sh -c 'cd /sys/fs/cgroup; cat cpu.max cpuset.cpus.effective pids.max'
+    run -0 --separate-stderr rune --enclave run --bundle "$bundle" "$id"
+    [ "$output" = $'150000 100000\n0\n300' ]
+}
+
+@test "update: memory, processors and quota take effect inside; what cannot is an error" {
+    configure 'c["linux"]["resources"] = {"cpu": {"cpus": "0"}, "memory": {"limit": 100 << 20}}' \
+        'c["mounts"].append({"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup"})'
+    arguments sh -c 'cat /sys/fs/cgroup/memory.max; read go; cd /sys/fs/cgroup; cat memory.max cpu.max cpuset.cpus.effective; dd if=/dev/zero of=/tmp/big bs=1M count=150 2>/dev/null; ls -s /tmp/big; read go'
+    annotate exec any
+    mkfifo "$work/in"
+    rune --log "$work/log" --enclave create --bundle "$bundle" "$id" <>"$work/in" >"$work/out" 2>&1
+    rune start "$id"
+    within 20 grep -q . "$work/out"
+    rune update --memory 400M --cpu-quota 50000 --cpu-period 20000 "$id"
+    echo go >"$work/in"
+    within 30 grep -q /tmp/big "$work/out"
+    cat "$work/out"
+    [ "$(sed -n 1p "$work/out")" -lt 104857600 ]
+    [ "$(sed -n 2p "$work/out")" -gt 300000000 ]
+    [ "$(sed -n 3,4p "$work/out")" = $'50000 20000\n0' ]
+    [ "$(awk '/big/ {print $1}' "$work/out")" -ge 153600 ]
+    if [ "$(nproc)" -gt 1 ]; then
+        rune update --cpuset-cpus 0-1 "$id"
+        [ "$(rune exec "$id" nproc)" = 2 ]
+    fi
+    rune delete --force "$id"
+    annotate memory 64M
+    rune --log "$work/log" --enclave create --bundle "$bundle" "$id" <>"$work/in" >"$work/out" 2>&1
+    run -1 rune update --memory 500M "$id"
+    [[ "$output" == *"enclave.memory"* && "${#lines[@]}" -eq 1 ]]
+}
+
+@test "any number of bind mounts" {
+    configure 'for i in range(130):
+    c["mounts"].append({"destination": "/m/%d" % i, "type": "bind", "source": c["root"]["path"] if c["root"]["path"][0] == "/" else os.path.join(os.path.dirname(path), c["root"]["path"], "data"), "options": ["bind"]})'
+    echo data >"$bundle/rootfs/data/file"
+    same sh -c 'cat /m/*/file | wc -l; ls /m | wc -l'
+}
+
+# The root hash of the image that was converted last.
+last_image() {
+    local info
+    info=$(ls -t "$RUNE_CACHE_DIR"/*/info.json | head -1)
+    python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["rootHash"])' "$info"
+}
+
+@test "user namespace: owners, maps and a private home directory are as in an ordinary container; the image is the one without" {
+    local root=$bundle/rootfs show
+    show='cd /; stat -c "%u %g %a %n" / /etc/passwd /home/app /etc/unmapped; cat /proc/self/uid_map /proc/self/gid_map; touch /home/app/f 2>/dev/null && echo written; true'
+    mkdir -p "$root/home/app" "$root/etc/unmapped"
+    chmod 700 "$root/home/app"
+    chown 1000:1000 "$root/home/app"
+    chown 65534:65534 "$root/etc/unmapped"
+    arguments sh -c "$show"
+    after_a_tick
+    rune --enclave run --bundle "$bundle" "$id" </dev/null >/dev/null 2>&1
+    local plain
+    plain=$(last_image)
+    chmod 711 "$work"
+    chown -hR 200000:200000 "$root"
+    chown 201000:201000 "$root/home/app"
+    chown 300000:5 "$root/etc/unmapped"
+    configure 'c["process"]["user"] = {"uid": 1000, "gid": 1000}' 'c["linux"]["namespaces"].append({"type": "user"})' \
+        'c["linux"]["uidMappings"] = c["linux"]["gidMappings"] = [{"containerID": 0, "hostID": 200000, "size": 65536}]'
+    after_a_tick
+    rune --enclave run --bundle "$bundle" "$id" </dev/null >"$work/out" 2>/dev/null
+    [ "$(last_image)" = "$plain" ]
+    same sh -c "$show"
+    [[ "$(cat "$work/out")" == *"1000 1000 700 /home/app"*"65534 65534"*"0     200000      65536"*written ]]
+}

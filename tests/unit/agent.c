@@ -23,6 +23,7 @@ static struct {
     int state_dir;
     struct agent *agent;
     struct pal_runtime *runtime;
+    uint64_t memory_limit;
 } g_test;
 
 /* In init-runelet the event goes through a pipe to the main thread; here the callback may do it
@@ -49,7 +50,7 @@ static int set_up(void **state)
     g_test.agent = agent_new(listener);
     if (listener < 0 || pal_runtime_load(TEST_PAL_DIR "/libpal-v4.so", &g_test.runtime, &err) < 0 ||
         pal_runtime_init(g_test.runtime, &args, &err) < 0 ||
-        agent_serve(g_test.agent, g_test.runtime, &err) < 0) {
+        agent_serve(g_test.agent, g_test.runtime, &g_test.memory_limit, &err) < 0) {
         print_error("%s\n", error_text(&err));
         return -1;
     }

@@ -7,6 +7,7 @@
 
 #include "base/buffer.h"
 #include "base/error.h"
+#include "oci/config.h"
 
 /*
  * Bundle conversion (docs/design/bundle.md): an ordinary root directory becomes a sealed image, a
@@ -46,7 +47,9 @@ struct bundle_settings {
 };
 
 struct bundle_options {
-    const char *rootfs;    /* directory to seal */
+    const char *rootfs; /* directory to seal */
+    /* Of a user namespace: the image has owners as its programs see them. None: as they are. */
+    struct oci_id_mappings uids, gids;
     const char *cache_dir; /* NULL: bundle_default_cache() */
     const char *libos;     /* LibOS ELF; NULL: the installed one */
     const char *key;   /* RSA-3072 key with e = 3, made when missing; NULL: bundle_default_key() */

@@ -155,8 +155,8 @@ static int fill_entry(struct maker *maker, struct cache_entry *entry, struct err
     cleanup_free char *path = xasprintf("%s/%s/image", maker->cache_path, entry->tmp);
     struct image_info info = {.entries = maker->fingerprint.entries};
     tell(maker, "packing the root filesystem");
-    cleanup_close int image = pack_image(maker->mkfs, maker->rootfs, path, &maker->fingerprint,
-                                         entry->dir, err);
+    cleanup_close int image = pack_image(maker->mkfs, maker->options, maker->rootfs, path,
+                                         &maker->fingerprint, entry->dir, err);
     if (image < 0)
         return image;
     (void)sync_file_range(image, 0, 0,
@@ -204,6 +204,15 @@ static int make_entry(struct maker *maker, bool *made, struct error *err)
     return ret;
 }
 
+/* Nothing where there are none. */
+static void add_maps(struct hash *h, const struct oci_id_mappings *maps)
+{
+    if (maps->count > 0) {
+        hash_add(h, "map", 3);
+        hash_add(h, maps->items, maps->count * sizeof(*maps->items));
+    }
+}
+
 /* The entry's name: the tree, how we pack, and with what. */
 static int compute_key(struct maker *maker, struct error *err)
 {
@@ -217,6 +226,8 @@ static int compute_key(struct maker *maker, struct error *err)
     hash_add(h, "rune image", 10);
     hash_add(h, &format, sizeof(format));
     hash_add(h, maker->fingerprint.hash, sizeof(maker->fingerprint.hash));
+    add_maps(h, &maker->options->uids);
+    add_maps(h, &maker->options->gids);
     hash_end(h, key);
     hash_free(h);
     put_hex(maker->key, key, sizeof(key));

@@ -69,14 +69,29 @@ int layers_find(const char *rootfs, struct layers *out);
 void layers_release(struct layers *layers);
 
 /* ---- pack.c: mkfs.erofs ---- */
+/* The fields of an inode that are rewritten (Linux fs/erofs/erofs_fs.h); format has bit 0: the long
+ * form. Little-endian. */
+struct pack_inode {
+    uint16_t format, xattr_count, mode, reserved;
+    uint64_t size;
+    uint32_t data, ino, uid, gid;
+    uint64_t mtime;
+    uint32_t mtime_nsec;
+} __attribute__((packed));
 /* Path of mkfs.erofs (malloc'd), or NULL with err. */
 char *pack_find_mkfs(const char *option, struct error *err);
 /*
  * Pack rootfs (absolute) to the new file `image`; deterministic. `lock` is a descriptor that the
  * packer holds open for as long as it lives. Returns an open descriptor.
  */
-int pack_image(const char *mkfs, const char *rootfs, const char *image,
-               const struct fingerprint *fingerprint, int lock, struct error *err);
+int pack_image(const char *mkfs, const struct bundle_options *options, const char *rootfs,
+               const char *image, const struct fingerprint *fingerprint, int lock,
+               struct error *err);
+
+/* ---- owners.c: a user namespace's ids ---- */
+/* Owners of all inodes of an image as the maps say. */
+int owners_map(int fd, uint64_t size, const struct oci_id_mappings *uids,
+               const struct oci_id_mappings *gids, struct error *err);
 
 /* ---- seal.c: the dm-verity tree ---- */
 struct seal {

@@ -37,14 +37,6 @@ struct pack_super {
     uint32_t build_nsec;
 } __attribute__((packed));
 
-struct pack_inode {
-    uint16_t format, xattr_count, mode, reserved;
-    uint64_t size;
-    uint32_t data, ino, uid, gid;
-    uint64_t mtime;
-    uint32_t mtime_nsec;
-} __attribute__((packed));
-
 char *pack_find_mkfs(const char *option, struct error *err)
 {
     if (option) {
@@ -223,8 +215,9 @@ static int normalise(int fd, struct error *err)
     return 0;
 }
 
-int pack_image(const char *mkfs, const char *rootfs, const char *image,
-               const struct fingerprint *fingerprint, int lock, struct error *err)
+int pack_image(const char *mkfs, const struct bundle_options *options, const char *rootfs,
+               const char *image, const struct fingerprint *fingerprint, int lock,
+               struct error *err)
 {
     int ret = run_mkfs(mkfs, rootfs, image, lock, err);
     if (ret < 0)
@@ -238,6 +231,8 @@ int pack_image(const char *mkfs, const char *rootfs, const char *image,
                          (long long)st.st_size);
     if (fingerprint->layered)
         ret = clear_times(fd, (uint64_t)st.st_size, fingerprint, err);
+    if (ret == 0)
+        ret = owners_map(fd, (uint64_t)st.st_size, &options->uids, &options->gids, err);
     if (ret == 0) /* last: the checksum covers the first inodes as well */
         ret = normalise(fd, err);
     return ret < 0 ? ret : take_fd(fd);
