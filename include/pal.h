@@ -14,8 +14,12 @@
  * (threads inherit that) and reads them itself; a runtime hears of them by pal_kill. SIGILL,
  * SIGBUS, SIGFPE, SIGSEGV and SIGSYS are not blocked; a runtime may install handlers for them, and
  * hands what is not its own to the handler it replaced. A runtime that kicks its own threads uses a
- * real-time signal, sent to the thread and unblocked there only. Children that a runtime forks are
- * reaped by rune: do not wait for them.
+ * real-time signal with a handler of its own; on the threads on which rune calls a library of
+ * versions 1 to 3 these signals are not blocked.
+ *
+ * Children that a runtime forks are the runtime's: it waits for them. (rune reaps what becomes a
+ * child of its process because a parent has ended: children of its first thread, on which it calls
+ * no function of versions 1 to 3. A library of version 4 forks on a thread of its own.)
  *
  * A library exports plain C symbols. pal_init and pal_exec have another prototype in each version,
  * so the prototypes are given as function types; a library defines PAL_VERSION to 1, 2, 3 or 4
@@ -37,7 +41,7 @@ extern "C" {
 
 /* ---- versions 1 to 3 ------------------------------------------------------------------------- */
 
-/* pal_init of versions 1 and 2. Strings may be NULL. log_level: off, fatal, error, warn, info,
+/* pal_init of versions 1 and 2. Strings are never NULL; what is not set is "". log_level: off, fatal, error, warn, info,
  * debug, trace. */
 typedef struct {
     const char *args;
@@ -51,12 +55,14 @@ typedef struct {
     uint64_t addr;
 } pal_attr_v3_t;
 
-/* Host descriptors for a process; they stay the caller's and must be duplicated to be kept. */
+/* Host descriptors for a process, the library's until pal_exec returns: it may use or close them.
+ * What it has not closed by then, rune closes. */
 typedef struct {
     int stdin_fd, stdout_fd, stderr_fd;
 } pal_stdio_fds;
 
-/* Version 2 and 3: path is inside the enclave's file system; *pid receives the process's id. */
+/* Version 2 and 3: path is inside the enclave's file system; *pid receives the process's id. rune
+ * calls it when the process is started, right before pal_exec. */
 typedef struct {
     char *path;
     char **argv;
@@ -66,7 +72,8 @@ typedef struct {
 } pal_create_process_args;
 
 /* Version 2 and 3: start process pid and wait; *exit_value receives 0..255 (128 + signal when
- * killed). */
+ * killed), or a status as from waitpid(2): rune takes a number above 255 for one, and each number
+ * of a library that exports occlum_pal_get_version. */
 typedef struct {
     int pid;
     int *exit_value;

@@ -366,9 +366,13 @@ static int pass_signal(struct runelet *runelet, int sig, bool from_terminal)
     return 0;
 }
 
+/*
+ * Processes whose parents have ended become children of this process's first thread, the one that
+ * calls this. What another thread forked is a runtime's child, and the runtime waits for it.
+ */
 static void reap_orphans(void)
 {
-    while (waitpid(-1, NULL, WNOHANG) > 0)
+    while (waitpid(-1, NULL, WNOHANG | __WNOTHREAD) > 0)
         ;
 }
 

@@ -14,21 +14,27 @@
 
 static int v4_init(struct pal_runtime *runtime, const struct pal_init_args_v4 *args)
 {
-    return ((pal_init_v4_fn *)runtime->init)(args);
+    return pal_result(runtime, ((pal_init_v4_fn *)runtime->init)(args));
 }
 
 static int v4_create(struct pal_runtime *runtime, const struct pal_process_args_v4 *args, int *pid)
 {
-    return ((pal_create_process_v4_fn *)runtime->create_process)(args, pid);
+    return pal_result(runtime, ((pal_create_process_v4_fn *)runtime->create_process)(args, pid));
 }
 
-static int v4_start(struct pal_runtime *runtime, int pid)
+static int v4_start(struct pal_runtime *runtime, int pid, struct error *err)
 {
-    return ((pal_start_process_fn *)runtime->start_process)(pid);
+    int result = pal_result(runtime, ((pal_start_process_fn *)runtime->start_process)(pid));
+    return result < 0 ? error_errno(err, -result, "start process %d in the enclave", pid) : 0;
+}
+
+static int v4_kill(struct pal_runtime *runtime, int pid, int sig)
+{
+    return pal_result(runtime, runtime->kill(pid, sig));
 }
 
 static const struct pal_version pal_version_4 = {
-    .number = 4, .init = v4_init, .create = v4_create, .start = v4_start};
+    .number = 4, .init = v4_init, .create = v4_create, .start = v4_start, .kill = v4_kill};
 
 static const struct pal_version *const g_versions[] = {NULL, &pal_version_1, &pal_version_2,
                                                        &pal_version_3, &pal_version_4};
@@ -57,6 +63,7 @@ static const struct symbol {
     {"pal_get_quote", SLOT(get_quote), 4, 4, 4},
     {"pal_set_limits", SLOT(set_limits), 4, NEVER, 0},
     {"pal_destroy", SLOT(destroy), 1, 1, 4},
+    {"occlum_pal_get_version", SLOT(occlum), 2, NEVER, 0},
 #undef SLOT
 };
 
@@ -158,14 +165,13 @@ int pal_runtime_init(struct pal_runtime *runtime, const struct pal_init_args_v4 
     runtime->log = args->log;
     runtime->context = args->context;
     errno = 0;
-    int result = pal_result(runtime, runtime->version->init(runtime, args));
+    int result = runtime->version->init(runtime, args);
     if (result < 0)
         return error_errno(err, -result, "enclave runtime %s: start the enclave", runtime->path);
     return 0;
 }
 
-/* The words are those of an ordinary container: Docker makes its exit code 127 or 126 of them. */
-static int exec_error(const char *path, int code, struct error *err)
+int pal_exec_error(const char *path, int code, struct error *err)
 {
     if (code == ENOENT && strchr(path, '/') == NULL)
         return error_code(err, code, "exec: \"%s\": executable file not found in $PATH", path);
@@ -192,12 +198,12 @@ int pal_runtime_create_process(struct pal_runtime *runtime, const struct pal_pro
 {
     errno = 0;
     t_reason.collecting = true;
-    int result = pal_result(runtime, runtime->version->create(runtime, args, pid));
+    int result = runtime->version->create(runtime, args, pid);
     t_reason.collecting = false;
     cleanup_free char *reason = take_ptr(t_reason.line);
     if (result < 0) {
         cleanup_error struct error failure = ERROR_INIT;
-        exec_error(args->path != NULL ? args->path : args->argv[0], -result, &failure);
+        pal_exec_error(args->path != NULL ? args->path : args->argv[0], -result, &failure);
         return reason == NULL
                    ? error_code(err, failure.code, "%s", error_text(&failure))
                    : error_code(err, failure.code, "%s: %s", error_text(&failure), reason);
@@ -213,14 +219,12 @@ int pal_runtime_create_process(struct pal_runtime *runtime, const struct pal_pro
 int pal_runtime_start(struct pal_runtime *runtime, int pid, struct error *err)
 {
     errno = 0;
-    int result = pal_result(runtime, runtime->version->start(runtime, pid));
-    return result < 0 ? error_errno(err, -result, "start process %d in the enclave", pid) : 0;
+    return runtime->version->start(runtime, pid, err);
 }
 
 int pal_runtime_kill(struct pal_runtime *runtime, int pid, int sig)
 {
-    errno = 0;
-    return runtime->kill == NULL ? -ENOTSUP : pal_result(runtime, runtime->kill(pid, sig));
+    return runtime->version->kill(runtime, pid, sig);
 }
 
 int pal_runtime_kill_foreground(struct pal_runtime *runtime, int pid, int sig)

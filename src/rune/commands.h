@@ -3,9 +3,9 @@
 
 #include "rune/rune.h"
 
-extern const struct command command_create, command_delete, command_enclave, command_exec,
-    command_kill, command_list, command_ps, command_run, command_spec, command_start, command_state,
-    command_pause, command_resume, command_update, command_events, command_features,
+extern const struct command command_attest, command_create, command_delete, command_enclave,
+    command_exec, command_kill, command_list, command_ps, command_run, command_spec, command_start,
+    command_state, command_pause, command_resume, command_update, command_events, command_features,
     command_checkpoint, command_restore;
 
 const char *seccomp_version_text(void);

@@ -41,19 +41,35 @@ static const struct question {
 } g_questions[] = {
     {"info", AGENT_INFO, 0, false},
     {"stats", AGENT_STATS, 0, false},
-    {"report", AGENT_REPORT, 512, true},
-    {"quote", AGENT_QUOTE, 64, true},
+    {"report", AGENT_REPORT, ENCLAVE_TARGETINFO_SIZE, true},
+    {"quote", AGENT_QUOTE, ENCLAVE_REPORT_DATA_SIZE, true},
 };
+
+int open_enclave_container(const char *id, struct container **out, struct error *err)
+{
+    if (open_container(id, out, err) < 0)
+        return -1;
+    if (!(*out)->state->enclave)
+        return error_set(err, "container %s is not an enclave container", id);
+    return 0;
+}
+
+int ask_enclave(const struct container *container, enum agent_type type, const void *data,
+                size_t size, struct agent_frame *answer, struct error *err)
+{
+    cleanup_close int socket = -1;
+    if (agent_connect(container->dir, &socket, err) < 0)
+        return -1;
+    return agent_ask(socket, type, NULL, data, size, answer, err);
+}
 
 static int ask(const struct container *container, const struct question *question,
                struct error *err)
 {
-    unsigned char data[512];
-    cleanup_close int socket = -1;
+    unsigned char data[ENCLAVE_TARGETINFO_SIZE];
     cleanup_frame struct agent_frame answer = {.fds = {-1, -1, -1}};
     if (read_hex(g_data, data, question->data_size, err) < 0 ||
-        agent_connect(container->dir, &socket, err) < 0 ||
-        agent_ask(socket, question->type, NULL, data, question->data_size, &answer, err) < 0)
+        ask_enclave(container, question->type, data, question->data_size, &answer, err) < 0)
         return -1;
     if (!question->binary) {
         cleanup_free char *text = json_text(answer.json, JSON_INDENT(2));
@@ -74,10 +90,8 @@ static int run(int argc, char **argv, struct error *err)
     if (!question)
         return error_set(err, "rune enclave: \"%s\" is none of info, stats, report, quote",
                          argv[0]);
-    if (open_container(argv[1], &container, err) < 0)
+    if (open_enclave_container(argv[1], &container, err) < 0)
         return -1;
-    if (!container->state->enclave)
-        return error_set(err, "container %s is not an enclave container", container->id);
     return ask(container, question, err);
 }
 

@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "cli/cli.h"
 #include "container/container.h"
+#include "enclave/agent.h"
 #include "oci/config.h"
 
 /* The global options, parsed before the command's own. */
@@ -49,3 +50,10 @@ int make_absolute(const char **path, struct error *err);
 const char *default_root(void);
 int open_container(const char *id, struct container **out, struct error *err);
 enum container_rootless rootless_mode(void);
+
+/* enclave.c */
+enum { ENCLAVE_TARGETINFO_SIZE = 512, ENCLAVE_REPORT_DATA_SIZE = 64 };
+int open_enclave_container(const char *id, struct container **out, struct error *err);
+/* Ask the agent of the container; the answer is to be released with cleanup_frame. */
+int ask_enclave(const struct container *container, enum agent_type type, const void *data,
+                size_t size, struct agent_frame *answer, struct error *err);

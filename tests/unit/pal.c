@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "base/cleanup.h"
 #include "pal_exit.h"
 
 static void on_log(void *context, int level, const char *message)
@@ -148,6 +149,84 @@ static void test_no_such_program(void **state)
     close(output);
 }
 
+static struct pal_runtime *load_with(const char *path, const char *arguments, int expected)
+{
+    struct error err = ERROR_INIT;
+    struct pal_runtime *runtime = NULL;
+    assert_int_equal(pal_runtime_load(path, &runtime, &err), 0);
+    struct pal_init_args_v4 args = {.size = sizeof(args), .args = arguments};
+    args.event = on_event;
+    args.log = on_log;
+    assert_int_equal(pal_runtime_init(runtime, &args, &err), expected);
+    error_release(&err);
+    g_loaded[g_loaded_count++ % 16] = runtime;
+    return runtime;
+}
+
+static int open_descriptors(void)
+{
+    int count = 0;
+    for (int fd = 0; fd < 256; fd++)
+        count += fcntl(fd, F_GETFD) >= 0;
+    return count;
+}
+
+static void a_stderr_that_the_library_closes_is_not_closed_again(void **state)
+{
+    struct pal_runtime *runtime = load_with(TEST_PAL_DIR "/libpal-skeleton-v2.so", NULL, 0);
+    int output, before = open_descriptors();
+    int pid = spawn(runtime, (const char *const[]){"exit", "42", NULL}, &output);
+    /* The number that the library has closed is taken by somebody else while pal_exec waits. */
+    int mine[16];
+    for (size_t i = 0; i < array_count(mine); i++)
+        mine[i] = open("/proc/self/stat", O_RDONLY | O_CLOEXEC);
+    assert_int_equal(wait_exit(pid), W_EXITCODE(42, 0));
+    close(output);
+    for (size_t i = 0; i < array_count(mine); i++) {
+        char byte;
+        assert_int_equal(read(mine[i], &byte, 1), 1);
+        close(mine[i]);
+    }
+    /* The thread of pal_exec tells the end before it gives back what it has. */
+    for (int i = 0; i < 500 && open_descriptors() != before; i++)
+        usleep(10000);
+    assert_int_equal(open_descriptors(), before);
+}
+
+static void occlum_gives_statuses_of_wait(void **state)
+{
+    load_with(TEST_PAL_DIR "/libpal-occlum.so", NULL, -EINVAL);
+    struct pal_runtime *runtime = load_with(TEST_PAL_DIR "/libpal-occlum.so", "/tmp", 0);
+    static const struct {
+        const char *program, *argument;
+        int status;
+    } cases[] = {{"exit", "0", 0}, {"exit", "3", W_EXITCODE(3, 0)}, {"die", "9", SIGKILL}};
+    for (size_t i = 0; i < array_count(cases); i++) {
+        int output;
+        int pid = spawn(runtime, (const char *const[]){cases[i].program, cases[i].argument, NULL},
+                        &output);
+        assert_true(pid > 0);
+        assert_int_equal(wait_exit(pid), cases[i].status);
+        close(output);
+    }
+}
+
+static void occlum_interrupts_its_threads_by_signal_64(void **state)
+{
+    static const int sent[] = {SIGTERM, SIGKILL, SIGINT}, seen[] = {SIGTERM, SIGKILL, SIGTERM};
+    struct pal_runtime *runtime = load_with(TEST_PAL_DIR "/libpal-occlum.so", "/tmp", 0);
+    for (size_t i = 0; i < array_count(sent); i++) {
+        int output;
+        int pid = spawn(runtime, (const char *const[]){"spin", NULL}, &output);
+        assert_true(pid > 0);
+        assert_int_equal(pal_runtime_kill(runtime, pid, SIGCHLD), -EINVAL);
+        usleep(50000);
+        assert_int_equal(pal_runtime_kill(runtime, pid, sent[i]), 0);
+        assert_int_equal(wait_exit(pid), seen[i]);
+        close(output);
+    }
+}
+
 static void refused(const char *path, const char *part)
 {
     struct error err = ERROR_INIT;
@@ -172,9 +251,15 @@ static void test_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_version_1),       cmocka_unit_test(test_version_2),
-        cmocka_unit_test(test_version_3),       cmocka_unit_test(test_version_4),
-        cmocka_unit_test(test_no_such_program), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_version_1),
+        cmocka_unit_test(test_version_2),
+        cmocka_unit_test(test_version_3),
+        cmocka_unit_test(test_version_4),
+        cmocka_unit_test(test_no_such_program),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(a_stderr_that_the_library_closes_is_not_closed_again),
+        cmocka_unit_test(occlum_gives_statuses_of_wait),
+        cmocka_unit_test(occlum_interrupts_its_threads_by_signal_64),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

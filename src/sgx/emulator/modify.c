@@ -49,7 +49,8 @@ int emu_restrict_permissions(struct sgx_handle *e, struct sgx_enclave_restrict_p
 
     if (rc < 0)
         return rc;
-    if ((arg->permissions & ~SGX_SECINFO_PERM_MASK) || !(arg->permissions & SGX_SECINFO_R) ||
+    if ((arg->permissions & ~SGX_SECINFO_PERM_MASK) ||
+        ((arg->permissions & SGX_SECINFO_W) && !(arg->permissions & SGX_SECINFO_R)) ||
         arg->result || arg->count)
         return error_code(err, EINVAL, "%s: bad permissions", what);
 

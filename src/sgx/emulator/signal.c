@@ -62,10 +62,10 @@ static bool is_exception_signal(int signo)
     return false;
 }
 
+/* Whatever SA_SIGINFO says: Linux looks at the pointer. */
 static bool has_handler(const struct sigaction *act)
 {
-    return act && ((act->sa_flags & SA_SIGINFO) ||
-                   (act->sa_handler != SIG_DFL && act->sa_handler != SIG_IGN));
+    return act && act->sa_handler != SIG_DFL && act->sa_handler != SIG_IGN;
 }
 
 /* Everything is blocked in our part of a handler; the host's part runs with the host's mask. */

@@ -213,6 +213,21 @@ static void signals_interrupt_and_resume(void)
     survives_signals_with(SA_ONSTACK);
 }
 
+/* What counts is the pointer: SA_SIGINFO alone makes no handler of SIG_IGN and SIG_DFL. */
+static void ignores_with_any_flags(void)
+{
+    static void (*const handlers[])(int) = {SIG_IGN, SIG_DFL};
+    struct sigaction old;
+
+    for (size_t i = 0; i < 2; i++) {
+        struct sigaction act = {.sa_handler = handlers[i], .sa_flags = SA_SIGINFO};
+        assert_int_equal(g_driver->sigaction(SIGCHLD, &act, NULL), 0);
+        assert_int_equal(raise(SIGCHLD), 0);
+        assert_int_equal(g_driver->sigaction(SIGCHLD, NULL, &old), 0);
+        assert_true(old.sa_handler == handlers[i]);
+    }
+}
+
 /* A handler that makes the AEP enter the exception handler in place of resuming. */
 static void on_preempt(int signo, siginfo_t *info, void *context)
 {
@@ -569,6 +584,32 @@ static void restricts_and_removes(void)
     assert_int_equal(ok_call(TEST_READ, page, 0, 0), 0);
 }
 
+/* Linux refuses writing without reading, and no other set of permissions. */
+static void restricts_to_any_permissions_but_writing_alone(void)
+{
+    uint64_t offset = TEST_HOLE + 0x240000, page = g_enclave->base + offset;
+    static const uint64_t refused[] = {SGX_SECINFO_W, SGX_SECINFO_W | SGX_SECINFO_X, 8};
+    static const uint64_t taken[] = {SGX_SECINFO_R | SGX_SECINFO_W, SGX_SECINFO_R, 0};
+
+    assert_int_equal(ok_call(TEST_ACCEPT, page, PENDING, 0), 0);
+    for (size_t i = 0; i < 6; i++) {
+        struct sgx_enclave_restrict_permissions restrict_ = {.offset = offset,
+                                                             .length = SGX_PAGE_SIZE,
+                                                             .permissions = i < 3 ? refused[i]
+                                                                                  : taken[i - 3]};
+        assert_int_equal(g_driver->restrict_permissions(g_enclave->handle, &restrict_, NULL),
+                         i < 3 ? -EINVAL : 0);
+        if (i >= 3)
+            assert_int_equal(
+                ok_call(TEST_ACCEPT, page,
+                        restrict_.permissions | SGX_SECINFO_PR | SGX_SECINFO_TYPE(SGX_PT_REG), 0),
+                0);
+    }
+    struct sgx_enclave_run run;
+    fault_call(TEST_READ, page, 0, 3, &run);
+    assert_int_equal(run.exception_error_code & X86_PF_SGX, X86_PF_SGX);
+}
+
 /* ---- rewritten ENCLU sites ---- */
 
 static void *pester(void *arg)
@@ -710,6 +751,8 @@ int main(void)
         TEST(adds_pages_on_demand),
         TEST(runs_code_that_it_wrote),
         TEST(restricts_and_removes),
+        TEST(restricts_to_any_permissions_but_writing_alone),
+        EMULATED(ignores_with_any_flags),
         EMULATED(sites_work_under_signals),
         EMULATED(sites_work_while_the_stack_comes_and_goes),
         TEST(reports_exceptions),
