@@ -1,13 +1,13 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # Run every suite of `make check`; end with one line "N passed, N failed, N skipped". Exit 1 when anything failed.
-#   check.sh BUILD [SUITE...]    suites: unit asan libos hostile integration conformance binary (default: all)
+#   check.sh BUILD [SUITE...]    suites: unit asan libos hostile random integration conformance binary (default: all)
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 build=$(realpath "$1")
 shift
 suites=("$@")
-[ ${#suites[@]} -gt 0 ] || suites=(unit asan binary conformance libos hostile integration)
+[ ${#suites[@]} -gt 0 ] || suites=(unit asan binary conformance libos hostile random integration)
 
 passed=0 failed=0 skipped=0
 logs=$build/check-logs
@@ -102,6 +102,7 @@ for suite in "${suites[@]}"; do
         # Some of them while the host must not touch enclave memory; make conformance runs all.
         run_plain libos-isolated tests/conformance/full-libos-isolated.sh "$RUNE_STAGE" process signals threads files sockets shell.sh
         ;;
+    random) run_plain random tests/random/calls.py --build "$build" fixed ;;
     hostile) run_plain hostile tests/hostile/hostile.py --build "$build" fixed ;;
     conformance)
         for script in tests/conformance/ci-*.sh; do

@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # Build the libFuzzer targets with clang, ASan and UBSan, and run each for SECONDS_EACH (default 30) from its seeds. Then run the
-# hostile host (docs/design/hostile-host.md) with new seeds for HOSTILE_SECONDS (default 300), from the ordinary build in BUILD (default build).
+# hostile host (docs/design/hostile-host.md) with new seeds for HOSTILE_SECONDS (default 300), and random system calls (docs/design/random-calls.md)
+# for RANDOM_CALLS_SECONDS (default 300), from the ordinary build in BUILD (default build).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 seconds=${SECONDS_EACH:-30}
@@ -28,7 +29,9 @@ for target in $build/tests/fuzz/fuzz-*; do
 done
 hostile=${BUILD:-build}
 [ -e "$hostile/build.ninja" ] || meson setup "$hostile"
-ninja -C "$hostile" tests/hostile/hostile-run tests/hostile/workload libos/libos.elf
+ninja -C "$hostile" tests/hostile/hostile-run tests/hostile/workload tests/hostile/libos-sanitized.elf tests/random/calls libos/libos.elf
 echo "== hostile host, ${HOSTILE_SECONDS:-300} s"
 tests/hostile/hostile.py --build "$hostile" random "${HOSTILE_SECONDS:-300}" || status=1
+echo "== random calls, ${RANDOM_CALLS_SECONDS:-300} s"
+tests/random/calls.py --build "$hostile" random "${RANDOM_CALLS_SECONDS:-300}" || status=1
 exit $status

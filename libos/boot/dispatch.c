@@ -3,10 +3,15 @@
 #include "exception.h"
 #include "lib.h"
 #include "process.h"
+#include "start.h"
 #include "syscall.h"
 #include "syscall_names.h" /* generated: SYSCALL_COUNT, g_syscall_names */
 #include "tcb.h"
 #include <asm/unistd.h>
+#include <asm/signal.h>
+#include <asm-generic/siginfo.h>
+
+#define VECTOR_PF 14
 
 static syscall_fn *const g_table[SYSCALL_COUNT] = {
 #define S(name, function, status, note) [__NR_##name] = function,
@@ -54,13 +59,22 @@ void syscall_dispatch(struct uregs *regs)
         __atomic_fetch_or(&t->attention, ATTENTION_SIGNAL, __ATOMIC_SEQ_CST);
 }
 
+/* A handler's or a signal frame's address that no program has: the jump there would be ours. */
+static bool is_nowhere(u64 rip)
+{
+    return rip - g_layout->user_start >= g_layout->user_end - g_layout->user_start;
+}
+
 /* Everything that must hold before user code runs, but the registers themselves. */
 void return_prepare(struct uregs *regs)
 {
     struct thread *t = current();
 
-    while (unlikely(__atomic_load_n(&t->attention, __ATOMIC_SEQ_CST) != 0)) {
+    while (
+        unlikely(__atomic_load_n(&t->attention, __ATOMIC_SEQ_CST) != 0 || is_nowhere(regs->rip))) {
         t->regs = regs;
+        if (t->attention == 0)
+            signal_fault(SIGSEGV, SEGV_MAPERR, regs->rip, VECTOR_PF, 0);
         attention_handle(regs);
     }
     vector_restore();

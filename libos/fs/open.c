@@ -35,7 +35,7 @@ static int open_by_type(struct inode *i, struct dentry *d, struct file *f)
     }
 }
 
-static int count_writer(struct inode *i)
+int inode_count_writer(struct inode *i)
 {
     int r = 0;
 
@@ -48,13 +48,17 @@ static int count_writer(struct inode *i)
     return r;
 }
 
+void inode_uncount_writer(struct inode *i)
+{
+    mutex_lock(&i->lock);
+    i->writers--;
+    mutex_unlock(&i->lock);
+}
+
 void file_uncount_writer(struct file *f)
 {
-    if (!f->counts_writer)
-        return;
-    mutex_lock(&f->inode->lock);
-    f->inode->writers--;
-    mutex_unlock(&f->inode->lock);
+    if (f->counts_writer)
+        inode_uncount_writer(f->inode);
     f->counts_writer = false;
 }
 
@@ -69,7 +73,7 @@ int dentry_open_flags(struct dentry *d, u32 flags, struct file **out)
         return -ENOMEM;
     f->dentry = dentry_get(d);
     if (!(flags & O_PATH) && S_ISREG(i->mode) && (flags & O_ACCMODE) != O_RDONLY) {
-        r = count_writer(i);
+        r = inode_count_writer(i);
         f->counts_writer = r == 0;
     }
     f->inode = inode_get(i);
@@ -143,9 +147,7 @@ static int open_existing(struct dentry *d, u32 flags, bool created, struct file 
     }
     r = dentry_open_flags(d, flags, out);
     if (r == 0 && (flags & O_TRUNC) && !created && S_ISREG(d->inode->mode)) {
-        struct setattr a = {.valid = SETATTR_SIZE | SETATTR_MTIME, .mtime = (i64)clock_realtime()};
-
-        r = inode_setattr(d->inode, &a);
+        r = inode_truncate(d->inode, 0);
         if (r < 0)
             file_put(*out);
         else

@@ -214,17 +214,28 @@ static int check_file_size(u64 size)
     return 0;
 }
 
-static int truncate_inode(struct inode *i, i64 size)
+static int truncate_counted(struct inode *i, u64 size)
 {
-    struct setattr at = {.valid = SETATTR_SIZE | SETATTR_MTIME, .size = (u64)size};
+    struct setattr at = {.valid = SETATTR_SIZE | SETATTR_MTIME, .size = size};
     int r;
 
-    if ((i->seals & 2 && (u64)size < i->size) ||
-        (i->seals & 4 && (u64)size > i->size)) /* F_SEAL_SHRINK, F_SEAL_GROW */
+    if ((i->seals & 2 && size < i->size) ||
+        (i->seals & 4 && size > i->size)) /* F_SEAL_SHRINK, F_SEAL_GROW */
         return -EPERM;
-    r = check_file_size((u64)size);
+    r = check_file_size(size);
     at.mtime = (i64)clock_realtime();
     return r < 0 ? r : inode_setattr(i, &at);
+}
+
+int inode_truncate(struct inode *i, u64 size)
+{
+    int r = inode_count_writer(i);
+
+    if (r < 0)
+        return r;
+    r = truncate_counted(i, size);
+    inode_uncount_writer(i);
+    return r;
 }
 
 long sys_truncate(SYSCALL_ARGS)
@@ -245,10 +256,8 @@ long sys_truncate(SYSCALL_ARGS)
         r = -EROFS;
     else
         r = inode_permission(target->inode, MAY_WRITE);
-    if (r == 0 && target->inode->writers < 0)
-        r = -ETXTBSY;
     if (r == 0)
-        r = truncate_inode(target->inode, b);
+        r = inode_truncate(target->inode, (u64)b);
     if (r == 0)
         notify_inode(target, IN_MODIFY);
     dentry_put(target);
@@ -266,7 +275,7 @@ long sys_ftruncate(SYSCALL_ARGS)
         !S_ISREG(r.file->inode->mode))
         n = -EINVAL;
     else
-        n = truncate_inode(r.file->inode, b);
+        n = truncate_counted(r.file->inode, (u64)b);
     if (n == 0)
         notify_inode(r.file->dentry, IN_MODIFY);
     fdref_put(r);

@@ -59,10 +59,14 @@ static bool is_big(struct mm *mm)
 static int share_one(struct mm *parent, struct mm *child, u64 addr)
 {
     int r = share_set(child, addr);
-    if (r == 0)
-        r = share_set(parent, addr);
+    if (r < 0)
+        return r;
+    r = share_set(parent, addr);
     if (r == 0)
         page_set_flag(addr, PG_COW, true);
+    else
+        share_clear(child,
+                    addr); /* or its end would take the parent's page for a place of its own */
     return r;
 }
 

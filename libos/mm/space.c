@@ -362,8 +362,9 @@ void space_release_unused(struct space *s, u64 addr, u64 size)
         }
     }
     /* Also those that the range only touched: what else was in them may have gone before. */
-    u64 end = size > g_slots.end - addr ? g_slots.end : addr + size;
-    for (u64 i = slot_of(addr); (i = next_owned(s, i)) <= slot_of(end - 1); i++) {
+    u64 end = addr + size < addr ? g_slots.end : MIN(addr + size, g_slots.end);
+    for (u64 i = addr < end ? slot_of(addr) : g_slots.count;
+         (i = next_owned(s, i)) < g_slots.count && slot_start(i) < end; i++) {
         u64 lo = slot_start(i), hi = slot_start(i + 1);
         bool used = false;
         list_for_each_entry (m, &s->members, member)

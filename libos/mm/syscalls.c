@@ -75,6 +75,8 @@ long sys_msync(SYSCALL_ARGS)
 {
     if (((u64)a & ~PAGE_MASK) || (c & ~7l) || ((c & MS_ASYNC) && (c & MS_SYNC)))
         return -EINVAL;
+    if ((u64)a + PAGE_UP((u64)b) < (u64)a)
+        return -ENOMEM;
     return mm_sync(current_process()->mm, (u64)a, PAGE_UP((u64)b));
 }
 

@@ -4,6 +4,7 @@
 #include "fs.h"
 
 #define EXEC_BRK_RESERVE (32ul << 20)
+#define TASK_SIZE        0x7ffffffff000ul /* where Linux's addresses of programs end */
 
 /* The mm's own lock and that of its space, always both: a mm whose last reference goes is not
  * resident, so a join may move it to another space, or walk its VMAs, at any time. While the
@@ -347,7 +348,7 @@ i64 mm_map(struct mm *mm, u64 addr, u64 size, u32 prot, u32 flags, struct file *
 int mm_unmap(struct mm *mm, u64 addr, u64 size)
 {
     size = PAGE_UP(size);
-    if (!range_ok(addr, size))
+    if (!range_ok(addr, size) || addr + size > TASK_SIZE)
         return -EINVAL;
     if (mm_lock_live(mm) < 0)
         return -ENOMEM;

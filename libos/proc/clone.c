@@ -27,6 +27,11 @@ static int check(const struct clone_request *r)
         return -EINVAL;
     if ((f & CLONE_SIGHAND) && (f & CLONE_CLEAR_SIGHAND))
         return -EINVAL;
+    if ((f & CLONE_SETTLS) && r->tls >> 47)
+        return -EPERM;
+    /* Nobody makes children for the parent of process 1. */
+    if ((f & CLONE_PARENT) && current_process() == g_init)
+        return -EINVAL;
     if ((f & CLONE_PIDFD) && (f & (CLONE_THREAD | CLONE_DETACHED)))
         return -EINVAL;
     if (r->exit_signal < 0 || r->exit_signal > NSIG)
@@ -189,7 +194,8 @@ static int prepare_process(struct process *child, const struct clone_request *r)
     if (r2 < 0)
         return r2;
     child->pid = pid_allocate();
-    child->exit_signal = r->exit_signal;
+    /* A signal for somebody else's parent is not the caller's to choose. */
+    child->exit_signal = r->flags & CLONE_PARENT ? me->exit_signal : r->exit_signal;
     child->vfork_pending = r->flags & CLONE_VFORK;
     child->state = PROCESS_RUNNING;
     if (r->flags & CLONE_PIDFD) {

@@ -141,7 +141,7 @@ static void thread_reset(struct thread *t, const struct exec_image *image)
 /* The point of no return: the process becomes the new program. */
 static void commit(struct thread *t, struct exec_image *image, bool use_old)
 {
-    struct process *p = t->process;
+    struct process *p = t->process, *child;
     struct mm *old = p->mm;
     t->clear_child_tid = use_old ? t->clear_child_tid : 0;
     if (old && use_old) {
@@ -159,7 +159,10 @@ static void commit(struct thread *t, struct exec_image *image, bool use_old)
     p->cred = image->cred;
     p->mm = image->mm;
     p->exec_done = true;
-    p->exit_signal = p->exit_signal ? SIGCHLD : p->exit_signal;
+    /* What the old program had agreed on is not for the new one, nor for its parent. */
+    p->exit_signal = SIGCHLD;
+    list_for_each_entry (child, &p->children, sibling)
+        child->exit_signal = SIGCHLD;
     p->dumpable = !image->secure;
     if (image->secure)
         p->pdeathsig = 0;

@@ -30,6 +30,7 @@
 #include "runtime.h"
 
 #define KICK_SIGNAL   (SIGRTMIN + 5)
+#define RFLAGS_AC     0x40000ull
 #define STACK_SIZE    (256u << 10)
 #define AREA_MAX      65536
 #define KICK_AGAIN_NS 50000
@@ -163,6 +164,13 @@ struct call {
     int64_t result;
 };
 
+/* An exception leaves the enclave with the flags of its program, and Linux hands them to a signal
+ * handler: alignment checks are not for this code. */
+static void no_alignment_checks(void)
+{
+    __builtin_ia32_writeeflags_u64(__builtin_ia32_readeflags_u64() & ~RFLAGS_AC);
+}
+
 /* sgx_enclave_user_handler_t: decides what is done after the enclave was left. */
 static int left_enclave(long rdi, long rsi, long rdx, long rsp, long r8, long r9,
                         struct sgx_enclave_run *run)
@@ -170,6 +178,7 @@ static int left_enclave(long rdi, long rsi, long rdx, long rsp, long r8, long r9
     struct call *call = (struct call *)run->user_data;
     struct boundary_area *area = call->area;
     if (run->function != SGX_EEXIT) {
+        no_alignment_checks();
         if (run->function == SGX_EENTER) { /* the exception handler itself cannot be entered */
             char text[160];
             snprintf(text, sizeof(text),
@@ -482,6 +491,7 @@ static void kick_handler(int signo, siginfo_t *info, void *context)
     ucontext_t *uc = context;
     greg_t *regs = uc->uc_mcontext.gregs;
     struct boundary_area *area = t_area;
+    no_alignment_checks();
     if (info->si_code != SI_TKILL) {
         pass_on(&g_previous_kick, signo, info, context);
         return;
@@ -506,6 +516,7 @@ static void trap_handler(int signo, siginfo_t *info, void *context)
 {
     ucontext_t *uc = context;
     struct boundary_area *area = t_area;
+    no_alignment_checks();
     if (info->si_code > 0 && at_aep(area, uc->uc_mcontext.gregs))
         turn_round(area, uc->uc_mcontext.gregs);
     else

@@ -62,6 +62,7 @@ def symbols_of(path):
 
 class Bench:
     """A root with the workload, converted once."""
+    first = "/bin/workload random"
 
     def __init__(self, build):
         self.build = os.path.abspath(build)
@@ -149,7 +150,7 @@ def run_all(bench, jobs, work):
     """The first runs alone, for they convert the root."""
     tally = Tally()
     for image in range(len(bench.images)):
-        bench.run(Run("first", image, [], "/bin/workload random", HARMLESS))
+        bench.run(Run("first", image, [], bench.first, HARMLESS))
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
         pending = {}
         work = iter(work)

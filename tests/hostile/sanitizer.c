@@ -5,9 +5,13 @@
  * of the LibOS, in host memory that hostile-run maps: this LibOS is for tests on the software SGX.
  * Code that the compiler makes marks the stacks. The heap's functions are wrapped: each object has
  * a header and red zones, and a freed one stays poisoned until QUARANTINE others were freed.
+ *
+ * For tests of what happens without memory (tests/random): of a process's objects one in the soft
+ * RLIMIT_RSS cannot be had, of its pages one in the hard one; these limits mean nothing else.
  */
 #include "layout.h"
 #include "lib.h"
+#include "process.h"
 #include "tcb.h"
 #include "tests/hostile/shadow.h"
 
@@ -148,6 +152,23 @@ void *__wrap_memset(void *d, int c, size_t n)
 
 /* ---- the heap ---- */
 
+#define LIMIT_RSS   5
+#define RARELY_EVER (1u << 30) /* the limit is none */
+
+static bool is_denied(bool pages)
+{
+    static u64 count;
+    const struct thread *t = current();
+    const struct rlimit64 *limit = t != NULL && t->process != NULL ? &t->process->rlimits[LIMIT_RSS]
+                                                                   : NULL;
+    const u64 rate = limit == NULL ? 0 : pages ? limit->hard : limit->soft;
+
+    if (rate == 0 || rate > RARELY_EVER)
+        return false;
+    return (__atomic_add_fetch(&count, 1, __ATOMIC_RELAXED) * 0x9e3779b97f4a7c15ull >> 32) % rate ==
+           0;
+}
+
 static struct {
     struct spinlock lock;
     struct header *ring[QUARANTINE];
@@ -166,7 +187,7 @@ void *__wrap_kmalloc(size_t size)
     struct header *h;
     u64 start;
 
-    if (size > 1ul << 40)
+    if (size > 1ul << 40 || is_denied(false))
         return NULL;
     h = __real_kmalloc(HEADER + size + TAIL);
     if (h == NULL)
@@ -235,7 +256,7 @@ void __wrap_page_free(void *p, size_t count);
 
 void *__wrap_page_alloc(size_t count)
 {
-    void *p = __real_page_alloc(count);
+    void *p = is_denied(true) ? NULL : __real_page_alloc(count);
 
     if (p != NULL)
         mark((u64)p, count * PAGE_SIZE, 0);

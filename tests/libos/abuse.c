@@ -4,6 +4,7 @@
 #include "check.h"
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <sys/epoll.h>
@@ -17,6 +18,7 @@
 #include <sys/timerfd.h>
 #include <sys/un.h>
 #include <sys/xattr.h>
+#include <ucontext.h>
 
 /* Every call that takes a path, on an object that is in no tree. Only some results are looked at;
  * that the next call comes at all is the test. */
@@ -135,6 +137,72 @@ static void timers_with_bad_pointers(void)
     CHECK(pthread_join(t, NULL) == 0);
 }
 
+/* A program that has alignment checked, and faults meanwhile: that is its own affair. */
+static void alignment_checks(void)
+{
+    const size_t size = 1024 * 4096;
+    char *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(p != MAP_FAILED);
+    for (int i = 0; i < 8; i++) {
+        CHECK(madvise(p, size, MADV_DONTNEED) == 0);
+        __asm__ volatile("pushfq; orq $0x40000, (%%rsp); popfq\n"
+                         "1: movq $1, (%0); add $4096, %0; cmp %1, %0; jb 1b\n"
+                         "pushfq; andq $~0x40000, (%%rsp); popfq"
+                         : "+r"(p)
+                         : "r"(p + size)
+                         : "memory", "cc");
+        p -= size;
+    }
+    munmap(p, size);
+}
+
+/* Ranges where no program has anything, some of them outside of every enclave. */
+static void ranges_that_are_nowhere(void)
+{
+    static const unsigned long wild[] = {0x600000000000, 0x7ffffffff000, 0x800000000000,
+                                         0xffff800000000000, 0xfffffffffffff000};
+    alarm(20); /* a hang is a failure */
+    for (size_t i = 0; i < sizeof(wild) / sizeof(wild[0]); i++) {
+        void *p = (void *)wild[i];
+        CHECK(munmap(p, 4096) == (i == 0 ? 0 : -1) && (i == 0 || errno == EINVAL));
+        CHECK(munmap(p, 0x7ffffffff000) < 0 && errno == EINVAL);
+        CHECK(mprotect(p, 4096, PROT_NONE) < 0 && errno == ENOMEM);
+        CHECK(mremap(p, 4096, 8192, MREMAP_MAYMOVE) == MAP_FAILED);
+        CHECK(madvise(p, 4096, MADV_DONTNEED) < 0);
+        CHECK(msync(p, 4096, MS_SYNC) < 0);
+        CHECK(mlock(p, 4096) < 0);
+    }
+    alarm(0);
+}
+
+static void to_nowhere(int signo, siginfo_t *info, void *context)
+{
+    ((ucontext_t *)context)->uc_mcontext.gregs[REG_RIP] = 0x800000000000;
+}
+
+static void handler_nowhere(void)
+{
+    signal(SIGUSR1, (void (*)(int))0x800000000000);
+    raise(SIGUSR1);
+}
+
+static void handlers_nowhere(void)
+{
+    struct sigaction a = {.sa_sigaction = to_nowhere, .sa_flags = SA_SIGINFO};
+    sigaction(SIGUSR1, &a, NULL);
+    signal(SIGSEGV, (void (*)(int))0xffff800000000000);
+    raise(SIGUSR1);
+}
+
+/* A handler, or an interrupted program, at an address that no program has. */
+static void addresses_that_are_none(void)
+{
+    CHECK(WTERMSIG(in_child(handler_nowhere)) == SIGSEGV);
+    CHECK(WTERMSIG(in_child(handlers_nowhere)) == SIGSEGV);
+    CHECK(syscall(SYS_clone, CLONE_SETTLS | SIGCHLD, 0, 0, 0, 0x800000000000) < 0 &&
+          errno == EPERM);
+}
+
 static struct sockaddr_un g_address = {AF_UNIX, "/tmp/abuse-dgram"};
 static int g_connected;
 
@@ -214,6 +282,9 @@ int main(void)
 {
     RUN(objects_without_a_tree);
     RUN(names_that_change);
+    RUN(addresses_that_are_none);
+    RUN(alignment_checks);
+    RUN(ranges_that_are_nowhere);
     RUN(timers_with_bad_pointers);
     RUN(datagram_receivers_that_leave);
     RUN(memory_stays_ones_own);

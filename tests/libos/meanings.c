@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/fsuid.h>
 #include <sys/mman.h>
@@ -227,6 +228,44 @@ static void slack(void)
     CHECK(prctl(PR_SET_TIMERSLACK, 0) == 0 && prctl(PR_GET_TIMERSLACK) == 50000);
 }
 
+/* A file that must not change is not emptied by being opened, whatever for. */
+static void emptied_by_opening(void)
+{
+    char path[40];
+    struct stat st;
+    CHECK(fails(open("/proc/self/exe", O_RDONLY | O_TRUNC), ETXTBSY));
+    CHECK(fails(truncate("/proc/self/exe", 4096), ETXTBSY));
+    CHECK(stat("/proc/self/exe", &st) == 0 && st.st_size > 4096);
+    int fd = memfd_create("m", MFD_ALLOW_SEALING);
+    CHECK(fd >= 0 && ftruncate(fd, 100) == 0);
+    CHECK(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK) == 0);
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    CHECK(fails(open(path, O_RDWR | O_TRUNC), EPERM));
+    CHECK(fails(truncate(path, 10), EPERM));
+    CHECK(fstat(fd, &st) == 0 && st.st_size == 100);
+    close(fd);
+}
+
+static void child_for_parent(void)
+{
+    if (syscall(SYS_clone, CLONE_PARENT | SIGUSR1, 0, 0, 0, 0) == 0)
+        _exit(0);
+}
+
+/* What a child's end is told with is its parent's choice, not that of a child of the same. */
+static void children_of_ones_parent(void)
+{
+    sigset_t mask;
+    const struct timespec none = {0, 0};
+    sigemptyset(&mask);
+    sigaddset(&mask, SIGUSR1);
+    sigprocmask(SIG_BLOCK, &mask, NULL);
+    CHECK(in_child(child_for_parent) == 0);
+    CHECK(wait(NULL) > 0 && fails(wait(NULL), ECHILD));
+    CHECK(sigtimedwait(&mask, NULL, &none) < 0);
+    sigprocmask(SIG_UNBLOCK, &mask, NULL);
+}
+
 int main(void)
 {
     CHECK(mkdtemp(g_dir) && chdir(g_dir) == 0 && chmod(".", 0755) == 0);
@@ -240,6 +279,8 @@ int main(void)
     RUN(removed_directory);
     RUN(threads_are_listed);
     RUN(slack);
+    RUN(emptied_by_opening);
+    RUN(children_of_ones_parent);
     CHECK(chdir("/") == 0 && remove_tree(g_dir) == 0);
     return finish();
 }

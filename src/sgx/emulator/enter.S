@@ -206,7 +206,8 @@ emu_crit_end:
     .type emu_signal_entry, @function
 emu_signal_entry:
     endbr64
-    cld
+    pushq $2 /* the enclave's direction flag, and its alignment checks, which Linux leaves on */
+    popfq
     rdgsbase %rax
     test %rax, %rax
     jnz .Lenclave
