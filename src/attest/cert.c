@@ -20,8 +20,19 @@ static const uint8_t g_oid_common_name[] = {0x55, 0x04, 0x03};
 
 #define IS_OID(oid, known) span_equal(oid, span_of(known, sizeof(known)))
 
-/* The last common name of a DN, empty when there is none. */
-static bool find_common_name(struct span name, struct span *out)
+/* A string as Intel's names have them; anything else leaves room for two readings. */
+static bool is_plain(unsigned tag, struct span text)
+{
+    if (tag != DER_UTF8_STRING && tag != DER_PRINTABLE_STRING)
+        return false;
+    for (size_t i = 0; i < text.size; i++)
+        if (text.data[i] < ' ' || text.data[i] > '~')
+            return false;
+    return text.size > 0;
+}
+
+/* A DN of plain strings; *out is its last common name, empty when there is none. */
+static bool parse_name(struct span name, struct span *out)
 {
     struct span rdns, set, pair, oid, value;
     unsigned tag;
@@ -33,8 +44,8 @@ static bool find_common_name(struct span name, struct span *out)
         if (!der_take(&rdns, DER_SET, &set) || !set.size)
             return false;
         while (set.size) {
-            if (!der_take(&set, DER_SEQUENCE, &pair) || !der_take(&pair, DER_OID, &oid) ||
-                !der_any(&pair, &tag, &value, NULL) || pair.size)
+            if (!der_take(&set, DER_SEQUENCE, &pair) || !der_oid(&pair, &oid) ||
+                !der_any(&pair, &tag, &value, NULL) || pair.size || !is_plain(tag, value))
                 return false;
             if (IS_OID(oid, g_oid_common_name))
                 *out = value;
@@ -88,7 +99,7 @@ static bool parse_extension(struct span *in, struct cert *out, unsigned *seen)
     struct span extension, oid, value;
     bool critical = false;
 
-    if (!der_take(in, DER_SEQUENCE, &extension) || !der_take(&extension, DER_OID, &oid) ||
+    if (!der_take(in, DER_SEQUENCE, &extension) || !der_oid(&extension, &oid) ||
         (der_next_is(&extension, DER_BOOLEAN) && (!der_bool(&extension, &critical) || !critical)) ||
         !der_take(&extension, DER_OCTET_STRING, &value) || extension.size)
         return false;
@@ -103,23 +114,30 @@ static bool parse_extension(struct span *in, struct cert *out, unsigned *seen)
     return !critical;
 }
 
+/* RFC 5280: at most 20 bytes; in the shortest form, so that equal serials have equal bytes. */
+static bool take_serial(struct span *in, struct span *out)
+{
+    if (!der_take(in, DER_INTEGER, out) || out->size < 1 || out->size > 21)
+        return false;
+    return out->size == 1 || !((out->data[0] == 0 && out->data[1] < 0x80) ||
+                               (out->data[0] == 0xff && out->data[1] >= 0x80));
+}
+
 static bool parse_tbs(struct span tbs, struct cert *out)
 {
-    struct span body, version, algorithm, validity, spki, tagged, extensions;
+    struct span body, version, algorithm, validity, spki, tagged, extensions, issuer_name;
     uint64_t number;
     unsigned seen = 0;
 
     if (!der_take(&tbs, DER_SEQUENCE, &body) || tbs.size ||
         !der_take(&body, DER_CONTEXT_0, &version) || !der_uint(&version, DER_INTEGER, 2, &number) ||
-        number != 2 || version.size || !der_take(&body, DER_INTEGER, &out->serial) ||
-        out->serial.size < 1 || out->serial.size > 21 ||
+        number != 2 || version.size || !take_serial(&body, &out->serial) ||
         !der_take_whole(&body, DER_SEQUENCE, &algorithm) || !IS_OID(algorithm, g_ecdsa_sha256) ||
         !der_take_whole(&body, DER_SEQUENCE, &out->issuer) ||
-        !der_take(&body, DER_SEQUENCE, &validity) || !der_time(&validity, &out->not_before) ||
-        !der_time(&validity, &out->not_after) || validity.size ||
-        !der_take_whole(&body, DER_SEQUENCE, &out->subject) ||
-        !find_common_name(out->subject, &out->common_name) ||
-        !der_take_whole(&body, DER_SEQUENCE, &spki))
+        !parse_name(out->issuer, &issuer_name) || !der_take(&body, DER_SEQUENCE, &validity) ||
+        !der_time(&validity, &out->not_before) || !der_time(&validity, &out->not_after) ||
+        validity.size || !der_take_whole(&body, DER_SEQUENCE, &out->subject) ||
+        !parse_name(out->subject, &out->common_name) || !der_take_whole(&body, DER_SEQUENCE, &spki))
         return false;
     if (spki.size != sizeof(g_p256_spki) + 64 ||
         memcmp(spki.data, g_p256_spki, sizeof(g_p256_spki)) != 0)
@@ -178,11 +196,9 @@ void chain_release(struct chain *chain)
     *chain = (struct chain){.count = 0};
 }
 
+/* As much of a name as a message has room for. */
 static int printable(struct span name)
 {
-    for (size_t i = 0; i < name.size; i++)
-        if (name.data[i] < ' ' || name.data[i] > '~')
-            return 0;
     return name.size < 80 ? (int)name.size : 80;
 }
 
@@ -243,8 +259,8 @@ static bool no_critical_extension(struct span extensions)
     while (extensions.size) {
         struct span extension, oid, value;
 
-        if (!der_take(&extensions, DER_SEQUENCE, &extension) ||
-            !der_take(&extension, DER_OID, &oid) || der_next_is(&extension, DER_BOOLEAN) ||
+        if (!der_take(&extensions, DER_SEQUENCE, &extension) || !der_oid(&extension, &oid) ||
+            der_next_is(&extension, DER_BOOLEAN) ||
             !der_take(&extension, DER_OCTET_STRING, &value) || extension.size)
             return false;
     }
@@ -256,7 +272,7 @@ static bool next_entry(struct span *entries, struct span *serial)
     struct span entry, extensions;
     int64_t when;
 
-    return der_take(entries, DER_SEQUENCE, &entry) && der_take(&entry, DER_INTEGER, serial) &&
+    return der_take(entries, DER_SEQUENCE, &entry) && take_serial(&entry, serial) &&
            der_time(&entry, &when) &&
            (!entry.size || (der_take(&entry, DER_SEQUENCE, &extensions) && !entry.size &&
                             no_critical_extension(extensions)));
@@ -264,7 +280,7 @@ static bool next_entry(struct span *entries, struct span *serial)
 
 static bool parse_crl(struct span der, struct crl *out)
 {
-    struct span tbs, body, algorithm, tagged, extensions, entries, serial;
+    struct span tbs, body, algorithm, tagged, extensions, entries, serial, name;
     uint64_t version;
 
     if (!parse_signed(der, &out->tbs, &out->signature))
@@ -273,8 +289,8 @@ static bool parse_crl(struct span der, struct crl *out)
     if (!der_take(&tbs, DER_SEQUENCE, &body) || tbs.size ||
         !der_uint(&body, DER_INTEGER, 1, &version) || version != 1 ||
         !der_take_whole(&body, DER_SEQUENCE, &algorithm) || !IS_OID(algorithm, g_ecdsa_sha256) ||
-        !der_take_whole(&body, DER_SEQUENCE, &out->issuer) || !der_time(&body, &out->this_update) ||
-        !der_time(&body, &out->next_update))
+        !der_take_whole(&body, DER_SEQUENCE, &out->issuer) || !parse_name(out->issuer, &name) ||
+        !der_time(&body, &out->this_update) || !der_time(&body, &out->next_update))
         return false;
     if (der_next_is(&body, DER_SEQUENCE) && !der_take(&body, DER_SEQUENCE, &out->revoked))
         return false;
@@ -318,10 +334,11 @@ int crl_verify(const struct crl *crl, const struct cert *issuer, const struct p2
 
 bool crl_has(const struct crl *crl, const struct cert *cert)
 {
-    struct span entries = crl->revoked, serial;
+    struct span entries = crl->revoked, entry, serial;
 
-    while (entries.size && next_entry(&entries, &serial))
-        if (span_equal(serial, cert->serial))
+    /* Read whole when it was loaded; here only what is asked for. */
+    while (der_take(&entries, DER_SEQUENCE, &entry))
+        if (der_take(&entry, DER_INTEGER, &serial) && span_equal(serial, cert->serial))
             return true;
     return false;
 }

@@ -14,13 +14,10 @@ bool clock_from_civil(unsigned year, unsigned month, unsigned day, unsigned hour
         day > days[month - 1] + (month == 2 && leap ? 1u : 0u) || hour > 23 || minute > 59 ||
         second > 59)
         return false;
-    struct tm tm = {.tm_year = (int)year - 1900,
-                    .tm_mon = (int)month - 1,
-                    .tm_mday = (int)day,
-                    .tm_hour = (int)hour,
-                    .tm_min = (int)minute,
-                    .tm_sec = (int)second};
-    *out = timegm(&tm);
+    /* Days since 1970, with years that start in March, so that the leap day is the last one. */
+    int64_t y = month > 2 ? year : year - 1, m = month > 2 ? month - 3 : month + 9;
+    int64_t days_before = y * 365 + y / 4 - y / 100 + y / 400 + (153 * m + 2) / 5 + day - 719469;
+    *out = days_before * 86400 + hour * 3600 + minute * 60 + second;
     return true;
 }
 

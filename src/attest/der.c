@@ -78,6 +78,20 @@ bool der_bool(struct span *in, bool *out)
     return true;
 }
 
+bool der_oid(struct span *in, struct span *out)
+{
+    bool first = true; /* of a number */
+
+    if (!der_take(in, DER_OID, out) || !out->size)
+        return false;
+    for (size_t i = 0; i < out->size; i++) {
+        if (first && out->data[i] == 0x80)
+            return false;
+        first = out->data[i] < 0x80;
+    }
+    return first;
+}
+
 static bool two_digits(const uint8_t *at, unsigned *out)
 {
     if (at[0] < '0' || at[0] > '9' || at[1] < '0' || at[1] > '9')

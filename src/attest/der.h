@@ -39,5 +39,6 @@ bool der_next_is(const struct span *in, unsigned tag);
 /* An INTEGER or ENUMERATED (`tag`) from 0 to max. */
 bool der_uint(struct span *in, unsigned tag, uint64_t max, uint64_t *out);
 bool der_bool(struct span *in, bool *out);
+bool der_oid(struct span *in, struct span *out);
 /* UTCTime or GeneralizedTime as RFC 5280 has them, in seconds since 1970. */
 bool der_time(struct span *in, int64_t *out);

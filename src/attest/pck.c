@@ -102,7 +102,7 @@ static bool parse_pairs(struct span value, const uint8_t *prefix, size_t prefix_
     if (!der_take(&value, DER_SEQUENCE, &pairs) || value.size)
         return false;
     while (pairs.size) {
-        if (!der_take(&pairs, DER_SEQUENCE, &pair) || !der_take(&pair, DER_OID, &oid) ||
+        if (!der_take(&pairs, DER_SEQUENCE, &pair) || !der_oid(&pair, &oid) ||
             oid.size != prefix_size + 1 || memcmp(oid.data, prefix, prefix_size) != 0)
             return false;
         unsigned number = oid.data[prefix_size];

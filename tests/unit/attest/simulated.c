@@ -404,6 +404,55 @@ static void bad_policies_are_errors(void **state)
     }
 }
 
+/* Too deep, too much, too long: an answer, soon. */
+static void bombs_are_defused(void **state)
+{
+    static const struct {
+        enum attest_file file;
+        const char *head, *repeated;
+        unsigned times;
+    } rows[] = {
+        {ATTEST_TCB_INFO, "{\"x\":", "[", 3000000},
+        {ATTEST_TCB_INFO, "", "{\"tcbInfo\":", 300000},
+        {ATTEST_QE_IDENTITY, "{\"enclaveIdentity\":{\"tcbLevels\":[",
+         "{\"tcb\":{\"isvsvn\":1},\"tcbDate\":\"2024-01-01\",\"tcbStatus\":\"UpToDate\"},", 40000},
+        {ATTEST_QE_IDENTITY, "{\"x\":", "9", 3000000},
+        {ATTEST_TCB_INFO_CHAIN, "",
+         "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", 40000},
+        {ATTEST_PCK_CRL, "", "30", 1000000},
+        {ATTEST_ROOT_CRL, "\x30\x83\xff\xff\xff", "\x30\x83\xff\xff\xff", 500000},
+    };
+    struct simulation_options options = {.now = NOW};
+    cleanup_buffer struct buffer quote = BUFFER_INIT;
+    char *problem = NULL;
+    struct world w;
+
+    world_open(&w, &options, "{\"allow_simulation\": true}", true);
+    sign(3, QUOTE_BODY_SGX, &quote);
+    for (size_t i = 0; i < array_count(rows); i++) {
+        struct buffer kept = w.files[rows[i].file];
+        struct buffer bomb = BUFFER_INIT;
+
+        buffer_append_text(&bomb, rows[i].head);
+        for (unsigned n = 0; n < rows[i].times; n++)
+            buffer_append_text(&bomb, rows[i].repeated);
+        attest_collateral_free(w.collateral);
+        w.files[rows[i].file] = bomb;
+        w.collateral = collateral_of(&w, w.files);
+        expect(&w, &quote, ATTEST_BAD_COLLATERAL, NULL);
+        w.files[rows[i].file] = kept;
+        if (rows[i].file == ATTEST_TCB_INFO)
+            assert_null(attest_policy_parse(bomb.data, 1 << 19, &problem));
+        free(problem);
+        problem = NULL;
+        buffer_release(&bomb);
+    }
+    buffer_reserve(&quote, 1 << 22);
+    quote.size = 1 << 22;
+    expect(&w, &quote, ATTEST_NOT_GENUINE, "too many");
+    world_close(&w);
+}
+
 static int set_up(void **state)
 {
     struct error err = ERROR_INIT;
@@ -434,6 +483,7 @@ int main(void)
         cmocka_unit_test(chains_from_elsewhere),
         cmocka_unit_test(threads_share_a_verifier),
         cmocka_unit_test(bad_policies_are_errors),
+        cmocka_unit_test(bombs_are_defused),
         EMULATED(an_enclave_is_quoted),
     };
 
