@@ -5,8 +5,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <sys/inotify.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -14,6 +12,7 @@
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "base/path.h"
+#include "container/oom.h"
 #include "container/private.h"
 
 enum { STAT_FILE_MAX = 1 << 20 };
@@ -297,40 +296,13 @@ bool cgroup_oom_killed(const struct cgroup *cgroup)
     return table_number(table, "oom_kill") > 0;
 }
 
-static int oom_open_v1(const char *dir, struct error *err)
-{
-    cleanup_free char *path = path_join(dir, "memory.oom_control");
-    cleanup_free char *control = path_join(dir, "cgroup.event_control");
-    cleanup_close int file = open(path, O_RDONLY | O_CLOEXEC);
-    cleanup_close int event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (file < 0 || event < 0)
-        return error_errno(err, errno, "open %s", path);
-    char line[32];
-    int size = snprintf(line, sizeof(line), "%d %d", event, file);
-    if (write_file_at(AT_FDCWD, control, line, (size_t)size, err) < 0)
-        return -1;
-    return take_fd(event);
-}
-
-static int oom_open_v2(const char *dir, struct error *err)
-{
-    cleanup_free char *memory = path_join(dir, "memory.events");
-    cleanup_free char *events = path_join(dir, "cgroup.events");
-    cleanup_close int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-    if (fd < 0 || inotify_add_watch(fd, memory, IN_MODIFY) < 0 ||
-        inotify_add_watch(fd, events, IN_MODIFY) < 0)
-        return error_errno(err, errno, "watch %s", memory);
-    return take_fd(fd);
-}
-
 int container_oom_open(const struct container *container, struct error *err)
 {
     struct cgroup cgroup;
     cgroup_from_state(container->state, &cgroup);
     const char *dir = cgroup_path(&cgroup, "memory");
-    int fd = !dir        ? error_set(err, "the container has no memory cgroup")
-             : cgroup.v2 ? oom_open_v2(dir, err)
-                         : oom_open_v1(dir, err);
+    int fd = dir ? memory_oom_open(dir, cgroup.v2, err)
+                 : error_set(err, "the container has no memory cgroup");
     cgroup_release(&cgroup);
     return fd;
 }
@@ -340,19 +312,7 @@ int container_oom_read(const struct container *container, int fd, uint64_t *seen
     struct cgroup cgroup;
     cgroup_from_state(container->state, &cgroup);
     const char *dir = cgroup_path(&cgroup, "memory");
-    int ret = -1;
-    char events[4096];
-    ssize_t got = read(fd, events, sizeof(events));
-    if (dir && access(dir, F_OK) == 0) {
-        /* The eventfd also fires when the cgroup is removed. */
-        ret = got > 0;
-        if (cgroup.v2) {
-            cleanup_json json_t *table = read_table(dir, "memory.events");
-            uint64_t kills = (uint64_t)table_number(table, "oom_kill");
-            ret = kills > *seen;
-            *seen = kills;
-        }
-    }
+    int ret = dir ? memory_oom_read(dir, cgroup.v2, fd, seen) : -1;
     cgroup_release(&cgroup);
     return ret;
 }

@@ -222,10 +222,25 @@ static int read_build(const struct oci_config *config, struct enclave_build *out
     return 0;
 }
 
+/* The pod's own container, which holds its namespaces and runs nothing of the tenant's. */
+static bool is_sandbox(const struct oci_config *config)
+{
+    static const char *const keys[] = {"io.kubernetes.cri.container-type",
+                                       "io.kubernetes.cri-o.ContainerType"};
+    for (size_t i = 0; i < array_count(keys); i++) {
+        const char *type = oci_annotation(config, keys[i]);
+        if (type != NULL && strcmp(type, "sandbox") == 0)
+            return true;
+    }
+    return false;
+}
+
 int enclave_request_read(const struct oci_config *config, bool forced, struct enclave_request *out,
                          struct error *err)
 {
     memset(out, 0, sizeof(*out));
+    if (is_sandbox(config))
+        return 0;
     const char *type = find(config, SETTING_TYPE), *path = find(config, SETTING_PATH);
     const char *carrier = find(config, SETTING_CARRIER);
     const char *args = find(config, SETTING_ARGS), *level = find(config, SETTING_LOG_LEVEL);

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+# A containerd of the test's own, with containerd-shim-rune-v2 as it is installed: found in PATH by the name of the runtime.
+
+load clients
+
+shim_setup_file() { # PROGRAM...
+    clients_setup_file containerd ctr busybox "$@"
+    export PATH=$RUNE_STAGE/usr/bin:$PATH
+    [ -x "$RUNE_STAGE/usr/bin/containerd-shim-rune-v2" ] || skip "no containerd-shim-rune-v2 in $RUNE_STAGE (make stage)"
+    cat >"$work/config.toml" <<TOML
+version = 2
+root = "$work/root"
+state = "$work/run"
+disabled_plugins = ["io.containerd.grpc.v1.cri"]
+[grpc]
+  address = "$work/sock"
+[ttrpc]
+  address = "$work/ttrpc"
+TOML
+    # The runtime's state is below /run/containerd/rune, by namespace.
+    export CONTAINERD_ADDRESS=$work/sock CONTAINERD_NAMESPACE=shim-test-$$ state=/run/containerd/rune/shim-test-$$
+    export runtime=io.containerd.rune.v2 image=docker.io/test/busybox:1
+    start_containerd
+    image_archive "$work/busybox.tar" test/busybox:1 "$work/image.tar"
+    ctr image import "$work/image.tar" >/dev/null
+}
+
+start_containerd() {
+    start_daemon containerd containerd --config "$work/config.toml"
+    within 30 ctr version || { tail -20 "$work/containerd.log"; return 1; }
+}
+
+shim_teardown_file() {
+    [ -n "${work:-}" ] || return 0
+    remove_tasks
+    stop_daemon containerd
+    [ ! -e "$state" ] || [ -z "$(ls "$state")" ] || echo "# containers are left in $state: $(ls "$state")" >&3
+    rm -rf "$state"
+    clients_teardown_file
+}
+
+remove_tasks() {
+    ctr task ls -q 2>/dev/null | xargs -r -n 1 timeout 30 ctr task rm -f >/dev/null 2>&1 || true
+    ctr container ls -q 2>/dev/null | xargs -r timeout 30 ctr container rm >/dev/null 2>&1 || true
+}
+
+setup() {
+    name=test-$BATS_TEST_NUMBER
+}
+
+teardown() {
+    remove_tasks
+}
+
+box() { # OPTIONS... -- COMMAND...
+    local flags=()
+    while [ "$1" != -- ]; do
+        flags+=("$1")
+        shift
+    done
+    timeout -s KILL 120 ctr run --runtime "$runtime" --cgroup "/$parent/$name" "${flags[@]}" "$image" "$name" "${@:2}"
+}
+
+# A container that says "up", and "told" when it gets SIGTERM; its output is in a file.
+starts() { # OPTIONS...
+    box -d --log-uri "file://$work/$name.out" "$@" -- sh -c 'trap "echo told; exit 3" TERM; echo up; while :; do sleep 0.1; done'
+    within 20 grep -q up "$work/$name.out"
+}
+
+task_is() { # STATE
+    ctr task ls | grep -q "^$name .*$1"
+}
+
+task_pid() {
+    ctr task ls | awk -v name="$name" '$1 == name {print $2}'
+}
+
+bundle_of() { # CONTAINER
+    echo "$work/run/io.containerd.runtime.v2.task/$CONTAINERD_NAMESPACE/$1"
+}
+
+shim_of() { # CONTAINER: its process id
+    local pid
+    pid=$(awk '/^PPid/ {print $2}' "/proc/$(ctr task ls | awk -v name="$1" '$1 == name {print $2}')/status")
+    grep -q containerd-shim-rune "/proc/$pid/cmdline" && echo "$pid"
+}
+
+# The shim's socket, as containerd finds it after a restart.
+address_of() { # CONTAINER
+    sed 's#^unix://##' "$(bundle_of "$1")/address"
+}
+
+# Everything of a container is gone: runtime state, bundle, mounts, cgroups.
+gone_entirely() { # CONTAINER
+    [ ! -e "$state/$1" ] || { echo "state of $1 is left"; return 1; }
+    [ ! -e "$(bundle_of "$1")" ] || { echo "bundle of $1 is left"; return 1; }
+    ! grep -F "/$1/rootfs" /proc/self/mounts || return 1
+    [ -z "$(cgroups_of "$1")" ] || { echo "cgroups of $1 are left"; return 1; }
+}
