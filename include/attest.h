@@ -94,6 +94,29 @@ ATTEST_EXPORT const char *attest_file_name(enum attest_file file);
  * is damaged. */
 ATTEST_EXPORT int64_t attest_collateral_until(const struct attest_collateral *collateral);
 
+/*
+ * Where collateral comes from: Intel's PCS ("https://api.trustedservices.intel.com") or a PCCS
+ * ("https://localhost:8081"), API version 4. What it serves is signed, so it need not be trusted;
+ * it can hold back newer collateral until the older one's nextUpdate, no longer.
+ */
+struct attest_service {
+    const char *url;     /* with or without /sgx/certification/v4 */
+    const char *ca_file; /* PEM certificates that vouch for it; NULL: the system's */
+    const char *cache;   /* directory for what was fetched, kept until nextUpdate; NULL: none */
+    unsigned timeout_ms; /* for everything; 0: 30000 */
+    bool early;          /* update=early: of a TCB recovery that is not yet enforced */
+};
+
+/*
+ * Collateral for the platform that a DCAP quote names: from the cache when all of it is valid at
+ * `now` (seconds since 1970), else fetched. At most 1 MiB a part, no redirects. NULL and `error`
+ * when a part cannot be had, or is not what the service should have served.
+ */
+ATTEST_EXPORT struct attest_collateral *attest_fetch(const struct attest_verifier *verifier,
+                                                     const void *quote, size_t size,
+                                                     const struct attest_service *service,
+                                                     int64_t now, char **error);
+
 /* ---- policy -------------------------------------------------------------------------------- */
 
 struct attest_policy;

@@ -235,9 +235,9 @@ static void check_report_data(struct attest_answer *a, const struct attest_reque
                     "user data and nonce are longer than the 64 bytes of report data");
         return;
     }
-    if (size)
+    if (user && size)
         memcpy(expected, user, size);
-    if (r->nonce_size)
+    if (r->nonce && r->nonce_size)
         memcpy(expected + size, r->nonce, r->nonce_size);
     if (memcmp(expected, found, sizeof(expected)) == 0)
         answer_pass(a, CHECK_REPORT_DATA);

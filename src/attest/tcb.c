@@ -179,7 +179,7 @@ void tcb_evaluate(const struct tcb_info *info, const struct qe_identity *qe, con
     out->date = oldest(out);
     if (rank(out->platform) > 0)
         find_platform_shorts(info, pck, launch_svn, out);
-    if (out->tdx_module)
+    if (td && out->tdx_module)
         find_svn_short(&out->tdx_module->levels, launch_svn[0], out->module, TCB_PART_MODULE, out);
     find_svn_short(&qe->levels, quote->qe_report.isv_svn, out->qe, TCB_PART_QE, out);
 }

@@ -22,9 +22,10 @@ enum { FILE_MAX = 4 << 20, DATA_MAX = 64 };
 
 /* What the options say. */
 static struct {
-    const char *collateral, *policy, *time, *nonce, *user_data;
+    const char *collateral, *pccs, *pccs_ca, *cache, *policy, *time, *nonce, *user_data;
     const char *files[ATTEST_FILE_COUNT];
     struct option_list roots[3]; /* by enum attest_root */
+    long long pccs_timeout;      /* seconds */
     bool json, allow_simulation;
 } o;
 
@@ -109,6 +110,20 @@ static int add_roots(struct attest_verifier *v, struct error *err)
     return rc;
 }
 
+/* From the service, for what the quote says of its platform. */
+static int fetch_collateral(const struct attest_verifier *v, const struct buffer *evidence,
+                            int64_t now, struct attest_collateral **out, struct error *err)
+{
+    const struct attest_service service = {.url = o.pccs,
+                                           .ca_file = o.pccs_ca,
+                                           .cache = o.cache,
+                                           .timeout_ms = (unsigned)o.pccs_timeout * 1000};
+    char *problem;
+
+    *out = attest_fetch(v, evidence->data, evidence->size, &service, now, &problem);
+    return *out ? 0 : take_text(problem, err);
+}
+
 /* The directory's files, those that are named one by one in their places. */
 static int read_collateral(const struct attest_verifier *v, struct attest_collateral **out,
                            struct error *err)
@@ -163,7 +178,8 @@ static int judge(struct attest_verifier *v, const char *path, const struct attes
     if (rc == 0)
         rc = read_policy(o.policy, &policy, err);
     if (rc == 0)
-        rc = read_collateral(v, &collateral, err);
+        rc = o.pccs ? fetch_collateral(v, &evidence, request->time, &collateral, err)
+                    : read_collateral(v, &collateral, err);
     if (rc == 0) {
         struct attest_answer *answer = attest_verify(v, evidence.data, evidence.size, collateral,
                                                      policy, request);
@@ -188,6 +204,10 @@ static int run_verify_quote(int argc, char **argv, struct error *err)
         parse_data("user-data", o.user_data, user_data, &request.user_data, &request.user_data_size,
                    err) < 0)
         return -1;
+    if (o.pccs_timeout < 0 || o.pccs_timeout > 3600)
+        return error_set(err, "--pccs-timeout: expected at most 3600 seconds");
+    if (o.pccs && o.collateral)
+        return error_set(err, "--pccs and --collateral: from the one or from the other");
     if (o.collateral && access(o.collateral, R_OK | X_OK) < 0)
         return error_errno(err, errno, "--collateral %s", o.collateral);
     struct attest_verifier *v = attest_verifier_new();
@@ -213,6 +233,15 @@ static const struct option g_verify_quote_options[] = {
      "pck.crl, root_ca.crl, as a PCCS serves them; pck_chain.pem for a quote that does not carry "
      "its chain; snp_chain.pem and snp.crl for SEV-SNP",
      NULL},
+    {"pccs", NULL, OPTION_TEXT, &o.pccs, "URL",
+     "fetch the collateral from this PCCS, or Intel's PCS (https://api.trustedservices.intel.com)",
+     NULL},
+    {"pccs-ca", NULL, OPTION_TEXT, &o.pccs_ca, "FILE",
+     "certificates that vouch for it, in PEM (default: the system's)", NULL},
+    {"pccs-timeout", NULL, OPTION_NUMBER, &o.pccs_timeout, "SECONDS",
+     "how long all of it may take (default: 30)", NULL},
+    {"cache", NULL, OPTION_TEXT, &o.cache, "DIR",
+     "keep what was fetched here, and use it until its nextUpdate", NULL},
     {"policy", NULL, OPTION_TEXT, &o.policy, "FILE", "what is demanded (docs/attest-policy.md)",
      NULL},
     {"user-data", NULL, OPTION_TEXT, &o.user_data, "HEX",

@@ -1,0 +1,99 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""A stand-in for a PCCS, good and bad: pccs.py COLLATERAL PORT-FILE LOG. The first part of the path says how it behaves."""
+import http.server
+import os
+import sys
+import time
+import urllib.parse
+
+directory, port_file, log = sys.argv[1:4]
+API = {
+    "tcb": ("tcb_info.json", "TCB-Info-Issuer-Chain", "tcb_issuer_chain.pem"),
+    "qe/identity": ("qe_identity.json", "SGX-Enclave-Identity-Issuer-Chain", "qe_issuer_chain.pem"),
+    "pckcrl": ("pck.crl", None, None),
+    "rootcacrl": ("root_ca.crl", None, None),
+}
+
+
+def read(name):
+    with open(f"{directory}/{name}", "rb") as file:
+        return file.read()
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+    def answer(self, status, body, headers=()):
+        self.send_response(status)
+        for name, value in headers:
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_GET(self):
+        with open(log, "a") as file:
+            file.write(self.path + "\n")
+        try:
+            self.serve()
+        except (BrokenPipeError, ConnectionResetError):
+            pass
+
+    def serve(self):
+        path, _, query = self.path.partition("?")
+        _, mode, tee, rest = path.split("/", 3)
+        name = rest.split("/", 2)[2]
+        query = urllib.parse.parse_qs(query)
+        if mode == "slow":  # a byte a second
+            self.send_response(200)
+            self.end_headers()
+            for _ in range(60):
+                self.wfile.write(b"{")
+                self.wfile.flush()
+                time.sleep(1)
+            return
+        if mode == "endless":
+            self.send_response(200)
+            self.end_headers()
+            while True:
+                self.wfile.write(b" " * 65536)
+        if mode == "headers":
+            self.send_response(200)
+            for i in range(5000):
+                self.send_header(f"X-{i}", "y" * 100)
+            self.end_headers()
+            return
+        if mode == "redirect":
+            return self.answer(302, b"", [("Location", "http://127.0.0.1:1/elsewhere")])
+        if mode == "unknown" or tee != "sgx" or name not in API:
+            return self.answer(404, b"no")
+        if mode == "busy":
+            return self.answer(429, b"")
+        if mode == "broken":
+            return self.answer(503, b"<html>")
+        if name == "tcb" and query.get("fmspc") != ["454d554c0000"] or name == "pckcrl" and query.get("ca") != ["processor"]:
+            return self.answer(400, b"")
+        file, header, chain = API[name]
+        body = read(file)
+        headers = [(header, urllib.parse.quote(read(chain).decode()))] if header else []
+        if mode == "empty":
+            body = b""
+        if mode == "bare":
+            headers = []
+        if mode == "lies" and name == "tcb":
+            body = body.replace(b"2024-01-01", b"2025-01-01")
+        if mode == "html":
+            body = b"<html>please log in</html>"
+        if name == "rootcacrl" and mode == "good":  # as a PCCS serves it
+            body = body.hex().encode()
+        self.answer(200, body, headers)
+
+
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+server.daemon_threads = True
+with open(port_file + ".new", "w") as out:
+    out.write(str(server.server_port))
+os.rename(port_file + ".new", port_file)
+server.serve_forever()
