@@ -198,6 +198,7 @@ void container_free(struct container *container)
     if (*slot)
         *slot = container->next;
     container->deleted = true;
+    shim_check_empty(container->shim);
     if (container->users > 0)
         return;
     while (container->execs) {

@@ -40,6 +40,8 @@ struct shim {
     unsigned launches;       /* under way: only then such notes are kept */
     struct loop_watch signals;
     struct loop_timer leaving; /* after Shutdown: how long events may still need */
+    size_t connections;
+    struct loop_timer empty; /* nobody is connected, and there is no container */
 };
 
 /* --- children: rune, logging programs -------------------------------------------------------- */
@@ -286,6 +288,8 @@ int rootfs_unmount(const char *rootfs, struct error *err);
 int shim_start(struct shim_arguments *arguments, struct error *err);
 int shim_delete(const struct shim_arguments *arguments, struct error *err);
 int shim_info(struct error *err);
+/* A container or a connection has come or gone: a shim with neither ends after a while. */
+void shim_check_empty(struct shim *shim);
 /* Serve on a listening socket (taken) until Shutdown. */
 int shim_serve(const struct shim_arguments *arguments, int listener, const char *socket_path,
                struct error *err);

@@ -274,6 +274,7 @@ static struct container *container_new(struct shim *shim, const Task__CreateRequ
     };
     container->next = shim->containers;
     shim->containers = container;
+    shim_check_empty(shim);
     return container;
 }
 

@@ -125,10 +125,13 @@ static void on_wait(void *ctx, struct ttrpc_call *call, const ProtobufCMessage *
 static void on_connect(void *ctx, struct ttrpc_call *call, const ProtobufCMessage *message)
 {
     const Task__ProcessRequest *request = (const Task__ProcessRequest *)message;
-    const struct container *container = container_find(ctx, request->id);
+    /* A containerd that was started again asks: what it does not know of, it removes. */
+    const struct container *container = need_container(ctx, call, request->id);
+    if (!container)
+        return;
     Task__ConnectResponse response = TASK__CONNECT_RESPONSE__INIT;
     response.shim_pid = (uint32_t)getpid();
-    response.task_pid = container ? (uint32_t)container->init.pid : 0;
+    response.task_pid = (uint32_t)container->init.pid;
     ttrpc_reply(call, &response.base);
 }
 

@@ -44,8 +44,9 @@ struct ttrpc_server {
     struct loop_timer accept_again;
     const struct ttrpc_service *service;
     void *ctx;
-    void (*accepted)(void *ctx);
+    void (*connections)(void *ctx, size_t count);
     struct peer *peers;
+    size_t peer_count;
 };
 
 static void send_status(struct peer *peer, uint32_t stream, enum ttrpc_code code, char *text)
@@ -227,6 +228,12 @@ static void frame(struct connection *connection, const struct ttrpc_header *head
     }
 }
 
+static void tell_connections(const struct ttrpc_server *server)
+{
+    if (server->connections)
+        server->connections(server->ctx, server->peer_count);
+}
+
 static void peer_free(struct peer *peer)
 {
     while (peer->calls)
@@ -235,6 +242,8 @@ static void peer_free(struct peer *peer)
     *peer->slot = peer->next;
     if (peer->next)
         peer->next->slot = peer->slot;
+    peer->server->peer_count--;
+    tell_connections(peer->server);
     free(peer);
 }
 
@@ -259,6 +268,8 @@ int ttrpc_server_adopt(struct ttrpc_server *server, int socket, struct error *er
     if (peer->next)
         peer->next->slot = &peer->next;
     server->peers = peer;
+    server->peer_count++;
+    tell_connections(server);
     return 0;
 }
 
@@ -285,13 +296,11 @@ static void accept_ready(struct loop_watch *watch, uint32_t events)
     }
     if (ttrpc_server_adopt(server, fd, &err) < 0)
         log_warning("accept a connection: %s", error_text(&err));
-    else if (server->accepted)
-        server->accepted(server->ctx);
 }
 
 int ttrpc_server_new(struct loop *loop, int listener, const struct ttrpc_service *service,
-                     void *ctx, void (*accepted)(void *ctx), struct ttrpc_server **out,
-                     struct error *err)
+                     void *ctx, void (*connections)(void *ctx, size_t count),
+                     struct ttrpc_server **out, struct error *err)
 {
     struct ttrpc_server *server = xcalloc(1, sizeof(*server));
     server->loop = loop;
@@ -299,7 +308,7 @@ int ttrpc_server_new(struct loop *loop, int listener, const struct ttrpc_service
     server->accept_again.fire = accept_again;
     server->service = service;
     server->ctx = ctx;
-    server->accepted = accepted;
+    server->connections = connections;
     if (listener >= 0 && loop_add(loop, &server->listener, listener, EPOLLIN, err) < 0) {
         close(listener);
         free(server);

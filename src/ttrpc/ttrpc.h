@@ -79,12 +79,12 @@ struct ttrpc_service {
 struct ttrpc_server;
 
 /*
- * Serve the connections that come to a listening socket (taken). `accepted` is told of each new
- * connection; NULL: nobody is.
+ * Serve the connections that come to a listening socket (taken). `connections` is told how many
+ * there are when one comes or goes; NULL: nobody is.
  */
 int ttrpc_server_new(struct loop *loop, int listener, const struct ttrpc_service *service,
-                     void *ctx, void (*accepted)(void *ctx), struct ttrpc_server **out,
-                     struct error *err);
+                     void *ctx, void (*connections)(void *ctx, size_t count),
+                     struct ttrpc_server **out, struct error *err);
 /* Cancels what is under way. Answers that are not sent yet are tried once more. */
 void ttrpc_server_free(struct ttrpc_server *server);
 /* Serve one connection (taken) without a listener: for tests. */

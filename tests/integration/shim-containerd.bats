@@ -26,7 +26,7 @@ teardown_file() {
     run -1 box --rm -- no-such-program
     [ "$output" = 'ctr: failed to create shim task: OCI runtime create failed: exec: "no-such-program": executable file not found in $PATH: unknown' ]
     gone_entirely "$name"
-    within 10 test -z "$(pgrep -f "containerd-shim-rune-v2 .*$CONTAINERD_NAMESPACE" || true)"
+    within 10 no_shims "$CONTAINERD_NAMESPACE"
 }
 
 @test "output of 8 MB arrives whole, and so do both streams" {

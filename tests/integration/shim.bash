@@ -45,7 +45,7 @@ remove_tasks() {
 }
 
 setup() {
-    name=test-$BATS_TEST_NUMBER
+    name=test-${parent##*-}-$BATS_TEST_NUMBER # cgroups are looked for by this name
 }
 
 teardown() {
@@ -85,6 +85,10 @@ shim_of() { # CONTAINER: its process id
     grep -q containerd-shim-rune "/proc/$pid/cmdline" && echo "$pid"
 }
 
+no_shims() { # TEXT of their command lines
+    ! pgrep -f "containerd-shim-rune.* .*$1" >/dev/null
+}
+
 # The shim's socket, as containerd finds it after a restart.
 address_of() { # CONTAINER
     sed 's#^unix://##' "$(bundle_of "$1")/address"
@@ -94,6 +98,6 @@ address_of() { # CONTAINER
 gone_entirely() { # CONTAINER
     [ ! -e "$state/$1" ] || { echo "state of $1 is left"; return 1; }
     [ ! -e "$(bundle_of "$1")" ] || { echo "bundle of $1 is left"; return 1; }
-    ! grep -F "/$1/rootfs" /proc/self/mounts || return 1
+    ! grep -F "$(bundle_of "$1")/rootfs" /proc/self/mounts || return 1
     [ -z "$(cgroups_of "$1")" ] || { echo "cgroups of $1 are left"; return 1; }
 }

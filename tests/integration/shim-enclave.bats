@@ -1,0 +1,85 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# Enclave containers by containerd-shim-rune-v2, asked for in each of the ways there are; and what stays ordinary.
+
+bats_require_minimum_version 1.5.0
+load shim
+
+setup_file() {
+    shim_setup_file
+}
+
+teardown_file() {
+    shim_teardown_file
+}
+
+where='test -e /dev/attestation && echo inside || echo outside'
+
+@test "by annotation, by environment, by the runtime's name: output, exit code, input; the image is converted once" {
+    [ "$(box --rm -- sh -c "$where")" = outside ]
+    [ "$(box --rm --annotation enclave.type=auto -- sh -c "$where" 2>/dev/null)" = inside ]
+    made=$(ls "$RUNE_CACHE_DIR")
+    [ "$(wc -w <<<"$made")" -eq 1 ]
+    [ "$(box --rm --env ENCLAVE_TYPE=auto -- sh -c "$where" 2>/dev/null)" = inside ]
+    [ "$(box --rm --env RUNE_CARRIER=libos -- sh -c "$where" 2>/dev/null)" = inside ]
+    [ "$(runtime=io.containerd.rune-enclave.v2 box --rm -- sh -c "$where" 2>/dev/null)" = inside ]
+    run -9 box --rm --annotation enclave.type=auto -- sh -c 'exit 9'
+    run -1 box --rm --annotation enclave.type=auto -- no-such-program
+    [[ "$output" == *'"no-such-program": executable file not found in $PATH'* ]]
+    run -1 box --rm --annotation enclave.type=nonsense -- true
+    [[ "$output" == *"OCI runtime create failed: "*nonsense* ]]
+    [ "$(ls "$RUNE_CACHE_DIR")" = "$made" ]
+    gone_entirely "$name"
+}
+
+@test "a pod's sandbox is ordinary, whatever asks for an enclave" {
+    sandbox=(--annotation io.kubernetes.cri.container-type=sandbox)
+    [ "$(runtime=io.containerd.rune-enclave.v2 box --rm "${sandbox[@]}" -- sh -c "$where")" = outside ]
+    [ "$(box --rm "${sandbox[@]}" --annotation enclave.type=auto -- sh -c "$where")" = outside ]
+    # Its containers are not.
+    member=(--annotation io.kubernetes.cri.container-type=container)
+    [ "$(runtime=io.containerd.rune-enclave.v2 box --rm "${member[@]}" -- sh -c "$where" 2>/dev/null)" = inside ]
+}
+
+@test "exec by the policy, kill, pause, a terminal, the shim killed -9" {
+    starts --annotation enclave.type=auto
+    run -126 ctr task exec --exec-id no "$name" true
+    [[ "$output" == *'permission denied: enclave.exec is "none"'* ]]
+    teardown
+    starts --annotation enclave.type=auto --annotation enclave.exec=any
+    run -9 ctr task exec --exec-id one "$name" sh -c 'test -e /dev/attestation && exit 9'
+    [ "$(echo in | ctr task exec --exec-id two "$name" cat)" = in ]
+    run -0 script -qec "timeout 60 ctr task exec -t --exec-id three $name tty" /dev/null
+    [[ "$output" == */dev/pts/* ]]
+    ctr task exec -d --exec-id sleeper "$name" sleep 1000
+    ctr task kill -s KILL --exec-id sleeper "$name"
+    ctr task pause "$name"
+    task_is PAUSED
+    ctr task resume "$name"
+    ctr task kill -s TERM "$name"
+    within 20 task_is STOPPED
+    grep -q told "$work/$name.out"
+    teardown
+    starts --annotation enclave.type=auto
+    pid=$(task_pid)
+    kill -9 "$(shim_of "$name")"
+    within 20 gone "$pid"
+    within 20 gone_entirely "$name"
+}
+
+@test "10 enclave containers of an image at once" {
+    box --rm --annotation enclave.type=auto -- true
+    pids=()
+    for i in $(seq 10); do
+        timeout -s KILL 300 ctr run --runtime "$runtime" --annotation enclave.type=auto --rm --cgroup "/$parent/$name-$i" "$image" "$name-$i" \
+            sh -c "echo $i; exit $((i % 5))" >"$work/$name.$i" 2>/dev/null &
+        pids+=($!)
+    done
+    for i in $(seq 10); do
+        status=0
+        wait "${pids[$((i - 1))]}" || status=$?
+        [ $status -eq $((i % 5)) ]
+        [ "$(cat "$work/$name.$i")" = "$i" ]
+    done
+    [ "$(ls "$RUNE_CACHE_DIR" | wc -l)" -eq 1 ]
+}
