@@ -73,15 +73,45 @@ static int make_target(const char *path, bool is_file, struct dentry **out)
     return path_lookup(AT_FDCWD, path, LOOKUP_NO_HOST_LINKS, out);
 }
 
-static struct super *make_super(const struct deployment_mount *m)
+/* As runtimes do: without a mode of its own it has that of the directory of the image that it
+ * covers. */
+static struct super *make_tmpfs(const struct deployment_mount *m, const struct dentry *covered)
+{
+    u32 mode = m->mode ? m->mode : 01777;
+    struct super *s;
+
+    if (covered && !mount_option_given(m->options, "mode"))
+        mode = covered->inode->mode & 07777;
+    s = memfs_create("tmpfs", m->size, mode, mount_option_number(m->options, "uid"),
+                     mount_option_number(m->options, "gid"));
+    if (!is_err(s))
+        memfs_limit_inodes(s, mount_option_number(m->options, "nr_inodes"));
+    return s;
+}
+
+/*
+ * tmpcopyup: the image's directory, whose writes are in memory anyhow, mounted onto itself. So
+ * nothing is copied; its size is bounded by memory alone.
+ */
+static int mount_copied_up(const struct deployment_mount *m, struct dentry *covered)
+{
+    struct setattr a = {.valid = SETATTR_MODE, .mode = m->mode};
+    int r = mount_option_given(m->options, "mode") ? inode_setattr(covered->inode, &a) : 0;
+
+    covered->inode->super->revalidate = true;
+    return r < 0 ? r
+                 : mount_attach(covered->inode->super, covered->inode, covered,
+                                mount_flags(m->flags), m->source, m->options, m->target);
+}
+
+/* covered: a directory of the image in the mount's place, or NULL. */
+static struct super *make_super(const struct deployment_mount *m, const struct dentry *covered)
 {
     int fd;
 
     switch (m->kind) {
     case MANIFEST_MOUNT_TMPFS:
-        return memfs_create("tmpfs", m->size, m->mode ? m->mode : 01777,
-                            mount_option_number(m->options, "uid"),
-                            mount_option_number(m->options, "gid"));
+        return make_tmpfs(m, covered);
     case MANIFEST_MOUNT_PROC:
         return procfs_create();
     case MANIFEST_MOUNT_DEV:
@@ -126,10 +156,24 @@ static const char *default_source(const struct deployment_mount *m)
     }
 }
 
+/* Is there a directory of the image, or of another tmpfs, before the mount point is made? */
+static bool covers_directory(const char *path)
+{
+    struct dentry *d;
+    bool covers;
+
+    if (path_lookup(AT_FDCWD, path, LOOKUP_NO_HOST_LINKS, &d) < 0)
+        return false;
+    covers = S_ISDIR(d->inode->mode) && inode_is_memfs(d->inode);
+    dentry_put(d);
+    return covers;
+}
+
 static int do_mount(const struct deployment_mount *m)
 {
-    struct dentry *target;
+    struct dentry *target, *covered;
     struct super *s;
+    bool covers = covers_directory(m->target);
     int r = make_target(m->target,
                         m->kind == MANIFEST_MOUNT_DEVICE || (m->flags & MANIFEST_MOUNT_IS_FILE),
                         &target);
@@ -139,10 +183,14 @@ static int do_mount(const struct deployment_mount *m)
                   r == -ELOOP ? " (a link of the host is on the way)" : "");
         return r;
     }
+    covered = covers ? target : NULL;
     if (m->kind == MANIFEST_MOUNT_DEVICE) {
         r = mount_device(m, target);
+    } else if (m->kind == MANIFEST_MOUNT_TMPFS && covered &&
+               mount_option_given(m->options, "tmpcopyup")) {
+        r = mount_copied_up(m, covered);
     } else {
-        s = make_super(m);
+        s = make_super(m, covered);
         r = is_err(s) ? ptr_err(s)
                       : mount_attach(s, s->root, target, mount_flags(m->flags), default_source(m),
                                      m->options, NULL);

@@ -42,8 +42,11 @@ static struct mem_inode *inode_raw(struct mem_super *s, u32 mode)
 
 struct mem_inode *mem_inode_new(struct mem_super *s, u32 mode)
 {
-    struct mem_inode *m = inode_raw(s, mode);
+    struct mem_inode *m;
 
+    if (s->inode_limit && __atomic_load_n(&s->inodes, __ATOMIC_RELAXED) >= s->inode_limit)
+        return NULL;
+    m = inode_raw(s, mode);
     if (!m)
         return NULL;
     m->i.ino = __atomic_fetch_add(&s->next_ino, 1, __ATOMIC_RELAXED);
@@ -407,8 +410,8 @@ static int mem_statfs(struct super *super, struct host_statfs *out)
     }
     out->blocks = s->image_blocks + total;
     out->bfree = out->bavail = left;
-    out->files = s->image_inodes + total;
-    out->ffree = left;
+    out->files = s->inode_limit ? s->inode_limit : s->image_inodes + total;
+    out->ffree = s->inode_limit ? s->inode_limit - MIN(s->inodes, s->inode_limit) : left;
     return 0;
 }
 
@@ -442,6 +445,11 @@ struct super *memfs_create(const char *type, u64 limit, u32 mode, u32 uid, u32 g
     root->i.gid = gid;
     s->s.root = &root->i;
     return &s->s;
+}
+
+void memfs_limit_inodes(struct super *super, u64 limit)
+{
+    container_of(super, struct mem_super, s)->inode_limit = limit;
 }
 
 struct super *memfs_over_image(struct erofs *fs)

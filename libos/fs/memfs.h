@@ -66,6 +66,7 @@ struct mem_super {
     struct rb_root by_nid;
     struct erofs *erofs;
     u64 page_limit, pages, inodes, next_ino;
+    u64 inode_limit; /* 0: none */
     u64 image_inodes, image_blocks;
 };
 

@@ -206,6 +206,18 @@ static const char *option(const char *options, const char *name)
     return NULL;
 }
 
+bool mount_option_given(const char *options, const char *name)
+{
+    size_t n = strlen(name);
+
+    if (option(options, name))
+        return true;
+    for (const char *p = options; p && *p; p = strchr(p, ',') ? strchr(p, ',') + 1 : NULL)
+        if (strncmp(p, name, n) == 0 && (p[n] == ',' || p[n] == '\0'))
+            return true;
+    return false;
+}
+
 /* 0 when it is not there. */
 u32 mount_option_number(const char *options, const char *name)
 {
@@ -219,11 +231,16 @@ struct super *mount_make_super(const char *type, const char *options)
     const char *size = option(options, "size"), *mode = option(options, "mode");
     const char *uid = option(options, "uid"), *gid = option(options, "gid"),
                *ptmx = option(options, "ptmxmode");
+    struct super *s;
 
-    if (strcmp(type, "tmpfs") == 0 || strcmp(type, "ramfs") == 0)
-        return memfs_create(type[0] == 't' ? "tmpfs" : "ramfs", size ? parse_size(size) : 0,
-                            mode ? parse_octal(mode) : 01777, uid ? (u32)parse_size(uid) : fs_uid(),
-                            gid ? (u32)parse_size(gid) : fs_gid());
+    if (strcmp(type, "tmpfs") == 0 || strcmp(type, "ramfs") == 0) {
+        s = memfs_create(type[0] == 't' ? "tmpfs" : "ramfs", size ? parse_size(size) : 0,
+                         mode ? parse_octal(mode) : 01777, uid ? (u32)parse_size(uid) : fs_uid(),
+                         gid ? (u32)parse_size(gid) : fs_gid());
+        if (!is_err(s))
+            memfs_limit_inodes(s, mount_option_number(options, "nr_inodes"));
+        return s;
+    }
     if (strcmp(type, "mqueue") == 0)
         return memfs_create("mqueue", 0, 01777, 0, 0);
     if (strcmp(type, "proc") == 0)

@@ -226,6 +226,8 @@ struct dentry *file_anon_dentry(struct file *f);
 
 /* ---- file systems: each makes a super or a negative errno as err_ptr ---- */
 struct super *memfs_create(const char *type, u64 limit, u32 mode, u32 uid, u32 gid);
+void memfs_limit_inodes(struct super *super,
+                        u64 limit); /* of one that has just been made; 0: none */
 struct super *sealed_create(const struct manifest_image *m);
 struct super *procfs_create(void);
 struct super *devfs_create(void);
@@ -234,6 +236,7 @@ struct super *sysfs_create(void);
 struct super *cgroupfs_create(void);
 struct super *hostfs_create(int hfd, u32 flags); /* MANIFEST_MOUNT_* */
 struct super *attestation_create(void);
+bool mount_option_given(const char *options, const char *name);        /* with a value or without */
 struct super *mount_make_super(const char *type, const char *options); /* as mount(2) names them */
 struct super *super_alloc(const char *type, u64 magic);
 int memfs_make_file(const char *name, u32 seals, struct file **out); /* memfd */

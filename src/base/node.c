@@ -16,12 +16,14 @@
 
 #define NODE_FILE  "rune/node.json"
 #define NODE_LIMIT (64u << 10)
+#define COUNT_MOST 1000000
 #define UNMAPPED   65534 /* how root's file looks from a user namespace without root */
 #define REMEDY \
     "enable SGX in the machine's firmware (Linux 5.11 or later), or, on a machine for development"
 
 struct node_config {
     bool emulator;
+    uint64_t cache_gib, cache_days;
 };
 
 static char *node_path(void)
@@ -39,6 +41,41 @@ static char *node_path(void)
     return path_join(SYSCONF_DIR, NODE_FILE);
 }
 
+static int parse_emulator(const json_t *value, struct node_config *out)
+{
+    const char *word = json_string_value(value);
+    if (word == NULL || (strcmp(word, "allow") != 0 && strcmp(word, "deny") != 0))
+        return -1;
+    out->emulator = strcmp(word, "allow") == 0;
+    return 0;
+}
+
+static int parse_count(const json_t *value, uint64_t *out)
+{
+    json_int_t number = json_is_integer(value) ? json_integer_value(value) : -1;
+    if (number < 0 || number > COUNT_MOST)
+        return -1;
+    *out = (uint64_t)number;
+    return 0;
+}
+
+static int parse_gib(const json_t *value, struct node_config *out)
+{
+    return parse_count(value, &out->cache_gib);
+}
+
+static int parse_days(const json_t *value, struct node_config *out)
+{
+    return parse_count(value, &out->cache_days);
+}
+
+static const struct member {
+    const char *name, *expected;
+    int (*parse)(const json_t *value, struct node_config *out);
+} g_members[] = {{"emulator", "\"allow\" or \"deny\"", parse_emulator},
+                 {"imageCacheGiB", "a number of GiB, 0 for no limit,", parse_gib},
+                 {"imageCacheDays", "a number of days, 0 for no limit,", parse_days}};
+
 static int parse(const char *path, const struct buffer *text, struct node_config *out,
                  struct error *err)
 {
@@ -52,13 +89,16 @@ static int parse(const char *path, const struct buffer *text, struct node_config
     const char *name;
     json_t *value;
     json_object_foreach (json, name, value) {
-        const char *word = json_string_value(value);
-        if (strcmp(name, "emulator") != 0)
-            return error_set(err, "%s: the member \"%s\" is not known; there is \"emulator\"", path,
-                             name);
-        if (word == NULL || (strcmp(word, "allow") != 0 && strcmp(word, "deny") != 0))
-            return error_set(err, "%s: emulator: \"allow\" or \"deny\" is expected", path);
-        out->emulator = strcmp(word, "allow") == 0;
+        const struct member *member = g_members, *end = g_members + array_count(g_members);
+        while (member < end && strcmp(name, member->name) != 0)
+            member++;
+        if (member == end)
+            return error_set(err,
+                             "%s: the member \"%s\" is not known; there are \"emulator\", "
+                             "\"imageCacheGiB\" and \"imageCacheDays\"",
+                             path, name);
+        if (member->parse(value, out) < 0)
+            return error_set(err, "%s: %s: %s is expected", path, name, member->expected);
     }
     return 0;
 }
@@ -68,7 +108,7 @@ static int read_node(const char *path, struct node_config *out, struct error *er
 {
     cleanup_buffer struct buffer text = BUFFER_INIT;
     struct stat st;
-    *out = (struct node_config){0};
+    *out = (struct node_config){.cache_gib = NODE_CACHE_GIB, .cache_days = NODE_CACHE_DAYS};
     cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
         return 0;
@@ -101,5 +141,15 @@ int node_allows_emulator(struct error *err)
                          "%s does not allow the emulator, which protects nothing: " REMEDY
                          ", set \"emulator\": \"allow\" there",
                          path);
+    return 0;
+}
+
+int node_cache_limits(struct node_cache *out, struct error *err)
+{
+    struct node_config config;
+    cleanup_free char *path = node_path();
+    if (read_node(path, &config, err) < 0)
+        return -1;
+    *out = (struct node_cache){config.cache_gib << 30, (uint32_t)config.cache_days};
     return 0;
 }

@@ -7,6 +7,8 @@
  */
 #pragma once
 
+#include <stdint.h>
+
 #include "base/error.h"
 
 /*
@@ -14,3 +16,12 @@
  * it cannot be understood; the text says which file it is and what to do.
  */
 int node_allows_emulator(struct error *err);
+
+/* What the cache of sealed images may grow to; 0: no limit. The defaults hold without a file. */
+#define NODE_CACHE_GIB  32
+#define NODE_CACHE_DAYS 30
+struct node_cache {
+    uint64_t bytes;
+    uint32_t days; /* since an image was last used */
+};
+int node_cache_limits(struct node_cache *out, struct error *err);

@@ -27,6 +27,12 @@ struct container_init;
 /* What runs instead of execve(). All members but run may be NULL. */
 struct container_payload {
     const char *name;
+    /* The process's rlimits are set by what the payload runs, and not on the payload, but for core
+     * files. prepare() may say so. */
+    bool limits_inside;
+    /* Mount points are not made in the root filesystem, but in a layer over it. prepare() may say
+     * so. */
+    bool root_untouched;
     /*
      * In the container's namespaces and cgroup, before any mount and pivot_root: host files and
      * libraries are visible, the process has rune's privileges (those of the user namespace's root

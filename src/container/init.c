@@ -233,16 +233,19 @@ static void make_cwd(const struct container_init *init, int root_fd)
         log_debug("working directory: %s", error_text(&err));
 }
 
-static int set_up_root(struct container_init *init, bool enclave, int *slave, struct error *err)
+static int set_up_root(struct container_init *init, const struct container_payload *payload,
+                       int *slave, struct error *err)
 {
+    const bool untouched = payload && payload->root_untouched;
     cleanup_close int root_fd = -1;
-    if (rootfs_prepare(init, &root_fd, err) < 0 || mounts_perform(init, root_fd, err) < 0 ||
+    if (rootfs_prepare(init, untouched, &root_fd, err) < 0 ||
+        mounts_perform(init, root_fd, err) < 0 ||
         (init->config->namespaces[OCI_NS_MOUNT].present &&
          devices_create(init, root_fd, err) < 0) ||
         run_create_hooks(init, root_fd, err) < 0 || make_terminal(init, root_fd, slave, err) < 0)
         return -1;
     /* The root of an enclave is a sealed image: what it was made of stays as it is. */
-    if (!enclave)
+    if (!payload)
         make_cwd(init, root_fd);
     if (rootfs_protect(init, root_fd, err) < 0)
         return -1;
@@ -258,7 +261,7 @@ static int set_up(struct container_init *init, const struct container_payload *p
     cleanup_close int slave = -1;
     const struct oci_namespace *net = &config->namespaces[OCI_NS_NETWORK];
     if (join_keyring(init, err) < 0 || (net->present && !net->path && raise_loopback(err) < 0) ||
-        set_names(config, err) < 0 || set_up_root(init, payload != NULL, &slave, err) < 0 ||
+        set_names(config, err) < 0 || set_up_root(init, payload, &slave, err) < 0 ||
         set_sysctls(init, err) < 0)
         return -1;
     if (slave >= 0 ? console_attach(slave, err) < 0
@@ -347,10 +350,12 @@ static int show_to_user(struct error *err)
     return 0;
 }
 
-static int drop_privileges(struct container_init *init, bool hide, struct error *err)
+static int drop_privileges(struct container_init *init, const struct container_payload *payload,
+                           struct error *err)
 {
+    const bool hide = !payload;
     const struct oci_process *process = init->process;
-    if (process_rlimits(process, err) < 0)
+    if (process_rlimits(process, payload && payload->limits_inside, err) < 0)
         return -1;
     if (process->no_new_privileges && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         return error_errno(err, errno, "set no_new_privs");
@@ -418,7 +423,7 @@ int init_finish(struct container_init *init, const struct container_payload *pay
     const struct oci_process *process = init->process;
     if (!payload && close_foreign_descriptors(init, err) < 0)
         return -1;
-    if (drop_privileges(init, !payload, err) < 0)
+    if (drop_privileges(init, payload, err) < 0)
         return -1;
     if (!payload)
         close_and_reset(&init->proc_fd);

@@ -135,7 +135,7 @@ int userns_for_mapping(const struct oci_id_mappings *uid, const struct oci_id_ma
                        struct error *err);
 
 /* --- rootfs.c, mounts.c, devices.c: in the init --- */
-int rootfs_prepare(struct container_init *init, int *root_fd, struct error *err);
+int rootfs_prepare(struct container_init *init, bool untouched, int *root_fd, struct error *err);
 int rootfs_protect(struct container_init *init, int root_fd, struct error *err);
 int rootfs_switch(struct container_init *init, int root_fd, struct error *err);
 int mounts_perform(struct container_init *init, int root_fd, struct error *err);
@@ -187,7 +187,8 @@ int foreground_wait(struct foreground *fg, pid_t pid, struct error *err);
 void foreground_free(struct foreground *fg);
 
 /* --- process.c: in the init: who the process is --- */
-int process_rlimits(const struct oci_process *process, struct error *err);
+/* carrier: only those that are not the program's own business in an enclave. */
+int process_rlimits(const struct oci_process *process, bool carrier, struct error *err);
 int process_oom_score(const struct container_init *init, struct error *err);
 int process_scheduling(const struct oci_process *process, struct error *err);
 int process_identity(const struct container_init *init, struct error *err);

@@ -21,10 +21,14 @@
 #include "base/log.h"
 #include "container/private.h"
 
-int process_rlimits(const struct oci_process *process, struct error *err)
+int process_rlimits(const struct oci_process *process, bool carrier, struct error *err)
 {
     for (size_t i = 0; i < process->rlimit_count; i++) {
         const struct oci_rlimit *limit = &process->rlimits[i];
+        /* The program's limits are its own in the enclave; what carries it has other needs: memory
+         * for all programs, descriptors of its own, threads, the processor time of everybody. */
+        if (carrier && limit->resource != RLIMIT_CORE)
+            continue;
         struct rlimit value = {.rlim_cur = limit->soft, .rlim_max = limit->hard};
         if (setrlimit((__rlimit_resource_t)limit->resource, &value) < 0)
             return error_errno(err, errno, "set resource limit %s",

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/mount.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -86,7 +87,31 @@ static int make_parent_private(const char *rootfs, struct error *err)
     }
 }
 
-int rootfs_prepare(struct container_init *init, int *root_fd, struct error *err)
+/*
+ * A writable layer of the container's own, in memory, over a root that is to stay as it is: mount
+ * points are made there. The root was bound to itself, so what lies below goes with our namespace.
+ * Where the kernel has no such overlay (in a user namespace before 5.11, over two others) mount
+ * points are made in the root itself.
+ */
+static void cover_root(const char *rootfs)
+{
+    cleanup_close int lower = open(rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (lower < 0 || mount("tmpfs", rootfs, "tmpfs", MS_NODEV | MS_NOSUID, "mode=755") < 0)
+        return;
+    cleanup_close int layer = open(rootfs, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    char options[128];
+    snprintf(
+        options, sizeof(options),
+        "lowerdir=/proc/self/fd/%d,upperdir=/proc/self/fd/%d/upper,workdir=/proc/self/fd/%d/work",
+        lower, layer, layer);
+    if (layer < 0 || mkdirat(layer, "upper", 0755) < 0 || mkdirat(layer, "work", 0700) < 0 ||
+        mount("overlay", rootfs, "overlay", 0, options) < 0) {
+        log_debug("mount points are made in the root filesystem: no overlay: %s", strerror(errno));
+        (void)umount2(rootfs, MNT_DETACH);
+    }
+}
+
+int rootfs_prepare(struct container_init *init, bool untouched, int *root_fd, struct error *err)
 {
     const char *rootfs = init->rootfs;
     bool own_mounts = init->config->namespaces[OCI_NS_MOUNT].present;
@@ -99,6 +124,8 @@ int rootfs_prepare(struct container_init *init, int *root_fd, struct error *err)
             return -1;
         if (mount(rootfs, rootfs, NULL, MS_BIND | MS_REC, NULL) < 0)
             return error_errno(err, errno, "bind the root filesystem %s", rootfs);
+        if (untouched)
+            cover_root(rootfs);
     }
     *root_fd = open(rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (*root_fd < 0)

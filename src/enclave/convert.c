@@ -15,6 +15,7 @@
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/node.h"
 #include "base/path.h"
 #include "enclave/bundle/bundle.h"
 #include "enclave/deployment.h"
@@ -24,7 +25,7 @@
 #include "sgx/emulated.h"
 #include "sgx/machine.h"
 
-enum { REQUEST_MAX = 64 << 20, ANSWER_SOCKET = 3, LOG_FILE = 4 };
+enum { REQUEST_MAX = 64 << 20, ANSWER_SOCKET = 3, LOG_FILE = 4, HOLD_ATTEMPTS = 3 };
 
 /* What of the container's own limits goes into an enclave that cannot grow. */
 #define STATIC_MEMORY_LEAST (64ull << 20)
@@ -122,6 +123,37 @@ static int settings_of(const struct request *request, const uint8_t hash[BUNDLE_
     return 0;
 }
 
+/* Another start may take the image out of the cache before it is held: then once more. */
+static int convert_and_hold(const struct bundle_options *options, struct bundle_result *result,
+                            int *image, struct error *err)
+{
+    for (int attempt = 0;; attempt++) {
+        int status = bundle_convert(options, result, err);
+        if (status < 0)
+            return status;
+        *image = bundle_image_hold(result->image, err);
+        if (*image >= 0 || err->code != ESTALE || attempt == HOLD_ATTEMPTS)
+            return *image < 0 ? *image : 0;
+        error_release(err);
+        bundle_result_release(result);
+    }
+}
+
+/* The cache has just grown. What cannot be removed is told, and no reason not to start. */
+static void trim_cache(const char *given)
+{
+    cleanup_error struct error err = ERROR_INIT;
+    cleanup_free char *cache = given != NULL ? xstrdup(given) : bundle_default_cache();
+    struct bundle_cache_trimmed trimmed;
+    struct node_cache limits;
+    if (node_cache_limits(&limits, &err) < 0 ||
+        bundle_cache_trim(cache, limits.bytes, limits.days, &trimmed, &err) < 0)
+        log_warning("image cache: %s", error_text(&err));
+    else if (trimmed.removed > 0)
+        log_info("image cache: removed %u images, %llu MiB", trimmed.removed,
+                 (unsigned long long)(trimmed.freed >> 20));
+}
+
 /* The order is that of ENCLAVE_CONVERTER_FDS. The process ends after the answer, and with it what
  * is open. */
 static int convert(const struct request *request, int fds[6], struct buffer *text,
@@ -149,10 +181,12 @@ static int convert(const struct request *request, int fds[6], struct buffer *tex
         .progress = progress_step,
         .progress_ctx = progress,
     };
-    int status = bundle_convert(&options, &result, err);
+    int status = convert_and_hold(&options, &result, &fds[2], err);
     progress_end(progress);
     if (status < 0)
         return status;
+    if (result.converted)
+        trim_cache(options.cache_dir);
     if (result.sigstruct == NULL)
         return error_set(err,
                          "the enclave in %s has no signature yet: sign it and import the signature",
@@ -161,7 +195,7 @@ static int convert(const struct request *request, int fds[6], struct buffer *tex
                          result.converted ? "converted now" : "from the cache", result.enclave);
     const char *const paths[] = {result.enclave, result.sigstruct, result.image, result.sites};
     for (size_t i = 0; i < array_count(paths); i++)
-        if ((fds[i] = open_file(paths[i], err)) < 0)
+        if (fds[i] < 0 && (fds[i] = open_file(paths[i], err)) < 0)
             return fds[i];
     /* init-runelet may run as a user who cannot open it. */
     if (strcmp(request->type, "simulatedSgx") == 0 && (fds[5] = sgx_emulated_root_open(err)) < 0)

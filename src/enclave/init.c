@@ -50,6 +50,7 @@ struct runelet {
     uint64_t refused_signals; /* bit n - 1: it was said that signal n is refused */
     int pid;                  /* of the entrypoint, in the runtime's numbering */
     struct oom oom;
+    struct container_payload payload;
 };
 
 /* ---- what the runtime tells us, on its threads ---- */
@@ -183,6 +184,10 @@ static int prepare(void *ctx, const struct container_init *init, struct error *e
     if (result == 0)
         result = pal_runtime_load(runelet->settings.runtime, &runelet->runtime, err);
     unsetenv("RUNE_SGX_EMULATOR_ROOT_FD");
+    /* The root was sealed as it is. */
+    runelet->payload.root_untouched = container_init_fd(init, ENCLAVE_FD_IMAGE) >= 0;
+    if (result == 0) /* older ones are not told of limits: those of their host process hold */
+        runelet->payload.limits_inside = pal_runtime_version(runelet->runtime) >= 4;
     if (result == 0)
         log_debug("enclave runtime %s, PAL version %d", runelet->settings.runtime,
                   pal_runtime_version(runelet->runtime));
@@ -253,7 +258,8 @@ static int start_enclave(struct runelet *runelet, struct error *err)
         return error_errno(err, errno, "open the container's root");
     cleanup_close int enclave_fd = container_init_fd(init, ENCLAVE_FD_FILE);
     cleanup_close int sigstruct_fd = container_init_fd(init, ENCLAVE_FD_SIGSTRUCT);
-    cleanup_close int image_fd = container_init_fd(init, ENCLAVE_FD_IMAGE);
+    /* Stays open: it keeps the image in the cache for as long as we live (bundle_image_hold). */
+    int image_fd = container_init_fd(init, ENCLAVE_FD_IMAGE);
     cleanup_close int sites_fd = container_init_fd(init, ENCLAVE_FD_SITES);
     cleanup_close int deployment_fd = container_init_fd(init, ENCLAVE_FD_DEPLOYMENT);
     size_t mount_count = runelet->settings.mount_count;
@@ -484,9 +490,9 @@ int main(int argc, char **argv)
     cleanup_error struct error err = ERROR_INIT;
     struct container_init *init = NULL;
     struct runelet runelet = {.null_fd = -1, .lock = PTHREAD_MUTEX_INITIALIZER};
-    struct container_payload payload = {
+    runelet.payload = (struct container_payload){
         .name = "init-runelet", .prepare = prepare, .ready = ready, .run = run, .ctx = &runelet};
     if (container_init_resume(argc, argv, &init, &err) < 0)
         error_fatal(&err);
-    return container_init_child(init, &payload, &err);
+    return container_init_child(init, &runelet.payload, &err);
 }

@@ -311,59 +311,6 @@ static int add_settings(const struct enclave_request *request, const struct oci_
     return 0;
 }
 
-static bool is_below(const char *path, const char *directory)
-{
-    size_t size = strlen(directory);
-    return strncmp(path, directory, size) == 0 && path[size] == '/';
-}
-
-/* Is the target of mount `index` in the root itself, and not in what another mount covers? */
-static bool target_in_root(const struct oci_config *config, size_t index)
-{
-    cleanup_free char *target = path_clean(config->mounts[index].destination);
-    bool in_root = strcmp(target, "/") != 0;
-    for (size_t i = 0; in_root && i < index; i++) {
-        cleanup_free char *other = path_clean(config->mounts[i].destination);
-        in_root = !is_below(target, other);
-    }
-    return in_root;
-}
-
-/* A mount shows a directory unless it binds something else. */
-static bool shows_directory(const struct oci_mount *mount, const char *bundle)
-{
-    bool bind = mount->type != NULL && strcmp(mount->type, "bind") == 0;
-    for (size_t i = 0; i < mount->options.count; i++)
-        bind = bind || strcmp(mount->options.items[i], "bind") == 0 ||
-               strcmp(mount->options.items[i], "rbind") == 0;
-    if (!bind || mount->source == NULL)
-        return true;
-    struct stat st;
-    cleanup_free char *source = mount->source[0] == '/' ? xstrdup(mount->source)
-                                                        : path_join(bundle, mount->source);
-    return stat(source, &st) == 0 && S_ISDIR(st.st_mode);
-}
-
-/*
- * The engine makes the targets of mounts that the root lacks. They are made here already, before
- * the root is sealed: else the second start would find another tree than the first, and seal it
- * again. What cannot be made is the engine's to report.
- */
-static void make_mount_points(const struct oci_config *config, const char *bundle,
-                              const char *rootfs)
-{
-    cleanup_close int root = open(rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    for (size_t i = 0; root >= 0 && i < config->mount_count; i++) {
-        const struct oci_mount *mount = &config->mounts[i];
-        if (!target_in_root(config, i))
-            continue;
-        cleanup_close int target = path_make_target_in_root(
-            root, mount->destination, shows_directory(mount, bundle), 0755, NULL);
-        if (target < 0)
-            log_debug("mount point %s is not there and cannot be made", mount->destination);
-    }
-}
-
 int enclave_launch_prepare(const struct enclave_request *request, const char *bundle, bool log_json,
                            struct oci_config **config, struct enclave_launch *out,
                            struct error *err)
@@ -391,10 +338,8 @@ int enclave_launch_prepare(const struct enclave_request *request, const char *bu
         result = deployment_from_config(*config, &none, request->build.mounts, &deployment, err);
     if (result == 0)
         result = add_settings(request, *config, &deployment, log_json, out, err);
-    if (result == 0 && request->builtin) {
-        make_mount_points(*config, bundle, rootfs);
+    if (result == 0 && request->builtin)
         result = convert(request, *config, rootfs, log_json, out, err);
-    }
     return result;
 }
 

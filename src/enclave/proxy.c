@@ -110,6 +110,7 @@ static int proxy_run(void *ctx, const struct container_init *init, struct error 
 
 int enclave_proxy_open(int state_dir, struct enclave_proxy *out, struct error *err)
 {
-    out->payload = (struct container_payload){.name = "exec proxy", .run = proxy_run, .ctx = out};
+    out->payload = (struct container_payload){
+        .name = "exec proxy", .limits_inside = true, .run = proxy_run, .ctx = out};
     return agent_connect(state_dir, &out->socket, err);
 }

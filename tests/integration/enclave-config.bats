@@ -156,3 +156,102 @@ last_image() {
     same sh -c "$show"
     [[ "$(cat "$work/out")" == *"1000 1000 700 /home/app"*"65534 65534"*"0     200000      65536"*written ]]
 }
+
+@test "tmpfs: mode, owner, size, nr_inodes, tmpcopyup as in an ordinary container" {
+    local root=$bundle/rootfs
+    mkdir -p "$root/private" "$root/full/sub"
+    chmod 750 "$root/private" "$root/full"
+    echo one >"$root/full/one"
+    chown 1000:7 "$root/full/one"
+    ln -s one "$root/full/link"
+    arguments sh -c 'true'
+    configure 'for target, options in {"/private": [], "/full": ["tmpcopyup"], "/given": ["mode=710", "uid=1000", "gid=50", "size=1m"], "/few": ["nr_inodes=4"], "/ro": ["ro"]}.items():
+    c["mounts"].append({"destination": target, "type": "tmpfs", "source": "tmpfs", "options": options})' \
+        'c["root"]["readonly"] = True'
+    local show='cd /; stat -c "%a %u %g %n" /private /full /given /full/*; cat /full/one; echo more >/full/two && cat /full/two
+        dd if=/dev/zero of=/given/x bs=1k count=2000 2>/dev/null; stat -c %s /given/x; for i in 1 2 3 4 5; do touch /few/$i 2>/dev/null && echo $i; done; touch /ro/x 2>/dev/null || echo refused'
+    same sh -c "$show"
+    configure 'c["process"]["user"] = {"uid": 1000, "gid": 1000}'
+    same sh -c 'touch /private/x 2>/dev/null || echo not mine'
+    configure 'c["mounts"].append({"destination": "/new/scratch", "type": "tmpfs", "source": "tmpfs"})'
+    for mode in --enclave ""; do # which does not make it in the root of the bundle
+        arguments sh -c 'touch /new/scratch/x && stat -c "%a %u" /new/scratch'
+        run -0 --separate-stderr rune $mode run --bundle "$bundle" "$id"
+        [ "$output" = "1777 0" ]
+    done
+}
+
+@test "rlimits are the program's, whatever they would do to what carries the enclave" {
+    configure 'c["process"]["rlimits"] = [{"type": "RLIMIT_" + n, "soft": v, "hard": v} for n, v in {"DATA": 100 << 20, "AS": 1 << 30,
+        "FSIZE": 1 << 20, "NOFILE": 12, "STACK": 1 << 20, "CPU": 1000, "MEMLOCK": 4096, "SIGPENDING": 10}.items()]'
+    same sh -c 'for l in d v f n s t l; do ulimit -$l; ulimit -H$l; done; true'
+    arguments sh -c 'dd if=/dev/zero of=/tmp/f bs=1M count=2 2>/dev/null; stat -c %s /tmp/f'
+    run rune --enclave run --bundle "$bundle" "$id"
+    [[ "$output" == *1048576* ]]
+}
+
+@test "exec: 127 for a program that is not there, 126 for one that cannot run, in the words that engines look for" {
+    annotate exec any
+    annotate type auto
+    echo text >"$bundle/rootfs/data/file"
+    arguments sleep 100
+    rune run --detach --bundle "$bundle" "$id" </dev/null >/dev/null 2>&1
+    run -127 rune exec "$id" /no/such
+    [[ "$output" == *"no such file or directory"* ]]
+    run -127 rune exec "$id" no-such
+    [[ "$output" == *"executable file not found"* ]]
+    run -126 rune exec "$id" /data
+    [[ "$output" == *[Pp]"ermission denied"* ]]
+    run -126 rune exec "$id" /data/file
+    [[ "$output" == *[Pp]"ermission denied"* ]]
+}
+
+@test "mount points are not in the image: other mounts, the same image and MRENCLAVE, and nothing is made in the root" {
+    local before
+    before=$(find "$bundle/rootfs" | sort | md5sum)
+    arguments sh -c 'cat /extra/deep/file /etc/one 2>/dev/null; ls -d /scratch 2>/dev/null; true'
+    echo bound >"$bundle/rootfs/data/file"
+    after_a_tick
+    run -0 rune --enclave run --bundle "$bundle" "$id"
+    local images
+    images=$(ls "$RUNE_CACHE_DIR"/*/*/manifest.json | wc -l)
+    configure 'data = os.path.join(os.path.dirname(path), "rootfs/data")
+c["mounts"] += [{"destination": "/extra/deep", "type": "bind", "source": data, "options": ["bind"]},
+    {"destination": "/etc/one", "type": "bind", "source": data + "/file", "options": ["bind"]},
+    {"destination": "/scratch", "type": "tmpfs", "source": "tmpfs"}]'
+    run -0 --separate-stderr rune --enclave run --bundle "$bundle" "$id"
+    [ "$output" = $'bound\nbound\n/scratch' ]
+    [ "$(ls "$RUNE_CACHE_DIR"/*/*/manifest.json | wc -l)" -eq "$images" ]
+    rm "$bundle/rootfs/data/file"
+    [ "$(find "$bundle/rootfs" | sort | md5sum)" = "$before" ]
+}
+
+@test "the image cache prunes itself, by age and by /etc/rune/node.json, and never what a container runs from" {
+    export RUNE_CACHE_DIR=$work/cache RUNE_CONFIG=$work/node.json
+    entries() { find "$RUNE_CACHE_DIR" -mindepth 1 -maxdepth 1 -printf '%f\n' | sort; }
+    echo '{ "emulator": "allow", "imageCacheDays": 20 }' >"$RUNE_CONFIG"
+    arguments sleep 100
+    rune --enclave run --detach --bundle "$bundle" "$id" </dev/null >/dev/null 2>&1
+    local running unused
+    running=$(entries)
+    echo 1 >"$bundle/rootfs/data/changed"
+    arguments true
+    after_a_tick
+    run -0 rune --enclave run --bundle "$bundle" "$id-2"
+    unused=$(entries | grep -v "$running")
+    [ "$(entries | wc -l)" -eq 2 ]
+    touch -d '21 days ago' "$RUNE_CACHE_DIR"/*
+    echo 2 >"$bundle/rootfs/data/changed"
+    after_a_tick
+    run -0 rune --enclave run --bundle "$bundle" "$id-2"
+    [ "$(entries | wc -l)" -eq 2 ]
+    [[ "$(entries)" == *"$running"* && "$(entries)" != *"$unused"* ]]
+    "${RUNE%/*}/rune-image" prune --cache "$RUNE_CACHE_DIR" --days 0
+    [ "$(entries)" = "$running" ]
+    rune delete --force "$id"
+    within 5 sh -c "'${RUNE%/*}/rune-image' prune --cache '$RUNE_CACHE_DIR' --days 0 | grep -q 'removed 1 '"
+    [ -z "$(entries)" ]
+    echo '{ "emulator": "allow", "imageCacheDays": -1 }' >"$RUNE_CONFIG"
+    run -1 rune --enclave run --bundle "$bundle" "$id-2"
+    [[ "$output" == *"imageCacheDays: a number of days"* ]]
+}

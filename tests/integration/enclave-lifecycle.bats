@@ -140,7 +140,7 @@ teardown() { enclave_teardown; }
     use_pal v4 trap
     configure 'c["process"]["noNewPrivileges"] = True' \
         'c["process"]["capabilities"] = {k: ["CAP_KILL"] for k in ("bounding", "effective", "permitted")}' \
-        'c["process"]["rlimits"] = [{"type": "RLIMIT_NOFILE", "soft": 200, "hard": 300}]' \
+        'c["process"]["rlimits"] = [{"type": "RLIMIT_NOFILE", "soft": 200, "hard": 300}, {"type": "RLIMIT_CORE", "soft": 0, "hard": 4096}]' \
         'c["linux"]["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["swapon"], "action": "SCMP_ACT_ERRNO"}]}' \
         'c["linux"]["resources"]["pids"] = {"limit": 77}'
     rune run --detach --bundle "$bundle" --pid-file "$work/pid" "$id" >"$work/out" 2>&1 </dev/null
@@ -155,7 +155,9 @@ teardown() { enclave_teardown; }
         grep -q "^CapBnd:	0000000000000020" "$task/status"
     done
     [ "$(ls "/proc/$pid/task" | wc -l)" -ge 2 ]
-    grep -q "^Max open files *200 *300" "/proc/$pid/limits"
+    grep -q "^Max core file size *0 *4096" "/proc/$pid/limits"
+    # Others are the program's, in the enclave: they do not bind what carries it.
+    ! grep -q "^Max open files *200 *300" "/proc/$pid/limits" || false
     grep -q "$id" "/proc/$pid/cgroup"
     [ "$(cat /sys/fs/cgroup/pids/*/"$id"/pids.max /sys/fs/cgroup/pids/"$id"/pids.max 2>/dev/null | head -1)" = 77 ]
 }

@@ -113,10 +113,25 @@ int bundle_cache_list(const char *cache_dir,
                       int (*fn)(void *ctx, const struct bundle_cache_item *item, struct error *err),
                       void *ctx, struct error *err);
 /*
- * Remove one image with its enclaves. Running containers keep what they have open; one that is just
- * starting may have to be started again. 1: a converter is at work on it, nothing was done.
+ * Remove one image with its enclaves. 1: nothing was done, for a converter is at work on it or a
+ * container runs from it.
  */
 int bundle_cache_remove(const char *cache_dir, const char *name, struct error *err);
+/*
+ * Remove what was not used for `days`, and then what was used longest ago until the cache has no
+ * more than `bytes`; 0: no such limit. What is in use stays, and counts.
+ */
+struct bundle_cache_trimmed {
+    unsigned removed;
+    uint64_t freed, left; /* bytes */
+};
+int bundle_cache_trim(const char *cache_dir, uint64_t bytes, uint32_t days,
+                      struct bundle_cache_trimmed *out, struct error *err);
+/*
+ * Open an image and hold it: while the descriptor, or a duplicate in another process, is open, the
+ * image is not removed from the cache. -ESTALE: it has just been; convert again.
+ */
+int bundle_image_hold(const char *image, struct error *err);
 
 /* ---- deployment half of the manifest (abi/manifest.h) ---- */
 struct bundle_rlimit {

@@ -142,6 +142,17 @@ void cache_sweep(int parent)
     }
 }
 
+/* Who has started an enclave from an image holds a shared lock on it (bundle_image_hold). Returns a
+ * descriptor that keeps others from starting, -ENOENT without an image, -EWOULDBLOCK. */
+static int lock_image(int entry)
+{
+    cleanup_close int image = openat(entry, "image", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (image < 0)
+        return -errno;
+    int ret = lock_directory(image, false);
+    return ret < 0 ? ret : take_fd(image);
+}
+
 /* Under its temporary name nobody finds an entry any more; then it can be taken apart in peace. */
 int cache_remove(int parent, const char *name, struct error *err)
 {
@@ -156,6 +167,9 @@ int cache_remove(int parent, const char *name, struct error *err)
         return 1;
     if (ret < 0)
         return error_errno(err, -ret, "lock %s", name);
+    cleanup_close int image = lock_image(dir);
+    if (image == -EWOULDBLOCK)
+        return 1;
     if (!is_tmp && renameat2(parent, name, parent, tmp, RENAME_NOREPLACE) < 0)
         return errno == EEXIST ? 1 : error_errno(err, errno, "remove %s", name);
     return path_remove_tree(parent, tmp, err);

@@ -138,7 +138,7 @@ int cache_commit(struct cache_entry *entry, struct error *err);
 void cache_end(struct cache_entry *entry);
 /* Remove what killed makers left in a directory of entries. */
 void cache_sweep(int parent);
-/* Remove an entry, or what a killed maker left. 1: somebody is making it. */
+/* Remove an entry, or what a killed maker left. 1: somebody is making or using it. */
 int cache_remove(int parent, const char *name, struct error *err);
 
 /* ---- image.c: the sealed image's cache entry ---- */

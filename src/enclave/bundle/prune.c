@@ -2,8 +2,11 @@
 /* What is in the image cache, and taking it out. */
 #include <dirent.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
@@ -76,4 +79,72 @@ int bundle_cache_remove(const char *cache_dir, const char *name, struct error *e
         return error_set(err, "%s is not the name of an image in the cache", name);
     cleanup_close int cache = open_cache(cache_dir, err);
     return cache < 0 ? cache : cache_remove(cache, name, err);
+}
+
+/* ---- a cache that bounds itself ---- */
+
+struct items {
+    struct bundle_cache_item *list; /* names are copies */
+    size_t count;
+};
+
+static int keep_item(void *ctx, const struct bundle_cache_item *item, struct error *err)
+{
+    struct items *items = ctx;
+    (void)err;
+    items->list = xreallocarray(items->list, items->count + 1, sizeof(*items->list));
+    items->list[items->count] = *item;
+    items->list[items->count++].name = xstrdup(item->name);
+    return 0;
+}
+
+static int compare_used(const void *a, const void *b)
+{
+    int64_t left = ((const struct bundle_cache_item *)a)->used;
+    int64_t right = ((const struct bundle_cache_item *)b)->used;
+    return (left > right) - (left < right);
+}
+
+int bundle_cache_trim(const char *cache_dir, uint64_t bytes, uint32_t days,
+                      struct bundle_cache_trimmed *out, struct error *err)
+{
+    struct items items = {0};
+    const int64_t oldest = days ? time(NULL) - (int64_t)days * 86400 : INT64_MIN;
+    *out = (struct bundle_cache_trimmed){0};
+    int ret = bundle_cache_list(cache_dir, keep_item, &items, err);
+    for (size_t i = 0; i < items.count; i++)
+        out->left += items.list[i].bytes;
+    if (items.count > 1)
+        qsort(items.list, items.count, sizeof(*items.list), compare_used);
+    for (size_t i = 0; ret >= 0 && i < items.count; i++) {
+        const struct bundle_cache_item *item = &items.list[i];
+        if (item->used >= oldest && (bytes == 0 || out->left <= bytes))
+            break; /* later ones were used later */
+        ret = bundle_cache_remove(cache_dir, item->name, err);
+        if (ret == 0) {
+            out->removed++;
+            out->freed += item->bytes;
+            out->left -= item->bytes;
+        }
+    }
+    for (size_t i = 0; i < items.count; i++)
+        free((char *)(uintptr_t)items.list[i].name);
+    free(items.list);
+    return ret < 0 ? ret : 0;
+}
+
+int bundle_image_hold(const char *image, struct error *err)
+{
+    struct stat st;
+    cleanup_close int fd = open(image, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return errno == ENOENT ? error_code(err, ESTALE, "%s was removed", image)
+                               : error_errno(err, errno, "open %s", image);
+    /* Waits for who is removing it. */
+    while (flock(fd, LOCK_SH) < 0)
+        if (errno != EINTR)
+            return error_errno(err, errno, "lock %s", image);
+    if (fstat(fd, &st) < 0)
+        return error_errno(err, errno, "%s", image);
+    return st.st_nlink == 0 ? error_code(err, ESTALE, "%s was removed", image) : take_fd(fd);
 }
