@@ -22,6 +22,7 @@
 #include "enclave/enclave.h"
 #include "enclave/limits.h"
 #include "enclave/locate.h"
+#include "enclave/properties.h"
 #include "enclave/settings.h"
 
 static const char *const g_sgx_devices[] = {"/dev/sgx_enclave", "/dev/sgx_provision"};
@@ -333,7 +334,9 @@ int enclave_launch_prepare(const struct enclave_request *request, const char *bu
 
     const struct policy none = {0}; /* the converter's matter */
     cleanup_deployment struct deployment deployment = {0};
-    int result = adapt_config(request, rootfs, config, err);
+    int result = request->builtin ? properties_check((*config)->json, err) : 0;
+    if (result == 0)
+        result = adapt_config(request, rootfs, config, err);
     if (result == 0)
         result = deployment_from_config(*config, &none, request->build.mounts, &deployment, err);
     if (result == 0)

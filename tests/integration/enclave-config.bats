@@ -255,3 +255,19 @@ c["mounts"] += [{"destination": "/extra/deep", "type": "bind", "source": data, "
     run -1 rune --enclave run --bundle "$bundle" "$id-2"
     [[ "$output" == *"imageCacheDays: a number of days"* ]]
 }
+
+@test "what config.json says and has no effect inside is one warning at create; the usual says nothing" {
+    arguments true
+    run -0 rune --log "$work/log" --enclave run --bundle "$bundle" "$id"
+    [ -z "$output" ]
+    [ "$(grep -c 'no effect' "$work/log" || true)" -eq 0 ]
+    configure 'c["linux"]["devices"] = [{"path": "/dev/mine", "type": "c", "major": 1, "minor": 7}, {"path": "/dev/other", "type": "c", "major": 1, "minor": 5}]' \
+        'c["hooks"] = {"createContainer": [{"path": "/bin/true"}], "poststart": [{"path": "/bin/true"}]}' \
+        'c["process"]["execCPUAffinity"] = {"initial": "0"}' 'c["linux"]["personality"] = {"domain": "LINUX"}'
+    : >"$work/log"
+    run -0 rune --log "$work/log" --enclave run --bundle "$bundle" "$id"
+    [ "$(grep -c 'no effect in the enclave' "$work/log")" -eq 3 ]
+    grep -q 'linux.devices\[\].path has no effect in the enclave: there is no such device node' "$work/log"
+    grep -q 'hooks.createContainer has no effect' "$work/log"
+    grep -q 'process.execCPUAffinity.initial has no effect' "$work/log"
+}
