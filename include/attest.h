@@ -241,6 +241,7 @@ ATTEST_EXPORT const void *attest_answer_field(const struct attest_answer *answer
 /* Everything, as a JSON object; as text for people; as one HTML page. To be freed with free(). */
 ATTEST_EXPORT char *attest_answer_json(const struct attest_answer *answer);
 ATTEST_EXPORT char *attest_answer_text(const struct attest_answer *answer);
+ATTEST_EXPORT char *attest_answer_html(const struct attest_answer *answer);
 
 #ifdef __cplusplus
 }

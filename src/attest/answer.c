@@ -160,6 +160,7 @@ void attest_answer_free(struct attest_answer *a)
     for (size_t i = 0; a->rules && i < a->policy->rule_count; i++)
         free(a->rules[i].detail);
     free(a->rules);
+    pck_chain_put(a->chain);
     free(a);
 }
 

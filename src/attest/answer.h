@@ -5,6 +5,7 @@
 #include "attest/fields.h"
 #include "attest/policy.h"
 #include "attest/quote.h"
+#include "attest/snp.h"
 #include "attest/tcb.h"
 #include "attest/verifier.h"
 #include "base/error.h"
@@ -57,7 +58,7 @@ struct answer_check {
     const char *remedy; /* static */
 };
 
-#define EVIDENCE_BODY_MAX 1184
+#define EVIDENCE_BODY_MAX (SNP_REPORT_SIZE + SNP_SVN_COUNT)
 
 struct attest_answer {
     struct answer_check checks[CHECK_COUNT];
@@ -71,6 +72,7 @@ struct attest_answer {
     bool simulated;
     uint8_t body[EVIDENCE_BODY_MAX];
     size_t body_size;
+    struct pck_chain *chain; /* of a quote, when it verified; a reference */
     bool has_pck;
     struct pck pck;
     struct tcb_result tcb;

@@ -158,6 +158,20 @@ static json_t *platform_value(const struct attest_answer *a)
     return platform;
 }
 
+static json_t *chain_value(const struct chain *chain)
+{
+    json_t *array = json_array();
+
+    for (size_t i = 0; i < chain->count; i++) {
+        const struct cert *cert = &chain->certs[i];
+        json_array_append_new(
+            array, json_pack("{s:o, s:o, s:o, s:o}", "name", text_value(cert->common_name),
+                             "serial", hex_value(cert->serial.data, cert->serial.size), "from",
+                             date_value(cert->not_before), "until", date_value(cert->not_after)));
+    }
+    return array;
+}
+
 static json_t *fields_value(const struct attest_answer *a)
 {
     json_t *fields = json_object();
@@ -185,6 +199,8 @@ char *attest_answer_json(const struct attest_answer *a)
 
     if (a->has_pck)
         json_object_set_new(root, "platform", platform_value(a));
+    if (a->chain)
+        json_object_set_new(root, "chain", chain_value(&a->chain->chain));
     if (a->checks[CHECK_TCB_LEVEL].outcome != ATTEST_NOT_CHECKED && a->tee != ATTEST_TEE_SNP)
         json_object_set_new(root, "tcb", tcb_value(a));
     json_object_set_new(root, "fields", fields_value(a));

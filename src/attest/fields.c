@@ -61,6 +61,11 @@ const struct field g_fields[] = {
     SNP("chip_id", FIELD_BYTES, 0x1a0, 64),
     SNP("guest_svn", FIELD_NUMBER, 0x04, 4),
     SNP("vmpl", FIELD_NUMBER, 0x30, 4),
+    SNP("tcb_boot_loader", FIELD_NUMBER, SNP_SVN_AT(SNP_BOOT_LOADER), 1),
+    SNP("tcb_tee", FIELD_NUMBER, SNP_SVN_AT(SNP_TEE), 1),
+    SNP("tcb_snp", FIELD_NUMBER, SNP_SVN_AT(SNP_FIRMWARE), 1),
+    SNP("tcb_microcode", FIELD_NUMBER, SNP_SVN_AT(SNP_MICROCODE), 1),
+    SNP("tcb_fmc", FIELD_NUMBER, SNP_SVN_AT(SNP_FMC), 1),
     SNP("guest_policy", FIELD_BYTES, 0x08, 8),
     SNP("report_data", FIELD_BYTES, 0x50, 64),
 };
@@ -91,5 +96,14 @@ uint64_t field_number(const struct field *field, const uint8_t *body)
 {
     const uint8_t *at = body + field->offset;
 
-    return field->size == 2 ? read_le16(at) : field->size == 4 ? read_le32(at) : read_le64(at);
+    switch (field->size) {
+    case 1:
+        return *at;
+    case 2:
+        return read_le16(at);
+    case 4:
+        return read_le32(at);
+    default:
+        return read_le64(at);
+    }
 }

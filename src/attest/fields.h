@@ -7,7 +7,7 @@
 
 enum field_kind {
     FIELD_BYTES,
-    FIELD_NUMBER, /* little-endian, of 2, 4 or 8 bytes */
+    FIELD_NUMBER, /* little-endian, of 1, 2, 4 or 8 bytes */
 };
 
 /* A place in the report body, TD report or SNP report. */

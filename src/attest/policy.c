@@ -161,21 +161,34 @@ static const struct {
 
 /* ---- measured fields ---- */
 
+/* A field of that name and size, of any TEE. */
+static bool has_size(const char *name, size_t size)
+{
+    const struct field *field;
+
+    for (size_t i = 0; (field = field_named(name, strlen(name), i)); i++)
+        if (field->size == size)
+            return true;
+    return false;
+}
+
+/* "VALUE", or "VALUE/MASK": only the bits of the mask count. */
 static int read_value(struct policy_rule *rule, const json_t *value, struct error *err)
 {
-    uint8_t *out = rule->values[rule->value_count];
-    size_t size = json_string_length(value) / 2;
+    struct policy_value *out = &rule->values[rule->value_count];
+    const char *text = json_string_value(value), *slash = strchr(text, '/');
+    size_t length = slash ? (size_t)(slash - text) : strlen(text), size = length / 2;
 
-    rule->value_size = rule->value_count ? rule->value_size : size;
-    for (size_t i = 0;; i++) {
-        const struct field *field = field_named(rule->field, strlen(rule->field), i);
-        if (!field)
-            return error_set(err, "%s: a value of %zu bytes does not fit", rule->name, size);
-        if (field->size == size && rule->value_size == size)
-            break;
-    }
-    if (!hex_parse(json_string_value(value), json_string_length(value), out, size))
-        return error_set(err, "%s: not hexadecimal digits", rule->name);
+    if (!has_size(rule->field, size) || (rule->value_count && rule->value_size != size))
+        return error_set(err, "%s: a value of %zu bytes does not fit", rule->name, size);
+    memset(out->mask, 0xff, sizeof(out->mask));
+    if (!hex_parse(text, length, out->bytes, size) ||
+        (slash && !hex_parse(slash + 1, strlen(slash + 1), out->mask, size)))
+        return error_set(err, "%s: not %zu bytes in hexadecimal digits", rule->name, size);
+    for (size_t i = 0; i < size; i++)
+        if (out->bytes[i] & ~out->mask[i])
+            return error_set(err, "%s: a bit is asked for that the mask leaves out", rule->name);
+    rule->value_size = size;
     rule->value_count++;
     return 0;
 }

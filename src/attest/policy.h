@@ -10,13 +10,18 @@ struct attest_answer;
 
 enum rule_kind { RULE_ANY_OF, RULE_EQUALS, RULE_AT_LEAST, RULE_AT_MOST };
 
+/* Bytes, and which of their bits count. */
+struct policy_value {
+    uint8_t bytes[FIELD_SIZE_MAX], mask[FIELD_SIZE_MAX];
+};
+
 /* One demand on a measured field; evidence of a TEE that has no such field fails it. */
 struct policy_rule {
     char *name; /* of the policy's member */
     const char *field;
     enum rule_kind kind;
     uint64_t number;
-    uint8_t (*values)[FIELD_SIZE_MAX]; /* RULE_ANY_OF, of a size that the field has */
+    struct policy_value *values; /* RULE_ANY_OF, of a size that the field has */
     size_t value_count, value_size;
 };
 

@@ -249,6 +249,14 @@ static void check_report_data(struct attest_answer *a, const struct attest_reque
                     hex_format(wanted, expected, 64));
 }
 
+static bool has_value(const uint8_t *found, const struct policy_value *wanted, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        if ((found[i] & wanted->mask[i]) != wanted->bytes[i])
+            return false;
+    return true;
+}
+
 static bool rule_holds(const struct policy_rule *rule, const struct field *field,
                        const uint8_t *body)
 {
@@ -258,7 +266,7 @@ static bool rule_holds(const struct policy_rule *rule, const struct field *field
     case RULE_ANY_OF:
         for (size_t i = 0; i < rule->value_count; i++)
             if (rule->value_size == field->size &&
-                memcmp(rule->values[i], body + field->offset, field->size) == 0)
+                has_value(body + field->offset, &rule->values[i], field->size))
                 return true;
         return false;
     case RULE_EQUALS:
@@ -286,7 +294,7 @@ static char *rule_detail(const struct policy_rule *rule, const struct field *fie
                                                       : "");
     return xasprintf("it is %s, the policy asks for %s%s",
                      hex_format(found, body + field->offset, field->size),
-                     hex_format(wanted, rule->values[0], rule->value_size),
+                     hex_format(wanted, rule->values[0].bytes, rule->value_size),
                      rule->value_count > 1 ? " or another one of its list" : "");
 }
 

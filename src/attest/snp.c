@@ -282,17 +282,20 @@ static bool extension_svn(const X509 *cert, const char *oid, uint8_t *out)
 struct tcb_part_place {
     const char *name, *oid;
     uint8_t at;
+    enum snp_svn svn;
 };
 static const struct tcb_part_place g_milan[] = {
-    {"boot loader", "1.3.6.1.4.1.3704.1.3.1", 0},
-    {"TEE", "1.3.6.1.4.1.3704.1.3.2", 1},
-    {"SNP firmware", "1.3.6.1.4.1.3704.1.3.3", 6},
-    {"microcode", "1.3.6.1.4.1.3704.1.3.8", 7},
+    {"boot loader", "1.3.6.1.4.1.3704.1.3.1", 0, SNP_BOOT_LOADER},
+    {"TEE", "1.3.6.1.4.1.3704.1.3.2", 1, SNP_TEE},
+    {"SNP firmware", "1.3.6.1.4.1.3704.1.3.3", 6, SNP_FIRMWARE},
+    {"microcode", "1.3.6.1.4.1.3704.1.3.8", 7, SNP_MICROCODE},
 };
 static const struct tcb_part_place g_turin[] = {
-    {"FMC", "1.3.6.1.4.1.3704.1.3.9", 0},       {"boot loader", "1.3.6.1.4.1.3704.1.3.1", 1},
-    {"TEE", "1.3.6.1.4.1.3704.1.3.2", 2},       {"SNP firmware", "1.3.6.1.4.1.3704.1.3.3", 3},
-    {"microcode", "1.3.6.1.4.1.3704.1.3.8", 7},
+    {"FMC", "1.3.6.1.4.1.3704.1.3.9", 0, SNP_FMC},
+    {"boot loader", "1.3.6.1.4.1.3704.1.3.1", 1, SNP_BOOT_LOADER},
+    {"TEE", "1.3.6.1.4.1.3704.1.3.2", 2, SNP_TEE},
+    {"SNP firmware", "1.3.6.1.4.1.3704.1.3.3", 3, SNP_FIRMWARE},
+    {"microcode", "1.3.6.1.4.1.3704.1.3.8", 7, SNP_MICROCODE},
 };
 
 static void check_tcb(struct attest_answer *a, const struct snp_chain *chain, const uint8_t *report)
@@ -304,6 +307,8 @@ static void check_tcb(struct attest_answer *a, const struct snp_chain *chain, co
 
     for (size_t i = 0; i < count; i++) {
         uint8_t certified, reported = report[AT_REPORTED_TCB + places[i].at];
+
+        a->body[SNP_SVN_AT(places[i].svn)] = reported;
         if (!extension_svn(chain->certs[0], places[i].oid, &certified))
             answer_fail_as(a, CHECK_TCB_LEVEL, ATTEST_NOT_GENUINE, g_forged,
                            "the certificate has no SVN of the %s", places[i].name);

@@ -7,6 +7,13 @@
 
 #define SNP_REPORT_SIZE 1184u
 
+/*
+ * The reported TCB's SVNs, whose places differ between processors, are put behind the report, one
+ * byte each, once the certificate has said which processor it is.
+ */
+enum snp_svn { SNP_BOOT_LOADER, SNP_TEE, SNP_FIRMWARE, SNP_MICROCODE, SNP_FMC, SNP_SVN_COUNT };
+#define SNP_SVN_AT(svn) (SNP_REPORT_SIZE + (svn))
+
 struct attest_verifier;
 struct attest_collateral;
 struct attest_answer;

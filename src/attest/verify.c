@@ -472,7 +472,7 @@ struct attest_answer *attest_verify(struct attest_verifier *verifier, const void
         verify_quote(&v, span_of(evidence, size));
     if (a->tee != ATTEST_TEE_NONE)
         policy_check(a, request);
-    pck_chain_put(v.chain);
+    a->chain = v.chain;
     answer_finish(a);
     return a;
 }

@@ -26,7 +26,7 @@ static struct {
     const char *files[ATTEST_FILE_COUNT];
     struct option_list roots[3]; /* by enum attest_root */
     long long pccs_timeout;      /* seconds */
-    bool json, allow_simulation;
+    bool json, html, allow_simulation;
 } o;
 
 static int parse_time(const char *text, int64_t *out, struct error *err)
@@ -183,7 +183,9 @@ static int judge(struct attest_verifier *v, const char *path, const struct attes
     if (rc == 0) {
         struct attest_answer *answer = attest_verify(v, evidence.data, evidence.size, collateral,
                                                      policy, request);
-        cleanup_free char *text = o.json ? attest_answer_json(answer) : attest_answer_text(answer);
+        cleanup_free char *text = o.json   ? attest_answer_json(answer)
+                                  : o.html ? attest_answer_html(answer)
+                                           : attest_answer_text(answer);
         printf("%s%s", text, o.json ? "\n" : "");
         rc = (int)attest_answer_verdict(answer);
         attest_answer_free(answer);
@@ -250,6 +252,7 @@ static const struct option g_verify_quote_options[] = {
     {"time", NULL, OPTION_TEXT, &o.time, "TIME",
      "judge as of 2026-01-31T12:00:00Z, or of seconds since 1970, and not as of now", NULL},
     {"json", NULL, OPTION_FLAG, &o.json, NULL, "the answer as one JSON object", NULL},
+    {"html", NULL, OPTION_FLAG, &o.html, NULL, "the answer as one self-contained page", NULL},
     {"allow-simulation", NULL, OPTION_FLAG, &o.allow_simulation, NULL,
      "a quote of a software SGX may pass (insecure); simulation_root.pem of the collateral is "
      "trusted for it",

@@ -18,7 +18,7 @@ setup_file() {
 }
 
 teardown_file() {
-    kill "$(cat "$WORK/pid")"
+    [ ! -e "$WORK/pid" ] || kill "$(cat "$WORK/pid")"
     rm -rf "$WORK"
 }
 
@@ -33,6 +33,21 @@ verify() { # ARGUMENT...
     [ "${lines[-1]}" = "accepted, although SIMULATED: it protects nothing from the machine's operator" ]
     verify --json --collateral "$WORK/c" | jq -e '.verdict == "accepted" and .simulated and .tcb.status == "UpToDate"
         and ([.checks[] | select(.outcome == "failed")] | length) == 0'
+}
+
+@test "verify-quote: one page that needs nothing else" {
+    verify --html --collateral "$WORK/c" >"$WORK/page"
+    grep -q 'class="verdict warn">accepted, although SIMULATED' "$WORK/page"
+    grep -q 'Simulated SGX Root CA' "$WORK/page"
+    if grep -qE '<script|https?:|src=|url\(' "$WORK/page"; then false; fi
+    # every tag that is opened is closed
+    python3 -c 'import sys, html.parser
+class P(html.parser.HTMLParser):
+    open = []
+    def handle_starttag(self, tag, attrs):
+        if tag not in ("meta",): self.open.append(tag)
+    def handle_endtag(self, tag): assert self.open.pop() == tag, tag
+p = P(); p.feed(open(sys.argv[1]).read()); assert p.open == [], p.open' "$WORK/page"
 }
 
 @test "verify-quote: a code for each kind of refusal, the last line says why" {

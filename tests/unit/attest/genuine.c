@@ -502,7 +502,19 @@ static void check_snp(const struct data_set *set)
         fail_msg("%s: %s", set->path, text);
     print_message("%s: accepted\n", set->path);
     assert_int_equal(attest_answer_tee(a), ATTEST_TEE_SNP);
+    size_t size;
+    unsigned microcode = *(const uint8_t *)attest_answer_field(a, "tcb_microcode", &size);
+    assert_int_equal(microcode, genoa ? 0x54 : strstr(set->path, "vlek") ? 0xd9 : 0x73);
     attest_answer_free(a);
+    for (unsigned more = 0; more < 2; more++) {
+        cleanup_free char *json = xasprintf("{\"allow_expired_collateral\": true, "
+                                            "\"allow_debug\": true, \"tcb_microcode_min\": %u}",
+                                            microcode + more);
+        struct attest_policy *demanding = policy(json);
+        assert_int_equal(verdict(&set->evidence, c, demanding, time),
+                         more ? ATTEST_NOT_EXPECTED : ATTEST_ACCEPTED);
+        attest_policy_free(demanding);
+    }
     for (size_t at = 0; at < set->evidence.size; at++) {
         struct buffer copy = BUFFER_INIT;
         /* Behind R and S there is room that nothing signs. */

@@ -200,6 +200,16 @@ static void statuses_and_revocations(void **state)
         {{.now = -40 * 86400}, ", \"allow_expired_collateral\": true", ATTEST_ACCEPTED, NULL},
         {{.now = 0}, ", \"isv_svn_min\": 3", ATTEST_NOT_EXPECTED, "it is 2"},
         {{.now = 0}, ", \"isv_svn_min\": 2, \"isv_svn_max\": 2", ATTEST_ACCEPTED, NULL},
+        {{.now = 0},
+         ", \"attributes\": "
+         "\"05000000000000000000000000000000/37000000000000000000000000000000\"",
+         ATTEST_ACCEPTED,
+         NULL},
+        {{.now = 0},
+         ", \"attributes\": "
+         "\"15000000000000000000000000000000/37000000000000000000000000000000\"",
+         ATTEST_NOT_EXPECTED,
+         NULL},
         {{.now = 0}, ", \"cpusvn\": \"0000000000000000454d554c41544544\"", ATTEST_ACCEPTED, NULL},
     };
     cleanup_buffer struct buffer quote = BUFFER_INIT;
@@ -382,6 +392,8 @@ static void bad_policies_are_errors(void **state)
         "{\"mrenclave\": []}",
         "{\"mrenclave\": \"zz\"}",
         "{\"mrenclav\": \"00\"}",
+        "{\"cpusvn\": \"00000000000000000000000000000001/00000000000000000000000000000000\"}",
+        "{\"cpusvn\": \"00000000000000000000000000000001/00\"}",
         "{\"isv_svn_min\": -1}",
         "{\"isv_svn_min\": \"1\"}",
         "{\"mrenclave_min\": 1}",

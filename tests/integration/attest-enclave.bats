@@ -1,0 +1,58 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# From a program in an enclave container to a verdict: its report over a verifier's nonce, the software SGX's quote, verify-quote.
+
+bats_require_minimum_version 1.5.0
+load enclave
+
+setup() {
+    enclave_setup
+    busybox=$(command -v busybox) || skip "no busybox"
+    [ -n "$(find "$RUNE_STAGE" -name libos.elf)" ] || skip "no LibOS in $RUNE_STAGE"
+    sgx-tools simulation-collateral "$work/sim"
+    mkdir -p "$bundle/rootfs/bin"
+    cp "$busybox" "$bundle/rootfs/bin/busybox"
+    ln -s busybox "$bundle/rootfs/bin/sh"
+    ln -s busybox "$bundle/rootfs/bin/cat"
+    cp "$work/sim/target_info" "$bundle/rootfs/target_info"
+    annotate type simulatedSgx
+    export RUNE_CACHE_DIR=$BATS_FILE_TMPDIR/cache RUNE_SIGNING_KEY=$BATS_FILE_TMPDIR/key.pem
+    mkdir -p "$RUNE_CACHE_DIR"
+}
+teardown() { enclave_teardown; }
+
+verify() {
+    sgx-tools verify-quote --allow-simulation --collateral "$work/sim" "$@" "$work/quote"
+}
+
+@test "a container's report is quoted and judged, against what it should run" {
+    arguments sh -c 'cat /target_info >/dev/attestation/target_info; echo -n of-the-verifier >/dev/attestation/user_report_data
+        cat /dev/attestation/report'
+    rune run --bundle "$bundle" "$id" >"$work/report" 2>"$work/err" </dev/null
+    sgx-tools simulation-quote --out "$work/quote" "$work/report"
+    nonce=$(printf of-the-verifier | od -An -tx1 | tr -d ' \n')
+
+    run verify --nonce "$nonce"
+    [ "$status" -eq 0 ]
+    # What was measured when the image was converted is what the quote says.
+    measured=$(jq -r '.mrenclave // .MRENCLAVE' "$(find "$RUNE_CACHE_DIR" -name manifest.json | head -1)")
+    jq -n --arg m "$measured" '{mrenclave: $m}' >"$work/policy"
+    run verify --nonce "$nonce" --policy "$work/policy"
+    echo "$output"
+    [ "$status" -eq 0 ]
+    run verify --nonce "${nonce/6f/6e}"
+    [ "$status" -eq 6 ]
+    jq -n --arg m "${measured//[0-4]/5}" '{mrenclave: $m}' >"$work/policy"
+    run verify --policy "$work/policy"
+    [ "$status" -eq 6 ]
+    [[ "${lines[-1]}" == *"mrenclave: it is $measured"* ]]
+    run sgx-tools verify-quote --collateral "$work/sim" "$work/quote"
+    [ "$status" -eq 4 ]
+
+    # A report that was changed, or is for somebody else, is not quoted.
+    printf x | dd of="$work/report" bs=1 seek=70 conv=notrunc status=none
+    run sgx-tools simulation-quote --out "$work/none" "$work/report"
+    [ "$status" -eq 1 ]
+    [ "${#lines[@]}" -eq 1 ]
+    [ ! -e "$work/none" ]
+}
