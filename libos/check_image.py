@@ -35,6 +35,12 @@ first = [' '.join(line.split('\t')[1].split()[:2]) for line in code.splitlines()
 if not anywhere and not re.match(r'cmp %gs:0x10,%rbx;jne [0-9a-f]+;lfence', ';'.join(first)):
     problems.append('the entry does not begin with the proof of where the enclave lies: ' + '; '.join(first[:3]))
 
+# Where a value of the host steers, nothing behind its check runs ahead of it.
+for name in [] if anywhere else ['ecall_main', 'host_count', 'host_out_max']:
+    body = re.search(rf'<{name}>:\n(.*?)(\n\n|\Z)', code, re.DOTALL)
+    if not body or 'lfence' not in body[1]:
+        problems.append(f'no LFENCE in {name}(), through which values of the host come in')
+
 # Of code for any base: relative ones only. The headers' own words on what is loaded are not code.
 section = ''
 for line in run('readelf', '-rW', image).splitlines() if anywhere else []:

@@ -34,13 +34,16 @@ image_links_again() {
     ninja -C "$build" libos/libos.elf >/dev/null && cmp "$work/first" "$build/libos/libos.elf"
 }
 
-# The review itself: an entry without the proof of its base, and code for any base that holds an address.
+# The review itself: an entry without the proof of its base, a door without its fence, and code for any base that holds an address.
 refuses_bad_images() {
     printf '.globl _start\n_start: cld\n cmpq %%gs:16, %%rbx\n jne 1f\n lfence\n1: ud2\n' >"$work/late.s"
+    printf '.globl _start\n_start: cmpq %%gs:16, %%rbx\n jne 1f\n lfence\n1: ud2\nhost_count: ret\n' >"$work/open.s"
     printf '.globl _start\n_start: lea x(%%rip), %%rax\n ud2\n.data\nx: .quad x\n' >"$work/absolute.s"
     cc -nostdlib -static-pie -Wl,--no-dynamic-linker -o "$work/late" "$work/late.s" || return 1
+    cc -nostdlib -static-pie -Wl,--no-dynamic-linker -o "$work/open" "$work/open.s" || return 1
     cc -nostdlib -static -no-pie -Wl,--emit-relocs -o "$work/absolute" "$work/absolute.s" || return 1
     ! python3 libos/check_image.py "$work/late" "$work/stamp" 2>"$work/late.out" && grep -q 'does not begin with the proof' "$work/late.out" &&
+        ! python3 libos/check_image.py "$work/open" "$work/stamp" 2>"$work/open.out" && grep -q 'no LFENCE in host_count()' "$work/open.out" &&
         ! python3 libos/check_image.py "$work/absolute" "$work/stamp" anywhere 2>"$work/absolute.out" &&
         grep -q 'absolute address: .*R_X86_64_64' "$work/absolute.out"
 }
@@ -56,7 +59,7 @@ pie_and_full_relro() {
 }
 
 check "the LibOS image passes its review" python3 libos/check_image.py "$build/libos/libos.elf" "$work/stamp"
-check "an image whose entry proves nothing, or with an absolute address, does not" refuses_bad_images
+check "an image whose entry proves nothing, without a fence, or with an absolute address, does not" refuses_bad_images
 check "the LibOS image has no undefined symbol" no_undefined
 check "the LibOS image links to the same bytes again" image_links_again
 for library in "$build"/stage/usr/lib/*/rune/liberpal-*.so; do

@@ -39,6 +39,7 @@
 
 #define TAKEN_AWAY \
     "memory of the LibOS is gone: the host took it away, or its EPC is used up by other enclaves"
+#define AREA_GONE "the host broke the contract of the boundary: the area is gone"
 
 /* The end of an SSA frame: GPRSGX, with EXINFO below it (SDM volume 3D, "State Save Area"). */
 struct ssa_tail {
@@ -215,16 +216,21 @@ void kernel_fault(struct kernel_frame *frame)
         frame->regs.rip = (u64)&e->fixup + (i64)e->fixup;
 }
 
-/* A page of the LibOS that is gone, or something that is no page fault: the LibOS's own fault. */
-static bool is_taken_away(const struct fault_info *f)
+/* Pages that only the host can take away: the LibOS's, and those where calls meet the host. All else
+ * is the LibOS's own fault. */
+static const char *cause(const struct fault_info *f)
 {
-    return f->vector == VECTOR_PF && f->addr >= (u64)__libos_start && !is_outside_elrange(f->addr);
+    if (f->vector == VECTOR_PF && f->addr >= (u64)__libos_start && !is_outside_elrange(f->addr))
+        return TAKEN_AWAY;
+    if (f->vector == VECTOR_PF && f->addr - (u64)tcb()->area < sizeof(struct boundary_area))
+        return AREA_GONE;
+    return "LibOS fault";
 }
 
 void panic_fault(struct kernel_frame *frame)
 {
     static u32 looked;
-    const char *what = is_taken_away(&frame->fault) ? TAKEN_AWAY : "LibOS fault";
+    const char *what = cause(&frame->fault);
     const struct uregs *r = &frame->regs;
     const u64 *fp = (const u64 *)r->rbp;
     u64 top = tcb()->head.stack_top, base = (u64)__libos_start;

@@ -15,7 +15,9 @@ void ocall_serve(struct boundary_area *area, uint64_t number)
 {
     if (number >= OCALL_COUNT)
         runtime_fatal("the enclave asked for an ocall that does not exist");
-    area->ret = g_table[number](area, area->args);
+    uint64_t args[BOUNDARY_ARGS]; /* what is checked is what is used, whoever else has the area */
+    memcpy(args, area->args, sizeof(args));
+    area->ret = g_table[number](area, args);
 }
 
 const char *ocall_string(struct boundary_area *area, uint64_t offset)
