@@ -138,6 +138,131 @@ static void within_contract(const struct lie *lie, struct boundary_area *area,
         shake(area->data + at, size);
 }
 
+/* ---- replays ---- */
+
+#define KEPT      8
+#define KEPT_DATA 8192
+
+struct kept {
+    int64_t ret;
+    uint64_t out[BOUNDARY_OUT];
+    uint8_t data[KEPT_DATA];
+};
+static pthread_mutex_t g_kept_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct kept *g_kept[OCALL_COUNT][KEPT];
+
+/* A few of each kind, replaced by chance, so that some are old. */
+void answer_given(const struct boundary_area *area, uint64_t number)
+{
+    if (!lies_have(W_REPLAY))
+        return;
+    pthread_mutex_lock(&g_kept_lock);
+    struct kept **k = &g_kept[number][chance_below(KEPT)];
+    if (*k == NULL)
+        *k = malloc(sizeof(**k));
+    if (*k == NULL)
+        abort();
+    (*k)->ret = area->ret;
+    memcpy((*k)->out, area->out, sizeof(area->out));
+    memcpy((*k)->data, area->data, KEPT_DATA);
+    pthread_mutex_unlock(&g_kept_lock);
+}
+
+static bool replay(struct boundary_area *area, uint64_t number)
+{
+    pthread_mutex_lock(&g_kept_lock);
+    const struct kept *k = g_kept[number][chance_below(KEPT)];
+    if (k != NULL) {
+        area->ret = k->ret;
+        memcpy(area->out, k->out, sizeof(area->out));
+        memcpy(area->data, k->data, KEPT_DATA);
+    }
+    pthread_mutex_unlock(&g_kept_lock);
+    return k != NULL;
+}
+
+/* ---- addresses and control data of the host's own making ---- */
+
+static void name_localhost(struct boundary_area *area)
+{
+    static const struct sockaddr_in4 {
+        uint16_t family, port;
+        uint8_t address[4], zero[8];
+    } four = {2, 0x5000, {127, 0, 0, 1}, {0}};
+    static const struct sockaddr_in6_ {
+        uint16_t family, port;
+        uint32_t flow;
+        uint8_t address[16];
+        uint32_t scope;
+    } six[] = {{10, 0x5000, 0, {[15] = 1}, 0},
+               {10, 0x5000, 0, {[10] = 0xff, [11] = 0xff, [12] = 127, [15] = 1}, 0}};
+
+    uint16_t family;
+    memcpy(&family, area->data, sizeof(family));
+    if (area->out[0] < sizeof(four) && chance_below(64))
+        return; /* an address where there is none ends the enclave: seldom */
+    if (family == 10)
+        memcpy(area->data, &six[chance_below(2)], area->out[0] = sizeof(six[0]));
+    else
+        memcpy(area->data, &four, area->out[0] = sizeof(four));
+}
+
+/* One SCM_RIGHTS with descriptors that the host half has, as far as there is room. */
+static void pass_descriptors(struct boundary_area *area)
+{
+    const struct {
+        uint64_t length;
+        int32_t level, type, fds[2];
+    } rights = {24, 1 /* SOL_SOCKET */, 1 /* SCM_RIGHTS */, {0, 1}};
+    if (area->args[4] < sizeof(rights))
+        return;
+    memcpy(area->data + BOUNDARY_ADDRESS_MAX, &rights, sizeof(rights));
+    area->out[2] = sizeof(rights);
+}
+
+static void localhost(struct boundary_area *area, uint64_t number)
+{
+    if (area->ret < 0)
+        return;
+    if (number == OCALL_ACCEPT || number == OCALL_GETSOCKNAME ||
+        (number == OCALL_RECV && area->args[3] != 0))
+        name_localhost(area);
+    if (number == OCALL_RECV && chance_below(2))
+        pass_descriptors(area);
+}
+
+/* ---- ecalls ---- */
+
+/* A copy of what the argument points to, with other numbers in it. */
+static uint64_t shaken(uint64_t argument, size_t head, size_t size)
+{
+    uint8_t *copy = calloc(1, size + 4096);
+    if (copy == NULL)
+        abort();
+    memcpy(copy, (const void *)argument, size);
+    for (uint64_t n = 1 + chance_below(4); n > 0; n--) {
+        const size_t at = chance_below(head / 4) * 4;
+        const uint64_t value = wild();
+        memcpy(copy + at, &value, head - at < 8 || chance_below(2) ? 4 : 8);
+    }
+    return (uint64_t)copy; /* until the end: the enclave may still look at it */
+}
+
+uint64_t wild_argument(uint64_t number, uint64_t argument)
+{
+    const struct boundary_process *p = (const void *)argument;
+    if (chance_below(4) == 0)
+        return wild();
+    switch (number) {
+    case ECALL_BOOT:
+        return shaken(argument, sizeof(struct boundary_boot), sizeof(struct boundary_boot));
+    case ECALL_CREATE_PROCESS:
+        return shaken(argument, sizeof(*p), p->size);
+    default:
+        return chance_below(2) ? argument ^ 1ull << chance_below(64) : wild();
+    }
+}
+
 /* ---- effects ---- */
 
 static pthread_mutex_t g_served_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -256,8 +381,9 @@ static void twice(struct boundary_area *area, uint64_t number)
 /* Which lies fit an ocall, for W_ANY. */
 static enum what some_what(uint64_t number)
 {
-    static const enum what fit[] = {W_ERRNO, W_WILD,  W_HUGE, W_NUL,   W_DATA, W_CONTRACT, W_DENY,
-                                    W_CLAIM, W_TWICE, W_LATE, W_ASYNC, W_HOLD, W_ELSEWHERE};
+    static const enum what fit[] = {W_ERRNO,    W_WILD, W_HUGE,      W_NUL,   W_DATA,
+                                    W_CONTRACT, W_DENY, W_CLAIM,     W_TWICE, W_LATE,
+                                    W_ASYNC,    W_HOLD, W_ELSEWHERE, W_LOCAL};
     /* A second wait for one wake-up is a hang, and says nothing. */
     enum what what;
     do
@@ -283,6 +409,12 @@ void answer_lie(const struct lie *lie, struct boundary_area *area, uint64_t numb
     case W_ASYNC:
         later(area, number);
         area->ret = lie->has_value ? lie->value : plausible(area, a);
+        return;
+    case W_REPLAY:
+        if (chance_below(2) && number != OCALL_WAIT)
+            __real_ocall_serve(area, number); /* done, but the answer is an old one */
+        if (!replay(area, number))
+            __real_ocall_serve(area, number);
         return;
     case W_TWICE:
         twice(area, number);
@@ -326,6 +458,9 @@ void answer_lie(const struct lie *lie, struct boundary_area *area, uint64_t numb
         break;
     case W_CONTRACT:
         within_contract(lie, area, a);
+        break;
+    case W_LOCAL:
+        localhost(area, number);
         break;
     default:
         break;

@@ -21,7 +21,7 @@ struct host g_host = {.limit = 10, .bad = "BAD: "};
 
 static pthread_mutex_t g_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct boundary_area *g_areas[AREAS];
-static unsigned g_area_count;
+static _Atomic unsigned g_area_count; /* they stay: no lock to look */
 static struct tcs {
     uint64_t address;
     _Atomic uint64_t user[LAYOUT_NSSA];   /* who entered it last, for each CSSA */
@@ -46,8 +46,10 @@ static void note_area(struct boundary_area *area)
     unsigned i = 0;
     while (i < g_area_count && g_areas[i] != area)
         i++;
-    if (i == g_area_count && i < AREAS)
-        g_areas[g_area_count++] = area;
+    if (i == g_area_count && i < AREAS) {
+        g_areas[i] = area;
+        g_area_count++;
+    }
     pthread_mutex_unlock(&g_lock);
 }
 
@@ -59,14 +61,17 @@ struct boundary_area *host_some_area(void)
     return area;
 }
 
+struct boundary_area *host_area_at(uint64_t address)
+{
+    for (unsigned i = 0; i < g_area_count; i++)
+        if (address - (uint64_t)g_areas[i] < sizeof(*g_areas[i]))
+            return g_areas[i];
+    return NULL;
+}
+
 static bool is_area(uint64_t area)
 {
-    bool found = false;
-    pthread_mutex_lock(&g_lock);
-    for (unsigned i = 0; i < g_area_count && !found; i++)
-        found = (uint64_t)g_areas[i] == area;
-    pthread_mutex_unlock(&g_lock);
-    return found;
+    return area != 0 && (uint64_t)host_area_at(area) == area;
 }
 
 /* ---- TCS ---- */
@@ -134,8 +139,10 @@ void __wrap_ocall_serve(struct boundary_area *area, uint64_t number)
     const struct lie *lie = lie_at((enum place)number);
     if (lie != NULL)
         answer_lie(lie, area, number);
-    else
+    else {
         __real_ocall_serve(area, number);
+        answer_given(area, number);
+    }
     answer_served();
 }
 
@@ -186,12 +193,16 @@ static int exception(struct visit *v, struct sgx_enclave_run *run)
     return pass(v, 0, 0, 0, 0, 0, 0, run);
 }
 
-/* An ocall's answer is to go in: on another TCS first. */
+/* An ocall's answer is to go in: on another TCS first, or its pages are gone. */
 static int before_return(struct visit *v, struct sgx_enclave_run *run, int r)
 {
     const struct lie *lie = r == SGX_EENTER ? lie_at(PLACE_RETURN) : NULL;
     if (lie == NULL)
         return r;
+    if (lie->what != W_WRONG_TCS) {
+        area_hide(t_noted, lie);
+        return r;
+    }
     v->tcs = run->tcs;
     run->tcs = host_some_tcs();
     if (run->tcs == v->tcs || run->tcs == 0) {
@@ -235,6 +246,10 @@ static int left(long rdi, long rsi, long rdx, long rsp, long r8, long r9,
 {
     struct visit *v = (struct visit *)run->user_data;
 
+    if (run->function == SGX_EEXIT)
+        area_back();
+    else if (area_fault(run))
+        return SGX_ERESUME;
     if (v->tcs != 0)
         return detour(v, rdi, run);
     if (run->function != SGX_EEXIT)
@@ -254,11 +269,24 @@ static int left(long rdi, long rsi, long rdx, long rsp, long r8, long r9,
     return rdi == BOUNDARY_EXIT_OCALL ? before_return(v, run, r) : r;
 }
 
+/* An ecall with another argument, twice, or not at all. */
+static bool ecall_lie(unsigned long number, unsigned long *argument, bool *again)
+{
+    const struct lie *lie = number == ECALL_THREAD ? NULL : lie_at(PLACE_ECALL);
+    if (lie == NULL)
+        return true;
+    *again = lie->what == W_AGAIN;
+    if (lie->what == W_WILD)
+        *argument = wild_argument(number, *argument);
+    return lie->what != W_SKIP;
+}
+
 static int hostile_enter(unsigned long rdi, unsigned long rsi, unsigned long rdx,
                          unsigned int function, unsigned long r8, unsigned long r9,
                          struct sgx_enclave_run *run)
 {
     const uint64_t handler = run->user_handler, data = run->user_data;
+    bool again = false, first = true;
     struct visit v;
     int r;
 
@@ -266,6 +294,8 @@ static int hostile_enter(unsigned long rdi, unsigned long rsi, unsigned long rdx
         g_host.started = true;
     if (host_lying())
         ongoing_start();
+    if (!ecall_lie(rdi, &rdx, &again))
+        return 0;
     do {
         v = (struct visit){.handler = (sgx_enclave_user_handler_t)handler, .data = data};
         run->user_handler = (uint64_t)left;
@@ -273,9 +303,12 @@ static int hostile_enter(unsigned long rdi, unsigned long rsi, unsigned long rdx
         find_tcs(run->tcs)->area = (struct boundary_area *)rsi;
         r = g_host.real->enter(rdi, rsi, rdx, function, r8, r9, run);
         find_tcs(run->tcs)->area = NULL;
+        area_back();
         if (v.busy)
             usleep(200);
-    } while (v.busy);
+        again = again && !v.busy && first;
+        first = false;
+    } while (v.busy || again);
     run->user_handler = handler;
     run->user_data = data;
     return r;
@@ -329,16 +362,36 @@ static void nobody(int signo, siginfo_t *info, void *context)
 static void crash(int signo, siginfo_t *info, void *context)
 {
     const ucontext_t *uc = context;
+    if (signo == SIGSEGV && area_of_host_code((uint64_t)info->si_addr))
+        return;
     watch_crash(signo, (uint64_t)uc->uc_mcontext.gregs[REG_RIP], (uint64_t)info->si_addr);
 }
+
+static const int g_crashes[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE};
+#define CRASHES (sizeof(g_crashes) / sizeof(g_crashes[0]))
 
 static void take_crashes(void)
 {
     static const struct sigaction act = {.sa_sigaction = crash,
                                          .sa_flags = SA_SIGINFO | SA_ONSTACK};
-    static const int signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE};
-    for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
-        g_host.real->sigaction(signals[i], &act, NULL);
+    for (size_t i = 0; i < CRASHES; i++)
+        g_host.real->sigaction(g_crashes[i], &act, NULL);
+}
+
+/* Handlers of the runtime block everything: what they break would end the process unseen. */
+static int hostile_sigaction(int signo, const struct sigaction *act, struct sigaction *old)
+{
+    struct sigaction open = act ? *act : (struct sigaction){0};
+    for (size_t i = 0; i < CRASHES; i++)
+        sigdelset(&open.sa_mask, g_crashes[i]);
+    return g_host.real->sigaction(signo, act ? &open : NULL, old);
+}
+
+static int hostile_create(struct sgx_handle *h, const struct sgx_secs *secs, struct error *err)
+{
+    struct sgx_secs other = *secs;
+    outside_load(&other);
+    return g_host.real->create(h, &other, err);
 }
 
 const struct sgx_driver *__real_sgx_driver_open(const char *type, struct error *err);
@@ -357,5 +410,7 @@ const struct sgx_driver *__wrap_sgx_driver_open(const char *type, struct error *
     g_driver.reserve = hostile_reserve;
     g_driver.add_pages = hostile_add_pages;
     g_driver.map = hostile_map;
+    g_driver.create = hostile_create;
+    g_driver.sigaction = hostile_sigaction;
     return &g_driver;
 }

@@ -10,6 +10,7 @@
  *   pages.c    page tables
  *   step.c     single steps
  *   base.c     the enclave at another base
+ *   outside.c  what it is loaded with and given; areas that come and go
  *   watch.c    the oracle, and the end
  *   limit.c    how long a run may take
  *   tenant.c   what is deployed
@@ -22,6 +23,7 @@
 #include <stdint.h>
 
 #include "runtimes/libos/runtime.h"
+#include "sgx/arch.h"
 
 /* ---- lies.c ---- */
 
@@ -31,12 +33,14 @@ enum place {
     PLACE_RESUME,            /* the handler at CSSA 1 is done */
     PLACE_RETURN,            /* an ocall's answer is about to go in */
     PLACE_ECALL,             /* before an ecall */
+    PLACE_LOAD,              /* ECREATE */
     PLACE_RACE,              /* from here on: goes on by itself */
     PLACE_KICK,
     PLACE_WAKE,
     PLACE_STRAY,
     PLACE_PAGES,
     PLACE_STEP,
+    PLACE_FILES,
     PLACE_COUNT
 };
 
@@ -65,9 +69,16 @@ enum what {
     W_STACK,  /* ... and the thread's LibOS stack disappears; of that fault the enclave hears */
     W_ENTRY,  /* ... of user code, then the one that the row names; of that the enclave hears */
     W_CPUID,  /* ... with CPUID instructions, which are #UD from there on, as on hardware */
+    W_RENEW,  /* ... for a new one, of zeros, that waits to be accepted (EREMOVE, EAUG) */
     W_REPORT, /* ask for a REPORT over the host's data */
     W_EXEC,   /* ask for a process */
     W_KILL,   /* send a signal */
+    W_REPLAY, /* not done: what was the answer once */
+    W_LOCAL,  /* whoever it is, the answer names localhost, and control data has descriptors */
+    W_CUT,    /* what the enclave is given is shorter, */
+    W_GROW,   /* longer */
+    W_TAIL,   /* the second half of CONFIGID */
+    W_SVN,    /* CONFIGSVN */
     W_ANY,    /* one of those that fit */
     W_COUNT
 };
@@ -88,6 +99,7 @@ int lies_add(const char *script);
 const struct lie *lie_at(enum place place);
 /* The row of something that goes on by itself, or NULL. */
 const struct lie *lie_ongoing(enum place place);
+bool lies_have(enum what what);
 void lies_seed(uint64_t seed);
 /* Chance of the calling thread: after lie_at() that of its place and time. */
 uint64_t chance(void);
@@ -105,6 +117,10 @@ struct plan {
 extern const struct plan g_plans[];
 
 /* ---- answers.c ---- */
+/* For an ecall with this number and argument: another argument. */
+uint64_t wild_argument(uint64_t number, uint64_t argument);
+/* An honest answer was given: for W_REPLAY. */
+void answer_given(const struct boundary_area *area, uint64_t number);
 void answer_lie(const struct lie *lie, struct boundary_area *area, uint64_t number);
 /* Tell who waits in a W_HOLD that an ocall was served. */
 void answer_served(void);
@@ -127,6 +143,8 @@ extern struct host g_host;
 void __real_ocall_serve(struct boundary_area *area, uint64_t number);
 /* Areas of host threads seen so far: a random one, or NULL. */
 struct boundary_area *host_some_area(void);
+/* The area that has this address, or NULL. */
+struct boundary_area *host_area_at(uint64_t address);
 /* The area of the runtime's thread on this TCS, or NULL. */
 struct boundary_area *host_area_on(uint64_t tcs);
 /* A TCS of the enclave, any. */
@@ -154,6 +172,18 @@ void page_mapped(uint64_t address, uint64_t length, int prot);
 /* A page that is there and may disappear; 0 for none. */
 uint64_t page_some(void);
 void pages_ongoing(const struct lie *lie);
+
+/* ---- outside.c ---- */
+void outside_load(struct sgx_secs *secs);
+void outside_files(const struct lie *lie);
+/* The data of the calling thread's area (with a value: all of it) is gone, until the enclave or
+ * area_back() wants it. W_TELL: the enclave hears of the fault. */
+void area_hide(struct boundary_area *area, const struct lie *lie);
+void area_back(void);
+/* The enclave faulted in this thread's area, which is back: is it to go on as if nothing was? */
+bool area_fault(const struct sgx_enclave_run *run);
+/* The same for host code. */
+bool area_of_host_code(uint64_t address);
 
 /* ---- step.c ---- */
 /* The calling thread goes on in single steps. */

@@ -28,9 +28,10 @@ OUTCOMES = ["fine", "application", "refused", "hang", "host", "fault"]
 LIMIT = 8  # where a hang is no fault
 PATIENCE = 60  # where nothing is kept back, so that the run must end
 NEVER = 3600  # of the clock: the run itself does not look at its limit any more
-# The programs of tests/libos, under plans in which the host denies nothing that they may see. (`user` makes EACCEPT fail: ENOMEM.)
+# The programs of tests/libos, under plans in which the host denies nothing that they may see.
 PROGRAMS = ["exec", "forks", "fsstress", "groups", "mappings", "mqueue", "pipes", "process", "races", "registers", "signals", "sysv", "threads"]
-ENDS = {"honest", "wakes", "kick", "pages", "swap", "step"}
+UNSEEN = {"honest", "wakes", "kick", "pages", "swap", "step", "areas"}
+ENDS = UNSEEN | {"user"}  # nothing is kept back; `user` makes EACCEPT fail, which is ENOMEM
 HARMLESS = {"fine", "application", "refused", "hang", "host"}
 # A case is run with seeds 1 to `seeds`; `ok` are the outcomes that it may have.
 Case = collections.namedtuple("Case", "finding options parts ok seeds", defaults=[{"fine"}, 1])
@@ -51,8 +52,28 @@ CASES = {
     "cpuid": Case("H4", ["--script", "pages ~200 cpuid={cpuid_part}; CPUID 70% contract", "--limit", "30"], "cpuid", {"fine", "refused"}, 4),
     "getrandom-fault": Case("H5", ["--script", "pages ~300 stack=0x500000000"], "random", {"fine", "refused"}, 4),
     "localhost": Case("M3", ["--script", "sockets 50% any; * 0.2% data"], "loopback pipes", {"fine", "refused"}, 2),
+    "area-words": Case("M1", ["--script", "return 50% quiet", "--limit", "60"], "files pipes host network clock memory", {"fine"}, 2),
+    "area-gone": Case("M1", ["--script", "return 1% tell=1"], "files pipes host network", {"refused"}, 2),
+    "localhost-forged": Case("M3", ["--script", "sockets 60% localhost"], "network loopback", {"fine", "refused"}, 4),
+    "one-domain": Case("M6", [], "domain", {"fine"}, 2),
+    "configid-tail": Case("C3", ["--from-boot", "--script", "load #1 tail"], "memory", {"refused", "host"}, 2),
+    "config-svn": Case("C3", ["--from-boot", "--script", "load #1 svn"], "memory", {"refused", "host"}),
+    "deployment-cut": Case("C1", ["--from-boot", "--script", "load #1 cut=0"], "memory", {"refused", "host"}, 2),
+    "deployment-grown": Case("C1", ["--from-boot", "--script", "load #1 grow=0"], "memory", {"refused", "host"}, 2),
+    "deployment-changed": Case("C1", ["--from-boot", "--script", "load #1 data=0"], "memory", {"refused", "host"}, 4),
+    "image-changes": Case("C0", ["--script", "given ~50 any"], "sealed memory", {"fine", "application", "refused"}, 4),
+    "boot-arguments": Case("C0", ["--from-boot", "--limit", "4", "--script", "ecall 60% wild; ecall 10% again"], "memory", HARMLESS, 8),
+    "page-renewed": Case("H3", ["--script", "pages ~20000 renew", "--limit", "4"], "memory forks files", HARMLESS - {"host"}, 4),
     "boot-panic": Case("M8", ["--from-boot", "--script", "STAT #1 claim=12345"], "memory", {"refused", "host"}),
 }
+
+
+def pattern(size):
+    """The sealed file that the workload knows (served.c): word i is pattern(i, SEALED_KEY) of workload.c."""
+    mask = (1 << 64) - 1
+    key = 77 * 0xBF58476D1CE4E5B9 & mask
+    words = ((i * 0x9E3779B97F4A7C15 & mask) ^ key for i in range(size // 8))
+    return b"".join((x ^ x >> 29).to_bytes(8, "little") for x in words)
 
 
 def symbols_of(path):
@@ -73,6 +94,8 @@ class Bench:
         os.chmod(os.path.join(root, "tmp"), 0o1777)
         for name in ["workload", *(f"program-{p}" for p in PROGRAMS)]:
             shutil.copy(os.path.join(self.build, "tests/hostile", name), os.path.join(root, "bin", name))
+        with open(os.path.join(root, "pattern"), "wb") as f:
+            f.write(pattern(1 << 19))
         # The LibOS as it is installed, and the one with sanitizers.
         self.images = [f"{self.build}/libos/libos.elf", f"{self.build}/tests/hostile/libos-sanitized.elf"]
         self.symbols, self.workload = {}, None
@@ -229,7 +252,7 @@ def main():
                     for plan in names:
                         run = of_plan(plan, random.getrandbits(32), random.getrandbits(1))
                         yield booting(run) if random.random() < 0.1 else run
-                    yield of_program(random.choice(PROGRAMS), random.choice(sorted(ENDS)), random.getrandbits(32), random.getrandbits(1))
+                    yield of_program(random.choice(PROGRAMS), random.choice(sorted(UNSEEN)), random.getrandbits(32), random.getrandbits(1))
             work = endless()
         return run_all(bench, args.jobs, work)
     finally:

@@ -15,20 +15,41 @@ static uint64_t g_seed = 1;
 static __thread uint64_t t_chance = 1;
 
 static const char *const g_whats[W_COUNT] = {
-    [W_ERRNO] = "errno",         [W_WILD] = "wild",
-    [W_HUGE] = "huge",           [W_NUL] = "nul",
-    [W_DATA] = "data",           [W_CONTRACT] = "contract",
-    [W_DENY] = "deny",           [W_CLAIM] = "claim",
-    [W_TWICE] = "twice",         [W_LATE] = "late",
-    [W_ASYNC] = "async",         [W_HOLD] = "hold",
-    [W_ELSEWHERE] = "elsewhere", [W_IGNORE] = "ignore",
-    [W_AGAIN] = "again",         [W_SKIP] = "skip",
-    [W_WRONG_TCS] = "wrong-tcs", [W_QUIET] = "quiet",
-    [W_TELL] = "tell",           [W_USER] = "user",
-    [W_SWAP] = "swap",           [W_STACK] = "stack",
-    [W_ENTRY] = "entry",         [W_REPORT] = "report",
-    [W_EXEC] = "exec",           [W_KILL] = "kill",
-    [W_CPUID] = "cpuid",         [W_ANY] = "any",
+    [W_ERRNO] = "errno",
+    [W_WILD] = "wild",
+    [W_HUGE] = "huge",
+    [W_NUL] = "nul",
+    [W_DATA] = "data",
+    [W_CONTRACT] = "contract",
+    [W_DENY] = "deny",
+    [W_CLAIM] = "claim",
+    [W_TWICE] = "twice",
+    [W_LATE] = "late",
+    [W_ASYNC] = "async",
+    [W_HOLD] = "hold",
+    [W_ELSEWHERE] = "elsewhere",
+    [W_IGNORE] = "ignore",
+    [W_AGAIN] = "again",
+    [W_SKIP] = "skip",
+    [W_WRONG_TCS] = "wrong-tcs",
+    [W_QUIET] = "quiet",
+    [W_TELL] = "tell",
+    [W_USER] = "user",
+    [W_SWAP] = "swap",
+    [W_STACK] = "stack",
+    [W_ENTRY] = "entry",
+    [W_REPORT] = "report",
+    [W_EXEC] = "exec",
+    [W_KILL] = "kill",
+    [W_CPUID] = "cpuid",
+    [W_REPLAY] = "replay",
+    [W_LOCAL] = "localhost",
+    [W_CUT] = "cut",
+    [W_GROW] = "grow",
+    [W_TAIL] = "tail",
+    [W_SVN] = "svn",
+    [W_RENEW] = "renew",
+    [W_ANY] = "any",
 };
 
 static const char *const g_places[PLACE_COUNT] = {
@@ -45,6 +66,8 @@ static const char *const g_places[PLACE_COUNT] = {
     [PLACE_STRAY] = "stray",
     [PLACE_PAGES] = "pages",
     [PLACE_STEP] = "step",
+    [PLACE_LOAD] = "load",
+    [PLACE_FILES] = "given",
 };
 
 /* Names for many ocalls: from the first to the last in the order of abi/boundary.h. */
@@ -212,4 +235,12 @@ const struct lie *lie_ongoing(enum place place)
         if (g_lies[i].place == place && g_lies[i].pause)
             return &g_lies[i];
     return NULL;
+}
+
+bool lies_have(enum what what)
+{
+    for (unsigned i = 0; i < g_lie_count; i++)
+        if (g_lies[i].what == what)
+            return true;
+    return false;
 }

@@ -89,6 +89,8 @@ static void enter_anywhere(void)
                         0x10000,
                         chance(),
                         (uint64_t)host_some_area(),
+                        (uint64_t)host_some_area() + 4096, /* its data is the other's arguments */
+                        (uint64_t)g_runtime.image & ~0xfffull,
                         (uint64_t)own + 8,
                         ~0xfffull};
     uint64_t area = areas[chance_below(sizeof(areas) / sizeof(areas[0]))];
@@ -232,7 +234,7 @@ static const struct ongoing {
     unsigned threads;
 } g_ongoing[] = {
     {PLACE_RACE, race, 1},   {PLACE_KICK, kick, 1},           {PLACE_WAKE, wake, 1},
-    {PLACE_STRAY, stray, 3}, {PLACE_PAGES, pages_ongoing, 1},
+    {PLACE_STRAY, stray, 3}, {PLACE_PAGES, pages_ongoing, 1}, {PLACE_FILES, outside_files, 1},
 };
 
 static void *ongoing_thread(void *arg)

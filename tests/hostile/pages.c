@@ -103,6 +103,26 @@ void page_mapped(uint64_t address, uint64_t length, int prot)
     pthread_mutex_unlock(&g_lock);
 }
 
+/* EREMOVE, which the processor allows while no thread is inside, and EAUG. */
+static void renew(uint64_t address)
+{
+    static const uint8_t zeros[SGX_PAGE_SIZE];
+    struct sgx_handle *e = g_host.handle;
+    const uint64_t page = emu_page(e, address);
+    struct emu_guard guard;
+
+    if (address == 0 || !may_hide(address))
+        return;
+    emu_lock_host(e, &guard);
+    if (emu_store(e, address, zeros, sizeof(zeros)) == 0) {
+        emu_epcm_set(e, page,
+                     EPCM_VALID | EPCM_PENDING | EPCM_R | EPCM_W | EPCM_TYPE(SGX_PT_REG) |
+                         EPCM_MAX_MASK);
+        (void)emu_apply(e, page, page + 1);
+    }
+    emu_unlock_host(e, &guard);
+}
+
 uint64_t page_some(void)
 {
     const struct sgx_handle *e = g_host.handle;
@@ -192,6 +212,10 @@ void pages_ongoing(const struct lie *lie)
 {
     const bool programs = lie->what == W_ENTRY || lie->what == W_USER;
     g_lie = lie;
+    if (lie->what == W_RENEW) {
+        renew(page_some());
+        return;
+    }
     if (lie->has_value && lie->what != W_ENTRY) {
         page_hide((uint64_t)lie->value);
         return;

@@ -33,6 +33,15 @@ const struct plan g_plans[] = {
     {"user", "pages ~500 user"},
     {"tell", "pages ~4000 tell"},
     {"step", "step ~3000 again; kick ~2000 any"},
+    {"renew", "pages ~20000 renew"},
+    /* old answers; who it is not; what is given changes; ecalls of other shapes; areas that go */
+    {"replay", "files 3% replay; sockets 2% replay; time 3% replay; threads 1% replay; "
+               "memory 1% replay"},
+    {"localhost", "sockets 30% localhost; sockets 1% data"},
+    {"given", "given ~100 any"},
+    {"ecalls", "ecall 15% wild; ecall 10% again; stray ~500 any; return 2% quiet"},
+    {"areas", "return 10% quiet; kick ~1000 any"},
+    {"areas-told", "return 0.1% tell; return 5% quiet; kick ~1000 any"},
     /* all at once */
     {"all", "* 0.3% any; race ~500 any; kick ~500 any; stray ~1500 any; return 0.3% wrong-tcs; "
             "resume 5% again; pages ~5000 quiet; THREAD_CREATE 20% deny=11"},
