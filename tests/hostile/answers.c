@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -233,13 +234,15 @@ static void localhost(struct boundary_area *area, uint64_t number)
 
 /* ---- ecalls ---- */
 
-/* A copy of what the argument points to, with other numbers in it. */
+/* A copy of what the argument points to, with other numbers in it; anything, when that is nothing. */
 static uint64_t shaken(uint64_t argument, size_t head, size_t size)
 {
-    uint8_t *copy = calloc(1, size + 4096);
-    if (copy == NULL)
-        abort();
-    memcpy(copy, (const void *)argument, size);
+    uint8_t *copy = size <= BOUNDARY_PROCESS_MAX ? calloc(1, size + 4096) : NULL;
+    const struct iovec to = {copy, size}, from = {(void *)argument, size};
+    if (copy == NULL || process_vm_readv(getpid(), &to, 1, &from, 1, 0) != (ssize_t)size) {
+        free(copy);
+        return wild();
+    }
     for (uint64_t n = 1 + chance_below(4); n > 0; n--) {
         const size_t at = chance_below(head / 4) * 4;
         const uint64_t value = wild();
@@ -248,16 +251,24 @@ static uint64_t shaken(uint64_t argument, size_t head, size_t size)
     return (uint64_t)copy; /* until the end: the enclave may still look at it */
 }
 
+static uint64_t size_at(uint64_t argument)
+{
+    uint64_t size = 0;
+    const struct iovec to = {&size, sizeof(size)}, from = {(void *)argument, sizeof(size)};
+    return process_vm_readv(getpid(), &to, 1, &from, 1, 0) > 0 ? size : 0;
+}
+
 uint64_t wild_argument(uint64_t number, uint64_t argument)
 {
-    const struct boundary_process *p = (const void *)argument;
+    const size_t head = sizeof(struct boundary_process);
+    const uint64_t size = number == ECALL_CREATE_PROCESS ? size_at(argument) : 0;
     if (chance_below(4) == 0)
         return wild();
     switch (number) {
     case ECALL_BOOT:
         return shaken(argument, sizeof(struct boundary_boot), sizeof(struct boundary_boot));
     case ECALL_CREATE_PROCESS:
-        return shaken(argument, sizeof(*p), p->size);
+        return shaken(argument, head, size < head ? head : size);
     default:
         return chance_below(2) ? argument ^ 1ull << chance_below(64) : wild();
     }

@@ -138,6 +138,8 @@ int emu_signal_setup(struct error *err)
     for (size_t i = 0; !done && rc == 0 && i < sizeof(g_exceptions) / sizeof(g_exceptions[0]);
          i++) {
         struct sigaction previous;
+        if (atomic_load(&g_actions[g_exceptions[i]])) /* taken by emu_sigaction(): it is ours */
+            continue;
         if (sigaction(g_exceptions[i], NULL, &previous) < 0)
             rc = -errno;
         if (rc == 0)
