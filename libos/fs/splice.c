@@ -93,7 +93,7 @@ static long transfer(int in_fd, u64 in_off, int out_fd, u64 out_off, size_t n,
                      int (*check)(struct file *in, struct file *out))
 {
     struct file *in = fd_get(in_fd), *out = fd_get(out_fd);
-    struct place from, to;
+    struct place from = {0}, to = {0};
     long r = in && out && !((in->flags | out->flags) & O_PATH) ? 0 : -EBADF;
 
     if (r == 0 && ((in->flags & O_ACCMODE) == O_WRONLY || (out->flags & O_ACCMODE) == O_RDONLY))

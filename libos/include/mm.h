@@ -132,8 +132,8 @@ size_t mm_peek(struct mm *mm, u64 addr, void *buf, size_t size);
 
 /*
  * Read or write memory of any process as its own threads would (process_vm_readv(2),
- * /proc/PID/mem): bytes done, fewer where the mapping, its protection or memory ends. force: private
- * pages whatever their protection, as a debugger does.
+ * /proc/PID/mem): bytes done, fewer where the mapping, its protection or memory ends. force:
+ * private pages whatever their protection, as a debugger does.
  */
 size_t mm_access(struct mm *mm, u64 addr, void *buf, size_t size, bool write, bool force);
 

@@ -538,12 +538,15 @@ static i64 remap_claimed(struct mm *mm, u64 old, u64 old_size, u64 new_size, u32
     if (e == 0)
         e = vma_insert(mm, (u64)r, new_size, attr.prot, attr.flags, attr.file, off,
                        attr.was_writable);
+    const bool made = e == 0;
     if (e == 0)
         e = copy_pages(mm, old, (u64)r, MIN(old_size, new_size), attr.prot);
     if (e == 0)
         e = mm_fill(mm, (u64)r, (u64)r + new_size);
     if (e == 0 && old_size)
         e = unmap_locked(mm, old, old_size);
+    if (e < 0 && made) /* a copy that is not whole is nobody's */
+        (void)unmap_locked(mm, (u64)r, new_size);
     if (e < 0)
         r = e;
 out:

@@ -45,7 +45,7 @@ static const struct command *const g_commands[] = {
     &command_spec,   &command_start,      &command_state,    &command_update, NULL,
 };
 
-/* Commands that make a container, or act on none, complete files; the others names of containers. */
+/* Commands that make a container, or act on none, complete files; the others containers. */
 static const char g_completion[] =
     "    local root=\n"
     "    for ((i = 1; i < COMP_CWORD; i++)); do\n"

@@ -217,10 +217,11 @@ static void release(struct header *h)
 
 void __wrap_kfree(void *p)
 {
-    struct header *h = (struct header *)p - 1, *old;
+    struct header *h, *old;
 
     if (p == NULL)
         return;
+    h = (struct header *)p - 1;
     if (h->magic != LIVE)
         report(h->magic == FREED ? "second free" : "free of no object", (u64)p, 0, HERE);
     h->magic = FREED;

@@ -164,7 +164,7 @@ while time.time() < end and not os.path.exists(shared + "/stop"):
             os.unlink(new)
 PY
     local swapper=$!
-    background+=($swapper)
+    background+=("$swapper")
     # Who opens a pipe waits for its other end, as on Linux: not for long here, and not as often as the names change.
     inside 'sum=$(md5sum </run/secrets/key); before=$(ls -la /etc /run /bin | md5sum); n=0
         while [ $n -lt 40 ]; do n=$((n + 1))

@@ -257,14 +257,15 @@ static void segments(void)
 static int lines(const char *file, unsigned host, int port, int state, unsigned long *inode)
 {
     char line[512], want[32], local[64];
-    int found = 0, st;
+    unsigned st;
+    int found = 0;
     FILE *f = fopen(file, "r");
     CHECK(f != NULL && fgets(line, sizeof(line), f) && strstr(line, "local_address"));
     snprintf(want, sizeof(want), "%08X:%04X", htonl(host), port);
-    while (fgets(line, sizeof(line), f)) {
+    while (f && fgets(line, sizeof(line), f)) {
         unsigned long i;
         CHECK(sscanf(line, "%*d: %63s %*s %x %*s %*s %*s %*d %*d %lu", local, &st, &i) == 3);
-        if (strcmp(local, want) == 0 && st == state) {
+        if (strcmp(local, want) == 0 && st == (unsigned)state) {
             found++;
             *inode = i;
         }

@@ -456,9 +456,10 @@ static void do_move(struct member *m)
     i64 r = mm_remap(m->mm, old, n * PAGE_SIZE, n * PAGE_SIZE, MREMAP_MAYMOVE | MREMAP_FIXED, new);
     g_refusing = 0;
     if (r == -ENOMEM) { /* what was there is gone, and the old pages are as they were */
-        BUG_ON(mm_unmap(m->mm, new, n * PAGE_SIZE));
-        for (u32 k = 0; k < n; k++)
+        for (u32 k = 0; k < n; k++) {
+            BUG_ON(vma_find(m->mm, new + k * PAGE_SIZE));
             m->pages[to + k].mapped = false;
+        }
         return;
     }
     if (r == -EFAULT) /* more than one VMA */
