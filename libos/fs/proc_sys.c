@@ -158,6 +158,18 @@ static const struct pseudo_entry g_random[] = {
     {0},
 };
 
+static int show_aio_nr(struct pseudo_inode *p, struct text *t)
+{
+    text_printf(t, "%u\n", aio_event_count());
+    return 0;
+}
+
+static const struct pseudo_entry g_seccomp[] = {
+    PSEUDO_TEXT("actions_avail", "kill_process kill_thread trap errno trace log allow"),
+    PSEUDO_TEXT("actions_logged", "kill_process kill_thread trap errno trace log"),
+    {0},
+};
+
 static const struct pseudo_entry g_yama[] = {PSEUDO_TEXT("ptrace_scope", "1"), {0}};
 
 static const struct pseudo_entry g_kernel[] = {
@@ -177,7 +189,7 @@ static const struct pseudo_entry g_kernel[] = {
     PSEUDO_DIR("random", g_random),
     PSEUDO_TEXT("randomize_va_space", "2"),
     PSEUDO_TEXT("sched_rr_timeslice_ms", "100"),
-    PSEUDO_TEXT("seccomp", "0"),
+    PSEUDO_DIR("seccomp", g_seccomp),
     SETTING("sem"),
     SETTING("shmall"),
     SETTING("shmmax"),
@@ -199,6 +211,7 @@ static const struct pseudo_entry g_inotify[] = {
     SETTING("max_queued_events"), SETTING("max_user_instances"), SETTING("max_user_watches"), {0}};
 static const struct pseudo_entry g_fs[] = {
     PSEUDO_TEXT("aio-max-nr", "65536"),
+    PSEUDO_SHOW("aio-nr", show_aio_nr),
     SETTING("file-max"),
     PSEUDO_TEXT("file-nr", "256\t0\t1048576"),
     PSEUDO_DIR("inotify", g_inotify),

@@ -215,6 +215,28 @@ static int root_iterate(struct pseudo_inode *dir, u64 pos, dirent_fn *fn, void *
     }
 }
 
+static void add_line(void *ctx, const char *line)
+{
+    text_add(ctx, line, strlen(line));
+}
+
+#define SYSVIPC(kind)                                              \
+    static int show_##kind(struct pseudo_inode *p, struct text *t) \
+    {                                                              \
+        sysv_show_##kind(add_line, t);                             \
+        return 0;                                                  \
+    }
+SYSVIPC(shm)
+SYSVIPC(sem)
+SYSVIPC(msg)
+
+static const struct pseudo_entry g_sysvipc[] = {
+    PSEUDO_SHOW("msg", show_msg),
+    PSEUDO_SHOW("sem", show_sem),
+    PSEUDO_SHOW("shm", show_shm),
+    {0},
+};
+
 static const struct pseudo_entry g_root_entries[] = {
     {.name = "self", .mode = S_IFLNK | 0777, .show = show_self},
     {.name = "thread-self", .mode = S_IFLNK | 0777, .show = show_thread_self},
@@ -236,6 +258,7 @@ static const struct pseudo_entry g_root_entries[] = {
     PSEUDO_SHOW("stat", show_stat),
     PSEUDO_TEXT("swaps", "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority"),
     PSEUDO_DIR("sys", g_proc_sys_entries),
+    PSEUDO_DIR("sysvipc", g_sysvipc),
     PSEUDO_SHOW("uptime", show_uptime),
     PSEUDO_SHOW("vmstat", show_vmstat),
     PSEUDO_SHOW("version", show_version),

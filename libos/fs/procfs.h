@@ -16,6 +16,11 @@ int proc_show_mountstats(struct pseudo_inode *p, struct text *t);
 int proc_show_maps(struct pseudo_inode *p, struct text *t); /* proc_maps.c */
 int proc_show_smaps(struct pseudo_inode *p, struct text *t);
 int proc_show_smaps_rollup(struct pseudo_inode *p, struct text *t);
+/* The tables of /proc/sysvipc, line by line (sys/sysv_*.c). */
+typedef void sysv_line(void *ctx, const char *line);
+void sysv_show_shm(sysv_line *line, void *ctx);
+void sysv_show_sem(sysv_line *line, void *ctx);
+void sysv_show_msg(sysv_line *line, void *ctx);
 /* The process of an entry, +1, or NULL when it is gone. */
 struct process *proc_process(struct pseudo_inode *p);
 struct mm *proc_mm(struct pseudo_inode *p);       /* its memory, +1, or NULL */

@@ -127,6 +127,9 @@ static inline u64 mm_usage_resident(const struct mm_usage *u)
     return u->anon + u->file + u->shared;
 }
 
+/* How often the file is mapped shared from its start, by all processes together: shm_nattch. */
+u64 mm_count_maps(const struct file *file);
+
 /* Read another process's memory (/proc/PID/cmdline, environ), resident or not; bytes read. */
 size_t mm_peek(struct mm *mm, u64 addr, void *buf, size_t size);
 

@@ -76,6 +76,7 @@ struct process {
     u64 utime, stime, cutime, cstime; /* ns */
     u32 dumpable, personality, keepcaps, child_subreaper, pdeathsig;
     i32 oom_score_adj, nice;
+    struct list_head aio; /* net/aio.c: contexts of Linux AIO; empty until the first */
     struct timers *timers; /* proc/posix_timer.c; NULL until the first */
 
     u32 wait_status; /* of the last stop, for wait_event */
@@ -172,6 +173,9 @@ void signal_mask_restore(void);
 void process_exit_group(u32 status) __noreturn; /* wait(2) status */
 /* Its threads leave on their next way to user code; g_process_lock held. */
 void process_begin_exit_locked(struct process *p, u32 status);
+
+void aio_process_exit(struct process *p); /* net/aio.c: also when it execs */
+u32 aio_event_count(void);                /* /proc/sys/fs/aio-nr */
 
 /* ---- timers (proc/timer.c): one LibOS thread serves them all ---- */
 struct ktimer {

@@ -61,3 +61,17 @@ void mm_cut_file(struct inode *inode, u64 size)
     for (struct mm *mm = next_mm(NULL); mm; mm = next_mm(mm))
         cut_mm(mm, inode, PAGE_UP(size));
 }
+
+u64 mm_count_maps(const struct file *file)
+{
+    u64 n = 0;
+    for (struct mm *mm = next_mm(NULL); mm; mm = next_mm(mm)) {
+        mm_lock(mm);
+        for (struct vma *v = mm->doomed ? NULL : vma_next_from(mm, 0); v; v = vma_after(v))
+            if (v->file && v->file->inode == file->inode && (v->flags & MAP_SHARED) &&
+                v->file_offset == 0)
+                n += 1 + v->copies;
+        mm_unlock(mm);
+    }
+    return n;
+}

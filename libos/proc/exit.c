@@ -153,6 +153,7 @@ static void give_back(struct process *p)
     struct fs_context *fs = p->fs;
     struct mm *mm = p->mm;
     timers_destroy(p);
+    aio_process_exit(p);
     sysv_process_exit(p);
     mutex_lock(&g_process_lock);
     p->files = NULL;

@@ -22,6 +22,16 @@ struct sysv_object *sysv_find(struct sysv_class *c, i32 id)
     return NULL;
 }
 
+struct sysv_object *sysv_nth(struct sysv_class *c, i32 place)
+{
+    struct sysv_object *o;
+    class_prepare(c);
+    list_for_each_entry (o, &c->objects, link)
+        if (place-- == 0)
+            return o;
+    return NULL;
+}
+
 bool sysv_permitted(const struct sysv_object *o, u32 want)
 {
     const struct cred *c = &current_process()->cred;

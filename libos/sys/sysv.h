@@ -12,6 +12,12 @@
 #include "user.h"
 #include <linux/ipc.h>
 
+/* The tables of /proc/sysvipc, line by line (for fs/procfs.c). */
+typedef void sysv_line(void *ctx, const char *line);
+void sysv_show_shm(sysv_line *line, void *ctx);
+void sysv_show_sem(sysv_line *line, void *ctx);
+void sysv_show_msg(sysv_line *line, void *ctx);
+
 struct sysv_object {
     struct list_head link;
     struct refcount refs;
@@ -31,6 +37,8 @@ extern struct mutex g_sysv_lock;
 
 /* All with g_sysv_lock held. */
 struct sysv_object *sysv_find(struct sysv_class *c, i32 id); /* NULL: -EINVAL */
+/* SHM_STAT and the like: the object with this place in the list, from 0. */
+struct sysv_object *sysv_nth(struct sysv_class *c, i32 place);
 bool sysv_permitted(const struct sysv_object *o,
                     u32 want);                /* bits as in a mode, 0400 read, 0200 write */
 bool sysv_owned(const struct sysv_object *o); /* may be changed and removed */

@@ -161,6 +161,13 @@ static long receive_locked(struct msg_queue *q, i64 type, u64 size, u32 flags, s
         return r;
     if (m->size > size && !(flags & MSG_NOERROR))
         return -E2BIG;
+    if (flags & MSG_COPY) {
+        *out = kmalloc(sizeof(*m) + m->size);
+        if (!*out)
+            return -ENOMEM;
+        memcpy(*out, m, sizeof(*m) + m->size);
+        return 0;
+    }
     list_del(&m->link);
     q->bytes -= m->size;
     q->count--;
@@ -178,10 +185,8 @@ long sys_msgrcv(SYSCALL_ARGS)
     struct message *m = NULL;
     if ((i64)size < 0 || (i32)a < 0)
         return -EINVAL;
-    if (flags & MSG_COPY)
-        return (flags & MSG_EXCEPT) || !(flags & IPC_NOWAIT)
-                   ? -EINVAL
-                   : -ENOSYS; /* only checkpointing wants it */
+    if ((flags & MSG_COPY) && ((flags & MSG_EXCEPT) || !(flags & IPC_NOWAIT)))
+        return -EINVAL;
     mutex_lock(&g_sysv_lock);
     struct msg_queue *q = find((i32)a);
     long r = !q ? -EINVAL : sysv_permitted(&q->o, 0400) ? 0 : -EACCES;
@@ -232,23 +237,84 @@ static long change_locked(struct msg_queue *q, int cmd, const struct msqid64_ds 
     return 0;
 }
 
+static long information(int cmd, u64 to)
+{
+    struct msginfo info = {.msgmni = (int)g_queues.max,
+                           .msgmax = MESSAGE_MAX,
+                           .msgmnb = QUEUE_MAX,
+                           .msgssz = 16,
+                           .msgseg = 0xffff,
+                           .msgmap = QUEUE_MAX,
+                           .msgpool = (int)(g_queues.max * QUEUE_MAX / 1024),
+                           .msgtql = QUEUE_MAX};
+    struct sysv_object *o;
+    mutex_lock(&g_sysv_lock);
+    sysv_find(&g_queues, -1); /* the list exists */
+    i32 used = (i32)g_queues.count;
+    if (cmd == MSG_INFO) {
+        info.msgpool = used;
+        info.msgmap = info.msgtql = 0;
+        list_for_each_entry (o, &g_queues.objects, link) {
+            info.msgmap += (int)container_of(o, struct msg_queue, o)->count;
+            info.msgtql += (int)container_of(o, struct msg_queue, o)->bytes;
+        }
+    }
+    mutex_unlock(&g_sysv_lock);
+    return copy_to_user((void *)to, &info, sizeof(info)) < 0 ? -EFAULT : MAX(used - 1, 0);
+}
+
+static bool is_nth(int cmd)
+{
+    return cmd == MSG_STAT || cmd == MSG_STAT_ANY;
+}
+
+static struct msg_queue *find_for(i32 id, int cmd)
+{
+    struct sysv_object *o = is_nth(cmd) ? sysv_nth(&g_queues, id) : sysv_find(&g_queues, id);
+    return o ? container_of(o, struct msg_queue, o) : NULL;
+}
+
+void sysv_show_msg(sysv_line *line, void *ctx)
+{
+    struct sysv_object *o;
+    char text[256];
+    line(ctx,
+         "       key      msqid perms      cbytes       qnum lspid lrpid   uid   gid  cuid  cgid"
+         "      stime      rtime      ctime\n");
+    mutex_lock(&g_sysv_lock);
+    sysv_find(&g_queues, -1);
+    list_for_each_entry (o, &g_queues.objects, link) {
+        struct msg_queue *q = container_of(o, struct msg_queue, o);
+        snprintf(text, sizeof(text),
+                 "%10d %10d  %4o  %10lu %10lu %5d %5d %5u %5u %5u %5u %10lu %10lu %10lu\n", o->key,
+                 o->id, o->mode, q->bytes, q->count, q->last_sender, q->last_receiver, o->uid,
+                 o->gid, o->cuid, o->cgid, q->sent, q->received, q->changed);
+        line(ctx, text);
+    }
+    mutex_unlock(&g_sysv_lock);
+}
+
 long sys_msgctl(SYSCALL_ARGS)
 {
     struct msqid64_ds ds;
     int cmd = (int)b;
     long r = -EINVAL;
+    if (cmd == IPC_INFO || cmd == MSG_INFO)
+        return information(cmd, (u64)c);
     if (cmd == IPC_SET && copy_from_user(&ds, (void *)c, sizeof(ds)) < 0)
         return -EFAULT;
     mutex_lock(&g_sysv_lock);
-    struct msg_queue *q = find((i32)a);
-    if (q && cmd == IPC_STAT) {
-        r = sysv_permitted(&q->o, 0400) ? 0 : -EACCES;
+    struct msg_queue *q = find_for((i32)a, cmd);
+    if (q && (cmd == IPC_STAT || is_nth(cmd))) {
+        r = cmd == MSG_STAT_ANY || sysv_permitted(&q->o, 0400) ? 0 : -EACCES;
+        if (r == 0 && is_nth(cmd))
+            r = q->o.id;
         stat_fill(q, &ds);
     } else if (q && (cmd == IPC_RMID || cmd == IPC_SET)) {
         r = change_locked(q, cmd, &ds);
     }
     mutex_unlock(&g_sysv_lock);
-    if (r == 0 && cmd == IPC_STAT)
-        r = copy_to_user((void *)c, &ds, sizeof(ds));
+    if (r >= 0 && (cmd == IPC_STAT || is_nth(cmd)) && copy_to_user((void *)c, &ds, sizeof(ds)) < 0)
+        r = -EFAULT;
     return r;
 }

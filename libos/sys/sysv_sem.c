@@ -308,6 +308,61 @@ static long one_locked(struct sem_set *s, u32 number, int cmd, u64 arg)
     }
 }
 
+static long information(int cmd, u64 to)
+{
+    struct seminfo info = {.semmni = (int)g_sems.max,
+                           .semmns = 1024000000,
+                           .semmnu = 1024000000,
+                           .semmsl = SEMS_MAX,
+                           .semopm = OPS_MAX,
+                           .semvmx = SEM_VALUE_MAX,
+                           .semmap = 1024000000,
+                           .semume = OPS_MAX,
+                           .semusz = 20,
+                           .semaem = SEM_VALUE_MAX};
+    struct sysv_object *o;
+    mutex_lock(&g_sysv_lock);
+    sysv_find(&g_sems, -1); /* the list exists */
+    i32 used = (i32)g_sems.count;
+    if (cmd == SEM_INFO) {
+        info.semusz = used;
+        info.semaem = 0;
+        list_for_each_entry (o, &g_sems.objects, link)
+            info.semaem += (int)container_of(o, struct sem_set, o)->count;
+    }
+    mutex_unlock(&g_sysv_lock);
+    return copy_to_user((void *)to, &info, sizeof(info)) < 0 ? -EFAULT : MAX(used - 1, 0);
+}
+
+static bool is_nth(int cmd)
+{
+    return cmd == SEM_STAT || cmd == SEM_STAT_ANY;
+}
+
+static struct sem_set *find_for(i32 id, int cmd)
+{
+    struct sysv_object *o = is_nth(cmd) ? sysv_nth(&g_sems, id) : sysv_find(&g_sems, id);
+    return o ? container_of(o, struct sem_set, o) : NULL;
+}
+
+void sysv_show_sem(sysv_line *line, void *ctx)
+{
+    struct sysv_object *o;
+    char text[256];
+    line(ctx,
+         "       key      semid perms      nsems   uid   gid  cuid  cgid      otime      ctime\n");
+    mutex_lock(&g_sysv_lock);
+    sysv_find(&g_sems, -1);
+    list_for_each_entry (o, &g_sems.objects, link) {
+        struct sem_set *s = container_of(o, struct sem_set, o);
+        snprintf(text, sizeof(text), "%10d %10d  %4o %10u %5u %5u %5u %5u %10lu %10lu\n", o->key,
+                 o->id, o->mode, s->count, o->uid, o->gid, o->cuid, o->cgid, s->operated,
+                 s->changed);
+        line(ctx, text);
+    }
+    mutex_unlock(&g_sysv_lock);
+}
+
 long sys_semctl(SYSCALL_ARGS)
 {
     struct semid64_ds ds;
@@ -315,27 +370,18 @@ long sys_semctl(SYSCALL_ARGS)
     long r = 0;
     if (cmd == GETALL || cmd == SETALL)
         return all_values((i32)a, cmd == SETALL, (u64)d);
-    if (cmd == IPC_INFO || cmd == SEM_INFO) {
-        struct seminfo info = {.semmni = (int)g_sems.max,
-                               .semmns = 1024000000,
-                               .semmnu = 1024000000,
-                               .semmsl = SEMS_MAX,
-                               .semopm = OPS_MAX,
-                               .semvmx = SEM_VALUE_MAX,
-                               .semmap = 1024000000,
-                               .semume = OPS_MAX,
-                               .semusz = 20,
-                               .semaem = SEM_VALUE_MAX};
-        return copy_to_user((void *)d, &info, sizeof(info));
-    }
+    if (cmd == IPC_INFO || cmd == SEM_INFO)
+        return information(cmd, (u64)d);
     if (cmd == IPC_SET && copy_from_user(&ds, (void *)d, sizeof(ds)) < 0)
         return -EFAULT;
     mutex_lock(&g_sysv_lock);
-    struct sem_set *s = find((i32)a);
+    struct sem_set *s = find_for((i32)a, cmd);
     if (!s) {
         r = -EINVAL;
-    } else if (cmd == IPC_STAT) {
-        r = sysv_permitted(&s->o, 0400) ? 0 : -EACCES;
+    } else if (cmd == IPC_STAT || is_nth(cmd)) {
+        r = cmd == SEM_STAT_ANY || sysv_permitted(&s->o, 0400) ? 0 : -EACCES;
+        if (r == 0 && is_nth(cmd))
+            r = s->o.id;
         stat_fill(s, &ds);
     } else if (cmd == IPC_RMID || cmd == IPC_SET) {
         r = sysv_owned(&s->o) ? 0 : -EPERM;
@@ -351,8 +397,8 @@ long sys_semctl(SYSCALL_ARGS)
         r = -EINVAL;
     }
     mutex_unlock(&g_sysv_lock);
-    if (r == 0 && cmd == IPC_STAT)
-        r = copy_to_user((void *)d, &ds, sizeof(ds));
+    if (r >= 0 && (cmd == IPC_STAT || is_nth(cmd)) && copy_to_user((void *)d, &ds, sizeof(ds)) < 0)
+        r = -EFAULT;
     return r;
 }
 

@@ -4,6 +4,7 @@
 #include "sysv.h"
 #include "fs.h"
 #include "mm.h"
+#include <linux/capability.h>
 #include <linux/mman.h>
 #include <linux/shm.h>
 
@@ -17,6 +18,7 @@ struct shm {
     u64 size, attached_at, detached_at, changed;
     i32 creator, last;
     bool doomed; /* IPC_RMID while attached */
+    bool locked; /* SHM_LOCK */
 };
 
 static void shm_destroy(struct sysv_object *o)
@@ -137,6 +139,7 @@ long sys_shmat(SYSCALL_ARGS)
 
 struct detach {
     u64 addr, size;
+    struct inode *inode; /* only to compare */
 };
 
 static int find_mapping(const struct vma *v, void *ctx)
@@ -145,6 +148,7 @@ static int find_mapping(const struct vma *v, void *ctx)
     if (v->node.key != d->addr || !v->file || !(v->flags & MAP_SHARED))
         return 0;
     d->size = v->end - v->node.key;
+    d->inode = v->file->inode;
     return 1;
 }
 
@@ -157,8 +161,18 @@ long sys_shmdt(SYSCALL_ARGS)
     mm_for_each(mm, find_mapping, &found);
     if (!found.size)
         return -EINVAL;
+    struct inode *inode = found.inode;
     int r = mm_unmap(mm, found.addr, found.size);
+    struct sysv_object *o;
     mutex_lock(&g_sysv_lock);
+    sysv_find(&g_segments, -1); /* the list exists */
+    list_for_each_entry (o, &g_segments.objects, link) {
+        struct shm *s = container_of(o, struct shm, o);
+        if (s->file->inode != inode)
+            continue;
+        s->detached_at = seconds();
+        s->last = current_process()->pid;
+    }
     collect_locked();
     mutex_unlock(&g_sysv_lock);
     return r;
@@ -170,13 +184,15 @@ static void stat_fill(const struct shm *s, struct shmid64_ds *out)
     sysv_perm_fill(&s->o, (struct ipc64_perm *)&out->shm_perm);
     if (s->doomed)
         out->shm_perm.mode |= 01000; /* SHM_DEST */
+    if (s->locked)
+        out->shm_perm.mode |= 02000; /* SHM_LOCKED */
     out->shm_segsz = s->size;
     out->shm_atime = (long)s->attached_at;
     out->shm_dtime = (long)s->detached_at;
     out->shm_ctime = (long)s->changed;
     out->shm_cpid = s->creator;
     out->shm_lpid = s->last;
-    out->shm_nattch = attached(s);
+    out->shm_nattch = mm_count_maps(s->file);
 }
 
 static long change_locked(struct shm *s, int cmd, const struct shmid64_ds *ds)
@@ -195,34 +211,89 @@ static long change_locked(struct shm *s, int cmd, const struct shmid64_ds *ds)
     return 0;
 }
 
+static long information(int cmd, u64 to)
+{
+    struct shminfo64 limits = {.shmmax = SEGMENT_MAX,
+                               .shmmin = 1,
+                               .shmmni = g_segments.max,
+                               .shmseg = g_segments.max,
+                               .shmall = SEGMENT_MAX / PAGE_SIZE};
+    struct shm_info now = {0};
+    struct sysv_object *o;
+    mutex_lock(&g_sysv_lock);
+    collect_locked();
+    now.used_ids = (int)g_segments.count;
+    list_for_each_entry (o, &g_segments.objects, link)
+        now.shm_tot += PAGE_UP(container_of(o, struct shm, o)->size) >> PAGE_SHIFT;
+    mutex_unlock(&g_sysv_lock);
+    now.shm_rss = now.shm_tot;
+    if (cmd == SHM_INFO ? copy_to_user((void *)to, &now, sizeof(now)) < 0
+                        : copy_to_user((void *)to, &limits, sizeof(limits)) < 0)
+        return -EFAULT;
+    return MAX(now.used_ids - 1, 0); /* the highest place */
+}
+
+static bool is_nth(int cmd)
+{
+    return cmd == SHM_STAT || cmd == SHM_STAT_ANY;
+}
+
+static struct shm *find_for(i32 id, int cmd)
+{
+    struct sysv_object *o = is_nth(cmd) ? sysv_nth(&g_segments, id) : sysv_find(&g_segments, id);
+    return o ? container_of(o, struct shm, o) : NULL;
+}
+
 long sys_shmctl(SYSCALL_ARGS)
 {
     struct shmid64_ds ds;
     int cmd = (int)b;
     long r = -EINVAL;
-    if (cmd == IPC_INFO) {
-        struct shminfo64 info = {.shmmax = SEGMENT_MAX,
-                                 .shmmin = 1,
-                                 .shmmni = g_segments.max,
-                                 .shmseg = g_segments.max,
-                                 .shmall = SEGMENT_MAX / PAGE_SIZE};
-        return copy_to_user((void *)c, &info, sizeof(info));
-    }
+    if (cmd == IPC_INFO || cmd == SHM_INFO)
+        return information(cmd, (u64)c);
     if (cmd == IPC_SET && copy_from_user(&ds, (void *)c, sizeof(ds)) < 0)
         return -EFAULT;
     mutex_lock(&g_sysv_lock);
     collect_locked();
-    struct shm *s = find((i32)a);
-    if (s && cmd == IPC_STAT) {
-        r = sysv_permitted(&s->o, 0400) ? 0 : -EACCES;
+    struct shm *s = find_for((i32)a, cmd);
+    if (s && (cmd == IPC_STAT || is_nth(cmd))) {
+        r = cmd == SHM_STAT_ANY || sysv_permitted(&s->o, 0400) ? 0 : -EACCES;
+        if (r == 0 && is_nth(cmd))
+            r = s->o.id;
         stat_fill(s, &ds);
     } else if (s && (cmd == IPC_RMID || cmd == IPC_SET)) {
         r = change_locked(s, cmd, &ds);
     } else if (s && (cmd == SHM_LOCK || cmd == SHM_UNLOCK)) {
-        r = 0; /* enclave memory is never paged by the LibOS */
+        /* Enclave memory is never paged by the LibOS: it is only told. */
+        r = capable(CAP_IPC_LOCK) || sysv_owned(&s->o) ? 0 : -EPERM;
+        if (r == 0)
+            s->locked = cmd == SHM_LOCK;
     }
     mutex_unlock(&g_sysv_lock);
-    if (r == 0 && cmd == IPC_STAT)
-        r = copy_to_user((void *)c, &ds, sizeof(ds));
+    if (r >= 0 && (cmd == IPC_STAT || is_nth(cmd)) && copy_to_user((void *)c, &ds, sizeof(ds)) < 0)
+        r = -EFAULT;
     return r;
+}
+
+void sysv_show_shm(sysv_line *line, void *ctx)
+{
+    struct sysv_object *o;
+    char text[256];
+    line(ctx, "       key      shmid perms                  size  cpid  lpid nattch   uid   gid  "
+              "cuid  cgid "
+              "     atime      dtime      ctime                   rss                  swap\n");
+    mutex_lock(&g_sysv_lock);
+    collect_locked();
+    list_for_each_entry (o, &g_segments.objects, link) {
+        struct shmid64_ds ds;
+        stat_fill(container_of(o, struct shm, o), &ds);
+        snprintf(
+            text, sizeof(text),
+            "%10d %10d  %4o %21lu %5d %5d  %5lu %5u %5u %5u %5u %10lu %10lu %10lu %21lu %21u\n",
+            o->key, o->id, ds.shm_perm.mode, ds.shm_segsz, ds.shm_cpid, ds.shm_lpid, ds.shm_nattch,
+            o->uid, o->gid, o->cuid, o->cgid, ds.shm_atime, ds.shm_dtime, ds.shm_ctime,
+            PAGE_UP(ds.shm_segsz), 0);
+        line(ctx, text);
+    }
+    mutex_unlock(&g_sysv_lock);
 }

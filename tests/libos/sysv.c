@@ -125,11 +125,72 @@ static void shared_memory(void)
     CHECK(shmctl(id, IPC_STAT, &ds) == -1 && errno == EINVAL);
 }
 
+/* As ipcs looks: how many there are, then each by its place, then the tables of /proc. */
+static void information(void)
+{
+    struct shm_info now;
+    struct shmid_ds shm;
+    struct semid_ds sem;
+    struct msqid_ds msg;
+    struct msginfo queues;
+    char line[512];
+    int seen = 0, s = shmget(IPC_PRIVATE, 5000, 0600), q = msgget(IPC_PRIVATE, 0600),
+        n = semget(IPC_PRIVATE, 2, 0600), listed = 0;
+    char *at = shmat(s, NULL, 0);
+    CHECK(s >= 0 && q >= 0 && n >= 0 && at != (void *)-1);
+    int top = shmctl(0, SHM_INFO, (struct shmid_ds *)&now);
+    CHECK(top >= 0 && now.used_ids >= 1 && now.shm_tot >= 2);
+    for (int i = 0; i <= top; i++)
+        seen |= shmctl(i, SHM_STAT, &shm) == s && shm.shm_segsz == 5000 && shm.shm_nattch == 1;
+    CHECK(seen);
+    CHECK(shmctl(top + 1000, SHM_STAT, &shm) == -1 && errno == EINVAL);
+    top = semctl(0, 0, SEM_INFO, (union semun){.buf = (void *)line});
+    seen = 0;
+    for (int i = 0; i <= top; i++)
+        seen |= semctl(i, 0, SEM_STAT, (union semun){.buf = &sem}) == n && sem.sem_nsems == 2;
+    CHECK(seen);
+    CHECK(msgsnd(q, &(struct {
+                     long type;
+                     char c[4];
+                 }){1, "abc"},
+                 4, 0) == 0);
+    CHECK(msgsnd(q, &(struct {
+                     long type;
+                     char c[4];
+                 }){2, "def"},
+                 4, 0) == 0);
+    top = msgctl(0, MSG_INFO, (struct msqid_ds *)&queues);
+    CHECK(top >= 0 && queues.msgpool >= 1 && queues.msgmap >= 2 && queues.msgtql >= 8);
+    seen = 0;
+    for (int i = 0; i <= top; i++)
+        seen |= msgctl(i, MSG_STAT, &msg) == q && msg.msg_qnum == 2;
+    CHECK(seen);
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0) /* a child has its parent's mappings */
+        _exit(shmctl(s, IPC_STAT, &shm) == 0 && shm.shm_nattch == 2 ? 0 : 1);
+    CHECK(waitpid(pid, &seen, 0) == pid && seen == 0);
+    CHECK(shmctl(s, SHM_LOCK, NULL) == 0 && shmctl(s, IPC_STAT, &shm) == 0 &&
+          (shm.shm_perm.mode & SHM_LOCKED));
+    FILE *f = fopen("/proc/sysvipc/shm", "r");
+    while (fgets(line, sizeof(line), f)) {
+        int key, id;
+        listed |= sscanf(line, "%d %d", &key, &id) == 2 && id == s;
+    }
+    fclose(f);
+    CHECK(listed);
+    CHECK(shmdt(at) == 0 && shmctl(s, IPC_STAT, &shm) == 0 && shm.shm_nattch == 0 &&
+          shm.shm_dtime > 0 && shm.shm_lpid == getpid());
+    CHECK(shmctl(s, IPC_RMID, NULL) == 0 && msgctl(q, IPC_RMID, NULL) == 0 &&
+          semctl(n, 0, IPC_RMID) == 0);
+}
+
 int main(void)
 {
     RUN(semaphores);
     RUN(semaphore_processes);
     RUN(messages);
     RUN(shared_memory);
+    RUN(information);
     return finish();
 }

@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Linux AIO (io_setup and its kin). Files are memory of the enclave or wait for the host in the call,
+ * so what is submitted is done at once and its event queued: as on Linux for files that are not open
+ * with O_DIRECT. A context's number is the address of a page of the process, as libaio looks there for
+ * the ring of Linux; it finds no such thing, and asks by system call.
+ *
+ * Contexts belong to a process, which a fork does not copy. Source: io_setup(2) ... io_getevents(2).
+ */
+#include "poll.h"
+#include "mm.h"
+
+#include <linux/aio_abi.h>
+#include <linux/mman.h>
+
+#define EVENTS_MAX 65536u /* /proc/sys/fs/aio-max-nr, here of one context */
+#define EVENTS_FEW 32
+
+struct aio_context {
+    struct list_head link; /* in the process's, under g_lock */
+    struct refcount refs;
+    u64 id;
+    struct mutex lock;
+    u32 max, head, count; /* events[(head + i) % max] for i < count */
+    bool gone;
+    struct waitq wait;
+    struct io_event events[];
+};
+
+static struct mutex g_lock;
+static u32 g_events; /* of all contexts: /proc/sys/fs/aio-nr */
+
+u32 aio_event_count(void)
+{
+    return __atomic_load_n(&g_events, __ATOMIC_RELAXED);
+}
+
+static void context_put(struct aio_context *c)
+{
+    if (!ref_put(&c->refs))
+        return;
+    __atomic_sub_fetch(&g_events, c->max, __ATOMIC_RELAXED);
+    kfree(c);
+}
+
+static struct aio_context *context_find(u64 id)
+{
+    struct process *p = current_process();
+    struct aio_context *c, *found = NULL;
+
+    mutex_lock(&g_lock);
+    for (struct list_head *l = p->aio.next; !found && l && l != &p->aio; l = l->next) {
+        c = container_of(l, struct aio_context, link);
+        if (c->id == id) {
+            ref_get(&c->refs);
+            found = c;
+        }
+    }
+    mutex_unlock(&g_lock);
+    return found;
+}
+
+/* Out of its process: waiters are told, and the list's reference is gone. g_lock held. */
+static void context_end_locked(struct aio_context *c)
+{
+    list_del(&c->link);
+    __atomic_store_n(&c->gone, true, __ATOMIC_RELEASE);
+    waitq_wake(&c->wait, UINT32_MAX);
+    context_put(c);
+}
+
+void aio_process_exit(struct process *p)
+{
+    mutex_lock(&g_lock);
+    while (p->aio.next && !list_empty(&p->aio))
+        context_end_locked(list_first_entry(&p->aio, struct aio_context, link));
+    mutex_unlock(&g_lock);
+}
+
+long sys_io_setup(SYSCALL_ARGS)
+{
+    struct process *p = current_process();
+    struct aio_context *x;
+    u32 count = (u32)a;
+    u64 old;
+
+    if (get_user(old, (void *)b) < 0)
+        return -EFAULT;
+    if (old || !count)
+        return -EINVAL;
+    if (count > EVENTS_MAX)
+        return -EAGAIN;
+    x = kzalloc(sizeof(*x) + count * sizeof(x->events[0]));
+    if (!x)
+        return -ENOMEM;
+    i64 at = mm_map(p->mm, 0, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, NULL,
+                    0);
+    if (at < 0) {
+        kfree(x);
+        return at;
+    }
+    ref_init(&x->refs);
+    waitq_init(&x->wait);
+    x->id = (u64)at;
+    x->max = count;
+    __atomic_add_fetch(&g_events, count, __ATOMIC_RELAXED);
+    mutex_lock(&g_lock);
+    if (!p->aio.next)
+        list_init(&p->aio);
+    list_add(&x->link, &p->aio);
+    mutex_unlock(&g_lock);
+    if (put_user(x->id, (void *)b) == 0)
+        return 0;
+    sys_io_destroy(at, 0, 0, 0, 0, 0);
+    return -EFAULT;
+}
+
+long sys_io_destroy(SYSCALL_ARGS)
+{
+    struct aio_context *x = context_find((u64)a);
+    bool mine;
+
+    if (!x)
+        return -EINVAL;
+    mutex_lock(&g_lock);
+    mine = !x->gone;
+    if (mine)
+        context_end_locked(x);
+    mutex_unlock(&g_lock);
+    context_put(x);
+    if (mine)
+        mm_unmap(current_process()->mm, (u64)a, PAGE_SIZE);
+    return mine ? 0 : -EINVAL;
+}
+
+/* ---- submitting ---- */
+
+static long perform(const struct iocb *q)
+{
+    long fd = q->aio_fildes, buf = (long)q->aio_buf, n = (long)q->aio_nbytes;
+    struct file *f = fd_get((int)fd);
+    bool stream = f && f->ops->seek == NULL;
+
+    if (!f)
+        return -EBADF;
+    file_put(f);
+    switch (q->aio_lio_opcode) {
+    case IOCB_CMD_PREAD:
+        return stream ? sys_read(fd, buf, n, 0, 0, 0)
+                      : sys_pread64(fd, buf, n, q->aio_offset, 0, 0);
+    case IOCB_CMD_PWRITE:
+        return stream ? sys_write(fd, buf, n, 0, 0, 0)
+                      : sys_pwrite64(fd, buf, n, q->aio_offset, 0, 0);
+    case IOCB_CMD_PREADV:
+        return sys_preadv2(fd, buf, n, stream ? -1 : q->aio_offset, 0, q->aio_rw_flags);
+    case IOCB_CMD_PWRITEV:
+        return sys_pwritev2(fd, buf, n, stream ? -1 : q->aio_offset, 0, q->aio_rw_flags);
+    case IOCB_CMD_FSYNC:
+        return sys_fsync(fd, 0, 0, 0, 0, 0);
+    case IOCB_CMD_FDSYNC:
+        return sys_fdatasync(fd, 0, 0, 0, 0, 0);
+    default: /* IOCB_CMD_POLL, and what Linux does not know either */
+        return -EINVAL;
+    }
+}
+
+/* A place for one more event is kept until it is there. */
+static bool has_room(struct aio_context *x)
+{
+    bool room;
+
+    mutex_lock(&x->lock);
+    room = x->count < x->max;
+    mutex_unlock(&x->lock);
+    return room;
+}
+
+static void event_add(struct aio_context *x, const struct iocb *q, u64 user, long result)
+{
+    mutex_lock(&x->lock);
+    if (x->count < x->max) { /* two submitters may have seen one place: as an overrun */
+        x->events[(x->head + x->count) % x->max] = (struct io_event){
+            .data = q->aio_data, .obj = user, .res = result};
+        x->count++;
+    }
+    mutex_unlock(&x->lock);
+    waitq_wake(&x->wait, UINT32_MAX);
+}
+
+static long notify_file(const struct iocb *q, struct file **out)
+{
+    *out = NULL;
+    if (!(q->aio_flags & IOCB_FLAG_RESFD))
+        return 0;
+    *out = fd_get((int)q->aio_resfd);
+    if (!*out)
+        return -EBADF;
+    return (*out)->kind && strcmp((*out)->kind, "eventfd") == 0 ? 0 : -EINVAL;
+}
+
+static long submit_one(struct aio_context *x, u64 user)
+{
+    struct file *notify = NULL;
+    struct iocb q;
+    u64 one = 1;
+    long r = get_user(q, (void *)user);
+
+    if (r == 0 && (q.aio_reserved2 || (q.aio_flags & ~(u32)(IOCB_FLAG_RESFD | IOCB_FLAG_IOPRIO)) ||
+                   (i64)q.aio_nbytes < 0))
+        r = -EINVAL;
+    if (r == 0 && !has_room(x))
+        r = -EAGAIN;
+    if (r == 0)
+        r = notify_file(&q, &notify);
+    if (r == 0 && put_user((u32)0, (void *)(user + offsetof(struct iocb, aio_key))) < 0)
+        r = -EFAULT;
+    if (r == 0) {
+        long result = perform(&q);
+        bool unknown = q.aio_lio_opcode > IOCB_CMD_PWRITEV || q.aio_lio_opcode == IOCB_CMD_POLL ||
+                       q.aio_lio_opcode == 4 || q.aio_lio_opcode == IOCB_CMD_NOOP;
+        if (result <= -ERESTARTSYS && result >= -ERESTART_RESTARTBLOCK)
+            result = -EINTR;
+        if (result == -EBADF || unknown)
+            r = result; /* the submitter hears of these, and there is no event */
+        else
+            event_add(x, &q, user, result);
+    }
+    if (r == 0 && notify)
+        file_write_kernel(notify, &one, sizeof(one), NULL);
+    if (notify)
+        file_put(notify);
+    return r;
+}
+
+long sys_io_submit(SYSCALL_ARGS)
+{
+    struct aio_context *x;
+    long done = 0, r = 0;
+
+    if (b < 0)
+        return -EINVAL;
+    x = context_find((u64)a);
+    if (!x)
+        return -EINVAL;
+    for (; done < b && r == 0; done += r == 0) {
+        u64 user;
+
+        r = get_user(user, (u64 *)c + done);
+        if (r == 0)
+            r = submit_one(x, user);
+    }
+    context_put(x);
+    return done ? done : r;
+}
+
+/* Nothing is ever under way. */
+long sys_io_cancel(SYSCALL_ARGS)
+{
+    u32 key;
+
+    if (get_user(key, (void *)((u64)b + offsetof(struct iocb, aio_key))) < 0)
+        return -EFAULT;
+    return -EINVAL;
+}
+
+/* ---- events ---- */
+
+static u32 events_take(struct aio_context *x, struct io_event *out, u32 most)
+{
+    u32 n;
+
+    mutex_lock(&x->lock);
+    for (n = 0; n < most && x->count; n++, x->count--) {
+        out[n] = x->events[x->head];
+        x->head = (x->head + 1) % x->max;
+    }
+    mutex_unlock(&x->lock);
+    return n;
+}
+
+static long events_get(u64 id, long least, long most, u64 to, u64 deadline)
+{
+    struct aio_context *x = context_find(id);
+    struct io_event some[EVENTS_FEW];
+    long done = 0, r = 0;
+
+    if (!x)
+        return -EINVAL;
+    if (least < 0 || most < 0 || least > most)
+        r = -EINVAL;
+    while (r == 0 && done < most) {
+        u32 n = events_take(x, some, (u32)MIN(most - done, EVENTS_FEW));
+
+        if (copy_to_user((struct io_event *)to + done, some, n * sizeof(some[0])) < 0) {
+            r = -EFAULT;
+            break;
+        }
+        done += n;
+        if (n)
+            continue;
+        if (done >= least || deadline == 0 || __atomic_load_n(&x->gone, __ATOMIC_ACQUIRE))
+            break;
+        r = wait_event(&x->wait,
+                       __atomic_load_n(&x->count, __ATOMIC_ACQUIRE) ||
+                           __atomic_load_n(&x->gone, __ATOMIC_ACQUIRE),
+                       deadline);
+    }
+    if (done == 0 && __atomic_load_n(&x->gone, __ATOMIC_ACQUIRE) && r == 0 && least)
+        r = -EINVAL;
+    context_put(x);
+    return done ? done : r == -ETIMEDOUT ? 0 : r;
+}
+
+long sys_io_getevents(SYSCALL_ARGS)
+{
+    u64 deadline;
+    int r = deadline_from_timespec((void *)e, &deadline);
+
+    return r < 0 ? r : events_get((u64)a, b, c, (u64)d, deadline);
+}
+
+long sys_io_pgetevents(SYSCALL_ARGS)
+{
+    struct {
+        u64 mask, size;
+    } sig = {0};
+    u64 deadline;
+    long r = deadline_from_timespec((void *)e, &deadline);
+
+    if (r == 0 && f && get_user(sig, (void *)f) < 0)
+        r = -EFAULT;
+    if (r == 0)
+        r = sigmask_enter((void *)sig.mask, sig.size);
+    if (r < 0)
+        return r;
+    r = events_get((u64)a, b, c, (u64)d, deadline);
+    sigmask_leave(r == -EINTR);
+    return r == -EINTR && sig.mask ? -ERESTARTNOHAND : r;
+}
