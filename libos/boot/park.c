@@ -41,6 +41,7 @@ void waitq_add_fn(struct waitq *q, struct wait_entry *e, void (*fn)(struct wait_
 {
     e->thread = NULL;
     e->fn = fn;
+    e->exclusive = false;
     add_entry(q, e);
 }
 
@@ -56,8 +57,9 @@ void waitq_remove(struct wait_entry *e)
     e->queue = NULL;
 }
 
-void waitq_wake(struct waitq *q, u32 count)
+static void wake(struct waitq *q, u32 count, bool one_exclusive)
 {
+    bool taken = false;
     struct wait_entry *e, *n;
     struct list_head woken;
 
@@ -67,7 +69,14 @@ void waitq_wake(struct waitq *q, u32 count)
     spin_lock(&q->lock);
     list_for_each_entry_safe (e, n, &q->entries, link) {
         if (e->fn != NULL) {
+            if (one_exclusive && e->exclusive && taken)
+                continue;
             e->fn(e);
+            taken |= e->exclusive;
+            if (one_exclusive && e->exclusive) { /* the next wake-up is another's */
+                list_del(&e->link);
+                list_add_tail(&e->link, &woken);
+            }
         } else if (count > 0) {
             if (count != UINT32_MAX)
                 count--;
@@ -85,6 +94,16 @@ void waitq_wake(struct waitq *q, u32 count)
     }
     spin_unlock(&q->lock);
     wake_end();
+}
+
+void waitq_wake(struct waitq *q, u32 count)
+{
+    wake(q, count, false);
+}
+
+void waitq_wake_data(struct waitq *q)
+{
+    wake(q, UINT32_MAX, true);
 }
 
 static void wake_host(struct thread *t)
@@ -178,11 +197,13 @@ int thread_wait(u64 deadline, bool interruptible, struct host_pollfd *fds, size_
 
         timeout = deadline > now ? deadline - now : 0;
     }
+    __atomic_store_n(&t->asleep, interruptible, __ATOMIC_RELEASE);
     if (mm != NULL) {
         __atomic_fetch_and(&t->attention, ~ATTENTION_GROUP, __ATOMIC_SEQ_CST);
         mm_leave(mm);
     }
     r = timeout == 0 && count == 0 ? -ETIMEDOUT : park(PARK_QUEUE, timeout, fds, count);
+    __atomic_store_n(&t->asleep, false, __ATOMIC_RELEASE);
     if (mm != NULL)
         mm_enter(mm);
     if (interruptible && interrupted(t))

@@ -125,6 +125,8 @@ static int do_utimes(struct dentry *d, const struct user_timespec *times)
     bool to_now;
     int r;
 
+    if (dentry_readonly(d))
+        return -EROFS;
     if (!times)
         times = both_now;
     r = time_of(&times[0], now, SETATTR_ATIME, &at, &at.atime);

@@ -169,7 +169,7 @@ static ssize_t pipe_write(struct file *f, struct uio *io, u64 *pos)
         if (r == 0 && p->size - p->used >= need) {
             r = ring_write(p, io, MIN(io->left, (size_t)(p->size - p->used)));
             mutex_unlock(&p->lock);
-            wake(&p->read_queue);
+            waitq_wake_data(&p->read_queue);
             if (r <= 0)
                 break;
             done += r;

@@ -71,10 +71,11 @@ static int show_vma(const struct vma *v, void *ctx)
                     "Pss:            %8llu kB\nShared_Clean:   %8u kB\nShared_Dirty:   %8u "
                     "kB\nPrivate_Clean:  %8u kB\n"
                     "Private_Dirty:  %8llu kB\nReferenced:     %8llu kB\nAnonymous:      %8llu "
-                    "kB\nSwap:           %8u kB\n",
+                    "kB\nSwap:           %8u kB\nLocked:         %8llu kB\n",
                     (unsigned long long)kb, 4, 4, (unsigned long long)there,
                     (unsigned long long)there, 0, 0, 0, (unsigned long long)there,
-                    (unsigned long long)there, (unsigned long long)(v->file ? 0 : there), 0);
+                    (unsigned long long)there, (unsigned long long)(v->file ? 0 : there), 0,
+                    (unsigned long long)(v->flags & VMA_LOCKED ? kb : 0));
     }
     return s->t->failed ? -ENOMEM : 0;
 }

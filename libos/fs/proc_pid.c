@@ -156,12 +156,14 @@ static int show_stat(struct pseudo_inode *p, struct text *t)
     struct mm_usage m = usage_of(p);
     char comm[16];
     i32 ppid, tty = 0, foreground = -1, sid = 0;
+    char state;
 
     if (!proc)
         return -ESRCH;
     get_comm(p, proc, comm);
     mutex_lock(&g_process_lock);
     ppid = proc->parent ? proc->parent->pid : 0;
+    state = process_state_char(proc, p->tid);
     if (proc->session) {
         sid = proc->session->sid;
         if (proc->session->tty) {
@@ -170,17 +172,16 @@ static int show_stat(struct pseudo_inode *p, struct text *t)
         }
     }
     mutex_unlock(&g_process_lock);
-    text_printf(t,
-                "%d (%s) %c %d %d %d %d %d 4194304 %llu 0 0 0 %llu %llu %llu %llu 20 %d %u 0 %llu "
-                "%llu %llu ",
-                p->tid ? p->tid : p->pid, comm, process_state_char(proc), ppid, proc->pgid, sid,
-                tty, foreground, (unsigned long long)proc->min_flt,
-                (unsigned long long)(process_cpu_time(proc) / 10000000), (unsigned long long)0,
-                (unsigned long long)(proc->cutime / 10000000),
-                (unsigned long long)(proc->cstime / 10000000), proc->nice, proc->thread_count,
-                (unsigned long long)(proc->start_time / 10000000),
-                (unsigned long long)(m.total << PAGE_SHIFT),
-                (unsigned long long)mm_usage_resident(&m));
+    text_printf(
+        t,
+        "%d (%s) %c %d %d %d %d %d 4194304 %llu 0 0 0 %llu %llu %llu %llu 20 %d %u 0 %llu "
+        "%llu %llu ",
+        p->tid ? p->tid : p->pid, comm, state, ppid, proc->pgid, sid, tty, foreground,
+        (unsigned long long)proc->min_flt, (unsigned long long)(process_cpu_time(proc) / 10000000),
+        (unsigned long long)0, (unsigned long long)(proc->cutime / 10000000),
+        (unsigned long long)(proc->cstime / 10000000), proc->nice, proc->thread_count,
+        (unsigned long long)(proc->start_time / 10000000),
+        (unsigned long long)(m.total << PAGE_SHIFT), (unsigned long long)mm_usage_resident(&m));
     text_printf(t,
                 "18446744073709551615 0 0 0 0 0 %llu 0 0 0 0 0 0 %d 0 0 0 0 0 0 0 0 0 0 0 0 0 %u\n",
                 (unsigned long long)proc->sig_pending, proc->exit_signal, proc->exit_status);
@@ -292,8 +293,8 @@ static int show_status(struct pseudo_inode *p, struct text *t)
     text_printf(t,
                 "\nUmask:\t%04o\nState:\t%s\nTgid:\t%d\nNgid:\t0\nPid:\t%d\nPPid:\t%"
                 "d\nTracerPid:\t0\n",
-                proc->fs ? proc->fs->umask : 0, state_name(process_state_char(proc)), p->pid,
-                p->tid ? p->tid : p->pid, ppid);
+                proc->fs ? proc->fs->umask : 0, state_name(process_state_char(proc, p->tid)),
+                p->pid, p->tid ? p->tid : p->pid, ppid);
     text_printf(t, "Uid:\t%u\t%u\t%u\t%u\nGid:\t%u\t%u\t%u\t%u\nFDSize:\t%u\nGroups:\t", c->uid,
                 c->euid, c->suid, c->fsuid, c->gid, c->egid, c->sgid, c->fsgid,
                 files ? files->size : 0);

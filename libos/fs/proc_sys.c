@@ -80,8 +80,8 @@ static struct setting {
     {"ip_local_port_range", "32768\t60999"},
     {"ip_unprivileged_port_start", "1024"},
     {"core_pattern", "core"},
-    {"shmmax", "18446744073692774399"},
-    {"shmall", "18446744073692774399"},
+    {"shmmax", "1099511627776"}, /* as IPC_INFO */
+    {"shmall", "268435456"},
     {"shmmni", "4096"},
     {"file-max", "1048576"},
     {"msgmax", "8192"},

@@ -140,7 +140,7 @@ static int count_process(struct process *p, void *ctx)
     struct counts *c = ctx;
 
     c->all += p->thread_count;
-    c->running += process_state_char(p) == 'R';
+    c->running += process_state_char(p, 0) == 'R';
     c->last = MAX(c->last, p->pid);
     return 0;
 }

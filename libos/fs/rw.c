@@ -362,7 +362,7 @@ long sys_sync_file_range(SYSCALL_ARGS)
 
     if (!r.file)
         return -EBADF;
-    if (b < 0 || c < 0 || (d & ~7l))
+    if (b < 0 || c < 0 || b + c < b || (d & ~7l))
         n = -EINVAL;
     else if (!has_position(r.file))
         n = -ESPIPE;

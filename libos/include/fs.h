@@ -283,6 +283,9 @@ void sysctl_numbers(const char *name, u32 *values, size_t count);
 /* ---- poll (libos/net/poll.c) ---- */
 /* What file_ops.poll uses. With pt NULL it only asks for the events now. */
 void poll_wait(struct poll_table *pt, struct waitq *q);
+/* q is only woken for these events: no edge for who waits for others (and for the end of the file,
+ * which every queue tells of, use poll_wait()). */
+void poll_wait_for(struct poll_table *pt, struct waitq *q, u32 events);
 /* Ready now by the host descriptor hfd (untrusted). With pt: the caller of poll asks the host
  * itself, for many at once, and this returns 0. So a host file's poll is: return poll_host(pt,
  * f->host_fd, POLLIN | POLLOUT); */

@@ -31,6 +31,7 @@ struct cred { /* by value in the process; threads share it */
     u32 *groups;
     u64 cap_permitted, cap_effective, cap_inheritable, cap_bounding, cap_ambient;
     bool no_new_privs;
+    u32 securebits; /* SECBIT_*, but for KEEP_CAPS, which is keepcaps */
 };
 struct rlimit64 {
     u64 soft, hard;
@@ -76,7 +77,8 @@ struct process {
     u64 utime, stime, cutime, cstime; /* ns */
     u32 dumpable, personality, keepcaps, child_subreaper, pdeathsig;
     i32 oom_score_adj, nice;
-    struct list_head aio; /* net/aio.c: contexts of Linux AIO; empty until the first */
+    u32 ioprio;            /* remembered; 0: none was set */
+    struct list_head aio;  /* net/aio.c: contexts of Linux AIO; empty until the first */
     struct timers *timers; /* proc/posix_timer.c; NULL until the first */
 
     u32 wait_status; /* of the last stop, for wait_event */
@@ -107,11 +109,12 @@ void process_put(struct process *p);
 i32 pid_allocate(void);
 /* Calls fn for each process, g_process_lock held; stops at a non-zero result and returns it. */
 int process_for_each(int (*fn)(struct process *p, void *ctx), void *ctx);
-char process_state_char(struct process *p); /* R S T Z, as in /proc/PID/stat */
-void thread_cpu_begin(struct thread *t);    /* on its host thread, which may have served others */
-u32 cpu_count(void);                        /* 1..1024 */
-u64 process_cpu_time(struct process *p);    /* ns, user and system, so far */
-struct thread *thread_find(i32 tid);        /* g_process_lock held by the caller */
+/* R S T Z, as in /proc/PID/stat, of its thread tid, or (0) the first one; g_process_lock held. */
+char process_state_char(struct process *p, i32 tid);
+void thread_cpu_begin(struct thread *t); /* on its host thread, which may have served others */
+u32 cpu_count(void);                     /* 1..1024 */
+u64 process_cpu_time(struct process *p); /* ns, user and system, so far */
+struct thread *thread_find(i32 tid);     /* g_process_lock held by the caller */
 bool cred_capable(const struct cred *c, int cap);
 bool capable(int cap); /* of the current process */
 bool cred_in_group(const struct cred *c, u32 gid);

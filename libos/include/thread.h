@@ -44,6 +44,7 @@ struct thread {
     u64 fs_base;                /* the application's */
     void *xsave;                /* the application's vector state while it is saved */
     u32 park;                   /* enclave-side wake token, see park.c */
+    bool asleep;                /* parked in a wait that a signal ends: S in /proc */
     struct host_memory *host;   /* boot/: the host thread's shared area */
     u32 wake_depth, wake_count; /* wake_begin(): wake-ups that wait for wake_end() */
     struct thread *wakes[8];
@@ -69,9 +70,12 @@ struct thread {
     u64 fault_addr, fault_error; /* for the next signal frame */
     u32 fault_trap;
     i32 nice;
-    u32 policy;      /* SCHED_*, remembered */
-    u64 timer_slack; /* ns, 0: the default */
-    u64 exited;      /* left its process */
+    u32 policy; /* SCHED_*, remembered, and of its real-time priority, and deadlines */
+    u32 priority;
+    u64 deadline[3];         /* runtime, deadline, period, ns */
+    u64 timer_slack;         /* ns, 0: the first thread's 50000 */
+    u64 timer_slack_default; /* what the maker of the thread had */
+    u64 exited;              /* left its process */
     /* sched_setaffinity(): remembered, the host decides; all 0: every processor. */
     u64 affinity[16];
     u32 seccomp_mode; /* SECCOMP_MODE_* */
@@ -140,6 +144,7 @@ struct wait_entry {
      * lock held: only spinlocks and waitq_wake() of other queues inside. Such entries are all
      * called, and do not count against waitq_wake()'s count. */
     void (*fn)(struct wait_entry *e);
+    bool exclusive; /* with fn: waitq_wake_data() calls only one such */
 };
 #define WAITQ_INIT(q)                    \
     {                                    \
@@ -151,6 +156,8 @@ void waitq_add_fn(struct waitq *q, struct wait_entry *e, void (*fn)(struct wait_
 /* Once it returned, fn is not running and will not be called. */
 void waitq_remove(struct wait_entry *e);
 void waitq_wake(struct waitq *q, u32 count); /* UINT32_MAX: all */
+/* All, but only one of those with fn that are exclusive: there is something for one of them. */
+void waitq_wake_data(struct waitq *q);
 
 /*
  * Park until someone wakes this thread through a queue it is in, a host descriptor of fds is ready

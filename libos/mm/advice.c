@@ -44,8 +44,7 @@ static int change_flags(struct mm *mm, u64 addr, u64 size, u32 set, u32 clear)
 
 /* ---- madvise ---- */
 
-/* Does a VMA of the range have one of these flags, or a file when that matters? */
-static bool any_in_range(struct mm *mm, u64 addr, u64 size, u32 flags, bool file)
+bool vma_any(struct mm *mm, u64 addr, u64 size, u32 flags, bool file)
 {
     bool found = false;
     mm_lock(mm);
@@ -125,7 +124,7 @@ static long advise(struct mm *mm, u64 addr, u64 size, int advice)
 {
     switch (advice) {
     case MADV_DONTNEED:
-        if (any_in_range(mm, addr, size, VMA_LOCKED, false))
+        if (vma_any(mm, addr, size, VMA_LOCKED, false))
             return -EINVAL;
         return size ? discard(mm, addr, size) : 0;
     case MADV_DONTNEED_LOCKED:
@@ -133,7 +132,7 @@ static long advise(struct mm *mm, u64 addr, u64 size, int advice)
     case MADV_REMOVE:
         return punch(mm, addr, size);
     case MADV_WIPEONFORK:
-        if (any_in_range(mm, addr, size, MAP_SHARED, true))
+        if (vma_any(mm, addr, size, MAP_SHARED, true))
             return -EINVAL;
         return change_flags(mm, addr, size, VMA_WIPE, 0);
     case MADV_KEEPONFORK:
@@ -143,22 +142,20 @@ static long advise(struct mm *mm, u64 addr, u64 size, int advice)
     case MADV_DOFORK:
         return change_flags(mm, addr, size, 0, VMA_DONTFORK);
     case MADV_FREE:
-        return any_in_range(mm, addr, size, MAP_SHARED, true) ? -EINVAL : 0;
+        return vma_any(mm, addr, size, MAP_SHARED, true) ? -EINVAL : 0;
     case MADV_PAGEOUT:
     case MADV_COLD:
-        return any_in_range(mm, addr, size, VMA_LOCKED, false) ? -EINVAL : 0;
+        return vma_any(mm, addr, size, VMA_LOCKED, false) ? -EINVAL : 0;
     case MADV_NORMAL: /* hints */
     case MADV_RANDOM:
     case MADV_SEQUENTIAL:
     case MADV_WILLNEED:
-    case MADV_MERGEABLE:
-    case MADV_UNMERGEABLE:
     case MADV_HUGEPAGE:
     case MADV_NOHUGEPAGE:
     case MADV_DONTDUMP:
     case MADV_DODUMP:
         return 0;
-    default:
+    default: /* MADV_MERGEABLE, too: as without KSM */
         return -EINVAL;
     }
 }

@@ -95,6 +95,9 @@ struct vma *vma_after(struct vma *v);
 #define VMA_CANONICAL 0x80000000u /* a shared file mapping at its canonical address */
 #define VMA_WIPE      0x20000000u /* MADV_WIPEONFORK */
 #define VMA_DONTFORK  0x10000000u /* MADV_DONTFORK */
+/* A VMA of the range has one of these flags, or a file when that matters. */
+bool vma_any(struct mm *mm, u64 addr, u64 size, u32 flags, bool file);
+#define VMA_NO_WRITE 0x04000000u /* of a shared mapping whose file is not open for writing */
 /* Two neighbours at addr become one when they are alike. */
 void vma_try_merge(struct mm *mm, u64 addr);
 int vma_insert(struct mm *mm, u64 addr, u64 size, u32 prot, u32 flags, struct file *file, u64 off,

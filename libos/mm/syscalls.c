@@ -8,6 +8,10 @@
 #include <linux/mman.h>
 
 #define RLIMIT_AS_INDEX 9
+#define MAP_KNOWN                                                                            \
+    (MAP_TYPE | MAP_FIXED | MAP_ANONYMOUS | MAP_GROWSDOWN | MAP_DENYWRITE | MAP_EXECUTABLE | \
+     MAP_LOCKED | MAP_NORESERVE | MAP_POPULATE | MAP_NONBLOCK | MAP_STACK | MAP_HUGETLB |    \
+     MAP_FIXED_NOREPLACE | MAP_32BIT)
 
 long sys_mmap(SYSCALL_ARGS)
 {
@@ -17,6 +21,14 @@ long sys_mmap(SYSCALL_ARGS)
         return -EINVAL;
     if (flags & MAP_HUGETLB)
         return -ENOMEM; /* as when no huge page is free */
+    if (type == MAP_SHARED_VALIDATE && (flags & ~(u32)(MAP_KNOWN | MAP_SYNC)))
+        return -EOPNOTSUPP;
+    if (!(flags & MAP_ANONYMOUS)) {
+        struct file *file = fd_get((int)e);
+        if (!file)
+            return -EBADF;
+        file_put(file);
+    }
     if (!size)
         return -EINVAL;
     if (PAGE_UP(size) < size)
@@ -40,6 +52,9 @@ long sys_mmap(SYSCALL_ARGS)
     else if ((file->flags & 3) == 1)
         r = -EACCES; /* not open for reading */
     else if ((prot & PROT_EXEC) && file->dentry && dentry_noexec(file->dentry))
+        r = -EPERM;
+    else if (type != MAP_PRIVATE && (prot & PROT_WRITE) && file->inode &&
+             (file->inode->seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)))
         r = -EPERM;
     else if (file->inode && file->inode->ops->read_page)
         r = mm_map(p->mm, addr, size, prot & 7, flags, file, (u64)f);
@@ -77,6 +92,9 @@ long sys_msync(SYSCALL_ARGS)
         return -EINVAL;
     if ((u64)a + PAGE_UP((u64)b) < (u64)a)
         return -ENOMEM;
+    if ((c & MS_INVALIDATE) &&
+        vma_any(current_process()->mm, (u64)a, PAGE_UP((u64)b), VMA_LOCKED, false))
+        return -EBUSY;
     return mm_sync(current_process()->mm, (u64)a, PAGE_UP((u64)b));
 }
 

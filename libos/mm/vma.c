@@ -2,6 +2,7 @@
 /* VMAs and the calls that change them: mmap, munmap, mprotect, mremap, brk. */
 #include "internal.h"
 #include "fs.h"
+#include <linux/fcntl.h>
 
 #define EXEC_BRK_RESERVE (32ul << 20)
 #define TASK_SIZE        0x7ffffffff000ul /* where Linux's addresses of programs end */
@@ -288,7 +289,7 @@ static i64 map_claimed(struct mm *mm, u64 addr, u64 size, u32 prot, u32 flags, s
      * cannot change under it. */
     if (file && (keep & MAP_SHARED)) {
         if (file->inode && file->inode->nid && !(prot & PROT_WRITE) && (file->flags & 3) == 0)
-            keep = (keep & ~MAP_SHARED) | MAP_PRIVATE;
+            keep = (keep & ~MAP_SHARED) | MAP_PRIVATE | VMA_NO_WRITE;
         else
             return shared_map(mm, fixed ? addr : 0, size, prot, flags, file, off);
     }
@@ -380,6 +381,11 @@ static int take_away(struct mm *mm, struct vma *v)
 static int protect_vma(struct mm *mm, struct vma *v, u32 prot)
 {
     if ((v->flags & MAP_SHARED) && v->file && (prot & PROT_WRITE) && (v->file->flags & 3) != 2)
+        return -EACCES;
+    if ((v->flags & VMA_NO_WRITE) && (prot & PROT_WRITE))
+        return -EACCES;
+    if ((v->flags & MAP_SHARED) && v->file && v->file->inode && (prot & PROT_WRITE) &&
+        !(v->prot & PROT_WRITE) && (v->file->inode->seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)))
         return -EACCES;
     if ((prot & PROT_EXEC) && v->file && v->file->dentry && dentry_noexec(v->file->dentry))
         return -EACCES;

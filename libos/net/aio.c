@@ -13,8 +13,10 @@
 #include <linux/aio_abi.h>
 #include <linux/mman.h>
 
-#define EVENTS_MAX 65536u /* /proc/sys/fs/aio-max-nr, here of one context */
-#define EVENTS_FEW 32
+#define EVENTS_MAX      65536u /* /proc/sys/fs/aio-max-nr, here of one context */
+#define EVENTS_ABSURD   (0x10000000u / (u32)sizeof(struct io_event)) /* Linux: EINVAL */
+#define EVENTS_FEW      32
+#define RWF_NOWAIT_FLAG 8
 
 struct aio_context {
     struct list_head link; /* in the process's, under g_lock */
@@ -86,7 +88,7 @@ long sys_io_setup(SYSCALL_ARGS)
 
     if (get_user(old, (void *)b) < 0)
         return -EFAULT;
-    if (old || !count)
+    if (old || !count || count > EVENTS_ABSURD)
         return -EINVAL;
     if (count > EVENTS_MAX)
         return -EAGAIN;
@@ -139,11 +141,16 @@ static long perform(const struct iocb *q)
 {
     long fd = q->aio_fildes, buf = (long)q->aio_buf, n = (long)q->aio_nbytes;
     struct file *f = fd_get((int)fd);
-    bool stream = f && f->ops->seek == NULL;
+    bool stream = f && f->ops->seek == NULL, ready;
+    bool writes = q->aio_lio_opcode == IOCB_CMD_PWRITE || q->aio_lio_opcode == IOCB_CMD_PWRITEV;
 
     if (!f)
         return -EBADF;
+    ready = !(q->aio_rw_flags & RWF_NOWAIT_FLAG) || !f->ops->poll ||
+            (f->ops->poll(f, NULL) & (writes ? POLLOUT | POLLERR : POLLIN | POLLHUP));
     file_put(f);
+    if (!ready)
+        return -EAGAIN;
     switch (q->aio_lio_opcode) {
     case IOCB_CMD_PREAD:
         return stream ? sys_read(fd, buf, n, 0, 0, 0)
@@ -195,14 +202,13 @@ static long notify_file(const struct iocb *q, struct file **out)
     *out = fd_get((int)q->aio_resfd);
     if (!*out)
         return -EBADF;
-    return (*out)->kind && strcmp((*out)->kind, "eventfd") == 0 ? 0 : -EINVAL;
+    return file_is_eventfd(*out) ? 0 : -EINVAL;
 }
 
 static long submit_one(struct aio_context *x, u64 user)
 {
     struct file *notify = NULL;
     struct iocb q;
-    u64 one = 1;
     long r = get_user(q, (void *)user);
 
     if (r == 0 && (q.aio_reserved2 || (q.aio_flags & ~(u32)(IOCB_FLAG_RESFD | IOCB_FLAG_IOPRIO)) ||
@@ -226,7 +232,7 @@ static long submit_one(struct aio_context *x, u64 user)
             event_add(x, &q, user, result);
     }
     if (r == 0 && notify)
-        file_write_kernel(notify, &one, sizeof(one), NULL);
+        eventfd_signal(notify);
     if (notify)
         file_put(notify);
     return r;

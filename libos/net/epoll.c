@@ -183,7 +183,7 @@ long sys_epoll_ctl(SYSCALL_ARGS)
         return -EFAULT;
     epf = fd_get((int)a);
     file = fd_get((int)c);
-    if (epf != NULL && file != NULL)
+    if (epf != NULL && file != NULL && !((epf->flags | file->flags) & O_PATH))
         r = ctl(epf, (int)b, (int)c, file, &event);
     if (file != NULL)
         file_put(file);

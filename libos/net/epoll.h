@@ -42,6 +42,7 @@ struct epoll {
 struct item_entry {
     struct wait_entry entry;
     struct epoll_item *item;
+    u32 key;                 /* events that the queue is for; 0: any */
     struct item_entry *next; /* of those beyond the first ones */
 };
 

@@ -34,7 +34,11 @@ void epoll_item_queue(struct epoll_item *item)
 
 static void item_callback(struct wait_entry *e)
 {
-    epoll_item_queue(container_of(e, struct item_entry, entry)->item);
+    struct item_entry *x = container_of(e, struct item_entry, entry);
+
+    /* A queue for another kind of event is no edge. */
+    if (x->key == 0 || (x->key & (x->item->events | POLL_ALWAYS)) != 0)
+        epoll_item_queue(x->item);
 }
 
 static void item_unqueue(struct epoll_item *item)
@@ -68,7 +72,9 @@ static void item_wait(struct poll_table *pt, struct waitq *q)
     }
     item->entry_count++;
     e->item = item;
+    e->key = pt->key;
     waitq_add_fn(q, &e->entry, item_callback);
+    e->entry.exclusive = (item->events & EPOLLEXCLUSIVE) != 0;
 }
 
 u32 epoll_item_host_events(const struct epoll_item *item)

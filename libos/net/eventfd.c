@@ -57,7 +57,7 @@ static ssize_t eventfd_write(struct file *f, struct uio *io, u64 *pos)
         return -EINVAL;
     for (;;) {
         spin_lock(&e->lock);
-        fits = value <= COUNT_MAX - e->count;
+        fits = e->count <= COUNT_MAX && value <= COUNT_MAX - e->count;
         if (fits)
             __atomic_store_n(&e->count, e->count + value, __ATOMIC_RELEASE);
         spin_unlock(&e->lock);
@@ -65,11 +65,12 @@ static ssize_t eventfd_write(struct file *f, struct uio *io, u64 *pos)
             break;
         if ((f->flags & O_NONBLOCK) != 0)
             return -EAGAIN;
-        if (wait_event(&e->writable, value <= COUNT_MAX - count_of(e), NO_DEADLINE) < 0)
+        if (wait_event(&e->writable, count_of(e) <= COUNT_MAX && value <= COUNT_MAX - count_of(e),
+                       NO_DEADLINE) < 0)
             return -ERESTARTSYS;
     }
     if (value > 0)
-        waitq_wake(&e->readable, UINT32_MAX);
+        waitq_wake_data(&e->readable);
     return sizeof(value);
 }
 
@@ -78,10 +79,29 @@ static u32 eventfd_poll(struct file *f, struct poll_table *pt)
     struct eventfd *e = f->private;
     u64 count;
 
-    poll_wait(pt, &e->readable);
-    poll_wait(pt, &e->writable);
+    poll_wait_for(pt, &e->readable, POLLIN | POLLRDNORM);
+    poll_wait_for(pt, &e->writable, POLLOUT | POLLWRNORM);
     count = count_of(e);
-    return (count > 0 ? POLLIN | POLLRDNORM : 0) | (count < COUNT_MAX ? POLLOUT | POLLWRNORM : 0);
+    return (count > 0 ? POLLIN | POLLRDNORM : 0) | (count == UINT64_MAX ? POLLERR : 0) |
+           (count < COUNT_MAX ? POLLOUT | POLLWRNORM : 0);
+}
+
+static const struct file_ops eventfd_ops;
+
+bool file_is_eventfd(const struct file *f)
+{
+    return f->ops == &eventfd_ops;
+}
+
+void eventfd_signal(struct file *f)
+{
+    struct eventfd *e = f->private;
+
+    spin_lock(&e->lock);
+    if (e->count < UINT64_MAX)
+        __atomic_store_n(&e->count, e->count + 1, __ATOMIC_RELEASE);
+    spin_unlock(&e->lock);
+    waitq_wake_data(&e->readable);
 }
 
 static void eventfd_release(struct file *f)

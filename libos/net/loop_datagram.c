@@ -47,7 +47,7 @@ static void deliver(struct loop_sock *to, struct loop_packet *p)
     }
     mutex_unlock(&to->lock);
     if (fits)
-        waitq_wake(&to->readable, UINT32_MAX);
+        waitq_wake_data(&to->readable);
     else
         kfree(p);
 }

@@ -98,7 +98,7 @@ int loop_queue_connect(struct loop_sock *l, struct loop_sock *s, const struct lo
         loop_port_forget(child);
         loop_put(child);
     } else {
-        waitq_wake(&l->readable, UINT32_MAX);
+        waitq_wake_data(&l->readable);
     }
     return r;
 }

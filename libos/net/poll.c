@@ -43,6 +43,15 @@ void poll_wait(struct poll_table *pt, struct waitq *q)
         pt->wait(pt, q);
 }
 
+void poll_wait_for(struct poll_table *pt, struct waitq *q, u32 events)
+{
+    if (pt == NULL)
+        return;
+    pt->key = events;
+    poll_wait(pt, q);
+    pt->key = 0;
+}
+
 u32 poll_host(struct poll_table *pt, int hfd, u16 events)
 {
     struct host_pollfd p = {.hfd = hfd, .events = events};

@@ -24,6 +24,7 @@ struct poll_table {
     void (*wait)(struct poll_table *pt, struct waitq *q);
     void (*host)(struct poll_table *pt, int hfd, u16 events);
     void (*deadline)(struct poll_table *pt, u64 when);
+    u32 key;    /* while wait() runs: the events that the queue is for; 0: any */
     u16 events; /* what the asker wants to know; ERR and HUP always */
 };
 
@@ -40,6 +41,11 @@ int poll_items(struct poll_item *items, size_t count, u64 deadline);
 /* Drop the references to the items' files. */
 void poll_items_put(struct poll_item *items, size_t count);
 #define POLL_INLINE_ITEMS 16 /* so many are kept on the stack */
+
+/* ---- eventfd.c ---- */
+bool file_is_eventfd(const struct file *f);
+void eventfd_signal(
+    struct file *f); /* counts one more without waiting; at the end it stays there */
 
 /* ---- poll_args.c ---- */
 

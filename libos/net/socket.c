@@ -59,8 +59,10 @@ int socket_get(int fd, struct file **out)
     if (f == NULL)
         return -EBADF;
     if (f->ops != &socket_file_ops) {
+        int r = f->flags & O_PATH ? -EBADF : -ENOTSOCK;
+
         file_put(f);
-        return -ENOTSOCK;
+        return r;
     }
     *out = f;
     return 0;
@@ -128,6 +130,12 @@ long sys_socket(SYSCALL_ARGS)
     return r < 0 ? r : install(s, flags);
 }
 
+static bool inet_protocol_fits(int type, int protocol)
+{
+    return protocol == 0 || (type == SOCK_STREAM && protocol == IPPROTO_TCP) ||
+           (type == SOCK_DGRAM && protocol == IPPROTO_UDP) || type == SOCK_RAW;
+}
+
 long sys_socketpair(SYSCALL_ARGS)
 {
     int type = (int)b & SOCK_TYPE_MASK, flags = (int)b & ~SOCK_TYPE_MASK, r;
@@ -137,7 +145,9 @@ long sys_socketpair(SYSCALL_ARGS)
     if ((flags & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)) != 0)
         return -EINVAL;
     if ((int)a != AF_UNIX)
-        return (int)a == AF_INET || (int)a == AF_INET6 ? -EOPNOTSUPP : -EAFNOSUPPORT;
+        return (int)a != AF_INET && (int)a != AF_INET6 ? -EAFNOSUPPORT
+               : inet_protocol_fits(type, (int)c)      ? -EOPNOTSUPP
+                                                       : -EPROTONOSUPPORT;
     r = unix_pair(type, (int)c, pair);
     if (r < 0)
         return r;

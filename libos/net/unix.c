@@ -205,7 +205,7 @@ static int backlog_push(struct unix_sock *l, struct unix_sock *u, struct unix_so
     }
     mutex_unlock(&l->lock);
     if (r == 0)
-        waitq_wake(&l->readable, UINT32_MAX);
+        waitq_wake_data(&l->readable);
     return r;
 }
 

@@ -77,7 +77,7 @@ static int packet_push(struct unix_sock *u, struct unix_sock *to, struct unix_pa
     }
     mutex_unlock(&to->lock);
     if (r == 0)
-        waitq_wake(&to->readable, UINT32_MAX);
+        waitq_wake_data(&to->readable);
     return r;
 }
 

@@ -71,7 +71,7 @@ static ssize_t stream_push(struct unix_sock *u, struct unix_sock *peer, struct s
     }
     mutex_unlock(&peer->lock);
     if (r > 0)
-        waitq_wake(&peer->readable, UINT32_MAX);
+        waitq_wake_data(&peer->readable);
     return r;
 }
 

@@ -55,8 +55,9 @@ long sys_nanosleep(SYSCALL_ARGS)
 long sys_clock_nanosleep(SYSCALL_ARGS)
 {
     u64 ns, deadline;
-    if (a == CLOCK_THREAD_CPUTIME_ID)
-        return -EINVAL;
+    if (a == CLOCK_THREAD_CPUTIME_ID || a == CLOCK_MONOTONIC_RAW || a == CLOCK_REALTIME_COARSE ||
+        a == CLOCK_MONOTONIC_COARSE)
+        return -EOPNOTSUPP;
     int r = clock_read((i32)a, &ns);
     if (r < 0)
         return r;

@@ -19,6 +19,8 @@ int pidfd_create(struct process *p, u32 flags); /* pidfd.c */
 static int check(const struct clone_request *r)
 {
     u64 f = r->flags;
+    if ((f & CLONE_FS) && (f & (CLONE_NEWNS | CLONE_NEWUSER)))
+        return -EINVAL;
     if (f & CLONE_NAMESPACES)
         return -EPERM;
     if ((f & CLONE_THREAD) && !(f & CLONE_SIGHAND))
@@ -81,6 +83,7 @@ static int share_or_copy(struct process *child, struct process *parent, u64 flag
     child->personality = parent->personality;
     child->oom_score_adj = parent->oom_score_adj;
     child->nice = parent->nice;
+    child->ioprio = parent->ioprio;
     return 0;
 }
 
@@ -111,9 +114,14 @@ static void thread_set_up(struct thread *t, const struct clone_request *r)
     t->fs_base = (r->flags & CLONE_SETTLS) ? r->tls : me->fs_base;
     t->sig_mask = me->sig_mask;
     t->nice = me->nice;
-    t->timer_slack = me->timer_slack;
+    t->timer_slack = t->timer_slack_default = me->timer_slack;
     memcpy(t->affinity, me->affinity, sizeof(t->affinity));
-    t->policy = me->policy & SCHED_RESET_ON_FORK ? SCHED_NORMAL : me->policy;
+    bool resets = me->policy & SCHED_RESET_ON_FORK;
+    t->policy = resets ? SCHED_NORMAL : me->policy;
+    t->priority = resets ? 0 : me->priority;
+    if (resets)
+        t->nice = MAX(t->nice, 0);
+    memcpy(t->deadline, me->deadline, sizeof(t->deadline));
     memcpy(t->comm, me->comm, sizeof(t->comm));
     if (r->flags & CLONE_CHILD_CLEARTID)
         t->clear_child_tid = r->child_tid;

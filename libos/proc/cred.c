@@ -3,6 +3,7 @@
  * share them. */
 #include "proc.h"
 #include <linux/capability.h>
+#include <linux/securebits.h>
 
 #define UNCHANGED  0xffffffffu
 #define GROUPS_MAX 65536
@@ -16,6 +17,8 @@ static struct cred *cred(void)
 /* capabilities(7), "Effect of user ID changes on capabilities". */
 static void uid_changed(struct cred *c, const struct cred *old)
 {
+    if (c->securebits & SECBIT_NO_SETUID_FIXUP)
+        return;
     bool had_root = old->uid == 0 || old->euid == 0 || old->suid == 0;
     bool has_root = c->uid == 0 || c->euid == 0 || c->suid == 0;
     if (had_root && !has_root) {
@@ -39,6 +42,8 @@ static void uid_changed(struct cred *c, const struct cred *old)
 
 static void fsuid_changed(struct cred *c, u32 old)
 {
+    if (c->securebits & SECBIT_NO_SETUID_FIXUP)
+        return;
     if (old == 0 && c->fsuid != 0)
         c->cap_effective &= ~CAP_FILE_ACCESS;
     if (old != 0 && c->fsuid == 0)

@@ -465,7 +465,7 @@ static long futex_deadline(u32 op, u64 timeout, u64 *deadline)
 long sys_futex(SYSCALL_ARGS)
 {
     u64 addr = (u64)a, addr2 = (u64)e, deadline;
-    u32 op = (u32)b, cmd = op & FUTEX_CMD_MASK, value = (u32)c, value3 = (u32)f;
+    u32 op = (u32)b, cmd = op & FUTEX_CMD_MASK, value = (u32)c, value3 = (u32)f, word;
     bool private = op & FUTEX_PRIVATE_FLAG;
     struct mm *mm = current_process()->mm;
     if (addr & 3)
@@ -473,6 +473,14 @@ long sys_futex(SYSCALL_ARGS)
     long r = futex_deadline(op, (u64)d, &deadline);
     if (r < 0)
         return r;
+    /* Shared words are looked up by their page, which must be there to be read. */
+    if (!private && user_load_u32(&word, (void *)addr) < 0)
+        return -EFAULT;
+    if ((cmd == FUTEX_REQUEUE || cmd == FUTEX_CMP_REQUEUE) && ((i32)value < 0 || (i32)d < 0))
+        return -EINVAL;
+    if ((cmd == FUTEX_REQUEUE || cmd == FUTEX_CMP_REQUEUE || cmd == FUTEX_WAKE_OP) && !private &&
+        !(addr2 & 3) && user_load_u32(&word, (void *)addr2) < 0)
+        return -EFAULT;
     switch (cmd) {
     case FUTEX_WAIT:
         return futex_wait(addr, private, value, deadline, FUTEX_BITSET_MATCH_ANY);

@@ -2,6 +2,7 @@
 /* From a name to a program in memory: scripts, permissions, credentials, ELF and its interpreter,
  * the stack. */
 #include "exec.h"
+#include <linux/securebits.h>
 #include <linux/auxvec.h>
 #include <linux/mman.h>
 
@@ -162,11 +163,12 @@ static void credentials(const struct program *p, struct exec_image *image)
     if (changed)
         c->cap_ambient = 0;
     u64 permitted = c->cap_ambient, effective = c->cap_ambient;
-    if (c->uid == 0 || c->euid == 0)
+    bool root = !(c->securebits & SECBIT_NOROOT); /* are users with number 0 special? */
+    if (root && (c->uid == 0 || c->euid == 0))
         permitted = c->cap_inheritable | c->cap_bounding;
     if (c->no_new_privs) /* the kernel's cap_bprm_creds_from_file: no more than before */
         permitted &= c->cap_permitted;
-    if (c->euid == 0)
+    if (root && c->euid == 0)
         effective = permitted;
     c->cap_permitted = permitted;
     c->cap_effective = effective;

@@ -135,7 +135,7 @@ long sys_pidfd_getfd(SYSCALL_ARGS)
             mutex_unlock(&files->lock);
             files_put(files);
         }
-        r = file ? fd_install(file, true) : -EBADF;
+        r = file ? fd_install(file, true) : files ? -EBADF : -ESRCH;
     }
     process_put(p);
     return r;

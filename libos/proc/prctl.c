@@ -37,7 +37,8 @@ static long ambient(long op, long cap)
     case PR_CAP_AMBIENT_IS_SET:
         return !!(c->cap_ambient & bit);
     case PR_CAP_AMBIENT_RAISE:
-        if (!(c->cap_permitted & c->cap_inheritable & bit))
+        if (!(c->cap_permitted & c->cap_inheritable & bit) ||
+            (c->securebits & SECBIT_NO_CAP_AMBIENT_RAISE))
             return -EPERM;
         c->cap_ambient |= bit;
         return 0;
@@ -83,6 +84,23 @@ static long set_mm(long what, u64 addr)
     default:
         return -EINVAL;
     }
+}
+
+static u32 securebits(const struct process *p)
+{
+    return p->cred.securebits | (p->keepcaps ? SECBIT_KEEP_CAPS : 0);
+}
+
+/* A bit and the one above it, which locks it. */
+static long set_securebits(struct process *p, u64 new)
+{
+    u32 old = securebits(p), locked = (old & SECURE_ALL_LOCKS) >> 1;
+    if ((new & ~(u64)(SECURE_ALL_BITS | SECURE_ALL_LOCKS)) || ((old ^ new) & locked) ||
+        (old & SECURE_ALL_LOCKS & ~new) || !capable(CAP_SETPCAP))
+        return -EPERM;
+    p->cred.securebits = (u32) new & ~(u32)SECBIT_KEEP_CAPS;
+    p->keepcaps = !!(new &SECBIT_KEEP_CAPS);
+    return 0;
 }
 
 long sys_prctl(SYSCALL_ARGS)
@@ -131,17 +149,17 @@ long sys_prctl(SYSCALL_ARGS)
     case PR_CAPBSET_DROP:
         return bounding(a, b);
     case PR_CAP_AMBIENT:
-        return ambient(b, c);
+        return d || e || (b == PR_CAP_AMBIENT_CLEAR_ALL && c) ? -EINVAL : ambient(b, c);
     case PR_GET_SECUREBITS:
-        return SECUREBITS_DEFAULT;
+        return securebits(p);
     case PR_SET_SECUREBITS:
-        return b == SECUREBITS_DEFAULT ? 0 : -EPERM;
+        return set_securebits(p, (u64)b);
     case PR_GET_SECCOMP:
         return t->seccomp_mode;
     case PR_SET_SECCOMP:
         return seccomp_prctl(b, (u64)c);
     case PR_SET_TIMERSLACK: /* remembered: the host decides when a thread wakes */
-        t->timer_slack = b > 0 ? (u64)b : 0;
+        t->timer_slack = b > 0 ? (u64)b : t->timer_slack_default;
         return 0;
     case PR_GET_TIMERSLACK:
         return (long)(t->timer_slack ? t->timer_slack : TIMER_SLACK_DEFAULT);
@@ -152,10 +170,11 @@ long sys_prctl(SYSCALL_ARGS)
     case PR_GET_TSC:
         return put_user((i32)PR_TSC_ENABLE, (i32 *)b);
     case PR_SET_THP_DISABLE:
+        return c || d || e ? -EINVAL : 0;
     case PR_SET_VMA: /* names of anonymous memory: shown nowhere */
         return 0;
     case PR_GET_THP_DISABLE:
-        return 0;
+        return b || c || d || e ? -EINVAL : 0;
     default:
         log_debug("prctl option %ld is not there", a);
         return -EINVAL;

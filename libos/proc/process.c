@@ -195,15 +195,17 @@ struct thread *process_thread_add(struct process *p, i32 tid)
     return t;
 }
 
-char process_state_char(struct process *p)
+char process_state_char(struct process *p, i32 tid)
 {
-    static const char letters[] = {[PROCESS_NEW] = 'S',
-                                   [PROCESS_RUNNING] = 'S',
-                                   [PROCESS_STOPPED] = 'T',
-                                   [PROCESS_ZOMBIE] = 'Z'};
-    if (p == current_process())
-        return 'R';
-    return letters[p->state];
+    const struct thread *t, *main = NULL;
+    if (p->state == PROCESS_STOPPED || p->state == PROCESS_ZOMBIE)
+        return p->state == PROCESS_STOPPED ? 'T' : 'Z';
+    list_for_each_entry (t, &p->threads, siblings)
+        if (!main || t->tid == (tid ? tid : p->pid))
+            main = t;
+    return main && (p->state == PROCESS_NEW || __atomic_load_n(&main->asleep, __ATOMIC_ACQUIRE))
+               ? 'S'
+               : 'R';
 }
 
 int process_groups_copy(struct cred *to, const struct cred *from)

@@ -13,16 +13,6 @@ static struct thread *find_locked(i32 pid)
     return pid == 0 ? current() : thread_find(pid);
 }
 
-static long exists(i32 pid)
-{
-    if (pid < 0)
-        return -EINVAL;
-    mutex_lock(&g_process_lock);
-    long r = find_locked(pid) ? 0 : -ESRCH;
-    mutex_unlock(&g_process_lock);
-    return r;
-}
-
 long sys_sched_yield(SYSCALL_ARGS)
 {
     mm_yield();
@@ -107,116 +97,174 @@ long sys_sched_setaffinity(SYSCALL_ARGS)
     return r;
 }
 
-/* The policy of a thread, with SCHED_RESET_ON_FORK, or -errno. */
-static long policy_get(i32 pid)
+/* ---- policies: remembered, with the rights that Linux asks for ---- */
+
+static bool is_realtime(u32 policy)
 {
-    if (pid < 0)
-        return -EINVAL;
-    mutex_lock(&g_process_lock);
-    struct thread *t = find_locked(pid);
-    long r = t ? (long)t->policy : -ESRCH;
-    mutex_unlock(&g_process_lock);
-    return r;
+    return policy == SCHED_FIFO || policy == SCHED_RR;
 }
 
-static long policy_set(i32 pid, u32 policy)
+/* Does the policy exist, and fit these numbers? */
+static long sched_check(const struct sched_attr *a)
 {
-    mutex_lock(&g_process_lock);
-    struct thread *t = find_locked(pid);
-    if (t)
-        t->policy = policy;
-    mutex_unlock(&g_process_lock);
-    return t ? 0 : -ESRCH;
-}
-
-long sys_sched_getscheduler(SYSCALL_ARGS)
-{
-    return policy_get((i32)a);
-}
-
-static long policy_check(long policy, i32 priority)
-{
-    switch (policy & ~(long)SCHED_RESET_ON_FORK) {
+    switch (a->sched_policy) {
     case SCHED_NORMAL:
     case SCHED_BATCH:
     case SCHED_IDLE:
-        return priority == 0 ? 0 : -EINVAL;
+        return a->sched_priority == 0 ? 0 : -EINVAL;
     case SCHED_FIFO:
     case SCHED_RR:
-        return priority >= 1 && priority <= 99 ? -EPERM : -EINVAL;
+        return a->sched_priority >= 1 && a->sched_priority <= 99 ? 0 : -EINVAL;
+    case SCHED_DEADLINE:
+        return a->sched_runtime >= 1024 && a->sched_runtime <= a->sched_deadline &&
+                       (!a->sched_period || a->sched_deadline <= a->sched_period) &&
+                       !(a->sched_deadline >> 63)
+                   ? 0
+                   : -EINVAL;
     default:
         return -EINVAL;
     }
 }
 
+static long sched_may_locked(const struct thread *t, const struct sched_attr *a)
+{
+    const struct cred *me = &current_process()->cred, *c = &t->process->cred;
+    u64 limit = t->process->rlimits[LIMIT_RTPRIO].soft;
+    u32 policy = t->policy & ~(u32)SCHED_RESET_ON_FORK;
+    if (capable(CAP_SYS_NICE))
+        return 0;
+    if (me->euid != c->uid && me->euid != c->euid)
+        return -EPERM;
+    if (a->sched_policy == SCHED_DEADLINE)
+        return -EPERM;
+    if (is_realtime(a->sched_policy) &&
+        ((a->sched_policy != policy && !limit) ||
+         (a->sched_priority > t->priority && a->sched_priority > limit)))
+        return -EPERM;
+    bool resets = a->sched_flags & SCHED_FLAG_RESET_ON_FORK;
+    return (t->policy & SCHED_RESET_ON_FORK) && !resets ? -EPERM : 0;
+}
+
+static long sched_set(i32 pid, struct sched_attr *a)
+{
+    long r = sched_check(a);
+    mutex_lock(&g_process_lock);
+    struct thread *t = find_locked(pid);
+    if (!t)
+        r = -ESRCH;
+    else if (r == 0)
+        r = sched_may_locked(t, a);
+    if (r == 0) {
+        t->policy = a->sched_policy |
+                    (a->sched_flags & SCHED_FLAG_RESET_ON_FORK ? SCHED_RESET_ON_FORK : 0);
+        t->priority = a->sched_priority;
+        t->deadline[0] = a->sched_runtime;
+        t->deadline[1] = a->sched_deadline;
+        t->deadline[2] = a->sched_period ? a->sched_period : a->sched_deadline;
+    }
+    mutex_unlock(&g_process_lock);
+    return r;
+}
+
+static long sched_get(i32 pid, struct sched_attr *a)
+{
+    long r = -ESRCH;
+    if (pid < 0)
+        return -EINVAL;
+    mutex_lock(&g_process_lock);
+    struct thread *t = find_locked(pid);
+    if (t) {
+        a->sched_policy = t->policy & ~(u32)SCHED_RESET_ON_FORK;
+        a->sched_flags = t->policy & SCHED_RESET_ON_FORK ? SCHED_FLAG_RESET_ON_FORK : 0;
+        a->sched_nice = t->nice;
+        a->sched_priority = t->priority;
+        if (a->sched_policy == SCHED_DEADLINE) {
+            a->sched_runtime = t->deadline[0];
+            a->sched_deadline = t->deadline[1];
+            a->sched_period = t->deadline[2];
+        }
+        r = 0;
+    }
+    mutex_unlock(&g_process_lock);
+    return r;
+}
+
+long sys_sched_getscheduler(SYSCALL_ARGS)
+{
+    struct sched_attr attr;
+    long r = sched_get((i32)a, &attr);
+    return r < 0 ? r
+                 : (long)(attr.sched_policy |
+                          (attr.sched_flags & SCHED_FLAG_RESET_ON_FORK ? SCHED_RESET_ON_FORK : 0));
+}
+
 long sys_sched_setscheduler(SYSCALL_ARGS)
 {
+    struct sched_attr attr = {.sched_policy = (u32)b & ~(u32)SCHED_RESET_ON_FORK,
+                              .sched_flags = b & SCHED_RESET_ON_FORK ? SCHED_FLAG_RESET_ON_FORK
+                                                                     : 0};
     i32 priority;
-    long r = exists((i32)a);
-    if (r < 0)
-        return r;
-    if (!c)
+    if ((i32)a < 0 || !c || (i32)b < 0 || attr.sched_policy == SCHED_DEADLINE)
         return -EINVAL;
     if (get_user(priority, (i32 *)c) < 0)
         return -EFAULT;
-    r = policy_check(b, priority);
-    return r < 0 ? r : policy_set((i32)a, (u32)b);
+    attr.sched_priority = (u32)priority;
+    return sched_set((i32)a, &attr);
 }
 
 long sys_sched_getparam(SYSCALL_ARGS)
 {
-    i32 priority = 0;
-    long r = exists((i32)a);
-    if (r < 0)
-        return r;
-    return b ? put_user(priority, (i32 *)b) : -EINVAL;
+    struct sched_attr attr;
+    long r = b ? sched_get((i32)a, &attr) : -EINVAL;
+    i32 priority = r < 0 || !is_realtime(attr.sched_policy) ? 0 : (i32)attr.sched_priority;
+    return r < 0 ? r : put_user(priority, (i32 *)b);
 }
 
 long sys_sched_setparam(SYSCALL_ARGS)
 {
+    struct sched_attr attr;
     i32 priority;
-    long r = exists((i32)a);
-    if (r < 0)
-        return r;
-    if (!b)
+    if (!b || (i32)a < 0)
         return -EINVAL;
     if (get_user(priority, (i32 *)b) < 0)
         return -EFAULT;
-    return priority == 0 ? 0 : -EINVAL;
+    long r = sched_get((i32)a, &attr);
+    attr.sched_priority = (u32)priority;
+    return r < 0 ? r : sched_set((i32)a, &attr);
 }
 
 long sys_sched_getattr(SYSCALL_ARGS)
 {
     struct sched_attr attr = {0};
-    long r = exists((i32)a);
-    if (r < 0)
-        return r;
-    if (!b || (u64)c < SCHED_ATTR_SIZE_VER0 || (u64)c > PAGE_SIZE || d)
+    if (!b || (i32)a < 0 || (u64)c < SCHED_ATTR_SIZE_VER0 || (u64)c > PAGE_SIZE || d)
         return -EINVAL;
-    u32 size = (u32)MIN((u64)c, sizeof(attr));
-    attr.size = size;
-    r = policy_get((i32)a);
-    if (r < 0)
-        return r;
-    attr.sched_policy = (u32)r & ~(u32)SCHED_RESET_ON_FORK;
-    attr.sched_flags = r & SCHED_RESET_ON_FORK ? SCHED_FLAG_RESET_ON_FORK : 0;
-    attr.sched_nice = current()->nice;
-    return copy_to_user((void *)b, &attr, size);
+    attr.size = (u32)MIN((u64)c, sizeof(attr));
+    long r = sched_get((i32)a, &attr);
+    return r < 0 ? r : copy_to_user((void *)b, &attr, attr.size);
 }
 
 long sys_sched_setattr(SYSCALL_ARGS)
 {
     struct sched_attr attr = {0};
-    long r = exists((i32)a);
-    if (r < 0)
-        return r;
-    if (!b || c)
+    u32 size;
+    if (!b || c || (i32)a < 0)
         return -EINVAL;
-    if (copy_from_user(&attr, (void *)b, SCHED_ATTR_SIZE_VER0) < 0)
+    if (get_user(size, (u32 *)b) < 0)
         return -EFAULT;
-    r = policy_check(attr.sched_policy, (i32)attr.sched_priority);
-    u32 reset = attr.sched_flags & SCHED_FLAG_RESET_ON_FORK ? SCHED_RESET_ON_FORK : 0;
-    return r < 0 ? r : policy_set((i32)a, attr.sched_policy | reset);
+    if (!size)
+        size = SCHED_ATTR_SIZE_VER0;
+    if (size < SCHED_ATTR_SIZE_VER0 || size > PAGE_SIZE) {
+        u32 known = sizeof(attr);
+        return put_user(known, (u32 *)b) < 0 ? -EFAULT : -E2BIG;
+    }
+    if (copy_from_user(&attr, (void *)b, MIN(size, sizeof(attr))) < 0)
+        return -EFAULT;
+    if ((i32)attr.sched_policy < 0 || (attr.sched_flags & ~0x7full))
+        return -EINVAL;
+    long r = sched_set((i32)a, &attr);
+    if (r == 0 && !is_realtime(attr.sched_policy) && attr.sched_policy != SCHED_DEADLINE && a == 0)
+        current()->nice = MIN(MAX(attr.sched_nice, -20), 19);
+    return r;
 }
 
 long sys_sched_get_priority_max(SYSCALL_ARGS)
@@ -237,8 +285,12 @@ long sys_sched_get_priority_min(SYSCALL_ARGS)
 
 long sys_sched_rr_get_interval(SYSCALL_ARGS)
 {
-    long r = exists((i32)a);
-    return r < 0 ? r : timespec_to_user((u64)b, 4000000);
+    struct sched_attr attr;
+    long r = sched_get((i32)a, &attr);
+    u64 ns = attr.sched_policy == SCHED_RR     ? 100000000
+             : attr.sched_policy == SCHED_FIFO ? 0
+                                               : 4000000;
+    return r < 0 ? r : timespec_to_user((u64)b, ns);
 }
 
 long sys_getcpu(SYSCALL_ARGS)
@@ -289,6 +341,9 @@ long sys_getpriority(SYSCALL_ARGS)
 static long set_nice_locked(struct process *p, i32 nice)
 {
     u64 limit = p->rlimits[LIMIT_NICE].soft;
+    const struct cred *me = &current_process()->cred;
+    if (me->euid != p->cred.uid && me->euid != p->cred.euid && !capable(CAP_SYS_NICE))
+        return -EPERM;
     if (nice < p->nice && !capable(CAP_SYS_NICE) && (u64)(20 - nice) > limit)
         return -EACCES;
     p->nice = nice;
@@ -322,14 +377,49 @@ long sys_setpriority(SYSCALL_ARGS)
     return r;
 }
 
-#define IOPRIO_DEFAULT (2 << 13 | 4) /* best effort, 4 */
+/* ---- I/O priorities: of processes, remembered ---- */
+
+#define IOPRIO_CLASS(v) ((v) >> 13)
+#define IOPRIO_BE       2
+#define IOPRIO_RT       1
+#define IOPRIO_IDLE     3
+#define IOPRIO_NORM     4
 
 long sys_ioprio_get(SYSCALL_ARGS)
 {
-    return a >= 1 && a <= 3 ? IOPRIO_DEFAULT : -EINVAL;
+    struct process *p;
+    long r = -ESRCH;
+    if (a < 1 || a > 3)
+        return -EINVAL;
+    mutex_lock(&g_process_lock);
+    list_for_each_entry (p, &g_processes, all)
+        if (matches(p, a - 1, (i32)b)) { /* the best: the lowest class that is one, then level */
+            long one = p->ioprio ? (long)p->ioprio : IOPRIO_BE << 13 | IOPRIO_NORM;
+            r = r < 0 ? (a == 1 ? (long)p->ioprio : one) : MIN(r, one);
+        }
+    mutex_unlock(&g_process_lock);
+    return r;
 }
 
 long sys_ioprio_set(SYSCALL_ARGS)
 {
-    return a >= 1 && a <= 3 && c >> 13 <= 3 ? 0 : -EINVAL;
+    u32 class = (u32)c >> 13, level = (u32)c & 7;
+    struct process *p, *me = current_process();
+    long r = -ESRCH;
+    if (a < 1 || a > 3 || class > IOPRIO_IDLE || ((u32)c & 0x1fff) > 7 || (!class && level))
+        return -EINVAL;
+    if (class == IOPRIO_RT && !capable(CAP_SYS_NICE) && !capable(CAP_SYS_ADMIN))
+        return -EPERM;
+    mutex_lock(&g_process_lock);
+    list_for_each_entry (p, &g_processes, all) {
+        if (!matches(p, a - 1, (i32)b))
+            continue;
+        bool mine = p->cred.uid == me->cred.euid || p->cred.uid == me->cred.uid;
+        r = mine || capable(CAP_SYS_NICE) ? 0 : -EPERM;
+        if (r < 0)
+            break;
+        p->ioprio = (u32)c & 0xffff;
+    }
+    mutex_unlock(&g_process_lock);
+    return r;
 }

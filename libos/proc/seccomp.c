@@ -164,6 +164,8 @@ static int filter_from_user(u64 from, struct seccomp_filter **out)
         return -EFAULT;
     if (prog.len == 0 || prog.len > BPF_MAXINSNS || !prog.filter)
         return -EINVAL;
+    if (!current_process()->cred.no_new_privs && !capable(CAP_SYS_ADMIN))
+        return -EACCES;
     struct seccomp_filter *f = kzalloc(sizeof(*f) + prog.len * sizeof(f->code[0]));
     if (!f)
         return -ENOMEM;
@@ -218,8 +220,6 @@ static long set_filter(u32 flags, u64 from)
     struct seccomp_filter *f;
     if (flags & ~(u32)FLAGS_KNOWN)
         return -EINVAL; /* no SECCOMP_FILTER_FLAG_NEW_LISTENER */
-    if (!t->process->cred.no_new_privs && !capable(CAP_SYS_ADMIN))
-        return -EACCES;
     int r = filter_from_user(from, &f);
     if (r < 0)
         return r;

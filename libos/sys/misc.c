@@ -142,8 +142,10 @@ long sys_unshare(SYSCALL_ARGS)
     u64 flags = (u64)a;
     struct process *p = current_process();
     const u64 fs_flag = 0x200, files_flag = 0x400, sysvsem = 0x40000;
-    if (flags & ~(fs_flag | files_flag | sysvsem))
-        return flags & 0x7e020000 ? -EPERM : -EINVAL;
+    if (flags & ~(fs_flag | files_flag | sysvsem | 0x7e020080))
+        return -EINVAL;
+    if (flags & 0x7e020080) /* CLONE_NEW* */
+        return -EPERM;
     if ((flags & fs_flag) && p->fs->refs.n > 1) {
         struct fs_context *own = fs_context_copy(p->fs), *old = p->fs;
         if (!own)

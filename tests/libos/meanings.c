@@ -4,11 +4,18 @@
 #include "remove.h"
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/futex.h>
+#include <linux/securebits.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/fsuid.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -266,6 +273,154 @@ static void children_of_ones_parent(void)
     sigprocmask(SIG_UNBLOCK, &mask, NULL);
 }
 
+static long futex(void *at, int op, long value, long value2, void *at2)
+{
+    return syscall(SYS_futex, at, op, value, value2, at2, 0);
+}
+
+static void futex_words(void)
+{
+    char *p = mmap(NULL, 2 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(mprotect(p, 4096, PROT_NONE) == 0);
+    CHECK(fails(futex(p, FUTEX_WAKE, 1, 0, NULL), EFAULT));
+    CHECK(fails(futex(p + 4096, FUTEX_CMP_REQUEUE, 1, 1, p), EFAULT));
+    CHECK(fails(futex(p + 4096, FUTEX_CMP_REQUEUE, -1, 1, p + 4100), EINVAL));
+    CHECK(fails(futex(p + 4096, FUTEX_CMP_REQUEUE, 1, -1, p + 4100), EINVAL));
+    CHECK(munmap(p, 4096) == 0 && fails(futex(p, FUTEX_WAKE, 1, 0, NULL), EFAULT));
+    CHECK(futex(p + 4096, FUTEX_WAKE, 1, 0, NULL) == 0);
+    munmap(p + 4096, 4096);
+}
+
+static void sealed_memory(void)
+{
+    int fd = memfd_create("sealed", MFD_ALLOW_SEALING);
+    CHECK(ftruncate(fd, 4096) == 0 && fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE) == 0);
+    CHECK(fails((long)mmap(NULL, 4096, PROT_WRITE, MAP_SHARED, fd, 0), EPERM));
+    char *p = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
+    CHECK(p != MAP_FAILED && fails(mprotect(p, 4096, PROT_READ | PROT_WRITE), EACCES));
+    char *own = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+    CHECK(own != MAP_FAILED);
+    own[0] = 1;
+    munmap(p, 4096);
+    munmap(own, 4096);
+    close(fd);
+}
+
+static void as_secure_root(void)
+{
+    struct __user_cap_header_struct h = {_LINUX_CAPABILITY_VERSION_3, 0};
+    struct __user_cap_data_struct d[2];
+    CHECK(syscall(SYS_capget, &h, d) == 0);
+    d[0].inheritable |= 1 << CAP_CHOWN;
+    CHECK(syscall(SYS_capset, &h, d) == 0);
+    CHECK(prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_CHOWN, 0, 0) == 0);
+    CHECK(prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) == 0);
+    CHECK(fails(prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_CHOWN, 1, 0), EINVAL));
+    CHECK(prctl(PR_SET_SECUREBITS, SECBIT_NO_CAP_AMBIENT_RAISE | SECBIT_NO_SETUID_FIXUP |
+                                       SECBIT_NO_SETUID_FIXUP_LOCKED) == 0);
+    CHECK(fails(prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_CHOWN, 0, 0), EPERM));
+    CHECK(fails(prctl(PR_SET_SECUREBITS, SECBIT_NO_CAP_AMBIENT_RAISE), EPERM));
+    CHECK(fails(prctl(PR_SET_SECUREBITS, 1 << 20), EPERM));
+    CHECK(setresuid(1000, 1000, 1000) == 0 && syscall(SYS_capget, &h, d) == 0 &&
+          (d[0].effective & 1 << CAP_CHOWN));
+}
+
+static void secure_bits(void)
+{
+    CHECK(in_child(as_secure_root) == 0);
+}
+
+/* A file that becomes readable is for one of those who asked so; its end is for all. */
+static void one_of_many(void)
+{
+    enum { COUNT = 5 };
+    int p[2], told[2], woken = 0, status;
+    char c;
+    pid_t pids[COUNT];
+    CHECK(pipe(p) == 0 && pipe(told) == 0);
+    fflush(stdout);
+    for (int i = 0; i < COUNT; i++) {
+        pids[i] = fork();
+        if (pids[i] == 0) {
+            struct epoll_event e = {.events = EPOLLIN | EPOLLEXCLUSIVE};
+            int ep = epoll_create1(0);
+            close(p[1]);
+            epoll_ctl(ep, EPOLL_CTL_ADD, p[0], &e);
+            write(told[1], "r", 1);
+            _exit(epoll_wait(ep, &e, 1, 20000) == 1 && !(e.events & EPOLLHUP) ? 1 : 0);
+        }
+    }
+    for (int i = 0; i < COUNT; i++)
+        CHECK(read(told[0], &c, 1) == 1);
+    sleep_ms(100); /* until they wait, or it would be told to who looks later, too */
+    CHECK(write(p[1], "x", 1) == 1);
+    CHECK(wait(&status) > 0 && WEXITSTATUS(status) == 1);
+    sleep_ms(100);
+    while (waitpid(-1, &status, WNOHANG) > 0)
+        woken++;
+    CHECK(woken == 0);
+    CHECK(read(p[0], &c, 1) == 1);
+    close(p[1]);
+    for (int i = 1; i < COUNT; i++)
+        CHECK(wait(&status) > 0 && WEXITSTATUS(status) == 0);
+    close(p[0]);
+    close(told[0]);
+    close(told[1]);
+}
+
+/* Reading is no edge for who waits to read. */
+static void edges(void)
+{
+    struct epoll_event e = {.events = EPOLLIN | EPOLLET};
+    unsigned long long v;
+    int fd = eventfd(2, EFD_SEMAPHORE | EFD_NONBLOCK), ep = epoll_create1(0);
+    CHECK(epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e) == 0);
+    CHECK(epoll_wait(ep, &e, 1, 0) == 1);
+    CHECK(read(fd, &v, 8) == 8 && epoll_wait(ep, &e, 1, 0) == 0);
+    v = 1;
+    CHECK(write(fd, &v, 8) == 8 && epoll_wait(ep, &e, 1, 0) == 1);
+    close(ep);
+    close(fd);
+}
+
+static void without_rights(void)
+{
+    struct sched_param p = {.sched_priority = 1};
+    CHECK(setgid(1000) == 0 && setuid(1000) == 0);
+    CHECK(fails(syscall(SYS_sched_setscheduler, 0, SCHED_FIFO, &p), EPERM));
+    p.sched_priority = 0;
+    CHECK(syscall(SYS_sched_setscheduler, 0, SCHED_BATCH, &p) == 0 &&
+          syscall(SYS_sched_getscheduler, 0) == SCHED_BATCH);
+    CHECK(fails(syscall(SYS_sched_setparam, getppid(), &p), EPERM));
+    CHECK(fails(setpriority(PRIO_PROCESS, getppid(), 5), EPERM));
+}
+
+static void scheduling(void)
+{
+    struct sched_param p = {.sched_priority = 3}, q;
+    CHECK(in_child(without_rights) == 0);
+    CHECK(syscall(SYS_ioprio_set, 1, 0, 2 << 13 | 6) == 0 &&
+          syscall(SYS_ioprio_get, 1, 0) == (2 << 13 | 6));
+    p.sched_priority = 0;
+    CHECK(fails(syscall(SYS_sched_setscheduler, 0, SCHED_FIFO, &p), EINVAL));
+    CHECK(syscall(SYS_sched_getparam, 0, &q) == 0 && q.sched_priority == 0);
+}
+
+static void single_errors(void)
+{
+    int sv[2], fd = open("roots", O_PATH), ep = epoll_create1(0);
+    struct epoll_event e = {.events = EPOLLIN};
+    CHECK(fails(epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e), EBADF));
+    CHECK(fails(accept(fd, NULL, NULL), EBADF));
+    CHECK(fails(socketpair(AF_INET, SOCK_DGRAM, 0, sv), EOPNOTSUPP));
+    CHECK(fails(socketpair(AF_INET, SOCK_DGRAM, 6, sv), EPROTONOSUPPORT));
+    CHECK(fails((long)mmap(NULL, 0, PROT_READ, MAP_SHARED, 999, 0), EBADF));
+    CHECK(fails(unshare(-1), EINVAL));
+    CHECK(fails(syscall(SYS_clone, 0x20200 /* NEWNS and FS */, 0, 0, 0, 0), EINVAL));
+    close(fd);
+    close(ep);
+}
+
 int main(void)
 {
     CHECK(mkdtemp(g_dir) && chdir(g_dir) == 0 && chmod(".", 0755) == 0);
@@ -281,6 +436,13 @@ int main(void)
     RUN(slack);
     RUN(emptied_by_opening);
     RUN(children_of_ones_parent);
+    RUN(futex_words);
+    RUN(sealed_memory);
+    RUN(secure_bits);
+    RUN(one_of_many);
+    RUN(edges);
+    RUN(scheduling);
+    RUN(single_errors);
     CHECK(chdir("/") == 0 && remove_tree(g_dir) == 0);
     return finish();
 }

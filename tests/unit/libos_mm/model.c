@@ -131,6 +131,11 @@ void waitq_remove(struct wait_entry *e)
 void waitq_wake(struct waitq *q, u32 count)
 {
 }
+
+void waitq_wake_data(struct waitq *q)
+{
+    waitq_wake(q, UINT32_MAX);
+}
 int thread_wait(u64 deadline, bool interruptible, struct host_pollfd *fds, size_t count)
 {
     panic("a member waits, but nobody else runs");
