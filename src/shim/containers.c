@@ -210,6 +210,7 @@ void container_free(struct container *container)
     process_release(&container->init);
     oom_watch_free(container->oom);
     cgroups_free(container->cgroups);
+    task__create_request__free_unpacked(container->request, NULL);
     runtime_config_release(&container->runtime);
     free(container->id);
     free(container->bundle);

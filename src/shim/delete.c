@@ -1,16 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * `delete`: the shim of a container has gone; what there may be left of the container goes as well.
- * `-info`: what containerd 2 asks of a runtime.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -21,7 +17,6 @@
 #include "base/path.h"
 #include "shim/shim.h"
 #include "shim/times.h"
-#include "shim_version.h"
 
 static int run_argv(void *ctx, struct error *err)
 {
@@ -38,7 +33,10 @@ static int delete_container(const struct runtime_config *config, const char *bun
                             struct error *err)
 {
     cleanup_free char *log = path_join(bundle, "log.json");
+    cleanup_free char *state = path_join(config->root, id);
     struct arguments argv = {.count = 0};
+    if (access(state, F_OK) < 0 && errno == ENOENT)
+        return 0; /* as after every orderly end: containerd calls whenever a shim goes */
     runtime_arguments(config, log, &argv);
     arguments_add(&argv, "delete");
     arguments_add(&argv, "--force");
@@ -104,28 +102,5 @@ int shim_delete(const struct shim_arguments *arguments, struct error *err)
     response.exited_at = timestamp(&at, &now);
     print_message(&response.base);
     runtime_config_release(&config);
-    return 0;
-}
-
-int shim_info(struct error *err)
-{
-    enum { INPUT_MAX = 4 << 20 };
-    cleanup_buffer struct buffer text = BUFFER_INIT;
-    int ret = read_all(STDIN_FILENO, &text, INPUT_MAX);
-    if (ret < 0 && ret != -EBADF)
-        return error_errno(err, -ret, "read the standard input");
-    Options__RuntimeInfo info = OPTIONS__RUNTIME_INFO__INIT;
-    Options__RuntimeVersion version = OPTIONS__RUNTIME_VERSION__INIT;
-    Ttrpc__Any *options = text.size > 0
-                              ? ttrpc__any__unpack(NULL, text.size, (const uint8_t *)text.data)
-                              : NULL;
-    version.version = (char *)SHIM_VERSION;
-    version.revision = (char *)SHIM_COMMIT;
-    info.name = (char *)"io.containerd.rune.v2";
-    info.version = &version;
-    info.options = options;
-    print_message(&info.base);
-    if (options)
-        ttrpc__any__free_unpacked(options, NULL);
     return 0;
 }

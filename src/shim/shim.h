@@ -165,8 +165,9 @@ struct container {
     struct runtime_config runtime;
     struct cgroups *cgroups;
     struct oom_watch *oom;
-    unsigned users; /* calls of the runtime that come back to it */
-    bool deleted;   /* and is freed when the last of them is over */
+    unsigned users;               /* calls of the runtime that come back to it */
+    bool deleted;                 /* and is freed when the last of them is over */
+    Task__CreateRequest *request; /* until it is created */
     struct process init;
     struct process *execs;
     struct container *next;
@@ -284,7 +285,7 @@ void oom_watch_free(struct oom_watch *watch);
 int rootfs_mount(const char *rootfs, Task__Mount *const *mounts, size_t count, struct error *err);
 int rootfs_unmount(const char *rootfs, struct error *err);
 
-/* The three ways to run: containerd's `start` and `delete`, and the service itself. */
+/* The ways to run: containerd's `start`, `delete` and `-info`, and the service itself. */
 int shim_start(struct shim_arguments *arguments, struct error *err);
 int shim_delete(const struct shim_arguments *arguments, struct error *err);
 int shim_info(struct error *err);

@@ -119,29 +119,33 @@ static char *socket_path(const char *dir, const struct shim_arguments *arguments
     return buffer_take(&out);
 }
 
-/* A listening socket; -EADDRINUSE when there is such a file. */
+/*
+ * A listening socket; -EEXIST when there is such a file. It gets its name when it listens already:
+ * who starts at the same moment must not take it for a dead one.
+ */
 static int listen_at(const char *path)
 {
     struct sockaddr_un name = {.sun_family = AF_UNIX};
-    if (strlen(path) >= sizeof(name.sun_path))
+    cleanup_free char *draft = xasprintf("%s.%d", path, (int)getpid());
+    if (strlen(draft) >= sizeof(name.sun_path))
         return -ENAMETOOLONG;
-    memcpy(name.sun_path, path, strlen(path) + 1);
+    memcpy(name.sun_path, draft, strlen(draft) + 1);
     cleanup_close int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    (void)unlink(draft);
     if (fd < 0 || bind(fd, (struct sockaddr *)&name, sizeof(name)) < 0)
         return -errno;
-    if (chmod(path, 0600) < 0 || listen(fd, SOMAXCONN) < 0) {
-        int code = errno;
-        (void)unlink(path);
-        return -code;
-    }
-    return take_fd(fd);
+    int code = 0;
+    if (chmod(draft, 0600) < 0 || listen(fd, SOMAXCONN) < 0 || link(draft, path) < 0)
+        code = errno;
+    (void)unlink(draft);
+    return code ? -code : take_fd(fd);
 }
 
 /* A new listener, or -EEXIST when a shim of this pod answers there. */
 static int open_socket(const char *path, struct error *err)
 {
     int fd = listen_at(path);
-    if (fd == -EADDRINUSE) {
+    if (fd == -EEXIST) {
         cleanup_close int other = ttrpc_connect(path);
         /* EAGAIN: its queue is full, so it lives. */
         if (other >= 0 || other == -EAGAIN)

@@ -203,7 +203,11 @@ static void created(struct process *process, struct ttrpc_call *call)
     io.stdout = process->stdout_uri;
     io.stderr = process->stderr_uri;
     io.terminal = process->terminal;
+    event.rootfs = container->request->rootfs;
+    event.n_rootfs = container->request->n_rootfs;
     publish(container->shim, "/tasks/create", "containerd.events.TaskCreate", &event.base);
+    task__create_request__free_unpacked(container->request, NULL);
+    container->request = NULL;
     ttrpc_reply(call, &response.base);
 }
 
@@ -254,6 +258,14 @@ static void create_failed(struct process *process, struct ttrpc_call *call, cons
     free(removal);
 }
 
+/* A message that outlives the handler. */
+static Task__CreateRequest *copy_request(const Task__CreateRequest *request)
+{
+    size_t size;
+    cleanup_free uint8_t *bytes = ttrpc_pack(&request->base, &size);
+    return task__create_request__unpack(NULL, size, bytes);
+}
+
 static struct container *container_new(struct shim *shim, const Task__CreateRequest *request)
 {
     struct container *container = xcalloc(1, sizeof(*container));
@@ -262,6 +274,7 @@ static struct container *container_new(struct shim *shim, const Task__CreateRequ
     container->bundle = xstrdup(request->bundle);
     container->rootfs = path_join(request->bundle, "rootfs");
     container->creating = true;
+    container->request = copy_request(request);
     container->init = (struct process){
         .container = container,
         .exec_id = xstrdup(""),
