@@ -22,7 +22,10 @@ struct load {
     uint64_t ran, waited;
 };
 
-/* /proc/PID/task/TID/schedstat; zeros where the kernel has none, and all time counts. */
+/*
+ * /proc/PID/task/TID/schedstat; zeros where the kernel has none, and all time counts. Not of this
+ * thread: nobody waits for it.
+ */
 static struct load load_so_far(void)
 {
     struct load sum = {0, 0};
@@ -31,6 +34,8 @@ static struct load load_so_far(void)
     for (const struct dirent *d; tasks != NULL && (d = readdir(tasks)) != NULL;) {
         char path[300], text[100];
         uint64_t ran, waited;
+        if (strtol(d->d_name, NULL, 10) == gettid())
+            continue;
         snprintf(path, sizeof(path), "%s/schedstat", d->d_name);
         int fd = openat(dirfd(tasks), path, O_RDONLY | O_CLOEXEC);
         ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
