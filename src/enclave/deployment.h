@@ -5,6 +5,7 @@
 #include "base/buffer.h"
 #include "base/error.h"
 #include "enclave/bundle/bundle.h"
+#include "enclave/enclave.h"
 #include "enclave/policy.h"
 #include "oci/config.h"
 
@@ -26,3 +27,8 @@ struct deployment {
 int deployment_from_config(const struct oci_config *config, const struct policy *policy,
                            const char *mounts, struct deployment *out, struct error *err);
 void deployment_release(struct deployment *deployment);
+
+/* *config becomes the configuration as the enclave container has it, which the deployment is made
+ * from (launch.c). */
+int enclave_adapt_config(const struct enclave_request *request, const char *rootfs,
+                         struct oci_config **config, struct error *err);

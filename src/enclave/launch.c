@@ -164,8 +164,8 @@ static void adapt_devices(json_t *config)
 }
 
 /* The tree is changed and read again, so that every reader of either form sees the same. */
-static int adapt_config(const struct enclave_request *request, const char *rootfs,
-                        struct oci_config **config, struct error *err)
+int enclave_adapt_config(const struct enclave_request *request, const char *rootfs,
+                         struct oci_config **config, struct error *err)
 {
     json_t *json = (*config)->json;
     json_t *process = json_object_get(json, "process");
@@ -336,7 +336,7 @@ int enclave_launch_prepare(const struct enclave_request *request, const char *bu
     cleanup_deployment struct deployment deployment = {0};
     int result = request->builtin ? properties_check((*config)->json, err) : 0;
     if (result == 0)
-        result = adapt_config(request, rootfs, config, err);
+        result = enclave_adapt_config(request, rootfs, config, err);
     if (result == 0)
         result = deployment_from_config(*config, &none, request->build.mounts, &deployment, err);
     if (result == 0)

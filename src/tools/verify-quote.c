@@ -17,12 +17,15 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/json.h"
+#include "enclave/predict.h"
 
 enum { FILE_MAX = 4 << 20, DATA_MAX = 64 };
 
 /* What the options say. */
 static struct {
     const char *collateral, *pccs, *pccs_ca, *cache, *policy, *time, *nonce, *user_data;
+    const char *deployment, *deployed;
     const char *files[ATTEST_FILE_COUNT];
     struct option_list roots[3]; /* by enum attest_root */
     long long pccs_timeout;      /* seconds */
@@ -148,27 +151,129 @@ static int read_collateral(const struct attest_verifier *v, struct attest_collat
     return rc;
 }
 
-static int read_policy(const char *path, struct attest_policy **out, struct error *err)
+/* ---- the deployment ---- */
+
+/* What the tenant means to run, and what the node says that it started. */
+struct deployments {
+    struct buffer expected, found;
+    uint8_t expected_hash[BUNDLE_HASH_SIZE], found_hash[BUNDLE_HASH_SIZE];
+};
+
+static void release_deployments(struct deployments *d)
+{
+    buffer_release(&d->expected);
+    buffer_release(&d->found);
+}
+#define cleanup_deployments __attribute__((cleanup(release_deployments)))
+
+static int read_deployments(struct deployments *d, struct error *err)
+{
+    int rc = 0;
+
+    if (o.deployed && !o.deployment)
+        return error_set(err, "--deployed needs --deployment, to be compared with");
+    if (o.deployment)
+        rc = enclave_predict(o.deployment, &d->expected, d->expected_hash, err);
+    if (rc == 0 && o.deployed)
+        rc = enclave_predict(o.deployed, &d->found, d->found_hash, err);
+    return rc;
+}
+
+/* Why CONFIGID is another one, as far as that can be known; nothing when it is not. */
+static int explain_deployment(const struct deployments *d, const struct attest_answer *answer,
+                              struct buffer *out, struct error *err)
+{
+    size_t size;
+    const uint8_t *configid = attest_answer_field(answer, "configid", &size);
+
+    if (!o.deployment || !configid || memcmp(configid, d->expected_hash, BUNDLE_HASH_SIZE) == 0)
+        return 0;
+    if (!o.deployed) {
+        buffer_append_text(out, "CONFIGID is that of another deployment. With the bundle that the "
+                                "node started (--deployed) what differs can be shown.\n");
+        return 0;
+    }
+    if (memcmp(configid, d->found_hash, BUNDLE_HASH_SIZE) != 0) {
+        buffer_append_format(out, "%s is not what the enclave was started from either.\n",
+                             o.deployed);
+        return 0;
+    }
+    buffer_append_format(out, "The enclave was started from %s. Against %s (-) it has (+):\n",
+                         o.deployed, o.deployment);
+    return enclave_compare_deployments(&d->expected, &d->found, out, err);
+}
+
+/* ---- the policy ---- */
+
+/* The file's, with CONFIGID as the deployment has it. */
+static int read_policy(const struct deployments *d, struct attest_policy **out, struct error *err)
 {
     cleanup_buffer struct buffer text = BUFFER_INIT;
-    char *problem;
+    char *problem, configid[2 * 64 + 1];
+    int rc = 0;
 
-    if (!path)
+    if (o.policy)
+        rc = read_input(o.policy, &text, false, err);
+    else if (o.deployment)
+        buffer_append_text(&text, "{}");
+    else
         return 0;
-    int rc = read_input(path, &text, false, err);
+    if (rc == 0 && o.deployment) {
+        uint8_t bytes[64] = {0};
+        json_error_t failure;
+        memcpy(bytes, d->expected_hash, sizeof(d->expected_hash));
+        cleanup_json json_t *json = json_loadb(buffer_text(&text), text.size,
+                                               JSON_REJECT_DUPLICATES, &failure);
+        if (!json_is_object(json))
+            return error_set(err, "%s: not a JSON object", o.policy);
+        if (json_object_get(json, "configid"))
+            return error_set(err, "%s: configid, and --deployment as well", o.policy);
+        json_object_set_new(json, "configid", json_string(hex_format(configid, bytes, 64)));
+        cleanup_free char *merged = json_text(json, 0);
+        buffer_clear(&text);
+        buffer_append_text(&text, merged);
+    }
     if (rc < 0)
         return rc;
     *out = attest_policy_parse(buffer_text(&text), text.size, &problem);
     if (*out)
         return 0;
     take_text(problem, err);
-    return error_wrap(err, "%s", path);
+    return o.policy ? error_wrap(err, "%s", o.policy) : -1;
+}
+
+/* ---- the answer ---- */
+
+static int print_answer(const struct attest_answer *answer, const struct deployments *d,
+                        struct error *err)
+{
+    cleanup_buffer struct buffer words = BUFFER_INIT;
+    int rc = explain_deployment(d, answer, &words, err);
+
+    if (rc < 0)
+        return rc;
+    if (o.html) {
+        cleanup_free char *page = attest_answer_html(answer);
+        printf("%s", page);
+    } else if (o.json) {
+        cleanup_free char *text = attest_answer_json(answer);
+        cleanup_json json_t *json = json_loads(text, 0, NULL);
+        if (words.size)
+            json_object_set_new(json, "deployment", json_string(buffer_text(&words)));
+        cleanup_free char *whole = json_text(json, JSON_INDENT(2));
+        printf("%s\n", whole);
+    } else {
+        cleanup_free char *text = attest_answer_text(answer);
+        printf("%s%s", buffer_text(&words), text);
+    }
+    return (int)attest_answer_verdict(answer);
 }
 
 static int judge(struct attest_verifier *v, const char *path, const struct attest_request *request,
                  struct error *err)
 {
     cleanup_buffer struct buffer evidence = BUFFER_INIT;
+    cleanup_deployments struct deployments deployments = {0};
     struct attest_collateral *collateral = NULL;
     struct attest_policy *policy = NULL;
     int rc = add_roots(v, err);
@@ -176,18 +281,16 @@ static int judge(struct attest_verifier *v, const char *path, const struct attes
     if (rc == 0)
         rc = read_input(path, &evidence, false, err);
     if (rc == 0)
-        rc = read_policy(o.policy, &policy, err);
+        rc = read_deployments(&deployments, err);
+    if (rc == 0)
+        rc = read_policy(&deployments, &policy, err);
     if (rc == 0)
         rc = o.pccs ? fetch_collateral(v, &evidence, request->time, &collateral, err)
                     : read_collateral(v, &collateral, err);
     if (rc == 0) {
         struct attest_answer *answer = attest_verify(v, evidence.data, evidence.size, collateral,
                                                      policy, request);
-        cleanup_free char *text = o.json   ? attest_answer_json(answer)
-                                  : o.html ? attest_answer_html(answer)
-                                           : attest_answer_text(answer);
-        printf("%s%s", text, o.json ? "\n" : "");
-        rc = (int)attest_answer_verdict(answer);
+        rc = print_answer(answer, &deployments, err);
         attest_answer_free(answer);
     }
     attest_collateral_free(collateral);
@@ -245,6 +348,11 @@ static const struct option g_verify_quote_options[] = {
     {"cache", NULL, OPTION_TEXT, &o.cache, "DIR",
      "keep what was fetched here, and use it until its nextUpdate", NULL},
     {"policy", NULL, OPTION_TEXT, &o.policy, "FILE", "what is demanded (docs/attest-policy.md)",
+     NULL},
+    {"deployment", NULL, OPTION_TEXT, &o.deployment, "BUNDLE",
+     "CONFIGID must be that of this OCI bundle (config.json and root file system)", NULL},
+    {"deployed", NULL, OPTION_TEXT, &o.deployed, "BUNDLE",
+     "the bundle that the node says it started; what differs from --deployment is shown in words",
      NULL},
     {"user-data", NULL, OPTION_TEXT, &o.user_data, "HEX",
      "report data must start with these bytes, ...", NULL},

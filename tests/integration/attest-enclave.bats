@@ -56,3 +56,41 @@ verify() {
     [ "${#lines[@]}" -eq 1 ]
     [ ! -e "$work/none" ]
 }
+
+@test "a deployment is recomputed, and what differs is said" {
+    configure 'c["process"]["env"] += ["COLOUR=blue"]'
+    arguments sh -c 'cat /target_info >/dev/attestation/target_info; cat /dev/attestation/report' one
+    rune run --bundle "$bundle" "$id" >"$work/report" 2>"$work/err" </dev/null
+    sgx-tools simulation-quote --out "$work/quote" "$work/report"
+    run verify --deployment "$bundle"
+    echo "$output"
+    [ "$status" -eq 0 ]
+    [[ "$output" == *"ok      configid"* ]]
+
+    # What the tenant meant: another argument, another colour, no exec from outside.
+    cp -r "$bundle" "$work/meant"
+    (bundle=$work/meant && configure 'c["process"]["args"][-1] = "two"' 'c["process"]["env"][-1] = "COLOUR=red"' \
+        'c.setdefault("annotations", {})["enclave.stdio"] = "none"' \
+        'c["mounts"] += [{"destination": "/data", "type": "bind", "source": "/tmp", "options": ["bind", "ro"]}]')
+    run verify --deployment "$work/meant"
+    [ "$status" -eq 6 ]
+    [[ "${lines[0]}" == *"another deployment"* ]]
+    run verify --deployment "$work/meant" --deployed "$bundle"
+    echo "$output"
+    [ "$status" -eq 6 ]
+    for line in '- argument 3 "two"' '+ argument 3 "one"' '- environment "COLOUR=red"' '+ environment "COLOUR=blue"' \
+        "- policy: exec none, output none, input none" "+ policy: exec none, output to the host, input from the host" \
+        '- mount on "/data": the host'; do
+        [[ "$output" == *"$line"* ]]
+    done
+    [ "$(grep -c '^[-+] ' <<<"$output")" -eq 7 ]
+    # A node that names a bundle that it did not start is found out.
+    (bundle=$work/meant && configure 'c["process"]["cwd"] = "/tmp"')
+    run verify --deployment "$bundle" --deployed "$work/meant"
+    [ "$status" -eq 0 ]
+    run verify --deployment "$work/meant" --deployed "$work/meant"
+    [ "$status" -eq 6 ]
+    [[ "${lines[0]}" == *"is not what the enclave was started from either"* ]]
+    verify --json --deployment "$work/meant" --deployed "$bundle" >"$work/json" || true
+    jq -e '.deployment | contains("+ argument 3")' "$work/json"
+}

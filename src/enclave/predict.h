@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What CONFIGID a bundle would get, for who verifies: nothing is started or converted. */
+#pragma once
+
+#include "base/buffer.h"
+#include "base/error.h"
+#include "enclave/bundle/bundle.h"
+
+/*
+ * The deployment half (abi/manifest.h) that rune makes of the bundle, and its SHA-256: the first
+ * half of CONFIGID, the rest of which is zero. The root file system is looked at for the user's
+ * HOME alone, sources of bind mounts for whether they are directories.
+ */
+int enclave_predict(const char *bundle, struct buffer *blob, uint8_t hash[BUNDLE_HASH_SIZE],
+                    struct error *err);
+
+/*
+ * What differs between two deployments, in words: a line for each thing that the second has and
+ * the first has not ("+ ...") or the other way round ("- ..."), appended to *out.
+ */
+int enclave_compare_deployments(const struct buffer *first, const struct buffer *second,
+                                struct buffer *out, struct error *err);
