@@ -66,6 +66,7 @@ struct space {
 void slots_init(u64 user_end);
 struct space *space_create(void);
 void space_add(struct space *s, struct mm *mm);
+void space_spare(struct space *s); /* no member, and nobody queues: it can be used again */
 void space_remove(struct mm *mm); /* frees slots and the space with the last member */
 /* A free range of size bytes (a multiple of align) for mm, near `near` (0: anywhere) when given; 0
  * when ELRANGE is full. */

@@ -77,6 +77,8 @@ static bool enter_shared(struct mm *mm)
             mutex_unlock(&s->lock);
             mutex_lock(&queued_in->lock);
             list_del(&q.link);
+            if (!queued_in->member_count && list_empty(&queued_in->queue))
+                space_spare(queued_in);
             mutex_unlock(&queued_in->lock);
             waitq_remove(&e);
             queued_in = NULL;

@@ -97,9 +97,17 @@ static u64 last_owned(const struct space *s, u64 i)
 
 /*
  * Spaces without members, linked by `queue`. They are used again but never freed: join() may have
- * found one as the owner of a slot just before its last member went, and locks it afterwards.
+ * found one as the owner of a slot just before its last member went, and locks it afterwards; and
+ * so may a thread whose mm a join moves.
  */
 static struct list_head g_spare = LIST_HEAD_INIT(g_spare);
+
+void space_spare(struct space *s)
+{
+    mutex_lock(&g_slots.lock);
+    list_add(&s->queue, &g_spare);
+    mutex_unlock(&g_slots.lock);
+}
 
 struct space *space_create(void)
 {
@@ -112,7 +120,7 @@ struct space *space_create(void)
     mutex_unlock(&g_slots.lock);
     if (s) {
         mutex_lock(&s->lock);
-        s->shared = s->wanted = s->to_kill = false;
+        s->shared = s->wanted = s->to_kill = s->unreleased = false;
         s->resident = NULL;
         mutex_unlock(&s->lock);
         return s;
@@ -147,17 +155,17 @@ void space_remove(struct mm *mm)
     bool last = --s->member_count == 0;
     if (s->resident == mm)
         s->resident = NULL;
-    if (!last)
+    if (!last) {
         space_release_unused(s, 0, g_slots.end); /* looks at the members' VMAs: under the lock */
+    } else {
+        mutex_lock(&g_slots.lock);
+        for (u64 i = 0; (i = next_owned(s, i)) < g_slots.count; i++)
+            set_owner(i, NULL);
+        mutex_unlock(&g_slots.lock);
+        space_spare(s);
+    }
     mutex_unlock(&s->lock);
     waitq_wake(&s->waiters, UINT32_MAX);
-    if (!last)
-        return;
-    mutex_lock(&g_slots.lock);
-    for (u64 i = 0; (i = next_owned(s, i)) < g_slots.count; i++)
-        set_owner(i, NULL);
-    list_add(&s->queue, &g_spare);
-    mutex_unlock(&g_slots.lock);
 }
 
 /* Start of a VMA or brk reserve of mm that overlaps [lo, hi); hi when there is none. */
@@ -419,9 +427,15 @@ static struct space *claim_free(struct space *s, u64 addr, u64 size)
 static int join(struct mm *mm, struct space *from)
 {
     struct space *to = mm->space;
-    from->shared = true;
     for (;;) {
         mutex_lock(&from->lock);
+        if (!from->member_count) { /* they went meanwhile */
+            mutex_unlock(&from->lock);
+            return 0;
+        }
+        /* From here on nobody enters without asking. Under the lock, and each time: the space may
+         * be somebody else's by now. */
+        __atomic_store_n(&from->shared, true, __ATOMIC_SEQ_CST);
         struct mm *r = from->resident;
         if (!r && from->member_count == 1)
             r = list_first_entry(&from->members, struct mm, member);
@@ -447,6 +461,7 @@ static int join(struct mm *mm, struct space *from)
     mutex_lock(&to->lock);
     to->resident = mm;
     to->shared = true;
+    to->unreleased |= from->unreleased;
     while (!list_empty(&from->members)) {
         struct mm *m = list_first_entry(&from->members, struct mm, member);
         list_del(&m->member);
@@ -459,9 +474,11 @@ static int join(struct mm *mm, struct space *from)
     mutex_unlock(&to->lock);
     from->member_count = 0;
     from->resident = NULL;
+    /* Threads that wait in `from` wake, see that their mm moved, and queue here; the last of them
+     * makes it spare. */
+    if (list_empty(&from->queue))
+        space_spare(from);
     mutex_unlock(&from->lock);
-    /* Threads that wait in `from` wake, see that their mm moved, and queue here. It stays allocated
-     * for them: a join is rare and a space is small. */
     waitq_wake(&from->waiters, UINT32_MAX);
     return 0;
 }
