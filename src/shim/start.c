@@ -209,11 +209,16 @@ static _Noreturn void serve(const struct shim_arguments *arguments, int listener
     _exit(status);
 }
 
-/* containerd 1.6 reads an address; 1.7 and 2 say by this variable that they read JSON. */
+/*
+ * containerd 1.6 reads an address. Later ones read JSON, and say by this variable which version of
+ * the task service they know; 3 is the newest one here.
+ */
 static void print_address(const char *path)
 {
-    if (getenv("MAX_SHIM_VERSION"))
-        printf("{\"version\":3,\"address\":\"unix://%s\",\"protocol\":\"ttrpc\"}", path);
+    const char *newest = getenv("MAX_SHIM_VERSION");
+    if (newest)
+        printf("{\"version\":%d,\"address\":\"unix://%s\",\"protocol\":\"ttrpc\"}",
+               strtol(newest, NULL, 10) >= 3 ? 3 : 2, path);
     else
         printf("unix://%s", path);
     fflush(stdout);

@@ -6,7 +6,7 @@ bats_require_minimum_version 1.5.0
 load shim
 
 setup_file() {
-    shim_setup_file python3
+    shim_setup_file python3 jq
 }
 
 teardown_file() {
@@ -190,4 +190,59 @@ PY
     done
     [ -z "$(ls "$state")" ]
     within 20 no_shims "$CONTAINERD_NAMESPACE"
+}
+
+# containerd's call by hand: a bundle as working directory, options on standard input.
+start_by_hand() { # ID [VARIABLE=VALUE...]
+    (cd "$work/$name" && env "${@:2}" TTRPC_ADDRESS="$work/ttrpc" containerd-shim-rune-v2 -namespace "$CONTAINERD_NAMESPACE" \
+        -address "$work/sock" -id "$1" start 3>&-)
+}
+
+message() { # LIST: fields (number, text or nested list) of a protobuf message
+    python3 - "$1" <<'PY'
+import ast, sys
+def encode(fields):
+    out = b""
+    for number, value in fields:
+        value = value.encode() if isinstance(value, str) else encode(value)
+        out += bytes([number << 3 | 2, len(value)]) + value
+    return out
+sys.stdout.buffer.write(encode(ast.literal_eval(sys.argv[1])))
+PY
+}
+
+@test "start by hand: the address, JSON for later versions, one shim for a pod, its cgroup; it ends when nobody comes" {
+    mkdir "$work/$name"
+    echo '{"annotations": {"io.kubernetes.cri.sandbox-id": "pod"}}' >"$work/$name/config.json"
+    address=$(start_by_hand one </dev/null)
+    [[ "$address" =~ ^unix:///run/containerd/s/[0-9a-f]{64}$ ]]
+    [ "$(cat "$work/$name/address")" = "$address" ]
+    [ "$(start_by_hand two MAX_SHIM_VERSION=2 </dev/null)" = "{\"version\":2,\"address\":\"$address\",\"protocol\":\"ttrpc\"}" ]
+    [ "$(message '[(1, "three"), (2, "x")]' | start_by_hand three MAX_SHIM_VERSION=3)" = \
+        "{\"version\":3,\"address\":\"$address\",\"protocol\":\"ttrpc\"}" ]
+    [ "$(pgrep -fc "containerd-shim-rune-v2 .*-id (one|two|three)")" -eq 1 ]
+    # containerd comes and goes.
+    python3 -c 'import socket, sys; s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1])' "${address#unix://}"
+    within 20 no_shims "-id one"
+    [ ! -e "${address#unix://}" ]
+
+    # The parameters of containerd 2.3: another directory for sockets, and the runtime's options.
+    echo '{}' >"$work/$name/config.json"
+    cgroup=$(find /sys/fs/cgroup -maxdepth 1 -name pids)/$parent
+    [ -d "${cgroup%/*}" ] || cgroup=/sys/fs/cgroup/$parent
+    mkdir -p "$cgroup/shim"
+    address=$(message "[(1, 'four'), (8, [(1, [(1, 'containerd.runc.v1.Options'), (2, [(3, '/$parent/shim')])])]), (9, '$work/s')]" |
+        start_by_hand four MAX_SHIM_VERSION=3 | jq -r .address)
+    [ "${address%/*}" = "unix://$work/s" ]
+    grep -q "$(pgrep -f "containerd-shim-rune-v2 .*-id four")" "$cgroup/shim/cgroup.procs"
+    python3 -c 'import socket, sys; s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1])' "${address#unix://}"
+    within 20 no_shims "-id four"
+    rmdir "$cgroup/shim"
+
+    echo nonsense >"$work/$name/config.json"
+    run -1 start_by_hand five </dev/null
+    [[ "$output" == *config.json* ]]
+    echo '{}' >"$work/$name/config.json"
+    run -1 --separate-stderr start_by_hand five < <(printf '\xff\xff')
+    [[ "$stderr" == *"standard input"* ]]
 }

@@ -54,6 +54,15 @@ static void test_ordinary(void **state)
     assert_int_equal(detect("\"ENCLAVE_TYPE=\"", "", false, &request, NULL), 0);
     /* Arguments alone ask for nothing. */
     assert_int_equal(detect("\"ENCLAVE_RUNTIME_ARGS=x\"", "", false, &request, NULL), 0);
+    /* A pod's sandbox is ordinary, whatever else is said; its containers are not. */
+    static const char sandbox[] = "\"enclave.type\":\"auto\","
+                                  "\"io.kubernetes.cri.container-type\":\"sandbox\"";
+    assert_int_equal(detect("\"ENCLAVE_TYPE=auto\"", sandbox, true, &request, NULL), 0);
+    assert_int_equal(
+        detect("", "\"io.kubernetes.cri-o.ContainerType\":\"sandbox\"", true, &request, NULL), 0);
+    assert_int_equal(
+        detect("", "\"io.kubernetes.cri.container-type\":\"container\"", true, &request, NULL), 1);
+    enclave_request_release(&request);
 }
 
 static void test_detected(void **state)
