@@ -59,7 +59,7 @@ ATTEST_EXPORT void attest_verifier_forget_chains(struct attest_verifier *verifie
 /* ---- collateral ---------------------------------------------------------------------------- */
 
 enum attest_file {
-    ATTEST_TCB_INFO,          /* JSON as served, or what is in it */
+    ATTEST_TCB_INFO,          /* JSON as served, version 2 or 3 */
     ATTEST_TCB_INFO_CHAIN,    /* TCB signing certificate and root, PEM */
     ATTEST_QE_IDENTITY,       /* JSON as served; of the QE or the TD QE */
     ATTEST_QE_IDENTITY_CHAIN, /* PEM; where it is absent, the TCB info's */

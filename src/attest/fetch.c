@@ -10,6 +10,7 @@
 #include "attest/hex.h"
 #include "attest/http.h"
 #include "attest/quote.h"
+#include "attest/snp.h"
 #include "attest/verifier.h"
 #include "base/alloc.h"
 #include "base/buffer.h"
@@ -35,6 +36,9 @@ static int read_wanted(struct span evidence, struct wanted *out, struct error *e
     struct chain chain;
     struct pck pck;
 
+    if (snp_is_report(evidence))
+        return error_set(err, "collateral of SEV-SNP is not fetched: AMD's key distribution "
+                              "service has the VCEK, the provider the VLEK");
     int rc = quote_parse(evidence, &quote, err);
     if (rc < 0)
         return rc;

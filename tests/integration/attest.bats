@@ -7,10 +7,15 @@ setup_file() {
     export WORK RUNE_SGX_EMULATOR_ROOT=$WORK/root
     mkdir "$WORK/c"
     "$RUNE_STAGE/../tests/unit/attest/make-test-quote" "$WORK/c"
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=pccs -addext subjectAltName=IP:127.0.0.1 \
+        -keyout "$WORK/tls.pem" -out "$WORK/tls.crt" 2>/dev/null
+    cat "$WORK/tls.crt" >>"$WORK/tls.pem"
     python3 "$BATS_TEST_DIRNAME/pccs.py" "$WORK/c" "$WORK/port" "$WORK/log" 3>&- &
     echo $! >"$WORK/pid"
+    python3 "$BATS_TEST_DIRNAME/pccs.py" "$WORK/c" "$WORK/tls-port" "$WORK/log" "$WORK/tls.pem" 3>&- &
+    echo $! >>"$WORK/pid"
     for _ in $(seq 300); do
-        [ ! -e "$WORK/port" ] || break
+        [ ! -e "$WORK/port" ] || [ ! -e "$WORK/tls-port" ] || break
         sleep 0.1
     done
     PCCS=http://127.0.0.1:$(cat "$WORK/port")
@@ -18,7 +23,8 @@ setup_file() {
 }
 
 teardown_file() {
-    [ ! -e "$WORK/pid" ] || kill "$(cat "$WORK/pid")"
+    # shellcheck disable=SC2046
+    [ ! -e "$WORK/pid" ] || kill $(cat "$WORK/pid")
     rm -rf "$WORK"
 }
 
@@ -100,6 +106,13 @@ p = P(); p.feed(open(sys.argv[1]).read()); assert p.open == [], p.open' "$WORK/p
     run verify --pccs "$PCCS/good" --cache "$WORK/cache" --time 2040-01-01
     [ "$status" -eq 3 ]
     [ "$(wc -l <"$WORK/log")" -eq 12 ]
+}
+
+@test "pccs: a certificate of its own has to be vouched for" {
+    run verify --pccs "https://127.0.0.1:$(cat "$WORK/tls-port")/good"
+    [ "$status" -eq 1 ]
+    [[ "$output" == *"--pccs-ca"* ]]
+    verify --pccs "https://127.0.0.1:$(cat "$WORK/tls-port")/good" --pccs-ca "$WORK/tls.crt" | tail -1 | grep -q ^accepted
 }
 
 @test "pccs: slow, endless, redirecting, lying, absent: one line that says so, nothing kept" {

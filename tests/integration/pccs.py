@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""A stand-in for a PCCS, good and bad: pccs.py COLLATERAL PORT-FILE LOG. The first part of the path says how it behaves."""
+"""A stand-in for a PCCS, good and bad: pccs.py COLLATERAL PORT-FILE LOG [PEM]. The first part of the path says how it behaves; with
+certificate and key in PEM it speaks TLS."""
 import http.server
 import os
+import ssl
 import sys
 import time
 import urllib.parse
@@ -93,6 +95,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
 server.daemon_threads = True
+if len(sys.argv) > 4:
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(sys.argv[4])
+    server.socket = tls.wrap_socket(server.socket, server_side=True)
 with open(port_file + ".new", "w") as out:
     out.write(str(server.server_port))
 os.rename(port_file + ".new", port_file)
