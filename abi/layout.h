@@ -65,4 +65,5 @@ struct enclave_layout {
     uint64_t bound; /* what deployments may say (bound.h); 0: anything */
     uint64_t bound_size;
 };
-#define LAYOUT_FLAG_SGX2 (1u << 0) /* memory and TCS are added on demand */
+#define LAYOUT_FLAG_SGX2      (1u << 0) /* memory and TCS are added on demand */
+#define LAYOUT_FLAG_AEXNOTIFY (1u << 1) /* TCS.FLAGS.AEXNOTIFY: also of TCS that are added */

@@ -30,6 +30,8 @@
     (1u << 2) /* deployment half is bound by CONFIGID; else by deployment_hash below */
 #define MANIFEST_SIGNED_ELSEWHERE \
     (1u << 3) /* the signing key is not on the machine: keys by MRSIGNER are the signer's alone */
+#define MANIFEST_AEXNOTIFY \
+    (1u << 4) /* ATTRIBUTES.AEXNOTIFY, and its TCS are made for it: the LibOS is told of each AEX */
 
 /* One page at enclave_layout.manifest; unused bytes are zero. */
 struct manifest_image {

@@ -41,6 +41,19 @@ for name in [] if anywhere else ['ecall_main', 'host_count', 'host_out_max']:
     if not body or 'lfence' not in body[1]:
         problems.append(f'no LFENCE in {name}(), through which values of the host come in')
 
+# The way back from an asynchronous exit is known by its addresses (libos/boot/aex.c): it calls nothing elsewhere, and leaves by the
+# jump to what was interrupted, or to attention_entry.
+marks = {f[2]: int(f[0], 16) for f in (line.split() for line in run('nm', image).splitlines()) if len(f) == 3}
+if '__aex_start' in marks:
+    for line in code.splitlines():
+        target = re.search(r'\t(?:addr32 )?(call|j\w+) +(?:addr32 )?([0-9a-f]+) <(\w+)', line)
+        if not (re.match(r'\s*[0-9a-f]+:\t', line) and marks['__aex_start'] <= int(line.split(':')[0], 16) < marks['__aex_end']):
+            continue
+        if target and not marks['__aex_start'] <= int(target[2], 16) < marks['__aex_end'] and target[3] != 'attention_entry':
+            problems.append('the way back from an asynchronous exit leaves its section: ' + line.strip())
+        if 'call' in line and not target or 'jmp' in line and '*' in line and '%gs:' not in line:
+            problems.append('the way back from an asynchronous exit goes to an address that it loads: ' + line.strip())
+
 # Of code for any base: relative ones only. The headers' own words on what is loaded are not code.
 section = ''
 for line in run('readelf', '-rW', image).splitlines() if anywhere else []:

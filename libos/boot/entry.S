@@ -48,10 +48,12 @@
 
         .text
         .globl enclave_entry, ocall_leave, enclave_leave, return_to_user
-        .globl syscall_entry, attention_entry, fault_entry, kernel_fault_entry, panic_entry
+        .globl syscall_entry, attention_entry, fault_entry, touch_fault_entry
+        .globl kernel_fault_entry, panic_entry
         .globl user_window_start, user_window_end, user_window_restart
         .hidden enclave_entry, ocall_leave, enclave_leave, return_to_user
-        .hidden syscall_entry, attention_entry, fault_entry, kernel_fault_entry, panic_entry
+        .hidden syscall_entry, attention_entry, fault_entry, touch_fault_entry
+        .hidden kernel_fault_entry, panic_entry
         .hidden user_window_start, user_window_end, user_window_restart
 
 /*
@@ -143,8 +145,9 @@ ocall_return:
         ret
 
 /*
- * EENTER at CSSA 1: after an exception, or a kick. Above that the host made a mistake or plays
- * games: back without a look.
+ * EENTER at CSSA 1: after an exception, or a kick. ERESUME comes here too where the enclave is told
+ * of its asynchronous exits (aex.c), and nothing tells which it was: then both end in aex_resume.
+ * Above that the host made a mistake or plays games: back without a look.
  */
 exception_entry:
         cmpq $1, %rax
@@ -158,6 +161,8 @@ exception_entry:
         popfq
         xorl %ebp, %ebp
         call exception_stage1
+        testb %al, %al
+        jnz aex_resume
         movq %gs:TCB_EXC_RSP, %rsp
         movq %gs:TCB_EXC_RBP, %rbp
         movq %gs:TCB_EXC_RET, %rcx
@@ -173,6 +178,36 @@ leave_at_once: /* RCX = where to, RDI = why; RSP and RBP are still the host's */
 stranger:
         movl $4, %edi /* BOUNDARY_EXIT_DEAD */
         jmp leave_at_once
+
+/*
+ * Back to what an asynchronous exit interrupted, tcb.resume; vector registers and FS are its own
+ * already. From EDECCSSA on this is CSSA 0, where the next AEX is told of as well: whatever it
+ * finds in this section begins anew (aex.c). So nothing here changes what that needs, and the pages
+ * that aex_touch() touched are still in the TLB at the jump, or the jump is not come to.
+ */
+        .pushsection .text.aex, "ax", @progbits
+aex_resume: /* RSP = end of the tcb page */
+        movl $9, %eax                /* EDECCSSA */
+        ENCLU_SITE
+aex_again: /* the same */
+        xorl %ebp, %ebp
+        movq %gs:0, %rdi
+        call aex_touch
+        testb %al, %al
+        jnz 1f
+        movq %gs:0, %rsp
+        leaq TCB_RESUME(%rsp), %rsp
+        movq UREGS_RIP(%rsp), %rax
+        movq %rax, %gs:TCB_RESUME_RIP
+        POP_UREGS
+        leaq 16(%rsp), %rsp
+        popfq
+        movq (%rsp), %rsp
+        jmp *%gs:TCB_RESUME_RIP
+1:      movq %gs:TCB_STACK_TOP, %rsp /* user code of whose thread somebody wants something */
+        leaq -UREGS_FRAME(%rsp), %rsp
+        jmp attention_entry
+        .popsection
 
 /*
  * A system call: registers as after the SYSCALL instruction, but RSP is still the application's and
@@ -225,6 +260,12 @@ fault_entry: /* RSP = uregs */
         call fault_user
         jmp user_window_restart
 
+touch_fault_entry: /* RSP = uregs */
+        xorl %ebp, %ebp
+        movq %rsp, %rdi
+        call touch_fault
+        jmp user_window_restart
+
 return_to_user:
         movq %gs:TCB_STACK_TOP, %rsp
         leaq -UREGS_FRAME(%rsp), %rsp
@@ -242,6 +283,8 @@ user_window_start:
         jne user_window_restart
         cmpl $0, g_dead(%rip)
         jne stop
+        cmpb $0, %gs:TCB_CAREFUL
+        jne careful
         movq UREGS_RIP(%rsp), %rax
         movq %rax, %gs:TCB_USER_RIP
         POP_UREGS
@@ -249,6 +292,14 @@ user_window_start:
         popfq
         movq (%rsp), %rsp
         jmp *%gs:TCB_USER_RIP
+careful: /* to where an asynchronous exit came from: as after one */
+        movq %rsp, %rsi
+        movq %gs:0, %rsp
+        leaq TCB_RESUME(%rsp), %rdi
+        leaq TCB_SIZE(%rsp), %rsp
+        movl $(UREGS_SIZE / 8), %ecx
+        rep movsq
+        jmp aex_again
 user_window_end:
 stop:   ud2                          /* enclave_stop() */
 

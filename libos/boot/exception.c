@@ -3,7 +3,7 @@
  * Exceptions. Stage 1 runs at CSSA 1 on a small stack: it takes what it needs out of the SSA frame
  * and makes ERESUME continue at one of entry.S's entries. Stage 2 runs at CSSA 0 like any LibOS
  * code. Only EXITINFO.VALID says that the processor raised something; an entry at CSSA 1 without it
- * is a kick.
+ * is a kick, or an interrupt that the enclave is told of (aex.c).
  */
 #include "exception.h"
 #include "host.h"
@@ -41,17 +41,6 @@
     "memory of the LibOS is gone: the host took it away, or its EPC is used up by other enclaves"
 #define AREA_GONE "the host broke the contract of the boundary: the area is gone"
 
-/* The end of an SSA frame: GPRSGX, with EXINFO below it (SDM volume 3D, "State Save Area"). */
-struct ssa_tail {
-    u64 fault_address;
-    u32 fault_error, reserved0;
-    u64 rax, rcx, rdx, rbx, rsp, rbp, rsi, rdi, r8, r9, r10, r11, r12, r13, r14, r15;
-    u64 rflags, rip, ursp, urbp;
-    u32 exitinfo, reserved1;
-    u64 fsbase, gsbase;
-};
-_Static_assert(sizeof(struct ssa_tail) == 16 + 184, "GPRSGX and EXINFO");
-
 /* Instructions of LibOS code that may fault: distances from the entry's own fields. */
 struct exception_entry {
     i32 instruction, fixup;
@@ -68,12 +57,7 @@ static const struct exception_entry *entry_of(u64 rip)
     return NULL;
 }
 
-static bool is_user_code(u64 rip)
-{
-    return rip < (u64)__libos_start || rip >= (u64)__libos_end;
-}
-
-static void save_regs(struct uregs *r, const struct ssa_tail *s)
+void ssa_save(struct uregs *r, const struct ssa_tail *s)
 {
     r->r15 = s->r15;
     r->r14 = s->r14;
@@ -103,16 +87,65 @@ static void redirect(struct ssa_tail *s, const char *entry, u64 rsp)
     s->rflags = 2;
 }
 
-void exception_stage1(void)
+/* Of what was interrupted, and of t->resume where that is what aex.c was about to go back to. */
+static void to_panic(struct ssa_tail *s, const struct fault_info *fault, u64 uregs)
 {
-    struct tcb *t = tcb();
-    struct ssa_tail *s = (struct ssa_tail *)(t->head.ssa + t->head.ssa_frame_size -
-                                             sizeof(struct ssa_tail));
+    struct kernel_frame *frame = (struct kernel_frame *)(uregs - sizeof(*frame));
+
+    ssa_save(&frame->regs, s);
+    frame->fault = *fault;
+    redirect(s, panic_entry, (u64)frame);
+}
+
+/*
+ * On the way back to t->resume a page was not there. One of a process may come, or the process
+ * hears of it by its own access to it; the LibOS's own are gone.
+ */
+static void fault_on_the_way(struct tcb *t, struct ssa_tail *s, const struct fault_info *fault,
+                             u64 uregs)
+{
+    if (fault->vector != VECTOR_PF || fault->addr >= (u64)__libos_start ||
+        !is_user_code(t->resume.rip)) {
+        to_panic(s, fault, uregs);
+        return;
+    }
+    *(struct uregs *)uregs = t->resume;
+    t->fault = *fault;
+    redirect(s, touch_fault_entry, uregs);
+}
+
+/*
+ * Where the enclave is told of AEX it hears of the faults that Linux has seen to as well: a page of
+ * the LibOS that comes back into the EPC, one of the host that was not mapped yet. So the access is
+ * run again; but not for ever, for the page may not be there by the LibOS's own mistake, or the
+ * host's will.
+ */
+#define PATIENCE 64
+
+static bool is_again(struct tcb *t, const struct ssa_tail *s, const struct fault_info *fault)
+{
+    u64 page = fault->addr & ~(PAGE_SIZE - 1);
+    const struct exception_entry *e;
+
+    if (fault->vector != VECTOR_PF || fault->addr < (u64)__libos_start ||
+        (is_user_code(s->rip) && page != (u64)t)) /* a rewritten call site reads that */
+        return false;
+    e = entry_of(s->rip);
+    if (e != NULL && e->kind == EX_KIND_ENCLU && page == s->rcx)
+        return false; /* it may never have been there */
+    if (page != t->away_page)
+        t->patience = 0;
+    t->away_page = page;
+    return t->patience++ < PATIENCE;
+}
+
+/* What ERESUME is to continue with. */
+static void judge(struct tcb *t, struct ssa_tail *s)
+{
     bool real = (s->exitinfo & EXITINFO_VALID) != 0;
     struct fault_info fault = {s->exitinfo & 0xff, 0, 0};
     u64 uregs = t->head.stack_top - UREGS_FRAME;
     struct kernel_frame *frame;
-    bool own_stack;
 
     if (fault.vector == VECTOR_PF || fault.vector == VECTOR_GP) {
         fault.error_code = s->fault_error;
@@ -122,9 +155,21 @@ void exception_stage1(void)
     t->aex++;
     if (t->current == NULL && !real)
         return;
+    if (real && is_told(s) && is_again(t, s, &fault))
+        return;
+    t->patience = 0;
+    if (is_aex_code(s->rip)) {
+        if (real)
+            fault_on_the_way(t, s, &fault, uregs);
+        return;
+    }
     if (is_user_code(s->rip)) {
-        save_regs((struct uregs *)uregs, s);
+        if (!real && is_told(s)) /* aex_touch() looks whether it is a kick */
+            return;
+        ssa_save((struct uregs *)uregs, s);
         t->fault = fault;
+        t->careful = is_told(s);
+        t->bare = false;
         redirect(s, real ? fault_entry : attention_entry, uregs);
         return;
     }
@@ -134,13 +179,23 @@ void exception_stage1(void)
         return;
     }
     frame = (struct kernel_frame *)((s->rsp - RED_ZONE - sizeof(*frame)) & ~15ul);
-    own_stack = (u64)frame >= t->head.stack_top - LAYOUT_STACK_SIZE &&
-                (u64)frame < t->head.stack_top;
-    if (!own_stack) /* of entry.S, where RSP is the host's or the application's, or it overflowed */
-        frame = (struct kernel_frame *)(uregs - sizeof(*frame));
-    save_regs(&frame->regs, s);
+    if ((u64)frame < t->head.stack_top - LAYOUT_STACK_SIZE || (u64)frame >= t->head.stack_top) {
+        /* of entry.S, where RSP is the host's or the application's, or it overflowed */
+        to_panic(s, &fault, uregs);
+        return;
+    }
+    ssa_save(&frame->regs, s);
     frame->fault = fault;
-    redirect(s, own_stack ? kernel_fault_entry : panic_entry, (u64)frame);
+    redirect(s, kernel_fault_entry, (u64)frame);
+}
+
+/* True: it is resumed inside (aex_resume of entry.S), false: by the host's ERESUME. */
+bool exception_stage1(void)
+{
+    struct tcb *t = tcb();
+
+    judge(t, ssa_tail(t));
+    return aex_take(t);
 }
 
 /*
@@ -252,6 +307,21 @@ void panic_fault(struct kernel_frame *frame)
           (unsigned long)(r->rip - base), trace, (unsigned long)r->rsp, (unsigned long)r->rax,
           (unsigned long)r->rbx, (unsigned long)r->rcx, (unsigned long)r->rdx,
           (unsigned long)r->rsi, (unsigned long)r->rdi);
+}
+
+/* A page that the way back to user code needed (fault_on_the_way). */
+void touch_fault(struct uregs *regs)
+{
+    struct thread *t = current();
+    int r;
+
+    t->regs = regs;
+    t->fs_base = read_fs_base();
+    r = process_page(t, &tcb()->fault);
+    tcb()->careful = true;
+    tcb()->bare = r != 0;
+    if (r == -ENOMEM)
+        __atomic_fetch_or(&t->attention, ATTENTION_MEMORY, __ATOMIC_SEQ_CST);
 }
 
 static void page_fault(const struct fault_info *f)

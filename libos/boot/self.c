@@ -39,6 +39,9 @@ const char *self_refusal(const struct sgx_report_body *self, u32 manifest_flags)
 {
     const u64 needed = ATTRIBUTE_INIT | ATTRIBUTE_MODE64;
     const bool kss = (manifest_flags & MANIFEST_KSS) != 0;
+    const bool told = (manifest_flags & MANIFEST_AEXNOTIFY) != 0;
+    const u64 wanted = needed | (kss ? SGX_ATTRIBUTE_KSS : 0) |
+                       (told ? SGX_ATTRIBUTE_AEXNOTIFY : 0);
 
     if ((self->attributes & SGX_ATTRIBUTE_DEBUG) != 0 && (manifest_flags & MANIFEST_DEBUG) == 0)
         return "the host started it to be debugged (ATTRIBUTES.DEBUG), which its manifest does not "
@@ -46,9 +49,11 @@ const char *self_refusal(const struct sgx_report_body *self, u32 manifest_flags)
     if (kss && (self->attributes & SGX_ATTRIBUTE_KSS) == 0)
         return "the host gave it no CONFIGID (ATTRIBUTES.KSS), which its manifest binds the "
                "deployment to";
-    if ((self->attributes & needed) != needed ||
-        (self->attributes & ~(needed | SGX_ATTRIBUTE_DEBUG | (kss ? SGX_ATTRIBUTE_KSS : 0))) != 0 ||
-        self->cet_attributes != 0)
+    if (told && (self->attributes & SGX_ATTRIBUTE_AEXNOTIFY) == 0)
+        return "the host tells it of no asynchronous exits (ATTRIBUTES.AEXNOTIFY), which its "
+               "manifest asks for: run it where the processor has AEX-Notify, or build it without "
+               "enclave.aexnotify";
+    if ((self->attributes & ~SGX_ATTRIBUTE_DEBUG) != wanted || self->cet_attributes != 0)
         return "the host gave it attributes (ATTRIBUTES, CET_ATTRIBUTES) that it was not built for";
     if (!good_xfrm(self->xfrm))
         return "the host gave it a set of vector registers (XFRM) that it was not built for";

@@ -74,8 +74,9 @@ struct sgx_key_request {
 };
 _Static_assert(sizeof(struct sgx_key_request) == 512, "KEYREQUEST");
 
-#define SGX_ATTRIBUTE_DEBUG (1ull << 1)
-#define SGX_ATTRIBUTE_KSS   (1ull << 7)
+#define SGX_ATTRIBUTE_DEBUG     (1ull << 1)
+#define SGX_ATTRIBUTE_KSS       (1ull << 7)
+#define SGX_ATTRIBUTE_AEXNOTIFY (1ull << 10)
 
 /* One ENCLU with RBX, RCX, RDX. Returns RAX. */
 static inline u64 sgx_enclu(u64 leaf, const void *rbx, const void *rcx, void *rdx)

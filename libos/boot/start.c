@@ -137,6 +137,8 @@ static int boot_steps(const struct boundary_boot *boot)
     if (refusal != NULL)
         panic("the enclave refuses to run: %s", refusal);
     vector_init();
+    aex_init();
+    aex_enter(tcb());
     host_set_image(boot);
     set_log_level(boot->log_level);
     heap_init(g_layout);
@@ -410,6 +412,7 @@ u64 ecall_main(u64 number, struct host_memory *area, u64 argument)
         (u64)area > (1ull << 47) - sizeof(struct boundary_area))
         return (u64)-EFAULT;
     speculation_barrier(); /* neither area nor number is used before the checks, but by them */
+    aex_enter(t);
     /* Locks that are waited for before a thread is bound ask the host to yield. */
     t->area = area;
     t->vector_saved = VECTOR_SCRUBBED;

@@ -23,6 +23,9 @@
 #define TCB_DIRECT       160
 #define TCB_VECTOR_SAVED 168
 #define TCB_BOOTED       172
+#define TCB_CAREFUL      173
+#define TCB_RESUME_RIP   176
+#define TCB_RESUME       184
 #define TCB_SIZE         4096
 #define TCB_STACK_SIZE   0x10000 /* LAYOUT_STACK_SIZE */
 
@@ -64,6 +67,13 @@ struct tcb {
     u64 syscalls_direct;
     u32 vector_saved; /* the application's vector state is in current->xsave */
     bool booted;      /* a thread ran on this TCS: its stack is clear of what the host put there */
+    /* aex.c, where the enclave is told of its asynchronous exits: */
+    bool careful;        /* user code was left by one: the way back to it is by aex_resume too */
+    bool bare;           /* what `resume` needs is not to be had: it goes on without */
+    u8 patience;         /* how often in a row the page at away_page was not there */
+    u64 resume_rip;      /* on the way to `resume` */
+    struct uregs resume; /* what was interrupted */
+    u64 away_page;
     struct host_memory *area; /* outside of the enclave */
     struct fault_info fault;  /* of user code */
     u64 syscalls_trapped, aex, ocalls;
@@ -84,6 +94,9 @@ _Static_assert(offsetof(struct tcb, exc_ret) == TCB_EXC_RET, "tcb");
 _Static_assert(offsetof(struct tcb, syscalls_direct) == TCB_DIRECT, "tcb");
 _Static_assert(offsetof(struct tcb, vector_saved) == TCB_VECTOR_SAVED, "tcb");
 _Static_assert(offsetof(struct tcb, booted) == TCB_BOOTED, "tcb");
+_Static_assert(offsetof(struct tcb, careful) == TCB_CAREFUL, "tcb");
+_Static_assert(offsetof(struct tcb, resume_rip) == TCB_RESUME_RIP, "tcb");
+_Static_assert(offsetof(struct tcb, resume) == TCB_RESUME, "tcb");
 _Static_assert(LAYOUT_STACK_SIZE == TCB_STACK_SIZE, "tcb");
 _Static_assert(sizeof(struct tcb) <= 512, "the rest is the exception stack");
 _Static_assert(sizeof(struct uregs) == UREGS_SIZE, "uregs");
@@ -112,6 +125,7 @@ __noreturn void enclave_leave(u64 result); /* EEXIT of an ecall; the stack is go
 __noreturn void return_to_user(void);      /* with tcb_uregs() */
 extern char syscall_entry[], attention_entry[], fault_entry[], kernel_fault_entry[], panic_entry[];
 extern char user_window_start[], user_window_end[], user_window_restart[];
+extern char touch_fault_entry[], __aex_start[], __aex_end[];
 extern char __libos_start[], __libos_rodata_end[], __libos_end[];
 
 /* A kernel fault's frame, below the interrupted stack. */
@@ -127,6 +141,8 @@ void return_prepare(struct uregs *regs);
 void fault_user(struct uregs *regs);
 void kernel_fault(struct kernel_frame *frame);
 __noreturn void panic_fault(struct kernel_frame *frame);
-void exception_stage1(void);
+bool exception_stage1(void);
+bool aex_touch(struct tcb *t);
+void touch_fault(struct uregs *regs);
 u64 ecall_main(u64 number, struct host_memory *area, u64 argument);
 #endif

@@ -50,6 +50,7 @@ struct tcs_page {
     u8 reserved[4008];
 };
 _Static_assert(sizeof(struct tcs_page) == 4096, "TCS");
+#define TCS_AEXNOTIFY (1u << 1) /* flags */
 
 extern char enclave_entry[];
 
@@ -105,6 +106,7 @@ static int add_tcs(void)
     ssa = tcs + PAGE_SIZE;
     gs = ssa + SSA_PAGES * PAGE_SIZE;
     *(struct tcs_page *)tcs = (struct tcs_page){
+        .flags = (g_layout->flags & LAYOUT_FLAG_AEXNOTIFY) != 0 ? TCS_AEXNOTIFY : 0,
         .ossa = ssa,
         .nssa = LAYOUT_NSSA,
         .oentry = (u64)enclave_entry,

@@ -82,6 +82,11 @@ void vector_leave(void)
     t->vector_saved = VECTOR_SCRUBBED;
 }
 
+void vector_load(const void *area)
+{
+    xrstor(area, g_xfrm);
+}
+
 void vector_scrub(void)
 {
     xrstor(&g_initial, g_xfrm);

@@ -71,6 +71,9 @@ static inline __noreturn void enclave_stop(void)
     for (;;)
         __asm__ volatile("ud2" : : : "memory");
 }
+/* boot/aex.c: ERESUME of this thread resumes from here on, and is no entry, which a dead enclave
+ * turns away. */
+void enclave_untold(void);
 /* Is s in the image's read-only data, which everybody may read? (boot/start.c) */
 bool is_image_constant(const char *s);
 #define BUG_ON(cond)                                       \

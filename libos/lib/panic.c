@@ -58,6 +58,7 @@ void panic(const char *fmt, ...)
     char line[LINE_MAX_SIZE];
     va_list ap;
 
+    enclave_untold(); /* an interrupt is not to enter anew from here on: that is turned away */
     /* One line, of the first: nobody else has a word to say. */
     if (__atomic_exchange_n(&g_dead, 1, __ATOMIC_SEQ_CST) != 0)
         enclave_stop();

@@ -203,13 +203,19 @@ static int run(struct options *o, char **argv, struct error *err)
 
 int main(int argc, char **argv)
 {
-    static const struct option long_options[] = {
-        {"rootfs", required_argument, NULL, 'r'},  {"libos", required_argument, NULL, 'l'},
-        {"cache", required_argument, NULL, 'c'},   {"key", required_argument, NULL, 'k'},
-        {"log", required_argument, NULL, 'L'},     {"env", required_argument, NULL, 'e'},
-        {"bind", required_argument, NULL, 'b'},    {"memory", required_argument, NULL, 'm'},
-        {"threads", required_argument, NULL, 't'}, {"stats", no_argument, NULL, 's'},
-        {"production", no_argument, NULL, 'p'},    {NULL, 0, NULL, 0}};
+    static const struct option long_options[] = {{"rootfs", required_argument, NULL, 'r'},
+                                                 {"libos", required_argument, NULL, 'l'},
+                                                 {"cache", required_argument, NULL, 'c'},
+                                                 {"key", required_argument, NULL, 'k'},
+                                                 {"log", required_argument, NULL, 'L'},
+                                                 {"env", required_argument, NULL, 'e'},
+                                                 {"bind", required_argument, NULL, 'b'},
+                                                 {"memory", required_argument, NULL, 'm'},
+                                                 {"threads", required_argument, NULL, 't'},
+                                                 {"stats", no_argument, NULL, 's'},
+                                                 {"production", no_argument, NULL, 'p'},
+                                                 {"aexnotify", no_argument, NULL, 'a'},
+                                                 {NULL, 0, NULL, 0}};
     static struct options o = {.log = "warn"};
     bool stats = false, bad = false;
     uint64_t threads = 0;
@@ -241,6 +247,9 @@ int main(int argc, char **argv)
         case 'p':
             o.bundle.settings.debug = false;
             break;
+        case 'a':
+            o.bundle.settings.aexnotify = true;
+            break;
         case 'm':
             bad |= number_parse(optarg, strlen(optarg), UINT64_MAX,
                                 &o.bundle.settings.memory_limit) < 0;
@@ -262,10 +271,10 @@ int main(int argc, char **argv)
         }
     }
     if (bad || o.bundle.rootfs == NULL || optind == argc) {
-        fprintf(stderr,
-                "usage: libos-run [--libos ELF] [--cache DIR] [--key PEM] [--log LEVEL] "
-                "[--memory BYTES] [--threads N] [--env NAME=VALUE] "
-                "[--bind SOURCE:TARGET] [--stats] [--production] --rootfs DIR -- program [args]\n");
+        fprintf(stderr, "usage: libos-run [--libos ELF] [--cache DIR] [--key PEM] [--log LEVEL] "
+                        "[--memory BYTES] [--threads N] [--env NAME=VALUE] "
+                        "[--bind SOURCE:TARGET] [--stats] [--production] [--aexnotify] --rootfs "
+                        "DIR -- program [args]\n");
         return 125;
     }
     if (pipe2(g_pipe, O_CLOEXEC) < 0)

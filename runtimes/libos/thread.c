@@ -35,6 +35,7 @@
 #define AREA_MAX      65536
 #define KICK_AGAIN_NS 50000
 #define POLL_SLICE_NS 10000000
+#define DEAD_US       200000
 
 enum { WAIT_NONE, WAIT_FUTEX, WAIT_POLL };
 
@@ -209,6 +210,7 @@ static int left_enclave(long rdi, long rsi, long rdx, long rsp, long r8, long r9
         }
         return SGX_ERESUME;
     case BOUNDARY_EXIT_DEAD:
+        usleep(DEAD_US); /* the thread that ended it may be about to say why */
         runtime_fatal("the enclave refuses to be entered: it has ended, or it does not lie at the "
                       "address that it was built for");
     default:

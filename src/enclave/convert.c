@@ -97,12 +97,15 @@ static int settings_of(const struct request *request, const uint8_t hash[BUNDLE_
 {
     const struct enclave_build *build = &request->build;
     struct sgx_machine machine;
-    bool kss = false, sgx2 = false;
+    bool kss = false, sgx2 = false, aexnotify = false;
     int result = sgx_machine_get(request->type, &machine, err);
     if (result == 0)
         result = choose(build->kss, machine.kss, "enclave.kss", "KSS", &kss, err);
     if (result == 0)
         result = choose(build->sgx2, machine.sgx2, "enclave.sgx2", "SGX2", &sgx2, err);
+    if (result == 0)
+        result = choose(build->aexnotify ? ENCLAVE_YES : ENCLAVE_NO, machine.aex_notify,
+                        "enclave.aexnotify", "AEX-Notify", &aexnotify, err);
     if (result < 0)
         return result;
     *out = (struct bundle_settings){.debug = build->mode == ENCLAVE_MODE_DEBUG,
@@ -110,7 +113,8 @@ static int settings_of(const struct request *request, const uint8_t hash[BUNDLE_
                                     .memory_limit = build->memory,
                                     .thread_limit = build->threads,
                                     .no_kss = !kss,
-                                    .no_sgx2 = !sgx2};
+                                    .no_sgx2 = !sgx2,
+                                    .aexnotify = aexnotify};
     if (!kss)
         memcpy(out->deployment_hash, hash, sizeof(out->deployment_hash));
     if (sgx2 && !out->enclave_size)
@@ -213,6 +217,7 @@ static int read_build(const json_t *json, struct enclave_build *out, struct erro
         json_get_uint32(json, "", "threads", &out->threads, err) < 0 ||
         json_get_uint32(json, "", "kss", &kss, err) < 0 ||
         json_get_uint32(json, "", "sgx2", &sgx2, err) < 0 ||
+        json_get_bool(json, "", "aexnotify", &out->aexnotify, err) < 0 ||
         json_get_string(json, "", "mounts", &mounts, err) < 0)
         return -1;
     out->mounts = mounts != NULL ? xstrdup(mounts) : NULL;

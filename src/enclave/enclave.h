@@ -31,8 +31,9 @@ struct enclave_build {
     uint32_t threads;
     enum enclave_choice kss;  /* CONFIGID names the deployment, or MRENCLAVE does */
     enum enclave_choice sgx2; /* memory and threads on demand, or all from the start */
-    char *mounts;             /* enclave.mounts as it was given (mounts.h); may be NULL */
-    char *bound;              /* file with what deployments may say; may be NULL */
+    bool aexnotify; /* the LibOS is told of each asynchronous exit; only where the processor can */
+    char *mounts;   /* enclave.mounts as it was given (mounts.h); may be NULL */
+    char *bound;    /* file with what deployments may say; may be NULL */
 };
 
 /* What the user asked for: annotations first, then environment variables, then defaults. */

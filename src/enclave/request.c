@@ -23,6 +23,7 @@ enum setting {
     SETTING_THREADS,
     SETTING_KSS,
     SETTING_SGX2,
+    SETTING_AEXNOTIFY,
     SETTING_MOUNTS,
     SETTING_BOUND,
     SETTING_EXEC,
@@ -46,6 +47,7 @@ static const struct {
     [SETTING_THREADS] = {"enclave.threads", "ENCLAVE_THREADS"},
     [SETTING_KSS] = {"enclave.kss", "ENCLAVE_KSS"},
     [SETTING_SGX2] = {"enclave.sgx2", "ENCLAVE_SGX2"},
+    [SETTING_AEXNOTIFY] = {"enclave.aexnotify", "ENCLAVE_AEXNOTIFY"},
     [SETTING_MOUNTS] = {"enclave.mounts", "ENCLAVE_MOUNTS"},
     [SETTING_BOUND] = {"enclave.bound", "ENCLAVE_BOUND"},
     [SETTING_EXEC] = {"enclave.exec", "ENCLAVE_EXEC"},
@@ -194,6 +196,17 @@ static int read_policy(const struct oci_config *config, struct enclave_request *
     return policy_read(&out->policy, out->build.mode, &config->process, &policy, err);
 }
 
+static int read_flag(const struct oci_config *config, enum setting setting, bool *out,
+                     struct error *err)
+{
+    const char *value = find(config, setting);
+    *out = value != NULL && strcmp(value, "true") == 0;
+    return value == NULL || *out || strcmp(value, "false") == 0
+               ? 0
+               : error_set(err, "%s \"%s\" is not known: use true or false",
+                           g_names[setting].annotation, value);
+}
+
 static int read_build(const struct oci_config *config, struct enclave_build *out, struct error *err)
 {
     static const char *const choices[] = {"auto", "true", "false"};
@@ -202,6 +215,7 @@ static int read_build(const struct oci_config *config, struct enclave_build *out
     if (read_mode(config, &out->mode, err) < 0 ||
         read_word(config, SETTING_KSS, choices, &kss, err) < 0 ||
         read_word(config, SETTING_SGX2, choices, &sgx2, err) < 0 ||
+        read_flag(config, SETTING_AEXNOTIFY, &out->aexnotify, err) < 0 ||
         read_number(config, SETTING_SIZE, "a power of two from 1G to 64T", 1ull << 30, 1ull << 46,
                     &out->size, err) < 0 ||
         read_number(config, SETTING_MEMORY, "bytes, 64M or more, with a suffix K, M, G or T",

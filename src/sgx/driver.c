@@ -68,12 +68,12 @@ static void describe_hardware(const struct sgx_driver *driver, struct sgx_machin
     struct sgx_info info;
 
     sgx_info_get(&info);
-    *out = (struct sgx_machine){.sgx2 = driver->sgx2,
-                                .kss = driver->kss,
-                                .aex_notify = info.attributes & SGX_ATTR_AEX_NOTIFY,
-                                .size_max = 1ull
-                                            << (info.max_size_bits < 63 ? info.max_size_bits : 63),
-                                .backing = UINT64_MAX};
+    *out = (struct sgx_machine){
+        .sgx2 = driver->sgx2,
+        .kss = driver->kss,
+        .aex_notify = info.edeccssa && (info.attributes & SGX_ATTR_AEX_NOTIFY),
+        .size_max = 1ull << (info.max_size_bits < 63 ? info.max_size_bits : 63),
+        .backing = UINT64_MAX};
     for (unsigned i = 0; i < info.section_count; i++)
         out->epc += info.sections[i].size;
 }

@@ -90,8 +90,11 @@ static int kernel_create(struct sgx_handle *h, const struct sgx_secs *secs, stru
 {
     struct sgx_enclave_create arg = {.src = (uintptr_t)secs};
 
-    if (ioctl(h->fd, SGX_IOC_ENCLAVE_CREATE, &arg) < 0)
-        return error_errno(err, errno, "ECREATE (%s)", SGX_DEVICE);
+    if (ioctl(h->fd, SGX_IOC_ENCLAVE_CREATE, &arg) < 0) {
+        const bool old = errno == EINVAL && (secs->attributes.flags & SGX_ATTR_AEX_NOTIFY);
+        return error_errno(err, errno, "ECREATE (%s)%s", SGX_DEVICE,
+                           old ? ": for AEX-Notify Linux must be 6.2 or later" : "");
+    }
     return 0;
 }
 

@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 
 #include "base/error.h"
+#include "sgx/machine.h"
 #include "sgx/measure.h"
 #include "sgx/sigstruct.h"
 
@@ -78,6 +79,22 @@ static int add_to_driver(void *ctx, const struct enclave_file_range *range, uint
 
     return e->driver->add_pages(e->handle, src, offset, length, &secinfo,
                                 range->flags & ENCLAVE_FILE_MEASURED, NULL, err);
+}
+
+/* What the enclave was built for, and its host cannot give. */
+static int check_machine(const struct sgx_enclave *e, const struct enclave_file_header *h,
+                         struct error *err)
+{
+    struct sgx_machine machine;
+
+    if (!(h->attributes & SGX_ATTR_AEX_NOTIFY))
+        return 0;
+    int rc = sgx_machine_get(e->driver->name, &machine, err);
+    if (rc == 0 && !machine.aex_notify)
+        rc = error_code(err, ENODEV,
+                        "load the enclave: it was built to be told of asynchronous exits "
+                        "(enclave.aexnotify), and this machine has no AEX-Notify (sgx-tools info)");
+    return rc;
 }
 
 static int create(struct sgx_enclave *e, const struct enclave_file_header *h,
@@ -198,6 +215,8 @@ static int load(struct sgx_enclave *e, const struct enclave_file *file,
         rc = e->driver->reserve(e->handle, h->base, h->size, h->flags & ENCLAVE_FILE_ANY_BASE,
                                 &e->base, err);
     e->size = h->size;
+    if (rc == 0)
+        rc = check_machine(e, h, err);
     if (rc == 0)
         rc = create(e, h, options, err);
     if (rc == 0)

@@ -77,7 +77,7 @@ static void print_result(const struct bundle_result *r, double seconds)
 static struct {
     const char *cache, *libos, *key, *mkfs, *bound;
     const char *enclave_size, *memory, *threads, *no_kss, *isv_svn, *isv_prod_id, *days;
-    bool debug, image_only, client_signing, debug_enclave, no_sgx2, quiet;
+    bool debug, image_only, client_signing, debug_enclave, no_sgx2, aexnotify, quiet;
 } o;
 
 #define OPTION_CACHE                                                             \
@@ -111,6 +111,8 @@ static const struct option g_convert_options[] = {
      "thread limit (default: none; with --no-sgx2 60, all of them made)", NULL},
     {"no-sgx2", NULL, OPTION_FLAG, &o.no_sgx2, NULL,
      "for machines with SGX1: memory and threads are there from the start", NULL},
+    {"aexnotify", NULL, OPTION_FLAG, &o.aexnotify, NULL,
+     "told of each asynchronous exit, against single steps: for processors with AEX-Notify", NULL},
     {"no-kss", NULL, OPTION_TEXT, &o.no_kss, "HASH",
      "for machines without KSS: measure the deployment with this SHA-256", NULL},
     {"isv-svn", NULL, OPTION_TEXT, &o.isv_svn, "N", "security version", NULL},
@@ -139,6 +141,7 @@ static int convert_settings(struct bundle_settings *s, struct error *err)
     s->isv_prod_id = (uint16_t)product;
     s->debug = o.debug_enclave;
     s->no_sgx2 = o.no_sgx2;
+    s->aexnotify = o.aexnotify;
     s->no_kss = o.no_kss;
     return o.no_kss ? parse_hash("deployment hash", o.no_kss, s->deployment_hash, err) : 0;
 }

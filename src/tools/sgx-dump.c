@@ -121,6 +121,7 @@ void dump_info(const struct sgx_info *info)
     yes_no("sgx2", info->sgx2);
     yes_no("flexible-launch", info->flc);
     yes_no("kss", info->kss);
+    yes_no("aex-notify", info->edeccssa && (info->attributes & SGX_ATTR_AEX_NOTIFY));
     for (unsigned i = 0; i < info->section_count; i++)
         printf(LABEL "%" PRIu64 " MiB at %#" PRIx64 "\n", "epc", info->sections[i].size >> 20,
                info->sections[i].base);

@@ -59,7 +59,8 @@ enum what {
     W_HOLD,      /* not before another thread's ocall */
     W_ELSEWHERE, /* on another thread */
     W_IGNORE,    /* not done, no answer worth the name */
-    W_AGAIN,     /* enter once more */
+    W_AGAIN,     /* enter once more; for single steps: one after the other */
+    W_SWEEP,     /* one AEX, later by one instruction each time, on the way back from another */
     W_SKIP,      /* do not enter where the enclave expects it */
     W_WRONG_TCS,
     W_QUIET,  /* a page disappears, and is back without a word */
@@ -137,6 +138,7 @@ struct host {
     unsigned limit;        /* seconds */
     _Atomic uint64_t lies; /* told so far */
     bool ignore_abort;
+    bool aexnotify;  /* the enclave is told of asynchronous exits */
     const char *bad; /* what a program writes that found something wrong */
 };
 extern struct host g_host;

@@ -30,7 +30,7 @@ PATIENCE = 60  # where nothing is kept back, so that the run must end
 NEVER = 3600  # of the clock: the run itself does not look at its limit any more
 # The programs of tests/libos, under plans in which the host denies nothing that they may see.
 PROGRAMS = ["exec", "forks", "fsstress", "groups", "mappings", "mqueue", "pipes", "process", "races", "registers", "signals", "sysv", "threads"]
-UNSEEN = {"honest", "wakes", "kick", "pages", "swap", "step", "areas"}
+UNSEEN = {"honest", "wakes", "kick", "pages", "swap", "step", "sweep", "areas"}
 ENDS = UNSEEN | {"user"}  # nothing is kept back; `user` makes EACCEPT fail, which is ENOMEM
 HARMLESS = {"fine", "application", "refused", "hang", "host"}
 # A case is run with seeds 1 to `seeds`; `ok` are the outcomes that it may have.
@@ -64,6 +64,8 @@ CASES = {
     "image-changes": Case("C0", ["--script", "given ~50 any"], "sealed memory", {"fine", "application", "refused"}, 4),
     "boot-arguments": Case("C0", ["--from-boot", "--limit", "4", "--script", "ecall 60% wild; ecall 10% again"], "memory", HARMLESS, 8),
     "page-renewed": Case("H3", ["--script", "pages ~20000 renew", "--limit", "4"], "memory forks files", HARMLESS - {"host"}, 4),
+    "single-steps": Case("AEX-Notify", ["--aexnotify", "--limit", "60", "--script", "step ~300 again; kick ~5000 any"], "registers signals memory", seeds=2),
+    "swept-steps": Case("AEX-Notify", ["--aexnotify", "--limit", "60", "--plan", "sweep"], "registers signals memory", seeds=2),
     "boot-panic": Case("M8", ["--from-boot", "--script", "STAT #1 claim=12345"], "memory", {"refused", "host"}),
 }
 
@@ -205,13 +207,18 @@ def named(bench, names):
             yield Run(name, image, ["--limit", str(LIMIT), "--seed", str(seed), *options], f"/bin/workload {case.parts}", case.ok)
 
 
+def told(seed):
+    """Half of all: the enclave is told of asynchronous exits."""
+    return ["--aexnotify"] if seed & 2 else []
+
+
 def of_plan(plan, seed, image):
     ok = {"fine"} if plan == "honest" else HARMLESS - {"hang"} if plan in ENDS else HARMLESS
-    return Run(plan, image, ["--limit", str(PATIENCE if plan in ENDS else LIMIT), "--seed", str(seed), "--plan", plan], "/bin/workload all", ok)
+    return Run(plan, image, ["--limit", str(PATIENCE if plan in ENDS else LIMIT), "--seed", str(seed), "--plan", plan, *told(seed)], "/bin/workload all", ok)
 
 
 def of_program(program, plan, seed, image):
-    options = ["--limit", str(PATIENCE), "--seed", str(seed), "--plan", plan, "--bad", "FAILED"]
+    options = ["--limit", str(PATIENCE), "--seed", str(seed), "--plan", plan, "--bad", "FAILED", *told(seed)]
     # mappings.c writes to a file's pages while its child cuts it: SIGBUS, when the child is quicker than ever.
     ok = {"fine", "application"} if program == "mappings" else {"fine"}
     return Run(f"{program}/{plan}", image, options, f"/bin/program-{program}", ok)

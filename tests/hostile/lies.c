@@ -31,6 +31,7 @@ static const char *const g_whats[W_COUNT] = {
     [W_IGNORE] = "ignore",
     [W_AGAIN] = "again",
     [W_SKIP] = "skip",
+    [W_SWEEP] = "sweep",
     [W_WRONG_TCS] = "wrong-tcs",
     [W_QUIET] = "quiet",
     [W_TELL] = "tell",

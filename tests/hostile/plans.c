@@ -42,6 +42,7 @@ const struct plan g_plans[] = {
     {"ecalls", "ecall 15% wild; ecall 10% again; stray ~500 any; return 2% quiet"},
     {"areas", "return 10% quiet; kick ~1000 any"},
     {"areas-told", "return 0.1% tell; return 5% quiet; kick ~1000 any"},
+    {"sweep", "step ~2 sweep; kick ~10000 any"}, /* nothing without AEX-Notify */
     /* all at once */
     {"all", "* 0.3% any; race ~500 any; kick ~500 any; stray ~1500 any; return 0.3% wrong-tcs; "
             "resume 5% again; pages ~5000 quiet; THREAD_CREATE 20% deny=11"},

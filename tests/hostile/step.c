@@ -2,7 +2,11 @@
 /*
  * Single steps, as a host makes them with its timer (SGX-Step): on the way in TF is set, and the
  * trap behind the first instruction becomes an interrupt. Then the host may do what it likes before
- * the next instruction: enter at CSSA 1 (a kick), or take pages away.
+ * the next instruction: enter at CSSA 1 (a kick), or take pages away. With AEX-Notify no such step
+ * may be one of user code: what the enclave does before it goes back there is begun anew each time.
+ *
+ * A sweep interrupts that way back once: at its first instruction, next time at its second, and so
+ * on, with nothing in between.
  */
 #include <signal.h>
 #include <string.h>
@@ -13,7 +17,12 @@
 
 #define TF 0x100ull
 
+/* A sweep ends in user code; what comes before is a few hundred instructions. */
+#define SWEEP_MAX 1200u
+
 static __thread uint64_t t_steps, t_until;
+static __thread uint32_t t_silent; /* instructions until the one AEX of a sweep; 0: no sweep */
+static _Atomic uint32_t g_sweep;
 
 struct emu_thread *__real_emu_enclu(struct emu_image *image, void *xsave);
 struct emu_thread *__wrap_emu_enclu(struct emu_image *image, void *xsave);
@@ -22,26 +31,31 @@ int __wrap_emu_signal_enclave(int signo, siginfo_t *info, ucontext_t *uc, struct
 void __real_emu_signal_host(int signo, siginfo_t *info, ucontext_t *uc);
 void __wrap_emu_signal_host(int signo, siginfo_t *info, ucontext_t *uc);
 
-/* By the row: a stretch of single steps now and then, counted in entries. */
-static void by_row(void)
+/* By the row: a stretch of single steps now and then, counted in entries; or, where the enclave is
+ * told of an AEX, a sweep. */
+static void by_row(bool told)
 {
     const struct lie *lie = lie_ongoing(PLACE_STEP);
-    if (lie == NULL || !g_host.started || t_until-- > 0)
+    if (lie == NULL || (lie->what == W_SWEEP && !told) || !g_host.started || t_until-- > 0)
         return;
     t_until = chance_below(2ull * lie->pause);
-    t_steps = chance_below(2000);
+    if (lie->what == W_SWEEP)
+        t_silent = told ? 1 + g_sweep++ % SWEEP_MAX : 0;
+    else
+        t_steps = chance_below(2000);
     g_host.lies++;
 }
 
 /*
  * The enclave leaves to the stack of the host thread that entered it. Another one that resumes what
- * was interrupted there breaks only the host: it gets #GP.
+ * was interrupted there breaks only the host: it gets #GP. With AEX-Notify an EENTER goes on there
+ * too.
  */
-static bool is_anothers(uint64_t address)
+static bool is_anothers(uint64_t leaf, uint64_t address)
 {
     const struct sgx_handle *e = emu_find(address);
     const struct emu_tcs *tcs = e ? atomic_load(&e->tcs[emu_page(e, address)]) : NULL;
-    return tcs != NULL && tcs->cssa > 0 &&
+    return tcs != NULL && tcs->cssa > 0 && (leaf == SGX_ERESUME || tcs->notify) &&
            *host_tcs_user(address, tcs->cssa - 1) != (uint64_t)emu_thread_current();
 }
 
@@ -49,7 +63,7 @@ struct emu_thread *__wrap_emu_enclu(struct emu_image *image, void *xsave)
 {
     const uint64_t leaf = (uint32_t)image->rax, tcs = image->rbx;
     watch_spare(xsave, EMU_XSAVE_SIZE);
-    if (leaf == SGX_ERESUME && is_anothers(tcs)) {
+    if (is_anothers(leaf, tcs)) {
         image->rdi = X86_GP;
         image->rsi = image->rdx = 0;
         return NULL;
@@ -57,11 +71,13 @@ struct emu_thread *__wrap_emu_enclu(struct emu_image *image, void *xsave)
     struct emu_thread *t = __real_emu_enclu(image, xsave);
     if (t == NULL)
         return NULL;
-    if (leaf == SGX_EENTER)
+    const bool resumed = image->rip != t->tcs->entry;
+    if (!resumed)
         *host_tcs_user(tcs, (uint32_t)image->rax) = (uint64_t)t; /* RAX: CSSA */
+    t_silent = 0;
     if (t_steps == 0)
-        by_row();
-    if (t_steps > 0)
+        by_row(!resumed && t->tcs->notify && (uint32_t)image->rax == 1);
+    if (t_steps > 0 || t_silent > 0)
         image->rflags |= TF;
     return t;
 }
@@ -102,6 +118,37 @@ static int before_cpuid(uint64_t page, siginfo_t *info, ucontext_t *uc, struct e
     return 1;
 }
 
+/* POPF clears TF: it is done here. */
+static void popf(greg_t *regs, struct sgx_handle *e)
+{
+    const uint64_t settable = 0x240dd5; /* CF PF AF ZF SF TF DF OF AC ID */
+    struct emu_fault unreadable;
+    uint64_t flags;
+    uint8_t code;
+
+    while (emu_inside(e, (uint64_t)regs[REG_RIP], 1) &&
+           emu_read(e, (uint64_t)regs[REG_RIP], &code, 1, &unreadable) == 0 && code == 0x9d &&
+           emu_inside(e, (uint64_t)regs[REG_RSP], sizeof(flags)) &&
+           emu_read(e, (uint64_t)regs[REG_RSP], &flags, sizeof(flags), &unreadable) == 0) {
+        regs[REG_EFL] = (regs[REG_EFL] & (greg_t)~settable) | (greg_t)(flags & settable);
+        regs[REG_RSP] += (greg_t)sizeof(flags);
+        regs[REG_RIP]++;
+    }
+}
+
+/* One more instruction without an AEX? */
+static bool goes_on(ucontext_t *uc, struct emu_thread *t)
+{
+    greg_t *regs = uc->uc_mcontext.gregs;
+
+    if (t_silent <= 1 || (uint64_t)regs[REG_RIP] - g_host.base >= g_host.size)
+        return false;
+    t_silent--;
+    popf(regs, t->enclave);
+    regs[REG_EFL] |= TF;
+    return true;
+}
+
 void step_for(uint64_t count)
 {
     t_steps = count;
@@ -118,11 +165,17 @@ int __wrap_emu_signal_enclave(int signo, siginfo_t *info, ucontext_t *uc, struct
             uc->uc_mcontext.gregs[REG_EFL] |= stepping;
         return inside;
     }
+    if (t_silent > 0 && goes_on(uc, t))
+        return 1;
     if (t_steps > 0)
         t_steps--;
     const struct lie *lie = lie_ongoing(PLACE_PAGES);
     if (lie != NULL && lie->what == W_CPUID)
         return before_cpuid((uint64_t)lie->value, info, uc, t);
+    if (t_silent == 0 && t->tcs->notify &&
+        (uint64_t)uc->uc_mcontext.gregs[REG_RIP] < g_host.libos_base)
+        fault("a single step of user code, in spite of AEX-Notify");
+    t_silent = 0;
     memset(&interrupt, 0, sizeof(interrupt));
     interrupt.si_signo = chance_below(4) ? STEP_SIGNAL : STEP_SIGNAL - 1;
     interrupt.si_code = SI_TKILL;

@@ -32,5 +32,6 @@ int __wrap_bundle_convert(const struct bundle_options *options, struct bundle_re
 {
     struct bundle_options strict = *options;
     strict.settings.enclave_size = ELRANGE;
+    strict.settings.aexnotify = g_host.aexnotify;
     return __real_bundle_convert(&strict, out, err);
 }

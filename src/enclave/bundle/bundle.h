@@ -41,6 +41,7 @@ struct bundle_settings {
     bool debug;  /* may have the DEBUG attribute, and the LibOS logs what programs do */
     bool no_kss; /* bind the deployment by deployment_hash in MRENCLAVE instead of CONFIGID */
     bool no_sgx2;
+    bool aexnotify;        /* told of each AEX; runs only where the processor has AEX-Notify */
     bool signed_elsewhere; /* set by client_signing below */
     bool no_exec;          /* further processes cannot be started from outside */
     uint8_t deployment_hash[BUNDLE_HASH_SIZE]; /* with no_kss */

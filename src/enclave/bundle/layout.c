@@ -87,6 +87,7 @@ static int add_thread(struct plan *plan, uint32_t index)
     uint64_t tcb_at = ssa + ssa_size;
 
     struct sgx_tcs tcs = {
+        .flags = plan->settings->aexnotify ? SGX_TCS_AEXNOTIFY : 0,
         .ossa = ssa,
         .nssa = LAYOUT_NSSA,
         .oentry = plan->layout.libos_base + plan->elf->entry,
@@ -143,7 +144,7 @@ static void place(struct plan *plan)
     l->preadded_user = s->no_sgx2 ? s->preadded_user : 0;
     l->user_end = s->no_sgx2 ? l->user_start + l->preadded_user : l->libos_base;
     l->static_tcs = s->static_tcs;
-    l->flags = s->no_sgx2 ? 0 : LAYOUT_FLAG_SGX2;
+    l->flags = (s->no_sgx2 ? 0 : LAYOUT_FLAG_SGX2) | (s->aexnotify ? LAYOUT_FLAG_AEXNOTIFY : 0);
 }
 
 static int add_all(struct plan *plan, const struct manifest_image *manifest)
@@ -182,7 +183,7 @@ int layout_write(const struct libos_elf *elf, const struct manifest_image *manif
         .base = 0,
         .flags = settings->no_sgx2 ? 0 : ENCLAVE_FILE_NEEDS_SGX2,
         .size = settings->enclave_size,
-        .attributes = SGX_ATTR_MODE64,
+        .attributes = SGX_ATTR_MODE64 | (settings->aexnotify ? SGX_ATTR_AEX_NOTIFY : 0),
         .xfrm = SGX_XFRM_LEGACY | SGX_XFRM_AVX | SGX_XFRM_AVX512,
         .miscselect = SGX_MISC_EXINFO,
         .ssa_frame_size = LAYOUT_SSA_PAGES,
@@ -207,7 +208,7 @@ void manifest_fill(const struct bundle_settings *s, const struct image_info *inf
     out->magic = MANIFEST_IMAGE_MAGIC;
     out->version = MANIFEST_VERSION;
     out->flags = (s->debug ? MANIFEST_DEBUG : 0) | (s->no_exec ? 0 : MANIFEST_ALLOW_EXEC) |
-                 (s->no_kss ? 0 : MANIFEST_KSS) |
+                 (s->no_kss ? 0 : MANIFEST_KSS) | (s->aexnotify ? MANIFEST_AEXNOTIFY : 0) |
                  (s->signed_elsewhere ? MANIFEST_SIGNED_ELSEWHERE : 0);
     memcpy(out->root_hash, info->seal.root_hash, sizeof(out->root_hash));
     memcpy(out->salt, info->seal.salt, sizeof(out->salt));

@@ -203,11 +203,5 @@ int emu_eacceptcopy(struct sgx_handle *e, struct emu_leaf_regs *r, struct emu_fa
 int emu_site_leaf(struct emu_thread *t);
 int emu_site_leaf(struct emu_thread *t)
 {
-    if (!t->enclave->sgx2)
-        return gp(&t->leaf_fault);
-    if ((uint32_t)t->leaf.rax == SGX_EACCEPT)
-        return emu_eaccept(t->enclave, &t->leaf, &t->leaf_fault);
-    if ((uint32_t)t->leaf.rax == SGX_EACCEPTCOPY)
-        return emu_eacceptcopy(t->enclave, &t->leaf, &t->leaf_fault);
-    return emu_emodpe(t->enclave, &t->leaf, &t->leaf_fault);
+    return emu_leaf(t, &t->leaf, &t->leaf_fault);
 }

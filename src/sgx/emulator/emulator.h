@@ -340,6 +340,7 @@ struct emu_thread *emu_enclu(struct emu_image *image, void *xsave);
 /* Leave for the AEP; `fault` NULL for an interrupt. reported: the exit is to emu_exception. */
 void emu_aex(struct emu_thread *t, ucontext_t *uc, const struct emu_fault *fault, bool reported);
 void emu_eexit(struct emu_thread *t, ucontext_t *uc);
+int emu_edeccssa(struct emu_thread *t, struct emu_fault *fault); /* a leaf */
 _Noreturn void emu_die(const char *why);
 uint64_t emu_xsave_size(uint64_t xfrm);
 

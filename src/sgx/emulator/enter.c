@@ -302,6 +302,20 @@ void emu_eexit(struct emu_thread *t, ucontext_t *uc)
     leave(t);
 }
 
+/* One SSA frame fewer, without resuming what is in it: the next AEX writes there (SDM,
+ * EDECCSSA). */
+int emu_edeccssa(struct emu_thread *t, struct emu_fault *fault)
+{
+    struct emu_tcs *tcs = t->tcs;
+
+    if (tcs->cssa == 0)
+        return gp(fault);
+    if (check_frame(t->enclave, frame_address(t->enclave, tcs, tcs->cssa - 1), fault) < 0)
+        return -1;
+    tcs->cssa--;
+    return 0;
+}
+
 /* The XSAVE area of the signal frame goes to the SSA; what remains in the frame is the initial
  * state. */
 static void save_xsave(const struct sgx_handle *e, uint8_t *frame, uint8_t *ssa)

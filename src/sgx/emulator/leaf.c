@@ -8,15 +8,6 @@ static int gp(struct emu_fault *fault)
     return -1;
 }
 
-/* One SSA frame fewer, without resuming what is in it (SDM, EDECCSSA). */
-static int edeccssa(struct emu_thread *t, struct emu_leaf_regs *r, struct emu_fault *fault)
-{
-    if (t->tcs->cssa == 0)
-        return gp(fault);
-    t->tcs->cssa--;
-    return 0;
-}
-
 int emu_leaf(struct emu_thread *t, struct emu_leaf_regs *r, struct emu_fault *fault)
 {
     const uint32_t leaf = (uint32_t)r->rax;
@@ -35,7 +26,7 @@ int emu_leaf(struct emu_thread *t, struct emu_leaf_regs *r, struct emu_fault *fa
     case SGX_EACCEPTCOPY:
         return emu_eacceptcopy(t->enclave, r, fault);
     case SGX_EDECCSSA:
-        return t->enclave->machine->aex_notify ? edeccssa(t, r, fault) : gp(fault);
+        return t->enclave->machine->aex_notify ? emu_edeccssa(t, fault) : gp(fault);
     default:
         return gp(fault); /* EENTER and ERESUME inside, and leaves that there are not */
     }

@@ -4,8 +4,8 @@
  * here. FS, GS, stack and all registers are the enclave's; (%rsp) is the address behind the call.
  * The thread is found by GS base in g_emu_sites.
  *
- * EEXIT, EACCEPT, EACCEPTCOPY and EMODPE are done here; other leaves, and a GS base that is not in
- * the table, execute ENCLU, which SIGILL takes care of as ever.
+ * EEXIT, EACCEPT, EACCEPTCOPY, EMODPE and EDECCSSA are done here; other leaves, and a GS base that
+ * is not in the table, execute ENCLU, which SIGILL takes care of as ever.
  *
  * A signal may come between any two instructions; emu_site_signal (sites.c) knows by RIP what has
  * been done. So the order of the instructions here is a contract with that function:
@@ -22,6 +22,7 @@
 #define EACCEPT 5
 #define EMODPE  6
 #define EACCEPTCOPY 7
+#define EDECCSSA 9
 
 #define MARK(name) .globl name; .hidden name; name:
 
@@ -50,6 +51,8 @@ MARK(emu_site_entry)
     cmp $EMODPE, %eax
     je .Lfast
     cmp $EACCEPTCOPY, %eax
+    je .Lfast
+    cmp $EDECCSSA, %eax
     je .Lfast
 MARK(emu_site_enclu)
     .byte 0x0f, 0x01, 0xd7
@@ -86,7 +89,7 @@ MARK(emu_site_eexit_last)
     jmp *%rbx
 MARK(emu_site_eexit_end)
 
-/* ---- EACCEPT, EMODPE, EACCEPTCOPY ---- */
+/* ---- EACCEPT, EMODPE, EACCEPTCOPY, EDECCSSA ---- */
 
 .Lfast:
     push %rcx

@@ -26,6 +26,7 @@
 static const char *g_libos;
 static const struct sgx_driver *g_driver;
 static unsigned g_count, g_bad;
+static bool g_told; /* host_open() makes enclaves that are told of asynchronous exits */
 
 __attribute__((format(printf, 2, 3))) static bool expect(bool good, const char *format, ...)
 {
@@ -84,8 +85,8 @@ static int left(long rdi, long rsi, long rdx, long rsp, long r8, long r9,
     struct host *h = (struct host *)run->user_data;
 
     if (run->function != SGX_EEXIT) {
-        h->exceptions++;
         h->vector = (uint8_t)run->exception_vector;
+        h->exceptions += h->vector != X86_UD; /* what the processor does not have, cpu.h */
         if (run->function != SGX_ERESUME || h->vector == X86_GP || h->exceptions > 1000)
             return 0; /* of EENTER or ERESUME itself */
         return h->exception ? h->exception(h, run) : SGX_EENTER;
@@ -130,6 +131,7 @@ static void host_open(struct host *h, bool production, bool without_proof)
 {
     memset(h, 0, sizeof(*h));
     image_read(&h->image, g_libos, without_proof);
+    h->image.settings.aexnotify = g_told;
     image_build(&h->image, production);
     h->area = mmap(NULL, sizeof(*h->area), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
                    0);
@@ -285,6 +287,7 @@ struct start {
     uint64_t attributes, xfrm;
     uint32_t miscselect;
     bool debuggable; /* the manifest allows it */
+    bool told;       /* built for AEX-Notify */
     struct sgx_load_options options;
 };
 
@@ -305,6 +308,8 @@ static const struct start g_starts[] = {
      .options = {.kss = true}},
     {"AEX-Notify", PROCESSOR, AS_BUILT, .attributes = SGX_ATTR_AEX_NOTIFY,
      .options = {.kss = true}},
+    {"AEX-Notify, for which it was built", NULL, AS_BUILT, .attributes = SGX_ATTR_AEX_NOTIFY,
+     .told = true, .options = {.kss = true}},
     {"no MISCSELECT.EXINFO", "MISCSELECT", .xfrm = 0xe7, .options = {.kss = true}},
     {"no CONFIGID", "no CONFIGID", AS_BUILT},
     {"a CONFIGID with a tail", "CONFIGID", AS_BUILT,
@@ -319,7 +324,9 @@ static void other_start(const struct start *s)
     uint8_t mrenclave[32];
     struct host h;
 
+    g_told = s->told;
     host_open(&h, !s->debuggable, false);
+    g_told = false;
     memcpy(mrenclave, h.image.params.mrenclave, sizeof(mrenclave));
     image_put_header(&h.image, offsetof(struct enclave_file_header, attributes), &attributes, 8);
     image_put_header(&h.image, offsetof(struct enclave_file_header, xfrm), &s->xfrm, 8);
@@ -358,6 +365,18 @@ static void signed_as_built(void)
     expect(host_load(&h, &err) == -EPERM, "and another MISCSELECT");
     image_put_header(&h.image, offsetof(struct enclave_file_header, attributes), &key, 8);
     expect(host_load(&h, &err) == -EPERM, "and the provisioning key");
+    error_release(&err);
+    host_close(&h);
+
+    const uint64_t untold = SGX_ATTR_MODE64;
+    g_told = true;
+    host_open(&h, true, false);
+    g_told = false;
+    image_put_header(&h.image, offsetof(struct enclave_file_header, attributes), &untold, 8);
+    const int rc = host_load(&h, &err);
+    expect(rc < 0 && strstr(error_text(&err), "EADD: the TCS"),
+           "without the AEX-Notify that it was built for EADD refuses its TCS, whoever signs: %s",
+           error_text(&err));
     error_release(&err);
     host_close(&h);
 }
@@ -549,6 +568,74 @@ static void page_of_the_host(void)
     host_close(&h);
 }
 
+/*
+ * With AEX-Notify the enclave hears of every fault, those that an honest host saw to as well: the
+ * access is made again, and is a failure only where the page stays away. What is away: a page of
+ * the LibOS's data, from its last ocall at boot on; or the host's page with an ocall's answer.
+ */
+static bool g_of_the_libos, g_for_good;
+
+static void away(struct host *h, bool there)
+{
+    const int prot = there ? PROT_READ | PROT_WRITE : PROT_NONE;
+
+    if (g_of_the_libos)
+        map_page(h, g_taken, prot);
+    else
+        mprotect(h->area, SGX_PAGE_SIZE, prot);
+}
+
+static int away_late(struct host *h, uint64_t number)
+{
+    const int r = answer(h, number);
+
+    if (number == (g_of_the_libos ? OCALL_CPUID : OCALL_CLOCK))
+        away(h, false);
+    return r;
+}
+
+static int fault_told(struct host *h, const struct sgx_enclave_run *run)
+{
+    if (!g_for_good)
+        away(h, true);
+    return h->exceptions % 2 ? SGX_ERESUME : SGX_EENTER; /* it makes no difference */
+}
+
+static void pages_told(bool of_the_libos, bool for_good)
+{
+    const char *what = of_the_libos ? "of the LibOS" : "of the host";
+    struct error err = ERROR_INIT;
+    struct host h;
+
+    g_told = true;
+    host_open(&h, true, false);
+    g_told = false;
+    if (host_load(&h, &err) < 0)
+        abort();
+    g_of_the_libos = of_the_libos;
+    g_for_good = for_good;
+    g_taken = (h.image.layout.libos_base +
+               image_variable(&h.image, "boot.", sizeof(struct boundary_boot))) &
+              ~(SGX_PAGE_SIZE - 1);
+    h.ocall = away_late;
+    h.exception = fault_told;
+    boot(&h);
+    away(&h, true);
+    if (!for_good)
+        expect(h.exceptions > 0 && h.exceptions <= 2 && h.returned && !h.aborted,
+               "told: a page %s that was away once is only that (%u exceptions, %ld)", what,
+               h.exceptions, h.result);
+    else if (of_the_libos)
+        expect(h.exceptions > 32 && h.aborted && strstr(h.said, "memory of the LibOS is gone"),
+               "told: one %s that stays away ends the enclave (%u exceptions): %s", what,
+               h.exceptions, h.said);
+    else
+        expect(h.exceptions > 32 && !h.returned,
+               "told: one %s that stays away is a failure (%u exceptions)", what, h.exceptions);
+    expect(h.resumes == 0, "told: it went on inside");
+    host_close(&h);
+}
+
 static int no_clock(struct host *h, uint64_t number)
 {
     int r = answer(h, number);
@@ -697,6 +784,8 @@ int main(int argc, char **argv)
     page_of_the_libos(true);
     page_of_the_libos(false);
     page_of_the_host();
+    for (int i = 0; i < 4; i++)
+        pages_told(i & 1, i & 2);
     changed_pages();
     after_a_panic();
     entries();

@@ -19,6 +19,10 @@ bool is_image_constant(const char *s)
     return s == g_constant;
 }
 
+void enclave_untold(void)
+{
+}
+
 void host_abort(const char *message)
 {
     memcpy(g_said, message, MIN(strlen(message) + 1, sizeof(g_said)));

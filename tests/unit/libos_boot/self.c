@@ -49,6 +49,11 @@ int main(void)
     body.config_id[31] = 7;
     expect(true, &body, MANIFEST_KSS, "a CONFIGID of 32 bytes");
     each_bit(&body, &body.attributes, 0, MANIFEST_KSS, "ATTRIBUTES with KSS");
+    body.attributes |= SGX_ATTRIBUTE_AEXNOTIFY;
+    expect(true, &body, MANIFEST_KSS | MANIFEST_AEXNOTIFY, "AEX-Notify, as the manifest asks");
+    each_bit(&body, &body.attributes, 0, MANIFEST_KSS | MANIFEST_AEXNOTIFY,
+             "ATTRIBUTES with KSS and AEX-Notify");
+    body.attributes &= ~SGX_ATTRIBUTE_AEXNOTIFY;
     for (u32 i = 0; i < 15; i++) {
         body.xfrm = xfrm[i][0];
         expect(xfrm[i][1] != 0, &body, MANIFEST_KSS, "XFRM");

@@ -259,7 +259,7 @@ static void has_no_kss(void)
 
     assert_false(g_driver->kss);
     g_test_attributes = SGX_ATTR_AEX_NOTIFY;
-    assert_int_equal(load(0, false, &e, &err), -EINVAL);
+    assert_int_equal(load(0, false, &e, &err), -ENODEV);
     error_release(&err);
     g_test_attributes = 0;
     assert_int_equal(load(0, true, &e, &err), -EINVAL);
