@@ -12,7 +12,7 @@ declare -A sets=(
             jq gawk runc strace uidmap util-linux procps iproute2 xz-utils bzip2 dpkg-dev busybox-static cpio criu"
     [conformance]="crun mmdebstrap bsdutils"
     [clients]="docker.io containerd podman conmon iptables netavark containernetworking-plugins busybox-static bsdutils"
-    [bench]="runc crun hyperfine busybox-static"
+    [bench]="runc crun containerd hyperfine busybox-static"
     [fuzz]="clang libclang-rt-14-dev"
     [lint]="cppcheck clang-tidy clang-format shellcheck"
     [vm]="qemu-system-x86 mmdebstrap cpio e2fsprogs busybox-static dpkg-dev runc bats jq gawk bsdutils xz-utils"
