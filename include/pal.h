@@ -41,8 +41,8 @@ extern "C" {
 
 /* ---- versions 1 to 3 ------------------------------------------------------------------------- */
 
-/* pal_init of versions 1 and 2. Strings are never NULL; what is not set is "". log_level: off, fatal, error, warn, info,
- * debug, trace. */
+/* pal_init of versions 1 and 2. Strings are never NULL; what is not set is "". log_level: off,
+ * fatal, error, warn, info, debug, trace. */
 typedef struct {
     const char *args;
     const char *log_level;

@@ -271,8 +271,8 @@ void kernel_fault(struct kernel_frame *frame)
         frame->regs.rip = (u64)&e->fixup + (i64)e->fixup;
 }
 
-/* Pages that only the host can take away: the LibOS's, and those where calls meet the host. All else
- * is the LibOS's own fault. */
+/* Pages that only the host can take away: the LibOS's, and those where calls meet the host. All
+ * else is the LibOS's own fault. */
 static const char *cause(const struct fault_info *f)
 {
     if (f->vector == VECTOR_PF && f->addr >= (u64)__libos_start && !is_outside_elrange(f->addr))

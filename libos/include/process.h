@@ -155,8 +155,8 @@ int signal_send_group(i32 pgid, const struct siginfo_k *info);
 /* A fault of the current thread's application code: forces sig (SIGSEGV, SIGILL, SIGFPE, SIGTRAP,
  * SIGBUS). */
 void signal_fault(int sig, int code, u64 addr, u32 trap, u64 error_code);
-/* The same for any cause: cannot be blocked, ignored or survived by PID 1: a handler takes it, or the
- * process ends. */
+/* The same for any cause: cannot be blocked, ignored or survived by PID 1: a handler takes it, or
+ * the process ends. */
 void signal_force(const struct siginfo_k *info);
 bool signal_pending(void); /* something deliverable for the current thread */
 /* The current thread ignores sig or blocks it: what a terminal asks before it sends SIGTTIN,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Memory of a process for others: its command line, process_vm_readv, /proc/PID/mem. The process need
- * not be resident: a page may be in place, saved, shared with the members of its group, or not there
- * at all (group.c says when which).
+ * Memory of a process for others: its command line, process_vm_readv, /proc/PID/mem. The process
+ * need not be resident: a page may be in place, saved, shared with the members of its group, or not
+ * there at all (group.c says when which).
  */
 #include "internal.h"
 #include "fs.h"

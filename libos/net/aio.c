@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Linux AIO (io_setup and its kin). Files are memory of the enclave or wait for the host in the call,
- * so what is submitted is done at once and its event queued: as on Linux for files that are not open
- * with O_DIRECT. A context's number is the address of a page of the process, as libaio looks there for
- * the ring of Linux; it finds no such thing, and asks by system call.
+ * Linux AIO (io_setup and its kin). Files are memory of the enclave or wait for the host in the
+ * call, so what is submitted is done at once and its event queued: as on Linux for files that are
+ * not open with O_DIRECT. A context's number is the address of a page of the process, as libaio
+ * looks there for the ring of Linux; it finds no such thing, and asks by system call.
  *
- * Contexts belong to a process, which a fork does not copy. Source: io_setup(2) ... io_getevents(2).
+ * Contexts belong to a process, which a fork does not copy. Source: io_setup(2) ...
+ * io_getevents(2).
  */
 #include "poll.h"
 #include "mm.h"

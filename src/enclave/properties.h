@@ -6,7 +6,7 @@
 #include "base/json.h"
 
 /*
- * Look at a configuration as the engine gave it: one warning for each property that is there and has
- * no effect inside. Negative with err for one that an enclave container cannot have.
+ * Look at a configuration as the engine gave it: one warning for each property that is there and
+ * has no effect inside. Negative with err for one that an enclave container cannot have.
  */
 int properties_check(const json_t *config, struct error *err);

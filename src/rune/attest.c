@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* "rune attest", in the form of Inclavare Containers' rune; "rune enclave" is this project's own. */
+/* "rune attest", in the form of Inclavare Containers' rune; "rune enclave" is the project's own. */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>

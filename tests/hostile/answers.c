@@ -234,7 +234,7 @@ static void localhost(struct boundary_area *area, uint64_t number)
 
 /* ---- ecalls ---- */
 
-/* A copy of what the argument points to, with other numbers in it; anything, when that is nothing. */
+/* A copy of what the argument points to, with other numbers in it; or anything, for lack of it. */
 static uint64_t shaken(uint64_t argument, size_t head, size_t size)
 {
     uint8_t *copy = size <= BOUNDARY_PROCESS_MAX ? calloc(1, size + 4096) : NULL;

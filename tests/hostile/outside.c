@@ -81,7 +81,7 @@ void outside_load(struct sgx_secs *secs)
     load_file(lie);
 }
 
-/* "given": a byte of each of some blocks changes while the enclave may be copying them, and back. */
+/* "given": a byte of some blocks changes while the enclave may be copying them, and back. */
 void outside_files(const struct lie *lie)
 {
     const unsigned i = chance_below(8) ? 1 : (unsigned)chance_below(FILES);
@@ -159,12 +159,12 @@ bool area_fault(const struct sgx_enclave_run *run)
         run->exception_addr - (uint64_t)t_hidden >= sizeof(*t_hidden))
         return false;
     const struct sgx_ssa_gpr *gpr = interrupted(run->tcs);
-    const struct sgx_ssa_exinfo *info = (const struct sgx_ssa_exinfo *)gpr - 1;
     struct emu_fault unreadable;
     uint8_t code[3] = {0};
 
     if (gpr == NULL || emu_read(g_host.handle, gpr->rip, code, sizeof(code), &unreadable) < 0)
         return false;
+    const struct sgx_ssa_exinfo *info = (const struct sgx_ssa_exinfo *)gpr - 1;
     if (info->maddr % 8 != 0 || !is_of_words(code))
         fault("host memory at +%#lx is not touched in whole aligned words: %02x %02x %02x",
               (long)(info->maddr - (uint64_t)t_hidden), code[0], code[1], code[2]);

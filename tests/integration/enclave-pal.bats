@@ -33,7 +33,7 @@ teardown() { enclave_teardown; }
     use_pal skeleton-v2 exit 0
     rune create --bundle "$bundle" "$id" >"$work/out" 2>&1 </dev/null
     sleep 0.3
-    ! grep -q 'child of' "$work/out"
+    run ! grep -q 'child of' "$work/out"
     rune start "$id"
     within 5 grep -q 'child of 1' "$work/out"
     within 5 status_is "$id" stopped
@@ -89,7 +89,7 @@ teardown() { enclave_teardown; }
     ln -s /etc/passwd "$bundle/rootfs/tmp/link"
     rune attest --reportFile=/tmp/link "$id"
     cmp "$work/report" "$bundle/rootfs/etc/passwd" # the container's: no link leads out of it
-    ! cmp -s "$work/report" /etc/passwd
+    run ! cmp -s "$work/report" /etc/passwd
     run rune attest --isRA --quote-type ecdsa "$id"
     [ "$status" -eq 1 ]
     [[ "$output" == *quote* ]]

@@ -260,9 +260,12 @@ static int lines(const char *file, unsigned host, int port, int state, unsigned 
     unsigned st;
     int found = 0;
     FILE *f = fopen(file, "r");
-    CHECK(f != NULL && fgets(line, sizeof(line), f) && strstr(line, "local_address"));
+    CHECK(f != NULL);
+    if (f == NULL)
+        return -1;
+    CHECK(fgets(line, sizeof(line), f) && strstr(line, "local_address"));
     snprintf(want, sizeof(want), "%08X:%04X", htonl(host), port);
-    while (f && fgets(line, sizeof(line), f)) {
+    while (fgets(line, sizeof(line), f)) {
         unsigned long i;
         CHECK(sscanf(line, "%*d: %63s %*s %x %*s %*s %*s %*d %*d %lu", local, &st, &i) == 3);
         if (strcmp(local, want) == 0 && st == (unsigned)state) {
