@@ -401,6 +401,17 @@ long pipe_fcntl(struct file *f, u32 cmd, long arg)
     return r;
 }
 
+size_t pipe_room(struct file *f)
+{
+    struct pipe *p = f->private;
+    size_t room;
+
+    mutex_lock(&p->lock);
+    room = p->readers ? p->size - p->used : 1;
+    mutex_unlock(&p->lock);
+    return room;
+}
+
 bool pipe_is_same(struct file *a, struct file *b)
 {
     return file_is_pipe(a) && file_is_pipe(b) && a->private == b->private;

@@ -75,7 +75,63 @@ static int show_udp6(struct pseudo_inode *p, struct text *t)
     return show(t, INET6, DGRAM);
 }
 
+static void count_line(void *ctx, const struct socket_line *l)
+{
+    ++*(u32 *)ctx;
+}
+
+static u32 count(int domain, int type)
+{
+    u32 n = 0;
+
+    socket_list_walk(domain, type, count_line, &n);
+    return n;
+}
+
+static int show_sockstat(struct pseudo_inode *p, struct text *t)
+{
+    u32 tcp = count(INET, STREAM), udp = count(INET, DGRAM);
+
+    text_printf(t,
+                "sockets: used %u\nTCP: inuse %u orphan 0 tw 0 alloc %u mem 0\nUDP: inuse %u mem "
+                "0\nUDPLITE: inuse 0\nRAW: inuse 0\nFRAG: inuse 0 memory 0\n",
+                tcp + udp + count(INET6, STREAM) + count(INET6, DGRAM), tcp, tcp, udp);
+    return 0;
+}
+
+static int show_sockstat6(struct pseudo_inode *p, struct text *t)
+{
+    text_printf(t,
+                "TCP6: inuse %u\nUDP6: inuse %u\nUDPLITE6: inuse 0\nRAW6: inuse 0\nFRAG6: inuse 0 "
+                "memory 0\n",
+                count(INET6, STREAM), count(INET6, DGRAM));
+    return 0;
+}
+
+/* What the host's network did is not counted here: zeros, in Linux's form. */
 const struct pseudo_entry g_proc_net_entries[] = {
+    PSEUDO_TEXT("arp",
+                "IP address       HW type     Flags       HW address            Mask     Device"),
+    PSEUDO_TEXT(
+        "route",
+        "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT"
+        "                                                       "),
+    PSEUDO_TEXT("snmp",
+                "Ip: Forwarding DefaultTTL InReceives InHdrErrors InAddrErrors ForwDatagrams "
+                "InUnknownProtos InDiscards InDelivers OutRequests OutDiscards OutNoRoutes "
+                "ReasmTimeout ReasmReqds ReasmOKs ReasmFails FragOKs FragFails FragCreates\n"
+                "Ip: 2 64 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n"
+                "Icmp: InMsgs InErrors InCsumErrors OutMsgs OutErrors\nIcmp: 0 0 0 0 0\n"
+                "Tcp: RtoAlgorithm RtoMin RtoMax MaxConn ActiveOpens PassiveOpens AttemptFails "
+                "EstabResets CurrEstab InSegs OutSegs RetransSegs InErrs OutRsts InCsumErrors\n"
+                "Tcp: 1 200 120000 -1 0 0 0 0 0 0 0 0 0 0 0\n"
+                "Udp: InDatagrams NoPorts InErrors OutDatagrams RcvbufErrors SndbufErrors "
+                "InCsumErrors IgnoredMulti MemErrors\nUdp: 0 0 0 0 0 0 0 0 0"),
+    PSEUDO_TEXT("netstat", "TcpExt: SyncookiesSent SyncookiesRecv SyncookiesFailed ListenOverflows "
+                           "ListenDrops TCPTimeouts\nTcpExt: 0 0 0 0 0 0\n"
+                           "IpExt: InNoRoutes InOctets OutOctets\nIpExt: 0 0 0"),
+    PSEUDO_SHOW("sockstat", show_sockstat),
+    PSEUDO_SHOW("sockstat6", show_sockstat6),
     PSEUDO_TEXT(
         "dev",
         "Inter-|   Receive                                                |  Transmit\n"

@@ -581,6 +581,40 @@ static int show_gid_map(struct pseudo_inode *p, struct text *t)
     return 0;
 }
 
+static int show_slack(struct pseudo_inode *p, struct text *t)
+{
+    struct thread *th;
+    u64 ns = 0;
+
+    mutex_lock(&g_process_lock);
+    th = thread_find(p->tid ? p->tid : p->pid);
+    if (th)
+        ns = th->timer_slack ? th->timer_slack : 50000;
+    mutex_unlock(&g_process_lock);
+    text_printf(t, "%llu\n", (unsigned long long)ns);
+    return 0;
+}
+
+static ssize_t store_slack(struct pseudo_inode *p, const char *buf, size_t n)
+{
+    struct thread *th;
+    u64 ns = 0;
+    size_t digits = 0;
+
+    for (; digits < n && digits < 18 && buf[digits] >= '0' && buf[digits] <= '9'; digits++)
+        ns = ns * 10 + (u64)(buf[digits] - '0');
+    if (!digits)
+        return -EINVAL;
+    mutex_lock(&g_process_lock);
+    th = thread_find(p->tid ? p->tid : p->pid);
+    if (th && (th->process == fs_process() || fs_capable(CAP_SYS_NICE)))
+        th->timer_slack = ns ? ns : th->timer_slack_default;
+    else
+        n = 0;
+    mutex_unlock(&g_process_lock);
+    return n ? (ssize_t)n : th ? -EPERM : -ESRCH;
+}
+
 /* clang-format off */
 #define COMMON_ENTRIES \
     {.name = "auxv", .mode = S_IFREG | 0400, .show = show_auxv}, \
@@ -600,6 +634,7 @@ static int show_gid_map(struct pseudo_inode *p, struct text *t)
     PSEUDO_SHOW("limits", show_limits), \
     {.name = "loginuid", .mode = S_IFREG | 0644, .text = "4294967295"}, \
     PSEUDO_SHOW("maps", proc_show_maps), \
+    {.name = "mem", .mode = S_IFREG | 0600, .fops = &g_proc_mem_ops}, \
     PSEUDO_SHOW("mountinfo", proc_show_mountinfo), \
     PSEUDO_SHOW("mounts", proc_show_mounts), \
     PSEUDO_DIR("net", g_proc_net_entries), \
@@ -617,6 +652,7 @@ static int show_gid_map(struct pseudo_inode *p, struct text *t)
     PSEUDO_SHOW("stat", show_stat), \
     PSEUDO_SHOW("statm", show_statm), \
     PSEUDO_SHOW("status", show_status), \
+    {.name = "timerslack_ns", .mode = S_IFREG | 0644, .show = show_slack, .store = store_slack}, \
     {.name = "uid_map", .mode = S_IFREG | 0644, .show = show_uid_map}, \
     PSEUDO_SHOW("wchan", show_wchan)
 /* clang-format on */

@@ -230,6 +230,24 @@ SYSVIPC(shm)
 SYSVIPC(sem)
 SYSVIPC(msg)
 
+/* None that the enclave sees: the line of processors only. */
+static int show_interrupts(struct pseudo_inode *p, struct text *t)
+{
+    text_printf(t, "           ");
+    for (u32 k = 0; k < cpu_count(); k++)
+        text_printf(t, "CPU%-8u", k);
+    text_printf(t, "\n");
+    return 0;
+}
+
+#define PRESSURE "avg10=0.00 avg60=0.00 avg300=0.00 total=0"
+static const struct pseudo_entry g_pressure[] = {
+    PSEUDO_TEXT("cpu", "some " PRESSURE "\nfull " PRESSURE),
+    PSEUDO_TEXT("io", "some " PRESSURE "\nfull " PRESSURE),
+    PSEUDO_TEXT("memory", "some " PRESSURE "\nfull " PRESSURE),
+    {0},
+};
+
 static const struct pseudo_entry g_sysvipc[] = {
     PSEUDO_SHOW("msg", show_msg),
     PSEUDO_SHOW("sem", show_sem),
@@ -258,6 +276,12 @@ static const struct pseudo_entry g_root_entries[] = {
     PSEUDO_SHOW("stat", show_stat),
     PSEUDO_TEXT("swaps", "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority"),
     PSEUDO_DIR("sys", g_proc_sys_entries),
+    PSEUDO_TEXT("cgroups",
+                "#subsys_name\thierarchy\tnum_cgroups\tenabled\ncpuset\t0\t1\t1\ncpu\t0\t1\t1\n"
+                "cpuacct\t0\t1\t1\nmemory\t0\t1\t1\npids\t0\t1\t1"),
+    PSEUDO_SHOW("interrupts", show_interrupts),
+    PSEUDO_SHOW("softirqs", show_interrupts),
+    PSEUDO_DIR("pressure", g_pressure),
     PSEUDO_DIR("sysvipc", g_sysvipc),
     PSEUDO_SHOW("uptime", show_uptime),
     PSEUDO_SHOW("vmstat", show_vmstat),

@@ -364,7 +364,7 @@ long sys_sync_file_range(SYSCALL_ARGS)
         return -EBADF;
     if (b < 0 || c < 0 || b + c < b || (d & ~7l))
         n = -EINVAL;
-    else if (!has_position(r.file))
+    else if (!r.file->inode || S_ISCHR(r.file->inode->mode) || !has_position(r.file))
         n = -ESPIPE;
     else if (r.file->ops->fsync)
         n = r.file->ops->fsync(r.file, true);

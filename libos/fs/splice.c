@@ -145,6 +145,8 @@ static int check_copy(struct file *in, struct file *out)
 
 static int check_splice(struct file *in, struct file *out)
 {
+    if ((in->inode && S_ISDIR(in->inode->mode)) || (out->inode && S_ISDIR(out->inode->mode)))
+        return -EINVAL;
     if (!file_is_pipe(in) && !file_is_pipe(out))
         return -EINVAL;
     if ((in->inode && in->inode == out->inode) || pipe_is_same(in, out))
@@ -158,6 +160,7 @@ long sys_splice(SYSCALL_ARGS);
 long sys_tee(SYSCALL_ARGS);
 long sys_vmsplice(SYSCALL_ARGS);
 long sys_writev(SYSCALL_ARGS);
+long sys_write(SYSCALL_ARGS);
 long sys_readv(SYSCALL_ARGS);
 
 long sys_sendfile(SYSCALL_ARGS)
@@ -171,6 +174,7 @@ long sys_copy_file_range(SYSCALL_ARGS)
 }
 
 #define SPLICE_NONBLOCK 2
+#define IOV_MAX_COUNT   1024
 #define SPLICE_ALL      15l
 
 long sys_splice(SYSCALL_ARGS)
@@ -214,6 +218,36 @@ long sys_tee(SYSCALL_ARGS)
     return r;
 }
 
+/* vmsplice waits for room, and then gives no more than there is. */
+static long fill_pipe(int fd, struct file *file, u64 iov, long count)
+{
+    long done = 0, r;
+
+    if (count < 0 || count > IOV_MAX_COUNT)
+        return -EINVAL;
+    r = file_wait(file, POLL_OUT, UINT64_MAX);
+    for (size_t room = pipe_room(file); r == 0 && count > 0; count--, iov += 16) {
+        struct {
+            u64 base, size;
+        } v;
+
+        if (copy_from_user(&v, (const void *)iov, sizeof(v)) < 0)
+            r = -EFAULT;
+        else if (v.size)
+            r = sys_write(fd, (long)v.base, (long)MIN(v.size, room), 0, 0, 0);
+        else
+            continue;
+        if (r < 0)
+            break;
+        done += r;
+        room -= MIN((size_t)r, room);
+        if ((u64)r < v.size || !room)
+            break;
+        r = 0;
+    }
+    return done ? done : r == -EINTR ? -ERESTARTSYS : r;
+}
+
 long sys_vmsplice(SYSCALL_ARGS)
 {
     struct file *file;
@@ -233,6 +267,7 @@ long sys_vmsplice(SYSCALL_ARGS)
         file_put(file);
         return -EAGAIN;
     }
+    long r = reads ? sys_readv(a, b, c, 0, 0, 0) : fill_pipe((int)a, file, (u64)b, c);
     file_put(file);
-    return reads ? sys_readv(a, b, c, 0, 0, 0) : sys_writev(a, b, c, 0, 0, 0);
+    return r;
 }

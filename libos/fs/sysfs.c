@@ -163,7 +163,29 @@ static const struct pseudo_entry g_empty[] = {{0}};
 static const struct pseudo_entry g_fs[] = {PSEUDO_DIR("cgroup", g_empty), {0}};
 static const struct pseudo_entry g_kernel[] = {
     PSEUDO_DIR("mm", g_mm), PSEUDO_TEXT("uevent_seqnum", "0"), {0}};
-static const struct pseudo_entry g_class[] = {PSEUDO_DIR("net", g_empty), {0}};
+/* The loopback interface, which is the enclave's own; others are the host's and not told here. */
+static const struct pseudo_entry g_lo_statistics[] = {
+    PSEUDO_TEXT("rx_bytes", "0"),   PSEUDO_TEXT("rx_dropped", "0"), PSEUDO_TEXT("rx_errors", "0"),
+    PSEUDO_TEXT("rx_packets", "0"), PSEUDO_TEXT("tx_bytes", "0"),   PSEUDO_TEXT("tx_dropped", "0"),
+    PSEUDO_TEXT("tx_errors", "0"),  PSEUDO_TEXT("tx_packets", "0"), {0},
+};
+static const struct pseudo_entry g_lo[] = {
+    PSEUDO_TEXT("addr_len", "6"),
+    PSEUDO_TEXT("address", "00:00:00:00:00:00"),
+    PSEUDO_TEXT("broadcast", "00:00:00:00:00:00"),
+    PSEUDO_TEXT("carrier", "1"),
+    PSEUDO_TEXT("flags", "0x9"),
+    PSEUDO_TEXT("ifindex", "1"),
+    PSEUDO_TEXT("iflink", "1"),
+    PSEUDO_TEXT("mtu", "65536"),
+    PSEUDO_TEXT("operstate", "unknown"),
+    PSEUDO_DIR("statistics", g_lo_statistics),
+    PSEUDO_TEXT("tx_queue_len", "1000"),
+    PSEUDO_TEXT("type", "772"),
+    {0},
+};
+static const struct pseudo_entry g_class_net[] = {PSEUDO_DIR("lo", g_lo), {0}};
+static const struct pseudo_entry g_class[] = {PSEUDO_DIR("net", g_class_net), {0}};
 static const struct pseudo_entry g_root_entries[] = {
     PSEUDO_DIR("block", g_empty),  PSEUDO_DIR("bus", g_empty),
     PSEUDO_DIR("class", g_class),  PSEUDO_DIR("devices", g_devices),

@@ -218,6 +218,7 @@ int fifo_open(struct inode *i, struct file *f);
 long pipe_fcntl(struct file *f, u32 cmd, long arg);
 void file_uncount_writer(struct file *f); /* it keeps no program from running any more */
 bool file_is_pipe(struct file *f);
+size_t pipe_room(struct file *f); /* bytes that a writer need not wait for; 1: nobody reads */
 bool pipe_is_same(struct file *a, struct file *b); /* two ends of one pipe */
 ssize_t pipe_tee(struct file *in, struct file *out, size_t n, bool nonblock);
 void fifo_destroy(struct inode *i);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The system calls of sockets: arguments in, a family's work, results out. */
 #include "socket.h"
+#include <linux/sockios.h>
 
 #define OPTION_MAX 1024
 
@@ -461,6 +462,8 @@ static long socket_ioctl(struct file *f, u32 cmd, u64 arg)
 {
     struct socket *s = f->private;
 
+    if (cmd == SIOCETHTOOL) /* as a driver that has no such operations */
+        return -EOPNOTSUPP;
     return s->ops->ioctl(s, cmd, arg);
 }
 

@@ -22,14 +22,41 @@ struct sysv_object *sysv_find(struct sysv_class *c, i32 id)
     return NULL;
 }
 
+static u32 place_of(i32 id)
+{
+    return (u32)id % SYSV_PLACES;
+}
+
 struct sysv_object *sysv_nth(struct sysv_class *c, i32 place)
 {
     struct sysv_object *o;
     class_prepare(c);
     list_for_each_entry (o, &c->objects, link)
-        if (place-- == 0)
+        if (place >= 0 && place_of(o->id) == place_of(place))
             return o;
     return NULL;
+}
+
+i32 sysv_top(const struct sysv_class *c)
+{
+    for (u32 p = SYSV_PLACES; p-- > 0;)
+        if (c->taken[p / 64] >> p % 64 & 1)
+            return (i32)p;
+    return 0;
+}
+
+/* The lowest free place; ids do not come again soon. */
+static i32 new_id(struct sysv_class *c)
+{
+    u32 p = 0;
+    while (c->taken[p / 64] == ~0ull)
+        p += 64;
+    p += (u32)__builtin_ctzll(~c->taken[p / 64]);
+    if (p <= c->last)
+        c->turn = (c->turn + 1) % (INT32_MAX / SYSV_PLACES);
+    c->last = p;
+    c->taken[p / 64] |= 1ull << p % 64;
+    return (i32)(c->turn * SYSV_PLACES + p);
 }
 
 bool sysv_permitted(const struct sysv_object *o, u32 want)
@@ -63,6 +90,7 @@ void sysv_remove(struct sysv_class *c, struct sysv_object *o)
         return;
     o->removed = true;
     list_del(&o->link);
+    c->taken[place_of(o->id) / 64] &= ~(1ull << place_of(o->id) % 64);
     c->count--;
     waitq_wake(&o->waiters, UINT32_MAX);
     sysv_put(c, o);
@@ -118,11 +146,8 @@ int sysv_add(struct sysv_class *c, struct sysv_object *o, i32 key, u32 flags)
     o->uid = o->cuid = me->euid;
     o->gid = o->cgid = me->egid;
     o->mode = flags & 0777;
-    do {
-        c->last_id = c->last_id == INT32_MAX ? 0 : c->last_id + 1;
-    } while (sysv_find(c, c->last_id));
-    o->id = c->last_id;
-    o->seq = (u32)o->id;
+    o->id = new_id(c);
+    o->seq = (u32)o->id / SYSV_PLACES;
     list_add_tail(&o->link, &c->objects);
     c->count++;
     return o->id;

@@ -21,15 +21,17 @@ void sysv_show_msg(sysv_line *line, void *ctx);
 struct sysv_object {
     struct list_head link;
     struct refcount refs;
-    i32 id, key;
+    i32 id, key; /* id: its place, and above it how often places were taken again */
     u32 uid, gid, cuid, cgid, mode, seq;
     bool removed;
     struct waitq waiters;
 };
+#define SYSV_PLACES 32768u
 struct sysv_class {
     struct list_head objects;
-    i32 last_id;
-    u32 count, max;
+    u32 count, max; /* at most SYSV_PLACES */
+    u32 last, turn; /* the place taken last, and the part of the id above it */
+    u64 taken[SYSV_PLACES / 64];
     void (*destroy)(struct sysv_object *o);
 };
 
@@ -37,8 +39,9 @@ extern struct mutex g_sysv_lock;
 
 /* All with g_sysv_lock held. */
 struct sysv_object *sysv_find(struct sysv_class *c, i32 id); /* NULL: -EINVAL */
-/* SHM_STAT and the like: the object with this place in the list, from 0. */
+/* SHM_STAT and the like: the object at a place (an id does as well), and the highest place, or 0. */
 struct sysv_object *sysv_nth(struct sysv_class *c, i32 place);
+i32 sysv_top(const struct sysv_class *c);
 bool sysv_permitted(const struct sysv_object *o,
                     u32 want);                /* bits as in a mode, 0400 read, 0200 write */
 bool sysv_owned(const struct sysv_object *o); /* may be changed and removed */

@@ -250,7 +250,7 @@ static long information(int cmd, u64 to)
     struct sysv_object *o;
     mutex_lock(&g_sysv_lock);
     sysv_find(&g_queues, -1); /* the list exists */
-    i32 used = (i32)g_queues.count;
+    i32 used = (i32)g_queues.count, top = sysv_top(&g_queues);
     if (cmd == MSG_INFO) {
         info.msgpool = used;
         info.msgmap = info.msgtql = 0;
@@ -260,7 +260,7 @@ static long information(int cmd, u64 to)
         }
     }
     mutex_unlock(&g_sysv_lock);
-    return copy_to_user((void *)to, &info, sizeof(info)) < 0 ? -EFAULT : MAX(used - 1, 0);
+    return copy_to_user((void *)to, &info, sizeof(info)) < 0 ? -EFAULT : top;
 }
 
 static bool is_nth(int cmd)

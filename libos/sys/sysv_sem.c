@@ -323,7 +323,7 @@ static long information(int cmd, u64 to)
     struct sysv_object *o;
     mutex_lock(&g_sysv_lock);
     sysv_find(&g_sems, -1); /* the list exists */
-    i32 used = (i32)g_sems.count;
+    i32 used = (i32)g_sems.count, top = sysv_top(&g_sems);
     if (cmd == SEM_INFO) {
         info.semusz = used;
         info.semaem = 0;
@@ -331,7 +331,7 @@ static long information(int cmd, u64 to)
             info.semaem += (int)container_of(o, struct sem_set, o)->count;
     }
     mutex_unlock(&g_sysv_lock);
-    return copy_to_user((void *)to, &info, sizeof(info)) < 0 ? -EFAULT : MAX(used - 1, 0);
+    return copy_to_user((void *)to, &info, sizeof(info)) < 0 ? -EFAULT : top;
 }
 
 static bool is_nth(int cmd)

@@ -222,6 +222,7 @@ static long information(int cmd, u64 to)
     struct sysv_object *o;
     mutex_lock(&g_sysv_lock);
     collect_locked();
+    i32 top = sysv_top(&g_segments);
     now.used_ids = (int)g_segments.count;
     list_for_each_entry (o, &g_segments.objects, link)
         now.shm_tot += PAGE_UP(container_of(o, struct shm, o)->size) >> PAGE_SHIFT;
@@ -230,7 +231,7 @@ static long information(int cmd, u64 to)
     if (cmd == SHM_INFO ? copy_to_user((void *)to, &now, sizeof(now)) < 0
                         : copy_to_user((void *)to, &limits, sizeof(limits)) < 0)
         return -EFAULT;
-    return MAX(now.used_ids - 1, 0); /* the highest place */
+    return top;
 }
 
 static bool is_nth(int cmd)

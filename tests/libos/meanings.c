@@ -85,6 +85,13 @@ static void copies_onto_itself(void)
     CHECK(fcntl(p[1], F_SETPIPE_SZ, 4096) == 4096);
     CHECK(write(p[1], page, sizeof(page)) == sizeof(page));
     CHECK(fails(vmsplice(p[1], &v, 1, SPLICE_F_NONBLOCK), EAGAIN));
+    static char more[8192]; /* it takes what there is room for, and does not wait for the rest */
+    struct iovec two[2] = {{more, 100}, {more, sizeof(more)}};
+    CHECK(read(p[0], page, sizeof(page)) == sizeof(page));
+    CHECK(vmsplice(p[1], two, 2, 0) <= 4096 && read(p[0], page, sizeof(page)) >= 100);
+    int dir = open(".", O_RDONLY);
+    CHECK(fails(splice(dir, NULL, p[1], NULL, 10, 0), EINVAL));
+    close(dir);
     close(p[0]);
     close(p[1]);
 }

@@ -196,6 +196,37 @@ static void processor(void)
     CHECK(sched_setaffinity(0, sizeof(all), &all) == 0);
 }
 
+static char g_word[32] = "before";
+
+static void memory_file(void)
+{
+    char got[8] = "";
+    int fd = open("/proc/self/mem", O_RDWR);
+    CHECK(fd >= 0);
+    CHECK(pread(fd, got, 7, (off_t)g_word) == 7 && strcmp(got, "before") == 0);
+    CHECK(pwrite(fd, "after", 6, (off_t)g_word) == 6 && strcmp(g_word, "after") == 0);
+    CHECK(fails(pread(fd, got, 1, 0x10), EIO));
+    close(fd);
+}
+
+/* What monitoring programs open. */
+static void tables(void)
+{
+    static const char *const files[] = {
+        "/proc/net/tcp",  "/proc/net/tcp6",    "/proc/net/udp",         "/proc/net/udp6",
+        "/proc/net/unix", "/proc/net/route",   "/proc/net/arp",         "/proc/net/dev",
+        "/proc/net/snmp", "/proc/net/netstat", "/proc/net/sockstat",    "/proc/interrupts",
+        "/proc/softirqs", "/proc/cgroups",     "/sys/class/net/lo/mtu", "/proc/sysvipc/msg",
+    };
+    char buf[64];
+    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+        int fd = open(files[i], O_RDONLY);
+        if (fd < 0 || read(fd, buf, sizeof(buf)) <= 0)
+            printf("FAILED %s\n", files[i]), g_failed = 1;
+        close(fd);
+    }
+}
+
 int main(void)
 {
     RUN(locks);
@@ -204,5 +235,7 @@ int main(void)
     RUN(strangers);
     RUN(comparing);
     RUN(processor);
+    RUN(memory_file);
+    RUN(tables);
     return finish();
 }
