@@ -191,7 +191,9 @@ long sys_lseek(SYSCALL_ARGS)
 
     if (!r.file)
         return -EBADF;
-    if (!has_position(r.file)) {
+    if ((u32)c > 4 /* SEEK_HOLE */) {
+        n = -EINVAL;
+    } else if (!has_position(r.file)) {
         n = -ESPIPE;
     } else {
         mutex_lock(&r.file->pos_lock);

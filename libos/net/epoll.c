@@ -113,11 +113,12 @@ static int ctl_modify(struct epoll_item *item, const struct epoll_event *event)
     return r;
 }
 
-static int ctl_check(struct epoll *ep, int op, struct file *file, const struct epoll_event *event)
+static int ctl_check(const struct file *epf, int op, const struct file *file,
+                     const struct epoll_event *event)
 {
     if (file->ops->poll == NULL)
         return -EPERM;
-    if (file->ops == &epoll_ops && file->private == ep)
+    if (epf->ops != &epoll_ops || (file->ops == &epoll_ops && file->private == epf->private))
         return -EINVAL;
     if (op != EPOLL_CTL_DEL && (event->events & EPOLLEXCLUSIVE) != 0) {
         u32 allowed = EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP | EPOLLWAKEUP | EPOLLET |
@@ -157,12 +158,9 @@ static int ctl_locked(struct epoll *ep, int op, int fd, struct file *file,
 static long ctl(struct file *epf, int op, int fd, struct file *file,
                 const struct epoll_event *event)
 {
+    int r = ctl_check(epf, op, file, event);
     struct epoll *ep = epf->private;
-    int r;
 
-    if (epf->ops != &epoll_ops)
-        return -EINVAL;
-    r = ctl_check(ep, op, file, event);
     if (r < 0)
         return r;
     mutex_lock(&g_epoll_lock);

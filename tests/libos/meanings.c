@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/epoll.h>
 #include <sys/fsuid.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -242,6 +243,20 @@ static void slack(void)
     CHECK(prctl(PR_SET_TIMERSLACK, 0) == 0 && prctl(PR_GET_TIMERSLACK) == 50000);
 }
 
+/* Two things are wrong: which of them is said. */
+static void first_errors(void)
+{
+    struct epoll_event e = {.events = EPOLLIN};
+    int p[2], file = open("roots", O_RDONLY);
+    CHECK(pipe(p) == 0 && file >= 0);
+    CHECK(fails(lseek(p[0], 0, 9), EINVAL) && fails(lseek(p[0], 0, SEEK_SET), ESPIPE));
+    CHECK(fails(epoll_ctl(p[0], EPOLL_CTL_ADD, file, &e), EPERM));
+    CHECK(fails(epoll_ctl(p[0], EPOLL_CTL_ADD, p[1], &e), EINVAL));
+    close(p[0]);
+    close(p[1]);
+    close(file);
+}
+
 /* A file that must not change is not emptied by being opened, whatever for. */
 static void emptied_by_opening(void)
 {
@@ -441,6 +456,7 @@ int main(void)
     RUN(removed_directory);
     RUN(threads_are_listed);
     RUN(slack);
+    RUN(first_errors);
     RUN(emptied_by_opening);
     RUN(children_of_ones_parent);
     RUN(futex_words);

@@ -5,10 +5,12 @@
   calls.py [--build DIR] [--jobs N] fixed               a minute: the same seeds each time
   calls.py ... random SECONDS                           new seeds, until the time is over
   calls.py ... one KIND SEED SECONDS [trace]            one run, whose output is shown
+  calls.py ... differences SEED COUNT                   where pure calls have other results than natively, to read
 
 Ends with "N passed, N failed, N skipped". What failed prints the command that repeats it.
 """
 import argparse
+import collections
 import os
 import random
 import shutil
@@ -69,15 +71,44 @@ def run_of(kind, seed, seconds, words=""):
                        f"/bin/calls supervise {seed:x} {seconds} {more} {words}".strip(), {"fine"})
 
 
+def sequences(text):
+    found = {}
+    for part in text.split("sequence ")[1:]:
+        seed, *lines = part.splitlines()
+        found[seed] = lines
+    return found
+
+
+def differences(bench, seed, count):
+    """The first difference of each sequence, by call and results; for a person, who knows which are meant."""
+    words = ["pure", seed, count]
+    native = subprocess.run([f"{bench.build}/tests/random/calls", *words], capture_output=True, check=False, cwd="/")
+    host = tempfile.mkdtemp(prefix="host-", dir=bench.work)
+    run = hostile.Run("pure", 0, ["--limit", str(PATIENCE)], " ".join(["/bin/calls", *words]), {"fine"})
+    inside = subprocess.run(bench.command(run, host), stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    ours, seen, example = sequences(inside.stdout.decode(errors="replace")), collections.Counter(), {}
+    for name, lines in sequences(native.stdout.decode(errors="replace")).items():
+        pair = next(((a, b) for a, b in zip(lines, ours.get(name, [])) if a != b), None)
+        if pair is not None:
+            key = (pair[0].partition("(")[0], pair[0].rpartition("=")[2], pair[1].rpartition("=")[2])
+            seen[key] += 1
+            example.setdefault(key, pair[0])
+    for key, times in seen.most_common():
+        print(f"{times:4} {key[0]}: {key[1]} natively, {key[2]} inside, as {example[key]}")
+    return 0
+
+
 def main():
     parser = argparse.ArgumentParser(usage=__doc__)
     parser.add_argument("--build", default="build")
     parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("what", choices=["fixed", "random", "one"])
+    parser.add_argument("what", choices=["fixed", "random", "one", "differences"])
     parser.add_argument("rest", nargs="*")
     args = parser.parse_args()
     bench = Bench(args.build)
     try:
+        if args.what == "differences":
+            return differences(bench, *args.rest)
         if args.what == "one":
             kind, seed, seconds, *words = args.rest
             run = run_of(kind, int(seed, 16), int(seconds), " ".join(words))

@@ -374,11 +374,13 @@ int copy_to_user(void *dst, const void *src, size_t n) { return -EFAULT; }
 int copy_from_user(void *dst, const void *src, size_t n) { return -EFAULT; }
 void host_event(u32 type, i32 pid, i32 status, const char *message) {}
 int host_sites_read(u64 off, void *buf, size_t n) { return -EIO; }
-void sha256_once(const void *prefix, size_t prefix_size, const void *data, size_t size, u8 digest[SHA256_SIZE]) {}
+void sha256_once(const void *prefix, size_t prefix_size, const void *data, size_t size,
+    u8 digest[SHA256_SIZE]) {}
 void futex_robust_exit(struct thread *t) {}
 void futex_wake_address(struct mm *mm, u64 address, u32 count) {}
 void signal_notify_parent_locked(struct process *p, int code, int status) {}
-int signal_send_process_locked(struct process *p, const struct siginfo_k *info, bool forced) { return 0; }
+int signal_send_process_locked(struct process *p, const struct siginfo_k *info,
+    bool forced) { return 0; }
 void signal_flush_queue(struct list_head *queue, u64 *pending, u64 set) {}
 void signal_retarget_locked(struct thread *t, u64 set) {}
 void files_put(struct files *f) {}
