@@ -14,7 +14,7 @@ int proc_show_mounts(struct pseudo_inode *p, struct text *t);     /* proc_mounts
 int proc_show_mountinfo(struct pseudo_inode *p, struct text *t);
 int proc_show_mountstats(struct pseudo_inode *p, struct text *t);
 int proc_show_maps(struct pseudo_inode *p, struct text *t); /* proc_maps.c */
-extern const struct file_ops g_proc_mem_ops; /* proc_mem.c */
+extern const struct file_ops g_proc_mem_ops;                /* proc_mem.c */
 int proc_show_smaps(struct pseudo_inode *p, struct text *t);
 int proc_show_smaps_rollup(struct pseudo_inode *p, struct text *t);
 /* The tables of /proc/sysvipc, line by line (sys/sysv_*.c). */
