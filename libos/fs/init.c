@@ -13,9 +13,47 @@ static u32 mount_flags(u32 flags)
            (flags & MANIFEST_MOUNT_NODEV ? MS_NODEV : 0);
 }
 
-/* The place to mount on; what is missing is made, as runtimes do. It is where the deployment says:
- * a link that the host put on the way is refused. */
-static int make_target(const char *path, bool is_file, struct dentry **out)
+#define DANGLING_MAX 40u
+
+/*
+ * part is a link of the image, or of what was mounted before, to something that is not there: a new
+ * string with where `rest`, which follows it, is to be made. NULL: it is no link. A link of the host
+ * is refused.
+ */
+static char *follow_dangling(const char *part, const char *rest)
+{
+    struct dentry *d;
+    char *target, *s = NULL;
+    size_t directory = (size_t)(strrchr(part, '/') - part) + 1, size;
+    ssize_t n;
+
+    if (path_lookup(AT_FDCWD, part, LOOKUP_NOFOLLOW | LOOKUP_NO_HOST_LINKS, &d) < 0)
+        return NULL;
+    if (!S_ISLNK(d->inode->mode)) {
+        dentry_put(d);
+        return NULL;
+    }
+    target = kmalloc(PATH_MAX);
+    n = dentry_untrusted(d) ? -ELOOP
+        : target            ? d->inode->ops->readlink(d->inode, target, PATH_MAX - 1)
+                            : -ENOMEM;
+    dentry_put(d);
+    if (n > 0) {
+        target[n] = 0;
+        size = directory + (size_t)n + strlen(rest) + 1;
+        s = size <= PATH_MAX ? kmalloc(size) : NULL;
+        if (s)
+            snprintf(s, size, "%.*s%s%s", target[0] == '/' ? 0 : (int)directory, part, target,
+                     rest);
+        else
+            n = size <= PATH_MAX ? -ENOMEM : -ENAMETOOLONG;
+    }
+    kfree(target);
+    return n > 0 ? s : err_ptr(n < 0 ? (int)n : -ENOENT);
+}
+
+/* One attempt. -EAGAIN: *next is the path to go on with. */
+static int make_path(const char *path, bool is_file, struct dentry **out, char **next)
 {
     char part[PATH_MAX];
     size_t n = strlen(path);
@@ -37,6 +75,14 @@ static int make_target(const char *path, bool is_file, struct dentry **out)
                 dentry_put(d);
             continue;
         }
+        *next = follow_dangling(part, path + k);
+        if (is_err(*next)) {
+            r = ptr_err(*next);
+            *next = NULL;
+            return r;
+        }
+        if (*next)
+            return -EAGAIN;
         if (path[k] == 0 && is_file) {
             r = path_mknod(AT_FDCWD, part, S_IFREG | 0644, 0, NULL);
         } else {
@@ -71,6 +117,26 @@ static int make_target(const char *path, bool is_file, struct dentry **out)
             return r;
     }
     return path_lookup(AT_FDCWD, path, LOOKUP_NO_HOST_LINKS, out);
+}
+
+/* The place to mount on; what is missing is made, as runtimes do, at the end of links that lead
+ * nowhere as well. It is where the deployment says: a link that the host put on the way is
+ * refused. */
+static int make_target(const char *path, bool is_file, struct dentry **out)
+{
+    char *at = NULL, *next = NULL;
+    int r = -ELOOP;
+
+    for (u32 i = 0; i < DANGLING_MAX; i++) {
+        r = make_path(at ? at : path, is_file, out, &next);
+        kfree(at);
+        at = next;
+        next = NULL;
+        if (r != -EAGAIN)
+            return r;
+    }
+    kfree(at);
+    return -ELOOP;
 }
 
 /* As runtimes do: without a mode of its own it has that of the directory of the image that it

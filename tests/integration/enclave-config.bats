@@ -271,3 +271,19 @@ c["mounts"] += [{"destination": "/extra/deep", "type": "bind", "source": data, "
     grep -q 'hooks.createContainer has no effect' "$work/log"
     grep -q 'process.execCPUAffinity.initial has no effect' "$work/log"
 }
+
+@test "mounts on links of the image that lead nowhere yet are made at their ends" {
+    local root=$bundle/rootfs
+    ln -s /made/by/link "$root/absolute"
+    ln -s ../relative/end "$root/data/relative"
+    ln -s loop "$root/loop"
+    mkdir "$work/source"
+    echo bound >"$work/source/file"
+    configure 'source = os.path.join(os.path.dirname(os.path.dirname(path)), "source")
+c["mounts"] += [{"destination": "/absolute", "type": "bind", "source": source, "options": ["bind"]},
+    {"destination": "/data/relative/file", "type": "bind", "source": source + "/file", "options": ["bind"]}]'
+    same sh -c 'cat /made/by/link/file /relative/end/file'
+    configure 'c["mounts"].append({"destination": "/loop", "type": "tmpfs", "source": "tmpfs"})'
+    run -1 rune --enclave run --bundle "$bundle" "$id"
+    nothing_left
+}
