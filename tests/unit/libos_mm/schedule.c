@@ -388,6 +388,7 @@ void fs_context_put(struct fs_context *fs) {}
 void process_note_rss(struct process *p) {}
 void seccomp_put(struct seccomp_filter *f) {}
 int spawn_start_locked(struct process *p) { return 0; }
+void aio_process_exit(struct process *p) {}
 void sysv_process_exit(struct process *p) {}
 u64 thread_cpu_time(struct thread *t) { return 0; }
 void timers_cpu_limit_locked(struct process *p) {}
