@@ -113,12 +113,14 @@ enum boundary_ecall {
     O(MKNOD, 3, "dir fd, mode, device; data: path")                                             \
     O(SOCKET, 3, "domain, type, protocol")                                                      \
     O(BIND, 2, "fd, address size; data: address")                                               \
+    O(BIND_PATH, 3, "fd, dir fd, offset of the program's name for it; data: path, name")        \
     O(CONNECT, 2, "fd, address size; data: address")                                            \
-    O(LISTEN, 2, "fd, backlog")                                                                 \
+    O(CONNECT_FILE, 4, "fd, fd of a UNIX socket's file, uid, gid: who others see")              \
+    O(LISTEN, 4, "fd, backlog, uid, gid: who others see of a UNIX socket")                      \
     O(ACCEPT, 2, "fd, address room; out[0] its size; data: address back")                       \
-    O(SEND, 5,                                                                                  \
-      "fd, size, flags, address size, control size; data: address (128 bytes), control (512), " \
-      "bytes")                                                                                  \
+    O(SEND, 6,                                                                                  \
+      "fd, size, flags, address size, control size, fd of a UNIX socket's file or -1; data: "   \
+      "address (128 bytes), control (512), bytes")                                              \
     O(RECV, 5,                                                                                  \
       "fd, size, flags, address room, control room; out[0] address size, out[1] msg_flags, "    \
       "out[2] control size; as SEND")                                                           \
@@ -169,6 +171,8 @@ struct boundary_limits {
     uint64_t cpus[16];              /* bit n: processor n may be used; all zero: every one */
 };
 
+#define BOUNDARY_NAME_SIZE 72u /* with the NUL, if it is shorter */
+
 /* BOOT: host addresses stay mapped, read-only, for the enclave's life. */
 struct boundary_boot {
     uint64_t image, image_size; /* the sealed image */
@@ -182,6 +186,8 @@ struct boundary_boot {
     uint64_t uid_map, uid_map_size, gid_map, gid_map_size;
     int32_t oom_score_adj; /* of process 1 */
     uint32_t reserved0;
+    /* Of the container's UTS namespace, for a deployment that names none. */
+    char hostname[BOUNDARY_NAME_SIZE], domainname[BOUNDARY_NAME_SIZE];
 };
 #define BOUNDARY_MOUNT_MAX  65536u
 #define BOUNDARY_ID_MAP_MAX 16384u

@@ -587,6 +587,19 @@ static int check_record(enum manifest_record_type type, const struct bound *b,
     return -EINVAL;
 }
 
+bool bound_allows_text(const void *blob, size_t size, u32 number, const char *text)
+{
+    struct bound b;
+    struct bound_entry e;
+    bool allowed = false;
+
+    if (bound_open(blob, size, &b) < 0)
+        return false;
+    while (!allowed && bound_next(&b.members[number], &e))
+        allowed = matches(e.value, text, strlen(text));
+    return allowed;
+}
+
 int bound_check(const void *blob, size_t size, const struct deployment *d)
 {
     struct bound b;

@@ -253,9 +253,21 @@ int host_connect(int hfd, const void *addr, u32 addr_len)
     return r < 0 ? r : host_zero(HOST_CALL(CONNECT, hfd, addr_len));
 }
 
-int host_listen(int hfd, int backlog)
+int host_bind_path(int hfd, int dir, const char *path, const char *text)
 {
-    return host_zero(HOST_CALL(LISTEN, hfd, backlog));
+    int at = put_path(path, 0), r = at < 0 ? at : put_path(text, (u32)at);
+
+    return r < 0 ? r : host_zero(HOST_CALL(BIND_PATH, hfd, dir, at));
+}
+
+int host_connect_file(int hfd, int file, u32 uid, u32 gid)
+{
+    return host_zero(HOST_CALL(CONNECT_FILE, hfd, file, uid, gid));
+}
+
+int host_listen(int hfd, int backlog, u32 uid, u32 gid)
+{
+    return host_zero(HOST_CALL(LISTEN, hfd, backlog, uid, gid));
 }
 
 int host_accept(int hfd, void *addr, u32 *addr_len)
@@ -279,7 +291,9 @@ ssize_t host_send(int hfd, const void *buf, size_t n, int flags, const struct ho
     host_put(BOUNDARY_ADDRESS_MAX, m->control, m->control_len);
     n = MIN(n, (size_t)BOUNDARY_DATA_SIZE - BOUNDARY_BYTES);
     host_put(BOUNDARY_BYTES, buf, n);
-    return host_count(HOST_CALL(SEND, hfd, n, (u32)flags, m->addr_len, m->control_len), n);
+    return host_count(HOST_CALL(SEND, hfd, n, (u32)flags, m->addr_len, m->control_len,
+                                m->to_file ? (u64)m->file : (u64)-1),
+                      n);
 }
 
 static void get_control(struct host_message *m, u32 room)

@@ -58,6 +58,8 @@ static int load_deployment(const struct boundary_boot *boot)
     kfree(blob);
     if (r == 0 && g_layout->bound != 0)
         r = bound_check((const void *)g_layout->bound, g_layout->bound_size, &g_deployment);
+    if (r == 0)
+        inherit_names(boot);
     return r;
 }
 
@@ -263,6 +265,8 @@ static i64 spawn_parsed(struct boundary_process *h)
         spec.bounding = g_deployment.bounding;
         spec.inheritable = g_deployment.inheritable;
         spec.ambient = g_deployment.ambient;
+        if (spec.rlimits != NULL)
+            inherit_limits(spec.rlimits);
         spec.rlimits = NULL;
     } else if (spec.argv[0] != NULL) {
         int refused = policy_exec(&spec, &own_env);

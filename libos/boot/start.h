@@ -4,6 +4,7 @@
 
 #include "boundary.h"
 #include "layout.h"
+#include "process.h"
 #include "thread.h"
 
 struct tcb;
@@ -25,6 +26,12 @@ int deployment_parse(const void *blob, size_t size);
  * blob is measured. */
 struct deployment;
 int bound_check(const void *blob, size_t size, const struct deployment *deployment);
+/* Does a member that is a text (enum bound_number) allow this one? False without such a member. */
+bool bound_allows_text(const void *blob, size_t size, u32 number, const char *text);
+
+/* inherit.c: what the deployment does not say, and the container has from the host. */
+void inherit_names(const struct boundary_boot *boot);
+void inherit_limits(const struct rlimit64 limits[16]);
 
 /* thread.c */
 /* Limits of threads, 0: none: measured (enclave.threads), and what the host wants. */

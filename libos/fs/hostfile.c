@@ -18,6 +18,8 @@ struct host_stream {
     struct inode i; /* its references are the stream's */
     int hfd;
     bool positioned; /* regular file */
+    bool has_kept;   /* read already, but not by the program: atomic */
+    u8 kept;
     struct tty *tty;
 };
 
@@ -96,9 +98,21 @@ static ssize_t host_transfer(struct file *f, struct uio *io, bool write)
     return done ? done : r;
 }
 
+void host_stream_keep(struct file *f, u8 byte)
+{
+    struct host_stream *h = f->private;
+
+    h->kept = byte;
+    __atomic_store_n(&h->has_kept, true, __ATOMIC_RELEASE);
+}
+
 static ssize_t host_stream_read(struct file *f, struct uio *io, u64 *pos)
 {
     struct host_stream *h = f->private;
+
+    if (unlikely(h->has_kept) && io->left &&
+        __atomic_exchange_n(&h->has_kept, false, __ATOMIC_ACQUIRE))
+        return uio_to(io, &h->kept, 1);
 
     if (h->tty) {
         int r = tty_check(h->tty, SIG_TTIN);
@@ -149,8 +163,10 @@ static u32 host_stream_poll(struct file *f, struct poll_table *pt)
 {
     struct host_stream *h = f->private;
 
-    return h->positioned ? POLL_IN | POLL_OUT | POLL_RDNORM | POLL_WRNORM
-                         : poll_host(pt, h->hfd, POLL_IN | POLL_OUT);
+    if (h->positioned)
+        return POLL_IN | POLL_OUT | POLL_RDNORM | POLL_WRNORM;
+    return poll_host(pt, h->hfd, POLL_IN | POLL_OUT) |
+           (unlikely(h->has_kept) ? POLL_IN | POLL_RDNORM : 0);
 }
 
 /* Requests that go to the host, and the size of their argument. */
@@ -329,6 +345,21 @@ static struct host_stream *stream_new(int hfd)
     h->hfd = hfd;
     h->positioned = S_ISREG(hs.mode);
     return h;
+}
+
+int host_stream_attach(struct file *f, int hfd)
+{
+    struct host_stream *h = stream_new(hfd);
+
+    if (!h) {
+        host_close(hfd);
+        return -ENOMEM;
+    }
+    f->private = h; /* its reference goes with ops->release */
+    f->host_fd = hfd;
+    f->ops = h->positioned ? &g_positioned_ops : &g_stream_ops;
+    f->kind = "pipe";
+    return 0;
 }
 
 static struct file *stream_file(struct host_stream *h, u32 flags)

@@ -210,8 +210,6 @@ static void host_destroy(struct inode *i)
     if (h->map_fd >= 0)
         host_close(h->map_fd);
     host_drop_locks(i, NULL);
-    if (S_ISFIFO(i->mode))
-        fifo_destroy(i);
     kfree(h->name);
     kfree(h);
     if (parent)
@@ -400,6 +398,29 @@ static int host_create(struct inode *dir, const char *name, size_t len, u32 mode
     return r;
 }
 
+/* A socket's name: what binds it is the socket of the host that the caller makes for it. */
+static int host_bind_in(struct inode *dir, const char *name, size_t len, u32 mode,
+                        struct socket_binding *b, struct inode **out)
+{
+    int fd = host_super_of(dir)->fd, r;
+    char *path = kmalloc(PATH_MAX);
+
+    if (!path)
+        return -ENOMEM;
+    r = child_path(host_of(dir), name, len, path);
+    if (r == 0)
+        r = b->make(b);
+    if (r >= 0)
+        r = host_bind_path(r, fd, path, b->text);
+    if (r >= 0) {
+        give_to_caller(dir, path, mode);
+        host_chmod(fd, path, mode & 07777);
+        r = host_lookup(dir, name, len, out);
+    }
+    kfree(path);
+    return r;
+}
+
 static int host_symlink_in(struct inode *dir, const char *name, size_t len, const char *target,
                            struct inode **out)
 {
@@ -504,6 +525,7 @@ static ssize_t host_readlink_of(struct inode *i, char *buf, size_t size)
 static const struct inode_ops g_host_ops = {
     .lookup = host_lookup,
     .create = host_create,
+    .bind = host_bind_in,
     .symlink = host_symlink_in,
     .link = host_link_in,
     .unlink = host_unlink_in,

@@ -53,6 +53,7 @@ static inline struct host_super *host_super_of(const struct inode *i)
 /* Fresh facts from the host into the inode. */
 int host_refresh(struct host_inode *h, struct host_stat *st);
 int hostfs_open(struct inode *i, struct file *f);
+int host_fifo_open(struct inode *i, struct file *f); /* hostfs_special.c */
 int hostfs_read_page(struct inode *i, u64 off, void *dst);
 int hostfs_write_page(struct inode *i, u64 off, const void *src, size_t n);
 /*

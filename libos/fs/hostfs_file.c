@@ -350,7 +350,7 @@ int hostfs_open(struct inode *i, struct file *f)
     case S_IFDIR:
         break;
     case S_IFIFO:
-        return fifo_open(i, f);
+        return host_fifo_open(i, f);
     case S_IFCHR:
     case S_IFBLK: /* by its number it would be one of the enclave's, a terminal of others even */
         return -EACCES;

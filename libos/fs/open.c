@@ -158,19 +158,21 @@ static int open_existing(struct dentry *d, u32 flags, bool created, struct file 
 
 /* dir's entry becomes a new regular file, unless somebody was faster. */
 static int create_entry(struct dentry *dir, const char *name, size_t len, u32 mode, u64 rdev,
-                        struct dentry **d)
+                        struct socket_binding *b, struct dentry **d)
 {
+    const struct inode_ops *ops = dir->inode->ops;
     struct inode *i = NULL;
     int r = may_create(dir);
 
     if (r < 0)
         return r;
-    if (!dir->inode->ops->create)
+    if (!ops->create)
         return -EACCES;
     mutex_lock(&dir->inode->lock);
     r = -EEXIST;
     if (!(*d)->inode && dentry_is_current(dir, *d, name, len))
-        r = dir->inode->ops->create(dir->inode, name, len, mode, rdev, &i);
+        r = b && ops->bind ? ops->bind(dir->inode, name, len, mode, b, &i)
+                           : ops->create(dir->inode, name, len, mode, rdev, &i);
     if (r == 0)
         r = dentry_instantiate(dir, d, name, len, i);
     mutex_unlock(&dir->inode->lock);
@@ -205,7 +207,7 @@ static int last_or_new(struct walk *w, u32 flags, u32 mode, struct dentry **d, b
             r = -EEXIST;
         } else if (!(*d)->inode && (flags & O_CREAT)) {
             r = create_entry(w->at, w->last, w->last_len,
-                             S_IFREG | (mode & 07777 & ~current_umask()), 0, d);
+                             S_IFREG | (mode & 07777 & ~current_umask()), 0, NULL, d);
             *created = r == 0;
         } else if (!(*d)->inode) {
             r = -ENOENT;
@@ -323,7 +325,8 @@ int path_open(int dirfd, const char *path, u32 flags, u32 mode, struct file **ou
     return *path ? do_open(dirfd, path, flags, mode, 0, out) : -ENOENT;
 }
 
-int path_mknod(int dirfd, const char *path, u32 mode, u64 rdev, struct dentry **out)
+static int make_node(int dirfd, const char *path, u32 mode, u64 rdev, struct socket_binding *b,
+                     struct dentry **out)
 {
     struct walk w;
     struct dentry *d = NULL;
@@ -338,7 +341,7 @@ int path_mknod(int dirfd, const char *path, u32 mode, u64 rdev, struct dentry **
         if (!(mode & S_IFMT))
             mode |= S_IFREG;
         r = create_entry(w.at, w.last, w.last_len,
-                         (mode & S_IFMT) | (mode & 07777 & ~current_umask()), rdev, &d);
+                         (mode & S_IFMT) | (mode & 07777 & ~current_umask()), rdev, b, &d);
     }
     if (r == 0 && out)
         *out = d;
@@ -346,6 +349,16 @@ int path_mknod(int dirfd, const char *path, u32 mode, u64 rdev, struct dentry **
         dentry_put(d);
     walk_end(&w);
     return r;
+}
+
+int path_mknod(int dirfd, const char *path, u32 mode, u64 rdev, struct dentry **out)
+{
+    return make_node(dirfd, path, mode, rdev, NULL, out);
+}
+
+int path_bind(const char *path, u32 mode, struct socket_binding *b, struct dentry **out)
+{
+    return make_node(AT_FDCWD, path, S_IFSOCK | mode, 0, b, out);
 }
 
 /* ---- system calls ---- */

@@ -1,34 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* /proc/sys: what programs read; a few values can be changed and are then remembered. */
 #include "procfs.h"
-#include "deployment.h"
 #include "mm.h"
 
-static char g_host_name[65], g_domain_name[65];
 static u8 g_boot_id[16];
-
-static const char *host_name(void)
-{
-    if (!g_host_name[0])
-        strlcpy(g_host_name, g_deployment.hostname ? g_deployment.hostname : "localhost",
-                sizeof(g_host_name));
-    return g_host_name;
-}
 
 static int show_hostname(struct pseudo_inode *p, struct text *t)
 {
-    text_printf(t, "%s\n", host_name());
+    char host[65], domain[65];
+
+    uts_names(host, domain);
+    text_printf(t, "%s\n", host);
     return 0;
 }
 
 static int show_domainname(struct pseudo_inode *p, struct text *t)
 {
-    if (!g_domain_name[0])
-        strlcpy(g_domain_name,
-                g_deployment.domainname && *g_deployment.domainname ? g_deployment.domainname
-                                                                    : "(none)",
-                sizeof(g_domain_name));
-    text_printf(t, "%s\n", g_domain_name);
+    char host[65], domain[65];
+
+    uts_names(host, domain);
+    text_printf(t, "%s\n", domain);
     return 0;
 }
 

@@ -215,6 +215,10 @@ u64 file_new_id(void);
 /* ---- devices and special files ---- */
 int device_open(struct inode *i, struct file *f);
 int fifo_open(struct inode *i, struct file *f);
+/* f becomes a stream of a descriptor of the host, which it owns, also when this fails. */
+int host_stream_attach(struct file *f, int hfd);
+/* The next read gets this byte first. */
+void host_stream_keep(struct file *f, u8 byte);
 long pipe_fcntl(struct file *f, u32 cmd, long arg);
 void file_uncount_writer(struct file *f); /* it keeps no program from running any more */
 bool file_is_pipe(struct file *f);

@@ -50,12 +50,21 @@ struct setattr {
 typedef bool dirent_fn(void *ctx, const char *name, size_t name_len, u64 ino, u8 d_type,
                        u64 next_pos);
 
+/* bind(2) of a UNIX socket, see path_bind(). */
+struct socket_binding {
+    int (*make)(struct socket_binding *b); /* the host's socket to be bound; or negative errno */
+    const char *text;                      /* the name as the program gave it */
+};
+
 struct inode_ops {
     /* name is not "." or ".."; -ENOENT when absent. The dentry cache is above. Called with the
      * directory's lock held. */
     int (*lookup)(struct inode *dir, const char *name, size_t len, struct inode **out);
     int (*create)(struct inode *dir, const char *name, size_t len, u32 mode, u64 rdev,
                   struct inode **out); /* any type but link, symlink */
+    /* A socket by a name, where that is the host's; NULL: by create. */
+    int (*bind)(struct inode *dir, const char *name, size_t len, u32 mode, struct socket_binding *b,
+                struct inode **out);
     int (*symlink)(struct inode *dir, const char *name, size_t len, const char *target,
                    struct inode **out);
     int (*link)(struct inode *dir, const char *name, size_t len, struct inode *target);
@@ -235,6 +244,15 @@ int dentry_open(struct dentry *d, u32 flags, struct file **out);
 /* A node of any type but directory, symlink (sockets: bind(2)); umask applied. -EEXIST. out may be
  * NULL. */
 int path_mknod(int dirfd, const char *path, u32 mode, u64 rdev, struct dentry **out);
+/* The same for a socket; in a pass-through mount b->make() is asked for one of the host. */
+int path_bind(const char *path, u32 mode, struct socket_binding *b, struct dentry **out);
+/* A descriptor of the host for the place of a socket in a pass-through mount, which the caller
+ * closes. -ESTALE: by now another file has the name. */
+int hostfs_socket_open(struct inode *i);
+/* Waits for what the host tells nobody, or for a descriptor (p, may be NULL), a little longer each
+ * time; *pause is 0 at first. 0: look again; -ETIMEDOUT, -EINTR. */
+struct host_pollfd;
+int host_pause(struct host_pollfd *p, u64 *pause, u64 deadline);
 /* A path copied from the application into buf (PATH_MAX bytes): length, or -EFAULT, -ENAMETOOLONG,
  * -ENOENT when empty. */
 ssize_t path_from_user(char *buf, const void __user *path);

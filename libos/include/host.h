@@ -84,7 +84,11 @@ int host_mknod(int dir, const char *path, u32 mode, u64 dev);
 int host_socket(int domain, int type, int protocol);
 int host_bind(int hfd, const void *addr, u32 addr_len);
 int host_connect(int hfd, const void *addr, u32 addr_len); /* -EINPROGRESS */
-int host_listen(int hfd, int backlog);
+/* UNIX sockets. Bind below a mount's root; text: the program's own name for it. */
+int host_bind_path(int hfd, int dir, const char *path, const char *text);
+/* To the socket of a file (of host_open() with O_PATH). -EAGAIN: its backlog is full. */
+int host_connect_file(int hfd, int file, u32 uid, u32 gid);
+int host_listen(int hfd, int backlog, u32 uid, u32 gid);
 int host_accept(int hfd, void *addr, u32 *addr_len);
 /* What is beside the bytes. Lengths of recv: room in, length out (an address's may be more). */
 struct host_message {
@@ -93,6 +97,8 @@ struct host_message {
     void *control; /* at most 512 bytes; what is in it is not looked at: net/ip_control.c */
     u32 control_len;
     int flags; /* of recv: MSG_* of what came */
+    bool to_file;
+    int file; /* of send, with to_file: a UNIX socket's (host_open() with O_PATH) */
 };
 ssize_t host_send(int hfd, const void *buf, size_t n, int flags, const struct host_message *m);
 ssize_t host_recv(int hfd, void *buf, size_t n, int flags, struct host_message *m);

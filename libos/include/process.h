@@ -33,6 +33,25 @@ struct cred { /* by value in the process; threads share it */
     bool no_new_privs;
     u32 securebits; /* SECBIT_*, but for KEEP_CAPS, which is keepcaps */
 };
+enum rlimit_index {
+    LIMIT_CPU,
+    LIMIT_FSIZE,
+    LIMIT_DATA,
+    LIMIT_STACK,
+    LIMIT_CORE,
+    LIMIT_RSS,
+    LIMIT_NPROC,
+    LIMIT_NOFILE,
+    LIMIT_MEMLOCK,
+    LIMIT_AS,
+    LIMIT_LOCKS,
+    LIMIT_SIGPENDING,
+    LIMIT_MSGQUEUE,
+    LIMIT_NICE,
+    LIMIT_RTPRIO,
+    LIMIT_RTTIME,
+};
+
 struct rlimit64 {
     u64 soft, hard;
 };
@@ -196,6 +215,10 @@ void ktimer_cancel_sync(struct ktimer *t);
  * a settable or CPU clock. */
 int clock_read(i32 clock, u64 *ns);
 int clock_deadline(i32 clock, bool absolute, u64 ns, u64 *deadline);
+
+/* ---- the system's names (sys/misc.c) ---- */
+/* As uname(2) gives them; they may be changed meanwhile. */
+void uts_names(char hostname[65], char domainname[65]);
 
 /* ---- start and exec ---- */
 int process_init(void); /* boot/ calls it once before anything else here */

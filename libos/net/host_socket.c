@@ -7,6 +7,7 @@
  */
 #include "host.h"
 #include "host_name.h"
+#include "unix.h"
 #include <linux/netlink.h>
 #include <linux/sockios.h>
 
@@ -53,6 +54,8 @@ int host_socket_create(int domain, int type, int protocol, struct socket **out)
             return -ESOCKTNOSUPPORT;
         if (protocol != NETLINK_ROUTE)
             return -EPROTONOSUPPORT;
+    } else if (domain == AF_UNIX) {
+        ; /* unix_host.c */
     } else if (type == SOCK_RAW) {
         if (!capable(13)) /* CAP_NET_RAW */
             return -EPERM;
@@ -66,7 +69,29 @@ int host_socket_create(int domain, int type, int protocol, struct socket **out)
         protocol = IPPROTO_TCP;
     else if (protocol == 0 && type == SOCK_DGRAM && domain != AF_NETLINK)
         protocol = IPPROTO_UDP;
+    if (domain == AF_UNIX)
+        protocol = 0;
     return wrap(hfd, domain, type, protocol, out);
+}
+
+int host_socket_fd(const struct socket *s)
+{
+    return container_of(s, struct host_socket, base)->hfd;
+}
+
+static void check_unix_name(u8 *name, u32 *len)
+{
+    u16 family;
+
+    if (*len == 0)
+        return;
+    memcpy(&family, name, sizeof(family));
+    if (*len < sizeof(family) || *len > sizeof(struct sockaddr_un) + 1 || family != AF_UNIX)
+        panic("the host gave a socket address of family %u and %u bytes for a UNIX socket", family,
+              *len);
+    speculation_barrier();
+    *len = MIN(*len, (u32)sizeof(struct sockaddr_un));
+    unix_name_arriving(name, len);
 }
 
 /* An address that the host gave: none, or one of the socket's family and size. */
@@ -77,6 +102,8 @@ static void check_name(struct socket *s, u8 *name, u32 *len)
                                            : sizeof(struct sockaddr_nl);
     u16 family;
 
+    if (s->domain == AF_UNIX)
+        return check_unix_name(name, len);
     if (*len == 0)
         return;
     memcpy(&family, name, sizeof(family));
@@ -141,7 +168,7 @@ static int hs_connect(struct socket *s, const u8 *name, u32 len, bool nonblock)
 
 static int hs_listen(struct socket *s, int backlog)
 {
-    return host_listen(host_of(s)->hfd, backlog);
+    return host_listen(host_of(s)->hfd, backlog, UINT32_MAX, UINT32_MAX);
 }
 
 static int hs_accept(struct socket *s, bool nonblock, struct socket **out, u8 *name, u32 *len)
@@ -185,16 +212,48 @@ static int hs_shutdown(struct socket *s, int how)
 #define SEND_FLAGS (MSG_OOB | MSG_DONTROUTE | MSG_EOR | MSG_CONFIRM | MSG_MORE)
 #define RECV_FLAGS (MSG_OOB | MSG_PEEK | MSG_ERRQUEUE)
 
+/*
+ * Who a program of the enclave is, beside what it sends over a UNIX socket: the host half adds the
+ * process. A user that it may be inside, the LibOS has made sure of.
+ */
+struct sender {
+    u64 len;
+    i32 level, type;
+    struct ucred cred;
+    u32 padding;
+};
+
+static struct sender sender_of(const struct socket_msg *m)
+{
+    struct ucred c = m->scm.has_cred ? m->scm.cred : unix_current_cred();
+
+    return (struct sender){.len = offsetof(struct sender, padding),
+                           .level = SOL_SOCKET,
+                           .type = SCM_CREDENTIALS,
+                           .cred = {0, c.uid, c.gid}};
+}
+
 /* One piece, waiting as the flags say. */
 static ssize_t send_piece(struct socket *s, const u8 *data, size_t n, struct socket_msg *m,
                           u64 *deadline)
 {
     int flags = (m->flags & SEND_FLAGS) | MSG_DONTWAIT | MSG_NOSIGNAL;
-    const struct host_message beside = {.addr = m->name_len > 0 ? m->name : NULL,
-                                        .addr_len = m->name_len,
-                                        .control = m->control,
-                                        .control_len = m->control_len};
+    struct host_message beside = {.addr = m->name_len > 0 ? m->name : NULL,
+                                  .addr_len = m->name_len,
+                                  .control = m->control,
+                                  .control_len = m->control_len,
+                                  .to_file = m->to_file,
+                                  .file = m->file};
+    struct sender sender;
     ssize_t r;
+
+    if (s->domain == AF_UNIX) {
+        sender = sender_of(m);
+        beside.addr = NULL; /* the file, or whom it is connected with */
+        beside.addr_len = 0;
+        beside.control = &sender;
+        beside.control_len = sizeof(sender);
+    }
 
     for (;;) {
         r = host_send(host_of(s)->hfd, data, n, flags, &beside);
@@ -256,8 +315,13 @@ static ssize_t hs_send(struct socket *s, struct socket_msg *m)
 
     if (s->type != SOCK_STREAM && m->io->left > DATAGRAM)
         return -EMSGSIZE;
-    r = m->name_len > 0 ? host_name_leaving(m->name, m->name_len, true, &host_of(s)->asked_resolver)
-                        : 0;
+    r = m->name_len > 0 && s->domain != AF_UNIX
+            ? host_name_leaving(m->name, m->name_len, true, &host_of(s)->asked_resolver)
+            : 0;
+    if (m->scm.count > 0) /* descriptors stay in the enclave */
+        r = -EPERM;
+    if (s->domain == AF_UNIX && (m->flags & MSG_OOB) != 0)
+        r = -EOPNOTSUPP;
     if (r == 0 && m->control != NULL)
         r = ip_control_leaving(m->control, m->control_len);
     if (r < 0)
@@ -273,6 +337,17 @@ static ssize_t hs_send(struct socket *s, struct socket_msg *m)
         r = send_datagram(s, m, buf);
     if (buf != small)
         kfree(buf);
+    return r;
+}
+
+ssize_t host_socket_send_to(struct socket *s, int file, struct socket_msg *m)
+{
+    ssize_t r;
+
+    m->to_file = true;
+    m->file = file;
+    r = hs_send(s, m);
+    m->to_file = false;
     return r;
 }
 
@@ -364,6 +439,14 @@ static ssize_t hs_recv(struct socket *s, struct socket_msg *m)
     size_t room = MIN(m->io->left, (size_t)CHUNK);
     ssize_t r;
 
+    if (s->domain == AF_UNIX) {
+        if ((m->flags & MSG_OOB) != 0)
+            return -EOPNOTSUPP;
+        if (s->type == SOCK_STREAM)
+            m->flags &= ~MSG_TRUNC;
+        m->scm.has_cred = true;
+        m->scm.cred = UCRED_OUTSIDE;
+    }
     if (s->type != SOCK_STREAM)
         room = (m->flags & MSG_TRUNC) != 0 || s->domain == AF_NETLINK ? DATAGRAM
                                                                       : MIN(room, (size_t)DATAGRAM);

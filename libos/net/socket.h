@@ -57,6 +57,8 @@ struct ucred {
     i32 pid;
     u32 uid, gid;
 };
+/* Of who is not in the enclave: no process has that number, no user or group can have these ids. */
+#define UCRED_OUTSIDE ((struct ucred){0, UINT32_MAX, UINT32_MAX})
 
 /* What travels beside the data of a UNIX socket. */
 struct scm {
@@ -75,6 +77,8 @@ struct socket_msg {
     u32 name_len;    /* send: 0 for none; recv: out */
     struct scm scm;  /* send: taken by the family (count set to 0); recv: given by it */
     bool scm_wanted; /* recv: there is room for control data */
+    bool to_file;    /* send, to the host: to the socket of `file` */
+    int file;
     u8 *control;     /* of IP, as the application's: see ip_control.c */
     u32 control_len; /* recv: room in, length out */
 };
@@ -151,6 +155,10 @@ bool host_name_is_resolver(const u8 addr[16], u16 port);
 /* Whether a host's socket may be given an option. */
 bool host_option_is_safe(const struct socket *s, int level, int name);
 int host_socket_create(int domain, int type, int protocol, struct socket **out);
+/* The host's descriptor of such a socket. */
+int host_socket_fd(const struct socket *s);
+/* A datagram to a socket's file (host_open() with O_PATH). */
+ssize_t host_socket_send_to(struct socket *s, int file, struct socket_msg *m);
 int unix_create(int type, int protocol, struct socket **out);
 int unix_pair(int type, int protocol, struct socket *out[2]);
 

@@ -30,7 +30,7 @@ struct ucred unix_current_cred(void)
     return (struct ucred){p->pid, p->cred.euid, p->cred.egid};
 }
 
-static struct unix_sock *sock_alloc(int type)
+struct unix_sock *unix_alloc(int type)
 {
     struct unix_sock *u = kzalloc(sizeof(*u));
 
@@ -59,7 +59,7 @@ int unix_create(int type, int protocol, struct socket **out)
         type = SOCK_DGRAM;
     if (type != SOCK_STREAM && type != SOCK_DGRAM && type != SOCK_SEQPACKET)
         return -ESOCKTNOSUPPORT;
-    u = sock_alloc(type);
+    u = unix_alloc(type);
     if (u == NULL)
         return -ENOMEM;
     *out = &u->base;
@@ -169,11 +169,16 @@ static int unix_listen(struct socket *s, int backlog)
     } else {
         u->backlog_max = backlog < 0 || backlog > BACKLOG_MAX ? BACKLOG_MAX : (u32)backlog;
         u->cred = unix_current_cred();
-        __atomic_store_n(&u->state, UNIX_LISTENING, __ATOMIC_RELEASE);
+        r = unix_outer_listen(u, backlog);
+        if (r == 0)
+            __atomic_store_n(&u->state, UNIX_LISTENING, __ATOMIC_RELEASE);
     }
     mutex_unlock(&u->lock);
+    if (r < 0)
+        return r;
     waitq_wake(&u->writable, UINT32_MAX); /* the backlog may have grown */
-    return r;
+    waitq_wake(&u->readable, UINT32_MAX);
+    return 0;
 }
 
 static bool backlog_open(const struct unix_sock *l)
@@ -212,7 +217,7 @@ static int backlog_push(struct unix_sock *l, struct unix_sock *u, struct unix_so
 static int stream_connect_to(struct unix_sock *u, struct unix_sock *l, bool nonblock)
 {
     u64 timeout = u->base.send_timeout, deadline = socket_deadline(timeout);
-    struct unix_sock *e = sock_alloc(u->base.type);
+    struct unix_sock *e = unix_alloc(u->base.type);
     int r;
 
     if (e == NULL)
@@ -234,52 +239,71 @@ static int stream_connect_to(struct unix_sock *u, struct unix_sock *l, bool nonb
 
 static int stream_connect(struct unix_sock *u, const u8 *name, u32 len, bool nonblock)
 {
-    struct unix_sock *l;
+    struct unix_sock *l = NULL;
+    struct dentry *outside = NULL;
     u32 idle = UNIX_IDLE;
-    int r = unix_find(name, len, u->base.type, &l);
+    int r = unix_find(name, len, u->base.type, &l, &outside);
 
     if (r < 0)
         return r;
-    if (u->base.pass_cred && u->name == NULL)
-        r = unix_autobind(u);
+    r = u->base.pass_cred && u->name == NULL ? unix_autobind(u) : 0;
     if (r == 0 && !__atomic_compare_exchange_n(&u->state, &idle, UNIX_CONNECTING, false,
                                                __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
         r = idle == UNIX_CONNECTED ? -EISCONN : idle == UNIX_CONNECTING ? -EALREADY : -EINVAL;
     if (r == 0) {
         u->cred = unix_current_cred();
-        r = stream_connect_to(u, l, nonblock);
+        r = l != NULL ? stream_connect_to(u, l, nonblock)
+                      : unix_outer_connect(u, outside, name, len, nonblock);
         if (r < 0)
             __atomic_store_n(&u->state, UNIX_IDLE, __ATOMIC_RELEASE);
         else
             waitq_wake(&u->writable, UINT32_MAX);
     }
-    unix_put(l);
+    if (l != NULL)
+        unix_put(l);
+    if (outside != NULL)
+        dentry_put(outside);
     return r;
+}
+
+/* Where a datagram socket is to be connected to: *to, or *outside. */
+static int datagram_find(struct unix_sock *u, const u8 *name, u32 len, struct unix_sock **to,
+                         struct dentry **outside)
+{
+    int r = unix_find(name, len, SOCK_DGRAM, to, outside);
+
+    if (r >= 0 && u->base.pass_cred && u->name == NULL)
+        r = unix_autobind(u);
+    if (r >= 0 && *to != NULL && !unix_takes_from(*to, u))
+        r = -EPERM;
+    return MIN(r, 0);
 }
 
 static int datagram_connect(struct unix_sock *u, const u8 *name, u32 len)
 {
     struct unix_sock *to = NULL, *old;
+    struct dentry *outside = NULL;
     u16 family;
     int r = 0;
 
     memcpy(&family, name, sizeof(family));
-    if (family != AF_UNSPEC) {
-        r = unix_find(name, len, SOCK_DGRAM, &to);
-        if (r == 0 && u->base.pass_cred && u->name == NULL)
-            r = unix_autobind(u);
-        if (r == 0 && to->peer != NULL && to->peer != u)
-            r = -EPERM;
-        if (r < 0) {
-            if (to != NULL)
-                unix_put(to);
-            return r;
-        }
-    }
+    if (family != AF_UNSPEC)
+        r = datagram_find(u, name, len, &to, &outside);
+    if (r == 0 && outside != NULL)
+        r = unix_outer_connect(u, outside, name, len, true);
+    else if (r == 0)
+        unix_outer_disconnect(u);
+    if (r < 0 && to != NULL)
+        unix_put(to);
+    if (outside != NULL)
+        dentry_put(outside);
+    if (r < 0)
+        return r;
     mutex_lock(&u->lock);
     old = u->peer;
     u->peer = to;
-    __atomic_store_n(&u->state, to != NULL ? UNIX_CONNECTED : UNIX_IDLE, __ATOMIC_RELEASE);
+    __atomic_store_n(&u->state, to != NULL || u->outside ? UNIX_CONNECTED : UNIX_IDLE,
+                     __ATOMIC_RELEASE);
     mutex_unlock(&u->lock);
     if (old != NULL)
         unix_put(old);
@@ -294,11 +318,44 @@ static int unix_connect(struct socket *s, const u8 *name, u32 len, bool nonblock
                                       : stream_connect(u, name, len, nonblock);
 }
 
+static struct unix_sock *backlog_pop(struct unix_sock *u)
+{
+    struct unix_sock *e = NULL;
+    bool was_full;
+
+    mutex_lock(&u->lock);
+    was_full = !backlog_open(u);
+    if (!list_empty(&u->backlog)) {
+        e = list_first_entry(&u->backlog, struct unix_sock, backlog_link);
+        list_del(&e->backlog_link);
+        __atomic_sub_fetch(&u->backlog_count, 1, __ATOMIC_RELEASE);
+    }
+    mutex_unlock(&u->lock);
+    if (e != NULL && was_full)
+        waitq_wake(&u->writable, UINT32_MAX);
+    return e;
+}
+
+/* One connection of either half, taken in turn; -EAGAIN: none. */
+static int accept_once(struct unix_sock *u, struct unix_sock **out)
+{
+    int r = -EAGAIN;
+
+    u->outer_turn = !u->outer_turn;
+    if (u->outer != NULL && u->outer_turn)
+        r = unix_outer_accept(u, out);
+    if (r != -EAGAIN)
+        return r;
+    *out = backlog_pop(u);
+    if (*out != NULL)
+        return 0;
+    return u->outer != NULL && !u->outer_turn ? unix_outer_accept(u, out) : -EAGAIN;
+}
+
 static int unix_accept(struct socket *s, bool nonblock, struct socket **out, u8 *name, u32 *len)
 {
     struct unix_sock *u = unix_of(s), *e = NULL;
     u64 timeout = s->receive_timeout, deadline = socket_deadline(timeout);
-    bool was_full;
     int r;
 
     if (s->type == SOCK_DGRAM)
@@ -306,27 +363,23 @@ static int unix_accept(struct socket *s, bool nonblock, struct socket **out, u8 
     for (;;) {
         if (unix_state(u) != UNIX_LISTENING || u->shut_read)
             return -EINVAL;
-        mutex_lock(&u->lock);
-        was_full = !backlog_open(u);
-        if (!list_empty(&u->backlog)) {
-            e = list_first_entry(&u->backlog, struct unix_sock, backlog_link);
-            list_del(&e->backlog_link);
-            __atomic_sub_fetch(&u->backlog_count, 1, __ATOMIC_RELEASE);
-        }
-        mutex_unlock(&u->lock);
-        if (e != NULL)
+        r = accept_once(u, &e);
+        if (r == 0)
             break;
-        if (nonblock)
-            return -EAGAIN;
-        r = wait_event(&u->readable,
-                       __atomic_load_n(&u->backlog_count, __ATOMIC_ACQUIRE) > 0 || u->shut_read ||
-                           unix_state(u) != UNIX_LISTENING,
-                       deadline);
+        if (r != -EAGAIN || nonblock)
+            return r;
+        if (unix_outer(u) != NULL)
+            r = socket_wait(s, POLLIN, deadline, timeout);
+        else
+            r = socket_wait_result(
+                wait_event(&u->readable,
+                           __atomic_load_n(&u->backlog_count, __ATOMIC_ACQUIRE) > 0 ||
+                               u->shut_read || unix_state(u) != UNIX_LISTENING,
+                           deadline),
+                timeout);
         if (r < 0)
-            return socket_wait_result(r, timeout);
+            return r;
     }
-    if (was_full)
-        waitq_wake(&u->writable, UINT32_MAX);
     *out = &e->base;
     return unix_getname(&e->base, true, name, len);
 }
@@ -343,6 +396,8 @@ static int unix_shutdown(struct socket *s, int how)
     }
     u->shut_read |= rd;
     u->shut_write |= wr;
+    if (u->outer != NULL && (u->outside || u->state == UNIX_LISTENING))
+        (void)u->outer->ops->shutdown(u->outer, how);
     peer = u->base.type != SOCK_DGRAM ? u->peer : NULL;
     mutex_unlock(&u->lock);
     if (peer != NULL) {
@@ -362,8 +417,16 @@ static int unix_shutdown(struct socket *s, int how)
 static void unix_release(struct socket *s)
 {
     struct unix_sock *u = unix_of(s);
+    struct socket *outer;
 
     sock_close(u);
+    mutex_lock(&u->lock);
+    outer = u->outer;
+    u->outer = NULL;
+    u->outside = false;
+    mutex_unlock(&u->lock);
+    if (outer != NULL)
+        outer->ops->release(outer);
     unix_put(u);
 }
 

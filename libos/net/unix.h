@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Private to libos/net: UNIX sockets, which never leave the enclave. unix.c: life, connecting;
- * unix_name.c: names; unix_options.c: options; unix_data.c, unix_stream.c, unix_packet.c: data.
+ * Private to libos/net: UNIX sockets. They never leave the enclave but by a name in a pass-through
+ * mount. unix.c: life, connecting; unix_name.c: names; unix_options.c: options; unix_data.c,
+ * unix_stream.c, unix_packet.c: data; unix_host.c: the outer half, a socket of the host.
  *
  * Incoming data belong to the receiver and its lock. A stream keeps them in one ring that grows on
  * demand; marks in it tell where descriptors or credentials travel with a byte. Datagrams and
@@ -73,6 +74,13 @@ struct unix_sock {
 
     struct list_head backlog, backlog_link;
     u32 backlog_count, backlog_max;
+
+    /* The outer half: made once it is needed, there until the socket is released. */
+    struct socket *outer;
+    bool outside;    /* what is sent without a name goes there: its peer is the host's; atomic */
+    bool outer_turn; /* a receiver's or listener's next look is at the outer half */
+    u32 outer_peer_len;
+    struct sockaddr_un outer_peer; /* while outside */
 };
 
 static inline struct unix_sock *unix_of(struct socket *s)
@@ -90,15 +98,42 @@ static inline bool unix_is_packet(const struct unix_sock *u)
 
 void unix_get(struct unix_sock *u);
 void unix_put(struct unix_sock *u);
+struct unix_sock *unix_alloc(int type);
 struct ucred unix_current_cred(void);
-/* Find the socket that an address names, +1 reference: -ECONNREFUSED, -ENOENT, -EACCES, ... */
-int unix_find(const u8 *name, u32 len, int type, struct unix_sock **out);
+static inline bool inode_is_outside(const struct inode *i)
+{
+    return i->super != NULL && i->super->untrusted;
+}
+/* Find the socket that an address names, +1 reference: -ECONNREFUSED, -ENOENT, -EACCES, ... 1: it
+ * is the host's, and *outside its name, +1 reference. */
+int unix_find(const u8 *name, u32 len, int type, struct unix_sock **out, struct dentry **outside);
 int unix_bind(struct socket *s, const u8 *name, u32 len);
 int unix_autobind(struct unix_sock *u);
 int unix_getname(struct socket *s, bool peer, u8 *name, u32 *len);
 void unix_name_put(struct unix_name *n);
 /* u is closed: nobody finds it by its name any more. */
 void unix_name_forget(struct unix_sock *u);
+
+/* ---- the outer half (unix_host.c) ---- */
+/* With the file's settings of now; NULL: there is none. */
+struct socket *unix_outer(struct unix_sock *u);
+static inline bool unix_is_outside(const struct unix_sock *u)
+{
+    return __atomic_load_n(&u->outside, __ATOMIC_ACQUIRE);
+}
+/* A name is made for u; in a pass-through mount the outer half is bound to it. */
+int unix_bind_path(struct unix_sock *u, const char *path, struct dentry **out);
+int unix_outer_listen(struct unix_sock *u, int backlog);
+/* A connection of the outer half, as a socket of its own; -EAGAIN: none. */
+int unix_outer_accept(struct unix_sock *u, struct unix_sock **out);
+int unix_outer_connect(struct unix_sock *u, struct dentry *to, const u8 *name, u32 len,
+                       bool nonblock);
+/* A datagram socket is connected inside from now on, or not at all. */
+void unix_outer_disconnect(struct unix_sock *u);
+ssize_t unix_outer_send_to(struct unix_sock *u, struct dentry *to, struct socket_msg *m);
+ssize_t unix_outer_recv(struct unix_sock *u, struct socket_msg *m);
+/* What the host says of somebody's name: kept when it leads to a socket in a pass-through mount. */
+void unix_name_arriving(u8 *name, u32 *len);
 
 int unix_getsockopt(struct socket *s, int level, int name, u8 *val, u32 *len);
 int unix_setsockopt(struct socket *s, int level, int name, const u8 *val, u32 len);

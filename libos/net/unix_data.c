@@ -40,7 +40,11 @@ int unix_scm_copy(struct scm *to, const struct scm *from)
 ssize_t unix_send(struct socket *s, struct socket_msg *m)
 {
     struct unix_sock *u = unix_of(s);
+    bool named = u->base.type == SOCK_DGRAM && m->name_len > 0;
+    struct socket *outer = unix_is_outside(u) && !named ? unix_outer(u) : NULL;
 
+    if (outer != NULL)
+        return outer->ops->send(outer, m);
     return unix_is_packet(u) ? unix_packet_send(u, m) : unix_stream_send(u, m);
 }
 
@@ -48,6 +52,8 @@ ssize_t unix_recv(struct socket *s, struct socket_msg *m)
 {
     struct unix_sock *u = unix_of(s);
 
+    if (unix_is_outside(u) && u->base.type != SOCK_DGRAM)
+        return unix_outer_recv(u, m);
     return unix_is_packet(u) ? unix_packet_recv(u, m) : unix_stream_recv(u, m);
 }
 
@@ -124,13 +130,24 @@ u32 unix_poll(struct socket *s, struct poll_table *pt)
 {
     struct unix_sock *u = unix_of(s);
     u32 state, ready = 0;
+    struct socket *outer;
 
     poll_wait(pt, &u->readable);
     state = unix_state(u);
+    outer = unix_outer(u);
+    if (outer != NULL && unix_is_outside(u) && u->base.type != SOCK_DGRAM)
+        return outer->ops->poll(outer, pt);
+    if (outer != NULL && (state == UNIX_LISTENING || u->base.type == SOCK_DGRAM))
+        ready = poll_host(pt, host_socket_fd(outer),
+                          unix_is_outside(u) ? POLLIN | POLLRDNORM | POLLOUT | POLLWRNORM
+                                             : POLLIN | POLLRDNORM);
     if (state == UNIX_LISTENING) {
         poll_wait(pt, &u->writable);
-        return __atomic_load_n(&u->backlog_count, __ATOMIC_ACQUIRE) > 0 ? POLLIN | POLLRDNORM : 0;
+        return ready |
+               (__atomic_load_n(&u->backlog_count, __ATOMIC_ACQUIRE) > 0 ? POLLIN | POLLRDNORM : 0);
     }
+    if (outer != NULL && unix_is_outside(u))
+        return ready | (unix_has_input(u) ? POLLIN | POLLRDNORM : 0);
     if (pt == NULL || (pt->events & (POLLOUT | POLLWRNORM | POLLWRBAND)) != 0)
         ready |= poll_output(u, pt);
     if (unix_has_input(u))

@@ -32,6 +32,12 @@ static inline bool unix_peer_dead(const struct unix_sock *peer)
     return unix_state(peer) == UNIX_CLOSED || __atomic_load_n(&peer->shut_read, __ATOMIC_RELAXED);
 }
 
+/* A connected datagram socket takes from its peer alone. */
+static inline bool unix_takes_from(const struct unix_sock *to, const struct unix_sock *from)
+{
+    return !unix_is_outside(to) && (to->peer == NULL || to->peer == from);
+}
+
 static inline int unix_take_error(struct unix_sock *u)
 {
     return -__atomic_exchange_n(&u->error, 0, __ATOMIC_RELAXED);

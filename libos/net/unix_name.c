@@ -93,7 +93,7 @@ static void path_of(const u8 *name, u32 len, char path[PATH_ROOM])
     path[len - NAME_HEAD] = 0;
 }
 
-int unix_find(const u8 *name, u32 len, int type, struct unix_sock **out)
+int unix_find(const u8 *name, u32 len, int type, struct unix_sock **out, struct dentry **outside)
 {
     struct dentry *d = NULL;
     struct unix_name *n;
@@ -114,7 +114,9 @@ int unix_find(const u8 *name, u32 len, int type, struct unix_sock **out)
     if (r == 0) {
         mutex_lock(&g_names_lock);
         n = d != NULL ? find_inode(d->inode) : find_abstract(name, len);
-        if (n == NULL)
+        if (n == NULL && d != NULL && inode_is_outside(d->inode))
+            r = 1;
+        else if (n == NULL)
             r = -ECONNREFUSED;
         else if (n->owner->base.type != type)
             r = -EPROTOTYPE;
@@ -122,7 +124,9 @@ int unix_find(const u8 *name, u32 len, int type, struct unix_sock **out)
             unix_get(*out = n->owner);
         mutex_unlock(&g_names_lock);
     }
-    if (d != NULL)
+    if (r == 1)
+        *outside = d;
+    else if (d != NULL)
         dentry_put(d);
     return r;
 }
@@ -202,7 +206,7 @@ int unix_bind(struct socket *s, const u8 *name, u32 len)
     if (n == NULL)
         return -ENOMEM;
     if (name_is_path(name, len)) {
-        r = path_mknod(AT_FDCWD, path, S_IFSOCK | 0777, 0, &n->dentry);
+        r = unix_bind_path(u, path, &n->dentry);
         if (r < 0) {
             n->dentry = NULL;
             unix_name_put(n);
@@ -220,8 +224,12 @@ int unix_getname(struct socket *s, bool peer, u8 *name, u32 *len)
     int r = 0;
 
     mutex_lock(&u->lock);
-    if (peer &&
-        (u->peer == NULL || (u->base.type != SOCK_DGRAM && unix_state(u) != UNIX_CONNECTED))) {
+    if (peer && unix_is_outside(u)) {
+        *len = MAX(u->outer_peer_len, (u32)NAME_HEAD);
+        memcpy(name, &u->outer_peer, u->outer_peer_len);
+        memcpy(name, &family, sizeof(family));
+    } else if (peer && (u->peer == NULL ||
+                        (u->base.type != SOCK_DGRAM && unix_state(u) != UNIX_CONNECTED))) {
         r = -ENOTCONN;
     } else {
         n = peer ? u->peer->name : u->name;

@@ -18,11 +18,16 @@ static int get_groups(u8 *val, u32 *len)
 int unix_getsockopt(struct socket *s, int level, int name, u8 *val, u32 *len)
 {
     struct unix_sock *u = unix_of(s);
-    struct ucred none = {0, UINT32_MAX, UINT32_MAX};
+    struct ucred none = UCRED_OUTSIDE;
+    struct socket *outer = unix_is_outside(u) ? unix_outer(u) : NULL;
     int x = 0;
 
     if (level != SOL_SOCKET)
         return -EOPNOTSUPP;
+    if (outer != NULL && name == SO_PEERGROUPS)
+        return -ENODATA;
+    if (outer != NULL && name != SO_PEERCRED && name != SO_ACCEPTCONN)
+        return outer->ops->getsockopt(outer, level, name, val, len);
     switch (name) {
     case SO_ERROR:
         x = __atomic_exchange_n(&u->error, 0, __ATOMIC_RELAXED);
@@ -47,8 +52,10 @@ int unix_getsockopt(struct socket *s, int level, int name, u8 *val, u32 *len)
     case SO_RCVLOWAT:
         x = 1;
         break;
-    case SO_PEERCRED:
-        if (unix_state(u) == UNIX_CONNECTED && u->base.type != SOCK_DGRAM)
+    case SO_PEERCRED: /* of an outer one nobody inside knows them */
+        if (outer != NULL)
+            ;
+        else if (unix_state(u) == UNIX_CONNECTED && u->base.type != SOCK_DGRAM)
             none = u->peer_cred;
         else if (u->base.type == SOCK_DGRAM && u->peer != NULL)
             none = u->peer_cred;
@@ -68,6 +75,7 @@ int unix_getsockopt(struct socket *s, int level, int name, u8 *val, u32 *len)
 int unix_setsockopt(struct socket *s, int level, int name, const u8 *val, u32 len)
 {
     struct unix_sock *u = unix_of(s);
+    struct socket *outer = unix_outer(u);
     int x;
 
     if (level != SOL_SOCKET)
@@ -75,6 +83,8 @@ int unix_setsockopt(struct socket *s, int level, int name, const u8 *val, u32 le
     if (len < sizeof(x))
         return -EINVAL;
     memcpy(&x, val, sizeof(x));
+    if (outer != NULL)
+        (void)outer->ops->setsockopt(outer, level, name, val, len);
     switch (name) {
     case SO_SNDBUF:
     case SO_SNDBUFFORCE: /* doubled and bounded as Linux does */
@@ -102,8 +112,11 @@ int unix_setsockopt(struct socket *s, int level, int name, const u8 *val, u32 le
 long unix_ioctl(struct socket *s, u32 cmd, u64 arg)
 {
     struct unix_sock *u = unix_of(s);
+    struct socket *outer = unix_outer(u);
     i32 x = 0;
 
+    if (outer != NULL && unix_is_outside(u) && (cmd == FIONREAD || cmd == TIOCOUTQ))
+        return outer->ops->ioctl(outer, cmd, arg);
     switch (cmd) {
     case FIONREAD:
         x = (i32)unix_readable_bytes(u);

@@ -39,13 +39,14 @@ void unix_packet_free(struct unix_packet *p)
     kfree(p);
 }
 
-/* Where a datagram goes, +1 reference. */
-static int packet_target(struct unix_sock *u, struct socket_msg *m, struct unix_sock **out)
+/* Where a datagram goes, +1 reference. 1: to a socket of the host. */
+static int packet_target(struct unix_sock *u, struct socket_msg *m, struct unix_sock **out,
+                         struct dentry **outside)
 {
     int r = 0;
 
     if (u->base.type == SOCK_DGRAM && m->name_len > 0)
-        return unix_find(m->name, m->name_len, SOCK_DGRAM, out);
+        return unix_find(m->name, m->name_len, SOCK_DGRAM, out, outside);
     mutex_lock(&u->lock);
     *out = u->peer;
     if (*out == NULL || (u->base.type != SOCK_DGRAM && unix_state(u) != UNIX_CONNECTED))
@@ -66,7 +67,7 @@ static int packet_push(struct unix_sock *u, struct unix_sock *to, struct unix_pa
         r = datagram ? -ECONNREFUSED : -EPIPE;
     } else if (to->shut_read || u->shut_write) {
         r = -EPIPE;
-    } else if (datagram && to->peer != NULL && to->peer != u) {
+    } else if (datagram && !unix_takes_from(to, u)) {
         r = -EPERM;
     } else if (!unix_has_room(to)) {
         r = -EAGAIN;
@@ -93,7 +94,9 @@ ssize_t unix_packet_send(struct unix_sock *u, struct socket_msg *m)
     u64 deadline = 0, timeout = u->base.send_timeout;
     size_t n = m->io->left;
     struct unix_packet *p;
+    struct dentry *outside = NULL;
     struct unix_sock *to;
+    ssize_t sent;
     int r, err;
 
     if ((m->flags & MSG_OOB) != 0)
@@ -107,9 +110,14 @@ ssize_t unix_packet_send(struct unix_sock *u, struct socket_msg *m)
         if (r < 0)
             return r;
     }
-    r = packet_target(u, m, &to);
+    r = packet_target(u, m, &to, &outside);
     if (r < 0)
         return r;
+    if (outside != NULL) {
+        sent = unix_outer_send_to(u, outside, m);
+        dentry_put(outside);
+        return sent;
+    }
     p = packet_make(u, m, &err);
     r = err;
     while (p != NULL) {
@@ -185,6 +193,29 @@ static ssize_t packet_pull(struct unix_sock *u, struct socket_msg *m)
     return r;
 }
 
+/* One packet of either half, taken in turn; -EAGAIN: none. */
+static ssize_t packet_once(struct unix_sock *u, struct socket_msg *m)
+{
+    int flags = m->flags;
+    bool outer_first;
+    ssize_t r = -EAGAIN;
+
+    if (unix_outer(u) == NULL)
+        return packet_pull(u, m);
+    u->outer_turn = !u->outer_turn;
+    outer_first = u->outer_turn;
+    for (int i = 0; r == -EAGAIN && i < 2; i++) {
+        if ((i == 0) == outer_first) {
+            m->flags |= MSG_DONTWAIT;
+            r = unix_outer_recv(u, m);
+            m->flags = flags;
+        } else {
+            r = packet_pull(u, m);
+        }
+    }
+    return r;
+}
+
 ssize_t unix_packet_recv(struct unix_sock *u, struct socket_msg *m)
 {
     u64 deadline = 0, timeout = u->base.receive_timeout;
@@ -195,13 +226,18 @@ ssize_t unix_packet_recv(struct unix_sock *u, struct socket_msg *m)
     if (u->base.type == SOCK_SEQPACKET && unix_state(u) != UNIX_CONNECTED)
         return -ENOTCONN;
     for (;;) {
-        r = packet_pull(u, m);
+        r = packet_once(u, m);
         if (r != -EAGAIN || (m->flags & MSG_DONTWAIT) != 0)
             return r;
         if (deadline == 0)
             deadline = socket_deadline(timeout);
-        r = wait_event(&u->readable, unix_has_input(u), deadline);
+        if (unix_outer(u) != NULL)
+            r = socket_wait(&u->base, POLLIN, deadline, timeout);
+        else
+            r = socket_wait_result(
+                wait_event(&u->readable, unix_has_input(u) || unix_outer(u) != NULL, deadline),
+                timeout);
         if (r < 0)
-            return socket_wait_result((int)r, timeout);
+            return r;
     }
 }

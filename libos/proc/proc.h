@@ -22,25 +22,6 @@
 #define RLIMIT_INFINITE UINT64_MAX
 #define PID_MAX         4194304
 
-enum rlimit_index {
-    LIMIT_CPU,
-    LIMIT_FSIZE,
-    LIMIT_DATA,
-    LIMIT_STACK,
-    LIMIT_CORE,
-    LIMIT_RSS,
-    LIMIT_NPROC,
-    LIMIT_NOFILE,
-    LIMIT_MEMLOCK,
-    LIMIT_AS,
-    LIMIT_LOCKS,
-    LIMIT_SIGPENDING,
-    LIMIT_MSGQUEUE,
-    LIMIT_NICE,
-    LIMIT_RTPRIO,
-    LIMIT_RTTIME,
-};
-
 extern struct process *g_init; /* PID 1 while it lives */
 
 /* ---- process.c ---- */

@@ -29,15 +29,20 @@ static void names_init_locked(void)
     strlcpy(g_domainname, g_deployment.domainname ? g_deployment.domainname : "(none)", NAME_SIZE);
 }
 
+void uts_names(char hostname[65], char domainname[65])
+{
+    mutex_lock(&g_names_lock);
+    names_init_locked();
+    memcpy(hostname, g_hostname, NAME_SIZE);
+    memcpy(domainname, g_domainname, NAME_SIZE);
+    mutex_unlock(&g_names_lock);
+}
+
 long sys_uname(SYSCALL_ARGS)
 {
     struct new_utsname u = {.sysname = "Linux", .release = RELEASE, .machine = "x86_64"};
     strlcpy(u.version, "#1 SMP enclave LibOS", sizeof(u.version));
-    mutex_lock(&g_names_lock);
-    names_init_locked();
-    memcpy(u.nodename, g_hostname, NAME_SIZE);
-    memcpy(u.domainname, g_domainname, NAME_SIZE);
-    mutex_unlock(&g_names_lock);
+    uts_names(u.nodename, u.domainname);
     return copy_to_user((void *)a, &u, sizeof(u));
 }
 

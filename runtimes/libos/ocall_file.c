@@ -239,7 +239,8 @@ int64_t ocall_OPEN(struct boundary_area *area, const uint64_t *args)
     const char *path = ocall_string(area, 0);
     if (path == NULL)
         return -EINVAL;
-    uint64_t flags = (args[1] & ~(uint64_t)O_PATH) | O_NONBLOCK | O_NOCTTY;
+    const uint64_t of_path = O_PATH | O_DIRECTORY | O_NOFOLLOW;
+    uint64_t flags = args[1] & O_PATH ? args[1] & of_path : args[1] | O_NONBLOCK | O_NOCTTY;
     int64_t fd = path[0] == '\0'
                      ? reopen((int)args[0], (int)(flags | O_CLOEXEC) & ~(O_CREAT | O_EXCL), 0)
                      : open_beneath((int)args[0], path, flags, args[2]);
@@ -248,17 +249,9 @@ int64_t ocall_OPEN(struct boundary_area *area, const uint64_t *args)
     return fd;
 }
 
-/* The directory of the last component: *dir is `base` itself or a new descriptor (then *own), *name
- * the component. */
-struct place {
-    int dir;
-    bool own;
-    const char *name;
-};
-
-static int64_t place_of(struct place *p, int base, const char *path)
+int64_t place_of(struct name_at *p, int base, const char *path)
 {
-    *p = (struct place){.dir = base, .name = path};
+    *p = (struct name_at){.dir = base, .name = path};
     if (path == NULL)
         return -EINVAL;
     const char *slash = strrchr(path, '/');
@@ -272,11 +265,11 @@ static int64_t place_of(struct place *p, int base, const char *path)
     int64_t fd = open_beneath(base, parent, O_PATH | O_DIRECTORY, 0);
     if (fd < 0)
         return fd;
-    *p = (struct place){.dir = (int)fd, .own = true, .name = slash + 1};
+    *p = (struct name_at){.dir = (int)fd, .own = true, .name = slash + 1};
     return 0;
 }
 
-static int64_t place_done(struct place *p, int64_t r)
+static int64_t place_done(struct name_at *p, int64_t r)
 {
     int64_t result = result_of(r);
     if (p->own)
@@ -285,7 +278,7 @@ static int64_t place_done(struct place *p, int64_t r)
 }
 
 #define WITH_PLACE(p, base, offset)                                              \
-    struct place p;                                                              \
+    struct name_at p;                                                            \
     do {                                                                         \
         int64_t placed_ = place_of(&p, (int)(base), ocall_string(area, offset)); \
         if (placed_ < 0)                                                         \
@@ -367,10 +360,10 @@ int64_t ocall_UNLINK(struct boundary_area *area, const uint64_t *args)
 /* Two places, both opened and closed here. */
 static int64_t two_places(struct boundary_area *area, int old_base, int new_base,
                           uint64_t new_offset,
-                          int64_t (*act)(const struct place *, const struct place *, uint64_t),
+                          int64_t (*act)(const struct name_at *, const struct name_at *, uint64_t),
                           uint64_t argument)
 {
-    struct place from, to;
+    struct name_at from, to;
     int64_t r = place_of(&from, old_base, ocall_string(area, 0));
     if (r < 0)
         return r;
@@ -382,12 +375,12 @@ static int64_t two_places(struct boundary_area *area, int old_base, int new_base
     return r;
 }
 
-static int64_t do_rename(const struct place *from, const struct place *to, uint64_t flags)
+static int64_t do_rename(const struct name_at *from, const struct name_at *to, uint64_t flags)
 {
     return renameat2(from->dir, from->name, to->dir, to->name, (unsigned)flags);
 }
 
-static int64_t do_link(const struct place *from, const struct place *to, UNUSED uint64_t flags)
+static int64_t do_link(const struct name_at *from, const struct name_at *to, UNUSED uint64_t flags)
 {
     return linkat(from->dir, from->name, to->dir, to->name, 0);
 }

@@ -30,11 +30,6 @@ int64_t ocall_CONNECT(struct boundary_area *area, const uint64_t *args)
     return result_of(connect((int)args[0], (struct sockaddr *)area->data, address_size(args[1])));
 }
 
-int64_t ocall_LISTEN(UNUSED struct boundary_area *area, const uint64_t *args)
-{
-    return result_of(listen((int)args[0], (int)args[1]));
-}
-
 int64_t ocall_ACCEPT(struct boundary_area *area, const uint64_t *args)
 {
     socklen_t size = address_size(args[1]);
@@ -61,7 +56,8 @@ int64_t ocall_SEND(struct boundary_area *area, const uint64_t *args)
 {
     struct iovec io;
     struct msghdr message = message_of(area, args, &io);
-    return result_of(sendmsg((int)args[0], &message, (int)args[2] | MSG_DONTWAIT | MSG_NOSIGNAL));
+    return unix_send((int)args[0], (int)args[5], &message,
+                     (int)args[2] | MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 int64_t ocall_RECV(struct boundary_area *area, const uint64_t *args)

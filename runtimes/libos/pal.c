@@ -4,10 +4,12 @@
 #include <fcntl.h>
 #include <openssl/evp.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -151,6 +153,11 @@ static int boot(const struct pal_init_args_v4 *args, struct error *err)
                                  .gid_map_size = facts.gid_map.size,
                                  .oom_score_adj = facts.oom_score_adj};
     container_limits(&limits, &boot.limits);
+    struct utsname names;
+    if (uname(&names) == 0) {
+        snprintf(boot.hostname, sizeof(boot.hostname), "%s", names.nodename);
+        snprintf(boot.domainname, sizeof(boot.domainname), "%s", names.domainname);
+    }
     int64_t r = ecall(ECALL_BOOT, (uint64_t)&boot, NULL, NULL, NULL);
     container_facts_release(&facts);
     if (r < 0)

@@ -6,7 +6,8 @@
  *   pal.c     the PAL functions: initialisation, processes, information; refusal.c words for what
  *             the policy refuses
  *   thread.c  host threads and their TCS, the enter loop, waiting, waking, kicks
- *   ocall.c   the table of ocalls; ocall_file.c, ocall_net.c, ocall_system.c serve them
+ *   ocall.c   the table of ocalls; ocall_file.c, ocall_net.c, ocall_unix.c, ocall_system.c serve
+ *             them
  *
  * Nothing here is trusted by the enclave; it is trusted by the host not to do more than it is
  * asked, with the container's rights.
@@ -79,6 +80,24 @@ struct container_facts {
 };
 void container_facts(struct container_facts *out);
 void container_facts_release(struct container_facts *facts);
+
+/* ---- ocall_file.c ---- */
+/* The directory of the last component: dir is the base itself or a new descriptor (then own), name
+ * the component. Resolved beneath the base. */
+struct name_at {
+    int dir;
+    bool own;
+    const char *name;
+};
+int64_t place_of(struct name_at *p, int base, const char *path);
+
+/* ---- ocall_unix.c ---- */
+struct msghdr;
+/* A call by a path that leads to the file of a descriptor, however that was opened; -errno. */
+typedef int64_t file_call(const char *name, void *context);
+int64_t with_file(int file, file_call *call, void *context);
+/* file: an O_PATH descriptor of the socket to send to, or negative. */
+int64_t unix_send(int fd, int file, struct msghdr *message, int flags);
 
 /* ---- refusal.c ---- */
 /* Log why ECALL_CREATE_PROCESS refused (a result of -BOUNDARY_REFUSED or less). */

@@ -192,6 +192,15 @@ static void call_sockets(u32 which, u8 *buf, size_t n)
         host_getsockname(3, addr, &len, true);
         check(len <= BOUNDARY_ADDRESS_MAX);
         break;
+    case 5:
+        m.to_file = true;
+        m.file = 4;
+        r = host_send(3, buf, n, 0, &m);
+        check(r < 0 || (size_t)r <= n);
+        check(host_bind_path(3, 4, "below/name", "/data/below/name") <= 0);
+        check(host_connect_file(3, 4, 1000, 1000) <= 0);
+        check(host_listen(3, 5, 1000, 1000) <= 0);
+        break;
     }
 }
 
@@ -251,7 +260,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
                 call_files(take_u32(9), buf, n);
                 break;
             case 1:
-                call_sockets(take_u32(5), buf, n);
+                call_sockets(take_u32(6), buf, n);
                 break;
             default:
                 call_system(take_u32(8), buf, n);

@@ -558,7 +558,7 @@ static const struct part {
     {"forks", forks_part},     {"files", files_part},         {"pipes", pipes_part},
     {"random", random_part},   {"registers", registers_part}, {"host", host_part},
     {"network", network_part}, {"signals", signals_part},     {"loopback", loopback_part},
-    {"sealed", sealed_part},   {"clock", clock_part},
+    {"sealed", sealed_part},   {"clock", clock_part},         {"shared", shared_part},
 };
 #define PARTS (sizeof(g_parts) / sizeof(g_parts[0]))
 

@@ -137,6 +137,10 @@ int host_mknod(int dir, const char *path, u32 mode, u64 dev)
 {
     return put_new(path, mode, NULL);
 }
+int host_bind_path(int hfd, int dir, const char *path, const char *text)
+{
+    return put_new(path, S_IFSOCK | 0777, NULL);
+}
 int host_link(int old_dir, const char *old_path, int new_dir, const char *new_path)
 {
     return put_new(new_path, S_IFREG | 0644, NULL);

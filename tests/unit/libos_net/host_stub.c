@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +21,7 @@
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 #include "host_stub.h"
@@ -43,6 +45,8 @@ struct host_message {
     void *control;
     uint32_t control_len;
     int flags;
+    bool to_file;
+    int file;
 };
 
 struct host_hostile g_hostile;
@@ -254,7 +258,47 @@ int host_connect(int hfd, const void *addr, uint32_t len)
     return (int)RESULT(connect(hfd, addr, len));
 }
 
-int host_listen(int hfd, int backlog)
+static struct sockaddr_un unix_address(const char *path)
+{
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+
+    (void)snprintf(a.sun_path, sizeof(a.sun_path), "%s", path);
+    return a;
+}
+
+static struct sockaddr_un file_address(int file)
+{
+    char path[32];
+
+    (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", file);
+    return unix_address(path);
+}
+
+int host_bind_path(int hfd, int dir, const char *path, const char *text)
+{
+    struct sockaddr_un a = unix_address(path);
+
+    return (int)RESULT(bind(hfd, (struct sockaddr *)&a, sizeof(a)));
+}
+
+int host_connect_file(int hfd, int file, uint32_t uid, uint32_t gid)
+{
+    struct sockaddr_un a = file_address(file);
+
+    return (int)RESULT(connect(hfd, (struct sockaddr *)&a, sizeof(a)));
+}
+
+int stub_open_path(const char *path)
+{
+    return (int)RESULT(open(path, O_PATH | O_CLOEXEC));
+}
+
+int stub_unlink(const char *path)
+{
+    return (int)RESULT(unlink(path));
+}
+
+int host_listen(int hfd, int backlog, uint32_t uid, uint32_t gid)
 {
     return (int)RESULT(listen(hfd, backlog));
 }
@@ -290,6 +334,15 @@ ssize_t host_send(int hfd, const void *buf, size_t n, int flags, const struct ho
 {
     struct iovec iov = {(void *)(uintptr_t)buf, n};
     struct msghdr h = msghdr_of(m, &iov);
+    struct sockaddr_un a = m->to_file ? file_address(m->file) : unix_address("");
+    struct cmsghdr *c = CMSG_FIRSTHDR(&h);
+
+    if (m->to_file) {
+        h.msg_name = &a;
+        h.msg_namelen = sizeof(a);
+    }
+    if (c != NULL && c->cmsg_level == SOL_SOCKET) /* credentials: of another world's ids */
+        h.msg_controllen = 0;
 
     return RESULT(sendmsg(hfd, &h, flags));
 }

@@ -20,6 +20,8 @@ extern struct host_hostile g_hostile;
 /* The calling thread becomes a LibOS thread; what thread.host should be. */
 void *stub_thread_enter(void *tcb, int wakefd);
 int stub_wakefd(void);
+int stub_open_path(const char *path);
+int stub_unlink(const char *path);
 uint64_t stub_thread_start(void *tcb, int wakefd, void (*fn)(void *), void *arg);
 void stub_thread_join(uint64_t thread);
 void stub_abort(const char *fmt, va_list ap) __attribute__((noreturn));

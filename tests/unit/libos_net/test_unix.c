@@ -307,14 +307,135 @@ static void test_seqpacket(void **state)
     close_all(s + 1, 1);
 }
 
+/* ---- names of the host ---- */
+
+static void outside_name(struct sockaddr_un *a, const char *before, const char *what)
+{
+    *a = (struct sockaddr_un){.sun_family = AF_UNIX};
+    (void)snprintf(a->sun_path, sizeof(a->sun_path), "%s/tmp/libos-net-%s-%lx", before, what,
+                   (unsigned long)clock_monotonic());
+}
+
+static void assert_nobody(int fd)
+{
+    struct ucred cred = {1, 2, 3};
+    u32 len = sizeof(cred);
+
+    assert_int_equal(CALL(getsockopt, fd, SOL_SOCKET, SO_PEERCRED, &cred, &len), 0);
+    assert_int_equal(cred.pid, 0);
+    assert_int_equal(cred.uid, UINT32_MAX);
+    assert_int_equal(cred.gid, UINT32_MAX);
+}
+
+static void test_outside_stream(void **state)
+{
+    struct sockaddr_un a, alias, name = {0};
+    char buf[8], data[4] = "fd";
+    struct uio_segment out = {data, 2};
+    struct rights rights = {.len = 20, .level = SOL_SOCKET, .type = SCM_RIGHTS};
+    struct message m = {
+        .iov = &out, .iov_len = 1, .control = &rights, .control_len = sizeof(rights)};
+    u32 len = sizeof(name);
+    int fds[5];
+
+    outside_name(&a, "", "stream");
+    alias = a;
+    (void)snprintf(alias.sun_path, sizeof(alias.sun_path), "/%s", a.sun_path);
+    for (int i = 0; i < 3; i++)
+        fds[i] = (int)CALL(socket, AF_UNIX, SOCK_STREAM, 0);
+    assert_int_equal(CALL(bind, fds[0], &a, sizeof(a)), 0);
+    assert_int_equal(CALL(connect, fds[1], &alias, sizeof(a)), -ECONNREFUSED);
+    assert_int_equal(CALL(listen, fds[0], 4), 0);
+    /* One from outside and one from inside, by the same name. */
+    assert_int_equal(CALL(connect, fds[1], &alias, sizeof(a)), 0);
+    assert_int_equal(CALL(connect, fds[1], &alias, sizeof(a)), -EISCONN);
+    assert_int_equal(poll_one(fds[0], POLLIN, -1), POLLIN);
+    assert_int_equal(CALL(connect, fds[2], &a, sizeof(a)), 0);
+    for (int i = 3; i < 5; i++)
+        fds[i] = (int)CALL(accept, fds[0], NULL, NULL);
+    assert_int_equal(world_write(fds[1], "out", 3), 3);
+    assert_int_equal(world_write(fds[2], "inside", 6), 6);
+    if (poll_one(fds[3], POLLIN, -1) == POLLIN && world_read(fds[3], buf, 8) == 6) {
+        int other = fds[3];
+
+        fds[3] = fds[4];
+        fds[4] = other;
+        assert_int_equal(world_read(fds[3], buf, 8), 3);
+    } else {
+        assert_int_equal(world_read(fds[4], buf, 8), 6);
+    }
+    assert_nobody(fds[1]);
+    assert_nobody(fds[3]);
+    assert_int_equal(CALL(getpeername, fds[1], &name, &len), 0);
+    assert_string_equal(name.sun_path, alias.sun_path);
+    len = sizeof(name);
+    assert_int_equal(CALL(getpeername, fds[3], &name, &len), 0);
+    assert_int_equal(len, offsetof(struct sockaddr_un, sun_path));
+    /* Descriptors stay. */
+    rights.fds[0] = fds[0];
+    assert_int_equal(CALL(sendmsg, fds[1], &m, 0), -EPERM);
+    assert_int_equal(CALL(sendmsg, fds[2], &m, 0), 2);
+    assert_int_equal(CALL(sendto, fds[3], "x", 1, MSG_OOB), -EOPNOTSUPP);
+    assert_int_equal(CALL(shutdown, fds[1], SHUT_WR), 0);
+    assert_int_equal(poll_one(fds[3], POLLIN | POLLRDHUP, -1), POLLIN | POLLRDHUP);
+    assert_int_equal(world_read(fds[3], buf, 8), 0);
+    assert_int_equal(world_close(fds[3]), 0);
+    assert_int_equal(CALL(sendto, fds[1], "q", 1, MSG_NOSIGNAL), -EPIPE);
+    assert_int_equal(world_close(fds[1]), 0);
+    assert_int_equal(world_close(fds[2]), 0);
+    assert_int_equal(world_close(fds[4]), 0);
+    close_all(fds, 1);
+    assert_int_equal(stub_unlink(a.sun_path), 0);
+}
+
+static void test_outside_datagrams(void **state)
+{
+    struct sockaddr_un a, alias, own, from;
+    char buf[8];
+    u32 len = sizeof(from);
+    int s[2];
+
+    outside_name(&a, "", "to");
+    outside_name(&own, "", "from");
+    alias = a;
+    (void)snprintf(alias.sun_path, sizeof(alias.sun_path), "/%s", a.sun_path);
+    s[0] = (int)CALL(socket, AF_UNIX, SOCK_DGRAM, 0);
+    s[1] = (int)CALL(socket, AF_UNIX, SOCK_DGRAM, 0);
+    assert_int_equal(CALL(bind, s[0], &a, sizeof(a)), 0);
+    assert_int_equal(CALL(bind, s[1], &own, sizeof(own)), 0);
+    assert_int_equal(CALL(sendto, s[1], "outside", 7, 0, &alias, sizeof(alias)), 7);
+    assert_int_equal(CALL(sendto, s[1], "in", 2, 0, &a, sizeof(a)), 2);
+    for (int i = 0, sum = 0; i < 2; i++) {
+        int r = (int)CALL(recvfrom, s[0], buf, 8, 0, &from, &len);
+
+        sum += r;
+        assert_string_equal(from.sun_path, own.sun_path);
+        assert_true(i == 0 || sum == 9);
+    }
+    assert_int_equal(CALL(recvfrom, s[0], buf, 8, MSG_DONTWAIT), -EAGAIN);
+    /* Connected outside: nobody inside gets through, and the other way round. */
+    assert_int_equal(CALL(connect, s[1], &alias, sizeof(alias)), 0);
+    assert_int_equal(CALL(sendto, s[0], "x", 1, 0, &own, sizeof(own)), -EPERM);
+    assert_int_equal(world_write(s[1], "three", 5), 5);
+    assert_int_equal(poll_one(s[0], POLLIN, -1), POLLIN);
+    assert_int_equal(world_read(s[0], buf, 8), 5);
+    from = (struct sockaddr_un){.sun_family = AF_UNSPEC};
+    assert_int_equal(CALL(connect, s[1], &from, sizeof(u16)), 0);
+    assert_int_equal(world_write(s[1], "none", 4), -ENOTCONN);
+    close_all(s, 2);
+    assert_int_equal(stub_unlink(a.sun_path), 0);
+    assert_int_equal(stub_unlink(own.sun_path), 0);
+}
+
 int unix_tests(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_stream_basics), cmocka_unit_test(test_stream_bulk),
-        cmocka_unit_test(test_stream_full),   cmocka_unit_test(test_timeouts),
-        cmocka_unit_test(test_scm_rights),    cmocka_unit_test(test_scm_bad),
-        cmocka_unit_test(test_datagrams),     cmocka_unit_test(test_listen),
-        cmocka_unit_test(test_seqpacket),
+        cmocka_unit_test(test_stream_basics),     cmocka_unit_test(test_stream_bulk),
+        cmocka_unit_test(test_stream_full),       cmocka_unit_test(test_timeouts),
+        cmocka_unit_test(test_scm_rights),        cmocka_unit_test(test_scm_bad),
+        cmocka_unit_test(test_datagrams),         cmocka_unit_test(test_listen),
+        cmocka_unit_test(test_seqpacket),         cmocka_unit_test(test_outside_stream),
+        cmocka_unit_test(test_outside_datagrams),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
