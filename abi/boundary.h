@@ -111,6 +111,7 @@ enum boundary_ecall {
     O(CHOWN, 4, "dir fd, uid, gid, follow; data: path")                                         \
     O(UTIMENS, 6, "dir fd, follow, atime s, ns, mtime s, ns; data: path")                       \
     O(MKNOD, 3, "dir fd, mode, device; data: path")                                             \
+    O(INOTIFY, 4, "BOUNDARY_INOTIFY_*, fd, fd of a file or number of a watch, events")          \
     O(SOCKET, 3, "domain, type, protocol")                                                      \
     O(BIND, 2, "fd, address size; data: address")                                               \
     O(BIND_PATH, 3, "fd, dir fd, offset of the program's name for it; data: path, name")        \
@@ -141,6 +142,11 @@ _Static_assert(OCALL_COUNT <= 60, "the boundary stays small");
 #define BOUNDARY_LOCK_FILE  0u /* flock(2) */
 #define BOUNDARY_LOCK_RANGE 1u /* fcntl(2), F_OFD_SETLK */
 #define BOUNDARY_LOCK_TEST  2u /* fcntl(2), F_OFD_GETLK */
+
+/* INOTIFY; its events are what READ gives of it */
+#define BOUNDARY_INOTIFY_CREATE 0u
+#define BOUNDARY_INOTIFY_ADD    1u
+#define BOUNDARY_INOTIFY_REMOVE 2u
 
 #define BOUNDARY_ADDRESS_MAX 128u /* sockaddr */
 #define BOUNDARY_CONTROL_MAX 512u /* struct cmsghdr and data, one after the other */

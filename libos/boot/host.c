@@ -5,6 +5,7 @@
  * and sockets; host_io.c has descriptors' data, host_system.c the rest.
  */
 #include "host_call.h"
+#include <linux/inotify.h>
 #include <linux/stat.h>
 
 #define PATH_SIZE 4096u
@@ -122,6 +123,62 @@ ssize_t host_getdents(int hfd, void *buf, size_t n)
     host_get(0, buf, (size_t)r);
     if (!dirents_are_sane(buf, (size_t)r))
         host_lied("getdents");
+    return r;
+}
+
+int host_inotify_create(void)
+{
+    return host_fd(HOST_CALL(INOTIFY, BOUNDARY_INOTIFY_CREATE, 0, 0, 0));
+}
+
+int host_inotify_add(int hfd, int file, u32 mask)
+{
+    return host_fd(HOST_CALL(INOTIFY, BOUNDARY_INOTIFY_ADD, hfd, file, mask));
+}
+
+int host_inotify_remove(int hfd, int wd)
+{
+    return host_zero(HOST_CALL(INOTIFY, BOUNDARY_INOTIFY_REMOVE, hfd, wd, 0));
+}
+
+size_t host_inotify_next(const void *record, struct host_inotify_event *e)
+{
+    struct inotify_event r;
+
+    memcpy(&r, record, sizeof(r));
+    *e = (struct host_inotify_event){
+        .wd = r.wd, .mask = r.mask, .cookie = r.cookie, .name = (const char *)record + sizeof(r)};
+    e->name_len = r.len ? (u32)strlen(e->name) : 0;
+    return sizeof(r) + r.len;
+}
+
+static bool events_are_sane(const u8 *buf, size_t n)
+{
+    for (size_t at = 0; at < n;) {
+        const char *name = (const char *)buf + at + sizeof(struct inotify_event);
+        struct inotify_event e;
+        size_t len;
+
+        if (n - at < sizeof(e))
+            return false;
+        memcpy(&e, buf + at, sizeof(e));
+        if (e.wd < -1 || e.len % 4 != 0 || e.len > n - at - sizeof(e))
+            return false;
+        speculation_barrier();
+        len = strnlen(name, e.len);
+        if (e.len > 0 && (len == 0 || len == e.len || len > 255 || memchr(name, '/', len)))
+            return false;
+        at += sizeof(e) + e.len;
+    }
+    return true;
+}
+
+ssize_t host_inotify_read(int hfd, void *buf, size_t n)
+{
+    ssize_t r = host_read(hfd, buf, MIN(n, (size_t)BOUNDARY_DATA_SIZE), -1);
+
+    if (r > 0 && !events_are_sane(buf, (size_t)r))
+        host_lied("inotify");
     return r;
 }
 

@@ -310,7 +310,7 @@ static int set_size(struct inode *i, u64 size)
     return r;
 }
 
-static int host_setattr(struct inode *i, const struct setattr *a)
+static int set_attributes(struct inode *i, const struct setattr *a)
 {
     struct place p;
     int r = a->valid & SETATTR_SIZE ? set_size(i, a->size) : 0;
@@ -337,6 +337,17 @@ static int host_setattr(struct inode *i, const struct setattr *a)
     place_end(&p);
     if (r == 0)
         setattr_copy(i, a);
+    return r;
+}
+
+static int host_setattr(struct inode *i, const struct setattr *a)
+{
+    struct own_change own;
+    int r;
+
+    own_begin(&own, host_of(i), OWN_OPENED | IN_ATTRIB | IN_MODIFY);
+    r = set_attributes(i, a);
+    own_end(&own);
     return r;
 }
 
@@ -372,11 +383,13 @@ static void give_to_caller(struct inode *dir, const char *path, u32 mode)
 static int host_create(struct inode *dir, const char *name, size_t len, u32 mode, u64 rdev,
                        struct inode **out)
 {
+    struct own_change own;
     int fd = host_super_of(dir)->fd, r;
     char *path = kmalloc(PATH_MAX);
 
     if (!path)
         return -ENOMEM;
+    own_begin_names(&own, OWN_MADE, NULL, dir, name, len, NULL, NULL, 0);
     r = child_path(host_of(dir), name, len, path);
     if (r == 0 && (S_ISCHR(mode) || S_ISBLK(mode)))
         r = -EPERM; /* none works here */
@@ -394,6 +407,7 @@ static int host_create(struct inode *dir, const char *name, size_t len, u32 mode
         host_chmod(fd, path, mode & 07777); /* the runtime's own umask cut it */
         r = host_lookup(dir, name, len, out);
     }
+    own_end(&own);
     kfree(path);
     return r;
 }
@@ -402,6 +416,7 @@ static int host_create(struct inode *dir, const char *name, size_t len, u32 mode
 static int host_bind_in(struct inode *dir, const char *name, size_t len, u32 mode,
                         struct socket_binding *b, struct inode **out)
 {
+    struct own_change own;
     int fd = host_super_of(dir)->fd, r;
     char *path = kmalloc(PATH_MAX);
 
@@ -410,6 +425,7 @@ static int host_bind_in(struct inode *dir, const char *name, size_t len, u32 mod
     r = child_path(host_of(dir), name, len, path);
     if (r == 0)
         r = b->make(b);
+    own_begin_names(&own, OWN_MADE, NULL, dir, name, len, NULL, NULL, 0);
     if (r >= 0)
         r = host_bind_path(r, fd, path, b->text);
     if (r >= 0) {
@@ -417,6 +433,7 @@ static int host_bind_in(struct inode *dir, const char *name, size_t len, u32 mod
         host_chmod(fd, path, mode & 07777);
         r = host_lookup(dir, name, len, out);
     }
+    own_end(&own);
     kfree(path);
     return r;
 }
@@ -424,11 +441,13 @@ static int host_bind_in(struct inode *dir, const char *name, size_t len, u32 mod
 static int host_symlink_in(struct inode *dir, const char *name, size_t len, const char *target,
                            struct inode **out)
 {
+    struct own_change own;
     char *path = kmalloc(PATH_MAX);
     int r;
 
     if (!path)
         return -ENOMEM;
+    own_begin_names(&own, OWN_MADE, NULL, dir, name, len, NULL, NULL, 0);
     r = child_path(host_of(dir), name, len, path);
     if (r == 0)
         r = host_symlink(target, host_super_of(dir)->fd, path);
@@ -436,6 +455,7 @@ static int host_symlink_in(struct inode *dir, const char *name, size_t len, cons
         give_to_caller(dir, path, S_IFLNK);
         r = host_lookup(dir, name, len, out);
     }
+    own_end(&own);
     kfree(path);
     return r;
 }
@@ -457,11 +477,14 @@ static int two_paths(struct host_inode *a, const char *a_name, size_t a_len, str
 static int host_link_in(struct inode *dir, const char *name, size_t len, struct inode *target)
 {
     int fd = host_super_of(dir)->fd, r;
+    struct own_change own;
     char *old, *new;
 
+    own_begin_names(&own, OWN_MADE, target, dir, name, len, NULL, NULL, 0);
     r = two_paths(host_of(target), NULL, 0, host_of(dir), name, len, &old, &new);
     if (r == 0)
         r = host_link(fd, old, fd, new);
+    own_end(&own);
     kfree(old);
     kfree(new);
     return r < 0 ? r : 0;
@@ -470,14 +493,17 @@ static int host_link_in(struct inode *dir, const char *name, size_t len, struct 
 static int host_unlink_in(struct inode *dir, const char *name, size_t len, struct inode *victim,
                           bool is_dir)
 {
+    struct own_change own;
     char *path = kmalloc(PATH_MAX);
     int r;
 
     if (!path)
         return -ENOMEM;
+    own_begin_names(&own, IN_DELETE | IN_ATTRIB, victim, dir, name, len, NULL, NULL, 0);
     r = child_path(host_of(dir), name, len, path);
     if (r == 0)
         r = host_unlink(host_super_of(dir)->fd, path, is_dir);
+    own_end(&own);
     kfree(path);
     if (r == 0)
         victim->nlink = is_dir || victim->nlink == 0 ? 0 : victim->nlink - 1;
@@ -488,14 +514,18 @@ static int host_rename_in(struct inode *old_dir, const char *old_name, size_t ol
                           struct inode *new_dir, const char *new_name, size_t new_len, u32 flags)
 {
     struct host_super *s = host_super_of(old_dir);
+    struct own_change own;
     struct inode *moved;
     char *old, *new;
     int r;
 
+    own_begin_names(&own, IN_MOVE | IN_MOVE_SELF, NULL, old_dir, old_name, old_len, new_dir,
+                    new_name, new_len);
     r = two_paths(host_of(old_dir), old_name, old_len, host_of(new_dir), new_name, new_len, &old,
                   &new);
     if (r == 0)
         r = host_rename(s->fd, old, s->fd, new, flags);
+    own_end(&own);
     kfree(old);
     kfree(new);
     if (r < 0)

@@ -61,3 +61,13 @@ int hostfs_write_page(struct inode *i, u64 off, const void *src, size_t n);
  * opened. -ESTALE: by now another file has the name.
  */
 int host_open_inode(struct host_inode *h, int flags, struct host_stat *st);
+
+/* ---- hostfs_own.c: own changes, for inotify; begin and end always together, no lock of hostfs
+ * held but the directory's. mask: IN_* that the host may tell of it. ---- */
+void own_begin(struct own_change *o, struct host_inode *h, u32 mask);
+void own_begin_names(struct own_change *o, u32 mask, const struct inode *self,
+                     const struct inode *dir, const char *name, size_t len,
+                     const struct inode *dir2, const char *name2, size_t len2);
+void own_end(struct own_change *o);
+#define OWN_OPENED (IN_OPEN | IN_ACCESS | IN_CLOSE)
+#define OWN_MADE   (OWN_OPENED | IN_CREATE | IN_ATTRIB | IN_MODIFY)

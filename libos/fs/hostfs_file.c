@@ -49,6 +49,17 @@ static ssize_t read_mapped(struct file *f, struct uio *io, u64 pos)
     return r;
 }
 
+static ssize_t read_some(struct file *f, void *buf, size_t n, u64 pos)
+{
+    struct own_change own;
+    ssize_t r;
+
+    own_begin(&own, host_of(f->inode), IN_ACCESS);
+    r = host_read(f->host_fd, buf, n, (off_t)pos);
+    own_end(&own);
+    return r;
+}
+
 static ssize_t hostfs_read(struct file *f, struct uio *io, u64 *pos)
 {
     size_t room = MIN(io->left, (size_t)CHUNK);
@@ -66,7 +77,7 @@ static ssize_t hostfs_read(struct file *f, struct uio *io, u64 *pos)
             want = 0;
             r = read_mapped(f, io, *pos);
         } else {
-            r = host_read(f->host_fd, buf, want, (off_t)*pos);
+            r = read_some(f, buf, want, *pos);
             if (r > 0)
                 r = uio_to(io, buf, (size_t)r);
         }
@@ -114,10 +125,16 @@ static int write_fd(struct file *f, bool append)
 }
 
 /* *pos: where it is written, and with append where it was. */
-static ssize_t write_some(int fd, const u8 *data, size_t n, bool append, u64 *pos)
+static ssize_t write_some(struct file *f, int fd, const u8 *data, size_t n, bool append, u64 *pos)
 {
-    ssize_t r = host_write(fd, data, n, append ? -1 : (off_t)*pos);
-    off_t end = append && r > 0 ? host_lseek(fd, 0, SEEK_CUR) : -1;
+    struct own_change own;
+    ssize_t r;
+    off_t end;
+
+    own_begin(&own, host_of(f->inode), IN_MODIFY);
+    r = host_write(fd, data, n, append ? -1 : (off_t)*pos);
+    own_end(&own);
+    end = append && r > 0 ? host_lseek(fd, 0, SEEK_CUR) : -1;
 
     if (end >= r)
         *pos = (u64)(end - r);
@@ -149,7 +166,7 @@ static ssize_t hostfs_write(struct file *f, struct uio *io, u64 *pos)
             break;
         taken = (size_t)r;
         for (size_t at = 0; at < taken; at += (size_t)r) {
-            r = write_some(fd, buf + at, taken - at, append, pos);
+            r = write_some(f, fd, buf + at, taken - at, append, pos);
             if (r < 0)
                 break;
             if (unlikely(!list_empty(&f->inode->shared_maps)))
@@ -189,8 +206,12 @@ static int hostfs_fsync(struct file *f, bool data_only)
 
 static int hostfs_fallocate(struct file *f, int mode, u64 off, u64 len)
 {
-    int r = host_fallocate(f->host_fd, mode, off, len);
+    struct own_change own;
+    int r;
 
+    own_begin(&own, host_of(f->inode), IN_MODIFY);
+    r = host_fallocate(f->host_fd, mode, off, len);
+    own_end(&own);
     if (r == 0 && !(mode & 1))
         f->inode->size = MAX(f->inode->size, off + len);
     return r;
@@ -207,13 +228,16 @@ static void hostfs_release(struct file *f)
 {
     struct host_inode *h = host_of(f->inode);
     struct host_open *o = f->private;
+    struct own_change own;
 
     mutex_lock(&h->opens_lock);
     list_del(&o->link);
     mutex_unlock(&h->opens_lock);
+    own_begin(&own, h, OWN_OPENED);
     host_close(f->host_fd);
     if (o->other_fd >= 0)
         host_close(o->other_fd);
+    own_end(&own);
     if (o->names)
         listing_free(o->names);
     kfree(o->names);
@@ -296,11 +320,14 @@ static u64 parent_ino(struct file *f)
 static int hostfs_iterate(struct file *f, u64 *pos, dirent_fn *fn, void *ctx)
 {
     struct listing *l = ((struct host_open *)f->private)->names;
+    struct own_change own;
     int r;
 
     if (*pos == 0) {
         listing_free(l);
+        own_begin(&own, host_of(f->inode), IN_ACCESS);
         r = listing_load(l, f->host_fd);
+        own_end(&own);
         if (r < 0)
             return r;
         if (!fn(ctx, ".", 1, f->inode->ino, DT_DIR, 1))
@@ -341,6 +368,7 @@ static bool not_that_file(int error)
 int hostfs_open(struct inode *i, struct file *f)
 {
     struct host_inode *h = host_of(i);
+    struct own_change own;
     struct host_open *o;
     struct host_stat st;
     int fd;
@@ -360,9 +388,11 @@ int hostfs_open(struct inode *i, struct file *f)
     o = kzalloc(sizeof(*o));
     if (o && S_ISDIR(i->mode))
         o->names = kzalloc(sizeof(*o->names));
+    own_begin(&own, h, OWN_OPENED);
     fd = o && (o->names || !S_ISDIR(i->mode))
              ? host_open_inode(h, (int)(f->flags & (O_ACCMODE | O_APPEND | O_DSYNC | O_SYNC)), &st)
              : -ENOMEM;
+    own_end(&own);
     if (fd < 0) {
         if (o)
             kfree(o->names);
@@ -401,11 +431,13 @@ static int map_fd(struct host_inode *h, bool write)
 
 int hostfs_read_page(struct inode *i, u64 off, void *dst)
 {
+    struct own_change own;
     u8 *p = dst;
     size_t have = 0;
     int fd;
 
     mutex_lock(&i->lock);
+    own_begin(&own, host_of(i), OWN_OPENED);
     fd = map_fd(host_of(i), false);
     while (fd >= 0 && have < PAGE_SIZE) {
         ssize_t r = host_read(fd, p + have, PAGE_SIZE - have, (off_t)(off + have));
@@ -416,6 +448,7 @@ int hostfs_read_page(struct inode *i, u64 off, void *dst)
             break;
         have += (size_t)r;
     }
+    own_end(&own);
     mutex_unlock(&i->lock);
     memset(p + have, 0, PAGE_SIZE - have);
     return fd < 0 ? fd : 0;
@@ -423,10 +456,12 @@ int hostfs_read_page(struct inode *i, u64 off, void *dst)
 
 int hostfs_write_page(struct inode *i, u64 off, const void *src, size_t n)
 {
+    struct own_change own;
     const u8 *p = src;
     int fd, r = 0;
 
     mutex_lock(&i->lock);
+    own_begin(&own, host_of(i), OWN_OPENED | IN_MODIFY);
     n = off < i->size ? (size_t)MIN(i->size - off, n) : 0;
     fd = map_fd(host_of(i), true);
     for (size_t at = 0; fd >= 0 && at < n;) {
@@ -438,6 +473,7 @@ int hostfs_write_page(struct inode *i, u64 off, const void *src, size_t n)
         }
         at += (size_t)w;
     }
+    own_end(&own);
     mutex_unlock(&i->lock);
     return fd < 0 ? fd : r;
 }

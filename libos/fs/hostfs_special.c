@@ -21,7 +21,7 @@ int host_pause(struct host_pollfd *p, u64 *pause, u64 deadline)
     return r < 0 && r != -ETIMEDOUT ? r : 0;
 }
 
-int hostfs_socket_open(struct inode *i)
+int hostfs_place_open(struct inode *i)
 {
     int fd = host_open_inode(host_of(i), O_PATH, NULL);
 

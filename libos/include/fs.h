@@ -246,9 +246,31 @@ int dentry_open(struct dentry *d, u32 flags, struct file **out);
 int path_mknod(int dirfd, const char *path, u32 mode, u64 rdev, struct dentry **out);
 /* The same for a socket; in a pass-through mount b->make() is asked for one of the host. */
 int path_bind(const char *path, u32 mode, struct socket_binding *b, struct dentry **out);
-/* A descriptor of the host for the place of a socket in a pass-through mount, which the caller
- * closes. -ESTALE: by now another file has the name. */
-int hostfs_socket_open(struct inode *i);
+/* A descriptor of the host for the place of a file in a pass-through mount (O_PATH), which the
+ * caller closes. -ESTALE: by now another file has the name. */
+int hostfs_place_open(struct inode *i);
+/*
+ * What the enclave changes itself in a pass-through mount (fs/hostfs_own.c): what the host's
+ * inotify tells of it is not told again. begin and end are net's, once the host watches something;
+ * begin takes in what came before, end what came with it. false: it is part of another one.
+ */
+struct own_name {
+    const struct inode *dir;
+    u32 len;
+    char name[256];
+};
+struct own_change {
+    bool on;
+    u32 mask; /* IN_*, what it can have caused */
+    const struct inode *self;
+    u32 count;
+    struct own_name names[2];
+};
+struct outside_watch {
+    bool (*begin)(void);
+    void (*end)(const struct own_change *o);
+};
+extern struct outside_watch *g_outside_watch; /* NULL: nothing there is watched */
 /* Waits for what the host tells nobody, or for a descriptor (p, may be NULL), a little longer each
  * time; *pause is 0 at first. 0: look again; -ETIMEDOUT, -EINTR. */
 struct host_pollfd;

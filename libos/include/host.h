@@ -78,6 +78,18 @@ int host_chmod(int dir, const char *path, u32 mode);
 int host_chown(int dir, const char *path, u32 uid, u32 gid, bool follow);
 int host_utimens(int dir, const char *path, const i64 times[4],
                  bool follow); /* sec,nsec,sec,nsec; nsec may be UTIME_* */
+/* The host's inotify, never waiting. file: of host_open() with O_PATH; the watch's number. */
+int host_inotify_create(void); /* -> hfd */
+int host_inotify_add(int hfd, int file, u32 mask);
+int host_inotify_remove(int hfd, int wd);
+/* Records, checked: sizes, names without '/' that end. -EAGAIN: none. */
+ssize_t host_inotify_read(int hfd, void *buf, size_t n);
+struct host_inotify_event {
+    i32 wd;
+    u32 mask, cookie, name_len;
+    const char *name; /* in buf */
+};
+size_t host_inotify_next(const void *record, struct host_inotify_event *e); /* its size */
 int host_mknod(int dir, const char *path, u32 mode, u64 dev);
 
 /* sockets; addresses are struct sockaddr images of at most 128 bytes */

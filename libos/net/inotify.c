@@ -4,8 +4,7 @@
  * happened; watches hang on inodes, which they keep. One lock for all of it: watches are few,
  * events are short.
  */
-#include "poll.h"
-#include <linux/inotify.h>
+#include "inotify.h"
 #include <asm/ioctls.h>
 
 #define QUEUE_MAX 16384u
@@ -19,23 +18,7 @@ struct event {
     char name[];
 };
 
-struct watch {
-    struct watch *next_of_inode;
-    struct list_head of_instance;
-    struct inotify *owner;
-    struct inode *inode; /* reference */
-    i32 wd;
-    u32 mask;
-};
-
-struct inotify {
-    struct list_head watches, events;
-    struct waitq readable;
-    u32 count; /* events; atomic for poll */
-    i32 last_wd;
-};
-
-static struct mutex g_watch_lock;
+struct mutex g_watch_lock;
 static const struct file_ops inotify_ops;
 
 /* ---- events; g_watch_lock held ---- */
@@ -46,7 +29,8 @@ static bool same_event(const struct event *a, const struct event *b)
            a->e.len == b->e.len && memcmp(a->name, b->name, a->e.len) == 0;
 }
 
-static void event_add(struct inotify *n, i32 wd, u32 mask, u32 cookie, const char *name, size_t len)
+void inotify_event_add(struct inotify *n, i32 wd, u32 mask, u32 cookie, const char *name,
+                       size_t len)
 {
     size_t room = name != NULL ? (len + 1 + 15) & ~15ul : 0;
     struct event *e;
@@ -73,11 +57,10 @@ static void event_add(struct inotify *n, i32 wd, u32 mask, u32 cookie, const cha
     waitq_wake(&n->readable, UINT32_MAX);
 }
 
-/* Takes the watch off its inode; the caller drops the inode's reference after the lock. */
-static struct inode *watch_remove(struct watch *w, bool tell)
+struct inode *inotify_watch_remove(struct inotify_watch *w, bool tell)
 {
     struct inode *i = w->inode;
-    struct watch *p = i->watches;
+    struct inotify_watch *p = i->watches;
 
     if (p == w) {
         i->watches = w->next_of_inode;
@@ -88,7 +71,7 @@ static struct inode *watch_remove(struct watch *w, bool tell)
     }
     list_del(&w->of_instance);
     if (tell)
-        event_add(w->owner, w->wd, IN_IGNORED, 0, NULL, 0);
+        inotify_event_add(w->owner, w->wd, IN_IGNORED, 0, NULL, 0);
     kfree(w);
     return i;
 }
@@ -96,7 +79,7 @@ static struct inode *watch_remove(struct watch *w, bool tell)
 /* Tells the watches of i; those that end with it are removed: how many. */
 static u32 tell(struct inode *i, u32 mask, u32 cookie, const char *name, size_t len)
 {
-    struct watch *w, *next;
+    struct inotify_watch *w, *next;
     u32 removed = 0;
 
     for (w = i->watches; w != NULL; w = next) {
@@ -104,9 +87,9 @@ static u32 tell(struct inode *i, u32 mask, u32 cookie, const char *name, size_t 
 
         next = w->next_of_inode;
         if (wanted != 0)
-            event_add(w->owner, w->wd, mask, cookie, name, len);
+            inotify_event_add(w->owner, w->wd, mask, cookie, name, len);
         if ((mask & IN_DELETE_SELF) != 0 || (wanted != 0 && (w->mask & IN_ONESHOT) != 0)) {
-            (void)watch_remove(w, true);
+            (void)inotify_watch_remove(w, true);
             removed++;
         }
     }
@@ -172,11 +155,17 @@ static ssize_t inotify_read(struct file *f, struct uio *io, u64 *pos)
     ssize_t r;
 
     for (;;) {
+        inotify_host_drain(n);
         r = take_events(n, io);
         if (r != -EAGAIN || (f->flags & O_NONBLOCK) != 0)
             return r;
-        if (wait_event(&n->readable, __atomic_load_n(&n->count, __ATOMIC_ACQUIRE) > 0,
-                       NO_DEADLINE) < 0)
+        if (inotify_host_fd(n) >= 0) {
+            if (file_wait(f, POLLIN, NO_DEADLINE) < 0)
+                return -ERESTARTSYS;
+        } else if (wait_event(&n->readable,
+                              __atomic_load_n(&n->count, __ATOMIC_ACQUIRE) > 0 ||
+                                  inotify_host_fd(n) >= 0,
+                              NO_DEADLINE) < 0)
             return -ERESTARTSYS;
     }
 }
@@ -185,8 +174,14 @@ static u32 inotify_poll(struct file *f, struct poll_table *pt)
 {
     struct inotify *n = f->private;
 
+    u32 outside = 0;
+
     poll_wait(pt, &n->readable);
-    return __atomic_load_n(&n->count, __ATOMIC_ACQUIRE) > 0 ? POLLIN | POLLRDNORM : 0;
+    if (inotify_host_fd(n) >= 0)
+        outside = poll_host(pt, inotify_host_fd(n), POLLIN | POLLRDNORM);
+    if (__atomic_load_n(&n->count, __ATOMIC_ACQUIRE) > 0)
+        outside |= POLLIN | POLLRDNORM;
+    return outside;
 }
 
 static long inotify_ioctl(struct file *f, u32 cmd, u64 arg)
@@ -197,6 +192,7 @@ static long inotify_ioctl(struct file *f, u32 cmd, u64 arg)
 
     if (cmd != FIONREAD)
         return -ENOTTY;
+    inotify_host_drain(n);
     mutex_lock(&g_watch_lock);
     list_for_each_entry (e, &n->events, link)
         bytes += (i32)(sizeof(e->e) + e->e.len);
@@ -208,12 +204,14 @@ static void inotify_release(struct file *f)
 {
     struct inotify *n = f->private;
 
+    inotify_host_release(n);
     for (;;) {
         struct inode *i = NULL;
 
         mutex_lock(&g_watch_lock);
         if (!list_empty(&n->watches))
-            i = watch_remove(list_first_entry(&n->watches, struct watch, of_instance), false);
+            i = inotify_watch_remove(
+                list_first_entry(&n->watches, struct inotify_watch, of_instance), false);
         mutex_unlock(&g_watch_lock);
         if (i == NULL)
             break;
@@ -253,6 +251,7 @@ static long inotify_create(u32 flags)
     list_init(&n->watches);
     list_init(&n->events);
     waitq_init(&n->readable);
+    n->host_fd = -1;
     f->private = n;
     f->kind = "inotify";
     return fd_install(f, (flags & O_CLOEXEC) != 0);
@@ -268,9 +267,9 @@ long sys_inotify_init1(SYSCALL_ARGS)
     return inotify_create((u32)a);
 }
 
-static struct watch *watch_of(struct inotify *n, const struct inode *i)
+static struct inotify_watch *watch_of(struct inotify *n, const struct inode *i)
 {
-    struct watch *w = i->watches;
+    struct inotify_watch *w = i->watches;
 
     while (w != NULL && w->owner != n)
         w = w->next_of_inode;
@@ -278,9 +277,9 @@ static struct watch *watch_of(struct inotify *n, const struct inode *i)
 }
 
 /* Takes the inode's reference when a watch is made; *taken says so. */
-static int watch_set(struct inotify *n, struct inode *i, u32 mask, bool *taken)
+static int watch_set(struct inotify *n, struct inode *i, u32 mask, i32 host_wd, bool *taken)
 {
-    struct watch *w = watch_of(n, i);
+    struct inotify_watch *w = watch_of(n, i);
 
     *taken = false;
     if (w != NULL) {
@@ -297,6 +296,7 @@ static int watch_set(struct inotify *n, struct inode *i, u32 mask, bool *taken)
     w->inode = i;
     w->mask = mask & (WATCHABLE | IN_ONESHOT);
     w->wd = ++n->last_wd;
+    w->host_wd = host_wd;
     w->next_of_inode = i->watches;
     i->watches = w;
     list_add_tail(&w->of_instance, &n->watches);
@@ -312,6 +312,7 @@ static long watch_path(struct inotify *n, const char *path, u32 mask)
     struct dentry *d;
     struct inode *i;
     bool taken;
+    i32 host_wd = -1;
     long r = path_lookup(AT_FDCWD, path, flags, &d);
 
     if (r < 0)
@@ -319,11 +320,17 @@ static long watch_path(struct inotify *n, const char *path, u32 mask)
     i = inode_get(d->inode);
     dentry_put(d);
     r = inode_permission(i, MAY_READ);
+    if (r == 0 && i->super != NULL && i->super->untrusted) {
+        host_wd = inotify_host_add(n, i, mask);
+        r = MIN(host_wd, 0);
+    }
     taken = false;
     if (r == 0) {
         mutex_lock(&g_watch_lock);
-        r = watch_set(n, i, mask, &taken);
+        r = watch_set(n, i, mask, host_wd, &taken);
         mutex_unlock(&g_watch_lock);
+        if (r < 0)
+            inotify_host_remove(n, host_wd);
     }
     if (!taken)
         inode_put(i);
@@ -371,7 +378,8 @@ long sys_inotify_rm_watch(SYSCALL_ARGS)
     struct inode *i = NULL;
     struct inotify *n;
     struct file *file;
-    struct watch *w;
+    struct inotify_watch *w;
+    i32 host_wd = -1;
     long r = inotify_get((int)a, &file);
 
     if (r < 0)
@@ -380,11 +388,13 @@ long sys_inotify_rm_watch(SYSCALL_ARGS)
     mutex_lock(&g_watch_lock);
     list_for_each_entry (w, &n->watches, of_instance) {
         if (w->wd == (i32)b) {
-            i = watch_remove(w, true);
+            host_wd = w->host_wd;
+            i = inotify_watch_remove(w, true);
             break;
         }
     }
     mutex_unlock(&g_watch_lock);
+    inotify_host_remove(n, host_wd);
     if (i != NULL)
         inode_put(i);
     file_put(file);

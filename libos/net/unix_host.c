@@ -139,7 +139,7 @@ int unix_outer_connect(struct unix_sock *u, struct dentry *to, const u8 *name, u
 
     if (r < 0)
         return r;
-    file = hostfs_socket_open(to->inode);
+    file = hostfs_place_open(to->inode);
     if (file < 0)
         return file == -ESTALE || file == -ENOENT ? -ECONNREFUSED : file;
     r = connect_file(u, file, nonblock);
@@ -177,7 +177,7 @@ ssize_t unix_outer_send_to(struct unix_sock *u, struct dentry *to, struct socket
     if (r < 0)
         return r;
     outer = unix_outer(u);
-    file = hostfs_socket_open(to->inode);
+    file = hostfs_place_open(to->inode);
     if (file < 0)
         return file == -ESTALE || file == -ENOENT ? -ECONNREFUSED : file;
     m->flags |= MSG_DONTWAIT; /* the host does not tell when another one has room */

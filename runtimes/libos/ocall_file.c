@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/file.h>
+#include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
@@ -450,4 +451,30 @@ int64_t ocall_MKNOD(struct boundary_area *area, const uint64_t *args)
 {
     WITH_PLACE(p, args[0], 0);
     return place_done(&p, mknodat(p.dir, p.name, (mode_t)args[1], (dev_t)args[2]));
+}
+
+struct watching {
+    int fd;
+    uint32_t mask;
+};
+
+static int64_t add_watch(const char *name, void *context)
+{
+    const struct watching *w = context;
+    return inotify_add_watch(w->fd, name, w->mask);
+}
+
+int64_t ocall_INOTIFY(UNUSED struct boundary_area *area, const uint64_t *args)
+{
+    struct watching w = {(int)args[1], (uint32_t)args[3]};
+    switch (args[0]) {
+    case BOUNDARY_INOTIFY_CREATE:
+        return result_of(inotify_init1(IN_NONBLOCK | IN_CLOEXEC));
+    case BOUNDARY_INOTIFY_ADD:
+        return with_file((int)args[2], add_watch, &w);
+    case BOUNDARY_INOTIFY_REMOVE:
+        return result_of(inotify_rm_watch((int)args[1], (int)args[2]));
+    default:
+        return -EINVAL;
+    }
 }

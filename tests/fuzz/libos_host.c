@@ -153,6 +153,17 @@ static void call_files(u32 which, u8 *buf, size_t n)
         check(r <= 1 && (r < 1 || (start <= INT64_MAX && end <= INT64_MAX)));
         check(host_lock(3, false, 1, start, end) <= 0);
         break;
+    case 9:
+        r = host_inotify_read(3, buf, n);
+        for (ssize_t at = 0; at < r;) {
+            struct host_inotify_event e;
+
+            at += (ssize_t)host_inotify_next(buf + at, &e);
+            check(at <= r && e.wd >= -1 && e.name_len <= 255 && !memchr(e.name, '/', e.name_len));
+        }
+        check(host_inotify_create() >= -4095 && host_inotify_add(3, 4, 5) >= -4095);
+        check(host_inotify_remove(3, 4) <= 0);
+        break;
     }
 }
 
@@ -257,7 +268,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
             buf = calloc(n + 1, 1); /* its end is what the sanitizer watches */
             switch (take_u32(3)) {
             case 0:
-                call_files(take_u32(9), buf, n);
+                call_files(take_u32(10), buf, n);
                 break;
             case 1:
                 call_sockets(take_u32(6), buf, n);

@@ -24,6 +24,28 @@ static void peer_is_nobody(int s)
         INSIDE(c.pid == getpid() || (c.pid == 0 && c.uid == (uid_t)-1 && c.gid == (gid_t)-1));
 }
 
+static void watch(void)
+{
+    int instance = inotify_init1(IN_NONBLOCK);
+    char events[1024] __attribute__((aligned(8)));
+    for (int round = 0; round < 8; round++) {
+        int wd = inotify_add_watch(instance, "/host", IN_ALL_EVENTS);
+        int fd = open("/host/watched", O_CREAT | O_WRONLY, 0600);
+        close(fd);
+        unlink("/host/watched");
+        ssize_t n = read(instance, events, sizeof(events));
+        for (ssize_t at = 0; at < n;) {
+            struct inotify_event *e = (struct inotify_event *)(events + at);
+            INSIDE(n - at >= (ssize_t)sizeof(*e) && (e->wd == wd || e->wd == -1 || round > 0));
+            INSIDE(e->len == 0 || (memchr(e->name, 0, e->len) && !strchr(e->name, '/')));
+            at += (ssize_t)sizeof(*e) + e->len;
+        }
+        if (round % 3 == 2)
+            inotify_rm_watch(instance, wd);
+    }
+    close(instance);
+}
+
 /* Sockets and FIFOs in the host's directory. */
 void shared_part(void)
 {
@@ -59,22 +81,5 @@ void shared_part(void)
             buf[0] = 0;
         close(fifo);
     }
-    int watch = inotify_init1(IN_NONBLOCK);
-    char events[1024] __attribute__((aligned(8)));
-    for (int round = 0; round < 8; round++) {
-        int wd = inotify_add_watch(watch, "/host", IN_ALL_EVENTS);
-        int fd = open("/host/watched", O_CREAT | O_WRONLY, 0600);
-        close(fd);
-        unlink("/host/watched");
-        ssize_t n = read(watch, events, sizeof(events));
-        for (ssize_t at = 0; at < n;) {
-            struct inotify_event *e = (struct inotify_event *)(events + at);
-            INSIDE(n - at >= (ssize_t)sizeof(*e) && (e->wd == wd || e->wd == -1 || round > 0));
-            INSIDE(e->len == 0 || (memchr(e->name, 0, e->len) && !strchr(e->name, '/')));
-            at += (ssize_t)sizeof(*e) + e->len;
-        }
-        if (round % 3 == 2)
-            inotify_rm_watch(watch, wd);
-    }
-    close(watch);
+    watch();
 }

@@ -20,7 +20,7 @@ setup() {
     chmod 777 "$work/shared"
     cp "$busybox" "$bundle/rootfs/bin/busybox"
     cp "$BATS_FILE_TMPDIR/share" "$bundle/rootfs/bin/share"
-    for applet in sh echo cat sleep rm mv ln mkdir mkfifo stat seq head wc timeout hostname su setuidgid; do
+    for applet in touch sh echo cat sleep rm mv ln mkdir mkfifo stat seq head wc timeout hostname; do
         ln -s busybox "$bundle/rootfs/bin/$applet"
     done
     echo 'root:x:0:0:root:/:/bin/sh' >"$bundle/rootfs/etc/passwd"
@@ -101,7 +101,7 @@ meet() {
 @test "shared: other users of the enclave are other users outside, and descriptors stay inside" {
     behind ordinary 'share serve stream /data/sock 2'
     says ready
-    run container enclave 'setuidgid 1000:1001 share ask stream /data/sock hello; share descriptor /data/sock'
+    run container enclave 'share as 1000 1001 ask stream /data/sock hello; share descriptor /data/sock'
     echo "$output"
     finish
     [[ "$output" == *"back HELLO"* ]]
@@ -162,6 +162,32 @@ meet() {
         (head -n 1 /data/fifo) & (while echo line; do :; done) >/data/fifo 2>/dev/null; echo "broken $?"; wait'
     echo "$output"
     [[ "$output" == *"reader 143"*"writer 143"*kept*"from the same enclave"*"cat ended"*line*"broken "* ]]
+}
+
+@test "shared: inotify tells what others do, as a configuration reloader needs it, and own changes once" {
+    # A configMap: files are links through ..data, which is replaced by rename.
+    mkdir "$work/shared/..one"
+    echo 1 >"$work/shared/..one/app.conf"
+    ln -s ..one "$work/shared/..data"
+    ln -s ..data/app.conf "$work/shared/app.conf"
+    behind enclave 'share watch 90 /data /data/app.conf & until [ -e /data/go ]; do sleep 0.1; done
+        echo own >/data/own; mv /data/own /data/own2; rm /data/own2; touch /data/done; wait'
+    says ready
+    mkdir "$work/shared/..two"
+    echo 2 >"$work/shared/..two/app.conf"
+    ln -s ..two "$work/shared/..tmp"
+    mv -T "$work/shared/..tmp" "$work/shared/..data"
+    rm -r "$work/shared/..one"
+    echo x >"$work/shared/new"
+    touch "$work/shared/go"
+    within 60 test -e "$work/shared/done"
+    touch "$work/shared/stop"
+    finish
+    for line in '1 create|dir ..two' '1 create ..tmp' '1 moved_from ..tmp' '1 moved_to ..data' '2 delete_self -' '2 ignored -' \
+        '1 delete|dir ..one' '1 create new' '1 modify new' '1 close_write new' '1 create own' '1 modify own' '1 close_write own' '1 moved_from own' \
+        '1 moved_to own2' '1 delete own2' '1 create done' '1 create stop'; do
+        [ "$(grep -cxF "$line" "$work/behind")" -eq 1 ] || { echo "not once: $line"; return 1; }
+    done
 }
 
 @test "shared: the name and limits of the container are those of where it is started" {

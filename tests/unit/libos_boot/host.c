@@ -54,6 +54,57 @@ static int expect(const char *what, const struct script *s, unsigned ends)
     return 1;
 }
 
+/* The host's answer to READ: an event with a name of `len` bytes, of `size` bytes in all. */
+static void answer_event(struct script *s, uint32_t wd, uint32_t len, const char *name,
+                         uint32_t size)
+{
+    uint64_t ret = size;
+    const uint32_t event[4] = {wd, 0x100, 0, len};
+
+    put(s, 2);
+    memcpy(s->bytes + s->size, &ret, sizeof(ret));
+    s->size += sizeof(ret);
+    for (int i = 0; i < 4; i++) {
+        put(s, 1);
+        put(s, 0);
+    }
+    put(s, sizeof(event) + 16);
+    memcpy(s->bytes + s->size, event, sizeof(event));
+    memset(s->bytes + s->size + sizeof(event), 0, 16);
+    memcpy(s->bytes + s->size + sizeof(event), name, strlen(name));
+    s->size += sizeof(event) + 16;
+}
+
+static int inotify_lies(void)
+{
+    static const struct {
+        const char *what;
+        uint32_t wd, len;
+        const char *name;
+        uint32_t size;
+        unsigned ends;
+    } rows[] = {
+        {"inotify: as it should be", 1, 16, "name", 32, 0},
+        {"inotify: no name", 1, 0, "", 16, 0},
+        {"inotify: a record that is cut short", 1, 16, "name", 15, 1},
+        {"inotify: a name beyond the end", 1, 32, "name", 32, 1},
+        {"inotify: a name of another directory", 1, 16, "a/b", 32, 1},
+        {"inotify: a name without an end", 1, 16, "0123456789abcdef", 32, 1},
+        {"inotify: an empty name", 1, 16, "", 32, 1},
+        {"inotify: a watch that cannot be", (uint32_t)-2, 16, "name", 32, 1},
+    };
+    int bad = 0;
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct script s = {.size = 0};
+
+        call(&s, 100, 0, 9);
+        answer_event(&s, rows[i].wd, rows[i].len, rows[i].name, rows[i].size);
+        bad += expect(rows[i].what, &s, rows[i].ends);
+    }
+    return bad;
+}
+
 static int lies(void)
 {
     struct script s = {.size = 0};
@@ -85,6 +136,8 @@ static int lies(void)
     call(&s, 100, 0, 8);
     answer(&s, 0, 7);
     bad += expect("lock: a type that is none", &s, 1);
+
+    bad += inotify_lies();
 
     s.size = 0;
     call(&s, 100, 1, 2);

@@ -323,7 +323,7 @@ int path_bind(const char *path, u32 mode, struct socket_binding *b, struct dentr
     return *out != NULL ? 0 : -ENOSPC;
 }
 
-int hostfs_socket_open(struct inode *i)
+int hostfs_place_open(struct inode *i)
 {
     return stub_open_path(g_names[container_of(i, typeof(g_names[0]), inode) - g_names].path);
 }
