@@ -92,6 +92,18 @@ run_machine() { # WORD...: status and output
     refused "this machine has no KSS" rune run --bundle "$bundle" "$id"
 }
 
+@test "AEX-Notify is asked for, is another enclave, and is refused where the machine lacks it" {
+    run_machine memory 8
+    [ "$status" -eq 0 ] && [ "$(built aexnotify)" = False ]
+    first=$(built mrenclave)
+    rm -rf "${RUNE_CACHE_DIR:?}"/*
+    annotate aexnotify true
+    run_machine memory 8
+    [ "$status" -eq 0 ] && [ "$(built aexnotify)" = True ] && [ "$(built mrenclave)" != "$first" ]
+    export RUNE_SGX_EMULATOR_FEATURES=sgx2,kss
+    refused "this machine has no AEX-Notify" rune run --bundle "$bundle" "$id"
+}
+
 @test "rune-image makes the same enclave by hand" {
     local image=${RUNE%/*}/rune-image
     annotate sgx2 false
@@ -180,7 +192,7 @@ run_machine() { # WORD...: status and output
 }
 
 @test "a setting that cannot be is refused in one line" {
-    for wrong in mode=fast size=3G size=64 memory=1M memory=lots threads=0 threads=many kss=maybe sgx2=2; do
+    for wrong in mode=fast size=3G size=64 memory=1M memory=lots threads=0 threads=many kss=maybe sgx2=2 aexnotify=maybe; do
         configure "c['annotations'] = {'enclave.type': 'simulatedSgx', 'enclave.${wrong%%=*}': '${wrong#*=}'}"
         refused "enclave.${wrong%%=*}" rune run --bundle "$bundle" "$id"
     done
