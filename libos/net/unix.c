@@ -46,6 +46,7 @@ struct unix_sock *unix_alloc(int type)
     list_init(&u->backlog_link);
     u->ring.limit = u->send_size = UNIX_BUFFER;
     u->cred = unix_current_cred();
+    u->peer_cred = UCRED_OUTSIDE; /* until there is a peer that has some */
     return u;
 }
 
