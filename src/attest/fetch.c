@@ -217,7 +217,7 @@ static struct attest_collateral *fetch(const struct attest_verifier *v, struct s
     cleanup_free char *path = NULL;
     cleanup_close int dir = -1;
     struct attest_collateral *c = NULL;
-    struct wanted w;
+    struct wanted w = {.tdx = false};
 
     if (read_wanted(evidence, &w, err) < 0)
         return NULL;

@@ -541,6 +541,7 @@ static void check_snp(const struct data_set *set)
         buffer_release(&changed.texts[part]);
     }
     attest_collateral_free(c);
+    data_release_files(&files);
     c = snp_collateral(set, NULL, &files);
     assert_int_equal(verdict(&set->evidence, c, p, time), ATTEST_BAD_COLLATERAL);
     assert_int_equal(verdict(&set->evidence, NULL, p, time), ATTEST_BAD_COLLATERAL);
