@@ -32,7 +32,7 @@ has_all_sections() {
 examples_use_its_options() {
     local text option
     text=$("$1" "$2" --help)
-    for option in $(sed -n '/^EXAMPLES:/,$p' <<<"$text" | grep -E "^   $1 (--[a-z]+ )?$2" | grep -oE '( |\|)--[a-z-]+' | tr -d ' |'); do
+    for option in $(sed -n '/^EXAMPLES:/,$p' <<<"$text" | grep -E "^   $1 (--[a-z]+ )?$2" | grep -oE '( |\|)--[a-zA-Z-]+' | tr -d ' |'); do
         { sed -n '/^OPTIONS:/,/^EXAMPLES:/p' <<<"$text" && "$1" --help; } | grep -qE "^   $option(,| |$)" || { echo "$option"; return 1; }
     done
 }
