@@ -63,7 +63,7 @@ CASES = {
     "deployment-changed": Case("C1", ["--from-boot", "--script", "load #1 data=0"], "memory", {"refused", "host"}, 4),
     "image-changes": Case("C0", ["--script", "given ~50 any"], "sealed memory", {"fine", "application", "refused"}, 4),
     "boot-arguments": Case("C0", ["--from-boot", "--limit", "4", "--script", "ecall 60% wild; ecall 10% again"], "memory", HARMLESS, 8),
-    "page-renewed": Case("H3", ["--script", "pages ~20000 renew", "--limit", "4"], "memory forks files", HARMLESS - {"host"}, 4),
+    "page-renewed": Case("H3", ["--script", "pages ~20000 renew", "--limit", "4"], "memory forks files", HARMLESS, 4),
     "single-steps": Case("AEX-Notify", ["--aexnotify", "--limit", "60", "--script", "step ~300 again; kick ~5000 any"], "registers signals memory", seeds=2),
     "swept-steps": Case("AEX-Notify", ["--aexnotify", "--limit", "60", "--plan", "sweep"], "registers signals memory", seeds=2),
     "boot-panic": Case("M8", ["--from-boot", "--script", "STAT #1 claim=12345"], "memory", {"refused", "host"}),

@@ -103,7 +103,8 @@ void page_mapped(uint64_t address, uint64_t length, int prot)
     pthread_mutex_unlock(&g_lock);
 }
 
-/* EREMOVE, which the processor allows while no thread is inside, and EAUG. */
+/* EREMOVE and EAUG. The processor does the first only while no thread is inside, so nobody may see the
+ * page half way: it is out of reach before it is empty. */
 static void renew(uint64_t address)
 {
     static const uint8_t zeros[SGX_PAGE_SIZE];
@@ -114,12 +115,11 @@ static void renew(uint64_t address)
     if (address == 0 || !may_hide(address))
         return;
     emu_lock_host(e, &guard);
-    if (emu_store(e, address, zeros, sizeof(zeros)) == 0) {
-        emu_epcm_set(e, page,
-                     EPCM_VALID | EPCM_PENDING | EPCM_R | EPCM_W | EPCM_TYPE(SGX_PT_REG) |
-                         EPCM_MAX_MASK);
-        (void)emu_apply(e, page, page + 1);
-    }
+    emu_epcm_set(e, page,
+                 EPCM_VALID | EPCM_PENDING | EPCM_R | EPCM_W | EPCM_TYPE(SGX_PT_REG) |
+                     EPCM_MAX_MASK);
+    if (emu_apply(e, page, page + 1) == 0)
+        (void)emu_store(e, (uint64_t)emu_address(e, page), zeros, sizeof(zeros));
     emu_unlock_host(e, &guard);
 }
 
