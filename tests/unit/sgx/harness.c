@@ -9,15 +9,24 @@
 #include <unistd.h>
 
 const struct sgx_driver *g_driver;
-static char g_root[] = "/tmp/sgx-root.XXXXXX";
+static char g_root[32];
+
+int harness_root(void)
+{
+    if (g_root[0])
+        return 0;
+    snprintf(g_root, sizeof(g_root), "/tmp/sgx-root.XXXXXX");
+    if (!mkdtemp(g_root))
+        return -1;
+    return setenv("RUNE_SGX_EMULATOR_ROOT", g_root, 1);
+}
 
 int harness_open(void)
 {
     struct error err = ERROR_INIT;
 
-    if (!mkdtemp(g_root))
+    if (harness_root() < 0)
         return -1;
-    setenv("RUNE_SGX_EMULATOR_ROOT", g_root, 1);
     const char *type = getenv("SGX_TEST_DRIVER");
     g_driver = sgx_driver_open(type ? type : "simulatedSgx", &err);
     if (!g_driver)
@@ -31,7 +40,9 @@ int harness_close(void)
 
     snprintf(path, sizeof(path), "%s/root-key", g_root);
     unlink(path);
-    return rmdir(g_root);
+    int rc = rmdir(g_root);
+    g_root[0] = '\0';
+    return rc;
 }
 
 int harness_load(uint64_t base, int sites, const struct sgx_load_options *options,

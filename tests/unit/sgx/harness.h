@@ -16,7 +16,12 @@
 /* The emulated one, or that which SGX_TEST_DRIVER names. */
 extern const struct sgx_driver *g_driver;
 
-/* Open the driver, with a root directory of its own for the emulator's keys; undo that. 0 or -1. */
+/*
+ * Open the driver, with a root directory of its own for the emulator's keys; undo that. 0 or -1.
+ * harness_root() makes the directory alone, for a parent whose child opens the driver and may be
+ * killed: the parent closes.
+ */
+int harness_root(void);
 int harness_open(void);
 int harness_close(void);
 

@@ -63,6 +63,7 @@ static int run_child(void (*access)(void), int *said)
     int pipe_[2], status = 0;
 
     assert_int_equal(pipe(pipe_), 0);
+    assert_int_equal(harness_root(), 0);
     pid_t pid = fork();
     if (pid == 0) {
         const struct sgx_load_options options = {.debug = true};
@@ -73,7 +74,6 @@ static int run_child(void (*access)(void), int *said)
         use_enclave();
         access();
         sgx_enclave_free(g_enclave);
-        harness_close();
         _exit(0);
     }
     close(pipe_[1]);
@@ -83,6 +83,7 @@ static int run_child(void (*access)(void), int *said)
     g_said[size] = '\0';
     close(pipe_[0]);
     assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(harness_close(), 0); /* the child may not have come so far */
     *said = (int)size;
     return status;
 }
