@@ -92,11 +92,11 @@ topics() { # of the events in the file
 }
 
 @test "a terminal: size, resize, exec" {
-    run -0 script -qec "stty rows 33 cols 77; timeout 60 ctr run --runtime $runtime --rm -t $image $name sh -c 'tty; $show_size'" /dev/null
+    run -0 script -qec "stty rows 33 cols 77; timeout --foreground 60 ctr run --runtime $runtime --rm -t $image $name sh -c 'tty; $show_size'" /dev/null
     [[ "$output" == */dev/pts/* ]]
     [[ "$output" == *"33 77"* ]]
     starts
-    run -0 script -qec "timeout 60 ctr task exec -t --exec-id one $name tty" /dev/null
+    run -0 script -qec "timeout --foreground 60 ctr task exec -t --exec-id one $name tty" /dev/null
     [[ "$output" == */dev/pts/* ]]
     [ -z "$(find /run/containerd/s -name "pty-$(shim_of "$name")-*")" ]
 }

@@ -49,7 +49,7 @@ where='test -e /dev/attestation && echo inside || echo outside'
     starts --annotation enclave.type=auto --annotation enclave.exec=any
     run -9 ctr task exec --exec-id one "$name" sh -c 'test -e /dev/attestation && exit 9'
     [ "$(echo in | ctr task exec --exec-id two "$name" cat)" = in ]
-    run -0 script -qec "timeout 60 ctr task exec -t --exec-id three $name tty" /dev/null
+    run -0 script -qec "timeout --foreground 60 ctr task exec -t --exec-id three $name tty" /dev/null
     [[ "$output" == */dev/pts/* ]]
     ctr task exec -d --exec-id sleeper "$name" sleep 1000
     ctr task kill -s KILL --exec-id sleeper "$name"
