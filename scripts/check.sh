@@ -87,7 +87,7 @@ for suite in "${suites[@]}"; do
     binary) run_tap binary tests/binary.sh "$build" ;;
     libos)
         scratch=$(mktemp -d)
-        run_plain libos tests/libos/run.sh --variants 'static pie nopie musl' \
+        run_plain libos tests/libos/run.sh --jobs 2 --variants 'static pie nopie musl' \
             --runner "$build/runtimes/libos/libos-run --libos $build/libos/libos.elf --cache $scratch/cache --key $scratch/key.pem"
         # The same where nothing can be added to a running enclave, and RDTSC is refused: SGX1 without KSS.
         RUNE_SGX_EMULATOR_FEATURES=sgx1 RUNE_SGX_EMULATOR_TRAP=rdtsc run_plain libos-sgx1 tests/libos/run.sh --variants pie \

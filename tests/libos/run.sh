@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Builds the programs of this directory and runs each natively and, with a runner, in the LibOS: output and exit code must be the same.
 #
-# usage: run.sh [--runner 'COMMAND'] [--variants 'static pie nopie musl'] [--compile DIR | --compiled DIR] [--limit SECONDS] [TEST...]
+# usage: run.sh [--runner 'COMMAND'] [--variants 'static pie nopie musl'] [--compile DIR | --compiled DIR] [--limit SECONDS] [--jobs N] [TEST...]
 #   COMMAND gets `--rootfs DIR -- PROGRAM ARGUMENT...` appended, e.g. --runner 'build/runtimes/libos/libos-run'.
 #   Without a runner the programs only check themselves natively. A TEST that ends in .sh is a script of this directory.
 #   --compile only makes the root file system with the programs, in DIR; --compiled takes them from there, on a machine without a compiler.
@@ -10,7 +10,7 @@ set -u
 here=$(cd "$(dirname "$0")" && pwd)
 runner=
 variants='static pie'
-compile_only='' compiled='' limit=60
+compile_only='' compiled='' limit=60 jobs=1
 while [ $# -gt 0 ]; do
     case $1 in
     --runner) runner=$2; shift 2 ;;
@@ -18,6 +18,7 @@ while [ $# -gt 0 ]; do
     --compile) compile_only=$2; shift 2 ;;
     --compiled) compiled=$2; shift 2 ;;
     --limit) limit=$2; shift 2 ;;
+    --jobs) jobs=$2; shift 2 ;;
     --help) sed -n '3,8s/^# \{0,1\}//p' "$0"; exit 0 ;;
     --*) echo "run.sh: unknown option $1" >&2; exit 2 ;;
     *) break ;;
@@ -113,33 +114,67 @@ right_natively() {
     esac
 }
 
-for command in "${commands[@]}"; do
+# One program: its lines on stdout, 1 when it failed.
+try() { # DIRECTORY COMMAND
+    local work=$1 command=$2 name status
+    mkdir "$work"
     name=${command//$root\/bin\//}
     # Natively only the machine can be wrong: a kernel thread or a scheduler that is late, bash's job control that missed a child.
     # The LibOS gets one try.
     for _ in 1 2 3; do
-        PATH=/usr/bin:/bin timeout "$limit" $command >"$work/native.out" 2>"$work/native.err" </dev/null
+        PATH=/usr/bin:/bin "${signals[@]}" timeout "$limit" $command >"$work/native.out" 2>"$work/native.err" </dev/null
         status=$?
         echo "exit $status" >>"$work/native.out"
         right_natively && break
     done
     if ! right_natively; then
-        fail "natively: $name"
+        echo "FAILED natively: $name"
         cat "$work/native.out" "$work/native.err"
-        continue
+        return 1
     fi
     if [ -n "$runner" ]; then
-        timeout -s KILL "$limit" $runner --rootfs "$root" -- ${command//$root/} >"$work/libos.out" 2>"$work/libos.err" </dev/null
+        "${signals[@]}" timeout -s KILL "$limit" $runner --rootfs "$root" -- ${command//$root/} >"$work/libos.out" 2>"$work/libos.err" </dev/null
         echo "exit $?" >>"$work/libos.out"
         if ! cmp -s "$work/native.out" "$work/libos.out"; then
-            fail "in the LibOS: $name"
+            echo "FAILED in the LibOS: $name"
             diff "$work/native.out" "$work/libos.out"
             tail -n 15 "$work/libos.err"
-            continue
+            return 1
         fi
     fi
     echo "ok: $name"
-    passed=$((passed + 1))
+}
+
+tell() { # NUMBER STATUS
+    [ "$2" -eq 0 ] && passed=$((passed + 1)) || failed=$((failed + 1))
+    cat "$work/$1.log"
+    rm -rf "$work/${1:?}" "$work/$1.log"
+}
+
+# $jobs at once, told in their order. The first one converts the root for all.
+signals=(env) # a background process of a script ignores SIGINT and SIGQUIT, and a program must not inherit that
+[ "$jobs" -eq 1 ] || signals=(env "--default-signal=INT,QUIT")
+started=0 told=0
+pids=()
+for command in "${commands[@]}"; do
+    if [ "$jobs" -eq 1 ] || [ "$started" -eq 0 ]; then
+        try "$work/$started" "$command" >"$work/$started.log" 2>&1
+        tell "$started" $?
+        told=$((told + 1))
+    else
+        try "$work/$started" "$command" >"$work/$started.log" 2>&1 &
+        pids[started]=$!
+        if [ $((started - told)) -ge "$((jobs - 1))" ]; then
+            wait "${pids[told]}"
+            tell "$told" $?
+            told=$((told + 1))
+        fi
+    fi
+    started=$((started + 1))
+done
+for (( ; told < started; told++)); do
+    wait "${pids[told]}"
+    tell "$told" $?
 done
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" -eq 0 ]
