@@ -10,6 +10,7 @@
 
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/rsa.h>
@@ -18,6 +19,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/fd.h"
+#include "sgx/signing_key.h"
 
 #define RSA_BITS     (SGX_RSA_SIZE * 8)
 #define SIGNED1_SIZE offsetof(struct sgx_sigstruct, modulus)
@@ -27,11 +29,6 @@ _Static_assert(SIGNED1_SIZE + SIGNED2_SIZE == SGX_SIGNING_MATERIAL_SIZE, "signed
 
 static const uint8_t g_header[16] = {6, 0, 0, 0, 0xe1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0};
 static const uint8_t g_header2[16] = {1, 1, 0, 0, 0x60, 0, 0, 0, 0x60, 0, 0, 0, 1, 0, 0, 0};
-
-static void free_pkey(EVP_PKEY **key)
-{
-    EVP_PKEY_free(*key);
-}
 
 static void free_bn(BIGNUM **n)
 {
@@ -48,7 +45,6 @@ static void free_md_ctx(EVP_MD_CTX **ctx)
     EVP_MD_CTX_free(*ctx);
 }
 
-#define cleanup_pkey   __attribute__((cleanup(free_pkey)))
 #define cleanup_bn     __attribute__((cleanup(free_bn)))
 #define cleanup_bn_ctx __attribute__((cleanup(free_bn_ctx)))
 #define cleanup_md_ctx __attribute__((cleanup(free_md_ctx)))
@@ -193,27 +189,26 @@ static int finish(struct sgx_sigstruct *s, const uint8_t signature[SGX_RSA_SIZE]
     return rc < 0 ? rc : sgx_sigstruct_check(s, err);
 }
 
-int sgx_sigstruct_sign(struct sgx_sigstruct *s, const char *key_path, struct error *err)
+int sgx_sigstruct_sign(struct sgx_sigstruct *s, const char *name, struct error *err)
 {
-    cleanup_file FILE *file = fopen(key_path, "re");
     cleanup_pkey EVP_PKEY *key = NULL;
     cleanup_md_ctx EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     uint8_t material[SGX_SIGNING_MATERIAL_SIZE], signature[SGX_RSA_SIZE];
     size_t size = sizeof(signature);
 
-    if (!file)
-        return error_errno(err, errno, "signing key %s", key_path);
-    key = PEM_read_PrivateKey(file, NULL, NULL, NULL);
-    if (!key)
-        return error_code(err, EINVAL, "signing key %s: not a PEM private key", key_path);
-    int rc = take_key(s, key, key_path, err);
+    int rc = sgx_key_open(name, true, &key, err);
+    if (rc < 0)
+        return rc;
+    cleanup_free char *shown = sgx_key_name(name);
+    rc = take_key(s, key, shown, err);
     if (rc < 0)
         return rc;
     sgx_sigstruct_signing_material(s, material);
     if (!ctx || EVP_DigestSignInit(ctx, NULL, EVP_sha256(), NULL, key) != 1 ||
         EVP_DigestSign(ctx, signature, &size, material, sizeof(material)) != 1 ||
         size != sizeof(signature))
-        return error_code(err, EIO, "sign with %s: OpenSSL failed", key_path);
+        return error_code(err, EIO, "sign with %s: OpenSSL failed: %s", shown,
+                          ERR_reason_error_string(ERR_peek_last_error()));
     return finish(s, signature, err);
 }
 
@@ -250,52 +245,4 @@ int sgx_sigstruct_write(int fd, const struct sgx_sigstruct *s, struct error *err
     int rc = write_all(fd, s, sizeof(*s));
 
     return rc < 0 ? error_errno(err, -rc, "write the SIGSTRUCT") : 0;
-}
-
-static EVP_PKEY *generate(void)
-{
-    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "RSA", NULL);
-    EVP_PKEY *key = NULL;
-    unsigned bits = RSA_BITS, exponent = 3;
-    OSSL_PARAM params[] = {OSSL_PARAM_uint(OSSL_PKEY_PARAM_RSA_BITS, &bits),
-                           OSSL_PARAM_uint(OSSL_PKEY_PARAM_RSA_E, &exponent), OSSL_PARAM_END};
-
-    if (!ctx || EVP_PKEY_keygen_init(ctx) != 1 || EVP_PKEY_CTX_set_params(ctx, params) != 1 ||
-        EVP_PKEY_generate(ctx, &key) != 1)
-        key = NULL;
-    EVP_PKEY_CTX_free(ctx);
-    return key;
-}
-
-int sgx_key_generate(const char *path, struct error *err)
-{
-    cleanup_pkey EVP_PKEY *key = NULL;
-    cleanup_file FILE *file = NULL;
-    char temporary[4096];
-
-    if (access(path, F_OK) == 0)
-        return error_errno(err, EEXIST, "signing key %s", path);
-    if (snprintf(temporary, sizeof(temporary), "%s.XXXXXX", path) >= (int)sizeof(temporary))
-        return error_errno(err, ENAMETOOLONG, "signing key %s", path);
-    key = generate();
-    if (!key)
-        return error_code(err, EIO, "make the signing key %s: OpenSSL failed", path);
-    int fd = mkostemp(temporary, O_CLOEXEC); /* mode 0600 */
-    if (fd < 0)
-        return error_errno(err, errno, "make the signing key %s", path);
-    file = fdopen(fd, "w");
-    if (!file) {
-        close(fd);
-        unlink(temporary);
-        return error_errno(err, ENOMEM, "make the signing key %s", path);
-    }
-    int rc = 0;
-    if (PEM_write_PrivateKey(file, key, NULL, NULL, 0, NULL, NULL) != 1 || fflush(file) != 0)
-        rc = error_errno(err, EIO, "write the signing key %s", path);
-    /* link() does not replace: of two that start together, one makes the key and the other uses
-     * it */
-    else if (link(temporary, path) < 0)
-        rc = error_errno(err, errno, "signing key %s", path);
-    unlink(temporary);
-    return rc;
 }

@@ -36,8 +36,8 @@ int sgx_sign_params_from_file(int enclave_fd, bool debug, struct sgx_sign_params
 /* The body, not yet signed: modulus, exponent, signature, Q1 and Q2 are zero. */
 void sgx_sigstruct_fill(const struct sgx_sign_params *params, struct sgx_sigstruct *out);
 
-/* Sign with the PEM private key in the file `key_path`. */
-int sgx_sigstruct_sign(struct sgx_sigstruct *s, const char *key_path, struct error *err);
+/* Sign with a private key: a PEM file, or a URI (sgx/signing_key.h). May ask for its password. */
+int sgx_sigstruct_sign(struct sgx_sigstruct *s, const char *key, struct error *err);
 
 /* The 256 bytes that are signed (RSA PKCS#1 v1.5, SHA-256), to be signed elsewhere. */
 void sgx_sigstruct_signing_material(const struct sgx_sigstruct *s,

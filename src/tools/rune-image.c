@@ -91,8 +91,10 @@ static struct {
 static const struct option g_convert_options[] = {
     OPTION_CACHE,
     {"libos", NULL, OPTION_TEXT, &o.libos, "FILE", "the LibOS (default: the installed one)", NULL},
-    {"key", NULL, OPTION_TEXT, &o.key, "PEM",
-     "signing key, made when missing (default: " BUNDLE_KEY_DEFAULT ")", NULL},
+    {"key", NULL, OPTION_TEXT, &o.key, "KEY",
+     "signing key: a PEM file, made when missing, or a URI, as of PKCS #11 "
+     "(default: " BUNDLE_KEY_DEFAULT ")",
+     NULL},
     {"mkfs", NULL, OPTION_TEXT, &o.mkfs, "FILE", "mkfs.erofs (default: from PATH)", NULL},
     {"image-only", NULL, OPTION_FLAG, &o.image_only, NULL, "pack and seal only, build no enclave",
      NULL},

@@ -214,7 +214,8 @@ static int run_info(int argc, char **argv, struct error *err)
     }
 
 static const struct option g_sign_options[] = {
-    {"key", "k", OPTION_TEXT, &o.key, "PEM", "signing key: RSA-3072 with exponent 3", NULL},
+    {"key", "k", OPTION_TEXT, &o.key, "KEY",
+     "signing key, RSA-3072 with exponent 3: a PEM file or a URI, as of PKCS #11", NULL},
     OPTION_OUT("where the SIGSTRUCT goes"),
     OPTION_DEBUG,
 };
@@ -258,10 +259,13 @@ static const struct command g_keygen = {
 static const struct command g_sign = {
     .name = "sign",
     .arguments = "ENCLAVE",
-    .summary = "sign an enclave file with a local key",
+    .summary = "sign an enclave file",
     .description = "Writes the SIGSTRUCT (1808 bytes) that goes with the file. The same file and "
-                   "key give the same bytes, whenever and wherever.",
-    .examples = "sgx-tools sign --key key.pem --out app.sig app.enclave\n",
+                   "key give the same bytes, whenever and wherever. The key is a file, or in a "
+                   "token or any other place that OpenSSL reaches by a URI.",
+    .examples = "sgx-tools sign --key key.pem --out app.sig app.enclave\n"
+                "sgx-tools sign --key 'pkcs11:token=release;object=app?pin-source=file:/root/pin' "
+                "--out app.sig app.enclave\n",
     .options = g_sign_options,
     .option_count = array_count(g_sign_options),
     .min_arguments = 1,

@@ -3,7 +3,7 @@
 
 #include <fcntl.h>
 #include <openssl/evp.h>
-#include <openssl/pem.h>
+#include <openssl/x509.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/path.h"
 #include "enclave/bundle/internal.h"
+#include "sgx/signing_key.h"
 
 #define MATERIAL_SIZE SGX_SIGNING_MATERIAL_SIZE
 
@@ -31,30 +32,34 @@ static int make_key(const char *path, struct error *err)
     return ret == -EEXIST ? 0 : ret; /* another start was faster: its key is as good */
 }
 
-int signing_key_prepare(const char *path, uint8_t signer[BUNDLE_HASH_SIZE], struct error *err)
+/* A key in a file that others can read is told; one that is elsewhere guards itself. */
+static int check_file(const char *path, struct error *err)
 {
+    struct stat st;
     if (access(path, F_OK) < 0) {
         int ret = make_key(path, err);
         if (ret < 0)
             return ret;
     }
-    cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC);
-    struct stat st;
-    if (fd < 0 || fstat(fd, &st) < 0)
+    if (stat(path, &st) < 0)
         return error_errno(err, errno, "signing key %s", path);
-    cleanup_file FILE *file = fdopen(fd, "r");
-    if (!file)
-        return error_errno(err, errno, "signing key %s", path);
-    fd = -1;
-    EVP_PKEY *key = PEM_read_PrivateKey(file, NULL, NULL, (void *)"");
-    unsigned char *der = NULL;
-    int size = key ? i2d_PUBKEY(key, &der) : -1;
-    EVP_PKEY_free(key);
-    if (size <= 0)
-        return error_set(err, "signing key %s is not a private key in PEM without a password",
-                         path);
     if (st.st_mode & 077)
         log_warning("signing key %s can be read by others; chmod 600 it", path);
+    return 0;
+}
+
+int signing_key_prepare(const char *key, uint8_t signer[BUNDLE_HASH_SIZE], struct error *err)
+{
+    cleanup_pkey EVP_PKEY *opened = NULL;
+    int ret = sgx_key_is_uri(key) ? 0 : check_file(key, err);
+    if (ret == 0)
+        ret = sgx_key_open(key, false, &opened, err);
+    if (ret < 0)
+        return ret;
+    unsigned char *der = NULL;
+    int size = i2d_PUBKEY(opened, &der);
+    if (size <= 0)
+        return error_set(err, "signing key %s has no public half", key);
     hash_of(der, (size_t)size, signer);
     OPENSSL_free(der);
     return 0;

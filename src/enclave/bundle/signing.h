@@ -11,8 +11,9 @@
 #define SIGNING_SIGNED   "sigstruct"
 #define SIGNING_UNSIGNED "sigstruct.unsigned" /* body without key and signature */
 
-/* Make the key when it is missing; *signer becomes a hash of its public half. */
-int signing_key_prepare(const char *path, uint8_t signer[BUNDLE_HASH_SIZE], struct error *err);
+/* A file or a URI (sgx/signing_key.h). A file that is missing is made; *signer becomes a hash of the
+ * public half. */
+int signing_key_prepare(const char *key, uint8_t signer[BUNDLE_HASH_SIZE], struct error *err);
 int signing_read(int dir, const char *name, struct sgx_sigstruct *out, struct error *err);
 /* The unsigned SIGSTRUCT of an enclave file. */
 int signing_material_write(int dir, int enclave_fd, bool debug, struct error *err);
