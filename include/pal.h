@@ -232,7 +232,7 @@ typedef int pal_resize_fn(int pid, uint16_t rows, uint16_t columns);
 typedef int pal_get_info_fn(struct pal_info_v4 *info);
 typedef int pal_get_stats_fn(struct pal_stats_v4 *stats);
 /* A quote over report_data; *quote_size: in the room, out the size. -ENOTSUP when there is no
- * quoting. */
+ * quoting, -EPERM when the enclave vouches for no data from outside and they are not all zero. */
 typedef int pal_get_quote_fn(const uint8_t report_data[64], uint8_t *quote, size_t *quote_size);
 /* pal_kill, pal_get_local_report and pal_destroy are as in version 3. pal_kill(-1, SIGKILL) ends
  * everything. */

@@ -116,16 +116,46 @@ int host_get_target_info(u8 target_info[512])
     return r;
 }
 
-ssize_t host_get_quote(const u8 *report, size_t report_size, u8 *quote, size_t n)
+/*
+ * The length of a DCAP quote of an enclave (header 48, body, length and signature data; version 5
+ * has the body's type and size before it), or 0 when it is none of a report that starts with body.
+ */
+static size_t quote_length(const u8 *quote, size_t n, const u8 body[SGX_REPORT_BODY_SIZE])
+{
+    static const u8 sgx_body[6] = {1, 0, SGX_REPORT_BODY_SIZE & 0xff, SGX_REPORT_BODY_SIZE >> 8};
+    size_t at = 48;
+    u32 left;
+
+    if (n < 64 || quote[1] != 0 || quote[0] < 3 || quote[0] > 5)
+        return 0;
+    if (quote[0] == 5) {
+        if (memcmp(quote + at, sgx_body, sizeof(sgx_body)) != 0)
+            return 0;
+        at += sizeof(sgx_body);
+    }
+    if (n < at + SGX_REPORT_BODY_SIZE + sizeof(left) ||
+        memcmp(quote + at, body, SGX_REPORT_BODY_SIZE) != 0)
+        return 0;
+    at += SGX_REPORT_BODY_SIZE;
+    memcpy(&left, quote + at, sizeof(left));
+    at += sizeof(left);
+    return left != 0 && left <= n - at ? at + left : 0;
+}
+
+ssize_t host_get_quote(const u8 report[SGX_REPORT_SIZE], u8 *quote, size_t n)
 {
     i64 r;
 
     n = MIN(n, (size_t)BOUNDARY_DATA_SIZE);
-    host_put(0, report, report_size);
-    r = host_count(HOST_CALL(QUOTE, report_size, n), n);
-    if (r > 0)
-        host_get(0, quote, (size_t)r);
-    return r;
+    host_put(0, report, SGX_REPORT_SIZE);
+    r = host_count(HOST_CALL(QUOTE, SGX_REPORT_SIZE, n), n);
+    if (r < 0)
+        return r;
+    host_get(0, quote, (size_t)r);
+    n = quote_length(quote, (size_t)r, report);
+    if (n == 0)
+        host_lied("QUOTE: not a quote of the report that it was given");
+    return (ssize_t)n;
 }
 
 void host_event(u32 type, i32 pid, i32 status, const char *message)

@@ -262,7 +262,7 @@ static int show_quote(struct pseudo_inode *p, struct text *t)
     quote = kmalloc(QUOTE_MAX);
     if (!quote)
         return -ENOMEM;
-    n = host_get_quote(report, sizeof(report), quote, QUOTE_MAX);
+    n = host_get_quote(report, quote, QUOTE_MAX);
     if (n > 0)
         text_add(t, quote, (size_t)n);
     kfree(quote);

@@ -135,7 +135,11 @@ int host_thread_create(void); /* a host thread that will enter with ECALL_THREAD
 void host_yield(void);
 /* Quote over a report made for the quoting enclave. */
 int host_get_target_info(u8 target_info[512]);
-ssize_t host_get_quote(const u8 *report, size_t report_size, u8 *quote, size_t n);
+#define SGX_REPORT_SIZE      432
+#define SGX_REPORT_BODY_SIZE 384
+/* A quote whose body is the report's, without what follows it. Whether its signatures are good, its
+ * verifier finds out. */
+ssize_t host_get_quote(const u8 report[SGX_REPORT_SIZE], u8 *quote, size_t n);
 /* Tell libenclave what became of a process: PAL_EVENT_*. */
 void host_event(u32 type, i32 pid, i32 status, const char *message);
 

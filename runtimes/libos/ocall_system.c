@@ -273,14 +273,3 @@ int64_t ocall_SGX_PROTECT(UNUSED struct boundary_area *area, const uint64_t *arg
         return -EINVAL;
     return sgx_result(e->driver->map(e->handle, args[0], args[1], (int)args[2], &err), &err);
 }
-
-/* Quotes need a quoting enclave or its stand-in; libenclave offers none yet. */
-int64_t ocall_TARGET_INFO(UNUSED struct boundary_area *area, UNUSED const uint64_t *args)
-{
-    return -EOPNOTSUPP;
-}
-
-int64_t ocall_QUOTE(UNUSED struct boundary_area *area, UNUSED const uint64_t *args)
-{
-    return -EOPNOTSUPP;
-}

@@ -161,6 +161,12 @@ static int64_t connect_to(const char *name, void *context)
     return connect(*(int *)context, (struct sockaddr *)&address, sizeof(address));
 }
 
+int connect_at(int fd, int dir, const char *name)
+{
+    int back, r = stand_in(dir, &back);
+    return r < 0 ? r : (int)stand_back(back, result_of(connect_to(name, &fd)));
+}
+
 int64_t ocall_CONNECT_FILE(UNUSED struct boundary_area *area, const uint64_t *args)
 {
     struct self self;

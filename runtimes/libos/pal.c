@@ -25,6 +25,7 @@ __attribute__((constructor)) static void take_host_files(void)
 {
     struct error err = {0};
     g_runtime.proc_fd = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    quote_take_host_files();
     if ((access("/dev/sgx_enclave", F_OK) < 0 || secure_getenv(SGX_EMULATED_ROOT_FD)) &&
         sgx_emulated_preload(&err) < 0)
         error_release(&err); /* said again, by who opens the enclave */
@@ -390,12 +391,6 @@ int pal_get_stats(struct pal_stats_v4 *stats)
                                 .syscalls_trapped = s.syscalls_trapped};
     memcpy(stats, &full, stats->size < sizeof(full) ? stats->size : sizeof(full));
     return 0;
-}
-
-/* Over data of the host's choice there is none, and should be none: programs ask for quotes. */
-int pal_get_quote(const uint8_t report_data[64], uint8_t *quote, size_t *quote_size)
-{
-    return -ENOTSUP;
 }
 
 /* Threads may still be in the enclave: it goes with the process. */

@@ -7,7 +7,7 @@
  *             the policy refuses
  *   thread.c  host threads and their TCS, the enter loop, waiting, waking, kicks
  *   ocall.c   the table of ocalls; ocall_file.c, ocall_net.c, ocall_unix.c, ocall_system.c serve
- *             them
+ *             them; quote.c has reports quoted
  *
  * Nothing here is trusted by the enclave; it is trusted by the host not to do more than it is
  * asked, with the container's rights.
@@ -96,8 +96,14 @@ struct msghdr;
 /* A call by a path that leads to the file of a descriptor, however that was opened; -errno. */
 typedef int64_t file_call(const char *name, void *context);
 int64_t with_file(int file, file_call *call, void *context);
+/* connect(2) to the socket `name` of a directory; 0 or -errno. */
+int connect_at(int fd, int dir, const char *name);
 /* file: an O_PATH descriptor of the socket to send to, or negative. */
 int64_t unix_send(int fd, int file, struct msghdr *message, int flags);
+
+/* ---- quote.c ---- */
+/* Where aesmd's socket is, before the root directory changes. */
+void quote_take_host_files(void);
 
 /* ---- refusal.c ---- */
 /* Log why ECALL_CREATE_PROCESS refused (a result of -BOUNDARY_REFUSED or less). */

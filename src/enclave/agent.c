@@ -180,7 +180,11 @@ static void answer_quote(struct connection *connection, struct agent_frame *fram
     size_t size = QUOTE_MAX;
     int result = pal_runtime_quote(connection->agent->runtime, (uint8_t *)frame->blob, quote,
                                    &size);
-    if (result < 0)
+    if (result == -EPERM)
+        answer_error(connection, EPERM,
+                     "quote: the enclave gives none over data from outside; leave out --data, or "
+                     "have a program in it write /dev/attestation/user_report_data and read quote");
+    else if (result < 0)
         answer_errno(connection, result, "quote");
     else
         answer(connection, AGENT_OK, NULL, quote, size);

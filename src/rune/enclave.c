@@ -12,8 +12,8 @@ static const char *g_data;
 
 static const struct option options[] = {
     {"data", NULL, OPTION_TEXT, &g_data, "hex",
-     "report data for quote: up to 64 bytes in hexadecimal; target information for report: 512 "
-     "bytes; default is zeros"},
+     "report data for quote: up to 64 bytes in hexadecimal (the built-in LibOS puts a fixed text "
+     "in their place and takes none); target information for report: 512 bytes; default is zeros"},
 };
 
 /* `text` in hexadecimal to the start of data, the rest zero. */

@@ -105,6 +105,65 @@ static int inotify_lies(void)
     return bad;
 }
 
+/* The host's answer to QUOTE: `size` bytes, of a quote of the target's report. */
+static void answer_quote(struct script *s, uint8_t version, uint8_t body, uint32_t left,
+                         uint32_t size)
+{
+    uint8_t quote[500] = {[0] = version};
+    uint64_t ret = size;
+    uint32_t at = version == 5 ? 54 : 48;
+
+    if (version == 5)
+        memcpy(quote + 48, "\1\0\200\1\0\0", 6);
+    memcpy(quote + at, "a report", 8);
+    quote[at + 383] = body;
+    memcpy(quote + at + 384, &left, sizeof(left));
+    put(s, 2);
+    memcpy(s->bytes + s->size, &ret, sizeof(ret));
+    s->size += sizeof(ret);
+    for (int i = 0; i < 4; i++) {
+        put(s, 1);
+        put(s, 0);
+    }
+    put(s, sizeof(quote));
+    memcpy(s->bytes + s->size, quote, sizeof(quote));
+    s->size += sizeof(quote);
+}
+
+static int quote_lies(void)
+{
+    static const struct {
+        const char *what;
+        uint8_t version, body;
+        uint32_t left, size;
+        unsigned ends;
+    } rows[] = {
+        {"quote: as it should be", 3, 0, 60, 500, 0},
+        {"quote: version 5", 5, 0, 50, 500, 0},
+        {"quote: with more behind it", 4, 0, 10, 500, 0},
+        {"quote: of another report", 3, 1, 60, 500, 1},
+        {"quote: longer than the answer", 3, 0, 65, 500, 1},
+        {"quote: of no length that there is", 3, 0, UINT32_MAX, 500, 1},
+        {"quote: no signatures", 3, 0, 0, 500, 1},
+        {"quote: a version that is none", 6, 0, 60, 500, 1},
+        {"quote: cut in the body", 3, 0, 60, 400, 1},
+        {"quote: nothing", 3, 0, 60, 0, 1},
+    };
+    int bad = 0;
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct script s = {.size = 0};
+
+        put(&s, 0); /* a big room, */
+        put(&s, 8000);
+        put(&s, 2);
+        put(&s, 5);
+        answer_quote(&s, rows[i].version, rows[i].body, rows[i].left, rows[i].size);
+        bad += expect(rows[i].what, &s, rows[i].ends);
+    }
+    return bad;
+}
+
 static int lies(void)
 {
     struct script s = {.size = 0};
@@ -138,6 +197,7 @@ static int lies(void)
     bad += expect("lock: a type that is none", &s, 1);
 
     bad += inotify_lies();
+    bad += quote_lies();
 
     s.size = 0;
     call(&s, 100, 1, 2);

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* aesmd, Intel's service with the quoting enclave: one request and one answer a connection. */
+#pragma once
+
+#include "quoting/quoting.h"
+
+#define AESM_QUOTE_MAX 16384u
+
+/* Also makes the service load its attestation key. */
+int aesm_target_info(const struct quoting_options *options, struct sgx_targetinfo *out,
+                     struct error *err);
+/* Not yet compared with the report. */
+int aesm_quote(const struct quoting_options *options, const struct sgx_report *report,
+               struct buffer *out, struct error *err);

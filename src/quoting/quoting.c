@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "quoting/quoting.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "attest/quote.h"
+#include "attest/simulation.h"
+#include "base/alloc.h"
+#include "quoting/aesm.h"
+
+struct quoting {
+    struct quoting_options options;
+    pthread_mutex_t lock;
+    struct simulation *simulation; /* made for the first who asks */
+};
+
+struct quoting *quoting_new(const struct quoting_options *options)
+{
+    struct quoting *q = xcalloc(1, sizeof(*q));
+
+    q->options = *options;
+    pthread_mutex_init(&q->lock, NULL);
+    return q;
+}
+
+void quoting_free(struct quoting *q)
+{
+    if (!q)
+        return;
+    simulation_free(q->simulation);
+    pthread_mutex_destroy(&q->lock);
+    free(q);
+}
+
+static int open_simulation(struct quoting *q, struct error *err)
+{
+    pthread_mutex_lock(&q->lock);
+    int rc = q->simulation ? 0 : simulation_open(&q->simulation, err);
+    pthread_mutex_unlock(&q->lock);
+    return rc;
+}
+
+int quoting_target_info(struct quoting *q, struct sgx_targetinfo *out, struct error *err)
+{
+    if (!q->options.emulated)
+        return aesm_target_info(&q->options, out, err);
+    int rc = open_simulation(q, err);
+    if (rc == 0)
+        simulation_target_info(q->simulation, out);
+    return rc;
+}
+
+/* A service that mixes up its clients, or a report that was cut: found here, with a reason. */
+static int check_quote(const struct sgx_report *report, struct buffer *out, struct error *err)
+{
+    struct error why = ERROR_INIT;
+    struct quote quote;
+    int rc = 0;
+
+    if (quote_parse((struct span){(const uint8_t *)out->data, out->size}, &quote, &why) < 0)
+        rc = error_code(err, EPROTO, "the quoting service's answer is not a quote: %s",
+                        error_text(&why));
+    else if (quote_is_td(&quote) || memcmp(&quote.report, &report->body, sizeof(report->body)) != 0)
+        rc = error_code(err, EPROTO, "the quoting service's answer is a quote of another report");
+    else
+        out->size = quote.size;
+    error_release(&why);
+    return rc;
+}
+
+int quoting_quote(struct quoting *q, const struct sgx_report *report, struct buffer *out,
+                  struct error *err)
+{
+    int rc = q->options.emulated ? open_simulation(q, err) : 0;
+
+    if (rc < 0)
+        return rc;
+    rc = q->options.emulated ? simulation_quote(q->simulation, report, out, err)
+                             : aesm_quote(&q->options, report, out, err);
+    return rc < 0 ? rc : check_quote(report, out, err);
+}

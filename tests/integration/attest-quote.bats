@@ -1,0 +1,68 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# A program in an enclave container asks for a quote over its 64 bytes, and a verifier judges it.
+
+bats_require_minimum_version 1.5.0
+load enclave
+
+setup() {
+    enclave_setup
+    busybox=$(command -v busybox) || skip "no busybox"
+    [ -n "$(find "$RUNE_STAGE" -name libos.elf)" ] || skip "no LibOS in $RUNE_STAGE"
+    sgx-tools simulation-collateral "$work/sim"
+    mkdir -p "$bundle/rootfs/bin"
+    cp "$busybox" "$bundle/rootfs/bin/busybox"
+    ln -s busybox "$bundle/rootfs/bin/sh"
+    ln -s busybox "$bundle/rootfs/bin/cat"
+    ln -s busybox "$bundle/rootfs/bin/sleep"
+    annotate type simulatedSgx
+    export RUNE_CACHE_DIR=$BATS_FILE_TMPDIR/cache RUNE_SIGNING_KEY=$BATS_FILE_TMPDIR/key.pem
+    mkdir -p "$RUNE_CACHE_DIR"
+}
+teardown() { enclave_teardown; }
+
+verify() {
+    sgx-tools verify-quote --collateral "$work/sim" "$@"
+}
+
+@test "a program's quote has its 64 bytes, and is accepted where simulation is" {
+    arguments sh -c 'printf %s 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef >/dev/attestation/user_report_data
+        cat /dev/attestation/quote'
+    rune run --bundle "$bundle" "$id" >"$work/quote" 2>"$work/err" </dev/null
+    data=$(printf %s 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef | od -An -v -tx1 | tr -d ' \n')
+    run verify --allow-simulation --nonce "$data" "$work/quote"
+    echo "$output"
+    [ "$status" -eq 0 ]
+    run verify --allow-simulation --nonce "${data/30/31}" "$work/quote"
+    [ "$status" -eq 6 ]
+    run verify --nonce "$data" "$work/quote"
+    [ "$status" -eq 4 ]
+    # What follows a quote is no part of it.
+    size=$(stat -c %s "$work/quote")
+    [ "$((436 + $(od -An -tu4 -j432 -N4 "$work/quote")))" -eq "$size" ]
+}
+
+@test "a quote that the host asks for has the host's mark, never data of its choice" {
+    arguments sleep 60
+    rune run --detach --bundle "$bundle" "$id" >"$work/out" 2>&1 </dev/null
+    rune enclave quote "$id" >"$work/quote"
+    run verify --allow-simulation "$work/quote"
+    echo "$output"
+    [ "$status" -eq 0 ]
+    mark="rune: asked for by the host, bound to nothing in the enclave"
+    [ "$(dd if="$work/quote" bs=1 skip=368 count=${#mark} status=none)" = "$mark" ]
+    run rune enclave quote --data 00ff "$id"
+    echo "$output"
+    [ "$status" -eq 1 ]
+    [ "${#lines[@]}" -eq 1 ]
+    [[ "$output" == *"leave out --data"* ]]
+    rune attest --isRA "$id" | cmp -n 432 - "$work/quote"
+}
+
+@test "no program of the enclave can pass its quote off as the host's" {
+    arguments sh -c 'printf "%s" "rune: asked for by the host, bound to nothing in the enclave" >/dev/attestation/user_report_data ||
+        echo refused'
+    run rune run --bundle "$bundle" "$id" </dev/null
+    echo "$output"
+    [[ "$output" == *refused* ]]
+}
