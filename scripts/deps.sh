@@ -11,7 +11,8 @@ declare -A sets=(
     [test]="bats libcmocka-dev cryptsetup-bin mmdebstrap musl-tools clang libclang-rt-14-dev python3
             jq gawk runc strace uidmap util-linux procps iproute2 xz-utils bzip2 dpkg-dev busybox-static cpio criu softhsm2 libengine-pkcs11-openssl"
     [conformance]="crun mmdebstrap bsdutils"
-    [clients]="docker.io containerd podman conmon iptables netavark containernetworking-plugins busybox-static bsdutils"
+    [clients]="docker.io containerd podman conmon iptables netavark containernetworking-plugins busybox-static bsdutils
+               python3-grpcio python3-websocket protobuf-compiler"
     [bench]="runc crun containerd hyperfine busybox-static"
     [fuzz]="clang libclang-rt-14-dev"
     [lint]="cppcheck clang-tidy clang-format shellcheck"

@@ -99,12 +99,12 @@ processes_of() { # DIR
 }
 
 # A root's tar file as an image archive in the form of `docker save`.
-image_archive() { # ROOT.tar NAME OUT.tar
+image_archive() { # ROOT.tar NAME OUT.tar [COMMAND as JSON]
     local dir=$work/archive
     mkdir -p "$dir"
     ln "$1" "$dir/layer.tar"
     cat >"$dir/config.json" <<JSON
-{ "architecture": "amd64", "os": "linux", "config": { "Cmd": ["/bin/sh"],
+{ "architecture": "amd64", "os": "linux", "config": { "Cmd": ${4:-[\"/bin/sh\"]},
   "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"] },
   "rootfs": { "type": "layers", "diff_ids": ["sha256:$(sha256sum <"$1" | cut -d' ' -f1)"] } }
 JSON

@@ -3,6 +3,7 @@
 
 load clients
 
+# own_network: containerd gets a network namespace of its own, and its CRI plugin; its containers are in the namespace k8s.io then.
 shim_setup_file() { # PROGRAM...
     clients_setup_file containerd ctr busybox "$@"
     export PATH=$RUNE_STAGE/usr/bin:$PATH
@@ -11,7 +12,7 @@ shim_setup_file() { # PROGRAM...
 version = 2
 root = "$work/root"
 state = "$work/run"
-disabled_plugins = ["io.containerd.grpc.v1.cri"]
+$([ -n "${own_network:-}" ] || echo 'disabled_plugins = ["io.containerd.grpc.v1.cri"]')
 [grpc]
   address = "$work/sock"
 [ttrpc]
@@ -19,15 +20,50 @@ disabled_plugins = ["io.containerd.grpc.v1.cri"]
 TOML
     # The runtime's state is below /run/containerd/rune, by namespace.
     export CONTAINERD_ADDRESS=$work/sock CONTAINERD_NAMESPACE=shim-test-$$ state=/run/containerd/rune/shim-test-$$
+    [ -z "${own_network:-}" ] || cri_setup
     export runtime=io.containerd.rune.v2 image=docker.io/test/busybox:1
-    start_containerd
+    start_containerd ${own_network:+unshare --net}
     image_archive "$work/busybox.tar" test/busybox:1 "$work/image.tar"
     ctr image import "$work/image.tar" >/dev/null
+    [ -z "${own_network:-}" ] || {
+        image_archive "$work/busybox.tar" test/pause:1 "$work/pause.tar" '["/bin/sleep", "1000000"]'
+        ctr image import "$work/pause.tar" >/dev/null
+    }
 }
 
-start_containerd() {
-    start_daemon containerd containerd --config "$work/config.toml"
+start_containerd() { # [PROGRAM...]: by this one
+    # shellcheck disable=SC2016 # expanded there
+    start_daemon containerd "$@" ${own_network:+sh -c 'ip link set lo up; exec "$@"' sh} containerd --config "$work/config.toml"
     within 30 ctr version || { tail -20 "$work/containerd.log"; return 1; }
+}
+
+cri_setup() {
+    export CONTAINERD_NAMESPACE=k8s.io own_network
+    mkdir "$work/cni"
+    cat >>"$work/config.toml" <<TOML
+[plugins."io.containerd.grpc.v1.cri"]
+  sandbox_image = "docker.io/test/pause:1"
+  netns_mounts_under_state_dir = true
+  restrict_oom_score_adj = true
+  tolerate_missing_hugetlb_controller = true
+  disable_apparmor = true
+  [plugins."io.containerd.grpc.v1.cri".cni]
+    bin_dir = "/usr/lib/cni"
+    conf_dir = "$work/cni"
+  [plugins."io.containerd.grpc.v1.cri".containerd]
+    default_runtime_name = "rune"
+  [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.rune]
+    runtime_type = "io.containerd.rune.v2"
+    pod_annotations = ["enclave.*"]
+  [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.rune-enclave]
+    runtime_type = "io.containerd.rune-enclave.v2"
+    pod_annotations = ["enclave.*"]
+TOML
+    cat >"$work/cni/10-bridge.conflist" <<JSON
+{ "cniVersion": "0.4.0", "name": "pods", "plugins": [
+  { "type": "bridge", "bridge": "cni0", "isGateway": true, "ipam": { "type": "host-local", "dataDir": "$work/ipam",
+    "ranges": [[{ "subnet": "10.87.0.0/16" }]], "routes": [{ "dst": "0.0.0.0/0" }] } }] }
+JSON
 }
 
 shim_teardown_file() {
