@@ -464,9 +464,10 @@ int init_finish(struct container_init *init, const struct container_payload *pay
     if (payload && payload->run) {
         log_divert(NULL, NULL);
         close_own_descriptors(init);
-        /* Its end tells rune that the process is under way; a failure from here on goes to
-         * stderr. */
-        close_and_reset(&init->sync_fd);
+        /* The gate is open, and rune gone: a failure from here on goes to stderr. Of an exec, rune
+         * waits for container_init_started(). */
+        if (!init->is_exec)
+            close_and_reset(&init->sync_fd);
         environ = env;
         return payload->run(payload->ctx, init, err);
     }

@@ -58,6 +58,11 @@ int enclave_request_read(const struct oci_config *config, bool forced, struct en
 void enclave_request_release(struct enclave_request *request);
 /* True for NAME=value of the variables that are for rune and not for the application. */
 bool enclave_variable(const char *entry);
+/*
+ * Would the built-in LibOS of a container with this configuration take the signal from its host?
+ * The enclave decides; this is for an error in time. SIGKILL ends any container from outside.
+ */
+int enclave_takes_signal(const struct oci_config *config, int sig, struct error *err);
 /* Take those variables out of the environment of a process. */
 void enclave_strip_environment(struct oci_process *process);
 

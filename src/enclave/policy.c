@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "enclave/policy.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -266,6 +267,36 @@ int policy_read(const struct enclave_policy_wish *wish, enum enclave_mode mode,
         read_loopback(wish->loopback, &out->manifest, err) < 0)
         return -1;
     return read_stdio(wish->stdio, out, process->terminal, &out->manifest, err);
+}
+
+int enclave_takes_signal(const struct oci_config *config, int sig, struct error *err)
+{
+    cleanup_enclave_request struct enclave_request request = {0};
+    cleanup_policy struct policy policy = {0};
+    if (sig == SIGKILL || sig <= 0)
+        return 0;
+    int asked = enclave_request_read(config, true, &request, err);
+    if (asked <= 0)
+        return asked;
+    if (!request.builtin) /* other runtimes have no such policy */
+        return 0;
+    if (policy_read(&request.policy, request.build.mode, &config->process, &policy, err) < 0)
+        return -1;
+    if (policy.manifest.signals & BIT(sig))
+        return 0;
+    const char *known = sigabbrev_np(sig);
+    cleanup_free char *name = known != NULL ? xasprintf("SIG%s", known)
+                                            : xasprintf("signal %d", sig);
+    if (BIT(sig) & MANIFEST_SIGNALS_NEVER)
+        return error_code(err, EPERM,
+                          "the enclave never takes %s from its host: a program's own faults raise "
+                          "it",
+                          name);
+    const char *listed = request.policy.signals;
+    return error_code(err, EPERM,
+                      "the enclave refuses %s: create the container with enclave.signals that "
+                      "lists it (it is \"%s\")",
+                      name, listed != NULL ? listed : "default");
 }
 
 static void free_texts(struct bundle_text *texts, size_t count)

@@ -8,4 +8,11 @@ extern const struct command command_attest, command_create, command_delete, comm
     command_state, command_pause, command_resume, command_update, command_events, command_features,
     command_checkpoint, command_restore;
 
+/* Negated, what a command returns to have rune exit so after the error's line. */
+enum exec_status {
+    EXEC_REFUSED = 126,
+    EXEC_NOT_FOUND = 127,
+    EXEC_FAILED = 255, /* rune itself failed, as with runc */
+};
+
 const char *seccomp_version_text(void);

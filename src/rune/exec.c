@@ -158,7 +158,8 @@ static int load_process(struct oci_config *config, struct oci_process *out, stru
     return 0;
 }
 
-static int execute(int argc, char **argv, struct error *err)
+/* *asked: the enclave was to start the process, and an error is its answer. */
+static int execute(int argc, char **argv, bool *asked, struct error *err)
 {
     cleanup_container struct container *container = NULL;
     cleanup_config struct oci_config *config = NULL;
@@ -191,6 +192,7 @@ static int execute(int argc, char **argv, struct error *err)
         ret = enclave_proxy_open(container->dir, &proxy, err);
         exec_options.payload = &proxy.payload;
     }
+    *asked = ret == 0 && exec_options.payload != NULL;
     if (ret == 0)
         ret = container_exec(container, config, &process, &exec_options, &status, err);
     if (ret < 0)
@@ -200,12 +202,17 @@ static int execute(int argc, char **argv, struct error *err)
 
 static int run(int argc, char **argv, struct error *err)
 {
-    int status = execute(argc, argv, err);
+    bool asked = false;
+    int status = execute(argc, argv, &asked, err);
     if (status >= 0)
         return status;
-    /* 255 tells a failure of rune from one of the command, as runc does. */
     error_wrap(err, "exec failed");
-    return -255;
+    /* What the enclave answers is as a shell tells it. */
+    if (asked && (err->code == EACCES || err->code == EPERM))
+        return -EXEC_REFUSED;
+    if (asked && err->code == ENOENT)
+        return -EXEC_NOT_FOUND;
+    return -EXEC_FAILED;
 }
 
 const struct command command_exec = {
@@ -217,7 +224,7 @@ const struct command command_exec = {
         "limits where no option says otherwise. In the foreground it exits with the program's "
         "status; a failure of rune is 255.\n"
         "In an enclave container the tenant decides what may run (annotation enclave.exec; by "
-        "default nothing), and a refused program is 126.",
+        "default nothing): a refused program is 126, one that is not there 127.",
     .examples = "rune exec --tty web sh\n"
                 "rune exec --env DEBUG=1 --user 1000:1000 web ls -l /\n"
                 "rune exec --process process.json web\n",

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/cleanup.h"
 #include "base/number.h"
+#include "enclave/enclave.h"
 #include "rune/commands.h"
 
 static bool all;
@@ -18,6 +19,13 @@ static int run(int argc, char **argv, struct error *err)
     cleanup_container struct container *container = NULL;
     if (open_container(argv[0], &container, err) < 0)
         return -1;
+    if (container->state && container->state->enclave &&
+        container_status(container) != CONTAINER_STOPPED) {
+        cleanup_config struct oci_config *config = NULL;
+        if (container_config(container, &config, err) < 0 ||
+            enclave_takes_signal(config, sig, err) < 0)
+            return -1;
+    }
     return container_kill(container, sig, all, err);
 }
 
@@ -28,7 +36,7 @@ const struct command command_kill = {
     .description =
         "Sends a signal to the container's first process: SIGTERM if none is named, by number or "
         "by name with or without SIG. An enclave container takes the signals that its tenant "
-        "allows (annotation enclave.signals); SIGKILL ends any.",
+        "allows (annotation enclave.signals), and others are an error; SIGKILL ends any.",
     .examples = "rune kill web\n"
                 "rune kill web HUP\n"
                 "rune kill --all web KILL\n",

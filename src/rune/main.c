@@ -61,7 +61,8 @@ static const char g_completion[] =
 static const char g_manual[] =
     ".SH EXIT STATUS\n.B rune run\nand\n.B rune exec\nin the foreground exit with the status of "
     "the process (128 and the number of the signal if a signal ended it). A failure of rune itself "
-    "is 1, in\n.B exec\n255, and 3 for an unknown command.\n"
+    "is 1, in\n.B exec\n255, and 3 for an unknown command. A program that an enclave refuses to "
+    "run is 126, one that it does not find 127.\n"
     ".SH FILES\n.TP\n.I /run/rune\nstate of containers (\\-\\-root), and in .cache/seccomp "
     "compiled "
     "filters, which may be removed at any time\n"
@@ -122,6 +123,12 @@ static void open_standard_descriptors(void)
     }
 }
 
+/* What rune exec says by its status alone: the others fail with 1. */
+static bool is_exec_status(int status)
+{
+    return status == EXEC_REFUSED || status == EXEC_NOT_FOUND || status == EXEC_FAILED;
+}
+
 int main(int argc, char **argv)
 {
     cleanup_error struct error err = ERROR_INIT;
@@ -150,7 +157,7 @@ int main(int argc, char **argv)
     int status = program_run(&g_program, command, argc - used, argv + used, protect, &err);
     if (status < 0) {
         log_fatal("%s", error_text(&err));
-        return status == -255 ? 255 : 1;
+        return is_exec_status(-status) ? -status : 1;
     }
     return status;
 }

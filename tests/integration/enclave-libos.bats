@@ -121,7 +121,7 @@ C
     start_libos sh -c "for s in $signals $faults; do trap \"echo got \$s\" \$s; done; echo ready; while :; do sleep 0.05; done"
     within 20 grep -q ready "$work/out"
     for sig in $faults; do
-        rune kill "$id" "$sig"
+        not_taken "$sig"
     done
     for sig in $signals; do
         rune kill "$id" "$sig"

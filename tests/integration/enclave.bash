@@ -85,3 +85,11 @@ same() {
     [ "$status" -eq "$expected_status" ] || { echo "$status, not $expected_status"; cat "$work/inside-err"; return 1; }
     nothing_left
 }
+
+# not_taken SIGNAL: rune kill says so; the host that sends it all the same is the enclave's to refuse
+not_taken() {
+    run -1 rune kill "$id" "$1"
+    echo "$output"
+    [[ "${#lines[@]}" -eq 1 && "$output" =~ "the enclave "(refuses|never takes)" "(SIG|signal) ]]
+    kill -"$1" "$(rune state "$id" | python3 -c 'import json,sys; print(json.load(sys.stdin)["pid"])')"
+}
