@@ -57,7 +57,7 @@ docs: ## man pages, and the generated pages of docs/
 	scripts/deps.sh build
 	$(MAKE) --no-print-directory all
 	ninja -C $(BUILD) docs
-	libos/sys/syscalls_doc.py --output docs/syscalls.md
+	libos/calls/syscalls_doc.py --output docs/syscalls.md
 	abi/boundary_doc.py --output docs/security-boundary.md
 clean: ## remove the build directories
 	rm -rf $(BUILD) build-asan build-fuzz

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The boundary between the LibOS (libos/boot) and its host half (runtimes/libos): who may call
+ * The boundary between the LibOS (libos/host, libos/entry) and its host half (runtimes/libos): who may call
  * what, and how values cross. docs/design/boundary.md tells the story.
  *
  *   EENTER  RDI = ecall number, RSI = address of the calling host thread's struct boundary_area

@@ -41,7 +41,7 @@ for name in [] if anywhere else ['ecall_main', 'host_count', 'host_out_max']:
     if not body or 'lfence' not in body[1]:
         problems.append(f'no LFENCE in {name}(), through which values of the host come in')
 
-# The way back from an asynchronous exit is known by its addresses (libos/boot/aex.c): it calls nothing elsewhere, and leaves by the
+# The way back from an asynchronous exit is known by its addresses (libos/entry/aex.c): it calls nothing elsewhere, and leaves by the
 # jump to what was interrupted, or to attention_entry.
 marks = {f[2]: int(f[0], 16) for f in (line.split() for line in run('nm', image).splitlines()) if len(f) == 3}
 if '__aex_start' in marks:

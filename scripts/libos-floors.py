@@ -2,50 +2,44 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which names the rooms of libos/ take from a higher floor: libos-floors.py BUILD   (docs/design/floors.md)
 
-Reads the symbols of the object files in BUILD. Until the files have moved, libos-floors.txt beside this script says where each will stand.
+The order of the floors is that of libos/meson.build; the names are the symbols of the object files in BUILD.
 """
 import collections
+import glob
 import os
+import re
 import subprocess
 import sys
 
-ORDER = ['lib', 'host', 'crypto', 'heap', 'thread', 'vfs', 'mm', 'proc', 'fs', 'sys', 'entry']
-RANK = {room: i for i, room in enumerate(ORDER)}
-RANK.update({room: RANK['fs'] for room in ('net', 'event', 'ipc')})
+# entry.S, the door, jumps to these handlers.
+DOOR = {'aex_touch', 'ecall_main', 'exception_stage1', 'fault_user', 'kernel_fault', 'panic_fault', 'return_prepare', 'syscall_dispatch',
+        'touch_fault'}
 
-objects = os.path.join(sys.argv[1], 'libos/liblibos_objects.a.p')
-moves = {}
-with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), 'libos-floors.txt'), encoding='utf-8') as f:
-    for line in f:
-        if not line.startswith('#'):
-            today, then = line.split()
-            moves[today] = then
+top = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+with open(os.path.join(top, 'libos/meson.build'), encoding='utf-8') as f:
+    rank = {room: i for i, room in enumerate(re.findall(r"^subdir\('(\w+)'\)", f.read(), re.MULTILINE))}
 
-sources = {o: 'libos/' + o[:-2].replace('_', '/', 1) for o in os.listdir(objects) if o.endswith('.o')}
-room = {o: moves.get(source, source).split('/')[1] for o, source in sources.items()}
-unplaced = sorted(sources[o] for o in sources if room[o] not in RANK)
-if unplaced:
-    sys.exit('libos-floors.txt has no room for: ' + ' '.join(unplaced))
-
-defined, needed = {}, {}
-for o in sources:
+room, defined, needed = {}, {}, {}
+for o in glob.glob(os.path.join(sys.argv[1], 'libos/liblibos_*.a.p/*.o')):
+    room[o] = re.search(r'liblibos_(\w+)\.a\.p', o)[1]
+    if room[o] not in rank:
+        continue
     needed[o] = set()
-    out = subprocess.run(['nm', os.path.join(objects, o)], check=True, capture_output=True, text=True).stdout
-    for line in out.splitlines():
-        fields = line.split()
-        if fields[-2] in ('U', 'w'):
-            needed[o].add(fields[-1])
-        elif fields[-2] in 'TDBRVWC':
-            defined[fields[-1]] = o
+    for line in subprocess.run(['nm', o], check=True, capture_output=True, text=True).stdout.splitlines():
+        kind, name = line.split()[-2:]
+        if kind in 'Uw':
+            needed[o].add(name)
+        elif kind in 'TDBRVWC':
+            defined[name] = o
+if len(set(room.values())) < len(rank) - 1:
+    sys.exit(f'{sys.argv[1]} has not all rooms of libos/: build it first')
 
 upward = collections.defaultdict(lambda: collections.defaultdict(set))
 for o, names in needed.items():
-    for name in names:
-        other = defined.get(name)
-        if other is None or room[other] == room[o] or RANK[room[other]] < RANK[room[o]]:
-            continue
-        upward[room[o], room[other]][name].add(os.path.basename(sources[o]))
+    for name in names - (DOOR if o.endswith('/host_entry.S.o') else set()):
+        if name in defined and rank[room[defined[name]]] > rank[room[o]]:
+            upward[room[o], room[defined[name]]][name].add(os.path.basename(o)[:-2])
 
-for pair in sorted(upward, key=lambda p: (RANK[p[0]], RANK[p[1]])):
+for pair in sorted(upward, key=lambda p: (rank[p[0]], rank[p[1]])):
     print(f'{pair[0]} -> {pair[1]}:', '; '.join(f'{name} ({", ".join(sorted(files))})' for name, files in sorted(upward[pair].items())))
 print(len({name for names in upward.values() for name in names}), 'names point up')

@@ -19,7 +19,7 @@
  * When no memory is left for a switch, the member that has the most is doomed, as by Linux's OOM
  * killer: it owns nothing any more, is never resident again, and its processes are killed. Threads
  * of a doomed mm go on without residency (current()->mm is NULL) to their end: they reach no user
- * memory (user.c) and change no mapping (mm_lock_live()).
+ * memory (usercopy.c) and change no mapping (mm_lock_live()).
  */
 #include "internal.h"
 #include "fs.h"

@@ -175,7 +175,7 @@ static void credentials(const struct program *p, struct exec_image *image)
     image->secure = changed || c->euid != c->uid || c->egid != c->gid;
 }
 
-/* boot/ overrides it when it has a vDSO. */
+/* entry/ overrides it when it has a vDSO. */
 __attribute__((weak)) u64 vdso_address(void)
 {
     return 0;

@@ -73,12 +73,12 @@ int signal_frame_push(struct thread *t, struct uregs *regs, const struct siginfo
                       const struct ksigaction *action);
 size_t signal_frame_max(void); /* AT_MINSIGSTKSZ */
 
-/* ---- boot/vector.c: the application's vector state ---- */
+/* ---- host/vector.c: the application's vector state ---- */
 void *vector_user_area(void); /* saved; what is written there is what the application gets back */
 u64 vector_features(void);    /* XFRM */
 void vector_copy_to(struct thread *to);
 void vector_reset(void);
-void exception_cpuid(struct uregs *regs); /* boot/cpuid.c */
+void exception_cpuid(struct uregs *regs); /* host/cpuid.c */
 
 /* ---- futex.c ---- */
 void futex_wake_address(struct mm *mm, u64 addr, u32 count);
@@ -97,7 +97,7 @@ struct timespec64 {
 int timespec_from_user(u64 addr, u64 *ns); /* -EFAULT, -EINVAL */
 int timespec_to_user(u64 addr, u64 ns);
 
-/* ---- sys/sysv_sem.c ---- */
+/* ---- ipc/sysv_sem.c ---- */
 void sysv_process_exit(struct process *p);
 
 /* ---- exec.c, elf.c, stack.c, script.c ---- */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Words for what the LibOS refuses by the deployment's policy: which setting would allow it, and
- * what that gives to the operator. The decision is the LibOS's (libos/boot/policy.c). */
+ * what that gives to the operator. The decision is the LibOS's (libos/entry/policy.c). */
 #include "base/buffer.h"
 #include "base/cleanup.h"
 #include "runtime.h"

@@ -6,7 +6,7 @@
  * The host also chooses the base that the enclave lies at, which no measurement shows. Code for any
  * base must find everything from RIP and RBX, which the processor vouches for: an absolute address
  * would be memory of the host. The build refuses to link one (meson.build, skeleton-checked). An
- * enclave for one base proves where it is before it does anything else (libos/boot/entry.S).
+ * enclave for one base proves where it is before it does anything else (libos/host/entry.S).
  */
 
 #define EEXIT 4

@@ -42,7 +42,7 @@ void log_write(enum log_level level, const char *fmt, ...)
     va_end(ap);
 }
 
-/* As libos/fs/mount.c, for one option of digits. */
+/* As libos/vfs/mount.c, for one option of digits. */
 u32 mount_option_number(const char *options, const char *name)
 {
     size_t n = strlen(name);

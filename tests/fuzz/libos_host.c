@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A hostile host: libos/boot/host*.c with a table whose answers are the fuzzer's bytes. Each input
+ * A hostile host: libos/host with a table whose answers are the fuzzer's bytes. Each input
  * first says which host functions are called with which sizes, then what the host answers. Whatever
  * it says, the LibOS must either get an answer within the contract (checked here and by the
  * sanitizers: no byte outside of the buffers it gave) or end the enclave. Control data of a socket

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A host that lies about threads: libos/boot/thread.c, park.c and the locks with real threads on
+ * A host that lies about threads: libos/thread/thread.c, wait.c and the locks with real threads on
  * both sides. Each input is a plan: what the LibOS's threads do (start others, lock, wait, wake),
  * and what the host does at each THREAD_CREATE (did it and says no, says yes and comes late, comes
  * twice, comes for another thread) and WAIT (returns at once). Afterwards each thread that was said

@@ -151,7 +151,7 @@ static bool is_of_words(const uint8_t code[3])
 
 /*
  * The enclave faulted there. Whatever it does to host memory is of whole, aligned words, or stale
- * data of the processor's buffers goes in or out (libos/boot/hostmem.h).
+ * data of the processor's buffers goes in or out (libos/host/include/hostmem.h).
  */
 bool area_fault(const struct sgx_enclave_run *run)
 {

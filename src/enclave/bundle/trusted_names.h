@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The trusted readers (libos/fs, libos/crypto) compiled for the host: what they use of libos/lib
+ * The trusted readers (libos/image, libos/crypto) compiled for the host: what they use of libos/lib
  * gets other names, so that it never collides with a host function when a program is linked.
  * trusted_shim.c provides them.
  */

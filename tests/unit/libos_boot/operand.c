@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The LibOS's idea of an instruction's memory operands (libos/boot/operand.c) against capstone's,
+ * The LibOS's idea of an instruction's memory operands (libos/entry/operand.c) against capstone's,
  * for all code of the C library and of other ELF files.
  *   operand ELF...
  */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* libos/boot/operand.c for operand.c, which has libc's headers: registers by their numbers. */
+/* libos/entry/operand.c for operand.c, which has libc's headers: registers by their numbers. */
 #include "operand.h"
 
 u32 test_operands(const u64 regs[16], u64 rip, u64 fs_base, u64 end, u64 addr[OPERANDS],

@@ -2,7 +2,7 @@
 /* The VFS over a tree in memory and over a sealed image, with the sanitizers. */
 #include "world.h"
 #include "test_host.h"
-#include "../../../libos/fs/ldisc.h"
+#include "../../../libos/fs/dev/ldisc.h"
 
 #include <asm/stat.h>
 #include <setjmp.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-#include "../../../libos/fs/memfs.h"
+#include "../../../libos/fs/tmpfs/memfs.h"
 
 extern struct process g_test_process;
 extern u64 g_test_signals; /* bit n: signal n was sent */

@@ -305,7 +305,7 @@ void thread_notify(struct thread *t, u32 flags)
         thread_wake(t);
 }
 
-/* As park.c. */
+/* As wait.c. */
 int thread_wait(u64 deadline, bool interruptible, struct host_pollfd *fds, size_t count)
 {
     struct fiber *me = g_now;

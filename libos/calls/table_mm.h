@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* S(name, function, status, note): see libos/calls/syscall.h. */
+S(mmap, sys_mmap, PARTIAL,
+  "MAP_SHARED of a writable file is at one address for all processes; no huge pages")
+S(munmap, sys_munmap, DONE, "")
+S(mprotect, sys_mprotect, DONE, "")
+S(mremap, sys_mremap, PARTIAL, "shared file mappings do not grow; no MREMAP_DONTUNMAP")
+S(brk, sys_brk, DONE, "")
+S(msync, sys_msync, DONE, "")
+S(madvise, sys_madvise, PARTIAL, "hints of paging, huge pages, merging and dumps have no effect")
+S(mincore, sys_mincore, DONE, "")
+S(mlock, sys_mlock, DONE, "counted and limited; enclave memory is never paged by the LibOS")
+S(mlock2, sys_mlock2, DONE, "")
+S(munlock, sys_munlock, DONE, "")
+S(mlockall, sys_mlockall, DONE, "")
+S(munlockall, sys_munlockall, DONE, "")
+S(process_vm_readv, sys_process_vm_readv, DONE, "")
+S(process_vm_writev, sys_process_vm_writev, DONE, "")
+S(mbind, sys_memory_policy, PARTIAL, "accepted, no effect")
+S(set_mempolicy, sys_memory_policy, PARTIAL, "accepted, no effect")

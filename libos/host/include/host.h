@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The host as the LibOS sees it: one function for each ocall of abi/boundary.h. Each copies its
+ * arguments out of the enclave, leaves it, copies the answer in once and checks it against the
+ * contract (a length never exceeds what was asked, an errno is one of Linux's); an answer that
+ * breaks the contract panics. All values they return are untrusted: facts about the host's files
+ * and sockets, nothing more. Buffers are enclave memory (kernel side); of any size, cut up as
+ * needed. Return: >= 0, or negative errno. A `hfd` is a host descriptor number. Blocking is never
+ * left to these: host descriptors are used non-blocking and waited for with thread_wait()
+ * (thread.h). The implementation goes through g_host_ops (a table), so that a hostile host can be
+ * simulated by swapping it.
+ */
+#pragma once
+
+#include "types.h"
+
+struct host_memory; /* host/include/hostmem.h */
+
+struct host_stat { /* untrusted */
+    u64 dev, ino, nlink, rdev, size, blocks, blksize;
+    u32 mode, uid, gid;
+    i64 atime_sec, mtime_sec, ctime_sec;
+    u32 atime_nsec, mtime_nsec, ctime_nsec;
+};
+struct host_statfs {
+    u64 type, bsize, blocks, bfree, bavail, files, ffree, namelen, flags;
+};
+struct host_pollfd {
+    i32 hfd;
+    u16 events, revents;
+};
+
+/* descriptors */
+ssize_t host_read(int hfd, void *buf, size_t n,
+                  off_t off); /* off -1: the descriptor's own position */
+ssize_t host_write(int hfd, const void *buf, size_t n, off_t off); /* -EAGAIN when it would block */
+int host_close(int hfd);
+int host_dup(int hfd);
+off_t host_lseek(int hfd, off_t off, int whence);
+int host_ioctl(int hfd, u32 cmd, void *arg,
+               size_t arg_size); /* whitelisted: TCGETS*, TCSETS*, TIOC[GS]WINSZ, FIONREAD, ... */
+int host_poll(struct host_pollfd *fds,
+              size_t count); /* no waiting; returns how many have revents */
+/* A host epoll instance behind a LibOS epoll with host descriptors. op: EPOLL_CTL_*; events: EPOLL*
+ * with ET and ONESHOT; data comes back in host_epoll_event (untrusted: epoll_ready.c looks it up).
+ * host_epoll_wait does not wait; at most count events. */
+struct host_epoll_event {
+    u32 events, data;
+};
+int host_epoll_create(void); /* -> hfd */
+int host_epoll_ctl(int epfd, int op, int hfd, u32 events, u32 data);
+int host_epoll_wait(int epfd, struct host_epoll_event *events, size_t count);
+int host_fsync(int hfd, bool data_only);
+int host_ftruncate(int hfd, u64 size);
+int host_fallocate(int hfd, int mode, u64 off, u64 n);
+/* Locks that are the host descriptor's open description's, end inclusive; neither call waits.
+ * whole: flock(2). type: F_RDLCK, F_WRLCK, F_UNLCK. */
+int host_lock(int hfd, bool whole, int type, u64 start, u64 end);
+/* Could a lock on [*start, *end] be had? 0: yes; 1: no, and they say which one is there. */
+int host_lock_test(int hfd, bool *write, u64 *start, u64 *end);
+
+/* pass-through files: dir is a mount's root descriptor, path is relative to it and resolved beneath
+ * it by the host */
+int host_open(int dir, const char *path, int flags, u32 mode); /* -> hfd */
+int host_stat(int dir, const char *path, bool follow,
+              struct host_stat *st); /* path "": dir itself */
+int host_statfs(int hfd, struct host_statfs *st);
+/* linux_dirent64 records, each checked for its bounds and for a name without '/' and NUL; 0 at the
+ * end */
+ssize_t host_getdents(int hfd, void *buf, size_t n);
+int host_mkdir(int dir, const char *path, u32 mode);
+int host_unlink(int dir, const char *path, bool is_dir);
+int host_rename(int old_dir, const char *old_path, int new_dir, const char *new_path, u32 flags);
+int host_link(int old_dir, const char *old_path, int new_dir, const char *new_path);
+int host_symlink(const char *target, int dir, const char *path);
+ssize_t host_readlink(int dir, const char *path, char *buf, size_t n); /* no NUL in it */
+int host_chmod(int dir, const char *path, u32 mode);
+int host_chown(int dir, const char *path, u32 uid, u32 gid, bool follow);
+int host_utimens(int dir, const char *path, const i64 times[4],
+                 bool follow); /* sec,nsec,sec,nsec; nsec may be UTIME_* */
+/* The host's inotify, never waiting. file: of host_open() with O_PATH; the watch's number. */
+int host_inotify_create(void); /* -> hfd */
+int host_inotify_add(int hfd, int file, u32 mask);
+int host_inotify_remove(int hfd, int wd);
+/* Records, checked: sizes, names without '/' that end. -EAGAIN: none. */
+ssize_t host_inotify_read(int hfd, void *buf, size_t n);
+struct host_inotify_event {
+    i32 wd;
+    u32 mask, cookie, name_len;
+    const char *name; /* in buf */
+};
+size_t host_inotify_next(const void *record, struct host_inotify_event *e); /* its size */
+int host_mknod(int dir, const char *path, u32 mode, u64 dev);
+
+/* sockets; addresses are struct sockaddr images of at most 128 bytes */
+int host_socket(int domain, int type, int protocol);
+int host_bind(int hfd, const void *addr, u32 addr_len);
+int host_connect(int hfd, const void *addr, u32 addr_len); /* -EINPROGRESS */
+/* UNIX sockets. Bind below a mount's root; text: the program's own name for it. */
+int host_bind_path(int hfd, int dir, const char *path, const char *text);
+/* To the socket of a file (of host_open() with O_PATH). -EAGAIN: its backlog is full. */
+int host_connect_file(int hfd, int file, u32 uid, u32 gid);
+int host_listen(int hfd, int backlog, u32 uid, u32 gid);
+int host_accept(int hfd, void *addr, u32 *addr_len);
+/* What is beside the bytes. Lengths of recv: room in, length out (an address's may be more). */
+struct host_message {
+    void *addr;
+    u32 addr_len;
+    void *control; /* at most 512 bytes; what is in it is not looked at: net/ip_control.c */
+    u32 control_len;
+    int flags; /* of recv: MSG_* of what came */
+    bool to_file;
+    int file; /* of send, with to_file: a UNIX socket's (host_open() with O_PATH) */
+};
+ssize_t host_send(int hfd, const void *buf, size_t n, int flags, const struct host_message *m);
+ssize_t host_recv(int hfd, void *buf, size_t n, int flags, struct host_message *m);
+int host_shutdown(int hfd, int how);
+int host_getsockopt(int hfd, int level, int name, void *val, u32 *len);
+int host_setsockopt(int hfd, int level, int name, const void *val, u32 len);
+int host_getsockname(int hfd, void *addr, u32 *addr_len, bool peer);
+
+/* time: untrusted nanoseconds of CLOCK_REALTIME / MONOTONIC / BOOTTIME ... (the vDSO and clock.c
+ * smooth and order it) */
+i64 host_clock(int clock_id);
+/* CPU time of the host thread of that area (struct thread.host). */
+i64 host_thread_clock(struct host_memory *area);
+
+/* memory and threads: used by libos/heap, libos/mm and libos/thread only */
+int host_sgx_restrict(u64 addr, u64 size, u32 prot);    /* EMODPR */
+int host_sgx_modify_type(u64 addr, u64 size, u32 type); /* EMODT */
+int host_sgx_remove(u64 addr, u64 size);                /* EREMOVE */
+/* mprotect of pages that are there from the start, where the EPCM cannot be changed (SGX1). */
+int host_sgx_protect(u64 addr, u64 size, u32 prot);
+int host_thread_create(void); /* a host thread that will enter with ECALL_THREAD */
+void host_yield(void);
+/* Quote over a report made for the quoting enclave. */
+int host_get_target_info(u8 target_info[512]);
+#define SGX_REPORT_SIZE      432
+#define SGX_REPORT_BODY_SIZE 384
+/* A quote whose body is the report's, without what follows it. Whether its signatures are good, its
+ * verifier finds out. */
+ssize_t host_get_quote(const u8 report[SGX_REPORT_SIZE], u8 *quote, size_t n);
+/* Tell libenclave what became of a process: PAL_EVENT_*. */
+void host_event(u32 type, i32 pid, i32 status, const char *message);
+
+/* The sealed image and site table as the host mapped them: read through these only. -EIO when out
+ * of range. */
+int host_image_read(u64 off, void *buf, size_t n);
+u64 host_image_size(void);
+int host_sites_read(u64 off, void *buf, size_t n);
+
+/* One line of log (level as in lib.h), and the end of the enclave: never returns, whatever the host
+ * answers. */
+void host_log(int level, const char *line, size_t n);
+void host_abort(const char *message) __attribute__((noreturn));

@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Files (libos/vfs; file systems, sockets, eventfd... above use the same struct file).
+ *
+ * inode: an object of a file system. dentry: a name in the tree (always in memory once looked up).
+ * file: an open description. files: a process's descriptor table. Locks: files->lock < inode->lock
+ * < tree lock is never nested the other way; user copies happen without inode locks where the page
+ * may have to be read from the same inode.
+ */
+#pragma once
+
+#include "lib.h"
+#include "user.h"
+#include <linux/stat.h>
+
+struct file;
+struct inode;
+struct dentry;
+struct mount;
+struct poll_table;
+struct waitq;
+struct host_pollfd;
+struct vma;
+struct host_statfs;
+struct process;
+struct session;
+struct lock;
+
+/* As linux struct stat wants it, wide. Times in ns since the epoch. */
+struct kstat {
+    u64 dev, ino, rdev, size, blocks;
+    u32 mode, nlink, uid, gid, blksize;
+    i64 atime, mtime, ctime, btime;
+};
+
+struct setattr {
+    u32 valid; /* SETATTR_* */
+    u32 mode, uid, gid;
+    u64 size;
+    i64 atime, mtime;
+};
+#define SETATTR_MODE  (1u << 0)
+#define SETATTR_UID   (1u << 1)
+#define SETATTR_GID   (1u << 2)
+#define SETATTR_SIZE  (1u << 3)
+#define SETATTR_ATIME (1u << 4)
+#define SETATTR_MTIME (1u << 5)
+
+/* Emits one directory entry; returns false when the caller's buffer is full. */
+typedef bool dirent_fn(void *ctx, const char *name, size_t name_len, u64 ino, u8 d_type,
+                       u64 next_pos);
+
+/* bind(2) of a UNIX socket, see path_bind(). */
+struct socket_binding {
+    int (*make)(struct socket_binding *b); /* the host's socket to be bound; or negative errno */
+    const char *text;                      /* the name as the program gave it */
+};
+
+struct inode_ops {
+    /* name is not "." or ".."; -ENOENT when absent. The dentry cache is above. Called with the
+     * directory's lock held. */
+    int (*lookup)(struct inode *dir, const char *name, size_t len, struct inode **out);
+    int (*create)(struct inode *dir, const char *name, size_t len, u32 mode, u64 rdev,
+                  struct inode **out); /* any type but link, symlink */
+    /* A socket by a name, where that is the host's; NULL: by create. */
+    int (*bind)(struct inode *dir, const char *name, size_t len, u32 mode, struct socket_binding *b,
+                struct inode **out);
+    int (*symlink)(struct inode *dir, const char *name, size_t len, const char *target,
+                   struct inode **out);
+    int (*link)(struct inode *dir, const char *name, size_t len, struct inode *target);
+    int (*unlink)(struct inode *dir, const char *name, size_t len, struct inode *victim,
+                  bool is_dir);
+    int (*rename)(struct inode *old_dir, const char *old_name, size_t old_len,
+                  struct inode *new_dir, const char *new_name, size_t new_len, u32 flags);
+    int (*iterate)(struct inode *dir, u64 pos, dirent_fn *fn, void *ctx); /* without . and .. */
+    ssize_t (*readlink)(struct inode *i, char *buf, size_t size);
+    /* For magic links (/proc/self/fd/3, /proc/self/exe): the dentry itself instead of a path. */
+    int (*follow)(struct inode *i, struct dentry **out);
+    int (*getattr)(struct inode *i, struct kstat *st);
+    int (*setattr)(struct inode *i, const struct setattr *a);
+    int (*open)(struct inode *i, struct file *f); /* sets f->ops, f->private */
+    ssize_t (*getxattr)(struct inode *i, const char *name, void *buf, size_t size);
+    int (*setxattr)(struct inode *i, const char *name, const void *buf, size_t size, int flags);
+    ssize_t (*listxattr)(struct inode *i, char *buf, size_t size);
+    int (*removexattr)(struct inode *i, const char *name);
+    /* Page at byte offset off (page aligned) of a regular file for mm: fill dst (PAGE_SIZE, zero
+     * past the end). -EIO on bad integrity. */
+    int (*read_page)(struct inode *i, u64 off, void *dst);
+    /* The reverse, for pages of a writable MAP_SHARED mapping when it ends or is synced; n <=
+     * PAGE_SIZE. NULL: no such mappings. */
+    int (*write_page)(struct inode *i, u64 off, const void *src, size_t n);
+    void (*destroy)(struct inode *i); /* last reference gone */
+};
+
+struct inode {
+    struct refcount refs;
+    struct mutex lock;
+    const struct inode_ops *ops;
+    struct super *super;
+    u64 ino;
+    u64 rdev, size;
+    u32 mode, nlink, uid, gid;
+    i64 atime, mtime, ctime; /* ns */
+    u64 nid; /* EROFS inode whose content this is (site table), 0 when none or modified */
+    void *private;
+    struct list_head shared_maps; /* mm: MAP_SHARED ranges of this inode */
+    bool mapped_private;          /* mm: it was ever mapped so (atomic) */
+    struct flock_list *locks;     /* POSIX and flock locks */
+    void *bound;                  /* S_IFSOCK: net's socket bound here; S_IFIFO: vfs/pipe.c */
+    void *watches;                /* event/inotify.c */
+    i32 writers; /* descriptors open for writing; < 0: programs running (ETXTBSY) */
+    u32 seals;   /* F_SEAL_* of a memfd */
+};
+
+/* A mounted file system. */
+struct super {
+    const char *type; /* "erofs", "tmpfs", "proc", ... for /proc/mounts and statfs */
+    u64 dev, magic;   /* magic: statfs f_type */
+    struct inode *root;
+    u32 flags;       /* MS_RDONLY, ... */
+    bool revalidate; /* names may change behind the dentry cache: ask lookup again; nothing
+                        negative is kept */
+    bool untrusted;  /* names, links and contents are the host's word */
+    bool confined;   /* its links lead to nothing outside of the mount (links.c) */
+    void *private;
+    /* With revalidate: is the cached name still right? NULL: by lookup. */
+    bool (*valid)(struct dentry *d);
+    int (*statfs)(struct super *s, struct host_statfs *out);
+    u32 mounts;                       /* with the last one the file system goes */
+    void (*destroy)(struct super *s); /* NULL: kfree; the root's reference is gone already */
+};
+
+struct dentry {
+    struct refcount refs; /* one of them is the cache's while hashed */
+    u32 hash;
+    struct dentry *hash_next;
+    struct dentry *parent; /* itself for a root; one reference */
+    struct inode *inode;   /* NULL: negative */
+    struct mount *mounted; /* something is mounted here */
+    u32 mounts_below;      /* mount points here and below, in this mount: the name is kept */
+    struct mount *mount;   /* the mount it belongs to */
+    bool hashed, unlinked;
+    u16 name_len;
+    char *name;
+};
+
+struct file_ops {
+    /* Positioned files use *pos; streams ignore it. Blocking unless f->flags has O_NONBLOCK: then
+     * -EAGAIN. */
+    ssize_t (*read)(struct file *f, struct uio *io, u64 *pos);
+    ssize_t (*write)(struct file *f, struct uio *io, u64 *pos);
+    i64 (*seek)(struct file *f, i64 off, int whence); /* NULL: -ESPIPE */
+    long (*ioctl)(struct file *f, u32 cmd, u64 arg);  /* NULL: -ENOTTY */
+    /* Events now (POLLIN...). With pt also registers for changes: poll_wait() for LibOS queues,
+     * poll_host() for host descriptors. */
+    u32 (*poll)(struct file *f, struct poll_table *pt); /* NULL: always POLLIN|POLLOUT */
+    int (*iterate)(struct file *f, u64 *pos, dirent_fn *fn, void *ctx);
+    int (*fsync)(struct file *f, bool data_only);
+    int (*fallocate)(struct file *f, int mode, u64 off, u64 len);
+    int (*mmap)(struct file *f, struct vma *vma); /* NULL: by inode->ops->read_page, else -ENODEV */
+    void (*flush)(struct file *f);                /* a descriptor was closed */
+    void (*release)(struct file *f);              /* last reference */
+    ssize_t (*splice_read)(struct file *f, struct file *out, size_t n); /* optional */
+    int (*lock)(struct file *f, struct lock *k, int op);                /* locks.h; optional */
+};
+
+struct file {
+    struct refcount refs;
+    const struct file_ops *ops;
+    u32 flags; /* O_* status and access mode */
+    struct mutex pos_lock;
+    u64 pos;
+    struct dentry *dentry; /* NULL: anonymous (pipe, socket, eventfd) */
+    struct inode *inode;   /* may be NULL */
+    bool denies_write;     /* a running program: file_put() does inode_allow_write() */
+    bool counts_writer;    /* is one of inode.writers */
+    void *private;
+    int host_fd; /* for fdinfo and thread_wait; -1: none */
+    /* "pipe", "socket", "eventfd"... for /proc/self/fd names of anonymous files. */
+    const char *kind;
+    u64 id;            /* their inode number */
+    void *epoll_watch; /* event/epoll_item.c: the items that watch it; file_put() calls
+                          epoll_file_closed() when not NULL */
+};
+
+struct file *file_alloc(const struct file_ops *ops, u32 flags); /* refs 1; NULL: no memory */
+struct file *file_get(struct file *f);
+void file_put(struct file *f);
+ssize_t file_read_kernel(struct file *f, void *buf, size_t n, u64 *pos);
+ssize_t file_write_kernel(struct file *f, const void *buf, size_t n, u64 *pos);
+
+/*
+ * The process whose /proc/PID directory f is, +1; -EBADF: it is none, -ESRCH: the process is gone.
+ */
+int proc_dir_process(struct file *f, struct process **out);
+
+/* ---- descriptor table (libos/vfs/fdtable.c) ---- */
+struct files {
+    struct refcount refs;
+    struct mutex lock;
+    struct fd_entry {
+        struct file *file;
+        bool cloexec;
+    } * fds;
+    u32 size;
+    u32 next;
+};
+struct files *files_create(void);
+struct files *files_copy(struct files *old); /* fork */
+/* The process gets a table of its own, a copy, when it shares one. 0 or -ENOMEM. */
+int files_unshare(struct process *p);
+void files_put(struct files *f); /* the last one closes everything */
+void files_close_on_exec(struct files *f);
+/* Of the current process, +1 reference, NULL: -EBADF; O_PATH files too. */
+struct file *fd_get(int fd);
+/* Takes the reference; lowest free >= 0, -EMFILE (then the reference is dropped). */
+int fd_install(struct file *f, bool cloexec);
+int fd_install_at(int fd, struct file *f, bool cloexec);
+int fd_install_min(int min, struct file *f, bool cloexec);
+int fd_close(int fd);
+
+/* ---- names (libos/vfs/namei.c) ---- */
+struct fs_context { /* shared by CLONE_FS */
+    struct refcount refs;
+    struct mutex lock;
+    struct dentry *root, *cwd;
+    u32 umask;
+};
+struct fs_context *fs_context_create(void); /* root and cwd "/", umask 022; NULL: no memory */
+struct fs_context *fs_context_copy(struct fs_context *old);
+int fs_context_chdir(struct fs_context *c, const char *path); /* absolute, no permission checked */
+void fs_context_put(struct fs_context *c);
+#define LOOKUP_NOFOLLOW  (1u << 0) /* do not follow a final symlink */
+#define LOOKUP_DIRECTORY (1u << 1)
+#define LOOKUP_EMPTY     (1u << 2) /* AT_EMPTY_PATH */
+/* -ELOOP at a link of a pass-through mount: for places that the deployment names. */
+#define LOOKUP_NO_HOST_LINKS (1u << 3)
+/* dirfd as in openat(2); path is a LibOS string. +1 reference on *out. Checks search permission of
+ * the current process. */
+int path_lookup(int dirfd, const char *path, u32 flags, struct dentry **out);
+int path_open(int dirfd, const char *path, u32 flags, u32 mode, struct file **out); /* flags: O_* */
+/* Open what d names for the LibOS's own use, no permission checked (exec has checked MAY_EXEC). */
+int dentry_open(struct dentry *d, u32 flags, struct file **out);
+/* A node of any type but directory, symlink (sockets: bind(2)); umask applied. -EEXIST. out may be
+ * NULL. */
+int path_mknod(int dirfd, const char *path, u32 mode, u64 rdev, struct dentry **out);
+/* The same for a socket; in a pass-through mount b->make() is asked for one of the host. */
+int path_bind(const char *path, u32 mode, struct socket_binding *b, struct dentry **out);
+/* A descriptor of the host for the place of a file in a pass-through mount (O_PATH), which the
+ * caller closes. -ESTALE: by now another file has the name. */
+int hostfs_place_open(struct inode *i);
+/*
+ * What the enclave changes itself in a pass-through mount (fs/host/hostfs_own.c): what the host's
+ * inotify tells of it is not told again. begin and end are net's, once the host watches something;
+ * begin takes in what came before, end what came with it. false: it is part of another one.
+ */
+struct own_name {
+    const struct inode *dir;
+    u32 len;
+    char name[256];
+};
+struct own_change {
+    bool on;
+    u32 mask; /* IN_*, what it can have caused */
+    const struct inode *self;
+    u32 count;
+    struct own_name names[2];
+};
+struct outside_watch {
+    bool (*begin)(void);
+    void (*end)(const struct own_change *o);
+};
+extern struct outside_watch *g_outside_watch; /* NULL: nothing there is watched */
+/* Waits for what the host tells nobody, or for a descriptor (p, may be NULL), a little longer each
+ * time; *pause is 0 at first. 0: look again; -ETIMEDOUT, -EINTR. */
+struct host_pollfd;
+int host_pause(struct host_pollfd *p, u64 *pause, u64 deadline);
+/* A path copied from the application into buf (PATH_MAX bytes): length, or -EFAULT, -ENAMETOOLONG,
+ * -ENOENT when empty. */
+ssize_t path_from_user(char *buf, const void __user *path);
+/* path_lookup() of such a path, from the current directory. */
+int path_lookup_user(const void __user *path, u32 flags, struct dentry **out);
+struct dentry *dentry_get(struct dentry *d);
+void dentry_put(struct dentry *d);
+/* Absolute path as the current process sees it into buf; returns the start inside buf or an
+ * err_ptr. */
+char *dentry_path(struct dentry *d, char *buf, size_t size);
+/* MAY_* on an inode for the current credentials (fsuid, fsgid, groups, capabilities). */
+#define MAY_EXEC  1
+#define MAY_WRITE 2
+#define MAY_READ  4
+int inode_permission(struct inode *i, int mask);
+bool dentry_noexec(const struct dentry *d); /* on a mount with noexec */
+bool dentry_nosuid(const struct dentry *d);
+bool dentry_untrusted(const struct dentry *d); /* in a pass-through mount */
+/* A running program's file: -ETXTBSY while someone writes it; writers are refused until allow. */
+int inode_deny_write(struct inode *i);
+void inode_allow_write(struct inode *i);
+struct inode *inode_get(struct inode *i);
+void inode_put(struct inode *i);
+int inode_stat(struct inode *i, struct kstat *st);
+/* What struct inode itself says. */
+void inode_stat_plain(const struct inode *i, struct kstat *st);
+
+/* ---- start (called by entry/) ---- */
+struct manifest_image;
+struct deployment;
+/* A number out of mount options ("uid=5,mode=700"); 0 when it is not there. */
+u32 mount_option_number(const char *options, const char *name);
+/* Verify and mount the sealed root, then the deployment's mounts. -EIO with a log line when the
+ * image is not what was measured. */
+int fs_init(const struct manifest_image *manifest, const struct deployment *deployment);
+/* stdio of a process: wraps host descriptors (already dup'ed; takes them) into files 0, 1, 2. */
+int fs_install_stdio(struct files *files, const int hfds[3], bool terminal);
+/* Its terminal (as installed above) becomes the controlling terminal of the session that p
+ * leads. */
+void fs_take_terminal(struct process *p);
+
+/* The numbers of a setting of /proc/sys by its last name; those that are not there keep their value
+ * (fs/proc/proc_sys.c). */
+void sysctl_numbers(const char *name, u32 *values, size_t count);
+
+/* ---- poll (libos/vfs/poll.c) ---- */
+/* What file_ops.poll uses. With pt NULL it only asks for the events now. */
+void poll_wait(struct poll_table *pt, struct waitq *q);
+/* q is only woken for these events: no edge for who waits for others (and for the end of the file,
+ * which every queue tells of, use poll_wait()). */
+void poll_wait_for(struct poll_table *pt, struct waitq *q, u32 events);
+/* Ready now by the host descriptor hfd (untrusted). With pt: the caller of poll asks the host
+ * itself, for many at once, and this returns 0. So a host file's poll is: return poll_host(pt,
+ * f->host_fd, POLLIN | POLLOUT); */
+u32 poll_host(struct poll_table *pt, int hfd, u16 events);
+/* The answer changes at this CLOCK_MONOTONIC time even if nobody wakes a queue (timerfd). */
+void poll_deadline(struct poll_table *pt, u64 when);
+/* Wait until f is ready for events (POLLIN/POLLOUT) by f->ops->poll: 0, -EINTR (use -ERESTARTSYS),
+ * -ETIMEDOUT. */
+int file_wait(struct file *f, u16 events, u64 deadline);
+
+/* ---- others ---- */
+int pipe_create(struct file **r, struct file **w, u32 flags);
+/*
+ * inotify: set by event/inotify.c when the first watch is made, NULL before. dir and name: the event
+ * on an entry of a directory; name NULL: on i itself. Called without locks. mask: IN_*.
+ */
+extern void (*g_fs_notify)(struct inode *i, struct inode *dir, const char *name, size_t name_len,
+                           u32 mask, u32 cookie);
+/* The controlling terminal of a session leader that ends or gives it up: SIGHUP and SIGCONT go out,
+ * the tty forgets the session. */
+void tty_session_end(struct session *s);
