@@ -38,7 +38,9 @@ int log_open(const struct log_options *options, struct error *err)
     if (options->program)
         g_log.program = options->program;
     g_log.format = options->format;
-    g_log.level = options->debug ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARNING;
+    g_log.level = options->quiet ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING;
+    if (options->debug)
+        g_log.level = LOG_LEVEL_DEBUG;
     if (options->fd > 0)
         g_log.fd = options->fd;
     if (options->fd > 0 || !options->path || !*options->path)

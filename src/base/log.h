@@ -31,6 +31,7 @@ struct log_options {
     int fd;              /* in place of a path: a descriptor, which is taken; 0: none */
     enum log_format format;
     bool debug; /* show info and debug lines */
+    bool quiet; /* show errors only */
 };
 
 int log_open(const struct log_options *options, struct error *err);

@@ -1,23 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/node.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "base/alloc.h"
 #include "base/cleanup.h"
-#include "base/fd.h"
+#include "base/config_file.h"
 #include "base/json.h"
-#include "base/path.h"
 
 #define NODE_FILE  "rune/node.json"
 #define NODE_LIMIT (64u << 10)
 #define COUNT_MOST 1000000
-#define UNMAPPED   65534 /* how root's file looks from a user namespace without root */
 #define REMEDY \
     "enable SGX in the machine's firmware (Linux 5.11 or later), or, on a machine for development"
 
@@ -28,17 +20,7 @@ struct node_config {
 
 static char *node_path(void)
 {
-    const char *path = secure_getenv("RUNE_CONFIG");
-    if (path != NULL && path[0] != '\0')
-        return xstrdup(path);
-    cleanup_free char *prefix = path_own_prefix();
-    if (prefix != NULL) {
-        cleanup_free char *directory = path_join(prefix, SYSCONF_RELATIVE);
-        cleanup_free char *beside = path_join(directory, NODE_FILE);
-        if (access(beside, F_OK) == 0)
-            return path_clean(beside);
-    }
-    return path_join(SYSCONF_DIR, NODE_FILE);
+    return config_file_path("RUNE_CONFIG", NODE_FILE);
 }
 
 static int parse_emulator(const json_t *value, struct node_config *out)
@@ -103,24 +85,14 @@ static int parse(const char *path, const struct buffer *text, struct node_config
     return 0;
 }
 
-/* 1: read; 0: there is none. Whoever else can write to it could allow what its owner does not. */
+/* 1: read; 0: there is none. */
 static int read_node(const char *path, struct node_config *out, struct error *err)
 {
     cleanup_buffer struct buffer text = BUFFER_INIT;
-    struct stat st;
     *out = (struct node_config){.cache_gib = NODE_CACHE_GIB, .cache_days = NODE_CACHE_DAYS};
-    cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
-        return 0;
-    if (fd < 0 || fstat(fd, &st) < 0)
-        return error_errno(err, errno, "%s", path);
-    if (!S_ISREG(st.st_mode) || (st.st_mode & (S_IWGRP | S_IWOTH)) ||
-        (st.st_uid != 0 && st.st_uid != geteuid() && st.st_uid != UNMAPPED))
-        return error_set(err, "%s: it must be a regular file of root that nobody else can write to",
-                         path);
-    int result = read_all(fd, &text, NODE_LIMIT);
-    if (result < 0)
-        return error_errno(err, -result, "%s", path);
+    int result = config_file_read(path, NODE_LIMIT, &text, err);
+    if (result <= 0)
+        return result;
     return parse(path, &text, out, err) < 0 ? -1 : 1;
 }
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Detection: annotations and environment variables, with the names that Inclavare Containers gave
  * them. */
+#include <ctype.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -113,10 +115,22 @@ static int check_log_level(const char *level, struct error *err)
                      level);
 }
 
+/* Where the node has the PAL library of a carrier: the variable RUNE_CARRIER_NAME of rune. */
+static const char *carrier_path(const char *carrier)
+{
+    cleanup_free char *variable = xasprintf("RUNE_CARRIER_%s", carrier);
+    for (char *p = variable; *p; p++)
+        *p = *p == '-' ? '_' : (char)toupper((unsigned char)*p);
+    const char *path = secure_getenv(variable);
+    return path != NULL && path[0] == '/' ? path : NULL;
+}
+
 /* RUNE_CARRIER names a runtime; the built-in one needs no path. */
 static int choose_runtime(const char *carrier, const char *path, struct enclave_request *out,
                           struct error *err)
 {
+    if (path == NULL && carrier != NULL && strcmp(carrier, "libos") != 0)
+        path = carrier_path(carrier);
     if (path == NULL && carrier != NULL && strcmp(carrier, "libos") != 0)
         return error_set(err,
                          "RUNE_CARRIER is \"%s\", but ENCLAVE_RUNTIME_PATH does not say where its "

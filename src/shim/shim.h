@@ -279,6 +279,20 @@ struct oom_watch *oom_watch_new(struct container *container);
 void oom_watch_check(struct oom_watch *watch);
 void oom_watch_free(struct oom_watch *watch);
 
+/* --- the shim's own configuration (config.c, docs/man/inclavare-containers-config.toml.5.md) --- */
+
+struct shim_config {
+    char *socket; /* containerd's, where the command line does not say; or NULL */
+    bool debug, quiet;
+    struct buffer warnings, notes; /* lines for the log */
+};
+/*
+ * Read the file, and put what it says for rune into the environment, where that does not say
+ * otherwise. No file is an empty one.
+ */
+int shim_config_read(struct shim_config *out, struct error *err);
+void shim_config_release(struct shim_config *config);
+
 /* --- the rest -------------------------------------------------------------------------------- */
 
 /* rootfs.c: mount what Create asks for onto `rootfs`; undone when it fails. */

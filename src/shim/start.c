@@ -180,7 +180,17 @@ static void hide_action(const struct shim_arguments *arguments)
     memset(action, 0, strlen(action));
 }
 
-static _Noreturn void serve(const struct shim_arguments *arguments, int listener, const char *path,
+static void log_lines(enum log_level level, const struct buffer *lines)
+{
+    cleanup_free char *copy = xstrdup(buffer_text(lines));
+    char *rest = copy;
+    for (char *line; (line = strsep(&rest, "\n"));)
+        if (*line)
+            log_message(level, "%s", line);
+}
+
+static _Noreturn void serve(const struct shim_arguments *arguments,
+                            const struct shim_config *config, int listener, const char *path,
                             pid_t containerd)
 {
     cleanup_error struct error err = ERROR_INIT;
@@ -198,10 +208,15 @@ static _Noreturn void serve(const struct shim_arguments *arguments, int listener
         close(null);
     /* containerd reads its other end; held open for both, so that it may go and come again. */
     int log = open("log", O_RDWR | O_NONBLOCK | O_CLOEXEC);
-    struct log_options options = {
-        .program = "containerd-shim-rune-v2", .fd = log > 0 ? log : 0, .debug = arguments->debug};
+    struct log_options options = {.program = "containerd-shim-rune-v2",
+                                  .fd = log > 0 ? log : 0,
+                                  .debug = arguments->debug || config->debug,
+                                  .quiet = config->quiet};
     int status = 0;
-    if (log_open(&options, &err) < 0 || shim_serve(arguments, listener, path, &err) < 0) {
+    int opened = log_open(&options, &err);
+    log_lines(LOG_LEVEL_WARNING, &config->warnings);
+    log_lines(LOG_LEVEL_INFO, &config->notes);
+    if (opened < 0 || shim_serve(arguments, listener, path, &err) < 0) {
         log_fatal("%s", error_text(&err));
         status = 1;
     }
@@ -230,15 +245,16 @@ static int write_address(const char *path, struct error *err)
     return replace_file_at(AT_FDCWD, "address", address, strlen(address), 0600, false, err);
 }
 
-static int start_process(const struct shim_arguments *arguments, const struct input *input,
-                         int listener, const char *path, struct error *err)
+static int start_process(const struct shim_arguments *arguments, const struct shim_config *config,
+                         const struct input *input, int listener, const char *path,
+                         struct error *err)
 {
     pid_t containerd = getppid();
     pid_t pid = fork();
     if (pid < 0)
         return error_errno(err, errno, "fork");
     if (pid == 0)
-        serve(arguments, listener, path, containerd);
+        serve(arguments, config, listener, path, containerd);
     if (input->shim_cgroup && cgroups_join(input->shim_cgroup, pid, err) < 0) {
         (void)kill(pid, SIGKILL);
         return -1;
@@ -246,12 +262,11 @@ static int start_process(const struct shim_arguments *arguments, const struct in
     return 0;
 }
 
-int shim_start(struct shim_arguments *arguments, struct error *err)
+/* The address of the pod's shim, which is started if there is none. */
+static int start(const struct shim_arguments *arguments, const struct shim_config *config,
+                 const struct input *input, struct error *err)
 {
-    struct input input = {0};
-    if (read_input(arguments->id, &input, err) < 0)
-        return -1;
-    const char *dir = input.socket_dir ? input.socket_dir : SOCKET_DIR;
+    const char *dir = input->socket_dir ? input->socket_dir : SOCKET_DIR;
     cleanup_free char *group = group_of(arguments->id, err);
     if (!group || path_mkdir_p(dir, 0711, err) < 0)
         return -1;
@@ -260,13 +275,28 @@ int shim_start(struct shim_arguments *arguments, struct error *err)
     if (listener < 0 && listener != -EEXIST)
         return -1;
     if (write_address(path, err) < 0 ||
-        (listener >= 0 && start_process(arguments, &input, listener, path, err) < 0)) {
+        (listener >= 0 && start_process(arguments, config, input, listener, path, err) < 0)) {
         if (listener >= 0)
             (void)unlink(path);
         return -1;
     }
     print_address(path);
+    return 0;
+}
+
+int shim_start(struct shim_arguments *arguments, struct error *err)
+{
+    struct input input = {0};
+    struct shim_config config = {0};
+    int ret = shim_config_read(&config, err);
+    if (ret == 0 && !*arguments->address && config.socket)
+        arguments->address = config.socket;
+    if (ret == 0)
+        ret = read_input(arguments->id, &input, err);
+    if (ret == 0)
+        ret = start(arguments, &config, &input, err);
+    shim_config_release(&config);
     free(input.socket_dir);
     free(input.shim_cgroup);
-    return 0;
+    return ret;
 }

@@ -83,3 +83,28 @@ where='test -e /dev/attestation && echo inside || echo outside'
     done
     [ "$(ls "$RUNE_CACHE_DIR" | wc -l)" -eq 1 ]
 }
+
+@test "the shim's configuration: what it says reaches rune, unknown keys warn, wrong values are refused with their line" {
+    refused() { # TEXT MESSAGE [OPTION...]
+        printf '%b\n' "$1" >"$RUNE_SHIM_CONFIG"
+        run -1 box --rm "${@:3}" -- true
+        [[ "$output" == *"$2"* ]] || { echo "$output"; return 1; }
+        gone_entirely "$name"
+    }
+    refused 'log_level = "loud"' "$RUNE_SHIM_CONFIG:1: log_level is \"loud\": give error, warn, info or debug"
+    refused '# directory\n[cache]\ndirectory = 3' ':3: cache.directory is a string, not an integer'
+    refused 'cache = []' ':1: cache is a table, not another value'
+    refused '[cache]\ndirectory = here' ':2: a value is expected'
+    refused '[enclave_runtime]\nsignature_method = "client"' 'has no signature yet' --annotation enclave.type=auto --annotation enclave.mode=debug
+    refused '[enclave_runtime.occlum]\nenclave_runtime_path = "/nowhere/occlum.so"' /nowhere/occlum.so --env RUNE_CARRIER=occlum
+    printf '%s\n' 'log_level = "info"' 'colour = "blue"' '[epm]' 'socket = "/x"' '[wrong]' >"$RUNE_SHIM_CONFIG"
+    chmod 666 "$RUNE_SHIM_CONFIG"
+    run -1 box --rm -- true
+    [[ "$output" == *"must be a regular file of root that nobody else can write to"* ]]
+    chmod 644 "$RUNE_SHIM_CONFIG"
+    [ "$(box --rm -- echo fine)" = fine ]
+    rm "$RUNE_SHIM_CONFIG"
+    within 10 grep -q 'shim.toml:2: the key colour is not known' "$work/containerd.log"
+    within 10 grep -q 'shim.toml:5: the table wrong is not known' "$work/containerd.log"
+    within 10 grep -q 'shim.toml:4: epm.socket has no use' "$work/containerd.log"
+}

@@ -21,6 +21,7 @@ TOML
     # The runtime's state is below /run/containerd/rune, by namespace.
     export CONTAINERD_ADDRESS=$work/sock CONTAINERD_NAMESPACE=shim-test-$$ state=/run/containerd/rune/shim-test-$$
     [ -z "${own_network:-}" ] || cri_setup
+    export RUNE_SHIM_CONFIG=$work/shim.toml # read by shims: of the environment of containerd
     export runtime=io.containerd.rune.v2 image=docker.io/test/busybox:1
     start_containerd ${own_network:+unshare --net}
     image_archive "$work/busybox.tar" test/busybox:1 "$work/image.tar"
