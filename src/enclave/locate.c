@@ -36,5 +36,10 @@ char *locate_runtime(const char *path_or_name)
     if (strchr(path_or_name, '/') != NULL)
         return xstrdup(path_or_name);
     cleanup_free char *file = xasprintf("liberpal-%s.so", path_or_name);
-    return locate("RUNE_RUNTIMES_DIR", RUNTIMES_RELATIVE, RUNTIMES_DIR, file);
+    return locate_runtime_file(file);
+}
+
+char *locate_runtime_file(const char *name)
+{
+    return locate("RUNE_RUNTIMES_DIR", RUNTIMES_RELATIVE, RUNTIMES_DIR, name);
 }

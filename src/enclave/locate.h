@@ -11,3 +11,5 @@ char *locate_program(const char *name);
 /* A path as it is; a bare name N is liberpal-N.so in the runtimes' directory. malloc'd, not
  * checked. */
 char *locate_runtime(const char *path_or_name);
+/* Another file there. malloc'd, not checked. */
+char *locate_runtime_file(const char *name);

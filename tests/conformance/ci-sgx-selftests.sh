@@ -1,5 +1,5 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# ci-sgx-selftests.sh STAGE: the kernel's SGX selftests with what the build of that stage made.
+# ci-sgx-selftests.sh STAGE: the kernel's SGX selftests with the sgx-emulate of that stage.
 here=$(dirname "$0")
-exec "$here/sgx-selftests.sh" "$(dirname "$1")/tests/conformance/libsgx-interpose.so" "$here/sgx-selftests"
+exec "$here/sgx-selftests.sh" "$1/usr/bin/sgx-emulate" "$here/sgx-selftests"

@@ -2,15 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0
 # The Linux kernel's SGX selftests, their source unchanged, against the SGX emulator.
 #
-#   sgx-selftests.sh INTERPOSE_LIBRARY HEADER_DIR [--verbose]
+#   sgx-selftests.sh SGX_EMULATE HEADER_DIR [--verbose]
 #
 # The source comes from Debian's linux-source package, is kept in a cache directory and never in the tree. TAP output. Where the
 # package cannot be had the whole is skipped, saying so.
 set -euo pipefail
 
-interpose=$(realpath "$1")
+emulate=$(realpath "$1")
 headers=$(realpath "$2")
-[ "${3:-}" != --verbose ] || export SGX_INTERPOSE_VERBOSE=1
+[ "${3:-}" != --verbose ] || export RUNE_SGX_EMULATE_VERBOSE=1
 cache=${RUNE_TEST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/rune-tests}
 package=linux-source-6.1
 tests=16
@@ -69,8 +69,8 @@ make -s -C "$cache/$package/tools/testing/selftests/sgx" OUTPUT="$work" \
 # tests call oversubscribed is.
 cd "$work"
 status=0
-export RUNE_SGX_EMULATOR_EPC=64M SGX_INTERPOSE_EPC=$work/epc
-LD_PRELOAD="$interpose" timeout 200 ./test_sgx >out 2>&1 || status=$?
+export RUNE_SGX_EMULATOR_EPC=64M RUNE_SGX_EMULATE_EPC=$work/epc
+timeout 200 "$emulate" ./test_sgx >out 2>&1 || status=$?
 sed -e 's/^ok \([0-9]*\) /ok \1 - /; s/^not ok \([0-9]*\) /not ok \1 - /' -e '/^TAP version/d' out
 ran=$(grep -c '^ok ' out || true)
 if [ "$ran" -lt "$tests" ] && [ "$status" = 0 ]; then

@@ -178,6 +178,8 @@ struct emu_range {
 };
 extern struct emu_range g_emu_ranges[EMU_RANGE_COUNT]; /* read by enter.S */
 struct sgx_handle *emu_find(uint64_t address);
+/* In a child that has the table, but neither memory nor descriptors of the enclave. */
+void emu_forget(struct sgx_handle *e);
 
 /* ---- which pages may have an EPCM entry ---- */
 
@@ -349,10 +351,24 @@ int emu_signal_enclave(int signo, siginfo_t *info, ucontext_t *uc, struct emu_th
 void emu_signal_host(int signo, siginfo_t *info, ucontext_t *uc);
 int emu_sigaction(int signo, const struct sigaction *act, struct sigaction *old);
 int emu_signal_setup(struct error *err);
+/*
+ * What a signal of a thread in the enclave is. SETTLED: go on in the enclave. LEFT: by EEXIT,
+ * nothing more to do. OUTSIDE: left, and the signal is for the host. The others: the context is
+ * one of enclave code, and is to be left by emu_aex().
+ */
+enum emu_verdict { EMU_SETTLED, EMU_LEFT, EMU_OUTSIDE, EMU_EXCEPTION, EMU_INTERRUPT };
+enum emu_verdict emu_signal_judge(int signo, siginfo_t *info, ucontext_t *uc, struct emu_thread *t,
+                                  struct emu_fault *fault);
+bool emu_host_reads_enclave(const ucontext_t *uc);
+/* Signals, threads and system calls are the caller's: src/sgx/emulate. */
+void emu_hosted(void);
+bool emu_is_hosted(void);
 
 /* thread.c */
 struct emu_thread *emu_thread_self(void);    /* made at need; NULL without memory */
 struct emu_thread *emu_thread_current(void); /* NULL when this thread never entered */
+void *emu_thread_block(void);                /* for a thread: zeros, a guard page, its stacks */
+void emu_thread_adopt(struct emu_thread *t); /* the current one's */
 void emu_thread_guard_syscalls(struct emu_thread *t, struct sgx_handle *e);
 
 /* accept.c. All leaves return 0, or -1 with *fault. */

@@ -420,6 +420,14 @@ static int emulated_map(struct sgx_handle *e, uint64_t addr, uint64_t length, in
                   : 0;
 }
 
+void emu_forget(struct sgx_handle *e)
+{
+    if (e->slot < 0)
+        return;
+    set_range(e->slot, 0, 0);
+    emu_epc_unlink(e);
+}
+
 static void emulated_close(struct sgx_handle *e)
 {
     if (!e)

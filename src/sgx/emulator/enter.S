@@ -5,107 +5,12 @@
  * handler or an enclave sees on hardware.
  */
 #include "sgx/emulator/layout.h"
-
-#define RUN_TCS      0
-#define RUN_FUNCTION 8
-#define RUN_VECTOR   12
-#define RUN_ERROR    14
-#define RUN_ADDRESS  16
-#define RUN_HANDLER  24
-#define RUN_RESERVED 40
-#define RUN_SIZE     256
-
-#define EENTER 2
-#define EEXIT  4
+#include "sgx/emulator/vdso_enter.inc"
 
 #define UC_RIP 168
 
-#define HIDDEN(name) .globl name; .hidden name
-
     .text
-    HIDDEN(emu_enter_enclave)
-    .type emu_enter_enclave, @function
-emu_enter_enclave:
-    .cfi_startproc
-    endbr64
-    push %rbp
-    .cfi_adjust_cfa_offset 8
-    .cfi_rel_offset %rbp, 0
-    mov %rsp, %rbp
-    .cfi_def_cfa_register %rbp
-    push %rbx
-    .cfi_rel_offset %rbx, -8
-    mov %ecx, %eax
-
-.Lagain:
-    lea -EENTER(%rax), %ecx
-    cmp $1, %ecx
-    ja .Linvalid
-    mov 16(%rbp), %rcx
-    test %rcx, %rcx
-    jz .Linvalid
-    mov $RUN_RESERVED, %ebx
-1:  cmpq $0, (%rcx, %rbx)
-    jne .Linvalid
-    add $8, %ebx
-    cmp $RUN_SIZE, %ebx
-    jne 1b
-
-    mov RUN_TCS(%rcx), %rbx
-    lea emu_aep(%rip), %rcx
-    HIDDEN(emu_aep)
-emu_aep: /* ENCLU with RAX, RBX, RCX set; also where a signal handler returns to */
-    jmp load_enclave
-
-    HIDDEN(emu_exit)
-emu_exit: /* where EENTER tells the enclave to EEXIT to */
-    mov 16(%rbp), %rbx
-    movl $EEXIT, RUN_FUNCTION(%rbx)
-.Lreport:
-    cmpq $0, RUN_HANDLER(%rbx)
-    jne .Lhandler
-    xor %eax, %eax
-.Lout:
-    mov -8(%rbp), %rbx
-    mov %rbp, %rsp
-    .cfi_remember_state
-    pop %rbp
-    .cfi_def_cfa %rsp, 8
-    .cfi_restore %rbp
-    .cfi_restore %rbx
-    cld
-    ret
-    .cfi_restore_state
-
-.Linvalid:
-    mov $-22, %eax
-    jmp .Lout
-
-    HIDDEN(emu_exception)
-emu_exception: /* RAX: leaf, RDI: vector, RSI: error code, RDX: address */
-    mov 16(%rbp), %rbx
-    mov %eax, RUN_FUNCTION(%rbx)
-    mov %di, RUN_VECTOR(%rbx)
-    mov %si, RUN_ERROR(%rbx)
-    mov %rdx, RUN_ADDRESS(%rbx)
-    jmp .Lreport
-
-.Lhandler: /* handler(rdi, rsi, rdx, rsp, r8, r9, run); what the enclave left on the stack stays */
-    mov %rsp, %rcx
-    mov RUN_HANDLER(%rbx), %rax
-    mov %rbx, %r10
-    mov %rsp, %rbx
-    and $-16, %rsp
-    push %r10
-    push %r10
-    cld
-    call *%rax
-    mov %rbx, %rsp
-    test %eax, %eax
-    jle .Lout
-    jmp .Lagain
-    .cfi_endproc
-    .size emu_enter_enclave, . - emu_enter_enclave
+    ENTER_ENCLAVE emu_enter_enclave, emu_aep, emu_exit, emu_exception, jmp load_enclave
 
 /*
  * ENCLU outside of an enclave: EENTER and ERESUME. All registers become a struct emu_image on the

@@ -52,6 +52,7 @@ struct published {
 static _Atomic(const struct sigaction *) g_actions[NSIG];
 static struct published *g_published;
 static pthread_mutex_t g_actions_lock = PTHREAD_MUTEX_INITIALIZER;
+static bool g_hosted;
 static const int g_exceptions[] = {SIGSEGV, SIGILL, SIGBUS, SIGFPE, SIGTRAP, SIGSYS};
 
 static bool is_exception_signal(int signo)
@@ -127,6 +128,16 @@ int emu_sigaction(int signo, const struct sigaction *act, struct sigaction *old)
     return rc;
 }
 
+void emu_hosted(void)
+{
+    g_hosted = true;
+}
+
+bool emu_is_hosted(void)
+{
+    return g_hosted;
+}
+
 /* Take the signals that exceptions arrive as; what the process had for them is called for host
  * code. */
 int emu_signal_setup(struct error *err)
@@ -134,6 +145,8 @@ int emu_signal_setup(struct error *err)
     static bool done;
     int rc = 0;
 
+    if (g_hosted)
+        return 0;
     pthread_mutex_lock(&g_actions_lock);
     for (size_t i = 0; !done && rc == 0 && i < sizeof(g_exceptions) / sizeof(g_exceptions[0]);
          i++) {
@@ -223,7 +236,7 @@ static void deliver(int signo, siginfo_t *info, ucontext_t *uc, bool on_signal_s
  * Host code that looks into an enclave: on hardware it sees ones, here what is there, as far as the
  * enclave itself may.
  */
-static bool reads_enclave(const ucontext_t *uc)
+bool emu_host_reads_enclave(const ucontext_t *uc)
 {
     const greg_t *regs = uc->uc_mcontext.gregs;
     const uint64_t address = (uint64_t)regs[REG_CR2];
@@ -253,7 +266,7 @@ void emu_signal_host(int signo, siginfo_t *info, ucontext_t *uc)
     }
     if (signo == SIGSEGV && info->si_code > 0)
         emu_isolate_check(uc);
-    if (signo == SIGSEGV && info->si_code > 0 && reads_enclave(uc)) {
+    if (signo == SIGSEGV && info->si_code > 0 && emu_host_reads_enclave(uc)) {
         errno = saved;
         return;
     }
@@ -354,13 +367,8 @@ static int run_leaf(struct emu_thread *t, ucontext_t *uc, struct emu_fault *faul
     return 1;
 }
 
-/*
- * SETTLED: go on in the enclave. LEFT: by EEXIT, nothing more to do. OUTSIDE: left, and the signal
- * is for the host. The others: the context is one of enclave code.
- */
-enum verdict { SETTLED, LEFT, OUTSIDE, EXCEPTION, INTERRUPT };
-
-static enum verdict page_fault(struct emu_thread *t, const greg_t *regs, struct emu_fault *fault)
+static enum emu_verdict page_fault(struct emu_thread *t, const greg_t *regs,
+                                   struct emu_fault *fault)
 {
     const uint32_t error = (uint32_t)regs[REG_ERR];
     const uint64_t address = (uint64_t)regs[REG_CR2];
@@ -368,18 +376,18 @@ static enum verdict page_fault(struct emu_thread *t, const greg_t *regs, struct 
 
     *fault = (struct emu_fault){.vector = X86_PF, .error = error & 0xffff, .address = address};
     if (!emu_inside(t->enclave, address, 1))
-        return EXCEPTION;
-    return emu_access(t->enclave, address, want, fault) == 0 ? SETTLED : EXCEPTION;
+        return EMU_EXCEPTION;
+    return emu_access(t->enclave, address, want, fault) == 0 ? EMU_SETTLED : EMU_EXCEPTION;
 }
 
-static enum verdict judge(int signo, const siginfo_t *info, struct emu_thread *t, ucontext_t *uc,
-                          struct emu_fault *fault)
+static enum emu_verdict judge(int signo, const siginfo_t *info, struct emu_thread *t,
+                              ucontext_t *uc, struct emu_fault *fault)
 {
     greg_t *regs = uc->uc_mcontext.gregs;
     const int trap = (int)regs[REG_TRAPNO];
 
     if (!is_exception_signal(signo) || info->si_code <= 0)
-        return INTERRUPT;
+        return EMU_INTERRUPT;
     *fault = (struct emu_fault){.vector = (uint8_t)trap};
     switch (signo) {
     case SIGSEGV:
@@ -389,49 +397,49 @@ static enum verdict judge(int signo, const siginfo_t *info, struct emu_thread *t
         fault->error = (uint32_t)regs[REG_ERR] & 0xffff;
         if (emu_trap_is_undefined(t->enclave, regs))
             *fault = (struct emu_fault){.vector = X86_UD};
-        return EXCEPTION;
+        return EMU_EXCEPTION;
     case SIGILL:
         if (is_enclu(t->enclave, (uint64_t)regs[REG_RIP])) {
             int rc = run_leaf(t, uc, fault);
-            return rc < 0 ? EXCEPTION : rc ? SETTLED : LEFT;
+            return rc < 0 ? EMU_EXCEPTION : rc ? EMU_SETTLED : EMU_LEFT;
         }
         fault->vector = X86_UD;
-        return EXCEPTION;
+        return EMU_EXCEPTION;
     case SIGTRAP: /* INT3 is a fault, and after an opt-out entry #UD (SDM volume 3D, "INT3") */
         if (trap != X86_BP)
-            return EXCEPTION;
+            return EMU_EXCEPTION;
         regs[REG_RIP] -= is_opcode(t->enclave, (uint64_t)regs[REG_RIP] - 1, 0xcc) ? 1 : 2;
         fault->vector = X86_UD;
-        return EXCEPTION;
+        return EMU_EXCEPTION;
     case SIGSYS:
         if (info->si_code != SYS_USER_DISPATCH)
-            return INTERRUPT;
+            return EMU_INTERRUPT;
         regs[REG_RIP] -= 2; /* #UD is a fault: RIP is at the instruction */
         fault->vector = X86_UD;
-        return EXCEPTION;
+        return EMU_EXCEPTION;
     default:
-        return EXCEPTION;
+        return EMU_EXCEPTION;
     }
 }
 
 /* ENCLU in sites.S, for a leaf that is not done there. */
-static enum verdict site_leaf(struct emu_thread *t, ucontext_t *uc, struct emu_fault *fault)
+static enum emu_verdict site_leaf(struct emu_thread *t, ucontext_t *uc, struct emu_fault *fault)
 {
     greg_t *regs = uc->uc_mcontext.gregs;
 
     if ((uint32_t)regs[REG_RAX] == SGX_EEXIT) {
         regs[REG_RSP] += 8;
         emu_eexit(t, uc);
-        return LEFT;
+        return EMU_LEFT;
     }
     if (run_leaf(t, uc, fault) > 0)
-        return SETTLED;
+        return EMU_SETTLED;
     emu_site_rewind(uc);
-    return EXCEPTION;
+    return EMU_EXCEPTION;
 }
 
-static enum verdict judge_all(int signo, siginfo_t *info, struct emu_thread *t, ucontext_t *uc,
-                              struct emu_fault *fault)
+static enum emu_verdict judge_all(int signo, siginfo_t *info, struct emu_thread *t, ucontext_t *uc,
+                                  struct emu_fault *fault)
 {
     greg_t *regs = uc->uc_mcontext.gregs;
     const uint64_t rip = (uint64_t)regs[REG_RIP];
@@ -441,19 +449,32 @@ static enum verdict judge_all(int signo, siginfo_t *info, struct emu_thread *t, 
         roll_forward(t, regs);
     switch (emu_site_signal(t, signo, info, uc, fault)) {
     case EMU_SITE_ENCLAVE: /* its own faults: a page of the enclave's stack */
-        return own && regs[REG_TRAPNO] == X86_PF ? page_fault(t, regs, fault) : INTERRUPT;
+        return own && regs[REG_TRAPNO] == X86_PF ? page_fault(t, regs, fault) : EMU_INTERRUPT;
     case EMU_SITE_HOST:
-        return own ? LEFT : OUTSIDE;
+        return own ? EMU_LEFT : EMU_OUTSIDE;
     case EMU_SITE_DEFERRED:
     case EMU_SITE_RESUMED:
-        return SETTLED;
+        return EMU_SETTLED;
     case EMU_SITE_FAULT:
-        return EXCEPTION;
+        return EMU_EXCEPTION;
     case EMU_SITE_LEAF:
         return site_leaf(t, uc, fault);
     default:
         return judge(signo, info, t, uc, fault);
     }
+}
+
+enum emu_verdict emu_signal_judge(int signo, siginfo_t *info, ucontext_t *uc, struct emu_thread *t,
+                                  struct emu_fault *fault)
+{
+    /* After an opt-out entry POPF cannot set TF (SDM volume 3D, "Restriction on Setting of TF"). */
+    if (signo == SIGTRAP && info->si_code == TRAP_TRACE) {
+        uc->uc_mcontext.gregs[REG_EFL] &= ~(greg_t)RFLAGS_TF;
+        return EMU_SETTLED;
+    }
+    if (is_fault_of_enclu(signo, info, t, uc->uc_mcontext.gregs))
+        signo = SIGILL; /* as if without SGX */
+    return judge_all(signo, info, t, uc, fault);
 }
 
 /* 1: go on in the enclave, 0: the context is now one of host code. */
@@ -462,29 +483,23 @@ int emu_signal_enclave(int signo, siginfo_t *info, ucontext_t *uc, struct emu_th
     struct emu_fault fault;
     int saved = errno;
 
-    /* After an opt-out entry POPF cannot set TF (SDM volume 3D, "Restriction on Setting of TF"). */
-    if (signo == SIGTRAP && info->si_code == TRAP_TRACE) {
-        uc->uc_mcontext.gregs[REG_EFL] &= ~(greg_t)RFLAGS_TF;
-        return 1;
-    }
     emu_processor_begin();
-    if (is_fault_of_enclu(signo, info, t, uc->uc_mcontext.gregs))
-        signo = SIGILL; /* as if without SGX */
-    enum verdict v = judge_all(signo, info, t, uc, &fault);
+    enum emu_verdict v = emu_signal_judge(signo, info, uc, t, &fault);
 
-    if (v == EXCEPTION || v == INTERRUPT) {
+    if (v == EMU_EXCEPTION || v == EMU_INTERRUPT) {
         /* Linux hands #DB and #BP to the host as SIGTRAP; with nobody there it is more use to the
          * enclave's runtime. */
-        bool trap = v == EXCEPTION && (fault.vector == X86_BP || fault.vector == X86_DB);
-        bool reported = v == EXCEPTION && !(trap && has_handler(atomic_load(&g_actions[SIGTRAP])));
-        emu_aex(t, uc, v == EXCEPTION ? &fault : NULL, reported);
+        bool trap = v == EMU_EXCEPTION && (fault.vector == X86_BP || fault.vector == X86_DB);
+        bool reported = v == EMU_EXCEPTION &&
+                        !(trap && has_handler(atomic_load(&g_actions[SIGTRAP])));
+        emu_aex(t, uc, v == EMU_EXCEPTION ? &fault : NULL, reported);
         if (!reported)
-            v = OUTSIDE;
+            v = EMU_OUTSIDE;
     }
     emu_processor_end();
-    emu_isolate_context(uc, v == SETTLED);
-    if (v == OUTSIDE)
+    emu_isolate_context(uc, v == EMU_SETTLED);
+    if (v == EMU_OUTSIDE)
         deliver(signo, info, uc, true);
     errno = saved;
-    return v == SETTLED;
+    return v == EMU_SETTLED;
 }

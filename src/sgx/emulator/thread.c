@@ -36,7 +36,7 @@ static void make_key(void)
         emu_die("no key for thread data");
 }
 
-static void *aligned_block(void)
+void *emu_thread_block(void)
 {
     uint8_t *raw = mmap(NULL, 2 * EMU_STACK_BLOCK, PROT_NONE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -63,12 +63,17 @@ struct emu_thread *emu_thread_current(void)
     return g_self;
 }
 
+void emu_thread_adopt(struct emu_thread *t)
+{
+    g_self = t;
+}
+
 struct emu_thread *emu_thread_self(void)
 {
     if (g_self)
         return g_self;
     pthread_once(&g_once, make_key);
-    struct emu_thread *t = aligned_block();
+    struct emu_thread *t = emu_thread_block();
     if (!t)
         return NULL;
     stack_t stack = {.ss_sp = (uint8_t *)t + EMU_STACK_AT,
@@ -93,7 +98,7 @@ void emu_thread_guard_syscalls(struct emu_thread *t, struct sgx_handle *e)
     static char block = SYSCALL_DISPATCH_FILTER_BLOCK;
     const uint64_t end = e->base + e->size;
 
-    if (t->guard_base == e->base && t->guard_size == e->size)
+    if (emu_is_hosted() || (t->guard_base == e->base && t->guard_size == e->size))
         return;
     t->guard_base = e->base;
     t->guard_size = e->size;

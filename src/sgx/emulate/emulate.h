@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sgx-emulate: an unmodified dynamic program on the software SGX. docs/design/sgx-emulate.md.
+ *
+ *   preload.c    the library that ld.so loads into the program: maps the core, starts it
+ *   start.c      the core's main(): set-up, and what the program's first thread needs
+ *   block.c      what the core keeps for each thread: stack, TLS of the core
+ *   entry.S      where each signal comes in; new threads; the vDSO's function
+ *   signal.c     which signal is whose; ENCLU outside; AEX as Linux shows it
+ *   deliver.c    signals to the program's own handlers; rt_sigreturn, masks, stacks
+ *   calls.c      system calls of the program, by Syscall User Dispatch
+ *   gate.c       system calls that are not ours, done in the program's own context
+ *   process.c    clone, fork, vfork, exec, exit
+ *   device.c     descriptors and ioctls of /dev/sgx_enclave
+ *   maps.c       mmap, mprotect, munmap of enclave memory
+ *   vdso.c       a vDSO with __vdso_sgx_enter_enclave
+ *   cpuid.c      CPUID of a machine with SGX
+ *   memory.c     the program's memory, which may not be there
+ *
+ * The core is a static program with a libc of its own. It runs in signal handlers only, with all
+ * signals blocked, on a stack and with an FS base of its own, so it needs nothing of the program's
+ * TLS, heap or signal masks, and is never interrupted.
+ */
+#pragma once
+
+#include "sgx/emulate/handover.h"
+#include "sgx/emulate/layout.h"
+
+#include <stdatomic.h>
+#include <sys/stat.h>
+
+#include "sgx/emulator/emulator.h"
+
+/* The kernel's struct sigaction */
+struct host_action {
+    uint64_t handler, flags, restorer, mask;
+};
+struct host_actions {
+    struct host_action of[65];
+};
+
+/* At the start of a thread's block, where struct emu_thread is. */
+struct host_thread {
+    struct emu_thread core;
+    _Alignas(0x200) uint64_t core_fs; /* the core's own TLS for this thread */
+    uint64_t now_fs, now_gs;          /* what the context that is returned to has */
+    uint64_t host_fs, host_gs;        /* while an enclave runs: the program's */
+    void *frame;                      /* of a new thread: what its first rt_sigreturn takes */
+    struct host_actions *actions;
+    struct {
+        uint64_t sp, flags, size;
+    } stack;                  /* the program's sigaltstack */
+    uint64_t blocked;         /* synchronous signals that the program thinks it blocked */
+    uint64_t pending;         /* of them, held back */
+    int exec_register;        /* after an exec that failed gets ... */
+    uint64_t restore_rdx;     /* ... this */
+    uint64_t after_exec;      /* RIP after it */
+    int pid;                  /* of this process, for process_vm_readv */
+    _Atomic int dead;         /* tid of a thread that has called exit */
+    struct host_thread *next; /* all blocks */
+    bool own_actions, vforked;
+};
+
+extern struct host_handover *g_host_handover;
+extern atomic_uint g_host_lock; /* what allocates, and what fork must not see half done */
+extern const struct sgx_driver *g_host_driver;
+
+static inline struct host_thread *host_of(struct emu_thread *t)
+{
+    return (struct host_thread *)t;
+}
+
+#define SIGNAL_BIT(signo) (1ull << ((signo)-1))
+/* What the core needs: never really blocked. */
+#define HOST_SYNCHRONOUS                                                                  \
+    (SIGNAL_BIT(SIGSEGV) | SIGNAL_BIT(SIGILL) | SIGNAL_BIT(SIGBUS) | SIGNAL_BIT(SIGFPE) | \
+     SIGNAL_BIT(SIGTRAP) | SIGNAL_BIT(SIGSYS))
+
+/* entry.S */
+void host_signal_entry(int signo, siginfo_t *info, void *context);
+void host_restorer(void);
+int host_attach(void);
+long host_clone(uint64_t flags, void *stack, uint64_t ptid, uint64_t ctid, struct host_thread *t);
+extern const char host_vdso_aep[], host_vdso_exit[], host_vdso_exception[];
+int host_vdso_enter(unsigned long rdi, unsigned long rsi, unsigned long rdx, unsigned int function,
+                    unsigned long r8, unsigned long r9, struct sgx_enclave_run *run);
+long host_syscall(long number, ...); /* raw: -errno */
+
+/* start.c */
+int host_attach_thread(struct host_thread *t);
+int host_attach_first(struct host_thread *t); /* entry.S */
+void host_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
+int host_dispatch(void); /* Syscall User Dispatch for this thread */
+
+/* block.c; with g_host_lock */
+int host_block_setup(void);
+void host_block_set_tid(struct host_thread *t); /* on the thread itself */
+struct host_thread *host_block_new(void);
+void host_block_free(struct host_thread *t);
+void host_block_fork(struct host_thread *keep); /* in a child: only this thread is left */
+bool host_anybody_in(const struct sgx_handle *e);
+extern struct host_thread *g_host_threads;
+extern struct host_actions g_host_actions;
+
+/* memory.c: 0 or -EFAULT */
+int host_read(const struct host_thread *t, void *to, uint64_t from, size_t size);
+int host_write(const struct host_thread *t, uint64_t to, const void *from, size_t size);
+/* A path or other string that is shorter than `size`; -ENAMETOOLONG */
+int host_read_text(const struct host_thread *t, char *to, uint64_t from, size_t size);
+
+/* signal.c: called by entry.S */
+void host_signal(int signo, siginfo_t *info, ucontext_t *uc, struct host_thread *t);
+
+/* deliver.c */
+void host_deliver(struct host_thread *t, int signo, const siginfo_t *info, ucontext_t *uc);
+void host_sigreturn(struct host_thread *t, ucontext_t *uc);
+long host_sigaction(struct host_thread *t, int signo, uint64_t act, uint64_t old, uint64_t size);
+long host_sigprocmask(struct host_thread *t, ucontext_t *uc, int how, uint64_t set, uint64_t old,
+                      uint64_t size);
+long host_sigaltstack(struct host_thread *t, const ucontext_t *uc, uint64_t ss, uint64_t old);
+int host_signals_setup(void);
+uint64_t *host_mask(ucontext_t *uc);
+bool host_handles(const struct host_thread *t, int signo);
+void host_xsave_store(ucontext_t *uc, const uint8_t *xsave, uint64_t xfrm);
+
+/* calls.c */
+void host_call(struct host_thread *t, ucontext_t *uc);
+
+/* gate.c */
+int host_gates_setup(void);
+/* Go on at the gate of the `syscall` before `after`. patch: it may be made a jump. */
+uint64_t host_gate(const struct host_thread *t, uint64_t after, uint64_t number, bool patch);
+/* RIP in a gate is RIP at the program's instruction. */
+uint64_t host_gate_origin(uint64_t rip);
+uint64_t host_gate_exec(void); /* a `syscall` and a `ud2` behind it */
+
+/* process.c */
+void host_process_clone(struct host_thread *t, ucontext_t *uc, uint64_t flags, uint64_t stack,
+                        uint64_t ptid, uint64_t ctid, uint64_t tls);
+void host_process_child(struct host_thread *t); /* entry.S: a new thread is there */
+void host_process_exec(struct host_thread *t, ucontext_t *uc);
+bool host_process_exec_failed(struct host_thread *t, ucontext_t *uc);
+_Noreturn void host_process_exit(struct host_thread *t, uint64_t status);
+
+/* device.c; with g_host_lock */
+#define HOST_DEVICES EMU_RANGE_COUNT
+struct host_map {
+    uint64_t start, end; /* addresses */
+    int prot;
+};
+struct host_device {
+    struct sgx_handle *handle;
+    int watch; /* reading end: hangs up when the last descriptor is closed */
+    uint64_t inode;
+    bool closed;
+    struct host_map *maps; /* sorted, disjoint */
+    size_t map_count, map_room;
+};
+extern struct host_device g_host_devices[HOST_DEVICES];
+extern _Atomic unsigned g_host_device_count;
+void host_device_setup(void);
+bool host_device_path(const struct host_thread *t, uint64_t path);
+long host_device_open(const struct host_thread *t, uint64_t path, uint64_t flags);
+struct host_device *host_device_of(int fd);
+long host_device_ioctl(struct host_thread *t, struct host_device *d, uint64_t request,
+                       uint64_t arg);
+bool host_device_adopt(int fd, uint64_t request, struct host_device **out);
+bool host_device_is_own(int fd);
+void host_device_closed(void); /* some descriptor was closed */
+void host_device_fork(void);
+void host_device_settle(struct host_device *d); /* the end, when nothing holds it */
+
+/* maps.c; with g_host_lock */
+long host_mmap(struct host_device *d, uint64_t addr, uint64_t length, int prot, int flags);
+/* Enclave memory in [addr, addr+length)? */
+bool host_maps_touch(uint64_t addr, uint64_t length);
+long host_mprotect(uint64_t addr, uint64_t length, int prot);
+long host_munmap(uint64_t addr, uint64_t length);
+int host_maps_reserve(struct host_device *d, uint64_t base, uint64_t size, struct error *err);
+int host_maps_apply(struct host_device *d, struct error *err);
+
+/* vdso.c */
+int host_vdso_setup(uint64_t *auxv);
+
+/* cpuid.c */
+void host_cpuid_setup(void);
+void host_cpuid_thread(void);
+bool host_cpuid(ucontext_t *uc, const struct host_thread *t);

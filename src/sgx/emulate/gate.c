@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Gates: a system call that is none of ours is done in the program's own context, with its stack,
+ * its signal mask and all its registers, so that it may block and be interrupted. For each
+ * `syscall` of the program there is one, where dispatch is off:
+ *
+ *     0   mov $number, %eax        entered here from a patched instruction only
+ *     5   syscall
+ *     7   jmp *(0)                 and the address behind the program's instruction
+ *
+ * Where the program's code is `mov $number, %eax; syscall`, as nearly all of libc's is, and
+ * nothing may ever want to see the call, the mov becomes a jump to the gate: then it costs no
+ * signal. The `syscall` stays, for jumps to it.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
+#include "sgx/emulate/emulate.h"
+
+#define GATE_SIZE  32
+#define GATE_COUNT (HOST_GATES_SIZE / GATE_SIZE)
+#define GATE_EXEC  0 /* index of the gate for exec */
+#define AT_CALL    5
+#define AT_AFTER   7
+#define AT_TARGET  13
+#define PROBES     64
+
+static atomic_uint g_lock;
+
+static uint8_t *gate_at(uint64_t index)
+{
+    return (uint8_t *)g_host_handover->gates + index * GATE_SIZE;
+}
+
+static uint64_t target_of(const uint8_t *gate)
+{
+    uint64_t target;
+
+    memcpy(&target, gate + AT_TARGET, sizeof(target));
+    return target;
+}
+
+int host_gates_setup(void)
+{
+    static const uint8_t exec[] = {0x0f, 0x05, 0x0f, 0x0b}; /* syscall; ud2 */
+    const uint64_t at = g_host_handover->gates;
+
+    const long p = host_syscall(SYS_mmap, (long)at, (long)HOST_GATES_SIZE,
+                                (long)(PROT_READ | PROT_WRITE | PROT_EXEC),
+                                (long)(MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED), -1L, 0L);
+    if (p < 0)
+        return (int)p;
+    memcpy(gate_at(GATE_EXEC) + AT_CALL, exec, sizeof(exec));
+    return 0;
+}
+
+uint64_t host_gate_exec(void)
+{
+    return (uint64_t)gate_at(GATE_EXEC) + AT_CALL;
+}
+
+static void fill(uint8_t *gate, uint64_t after, uint64_t number)
+{
+    static const uint8_t code[] = {0x0f, 0x05, 0xff, 0x25, 0, 0, 0, 0};
+    const uint32_t low = (uint32_t)number;
+
+    gate[0] = 0xb8;
+    memcpy(gate + 1, &low, sizeof(low));
+    memcpy(gate + AT_CALL, code, sizeof(code));
+    memcpy(gate + AT_TARGET, &after, sizeof(after));
+}
+
+/* The gate of a place, made at need; NULL when there are too many. With g_lock. */
+static uint8_t *find(uint64_t after, uint64_t number, bool *fresh)
+{
+    uint64_t at = (after * 0x9e3779b97f4a7c15ull) >> 32;
+
+    *fresh = false;
+    for (unsigned i = 0; i < PROBES; i++, at++) {
+        const uint64_t index = at % (GATE_COUNT - 1) + 1;
+        uint8_t *gate = gate_at(index);
+        const uint64_t target = target_of(gate);
+        if (target == after)
+            return gate;
+        if (target == 0) {
+            fill(gate, after, number);
+            *fresh = true;
+            return gate;
+        }
+    }
+    return NULL;
+}
+
+/* The mapping's protection, by /proc/self/maps: only private text is patched. */
+static bool is_text(uint64_t address)
+{
+    char buffer[4096 + 1];
+    size_t have = 0;
+    bool found = false;
+
+    const long fd = host_syscall(SYS_openat, (long)AT_FDCWD, "/proc/self/maps",
+                                 (long)(O_RDONLY | O_CLOEXEC));
+    if (fd < 0)
+        return false;
+    for (long n; !found && (n = host_syscall(SYS_read, fd, buffer + have,
+                                             (long)(sizeof(buffer) - 1 - have))) > 0;) {
+        have += (size_t)n;
+        buffer[have] = 0;
+        char *line = buffer, *end;
+        for (; !found && (end = strchr(line, '\n')); line = end + 1) {
+            char *at;
+            const uint64_t start = strtoull(line, &at, 16);
+            const uint64_t stop = strtoull(at + 1, &at, 16);
+            found = address >= start && address < stop && strncmp(at, " r-xp", 5) == 0;
+        }
+        have -= (size_t)(line - buffer);
+        memmove(buffer, line, have);
+    }
+    host_syscall(SYS_close, fd);
+    return found;
+}
+
+/* One store of eight bytes within a cache line, which no other thread sees half of. */
+static void patch(const struct host_thread *t, uint64_t after, uint64_t number, const uint8_t *gate)
+{
+    const uint64_t at = after - AT_AFTER;
+    const int64_t distance = (int64_t)((uint64_t)gate - (at + 5));
+    const int32_t relative = (int32_t)distance;
+    uint8_t code[8], expected[AT_AFTER] = {0xb8, 0, 0, 0, 0, 0x0f, 0x05};
+    const uint32_t low = (uint32_t)number;
+    uint64_t word;
+
+    memcpy(expected + 1, &low, sizeof(low));
+    if (relative != distance || (at & 63) > 56 || number > UINT32_MAX ||
+        host_read(t, code, at, sizeof(code)) < 0 || memcmp(code, expected, AT_AFTER) != 0 ||
+        !is_text(at) || !is_text(at + AT_AFTER))
+        return;
+    code[0] = 0xe9;
+    memcpy(code + 1, &relative, sizeof(relative));
+    memcpy(&word, code, sizeof(word));
+    const long page = (long)(at & ~(SGX_PAGE_SIZE - 1));
+    if (host_syscall(SYS_mprotect, page, (long)SGX_PAGE_SIZE,
+                     (long)(PROT_READ | PROT_WRITE | PROT_EXEC)) < 0)
+        return;
+    *(volatile uint64_t *)at = word;
+    host_syscall(SYS_mprotect, page, (long)SGX_PAGE_SIZE, (long)(PROT_READ | PROT_EXEC));
+}
+
+uint64_t host_gate(const struct host_thread *t, uint64_t after, uint64_t number, bool may_patch)
+{
+    bool fresh;
+
+    emu_word_lock(&g_lock);
+    uint8_t *gate = find(after, number, &fresh);
+    if (gate && fresh && may_patch)
+        patch(t, after, number, gate);
+    emu_word_unlock(&g_lock);
+    return gate ? (uint64_t)gate + AT_CALL : 0;
+}
+
+uint64_t host_gate_origin(uint64_t rip)
+{
+    const uint64_t offset = rip - g_host_handover->gates;
+
+    if (offset >= HOST_GATES_SIZE || offset < GATE_SIZE)
+        return rip;
+    const uint64_t after = target_of(gate_at(offset / GATE_SIZE));
+    switch (offset % GATE_SIZE) {
+    case 0:
+        return after - AT_AFTER;
+    case AT_CALL:
+        return after - 2;
+    default:
+        return after;
+    }
+}
