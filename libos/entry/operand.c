@@ -306,7 +306,7 @@ AEX_CODE static u32 implicit(const struct instruction *i, struct operand out[OPE
     const struct uregs *r = i->regs;
     u8 op = i->opcode, group = i->modrm >> 3 & 7;
 
-    if (i->map != MAP_ONE)
+    if (i->map != MAP_ONE || i->vex) /* VEX has no map 0, but bytes may say so */
         return 0;
     if ((op >= 0x50 && op <= 0x57) || op == 0x68 || op == 0x6a || op == 0xe8 || op == 0x9c ||
         (op == 0xff && (group == 2 || group == 6))) { /* PUSH, CALL */
