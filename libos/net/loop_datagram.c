@@ -333,8 +333,10 @@ ssize_t loop_datagram_recv(struct loop_sock *s, struct socket_msg *m)
         if (r < 0)
             return r;
         r = pull_either(s, outer, m);
-        if (r == -EAGAIN && s->shut_read)
+        if (r == -EAGAIN && s->shut_read) {
+            m->control_len = 0;
             return 0;
+        }
         if (r != -EAGAIN || (m->flags & MSG_DONTWAIT) != 0)
             return r;
         if (outer != NULL) {

@@ -310,6 +310,21 @@ static void proc_net(void)
     close(d);
 }
 
+/* No datagram, no control data: not a byte of the buffer changes. */
+static void shut_for_reading(void)
+{
+    char text[8], control[512] = {0}, same[512] = {0};
+    struct iovec v = {text, sizeof(text)};
+    struct msghdr m = {
+        .msg_iov = &v, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
+    int s = bound(INADDR_LOOPBACK, 0, 0, 0);
+    struct sockaddr_in a = v4(INADDR_LOOPBACK, port_of(s));
+    CHECK(connect(s, SA(a), sizeof(a)) == 0 && shutdown(s, SHUT_RD) == 0);
+    CHECK(recvmsg(s, &m, 0) == 0 && m.msg_controllen == 0);
+    CHECK(memcmp(control, same, sizeof(same)) == 0);
+    close(s);
+}
+
 int main(void)
 {
     RUN(names);
@@ -318,6 +333,7 @@ int main(void)
     RUN(refused);
     RUN(waiting);
     RUN(segments);
+    RUN(shut_for_reading);
     RUN(proc_net);
     return finish();
 }
