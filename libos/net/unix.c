@@ -13,10 +13,25 @@ void unix_get(struct unix_sock *u)
     ref_get(&u->refs);
 }
 
+static void groups_put(struct unix_groups *g)
+{
+    if (g != NULL && ref_put(&g->refs))
+        kfree(g);
+}
+
+static struct unix_groups *groups_get(struct unix_groups *g)
+{
+    if (g != NULL)
+        ref_get(&g->refs);
+    return g;
+}
+
 void unix_put(struct unix_sock *u)
 {
     if (!ref_put(&u->refs))
         return;
+    groups_put(u->groups);
+    groups_put(u->peer_groups);
     if (u->name != NULL)
         unix_name_put(u->name);
     kfree(u->ring.data);
@@ -28,6 +43,29 @@ struct ucred unix_current_cred(void)
     struct process *p = current_process();
 
     return (struct ucred){p->pid, p->cred.euid, p->cred.egid};
+}
+
+/* Who the caller is becomes what u's peers see: -ENOMEM. */
+static int take_cred(struct unix_sock *u)
+{
+    const struct cred *c = &current_process()->cred;
+    struct unix_groups *g = NULL;
+
+    if (c->group_count > 0) {
+        g = kmalloc(sizeof(*g));
+        if (g == NULL)
+            return -ENOMEM;
+        ref_init(&g->refs);
+        mutex_lock(&g_process_lock); /* setgroups() in another thread */
+        g->count = c->group_count;
+        if (g->count <= UNIX_GROUPS_MAX)
+            memcpy(g->ids, c->groups, g->count * sizeof(g->ids[0]));
+        mutex_unlock(&g_process_lock);
+    }
+    groups_put(u->groups);
+    u->groups = g;
+    u->cred = unix_current_cred();
+    return 0;
 }
 
 struct unix_sock *unix_alloc(int type)
@@ -45,8 +83,12 @@ struct unix_sock *unix_alloc(int type)
     list_init(&u->backlog);
     list_init(&u->backlog_link);
     u->ring.limit = u->send_size = UNIX_BUFFER;
-    u->cred = unix_current_cred();
     u->peer_cred = UCRED_OUTSIDE; /* until there is a peer that has some */
+    u->stream_cred = u->head_cred = UCRED_NOBODY;
+    if (take_cred(u) < 0) {
+        kfree(u);
+        return NULL;
+    }
     return u;
 }
 
@@ -77,6 +119,8 @@ static void join(struct unix_sock *a, struct unix_sock *b)
     b->peer = a;
     a->peer_cred = b->cred;
     b->peer_cred = a->cred;
+    a->peer_groups = groups_get(b->groups);
+    b->peer_groups = groups_get(a->groups);
     __atomic_store_n(&b->state, UNIX_CONNECTED, __ATOMIC_RELEASE);
     __atomic_store_n(&a->state, UNIX_CONNECTED, __ATOMIC_RELEASE);
 }
@@ -169,8 +213,9 @@ static int unix_listen(struct socket *s, int backlog)
         r = -EINVAL;
     } else {
         u->backlog_max = backlog < 0 || backlog > BACKLOG_MAX ? BACKLOG_MAX : (u32)backlog;
-        u->cred = unix_current_cred();
-        r = unix_outer_listen(u, backlog);
+        r = take_cred(u);
+        if (r == 0)
+            r = unix_outer_listen(u, backlog);
         if (r == 0)
             __atomic_store_n(&u->state, UNIX_LISTENING, __ATOMIC_RELEASE);
     }
@@ -200,6 +245,8 @@ static int backlog_push(struct unix_sock *l, struct unix_sock *u, struct unix_so
         r = -EAGAIN;
     } else {
         e->cred = l->cred;
+        groups_put(e->groups);
+        e->groups = groups_get(l->groups);
         e->base.pass_cred = l->base.pass_cred;
         e->name = l->name;
         ref_get(&l->name->refs);
@@ -252,9 +299,10 @@ static int stream_connect(struct unix_sock *u, const u8 *name, u32 len, bool non
                                                __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
         r = idle == UNIX_CONNECTED ? -EISCONN : idle == UNIX_CONNECTING ? -EALREADY : -EINVAL;
     if (r == 0) {
-        u->cred = unix_current_cred();
-        r = l != NULL ? stream_connect_to(u, l, nonblock)
-                      : unix_outer_connect(u, outside, name, len, nonblock);
+        r = take_cred(u);
+        if (r == 0)
+            r = l != NULL ? stream_connect_to(u, l, nonblock)
+                          : unix_outer_connect(u, outside, name, len, nonblock);
         if (r < 0)
             __atomic_store_n(&u->state, UNIX_IDLE, __ATOMIC_RELEASE);
         else
@@ -343,14 +391,14 @@ static int accept_once(struct unix_sock *u, struct unix_sock **out)
     int r = -EAGAIN;
 
     u->outer_turn = !u->outer_turn;
-    if (u->outer != NULL && u->outer_turn)
+    if (u->outer_turn)
         r = unix_outer_accept(u, out);
     if (r != -EAGAIN)
         return r;
     *out = backlog_pop(u);
     if (*out != NULL)
         return 0;
-    return u->outer != NULL && !u->outer_turn ? unix_outer_accept(u, out) : -EAGAIN;
+    return u->outer_turn ? -EAGAIN : unix_outer_accept(u, out);
 }
 
 static int unix_accept(struct socket *s, bool nonblock, struct socket **out, u8 *name, u32 *len)
@@ -369,7 +417,7 @@ static int unix_accept(struct socket *s, bool nonblock, struct socket **out, u8 
             break;
         if (r != -EAGAIN || nonblock)
             return r;
-        if (unix_outer(u) != NULL)
+        if (unix_outer_listener(u) != NULL)
             r = socket_wait(s, POLLIN, deadline, timeout);
         else
             r = socket_wait_result(
@@ -397,7 +445,8 @@ static int unix_shutdown(struct socket *s, int how)
     }
     u->shut_read |= rd;
     u->shut_write |= wr;
-    if (u->outer != NULL && (u->outside || u->state == UNIX_LISTENING))
+    if (u->outer != NULL &&
+        (u->outside || (u->state == UNIX_LISTENING && unix_outer_listener(u) != NULL)))
         (void)u->outer->ops->shutdown(u->outer, how);
     peer = u->base.type != SOCK_DGRAM ? u->peer : NULL;
     mutex_unlock(&u->lock);

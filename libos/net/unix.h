@@ -38,6 +38,15 @@ struct unix_mark {
     struct scm scm;
 };
 
+#define UNIX_GROUPS_MAX 256u /* more do not fit into an option */
+
+/* The supplementary groups that somebody had when a socket was made, listened or connected. */
+struct unix_groups {
+    struct refcount refs;
+    u32 count; /* beyond UNIX_GROUPS_MAX: of ids there are none */
+    u32 ids[UNIX_GROUPS_MAX];
+};
+
 struct unix_packet {
     struct list_head link;
     struct scm scm;
@@ -54,6 +63,7 @@ struct unix_sock {
     struct unix_sock *peer; /* reference */
     struct unix_name *name; /* reference; set once */
     struct ucred cred, peer_cred;
+    struct unix_groups *groups, *peer_groups; /* references; NULL: none. peer's: set once */
 
     struct waitq readable; /* data, end of data, connections */
     /* Of this socket: its peer has room again; of a listener: its backlog has. */
@@ -66,7 +76,9 @@ struct unix_sock {
 
     struct ring ring; /* its limit is the packets', too */
     struct list_head marks;
-    struct ucred stream_cred; /* of the bytes last written, while credentials are passed */
+    /* Of the bytes last written, and of those that are read next: UCRED_NOBODY where none were
+     * passed with them. */
+    struct ucred stream_cred, head_cred;
 
     struct list_head packets;
     u32 packet_count;
@@ -100,6 +112,8 @@ void unix_get(struct unix_sock *u);
 void unix_put(struct unix_sock *u);
 struct unix_sock *unix_alloc(int type);
 struct ucred unix_current_cred(void);
+/* Whom Linux shows when nobody said who wrote: the overflow ids of user_namespaces(7). */
+#define UCRED_NOBODY ((struct ucred){0, 65534, 65534})
 static inline bool inode_is_outside(const struct inode *i)
 {
     return i->super != NULL && i->super->untrusted;
@@ -123,6 +137,9 @@ static inline bool unix_is_outside(const struct unix_sock *u)
 }
 /* A name is made for u; in a pass-through mount the outer half is bound to it. */
 int unix_bind_path(struct unix_sock *u, const char *path, struct dentry **out);
+/* The outer half of a listener; NULL: there is none, or its name is inside alone, so that no
+ * connection from outside is one to it. */
+struct socket *unix_outer_listener(struct unix_sock *u);
 int unix_outer_listen(struct unix_sock *u, int backlog);
 /* A connection of the outer half, as a socket of its own; -EAGAIN: none. */
 int unix_outer_accept(struct unix_sock *u, struct unix_sock **out);

@@ -137,6 +137,8 @@ u32 unix_poll(struct socket *s, struct poll_table *pt)
     outer = unix_outer(u);
     if (outer != NULL && unix_is_outside(u) && u->base.type != SOCK_DGRAM)
         return outer->ops->poll(outer, pt);
+    if (state == UNIX_LISTENING)
+        outer = unix_outer_listener(u);
     if (outer != NULL && (state == UNIX_LISTENING || u->base.type == SOCK_DGRAM))
         ready = poll_host(pt, host_socket_fd(outer),
                           unix_is_outside(u) ? POLLIN | POLLRDNORM | POLLOUT | POLLWRNORM

@@ -71,21 +71,27 @@ int unix_bind_path(struct unix_sock *u, const char *path, struct dentry **out)
     return path_bind(path, 0777, &binding.b, out);
 }
 
+struct socket *unix_outer_listener(struct unix_sock *u)
+{
+    const struct unix_name *n = u->name;
+
+    return n != NULL && n->dentry != NULL && inode_is_outside(n->dentry->inode) ? unix_outer(u)
+                                                                                : NULL;
+}
+
 int unix_outer_listen(struct unix_sock *u, int backlog)
 {
-    struct socket *outer = unix_outer(u);
+    struct socket *outer = unix_outer_listener(u);
     struct ucred c = unix_current_cred();
 
-    /* A socket that has a name inside alone is not the host's to listen on. */
-    if (outer == NULL || u->name == NULL || u->name->dentry == NULL ||
-        !inode_is_outside(u->name->dentry->inode))
+    if (outer == NULL)
         return 0;
     return host_listen(host_socket_fd(outer), backlog, c.uid, c.gid);
 }
 
 int unix_outer_accept(struct unix_sock *u, struct unix_sock **out)
 {
-    struct socket *outer = unix_outer(u), *peer;
+    struct socket *outer = unix_outer_listener(u), *peer;
     struct unix_sock *e;
     u8 name[ADDRESS_MAX];
     u32 len = 0;

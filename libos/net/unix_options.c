@@ -2,16 +2,18 @@
 /* UNIX sockets: options and ioctls. */
 #include "unix.h"
 
-static int get_groups(u8 *val, u32 *len)
+static int get_peer_groups(const struct unix_sock *u, u8 *val, u32 *len)
 {
-    const struct cred *c = &current_process()->cred;
+    const struct unix_groups *g = u->peer_groups;
+    u32 size = g != NULL ? g->count * (u32)sizeof(u32) : 0, room = *len;
 
-    if (*len < c->group_count * sizeof(u32)) {
-        *len = (u32)(c->group_count * sizeof(u32));
+    if (unix_state(u) != UNIX_CONNECTED || u->peer_cred.pid == 0)
+        return -ENODATA;
+    *len = size;
+    if (room < size)
         return -ERANGE;
-    }
-    *len = (u32)(c->group_count * sizeof(u32));
-    memcpy(val, c->groups, *len);
+    if (size > 0)
+        memcpy(val, g->ids, size);
     return 0;
 }
 
@@ -63,7 +65,7 @@ int unix_getsockopt(struct socket *s, int level, int name, u8 *val, u32 *len)
         memcpy(val, &none, *len);
         return 0;
     case SO_PEERGROUPS:
-        return get_groups(val, len);
+        return get_peer_groups(u, val, len);
     default:
         return -ENOPROTOOPT;
     }

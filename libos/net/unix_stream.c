@@ -9,18 +9,19 @@ static bool cred_same(const struct ucred *a, const struct ucred *b)
     return a->pid == b->pid && a->uid == b->uid && a->gid == b->gid;
 }
 
-/* The mark for a send, or NULL when none is needed; *err on no memory. */
+/* The mark for a send, or NULL when none is needed; *err on no memory. The descriptors stay the
+ * message's until mark_put(). Bytes that nobody's credentials go with are not passed for those of
+ * who wrote before. */
 static struct unix_mark *mark_for(struct unix_sock *self, struct unix_sock *peer, struct scm *scm,
                                   int *err)
 {
-    bool pass = self->base.pass_cred || peer->base.pass_cred;
+    /* Who is not accepted yet may ask for credentials once it is. */
+    bool pass = self->base.pass_cred || peer->base.pass_cred || peer->base.file == NULL;
     struct ucred cred;
     struct unix_mark *k;
 
     *err = 0;
-    if (scm->count == 0 && !scm->has_cred && !pass)
-        return NULL;
-    cred = scm->has_cred ? scm->cred : unix_current_cred();
+    cred = scm->has_cred ? scm->cred : pass || scm->count > 0 ? unix_current_cred() : UCRED_NOBODY;
     if (scm->count == 0 && cred_same(&cred, &peer->stream_cred))
         return NULL;
     k = kzalloc(sizeof(*k));
@@ -33,14 +34,15 @@ static struct unix_mark *mark_for(struct unix_sock *self, struct unix_sock *peer
     return k;
 }
 
-static void mark_put(struct unix_sock *peer, struct unix_mark *k, struct scm *scm)
+/* k travels with the byte at `at`, which is there. */
+static void mark_put(struct unix_sock *peer, struct unix_mark *k, struct scm *scm, u64 at)
 {
     k->scm.files = scm->files;
     k->scm.count = scm->count;
     scm->files = NULL;
     scm->count = 0;
     scm->has_cred = false;
-    k->at = peer->ring.tail;
+    k->at = at;
     peer->stream_cred = k->scm.cred;
     list_add_tail(&k->link, &peer->marks);
 }
@@ -50,8 +52,9 @@ static void mark_put(struct unix_sock *peer, struct unix_mark *k, struct scm *sc
 /* One go under the receiver's lock. */
 static ssize_t stream_push(struct unix_sock *u, struct unix_sock *peer, struct socket_msg *m)
 {
-    struct unix_mark *k;
+    struct unix_mark *k = NULL;
     ssize_t r;
+    u64 at;
     int err;
 
     mutex_lock(&peer->lock);
@@ -63,11 +66,12 @@ static ssize_t stream_push(struct unix_sock *u, struct unix_sock *peer, struct s
         r = -EAGAIN;
     } else {
         k = mark_for(u, peer, &m->scm, &err);
-        r = err;
-        if (k != NULL)
-            mark_put(peer, k, &m->scm);
-        if (err == 0)
-            r = ring_write(&peer->ring, m->io);
+        at = peer->ring.tail;
+        r = err < 0 ? err : ring_write(&peer->ring, m->io);
+        if (k != NULL && r > 0)
+            mark_put(peer, k, &m->scm, at);
+        else
+            kfree(k);
     }
     mutex_unlock(&peer->lock);
     if (r > 0)
@@ -105,14 +109,45 @@ ssize_t unix_stream_send(struct unix_sock *u, struct socket_msg *m)
     }
 }
 
+/* Does a read end where k is? */
+static bool mark_stops(const struct unix_sock *u, const struct unix_mark *k)
+{
+    return k->scm.count > 0 || u->base.pass_cred;
+}
+
+/* The first mark from the head of the ring on, once those are gone that no read stops at; NULL. */
+static struct unix_mark *mark_first(struct unix_sock *u)
+{
+    while (!list_empty(&u->marks)) {
+        struct unix_mark *k = list_first_entry(&u->marks, struct unix_mark, link);
+
+        if (k->at > u->ring.head || (k->at == u->ring.head && mark_stops(u, k)))
+            return k;
+        u->head_cred = k->scm.cred;
+        list_del(&k->link);
+        kfree(k);
+    }
+    return NULL;
+}
+
+/* Bytes up to the next stop behind the first byte, at most `want`. */
+static size_t until_mark(const struct unix_sock *u, size_t want)
+{
+    const struct unix_mark *k;
+
+    list_for_each_entry (k, &u->marks, link) {
+        if (k->at > u->ring.head && mark_stops(u, k))
+            return MIN(want, (size_t)(k->at - u->ring.head));
+    }
+    return want;
+}
+
 /* Takes what is there, up to the next mark; 0: end of data; -EAGAIN: nothing. Lock held. */
 static ssize_t stream_pull(struct unix_sock *u, struct socket_msg *m, bool first)
 {
     size_t want = MIN(m->io->left, ring_used(&u->ring));
     bool peek = (m->flags & MSG_PEEK) != 0;
-    struct unix_mark *k = list_empty(&u->marks)
-                              ? NULL
-                              : list_first_entry(&u->marks, struct unix_mark, link);
+    struct unix_mark *k = mark_first(u);
     int err = 0;
 
     if (ring_used(&u->ring) == 0) {
@@ -128,19 +163,17 @@ static ssize_t stream_pull(struct unix_sock *u, struct socket_msg *m, bool first
             err = unix_scm_copy(&m->scm, &k->scm);
             if (err < 0)
                 return err;
-            k = k->link.next == &u->marks ? NULL : list_entry(k->link.next, struct unix_mark, link);
         } else {
-            list_del(&k->link);
             m->scm = k->scm;
+            u->head_cred = k->scm.cred;
+            list_del(&k->link);
             kfree(k);
-            k = list_empty(&u->marks) ? NULL : list_first_entry(&u->marks, struct unix_mark, link);
         }
     } else if (first && u->base.pass_cred) {
         m->scm.has_cred = true;
-        m->scm.cred = u->stream_cred;
+        m->scm.cred = u->head_cred;
     }
-    if (k != NULL)
-        want = MIN(want, (size_t)(k->at - u->ring.head));
+    want = until_mark(u, want);
     return ring_read(&u->ring, m->io, want, peek);
 }
 

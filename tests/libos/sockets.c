@@ -4,6 +4,7 @@
 #include "check.h"
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <ifaddrs.h>
 #include <net/if.h>
 #include <netinet/in.h>
@@ -114,6 +115,102 @@ static void descriptors(void)
     close(p[0]);
     close(s[0]);
     close(s[1]);
+}
+
+/* Reads n bytes; who is said to have written them: 0, all, is told to be nobody. */
+static struct ucred who_wrote(int fd, size_t n)
+{
+    char text[16], room[CMSG_SPACE(sizeof(struct ucred))];
+    struct ucred cred = {0};
+    struct iovec v = {text, n};
+    struct msghdr m = {
+        .msg_iov = &v, .msg_iovlen = 1, .msg_control = room, .msg_controllen = sizeof(room)};
+    struct cmsghdr *c;
+    CHECK(recvmsg(fd, &m, 0) == (ssize_t)n);
+    c = CMSG_FIRSTHDR(&m);
+    CHECK(c && c->cmsg_type == SCM_CREDENTIALS);
+    if (c)
+        memcpy(&cred, CMSG_DATA(c), sizeof(cred));
+    return cred;
+}
+
+static void pass_credentials(int fd, int on)
+{
+    CHECK(setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) == 0);
+}
+
+static pid_t written_by_child(int fd, const char *text)
+{
+    int status;
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(write(fd, text, strlen(text)) != (ssize_t)strlen(text));
+    CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+    return pid;
+}
+
+/* Bytes are never said to be of somebody who did not write them. */
+static void credentials_go_with_bytes(void)
+{
+    struct ucred c;
+    char text[8];
+    int s[2];
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, s) == 0);
+    CHECK(write(s[0], "ab", 2) == 2);
+    pass_credentials(s[1], 1);
+    c = who_wrote(s[1], 1);
+    CHECK(c.pid == 0 && c.uid == 65534 && c.gid == 65534); /* nobody was asked then */
+    pid_t child = written_by_child(s[0], "cd");
+    CHECK(write(s[0], "ef", 2) == 2);
+    c = who_wrote(s[1], 1);
+    CHECK(c.pid == 0 && c.uid == 65534);
+    CHECK(who_wrote(s[1], 1).pid == child && who_wrote(s[1], 1).pid == child);
+    CHECK(who_wrote(s[1], 1).pid == getpid());
+    pass_credentials(s[1], 0);
+    CHECK(written_by_child(s[0], "gh") > 0);
+    CHECK(read(s[1], text, 2) == 2 && memcmp(text, "fg", 2) == 0); /* no end of a read */
+    pass_credentials(s[1], 1);
+    CHECK(who_wrote(s[1], 1).uid == 65534);
+    close(s[0]);
+    close(s[1]);
+}
+
+/* Whoever connects is known, though it writes before it is accepted. */
+static void credentials_before_accept(void)
+{
+    struct sockaddr_un a = {.sun_family = AF_UNIX, .sun_path = "\0credentials"};
+    int l = socket(AF_UNIX, SOCK_STREAM, 0), fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    CHECK(bind(l, (void *)&a, sizeof(a)) == 0 && listen(l, 1) == 0);
+    CHECK(connect(fd, (void *)&a, sizeof(a)) == 0);
+    pid_t child = written_by_child(fd, "early");
+    int s = accept(l, NULL, NULL);
+    pass_credentials(s, 1);
+    CHECK(who_wrote(s, 5).pid == child);
+    close(l);
+    close(fd);
+    close(s);
+}
+
+/* SO_PEERGROUPS tells of the peer, not of who asks. */
+static void groups_of_the_peer(void)
+{
+    gid_t groups[4] = {11, 22, 33}, got[8] = {0};
+    socklen_t size = sizeof(got);
+    int s[2], status, other = socket(AF_UNIX, SOCK_STREAM, 0);
+    CHECK(getsockopt(other, SOL_SOCKET, SO_PEERGROUPS, got, &size) < 0 && errno == ENODATA);
+    close(other);
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0) {
+        CHECK(setgroups(3, groups) == 0);
+        CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, s) == 0 && setgroups(0, NULL) == 0);
+        size = sizeof(got);
+        CHECK(getsockopt(s[0], SOL_SOCKET, SO_PEERGROUPS, got, &size) == 0);
+        CHECK(size == 3 * sizeof(gid_t) && memcmp(got, groups, size) == 0);
+        _exit(g_failed);
+    }
+    CHECK(waitpid(pid, &status, 0) == pid && status == 0);
 }
 
 static void *accept_and_answer(void *arg)
@@ -474,6 +571,9 @@ int main(void)
 {
     RUN(pair_across_fork);
     RUN(descriptors);
+    RUN(credentials_go_with_bytes);
+    RUN(credentials_before_accept);
+    RUN(groups_of_the_peer);
     RUN(path_names);
     RUN(datagrams);
     RUN(tcp);

@@ -177,6 +177,26 @@ static void test_scm_rights(void **state)
     close_all(s, 2);
 }
 
+/* What could not be sent leaves nothing behind, neither descriptors nor an end of data. */
+static void test_scm_of_nothing(void **state)
+{
+    char buf[8];
+    struct uio_segment gone = {NULL, 2};
+    int s[2], fd = (int)CALL(eventfd2, 0, 0);
+    struct rights r = {.len = 20, .level = SOL_SOCKET, .type = SCM_RIGHTS, .fds = {fd}};
+    struct message m = {.iov = &gone, .iov_len = 1, .control = &r, .control_len = sizeof(r)};
+
+    pair(SOCK_STREAM, s);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(CALL(sendmsg, s[0], &m, 0), -EFAULT);
+    assert_int_equal(world_write(s[0], "12", 2), 2);
+    assert_int_equal(world_write(s[0], "34", 2), 2);
+    assert_int_equal(world_read(s[1], buf, sizeof(buf)), 4);
+    assert_memory_equal(buf, "1234", 4);
+    assert_int_equal(world_close(fd), 0);
+    close_all(s, 2);
+}
+
 static void test_scm_bad(void **state)
 {
     char data[2] = "a";
@@ -388,6 +408,27 @@ static void test_outside_stream(void **state)
     assert_int_equal(stub_unlink(a.sun_path), 0);
 }
 
+/* A listener whose name is inside alone takes no connection from its outer half. */
+static void test_inside_listener(void **state)
+{
+    struct sockaddr_un a, nobody;
+    u32 len = abstract(&a, "inside");
+    int fds[4];
+
+    outside_name(&nobody, "/", "nobody");
+    fds[0] = (int)CALL(socket, AF_UNIX, SOCK_STREAM, 0);
+    assert_true(CALL(connect, fds[0], &nobody, sizeof(nobody)) < 0); /* makes the outer half */
+    assert_int_equal(CALL(bind, fds[0], &a, len), 0);
+    assert_int_equal(CALL(listen, fds[0], 1), 0);
+    fds[1] = (int)CALL(socket, AF_UNIX, SOCK_STREAM, 0);
+    assert_int_equal(poll_one(fds[0], POLLIN, 0), 0);
+    assert_int_equal(CALL(connect, fds[1], &a, len), 0);
+    assert_int_equal(poll_one(fds[0], POLLIN, 0), POLLIN);
+    fds[2] = (int)CALL(accept, fds[0], NULL, NULL);
+    assert_true(fds[2] >= 0);
+    close_all(fds, 3);
+}
+
 static void test_outside_datagrams(void **state)
 {
     struct sockaddr_un a, alias, own, from;
@@ -430,11 +471,18 @@ static void test_outside_datagrams(void **state)
 int unix_tests(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_stream_basics),     cmocka_unit_test(test_stream_bulk),
-        cmocka_unit_test(test_stream_full),       cmocka_unit_test(test_timeouts),
-        cmocka_unit_test(test_scm_rights),        cmocka_unit_test(test_scm_bad),
-        cmocka_unit_test(test_datagrams),         cmocka_unit_test(test_listen),
-        cmocka_unit_test(test_seqpacket),         cmocka_unit_test(test_outside_stream),
+        cmocka_unit_test(test_stream_basics),
+        cmocka_unit_test(test_stream_bulk),
+        cmocka_unit_test(test_stream_full),
+        cmocka_unit_test(test_timeouts),
+        cmocka_unit_test(test_scm_rights),
+        cmocka_unit_test(test_scm_bad),
+        cmocka_unit_test(test_scm_of_nothing),
+        cmocka_unit_test(test_datagrams),
+        cmocka_unit_test(test_listen),
+        cmocka_unit_test(test_seqpacket),
+        cmocka_unit_test(test_outside_stream),
+        cmocka_unit_test(test_inside_listener),
         cmocka_unit_test(test_outside_datagrams),
     };
 
