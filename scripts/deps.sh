@@ -5,11 +5,11 @@ set -euo pipefail
 
 declare -A sets=(
     [build]="gcc libc6-dev make meson ninja-build pkg-config python3 binutils libjansson-dev libseccomp-dev
-             libcap-dev libssl-dev libcapstone-dev nettle-dev libsystemd-dev libprotobuf-c-dev protobuf-c-compiler libcurl4-openssl-dev
+             libcap-dev libssl-dev libcapstone-dev nettle-dev libsystemd-dev libprotobuf-c-dev protobuf-c-compiler libcurl4-openssl-dev libarchive-dev
              erofs-utils lowdown"
     [demo]="mmdebstrap erofs-utils jq"
     [test]="bats libcmocka-dev cryptsetup-bin mmdebstrap musl-tools clang libclang-rt-14-dev python3
-            jq gawk runc strace uidmap util-linux procps iproute2 xz-utils bzip2 dpkg-dev busybox-static cpio criu softhsm2 libengine-pkcs11-openssl"
+            jq gawk runc strace uidmap util-linux procps iproute2 xz-utils bzip2 dpkg-dev busybox-static cpio criu zstd softhsm2 libengine-pkcs11-openssl"
     [conformance]="crun mmdebstrap bsdutils"
     [clients]="docker.io containerd podman conmon iptables netavark containernetworking-plugins busybox-static bsdutils
                python3-grpcio python3-websocket protobuf-compiler"

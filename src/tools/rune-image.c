@@ -15,6 +15,7 @@
 #include "base/path.h"
 #include "cli/cli.h"
 #include "enclave/bundle/bundle.h"
+#include "image-source.h"
 
 static int parse_size(const char *option, const char *text, uint64_t max, uint64_t *out,
                       struct error *err)
@@ -96,6 +97,7 @@ static const struct option g_convert_options[] = {
      "(default: " BUNDLE_KEY_DEFAULT ")",
      NULL},
     {"mkfs", NULL, OPTION_TEXT, &o.mkfs, "FILE", "mkfs.erofs (default: from PATH)", NULL},
+    OPTIONS_IMAGE_SOURCE,
     {"image-only", NULL, OPTION_FLAG, &o.image_only, NULL, "pack and seal only, build no enclave",
      NULL},
     {"client-signing", NULL, OPTION_FLAG, &o.client_signing, NULL,
@@ -151,8 +153,8 @@ static int convert_settings(struct bundle_settings *s, struct error *err)
 static int run_convert(int argc, char **argv, struct error *err)
 {
     (void)argc;
+    cleanup_image_source struct image_source source = {0};
     struct bundle_options options = {
-        .rootfs = argv[0],
         .cache_dir = o.cache,
         .libos = o.libos,
         .key = o.key,
@@ -162,7 +164,8 @@ static int run_convert(int argc, char **argv, struct error *err)
         .client_signing = o.client_signing,
         .progress = o.quiet ? NULL : show_step,
     };
-    if (convert_settings(&options.settings, err) < 0)
+    if (convert_settings(&options.settings, err) < 0 ||
+        image_source_open(argv[0], &source, &options, err) < 0)
         return -1;
     struct timespec start, end;
     cleanup_bundle_result struct bundle_result result = BUNDLE_RESULT_INIT;
@@ -305,14 +308,17 @@ static const struct option g_options[] = {
 
 static const struct command g_convert = {
     .name = "convert",
-    .arguments = "ROOTFS",
-    .summary = "seal a root directory and build its enclave",
+    .arguments = "ROOTFS|IMAGE",
+    .summary = "seal a root directory or an image file and build its enclave",
     .description =
-        "Packs ROOTFS into a read-only EROFS image, appends a dm-verity hash tree, finds the "
+        "Takes a root directory, or an image as a file: an OCI image layout, or an archive of "
+        "docker save, podman save or skopeo. Packs it into a read-only EROFS image, appends a "
+        "dm-verity hash tree, finds the "
         "system "
         "calls that the LibOS may rewrite, builds the enclave file and signs it. The same tree is "
         "not converted twice.",
     .examples = "rune-image convert /srv/app/rootfs\n"
+                "docker save -o app.tar app:1.2 && rune-image convert app.tar\n"
                 "rune-image convert --client-signing --bound app.bound.json /srv/app/rootfs\n",
     .options = g_convert_options,
     .option_count = array_count(g_convert_options),

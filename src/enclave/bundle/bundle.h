@@ -47,8 +47,20 @@ struct bundle_settings {
     uint8_t deployment_hash[BUNDLE_HASH_SIZE]; /* with no_kss */
 };
 
+/*
+ * A root directory that is only made when the cache has no image of it: `identity` is a hash of all
+ * that will be in it. `make` fills the empty directory behind `dir`, and counts.
+ */
+struct bundle_tree {
+    const char *name; /* for messages */
+    uint8_t identity[BUNDLE_HASH_SIZE];
+    int (*make)(void *ctx, int dir, uint64_t *entries, uint64_t *bytes, struct error *err);
+    void *ctx;
+};
+
 struct bundle_options {
-    const char *rootfs; /* directory to seal */
+    const char *rootfs;             /* directory to seal */
+    const struct bundle_tree *tree; /* or this in its place */
     /* Of a user namespace: the image has owners as its programs see them. None: as they are. */
     struct oci_id_mappings uids, gids;
     const char *cache_dir; /* NULL: bundle_default_cache() */

@@ -28,7 +28,8 @@
 
 struct maker {
     const struct bundle_options *options;
-    char *rootfs; /* absolute */
+    const char *name; /* for messages */
+    char *rootfs;     /* absolute; NULL: options->tree */
     char *mkfs;
     const char *cache_path;
     int cache;
@@ -149,27 +150,67 @@ static void tell(const struct maker *maker, const char *step)
         maker->options->progress(maker->options->progress_ctx, step);
 }
 
-/* Fill the entry. 1: the tree changed meanwhile, try again. */
-static int fill_entry(struct maker *maker, struct cache_entry *entry, struct error *err)
-{
-    cleanup_free char *path = xasprintf("%s/%s/image", maker->cache_path, entry->tmp);
-    struct image_info info = {.entries = maker->fingerprint.entries};
-    tell(maker, "packing the root filesystem");
-    cleanup_close int image = pack_image(maker->mkfs, maker->options, maker->rootfs, path,
-                                         &maker->fingerprint, entry->dir, err);
-    if (image < 0)
-        return image;
-    (void)sync_file_range(image, 0, 0,
-                          SYNC_FILE_RANGE_WRITE); /* a head start for fdatasync below */
+#define TREE_NAME "root"
 
+/* The tree that is made for this, in the entry, and away again. Returns the image's descriptor. */
+static int pack_made_tree(struct maker *maker, const struct cache_entry *entry, const char *path,
+                          struct error *err)
+{
+    const struct bundle_tree *tree = maker->options->tree;
+    if (mkdirat(entry->dir, TREE_NAME, 0700) < 0)
+        return error_errno(err, errno, "make a directory for the tree");
+    cleanup_close int dir = openat(entry->dir, TREE_NAME, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dir < 0)
+        return error_errno(err, errno, "open the tree");
+    tell(maker, "unpacking the image");
+    int ret = tree->make(tree->ctx, dir, &maker->fingerprint.entries, &maker->fingerprint.bytes,
+                         err);
+    if (ret == 0)
+        ret = check_space(maker, err);
+    if (ret < 0)
+        return ret;
+    cleanup_free char *root = xasprintf("%s/%s/" TREE_NAME, maker->cache_path, entry->tmp);
+    tell(maker, "packing the root filesystem");
+    cleanup_close int image = pack_image(maker->mkfs, maker->options, root, path,
+                                         &maker->fingerprint, entry->dir, err);
+    if (image >= 0 && path_remove_tree(entry->dir, TREE_NAME, err) < 0)
+        return -1;
+    return take_fd(image);
+}
+
+/* 1: the tree changed while it was packed. */
+static int pack_directory(struct maker *maker, const struct cache_entry *entry, const char *path,
+                          int *image, struct error *err)
+{
+    tell(maker, "packing the root filesystem");
+    *image = pack_image(maker->mkfs, maker->options, maker->rootfs, path, &maker->fingerprint,
+                        entry->dir, err);
+    if (*image < 0)
+        return *image;
+    (void)sync_file_range(*image, 0, 0,
+                          SYNC_FILE_RANGE_WRITE); /* a head start for fdatasync later */
     struct fingerprint after;
     int ret = fingerprint_tree(maker->rootfs, &after, err);
     if (ret < 0)
         return ret;
     bool changed = memcmp(after.hash, maker->fingerprint.hash, sizeof(after.hash)) != 0;
     fingerprint_release(&after);
-    if (changed)
-        return 1;
+    return changed;
+}
+
+/* Fill the entry. 1: the tree changed meanwhile, try again. */
+static int fill_entry(struct maker *maker, struct cache_entry *entry, struct error *err)
+{
+    cleanup_free char *path = xasprintf("%s/%s/image", maker->cache_path, entry->tmp);
+    cleanup_close int image = -1;
+    int ret = 0;
+    if (maker->options->tree)
+        image = pack_made_tree(maker, entry, path, err);
+    else
+        ret = pack_directory(maker, entry, path, &image, err);
+    if (image < 0 || ret != 0)
+        return image < 0 ? image : ret;
+    struct image_info info = {.entries = maker->fingerprint.entries};
 
     tell(maker, "sealing the image");
     ret = seal_image(image, &info.seal, err);
@@ -216,16 +257,17 @@ static void add_maps(struct hash *h, const struct oci_id_mappings *maps)
 /* The entry's name: the tree, how we pack, and with what. */
 static int compute_key(struct maker *maker, struct error *err)
 {
+    const struct bundle_tree *tree = maker->options->tree;
     fingerprint_release(&maker->fingerprint);
-    int ret = fingerprint_tree(maker->rootfs, &maker->fingerprint, err);
+    int ret = tree ? 0 : fingerprint_tree(maker->rootfs, &maker->fingerprint, err);
     if (ret < 0)
         return ret;
     uint8_t key[BUNDLE_HASH_SIZE];
     uint32_t format = PACK_FORMAT;
     struct hash *h = hash_new();
-    hash_add(h, "rune image", 10);
+    hash_add(h, tree ? "rune tree " : "rune image", 10);
     hash_add(h, &format, sizeof(format));
-    hash_add(h, maker->fingerprint.hash, sizeof(maker->fingerprint.hash));
+    hash_add(h, tree ? tree->identity : maker->fingerprint.hash, BUNDLE_HASH_SIZE);
     add_maps(h, &maker->options->uids);
     add_maps(h, &maker->options->gids);
     hash_end(h, key);
@@ -294,15 +336,28 @@ static int find_or_make(struct maker *maker, char **path, int *dir, struct image
         return 0;
     return ret < 0 ? ret
                    : error_set(err, "%s keeps changing while it is packed; stop what writes to it",
-                               maker->rootfs);
+                               maker->name);
+}
+
+/* A cache in the tree that is packed would be packed as well. */
+static int check_place(const char *cache, const char *rootfs, struct error *err)
+{
+    size_t size = strlen(rootfs);
+    if (strncmp(cache, rootfs, size) == 0 && (size == 1 || !cache[size] || cache[size] == '/'))
+        return error_set(err,
+                         "the image cache %s lies inside the root filesystem %s; choose "
+                         "another cache directory",
+                         cache, rootfs);
+    return 0;
 }
 
 int image_prepare(const struct bundle_options *options, char **path, int *dir,
                   struct image_info *info, bool *converted, struct error *err)
 {
     const char *cache_dir = options->cache_dir;
-    cleanup_free char *rootfs = realpath(options->rootfs, NULL);
-    if (!rootfs)
+    const char *name = options->tree ? options->tree->name : options->rootfs;
+    cleanup_free char *rootfs = options->tree ? NULL : realpath(options->rootfs, NULL);
+    if (!rootfs && !options->tree)
         return error_errno(err, errno, "root filesystem %s", options->rootfs);
     int ret = path_mkdir_p(cache_dir, 0700, err);
     if (ret < 0)
@@ -311,19 +366,16 @@ int image_prepare(const struct bundle_options *options, char **path, int *dir,
     cleanup_close int cache = open(cache_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (cache < 0 || !cache_path)
         return error_errno(err, errno, "image cache %s", cache_dir);
+    if (rootfs && check_place(cache_path, rootfs, err) < 0)
+        return -1;
 
-    size_t rootfs_size = strlen(rootfs);
-    if (strncmp(cache_path, rootfs, rootfs_size) == 0 &&
-        (rootfs_size == 1 || !cache_path[rootfs_size] || cache_path[rootfs_size] == '/'))
-        return error_set(err,
-                         "the image cache %s lies inside the root filesystem %s; choose "
-                         "another cache directory",
-                         cache_path, rootfs);
-
-    struct maker maker = {
-        .options = options, .rootfs = rootfs, .cache_path = cache_path, .cache = cache};
+    struct maker maker = {.options = options,
+                          .name = name,
+                          .rootfs = rootfs,
+                          .cache_path = cache_path,
+                          .cache = cache};
     ret = find_or_make(&maker, path, dir, info, converted, err);
     free(maker.mkfs);
     fingerprint_release(&maker.fingerprint);
-    return ret < 0 ? error_wrap(err, "convert %s", options->rootfs) : 0;
+    return ret < 0 ? error_wrap(err, "convert %s", name) : 0;
 }

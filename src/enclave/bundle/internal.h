@@ -13,7 +13,7 @@
 
 /* Private to src/enclave/bundle. Change when the same tree would be packed to other bytes: old
  * entries are then not found. */
-#define PACK_FORMAT 3u
+#define PACK_FORMAT 4u
 
 static inline void put_hex(char *out, const uint8_t *data, size_t size)
 {

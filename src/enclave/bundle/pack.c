@@ -170,7 +170,8 @@ static int clear_mtime(int fd, uint64_t at, struct error *err)
     return 0;
 }
 
-/* The root and what thin layers bring have the times of one container. */
+/* The root's time is when somebody made the directory, and what thin layers bring has the times of
+ * one container. */
 static int clear_times(int fd, uint64_t size, const struct fingerprint *fingerprint,
                        struct error *err)
 {
@@ -229,8 +230,7 @@ int pack_image(const char *mkfs, const struct bundle_options *options, const cha
     if (fstat(fd, &st) < 0 || st.st_size == 0 || st.st_size % EROFS_BLOCK != 0)
         return error_set(err, "mkfs.erofs made an image of %lld bytes, not whole blocks",
                          (long long)st.st_size);
-    if (fingerprint->layered)
-        ret = clear_times(fd, (uint64_t)st.st_size, fingerprint, err);
+    ret = clear_times(fd, (uint64_t)st.st_size, fingerprint, err);
     if (ret == 0)
         ret = owners_map(fd, (uint64_t)st.st_size, &options->uids, &options->gids, err);
     if (ret == 0) /* last: the checksum covers the first inodes as well */
