@@ -103,7 +103,7 @@ fits_80_columns() {
 @test "the man page has every command and option of rune" {
     rune completion man >"$BATS_TEST_TMPDIR/rune.8"
     for command in $(commands rune); do
-        grep -q "^\.SS $command" "$BATS_TEST_TMPDIR/rune.8"
+        grep -qF ".SS ${command//-/\\-}" "$BATS_TEST_TMPDIR/rune.8"
     done
     grep -qF '\-\-console\-socket' "$BATS_TEST_TMPDIR/rune.8"
     run -0 awk '/^\.SH/ {print $2}' "$BATS_TEST_TMPDIR/rune.8"
