@@ -192,7 +192,8 @@ struct boundary_boot {
     uint64_t uid_map, uid_map_size, gid_map, gid_map_size;
     int32_t oom_score_adj; /* of process 1 */
     uint32_t reserved0;
-    /* Of the container's UTS namespace, for a deployment that names none. */
+    uint64_t given, given_size; /* what the host fills in (manifest.h); 0 0: nothing */
+    /* Of the container's UTS namespace, for a deployment that leaves them to the host. */
     char hostname[BOUNDARY_NAME_SIZE], domainname[BOUNDARY_NAME_SIZE];
 };
 #define BOUNDARY_MOUNT_MAX  65536u

@@ -95,7 +95,10 @@ enum manifest_record_type {
     MANIFEST_READONLY_PATH = 13,
     MANIFEST_POLICY = 14,  /* struct manifest_policy: exactly once */
     MANIFEST_COMMAND = 15, /* struct manifest_command: one that MANIFEST_EXEC_LIST allows */
-    MANIFEST_RECORD_END,   /* the first number that means nothing */
+    MANIFEST_HOST_VARIABLE =
+        16, /* struct manifest_host_variable, then a pattern: variables that the host may give */
+    MANIFEST_HOST_NAMES = 17, /* u32, 1: host name and domain name are the host's to give */
+    MANIFEST_RECORD_END,      /* the first number that means nothing */
 };
 
 struct manifest_record {
@@ -197,6 +200,29 @@ struct manifest_mount {
     uint32_t mode; /* tmpfs root mode */
     uint64_t size; /* tmpfs limit, 0: none */
     uint32_t target_size, source_size, options_size;
+    uint32_t reserved0;
+};
+
+/*
+ * What the host fills in (docs/design/identity.md). A rule allows variables whose name matches its
+ * pattern ('*' and '?' among letters, digits and '_') and whose value has its form
+ * (abi/host_value.h). The given part is a struct manifest_deployment_header with a magic of its own
+ * and MANIFEST_ENV records in the order of their names, each name once. It is not measured.
+ */
+#define MANIFEST_GIVEN_MAGIC 0x31564947454e5552ull /* "RUNEGIV1" */
+#define MANIFEST_GIVEN_MAX   (4u << 20)
+
+enum manifest_host_value {
+    MANIFEST_VALUE_ANY = 0,
+    MANIFEST_VALUE_NAME = 1,     /* a host name */
+    MANIFEST_VALUE_ADDRESS = 2,  /* IPv4 or IPv6 */
+    MANIFEST_VALUE_PORT = 3,     /* a number of at most five digits */
+    MANIFEST_VALUE_PROTOCOL = 4, /* tcp, udp or sctp */
+    MANIFEST_VALUE_URL = 5,      /* protocol://address:port */
+    MANIFEST_VALUE_END,
+};
+struct manifest_host_variable {
+    uint32_t value; /* enum manifest_host_value */
     uint32_t reserved0;
 };
 

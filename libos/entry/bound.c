@@ -581,6 +581,9 @@ static int check_record(enum manifest_record_type type, const struct bound *b,
         return check_policy(b, &d->policy);
     case MANIFEST_COMMAND:
         return check_commands(b, d);
+    case MANIFEST_HOST_VARIABLE: /* what came by these is bounded as MANIFEST_ENV and the names */
+    case MANIFEST_HOST_NAMES:
+        return 0;
     case MANIFEST_RECORD_END:
         break;
     }

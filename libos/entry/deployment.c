@@ -231,6 +231,38 @@ static int parse_command(struct cursor *c, struct deployment *d)
     return r == 0 && c->left != 0 ? -EINVAL : r;
 }
 
+/* A rule is for names: a verifier that reads it sees which. */
+static bool pattern_is_of_names(const char *pattern)
+{
+    bool literal = false;
+
+    for (const char *p = pattern; *p != '\0'; p++) {
+        if (*p != '*' && *p != '?' && !is_name_character(*p))
+            return false;
+        literal |= is_name_character(*p);
+    }
+    return literal;
+}
+
+static int parse_host_variable(struct cursor *c, struct deployment *d)
+{
+    struct manifest_host_variable m;
+    struct deployment_host_variable *rules, *out;
+    int r;
+
+    if (!take(c, &m, sizeof(m)) || m.value >= MANIFEST_VALUE_END || m.reserved0 != 0 ||
+        d->host_variable_count >= LIST_MAX)
+        return -EINVAL;
+    rules = krealloc(d->host_variables, (d->host_variable_count + 1) * sizeof(*rules));
+    if (rules == NULL)
+        return -ENOMEM;
+    d->host_variables = rules;
+    out = &rules[d->host_variable_count++];
+    *out = (struct deployment_host_variable){m.value, NULL};
+    r = take_string(c, c->left, &out->pattern);
+    return r == 0 && !pattern_is_of_names(out->pattern) ? -EINVAL : r;
+}
+
 /* What the records say together: a list has commands, and what is a terminal goes to the host. */
 static bool policy_is_sound(const struct deployment *d)
 {
@@ -276,6 +308,10 @@ static int parse_record(u32 type, struct cursor *c, struct deployment *d)
         return parse_policy(c, d);
     case MANIFEST_COMMAND:
         return parse_command(c, d);
+    case MANIFEST_HOST_VARIABLE:
+        return parse_host_variable(c, d);
+    case MANIFEST_HOST_NAMES:
+        return parse_flag(c, &d->host_names);
     default:
         return -EINVAL;
     }
@@ -286,7 +322,7 @@ static bool is_single(u32 type)
 {
     return type == MANIFEST_CWD || type == MANIFEST_USER || type == MANIFEST_HOSTNAME ||
            type == MANIFEST_TERMINAL || type == MANIFEST_DOMAINNAME ||
-           type == MANIFEST_READONLY_ROOT || type == MANIFEST_POLICY;
+           type == MANIFEST_READONLY_ROOT || type == MANIFEST_POLICY || type == MANIFEST_HOST_NAMES;
 }
 
 int deployment_parse(const void *blob, size_t size)

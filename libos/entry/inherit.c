@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the deployment does not say, and a container has from where it is started: the names of its
- * UTS namespace (a pod's name, when the namespace is joined), limits of its processes. All of it is
- * the host's word, bounded here. An image with a bound gets none that its bound does not allow.
+ * UTS namespace (a pod's name, when the namespace is joined) where the deployment leaves them to
+ * the host, limits of its processes. All of it is the host's word, bounded here. An image with a
+ * bound gets none that its bound does not allow.
  */
 #include "bound.h"
 #include "deployment.h"
+#include "host_value.h"
 #include "lib.h"
 #include "start.h"
 
-#define NAME_MAX   64u
 #define NR_OPEN    1048576u /* fs.nr_open */
 #define ALL_LIMITS 0xffffu
 /* The carrier's own: it dumps no core, and a stack is the LibOS's. */
@@ -20,37 +21,29 @@ static bool has_bound(void)
     return g_layout->bound != 0;
 }
 
-/* A name as hosts have it: letters, digits, '-', '.' and '_'. */
-static bool name_is_plain(const char *s)
-{
-    size_t n = strlen(s);
-
-    for (size_t i = 0; i < n; i++) {
-        if (!((s[i] >= 'a' && s[i] <= 'z') || (s[i] >= 'A' && s[i] <= 'Z') ||
-              (s[i] >= '0' && s[i] <= '9') || s[i] == '-' || s[i] == '.' || s[i] == '_'))
-            return false;
-    }
-    return n > 0 && n <= NAME_MAX && s[0] != '.' && s[0] != '-';
-}
-
-static void take_name(char **name, const char from[BOUNDARY_NAME_SIZE], u32 member)
+static bool take_name(char **name, const char from[BOUNDARY_NAME_SIZE], u32 member)
 {
     char text[BOUNDARY_NAME_SIZE];
 
     memcpy(text, from, sizeof(text) - 1);
     text[sizeof(text) - 1] = '\0';
-    if (*name != NULL || !name_is_plain(text))
-        return;
+    if (*name != NULL || !host_value_is_name(text, strlen(text)))
+        return false;
     if (has_bound() &&
         !bound_allows_text((const void *)g_layout->bound, g_layout->bound_size, member, text))
-        return;
+        return false;
     *name = kstrndup(text, strlen(text));
+    return *name != NULL;
 }
 
 void inherit_names(const struct boundary_boot *boot)
 {
-    take_name(&g_deployment.hostname, boot->hostname, BOUND_HOSTNAME);
-    take_name(&g_deployment.domainname, boot->domainname, BOUND_DOMAINNAME);
+    struct deployment *d = &g_deployment;
+
+    if (!d->host_names)
+        return;
+    d->hostname_given = take_name(&d->hostname, boot->hostname, BOUND_HOSTNAME);
+    d->domainname_given = take_name(&d->domainname, boot->domainname, BOUND_DOMAINNAME);
 }
 
 void inherit_limits(const struct rlimit64 limits[16])

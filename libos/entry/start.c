@@ -42,24 +42,42 @@ static int copy_in(void *dst, u64 src, size_t n)
     return hostmem_read(dst, from, n) == 0 ? 0 : -EFAULT;
 }
 
-static int load_deployment(const struct boundary_boot *boot)
+static int load_given(const void *blob, size_t size)
+{
+    return given_load(blob, size, &g_deployment);
+}
+
+/* A blob of the host, copied in once. */
+static int load_blob(u64 from, u64 size, u64 most, int (*load)(const void *blob, size_t size))
 {
     void *blob;
     int r;
 
-    if (boot->deployment_size == 0 || boot->deployment_size > MANIFEST_DEPLOYMENT_MAX)
+    if (size == 0 || size > most)
         return -EINVAL;
-    blob = kmalloc(boot->deployment_size);
+    blob = kmalloc(size);
     if (blob == NULL)
         return -ENOMEM;
-    r = copy_in(blob, boot->deployment, boot->deployment_size);
+    r = copy_in(blob, from, size);
     if (r == 0)
-        r = deployment_load(blob, boot->deployment_size);
+        r = load(blob, size);
     kfree(blob);
-    if (r == 0 && g_layout->bound != 0)
-        r = bound_check((const void *)g_layout->bound, g_layout->bound_size, &g_deployment);
-    if (r == 0)
+    return r;
+}
+
+/* The bound is held against all that a program sees: what the host fills in as well. */
+static int load_deployment(const struct boundary_boot *boot)
+{
+    int r = load_blob(boot->deployment, boot->deployment_size, MANIFEST_DEPLOYMENT_MAX,
+                      deployment_load);
+
+    if (r == 0 && boot->given_size != 0)
+        r = load_blob(boot->given, boot->given_size, MANIFEST_GIVEN_MAX, load_given);
+    if (r == 0) {
         inherit_names(boot);
+        if (g_layout->bound != 0)
+            r = bound_check((const void *)g_layout->bound, g_layout->bound_size, &g_deployment);
+    }
     return r;
 }
 

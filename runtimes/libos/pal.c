@@ -85,6 +85,8 @@ static int load_enclave(const struct pal_init_args_v4 *args, struct error *err)
                      &g_runtime.deployment_size, err);
     if (r < 0)
         return r;
+    g_runtime.given = (void *)(uintptr_t)args->given;
+    g_runtime.given_size = args->given != NULL ? args->given_size : 0;
     const struct sgx_driver *driver = sgx_driver_open(
         args->enclave_type ? args->enclave_type : "intelSgx", err);
     if (driver == NULL)
@@ -145,6 +147,8 @@ static int boot(const struct pal_init_args_v4 *args, struct error *err)
                                  .sites_size = g_runtime.sites_size,
                                  .deployment = (uint64_t)g_runtime.deployment,
                                  .deployment_size = g_runtime.deployment_size,
+                                 .given = (uint64_t)g_runtime.given,
+                                 .given_size = g_runtime.given_size,
                                  .mount_count = args->mount_count,
                                  .mount_fds = (uint64_t)mounts,
                                  .log_level = (uint32_t)log_level(args->log_level),

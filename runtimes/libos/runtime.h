@@ -32,8 +32,8 @@ struct runtime {
     struct sgx_enclave *enclave;
     struct pal_init_args_v4 args; /* callbacks, context */
     pthread_mutex_t callback_lock;
-    void *image, *sites, *deployment;
-    uint64_t image_size, sites_size, deployment_size;
+    void *image, *sites, *deployment, *given; /* given: the caller's, during pal_init */
+    uint64_t image_size, sites_size, deployment_size, given_size;
     int proc_fd; /* /proc/self/fd, from before pivot_root */
     bool ready;
     char refusal[512]; /* the first error that the LibOS logged before it was ready */

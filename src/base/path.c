@@ -50,6 +50,17 @@ char *path_clean(const char *path)
     return buffer_take(&out);
 }
 
+int path_compare(const char *a, const char *b)
+{
+    while (*a != '\0' && *a == *b) {
+        a++;
+        b++;
+    }
+    /* '/' is the least of all bytes: "/a/b" before "/a-b". */
+    const int one = *a == '/' ? 1 : (unsigned char)*a, two = *b == '/' ? 1 : (unsigned char)*b;
+    return one - two;
+}
+
 char *path_join(const char *a, const char *b)
 {
     size_t length = strlen(a);

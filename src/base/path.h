@@ -16,6 +16,8 @@
 /* Lexically cleaned copy: no "//", "/./", and ".." resolved without looking ("/.." is "/").
  * malloc'd. */
 char *path_clean(const char *path);
+/* Order of cleaned paths in which a directory is right before what is below it. */
+int path_compare(const char *a, const char *b);
 /* a + "/" + b, cleaned of double slashes only. malloc'd. */
 char *path_join(const char *a, const char *b);
 /* <prefix> of a program that runs as <prefix>/bin/PROGRAM (or sbin); malloc'd, NULL when it runs

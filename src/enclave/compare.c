@@ -172,6 +172,20 @@ static bool say_command(const char *value, size_t size, struct buffer *out)
     return true;
 }
 
+static bool say_host_variable(const char *value, size_t size, struct buffer *out)
+{
+    static const char *const kinds[] = {"any value", "a host name", "an address",
+                                        "a port",    "a protocol",  "a URL"};
+    struct manifest_host_variable v;
+
+    if (!head(value, size, &v, sizeof(v)))
+        return false;
+    buffer_append_text(out, "the host may give variables ");
+    append_quoted(out, value + sizeof(v), size - sizeof(v));
+    buffer_append_format(out, ": %s", v.value < array_count(kinds) ? kinds[v.value] : "unknown");
+    return true;
+}
+
 static bool say_rlimit(const char *value, size_t size, struct buffer *out)
 {
     struct manifest_rlimit r;
@@ -207,6 +221,11 @@ static bool say(uint32_t type, const char *value, size_t size, unsigned *argumen
         return say_policy(value, size, out);
     case MANIFEST_COMMAND:
         return say_command(value, size, out);
+    case MANIFEST_HOST_VARIABLE:
+        return say_host_variable(value, size, out);
+    case MANIFEST_HOST_NAMES:
+        buffer_append_text(out, "the host may give the host name");
+        return true;
     default:
         if (type < MANIFEST_RECORD_END && g_texts[type]) {
             buffer_append_format(out, "%s ", g_texts[type]);

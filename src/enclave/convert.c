@@ -46,12 +46,14 @@ static int open_file(const char *path, struct error *err)
     return fd < 0 ? error_errno(err, errno, "open %s", path) : fd;
 }
 
-static int deployment_blob(const struct request *request, uint8_t hash[BUNDLE_HASH_SIZE],
-                           struct error *err)
+/* fds: of the deployment half, and of what the host fills in. */
+static int deployment_blobs(const struct request *request, uint8_t hash[BUNDLE_HASH_SIZE],
+                            int fds[2], struct error *err)
 {
     cleanup_policy struct policy policy = {0};
     cleanup_deployment struct deployment deployment = {0};
     cleanup_buffer struct buffer blob = BUFFER_INIT;
+    cleanup_buffer struct buffer given = BUFFER_INIT;
     int result = policy_read(&request->policy, request->build.mode, &request->config->process,
                              &policy, err);
     if (result == 0)
@@ -61,7 +63,12 @@ static int deployment_blob(const struct request *request, uint8_t hash[BUNDLE_HA
         result = bundle_deployment_build(&deployment.manifest, &blob, hash, err);
     if (result < 0)
         return result;
-    return enclave_sealed_memory("enclave-deployment", blob.data, blob.size, err);
+    bundle_given_build(deployment.given, &given);
+    fds[0] = enclave_sealed_memory("enclave-deployment", blob.data, blob.size, err);
+    if (fds[0] < 0)
+        return fds[0];
+    fds[1] = enclave_sealed_memory("enclave-given", given.data, given.size, err);
+    return fds[1] < 0 ? fds[1] : 0;
 }
 
 /* A wish, or what the machine has. */
@@ -160,14 +167,14 @@ static void trim_cache(const char *given)
 
 /* The order is that of ENCLAVE_CONVERTER_FDS. The process ends after the answer, and with it what
  * is open. */
-static int convert(const struct request *request, int fds[6], struct buffer *text,
+static int convert(const struct request *request, int fds[7], struct buffer *text,
                    struct error *err)
 {
     cleanup_bundle_result struct bundle_result result = BUNDLE_RESULT_INIT;
     struct bundle_settings settings;
     uint8_t hash[BUNDLE_HASH_SIZE];
-    fds[4] = deployment_blob(request, hash, err);
-    if (fds[4] < 0 || settings_of(request, hash, &settings, err) < 0)
+    if (deployment_blobs(request, hash, fds + 4, err) < 0 ||
+        settings_of(request, hash, &settings, err) < 0)
         return -1;
     struct progress *progress = progress_start();
     const struct oci_config *config = request->config;
@@ -202,8 +209,8 @@ static int convert(const struct request *request, int fds[6], struct buffer *tex
         if (fds[i] < 0 && (fds[i] = open_file(paths[i], err)) < 0)
             return fds[i];
     /* init-runelet may run as a user who cannot open it. */
-    if (strcmp(request->type, "simulatedSgx") == 0 && (fds[5] = sgx_emulated_root_open(err)) < 0)
-        return fds[5];
+    if (strcmp(request->type, "simulatedSgx") == 0 && (fds[6] = sgx_emulated_root_open(err)) < 0)
+        return fds[6];
     return 0;
 }
 
@@ -232,17 +239,16 @@ static int read_policy(const json_t *json, struct enclave_policy_wish *out, stru
     const struct {
         const char *key;
         char **out;
-    } members[] = {{"exec", &out->exec},
-                   {"signals", &out->signals},
-                   {"loopback", &out->loopback},
-                   {"stdio", &out->stdio}};
+    } members[] = {{"exec", &out->exec},         {"signals", &out->signals},
+                   {"loopback", &out->loopback}, {"stdio", &out->stdio},
+                   {"hostEnv", &out->host_env},  {"hostName", &out->host_name}};
     for (size_t i = 0; i < array_count(members); i++) {
         const char *value = NULL;
         if (json_get_string(json, "", members[i].key, &value, err) < 0)
             return -1;
         *members[i].out = value != NULL ? xstrdup(value) : NULL;
     }
-    return 0;
+    return json_get_bool(json, "", "pod", &out->pod, err) < 0 ? -1 : 0;
 }
 
 static int read_request(struct request *request, struct error *err)
@@ -284,7 +290,7 @@ int main(void)
     cleanup_error struct error err = ERROR_INIT;
     cleanup_buffer struct buffer text = BUFFER_INIT;
     struct request request = {0};
-    int fds[6] = {-1, -1, -1, -1, -1, -1};
+    int fds[7] = {-1, -1, -1, -1, -1, -1, -1};
     struct stat answer;
 
     if (fstat(ANSWER_SOCKET, &answer) < 0 || !S_ISSOCK(answer.st_mode))
@@ -298,7 +304,7 @@ int main(void)
     }
     size_t size = text.size < ENCLAVE_CONVERTER_TEXT - 1 ? text.size : ENCLAVE_CONVERTER_TEXT - 1;
     result = fd_send(ANSWER_SOCKET, buffer_text(&text), size, fds,
-                     result < 0 ? 0 : array_count(fds) - (fds[5] < 0));
+                     result < 0 ? 0 : array_count(fds) - (fds[6] < 0));
     if (result < 0)
         error_fatal_set("answer: %s", strerror(-result));
     return 0;

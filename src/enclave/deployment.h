@@ -19,6 +19,9 @@ struct deployment {
     char **sysctls;
     struct buffer *options; /* one for each mount */
     size_t mount_count, sysctl_count;
+    const char **variables;    /* all of them, in order; the texts are config's, as below */
+    const char **env, **given; /* measured, and what the host fills in; NULL-terminated */
+    const char **masked_paths, **readonly_paths;
 };
 #define cleanup_deployment __attribute__((cleanup(deployment_release)))
 

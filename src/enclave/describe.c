@@ -11,6 +11,7 @@
 struct summary {
     struct manifest_policy policy;
     size_t commands, host_mounts;
+    size_t variables;          /* rules for any value */
     struct buffer exec, links; /* targets of mounts that may do so */
 };
 
@@ -40,6 +41,11 @@ static void add_record(struct summary *s, uint32_t type, const char *value, size
         memcpy(&s->policy, value, sizeof(s->policy));
     if (type == MANIFEST_COMMAND)
         s->commands++;
+    struct manifest_host_variable variable;
+    if (type == MANIFEST_HOST_VARIABLE && size >= sizeof(variable)) {
+        memcpy(&variable, value, sizeof(variable));
+        s->variables += variable.value == MANIFEST_VALUE_ANY;
+    }
     if (type == MANIFEST_MOUNT && size >= sizeof(struct manifest_mount))
         add_mount(s, value, size);
 }
@@ -86,6 +92,8 @@ char *deployment_describe(const void *blob, size_t size, bool debug, bool *insec
         add(&out, "programs of the host in %s (insecure)", buffer_text(&s.exec));
     if (s.links.size > 0)
         add(&out, "links of the host from %s to anywhere (insecure)", buffer_text(&s.links));
+    if (s.variables > 0)
+        add(&out, "variables of the host by %zu rule%s", s.variables, s.variables == 1 ? "" : "s");
     if (debug)
         add(&out, "debuggable (insecure)");
     if (loopback)

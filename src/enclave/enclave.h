@@ -21,6 +21,8 @@ enum enclave_choice { ENCLAVE_AUTO, ENCLAVE_YES, ENCLAVE_NO };
 /* What the operator may do to it, as it was written; NULL: not said (policy.h). */
 struct enclave_policy_wish {
     char *exec, *signals, *loopback, *stdio;
+    char *host_env, *host_name;
+    bool pod; /* a container of Kubernetes, whose engine makes service variables */
 };
 
 /* How the enclave is to be built; 0 takes what fits the container and the machine. */

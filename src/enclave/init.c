@@ -252,6 +252,7 @@ static void say_policy(struct runelet *runelet, int deployment_fd)
 
 static int start_enclave(struct runelet *runelet, struct error *err)
 {
+    int result;
     const struct container_init *init = runelet->init;
     cleanup_close int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (root < 0)
@@ -262,6 +263,10 @@ static int start_enclave(struct runelet *runelet, struct error *err)
     int image_fd = container_init_fd(init, ENCLAVE_FD_IMAGE);
     cleanup_close int sites_fd = container_init_fd(init, ENCLAVE_FD_SITES);
     cleanup_close int deployment_fd = container_init_fd(init, ENCLAVE_FD_DEPLOYMENT);
+    cleanup_close int given_fd = container_init_fd(init, ENCLAVE_FD_GIVEN);
+    cleanup_buffer struct buffer given = BUFFER_INIT;
+    if (given_fd >= 0 && (result = read_all(given_fd, &given, DEPLOYMENT_MAX)) < 0)
+        return error_errno(err, -result, "read what the host fills in");
     size_t mount_count = runelet->settings.mount_count;
     cleanup_free int *mounts = xcalloc(mount_count + 1, sizeof(*mounts));
     memset(mounts, 0xff, mount_count * sizeof(*mounts));
@@ -287,8 +292,10 @@ static int start_enclave(struct runelet *runelet, struct error *err)
         .cpu_period = runelet->settings.cpu_period,
         .event = on_event,
         .log = on_log,
-        .context = runelet};
-    int result = open_mounts(runelet, root, mounts, err);
+        .context = runelet,
+        .given = given.data,
+        .given_size = given.size};
+    result = open_mounts(runelet, root, mounts, err);
     if (result == 0)
         result = pal_runtime_init(runelet->runtime, &args, err);
     if (result == 0)

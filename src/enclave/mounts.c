@@ -208,8 +208,8 @@ static bool says_readonly(const struct oci_mount *mount)
 }
 
 /* entry: TARGET=WORD,WORD */
-static int apply_entry(const char *entry, const struct oci_config *config,
-                       struct bundle_mount *mounts, struct error *err)
+static int apply_entry(const char *entry, const struct oci_config *config, const size_t *numbers,
+                       size_t count, struct bundle_mount *mounts, struct error *err)
 {
     const char *equal = strrchr(entry, '=');
     if (entry[0] != '/' || equal == NULL || equal[1] == '\0')
@@ -220,14 +220,15 @@ static int apply_entry(const char *entry, const struct oci_config *config,
     cleanup_free char *head = xstrndup(entry, (size_t)(equal - entry));
     cleanup_free char *target = path_clean(head);
     bool found = false;
-    for (size_t i = 0; i < config->mount_count; i++) {
+    for (size_t i = 0; i < count; i++) {
         if (mounts[i].kind != MANIFEST_MOUNT_PASSTHROUGH || !same_path(mounts[i].target, target))
             continue;
         found = true;
         cleanup_free char *words = xstrdup(equal + 1);
         char *rest = words, *word;
         while ((word = strsep(&rest, ",")) != NULL)
-            if (apply_word(entry, word, says_readonly(&config->mounts[i]), &mounts[i], err) < 0)
+            if (apply_word(entry, word, says_readonly(&config->mounts[numbers[i]]), &mounts[i],
+                           err) < 0)
                 return -1;
     }
     return found ? 0
@@ -235,13 +236,13 @@ static int apply_entry(const char *entry, const struct oci_config *config,
                              entry, target);
 }
 
-int mounts_apply(const char *setting, const struct oci_config *config, struct bundle_mount *mounts,
-                 struct error *err)
+int mounts_apply(const char *setting, const struct oci_config *config, const size_t *numbers,
+                 size_t count, struct bundle_mount *mounts, struct error *err)
 {
     cleanup_free char *text = setting != NULL ? xstrdup(setting) : NULL;
     char *rest = text, *entry;
     while (rest != NULL && (entry = strsep(&rest, " \t\n")) != NULL)
-        if (entry[0] != '\0' && apply_entry(entry, config, mounts, err) < 0)
+        if (entry[0] != '\0' && apply_entry(entry, config, numbers, count, mounts, err) < 0)
             return -1;
     return 0;
 }

@@ -19,11 +19,11 @@
 void mounts_read(const struct oci_mount *mount, struct bundle_mount *out, struct buffer *options);
 /*
  * The tenant's word on pass-through mounts (enclave.mounts, may be NULL): "TARGET=WORD[,WORD...]",
- * more of them behind blanks. Words: ro, rw, insecure-exec, insecure-links. config's mounts are in
- * the order of `mounts`.
+ * more of them behind blanks. Words: ro, rw, insecure-exec, insecure-links. mounts[i] is that of
+ * config->mounts[numbers[i]].
  */
-int mounts_apply(const char *setting, const struct oci_config *config, struct bundle_mount *mounts,
-                 struct error *err);
+int mounts_apply(const char *setting, const struct oci_config *config, const size_t *numbers,
+                 size_t count, struct bundle_mount *mounts, struct error *err);
 /* Refuses a first program that is in a pass-through mount which runs none. */
 int mounts_check_program(const char *program, const struct bundle_mount *mounts, size_t count,
                          struct error *err);

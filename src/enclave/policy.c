@@ -264,7 +264,8 @@ int policy_read(const struct enclave_policy_wish *wish, enum enclave_mode mode,
                      .log_level = debug ? LEVEL_TRACE : LEVEL_WARNING}};
     if (read_exec(wish->exec, out, err) < 0 ||
         read_signals(wish->signals, &out->manifest, err) < 0 ||
-        read_loopback(wish->loopback, &out->manifest, err) < 0)
+        read_loopback(wish->loopback, &out->manifest, err) < 0 ||
+        host_rules_read(wish->host_env, wish->host_name, wish->pod, &out->host, err) < 0)
         return -1;
     return read_stdio(wish->stdio, out, process->terminal, &out->manifest, err);
 }
@@ -315,4 +316,5 @@ void policy_release(struct policy *policy)
         free_texts(c->cwd, c->cwd_count);
     }
     free(policy->commands);
+    host_rules_release(&policy->host);
 }

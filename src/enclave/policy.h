@@ -8,12 +8,14 @@
 
 #include "enclave/bundle/bundle.h"
 #include "enclave/enclave.h"
+#include "enclave/host_rules.h"
 #include "oci/config.h"
 
 struct policy {
     struct bundle_policy manifest;
     struct bundle_command *commands;
     size_t command_count;
+    struct host_rules host;
 };
 #define cleanup_policy __attribute__((cleanup(policy_release)))
 

@@ -32,6 +32,8 @@ enum setting {
     SETTING_SIGNALS,
     SETTING_LOOPBACK,
     SETTING_STDIO,
+    SETTING_HOST_ENV,
+    SETTING_HOST_NAME,
     SETTINGS,
 };
 
@@ -56,6 +58,8 @@ static const struct {
     [SETTING_SIGNALS] = {"enclave.signals", "ENCLAVE_SIGNALS"},
     [SETTING_LOOPBACK] = {"enclave.network.loopback", "ENCLAVE_NETWORK_LOOPBACK"},
     [SETTING_STDIO] = {"enclave.stdio", "ENCLAVE_STDIO"},
+    [SETTING_HOST_ENV] = {"enclave.host.env", "ENCLAVE_HOST_ENV"},
+    [SETTING_HOST_NAME] = {"enclave.host.name", "ENCLAVE_HOST_NAME"},
 };
 
 static const char *variable_value(const char *entry, const char *name)
@@ -145,6 +149,20 @@ static int choose_runtime(const char *carrier, const char *path, struct enclave_
     return 0;
 }
 
+/*
+ * "container" in a pod, NULL elsewhere. "sandbox" is the pod's own container, which holds its
+ * namespaces and runs nothing of the tenant's.
+ */
+static const char *pod_role(const struct oci_config *config)
+{
+    static const char *const keys[] = {"io.kubernetes.cri.container-type",
+                                       "io.kubernetes.cri-o.ContainerType"};
+    const char *role = NULL;
+    for (size_t i = 0; role == NULL && i < array_count(keys); i++)
+        role = oci_annotation(config, keys[i]);
+    return role;
+}
+
 /* ---- how the enclave is built ---- */
 
 /* One of `names`, whose index it is. */
@@ -199,10 +217,11 @@ static int read_policy(const struct oci_config *config, struct enclave_request *
     const struct {
         enum setting setting;
         char **out;
-    } settings[] = {{SETTING_EXEC, &out->policy.exec},
-                    {SETTING_SIGNALS, &out->policy.signals},
-                    {SETTING_LOOPBACK, &out->policy.loopback},
-                    {SETTING_STDIO, &out->policy.stdio}};
+    } settings[] = {
+        {SETTING_EXEC, &out->policy.exec},         {SETTING_SIGNALS, &out->policy.signals},
+        {SETTING_LOOPBACK, &out->policy.loopback}, {SETTING_STDIO, &out->policy.stdio},
+        {SETTING_HOST_ENV, &out->policy.host_env}, {SETTING_HOST_NAME, &out->policy.host_name}};
+    out->policy.pod = pod_role(config) != NULL;
     for (size_t i = 0; i < array_count(settings); i++) {
         const char *value = find(config, settings[i].setting);
         *settings[i].out = value != NULL ? xstrdup(value) : NULL;
@@ -250,24 +269,12 @@ static int read_build(const struct oci_config *config, struct enclave_build *out
     return 0;
 }
 
-/* The pod's own container, which holds its namespaces and runs nothing of the tenant's. */
-static bool is_sandbox(const struct oci_config *config)
-{
-    static const char *const keys[] = {"io.kubernetes.cri.container-type",
-                                       "io.kubernetes.cri-o.ContainerType"};
-    for (size_t i = 0; i < array_count(keys); i++) {
-        const char *type = oci_annotation(config, keys[i]);
-        if (type != NULL && strcmp(type, "sandbox") == 0)
-            return true;
-    }
-    return false;
-}
-
 int enclave_request_read(const struct oci_config *config, bool forced, struct enclave_request *out,
                          struct error *err)
 {
     memset(out, 0, sizeof(*out));
-    if (is_sandbox(config))
+    const char *role = pod_role(config);
+    if (role != NULL && strcmp(role, "sandbox") == 0)
         return 0;
     const char *type = find(config, SETTING_TYPE), *path = find(config, SETTING_PATH);
     const char *carrier = find(config, SETTING_CARRIER);
@@ -302,5 +309,7 @@ void enclave_request_release(struct enclave_request *request)
     free(request->policy.signals);
     free(request->policy.loopback);
     free(request->policy.stdio);
+    free(request->policy.host_env);
+    free(request->policy.host_name);
     memset(request, 0, sizeof(*request));
 }

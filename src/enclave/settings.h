@@ -21,6 +21,7 @@
 #define ENCLAVE_FD_IMAGE      "image"
 #define ENCLAVE_FD_SITES      "sites"
 #define ENCLAVE_FD_DEPLOYMENT "deployment"
+#define ENCLAVE_FD_GIVEN      "given"
 #define ENCLAVE_FD_EMULATOR   "emulator-root" /* on machines without SGX */
 
 /*
@@ -31,9 +32,9 @@
 #define ENCLAVE_CONVERTER_FDS                                                      \
     {                                                                              \
         ENCLAVE_FD_FILE, ENCLAVE_FD_SIGSTRUCT, ENCLAVE_FD_IMAGE, ENCLAVE_FD_SITES, \
-            ENCLAVE_FD_DEPLOYMENT, ENCLAVE_FD_EMULATOR                             \
+            ENCLAVE_FD_DEPLOYMENT, ENCLAVE_FD_GIVEN, ENCLAVE_FD_EMULATOR           \
     }
-#define ENCLAVE_CONVERTER_NEEDED 5 /* the last is optional */
+#define ENCLAVE_CONVERTER_NEEDED 6 /* the last is optional */
 #define ENCLAVE_CONVERTER_TEXT   8192
 
 struct enclave_settings {

@@ -87,6 +87,10 @@ static void release(struct deployment *d)
         free(c->texts);
     }
     free(d->commands);
+    for (u32 i = 0; i < d->host_variable_count; i++)
+        free(d->host_variables[i].pattern);
+    free(d->host_variables);
+    free(d->given); /* its texts are env's */
     memset(d, 0, sizeof(*d));
 }
 

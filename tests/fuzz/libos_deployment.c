@@ -5,6 +5,7 @@
 
 #include "crypto.h"
 #include "deployment.h"
+#include "host_value.h"
 #include "manifest.h"
 #include "sgx.h"
 #include "start.h"
@@ -74,6 +75,10 @@ static void release(struct deployment *d)
         free(c->texts);
     }
     free(d->commands);
+    for (u32 i = 0; i < d->host_variable_count; i++)
+        free(d->host_variables[i].pattern);
+    free(d->host_variables);
+    free(d->given); /* its texts are env's */
     memset(d, 0, sizeof(*d));
 }
 
@@ -130,7 +135,30 @@ static void ask(const u8 *data, size_t size)
     free(copy);
 }
 
-/* The blob's size in two bytes, the blob, and what the host asks for then. */
+/* Measured variables stay as they are, and none steers a program that the host gave. */
+static void give(const u8 *data, size_t size)
+{
+    size_t measured = 0;
+
+    for (; g_deployment.env != NULL && g_deployment.env[measured] != NULL; measured++)
+        ;
+    if (given_load(data, size, &g_deployment) < 0)
+        return;
+    for (u32 i = 0; i < g_deployment.given_count; i++) {
+        const char *entry = g_deployment.given[i];
+        const size_t name = host_variable_name(entry);
+
+        if (g_deployment.env[measured + i] != entry || host_variable_is_never(entry, name) ||
+            g_deployment.host_variable_count == 0)
+            abort();
+        for (size_t k = 0; k < measured; k++) {
+            if (strncmp(g_deployment.env[k], entry, name + 1) == 0)
+                abort();
+        }
+    }
+}
+
+/* Size of the blob in two bytes, the blob; the same of what the host gives; what it asks for. */
 int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 {
     static const struct manifest_image image = {.flags = MANIFEST_ALLOW_EXEC};
@@ -147,7 +175,14 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
             if (g_deployment.mounts[i].target[0] != '/')
                 abort();
         }
-        ask(data + 2 + blob, size - 2 - blob);
+        data += 2 + blob;
+        size -= 2 + blob;
+        if (size >= 2) {
+            size_t given = MIN((size_t)data[0] | (size_t)data[1] << 8, size - 2);
+
+            give(data + 2, given);
+            ask(data + 2 + given, size - 2 - given);
+        }
     }
     release(&g_deployment);
     return 0;

@@ -80,6 +80,7 @@ enum what {
     W_GROW,   /* longer */
     W_TAIL,   /* the second half of CONFIGID */
     W_SVN,    /* CONFIGSVN */
+    W_FILL,   /* what the host fills in has a variable that it may not give */
     W_ANY,    /* one of those that fit */
     W_COUNT
 };

@@ -50,6 +50,7 @@ static const char *const g_whats[W_COUNT] = {
     [W_TAIL] = "tail",
     [W_SVN] = "svn",
     [W_RENEW] = "renew",
+    [W_FILL] = "fill",
     [W_ANY] = "any",
 };
 

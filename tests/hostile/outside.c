@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "enclave/bundle/bundle.h"
 #include "sgx/emulator/emulator.h"
 #include "tests/hostile/hostile.h"
 
@@ -20,6 +21,7 @@ static struct {
     {&g_runtime.deployment, &g_runtime.deployment_size, "deployment"},
     {&g_runtime.image, &g_runtime.image_size, "image"},
     {&g_runtime.sites, &g_runtime.sites_size, "site table"},
+    {&g_runtime.given, &g_runtime.given_size, "host's variables"},
 };
 #define FILES (sizeof(g_files) / sizeof(g_files[0]))
 
@@ -60,6 +62,21 @@ static void load_file(const struct lie *lie)
     }
 }
 
+/* "load" with "fill": a variable that no rule allows, or that steers programs; the last is
+ * allowed. */
+static void load_variable(const struct lie *lie)
+{
+    static const char *const variables[] = {"LD_PRELOAD=/host/evil.so", "UNKNOWN=1", "PATH=/host",
+                                            "HOSTNAME=name of two words", "HOSTNAME=good"};
+    static struct buffer blob;
+    const char *const list[] = {
+        variables[(size_t)lie->value % (sizeof(variables) / sizeof(variables[0]))], NULL};
+
+    bundle_given_build(list, &blob);
+    g_runtime.given = blob.data;
+    g_runtime.given_size = blob.size;
+}
+
 /* What MRENCLAVE does not cover of SECS. */
 static void load_secs(const struct lie *lie, struct sgx_secs *secs)
 {
@@ -78,7 +95,10 @@ void outside_load(struct sgx_secs *secs)
     if (lie == NULL)
         return;
     load_secs(lie, secs);
-    load_file(lie);
+    if (lie->what == W_FILL)
+        load_variable(lie);
+    else
+        load_file(lie);
 }
 
 /* "given": a byte of some blocks changes while the enclave may be copying them, and back. */

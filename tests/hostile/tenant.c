@@ -20,6 +20,9 @@ int __wrap_bundle_deployment_build(const struct bundle_deployment *d, struct buf
     struct bundle_deployment strict = *d;
     strict.policy = (struct bundle_policy){
         .exec = MANIFEST_EXEC_NONE, .flags = MANIFEST_POLICY_STDOUT, .log_level = 2};
+    static const struct bundle_host_variable name = {"HOSTNAME", MANIFEST_VALUE_NAME};
+    strict.host_variables = &name;
+    strict.host_variable_count = 1;
     return __real_bundle_deployment_build(&strict, out, hash, err);
 }
 

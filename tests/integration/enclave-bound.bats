@@ -94,7 +94,8 @@ inside() {
         "c['mounts'].append({'destination': '/etc', 'type': 'bind', 'source': '$work/data', 'options': ['bind', 'ro']})"
     change "masked path /bin/machine: the bound has no maskedPaths, so it is not allowed" "c['linux']['maskedPaths'].append('/bin/machine')"
     change "working directory /tmp: the bound has no cwd" "c['process']['cwd'] = '/tmp'"
-    change "hostname other: the bound has no hostname" "c['hostname'] = 'other'"
+    change "hostname other: the bound has no hostname" "c['hostname'] = 'other'" \
+        "c['annotations']['enclave.host.name'] = 'measured'"
     change "resource limit number 7: the bound has no rlimits" "c['process']['rlimits'] = [{'type': 'RLIMIT_NOFILE', 'soft': 64, 'hard': 64}]"
     cp "$work/good" "$bundle/config.json"
     inside HOME=/root

@@ -269,6 +269,62 @@ static int show_quote(struct pseudo_inode *p, struct text *t)
     return n < 0 ? (int)n : 0;
 }
 
+/* ---- what the host gave (docs/design/identity.md) ---- */
+
+/* The texts are UTF-8 without control characters (entry/given.c), or paths of the deployment. */
+static void add_json(struct text *t, const char *s, size_t n)
+{
+    text_printf(t, "\"");
+    for (size_t i = 0; i < n; i++) {
+        if (s[i] == '"' || s[i] == '\\')
+            text_printf(t, "\\%c", s[i]);
+        else if ((u8)s[i] < 0x20)
+            text_printf(t, "\\u%04x", (u8)s[i]);
+        else
+            text_add(t, &s[i], 1);
+    }
+    text_printf(t, "\"");
+}
+
+static void add_json_name(struct text *t, const char *member, const char *name, bool given)
+{
+    text_printf(t, "\"%s\": ", member);
+    if (given)
+        add_json(t, name, strlen(name));
+    else
+        text_printf(t, "null");
+}
+
+static int show_host_values(struct pseudo_inode *p, struct text *t)
+{
+    const struct deployment *d = &g_deployment;
+    const char *separator = "";
+
+    text_printf(t, "{");
+    add_json_name(t, "hostname", d->hostname, d->hostname_given);
+    text_printf(t, ", ");
+    add_json_name(t, "domainname", d->domainname, d->domainname_given);
+    text_printf(t, ", \"env\": {");
+    for (u32 i = 0; i < d->given_count; i++) {
+        size_t name = (size_t)(strchr(d->given[i], '=') - d->given[i]);
+
+        text_printf(t, i > 0 ? ", " : "");
+        add_json(t, d->given[i], name);
+        text_printf(t, ": ");
+        add_json(t, d->given[i] + name + 1, strlen(d->given[i] + name + 1));
+    }
+    text_printf(t, "}, \"mounts\": [");
+    for (u32 i = 0; i < d->mount_count; i++) {
+        if (d->mounts[i].kind != MANIFEST_MOUNT_PASSTHROUGH)
+            continue;
+        text_printf(t, "%s", separator);
+        add_json(t, d->mounts[i].target, strlen(d->mounts[i].target));
+        separator = ", ";
+    }
+    text_printf(t, "]}\n");
+    return 0;
+}
+
 /* ---- keys ---- */
 
 static int show_seal_key(struct pseudo_inode *p, struct text *t)
@@ -384,6 +440,7 @@ static const struct pseudo_entry g_key_entries[] = {
 
 static const struct pseudo_entry g_entries[] = {
     PSEUDO_SHOW("attestation_type", show_type),
+    PSEUDO_SHOW("host_values", show_host_values),
     {.name = "keys",
      .mode = S_IFDIR | 0555,
      .children = g_key_entries,

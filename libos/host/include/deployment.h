@@ -33,6 +33,11 @@ struct deployment_command {
     u32 arg_count, env_count, cwd_count;
     struct deployment_text *texts; /* arguments, environment, directories */
 };
+/* Variables that the host may give (struct manifest_host_variable). */
+struct deployment_host_variable {
+    u32 value; /* enum manifest_host_value */
+    char *pattern;
+};
 struct deployment {
     struct deployment_policy policy;
     struct deployment_command *commands;
@@ -50,6 +55,13 @@ struct deployment {
     u32 mount_count;
     char **sysctls;                        /* name=value, NULL-terminated or NULL */
     char **masked_paths, **readonly_paths; /* NULL-terminated or NULL */
+    struct deployment_host_variable *host_variables;
+    u32 host_variable_count;
+    bool host_names; /* host name and domain name are the host's to give */
+    /* What it gave (entry/given.c, entry/inherit.c): variables of env, and which of the names. */
+    char **given;
+    u32 given_count;
+    bool hostname_given, domainname_given;
 };
 extern struct deployment g_deployment;
 /* Host descriptors of the pass-through mounts, by their index. */

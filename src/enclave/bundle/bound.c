@@ -449,7 +449,8 @@ static int mount_item(struct bound_compiler *c, const json_t *item)
 
 static int mounts(struct bound_compiler *c, const json_t *value, uint32_t *count)
 {
-    return bound_each(c, value, false, count, mount_item);
+    cleanup_json json_t *sorted = bound_sort_targets(value);
+    return bound_each(c, sorted, false, count, mount_item);
 }
 
 /* {"RLIMIT_NOFILE": {"min": 1024, "max": 4096}}; what is not said is open. */

@@ -3,10 +3,13 @@
 #include "enclave/bundle/bound_text.h"
 
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/json.h"
+#include "base/path.h"
 #include "bound.h"
 
 /* ---- messages ---- */
@@ -148,4 +151,32 @@ int bound_each(struct bound_compiler *c, const json_t *value, bool single, uint3
             return -1;
     *count = (uint32_t)json_array_size(value);
     return 0;
+}
+
+/* ---- the order of mounts ---- */
+
+static const char *target_of(const json_t *item)
+{
+    const char *target = json_string_value(json_object_get(item, "target"));
+    return target != NULL ? target : "";
+}
+
+static int compare_targets(const void *a, const void *b)
+{
+    return path_compare(target_of(*(json_t *const *)a), target_of(*(json_t *const *)b));
+}
+
+json_t *bound_sort_targets(const json_t *value)
+{
+    const size_t count = json_array_size(value);
+    if (!json_is_array(value))
+        return json_incref((json_t *)(uintptr_t)value);
+    cleanup_free json_t **items = xcalloc(count + 1, sizeof(*items));
+    for (size_t i = 0; i < count; i++)
+        items[i] = json_array_get(value, i);
+    qsort(items, count, sizeof(json_t *), compare_targets);
+    json_t *sorted = json_array();
+    for (size_t i = 0; i < count; i++)
+        json_array_append(sorted, items[i]);
+    return sorted;
 }

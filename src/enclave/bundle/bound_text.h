@@ -35,6 +35,8 @@ int bound_object_text(struct bound_compiler *c, const json_t *object, struct buf
  * NULL. */
 int bound_read_text(struct bound_compiler *c, const json_t *value, struct buffer *pattern,
                     const char *flag, bool *flagged);
+/* The items of a list in the order in which a deployment has its mounts; a new reference. */
+json_t *bound_sort_targets(const json_t *value);
 /* fn for each item of a list, or for the value itself where one may stand for a list of one. */
 int bound_each(struct bound_compiler *c, const json_t *value, bool single, uint32_t *count,
                int (*fn)(struct bound_compiler *c, const json_t *item));

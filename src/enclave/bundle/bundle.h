@@ -176,6 +176,11 @@ struct bundle_command {
     size_t arg_count, env_count, cwd_count;
     bool terminal;
 };
+/* Variables that the host may give (struct manifest_host_variable). */
+struct bundle_host_variable {
+    const char *pattern;
+    uint32_t value; /* enum manifest_host_value */
+};
 struct bundle_deployment {
     struct bundle_policy policy;
     const struct bundle_command *commands;
@@ -196,7 +201,12 @@ struct bundle_deployment {
     const char *const *masked_paths;
     const char *const *readonly_paths;
     bool terminal, readonly_root;
+    const struct bundle_host_variable *host_variables;
+    size_t host_variable_count;
+    bool host_names; /* host name and domain name are the host's to give */
 };
+/* The given part: variables that the host fills in, in the order of their names; not measured. */
+void bundle_given_build(const char *const *variables, struct buffer *blob);
 /* The blob and its SHA-256 (the first 32 bytes of CONFIGID). The same input gives the same
  * bytes. */
 int bundle_deployment_build(const struct bundle_deployment *deployment, struct buffer *blob,

@@ -109,6 +109,15 @@ static void add_command(struct writer *w, const struct bundle_command *c)
     end_record(w, at);
 }
 
+static void add_host_variable(struct writer *w, const struct bundle_host_variable *v)
+{
+    struct manifest_host_variable variable = {.value = v->value};
+    size_t at = begin_record(w, MANIFEST_HOST_VARIABLE);
+    buffer_append(w->blob, &variable, sizeof(variable));
+    buffer_append_text(w->blob, v->pattern);
+    end_record(w, at);
+}
+
 static uint32_t text_size(const char *text)
 {
     return text ? (uint32_t)strlen(text) : 0;
@@ -167,6 +176,9 @@ int bundle_deployment_build(const struct bundle_deployment *d, struct buffer *bl
     add_list(&w, MANIFEST_READONLY_PATH, d->readonly_paths);
     add_flag(&w, MANIFEST_TERMINAL, d->terminal);
     add_flag(&w, MANIFEST_READONLY_ROOT, d->readonly_root);
+    for (size_t i = 0; i < d->host_variable_count; i++)
+        add_host_variable(&w, &d->host_variables[i]);
+    add_flag(&w, MANIFEST_HOST_NAMES, d->host_names);
 
     if (blob->size > MANIFEST_DEPLOYMENT_MAX)
         return error_set(err, "arguments, environment and mounts take %zu bytes, at most %u",
@@ -176,4 +188,17 @@ int bundle_deployment_build(const struct bundle_deployment *d, struct buffer *bl
     memcpy(blob->data, &header, sizeof(header));
     hash_of(blob->data, blob->size, hash);
     return 0;
+}
+
+void bundle_given_build(const char *const *variables, struct buffer *blob)
+{
+    struct writer w = {.blob = blob};
+    struct manifest_deployment_header header = {.magic = MANIFEST_GIVEN_MAGIC,
+                                                .version = MANIFEST_VERSION};
+    buffer_clear(blob);
+    buffer_append(blob, &header, sizeof(header));
+    add_list(&w, MANIFEST_ENV, variables);
+    header.record_count = w.records;
+    header.size = blob->size;
+    memcpy(blob->data, &header, sizeof(header));
 }

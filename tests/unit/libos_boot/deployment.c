@@ -524,7 +524,7 @@ static void test_signal(void **state)
  * deployment than the LibOS. */
 static void test_said_once(void **state)
 {
-    static const u32 flags[] = {MANIFEST_TERMINAL, MANIFEST_READONLY_ROOT};
+    static const u32 flags[] = {MANIFEST_TERMINAL, MANIFEST_READONLY_ROOT, MANIFEST_HOST_NAMES};
     static const u32 texts[] = {MANIFEST_CWD, MANIFEST_HOSTNAME, MANIFEST_DOMAINNAME};
     const struct manifest_policy p = {.flags = MANIFEST_POLICY_STDIN | MANIFEST_POLICY_STDOUT};
     const struct manifest_policy none = {0};

@@ -1,0 +1,100 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# One deployment, one CONFIGID and one sealing key: what engines make anew for each container changes neither.
+
+bats_require_minimum_version 1.5.0
+load enclave
+
+setup() {
+    [ "$(id -u)" -eq 0 ] || skip "containers need root here"
+    enclave_setup
+    busybox=$(command -v busybox) || skip "no busybox"
+    mkdir -p "$bundle/rootfs/bin" "$work/one" "$work/two"
+    cp "$busybox" "$bundle/rootfs/bin/busybox"
+    for applet in sh cat od env; do
+        ln -s busybox "$bundle/rootfs/bin/$applet"
+    done
+    annotate type simulatedSgx
+    export RUNE_CACHE_DIR=$BATS_FILE_TMPDIR/cache RUNE_SIGNING_KEY=$BATS_FILE_TMPDIR/key.pem
+    mkdir -p "$RUNE_CACHE_DIR"
+}
+
+teardown() { enclave_teardown; }
+
+# changed STATEMENT...: identity and key of the container with a changed configuration, which then is as before
+changed() {
+    cp "$bundle/config.json" "$work/as-it-was"
+    configure "$@"
+    local status=0
+    rune run --bundle "$bundle" "$id" </dev/null 2>"$work/err" || status=$?
+    cat "$work/err" >&2
+    mv "$work/as-it-was" "$bundle/config.json"
+    return $status
+}
+
+identity='od -An -v -tx1 -j64 -N320 /dev/attestation/report; od -An -tx1 /dev/attestation/keys/_sgx_mrenclave'
+
+@test "what engines make anew changes neither CONFIGID nor the sealing key" {
+    arguments sh -c "$identity"
+    configure "c['mounts'] += [{'destination': t, 'type': 'bind', 'source': '$work/one', 'options': ['bind']} for t in ['/b', '/a', '/a/c']]" \
+        "c['process']['env'] += ['HOSTNAME=one', 'A=1', 'A1=2', 'B=3']"
+    first=$(changed pass)
+    [ "$(wc -l <<<"$first")" -eq 21 ]
+    [ "$(changed pass)" = "$first" ]
+    [ "$(changed 'c["hostname"] = "other"')" = "$first" ]
+    [ "$(changed "c['process']['env'].reverse()")" = "$first" ]
+    [ "$(changed "c['process']['env'] = [e.replace('HOSTNAME=one', 'HOSTNAME=two') for e in c['process']['env']]")" = "$first" ]
+    [ "$(changed "c['process']['env'].insert(0, 'A=0')")" = "$first" ] # the last of two counts
+    [ "$(changed "c['process']['rlimits'].reverse()" "c['linux']['maskedPaths'].reverse()")" = "$first" ]
+    [ "$(changed "[m.update(source='$work/two') for m in c['mounts'] if m['type'] == 'bind']")" = "$first" ]
+    [ "$(changed "c['mounts'][-3:] = [c['mounts'][-2], c['mounts'][-1], c['mounts'][-3]]")" = "$first" ]
+    [ "$(changed "c['annotations']['io.test'] = 'x'")" = "$first" ]
+
+    # What the tenant decides does.
+    for other in "c['process']['env'] += ['C=1']" "c['process']['env'] += ['A=2']" "c['mounts'].pop()" "c['process']['args'] += ['x']" \
+        "c['process']['env'] += ['DB_SERVICE_HOST=10.0.0.1']" "c['process']['env'] += ['HOSTNAME=a b']" \
+        "c['annotations']['enclave.host.env'] = 'default POD_*'" "c['annotations']['enclave.host.name'] = 'measured'"; do
+        second=$(changed "$other")
+        [ "$second" != "$first" ] || { echo "the same with $other"; return 1; }
+        [ "$(tail -1 <<<"$second")" != "$(tail -1 <<<"$first")" ]
+    done
+}
+
+@test "in a pod the variables of services are the host's, and a program can tell them apart" {
+    arguments sh -c "$identity; cat /dev/attestation/host_values"
+    configure "c['annotations'].update({'io.kubernetes.cri.container-type': 'container', 'enclave.host.env': 'default,POD_IP -KEPT_*'})" \
+        "c['process']['env'] += ['DB_PORT=5432', 'PORT=80', 'KEPT_SERVICE_HOST=10.1.1.1']" \
+        "c['mounts'] += [{'destination': '/etc/hosts', 'type': 'bind', 'source': '/etc/hosts', 'options': ['bind']}]"
+    first=$(changed "c['hostname'] = 'web-0'" "c['process']['env'] += ['HOSTNAME=web-0', 'POD_IP=\"10.0.0.7\"']")
+    second=$(changed "c['hostname'] = 'web-1'" "c['process']['env'] += ['KUBERNETES_SERVICE_HOST=10.96.0.1', 'KUBERNETES_PORT=tcp://10.96.0.1:443']" \
+        "c['process']['env'] += ['HOSTNAME=web-1', 'KUBERNETES_PORT_443_TCP_PROTO=tcp', 'KUBERNETES_SERVICE_PORT_HTTPS=443']")
+    [ "$(head -21 <<<"$first")" = "$(head -21 <<<"$second")" ]
+    python3 - "$(tail -1 <<<"$first")" "$(tail -1 <<<"$second")" <<'PYTHON'
+import json, sys
+one, two = (json.loads(text) for text in sys.argv[1:])
+assert one == {'hostname': 'web-0', 'domainname': None, 'env': {'HOSTNAME': 'web-0', 'POD_IP': '"10.0.0.7"'}, 'mounts': ['/etc/hosts']}, one
+assert two['env'] == {'HOSTNAME': 'web-1', 'KUBERNETES_SERVICE_HOST': '10.96.0.1', 'KUBERNETES_PORT': 'tcp://10.96.0.1:443',
+    'KUBERNETES_PORT_443_TCP_PROTO': 'tcp', 'KUBERNETES_SERVICE_PORT_HTTPS': '443'}, two
+PYTHON
+}
+
+@test "settings that no rule can be are refused" {
+    arguments sh
+    annotate host.env 'default LD_PRELOAD'
+    refused "enclave.host.env: LD_PRELOAD steers any program" rune run --bundle "$bundle" "$id"
+    annotate host.env '*'
+    refused "enclave.host.env: \"*\" is no name of variables" rune run --bundle "$bundle" "$id"
+    annotate host.env ''
+    annotate host.name mine
+    refused "enclave.host.name \"mine\" is not known: use host or measured" rune run --bundle "$bundle" "$id"
+}
+
+@test "a variable that steers programs is measured under the widest rule" {
+    arguments sh -c "$identity; env; cat /dev/attestation/host_values"
+    annotate host.env 'default *D* *P*'
+    first=$(changed pass)
+    second=$(changed "c['process']['env'] += ['LD_PRELOAD=']")
+    [ "$(head -21 <<<"$first")" != "$(head -21 <<<"$second")" ]
+    grep -q '"env": {}' <<<"$second"
+    grep -q '^LD_PRELOAD=$' <<<"$second"
+}
