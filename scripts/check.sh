@@ -7,11 +7,14 @@ cd "$(dirname "$0")/.." || exit 1
 build=$(realpath "$1")
 shift
 suites=("$@")
-[ ${#suites[@]} -gt 0 ] || suites=(unit asan binary conformance libos hostile random integration)
+[ ${#suites[@]} -gt 0 ] || suites=(unit asan binary libos integration conformance hostile random)
 
-passed=0 failed=0 skipped=0
 logs=$build/check-logs
+counts=$logs/counts
 mkdir -p "$logs"
+: >"$counts"
+# So many suites beside each other: most wait for something half of their time.
+lanes=${RUNE_CHECK_LANES:-$(nproc)}
 export RUNE_STAGE=$build/stage
 export PATH=$RUNE_STAGE/usr/bin:$PATH
 export RUNE=$RUNE_STAGE/usr/bin/rune
@@ -19,7 +22,7 @@ export RUNE_CHECK_IMAGES=${RUNE_CHECK_IMAGES:-$build/images}
 
 # add PASSED FAILED SKIPPED NAME SECONDS
 add() {
-    passed=$((passed + $1)) failed=$((failed + $2)) skipped=$((skipped + $3))
+    echo "$1 $2 $3" >>"$counts"
     printf '== %-34s %4d passed %3d failed %3d skipped  %4ds\n' "$4" "$1" "$2" "$3" "$5"
 }
 
@@ -70,6 +73,39 @@ run_plain() { # NAME COMMAND...
     add "${ok:-0}" "${bad:-0}" "${skip:-0}" "$name" $((SECONDS - start))
 }
 
+# beside FUNCTION ARGS...: in a lane of its own when one is free. What it prints comes in one piece, at its end.
+beside() {
+    while [ "$(jobs -pr | wc -l)" -ge "$lanes" ]; do
+        wait -n
+    done
+    { text=$("$@") || text=$(add 0 1 0 "$2: its lane was ended" 0); echo "$text"; } &
+}
+
+run_bats() { # FILE...: one after the other
+    local file
+    for file in "$@"; do
+        run_tap "$(basename "$file")" timeout 600 bats --tap "$file"
+    done
+}
+
+run_libos() {
+    local scratch runner
+    scratch=$(mktemp -d)
+    runner="--libos $build/libos/libos.elf --cache $scratch/cache --key $scratch/key.pem"
+    run_plain libos tests/libos/run.sh --jobs 2 --variants 'static pie nopie musl' --runner "$build/runtimes/libos/libos-run $runner"
+    # The same where nothing can be added to a running enclave, and RDTSC is refused: SGX1 without KSS.
+    RUNE_SGX_EMULATOR_FEATURES=sgx1 RUNE_SGX_EMULATOR_TRAP=rdtsc run_plain libos-sgx1 tests/libos/run.sh --variants pie \
+        --runner "$build/runtimes/libos/libos-run $runner --memory 1G --threads 200" \
+        process signals threads exec files groups shell.sh
+    # And on a host that takes pages of the programs away by its page tables: nobody may notice. (Who needs new pages all the time, as exec
+    # does, meets a host that gives none, and is killed: docs/design/entry.md.)
+    run_plain libos-unmap tests/libos/run.sh --variants pie --runner "$build/runtimes/libos/libos-run-unmap $runner" \
+        process signals files pipes sysv
+    rm -rf "$scratch"
+    # Some of them while the host must not touch enclave memory; make conformance runs all.
+    run_plain libos-isolated tests/conformance/full-libos-isolated.sh "$RUNE_STAGE" process signals threads files sockets shell.sh
+}
+
 for suite in "${suites[@]}"; do
     case $suite in
     unit) run_meson unit "$build" ;;
@@ -77,7 +113,7 @@ for suite in "${suites[@]}"; do
         start=$SECONDS
         asan=$(dirname "$build")/build-asan
         if { [ -e "$asan/build.ninja" ] || meson setup "$asan" -Db_sanitize=address,undefined -Db_lundef=false -Dwerror=false; } \
-            >"$logs/asan-build.log" 2>&1 && ninja -C "$asan" >>"$logs/asan-build.log" 2>&1; then
+            >"$logs/asan-build.log" 2>&1 && ninja -C "$asan" meson-test-prereq >>"$logs/asan-build.log" 2>&1; then
             run_meson asan "$asan"
         else
             tail -30 "$logs/asan-build.log"
@@ -85,42 +121,32 @@ for suite in "${suites[@]}"; do
         fi
         ;;
     binary) run_tap binary tests/binary.sh "$build" ;;
-    libos)
-        scratch=$(mktemp -d)
-        run_plain libos tests/libos/run.sh --jobs 2 --variants 'static pie nopie musl' \
-            --runner "$build/runtimes/libos/libos-run --libos $build/libos/libos.elf --cache $scratch/cache --key $scratch/key.pem"
-        # The same where nothing can be added to a running enclave, and RDTSC is refused: SGX1 without KSS.
-        RUNE_SGX_EMULATOR_FEATURES=sgx1 RUNE_SGX_EMULATOR_TRAP=rdtsc run_plain libos-sgx1 tests/libos/run.sh --variants pie \
-            --runner "$build/runtimes/libos/libos-run --libos $build/libos/libos.elf --cache $scratch/cache \
-                --key $scratch/key.pem --memory 1G --threads 200" process signals threads exec files groups shell.sh
-        # And on a host that takes pages of the programs away by its page tables: nobody may notice. (Who needs new pages all the time, as exec
-        # does, meets a host that gives none, and is killed: docs/design/entry.md.)
-        run_plain libos-unmap tests/libos/run.sh --variants pie \
-            --runner "$build/runtimes/libos/libos-run-unmap --libos $build/libos/libos.elf --cache $scratch/cache --key $scratch/key.pem" \
-            process signals files pipes sysv
-        rm -rf "$scratch"
-        # Some of them while the host must not touch enclave memory; make conformance runs all.
-        run_plain libos-isolated tests/conformance/full-libos-isolated.sh "$RUNE_STAGE" process signals threads files sockets shell.sh
-        ;;
-    random) run_plain random tests/random/calls.py --build "$build" fixed ;;
-    hostile) run_plain hostile tests/hostile/hostile.py --build "$build" fixed ;;
+    libos) beside run_libos ;;
+    random) beside run_plain random tests/random/calls.py --build "$build" fixed ;;
+    hostile) beside run_plain hostile tests/hostile/hostile.py --build "$build" fixed ;;
     conformance)
         for script in tests/conformance/ci-*.sh; do
             [ -e "$script" ] || continue
             case $(grep -c 'runc-bats' <<<"$script") in
-            0) run_tap "$(basename "$script" .sh)" "$script" "$RUNE_STAGE" ;;
-            *) run_plain "$(basename "$script" .sh)" "$script" "$RUNE_STAGE" ;;
+            0) beside run_tap "$(basename "$script" .sh)" "$script" "$RUNE_STAGE" ;;
+            *) beside run_plain "$(basename "$script" .sh)" "$script" "$RUNE_STAGE" ;;
             esac
         done
         ;;
     integration)
-        for file in tests/integration/*.bats; do
-            [ -e "$file" ] && run_tap "$(basename "$file")" timeout 600 bats --tap "$file"
+        # Engines share bridges and images of the machine: one at a time.
+        mapfile -t engines < <(grep -lE '^load (clients|shim)' tests/integration/*.bats)
+        mapfile -t others < <(grep -LE '^load (clients|shim)' tests/integration/*.bats)
+        beside run_bats "${engines[@]}"
+        for file in "${others[@]}"; do
+            beside run_bats "$file"
         done
         ;;
     *) echo "check.sh: no suite $suite" >&2; exit 2 ;;
     esac
 done
+wait
 
+read -r passed failed skipped < <(awk '{ p += $1; f += $2; s += $3 } END { print p + 0, f + 0, s + 0 }' "$counts")
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
