@@ -1,0 +1,552 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What loaders of enclave runtimes do, by sgx-emulate: raw.h. TAP, for cmocka takes the signals.
+ * The first argument "child" makes it a child that has an enclave of its own and exits with 42.
+ */
+#include "raw.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <ucontext.h>
+#include <asm/prctl.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "sgx/vdso.h"
+
+#define ALT_SIZE 0x10000
+#define REGULAR  SGX_SECINFO_TYPE(SGX_PT_REG)
+#define PENDING  (SGX_SECINFO_R | SGX_SECINFO_W | SGX_SECINFO_PENDING | REGULAR)
+
+static int g_test, g_failures;
+static bool g_ok;
+static struct sgx_enclave *g_e;
+static uint8_t g_alt[ALT_SIZE];
+
+static void expect(bool truth, const char *what, int line)
+{
+    if (!truth)
+        printf("# line %d: %s\n", line, what);
+    g_ok = g_ok && truth;
+}
+#define EXPECT(truth) expect((truth), #truth, __LINE__)
+
+/* One file for each set of attributes: its key takes a while. */
+static struct sgx_enclave *load_with(uint64_t attributes)
+{
+    static struct {
+        uint64_t attributes;
+        int fd;
+        struct sgx_sigstruct sigstruct;
+    } made;
+    struct error err = ERROR_INIT;
+    struct sgx_enclave *e = NULL;
+
+    if (!made.fd || made.attributes != attributes) {
+        made.fd = memfd_create("enclave", MFD_CLOEXEC);
+        made.attributes = g_test_attributes = attributes;
+        test_enclave_make(made.fd, UINT64_MAX, 0, &made.sigstruct);
+    }
+    if (sgx_enclave_load(&g_raw_driver, made.fd, &made.sigstruct,
+                         &(struct sgx_load_options){.debug = true}, &e, &err) < 0) {
+        printf("# load: %s\n", error_text(&err));
+        error_release(&err);
+    }
+    return e;
+}
+
+static struct sgx_enclave *load(void)
+{
+    return load_with(0);
+}
+
+/* ---- what a handler saw ---- */
+
+static volatile struct {
+    int signo, count;
+    uint64_t rip, rax, rbx, rcx, sp, address, code;
+    bool skip; /* go on behind the instruction that faulted in the enclave */
+    uint64_t result, mask;
+    bool to_flag;
+} g_seen;
+static volatile uint64_t g_flag;
+
+/*
+ * The size of the instruction at an address of the enclave, of those that fault here: UD2 and
+ * SYSCALL, or REX, an opcode and an operand in memory that a register points to. The enclave's code
+ * is a copy of ours.
+ */
+static uint64_t size_at(uint64_t rip)
+{
+    static const uint8_t displacement[] = {0, 1, 4, 0};
+    const uint8_t *code = __start_enclave_text + (rip & (TEST_SIZE - 1)) - TEST_CODE;
+
+    return code[0] == 0x0f ? 2 : 3 + displacement[code[2] >> 6];
+}
+
+static void handler(int signo, siginfo_t *info, void *context)
+{
+    const ucontext_t *uc = context;
+    const greg_t *regs = uc->uc_mcontext.gregs;
+    char here;
+
+    g_seen.signo = signo;
+    g_seen.count++;
+    g_seen.rip = (uint64_t)regs[REG_RIP];
+    g_seen.rax = (uint64_t)regs[REG_RAX];
+    g_seen.rbx = (uint64_t)regs[REG_RBX];
+    g_seen.rcx = (uint64_t)regs[REG_RCX];
+    g_seen.sp = (uint64_t)&here;
+    g_seen.address = (uint64_t)info->si_addr;
+    g_seen.code = (uint64_t)info->si_code;
+    memcpy((void *)&g_seen.mask, &uc->uc_sigmask, sizeof(g_seen.mask));
+    if (g_seen.skip) {
+        struct test_call call = {TEST_SKIP, 0, 0, 0, 0, 0};
+        raw_enter(g_seen.rbx, &call);
+        g_seen.result = call.result;
+        call.a = size_at(call.b);
+        raw_enter(g_seen.rbx, &call);
+    }
+    if (g_seen.to_flag)
+        g_flag = 1;
+}
+
+static void watch(int signo, unsigned long flags, bool skip)
+{
+    const stack_t stack = {.ss_sp = g_alt, .ss_size = sizeof(g_alt)};
+
+    memset((void *)&g_seen, 0, sizeof(g_seen));
+    g_seen.skip = skip;
+    g_flag = 0;
+    raw(SYS_sigaltstack, &stack, 0L);
+    EXPECT(raw_sigaction(signo, handler, flags) == 0);
+}
+
+static bool on_alt(void)
+{
+    return g_seen.sp - (uint64_t)g_alt < ALT_SIZE;
+}
+
+static bool at_aep(void)
+{
+    return g_seen.rip == (uint64_t)raw_aep && g_seen.rax == SGX_ERESUME &&
+           g_seen.rbx == g_e->tcs[0] && g_seen.rcx == (uint64_t)raw_aep;
+}
+
+/* ---- tests ---- */
+
+static void enters_by_its_own_enclu(void)
+{
+    EXPECT(raw_call(g_e, 0, TEST_ADD, 20, 22) == 42);
+    for (uint64_t i = 0; i < 200; i++)
+        EXPECT(raw_call(g_e, 0, TEST_ADD, i, 1) == i + 1);
+}
+
+static void mapped_before_ecreate_pages_come_on_demand(void)
+{
+    const uint64_t hole = g_e->base + TEST_HOLE;
+
+    EXPECT(raw_call(g_e, 0, TEST_ACCEPT, hole, PENDING) == 0);
+    raw_call(g_e, 0, TEST_WRITE, hole + 8, 77);
+    EXPECT(raw_call(g_e, 0, TEST_READ, hole + 8, 0) == 77);
+}
+
+static void edmm_takes_pages_away(void)
+{
+    const uint64_t hole = g_e->base + TEST_HOLE + 0x10000;
+    struct sgx_enclave_restrict_permissions none = {.offset = TEST_HOLE + 0x10000, .length = 4096};
+    struct sgx_enclave_modify_types trim = {
+        .offset = TEST_HOLE + 0x10000, .length = 4096, .page_type = SGX_PT_TRIM};
+    struct sgx_enclave_remove_pages gone = {.offset = TEST_HOLE + 0x10000, .length = 4096};
+    struct sgx_enclave_remove_pages probe = {0};
+    const long fd = raw_device(g_e->handle);
+
+    EXPECT(raw_call(g_e, 0, TEST_ACCEPT, hole, PENDING) == 0);
+    EXPECT(raw(SYS_ioctl, fd, SGX_IOC_ENCLAVE_REMOVE_PAGES, &probe) == -EINVAL);
+    EXPECT(raw(SYS_ioctl, fd, SGX_IOC_ENCLAVE_RESTRICT_PERMISSIONS, &none) == 0);
+    EXPECT(raw_call(g_e, 0, TEST_ACCEPT, hole, SGX_SECINFO_PR | SGX_SECINFO_TYPE(SGX_PT_REG)) == 0);
+    EXPECT(raw(SYS_ioctl, fd, SGX_IOC_ENCLAVE_MODIFY_TYPES, &trim) == 0);
+    EXPECT(raw_call(g_e, 0, TEST_ACCEPT, hole,
+                    SGX_SECINFO_MODIFIED | SGX_SECINFO_TYPE(SGX_PT_TRIM)) == 0);
+    EXPECT(raw(SYS_ioctl, fd, SGX_IOC_ENCLAVE_REMOVE_PAGES, &gone) == 0 && gone.count == 4096);
+    EXPECT(raw(SYS_ioctl, fd, SGX_IOC_ENCLAVE_REMOVE_PAGES, 8L) == -EFAULT);
+}
+
+static void exceptions_are_signals_at_the_aep(void)
+{
+    watch(SIGILL, SA_ONSTACK, true);
+    raw_call(g_e, 0, TEST_UD2, 0, 0);
+    EXPECT(g_seen.count == 1 && at_aep() && on_alt());
+    EXPECT(g_seen.result == (SGX_EXITINFO_VALID | SGX_EXITINFO_TYPE_HARDWARE << 8 | X86_UD));
+    watch(SIGILL, SA_ONSTACK, true); /* a system call in the enclave is no system call */
+    raw_call(g_e, 0, TEST_SYSCALL, 0, 0);
+    EXPECT(g_seen.count == 1 && at_aep());
+    watch(SIGFPE, 0, true);
+    raw_call(g_e, 0, TEST_DIVIDE, 1, 0);
+    EXPECT(g_seen.count == 1 && at_aep() && g_seen.code == FPE_INTDIV && !on_alt());
+    watch(SIGSEGV, SA_ONSTACK, true);
+    raw_call(g_e, 0, TEST_READ, g_e->base + TEST_CODE + 8, 0);
+    EXPECT(g_seen.count == 0); /* code can be read */
+    raw_call(g_e, 0, TEST_WRITE, g_e->base + TEST_CODE + 8, 0);
+    EXPECT(g_seen.count == 1 && at_aep() && g_seen.address == g_e->base + TEST_CODE);
+}
+
+static void bad_entries_are_faults_at_enclu(void)
+{
+    struct test_call call = {TEST_ADD, 1, 1, 0, 0, 0};
+    const uint64_t far = 0x7e0000000000ull;
+
+    /* The handler cannot go on at ENCLU, so the child is to die of it. */
+    const pid_t child = (pid_t)raw(SYS_fork);
+    if (child == 0) {
+        raw_enter(far, &call);
+        raw(SYS_exit_group, 1L);
+    }
+    int status = 0;
+    raw(SYS_wait4, (long)child, &status, 0L, 0L);
+    EXPECT(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
+}
+
+static void timer(long microseconds)
+{
+    const struct itimerval once = {.it_value = {.tv_usec = microseconds}};
+
+    raw(SYS_setitimer, (long)ITIMER_REAL, &once, 0L);
+}
+
+static void interrupts_show_the_aep(void)
+{
+    watch(SIGALRM, 0, false);
+    g_seen.to_flag = true;
+    timer(20000);
+    EXPECT(raw_call(g_e, 0, TEST_SPIN, (uint64_t)&g_flag, 0) == 1);
+    EXPECT(g_seen.count == 1 && at_aep());
+}
+
+static void signals_32_and_33_spare_the_enclave(void)
+{
+    for (int signo = 32; signo <= 33; signo++) {
+        const pid_t parent = getpid();
+        watch(signo, 0, false);
+        g_seen.to_flag = true;
+        const pid_t child = (pid_t)raw(SYS_fork);
+        if (child == 0) {
+            const struct timespec little = {.tv_nsec = 20000000};
+            raw(SYS_nanosleep, &little, 0L);
+            raw(SYS_kill, (long)parent, (long)signo);
+            raw(SYS_exit_group, 0L);
+        }
+        EXPECT(raw_call(g_e, 0, TEST_SPIN, (uint64_t)&g_flag, 0) == 1);
+        EXPECT(g_seen.signo == signo && at_aep());
+        raw(SYS_wait4, (long)child, 0L, 0L, 0L);
+    }
+}
+
+static void ignored_signals_are_not_called(void)
+{
+    EXPECT(raw_sigaction(SIGPIPE, (raw_handler *)(uintptr_t)SIG_IGN, 0) == 0);
+    EXPECT(raw_sigaction(SIGCHLD, (raw_handler *)(uintptr_t)SIG_DFL, 0) == 0);
+    raw(SYS_kill, (long)getpid(), (long)SIGPIPE);
+    raw(SYS_kill, (long)getpid(), (long)SIGCHLD);
+    EXPECT(raw_call(g_e, 0, TEST_ADD, 1, 1) == 2);
+}
+
+static void masks_are_the_programs(void)
+{
+    const uint64_t all = ~0ull, none = 0;
+    uint64_t now = 0;
+
+    watch(SIGUSR1, SA_NODEFER, false);
+    EXPECT(raw(SYS_rt_sigprocmask, (long)SIG_SETMASK, &all, 0L, 8L) == 0);
+    raw(SYS_kill, (long)getpid(), (long)SIGUSR1);
+    EXPECT(raw_call(g_e, 0, TEST_ADD, 1, 1) == 2); /* with SIGILL and SIGSEGV blocked */
+    EXPECT(g_seen.count == 0);
+    raw(SYS_rt_sigprocmask, (long)SIG_SETMASK, &none, &now, 8L);
+    EXPECT(now == (all & ~(1ull << (SIGKILL - 1) | 1ull << (SIGSTOP - 1))));
+    EXPECT(g_seen.count == 1 && g_seen.mask == 0);
+}
+
+static void calls_are_interrupted_and_restarted(void)
+{
+    const struct timespec second = {.tv_sec = 5};
+    int ends[2];
+    char c = 'x';
+
+    watch(SIGALRM, 0, false);
+    timer(20000);
+    EXPECT(raw(SYS_nanosleep, &second, 0L) == -EINTR && g_seen.count == 1);
+    EXPECT(g_seen.rip - (uint64_t)raw < 64); /* behind the program's own instruction */
+    watch(SIGALRM, SA_RESTART, false);
+    EXPECT(pipe(ends) == 0);
+    const pid_t child = (pid_t)raw(SYS_fork);
+    if (child == 0) {
+        while (raw(SYS_getppid) > 1 && raw(SYS_kill, raw(SYS_getppid), 0L) == 0 && c == 'x') {
+            const struct timespec little = {.tv_nsec = 100000000};
+            raw(SYS_nanosleep, &little, 0L);
+            c = 'y';
+        }
+        raw(SYS_write, (long)ends[1], &c, 1L);
+        raw(SYS_exit_group, 0L);
+    }
+    timer(20000);
+    EXPECT(raw(SYS_read, (long)ends[0], &c, 1L) == 1 && c == 'y' && g_seen.count == 1);
+    raw(SYS_wait4, (long)child, 0L, 0L, 0L);
+    close(ends[0]);
+    close(ends[1]);
+}
+
+/* ---- threads ---- */
+
+#define THREADS 4
+static _Atomic uint64_t g_sum;
+
+static void reports(void *argument)
+{
+    const unsigned slot = (unsigned)(uint64_t)argument;
+    struct sgx_targetinfo target;
+    uint8_t data[64] = {0};
+    struct sgx_report report;
+
+    memset(&target, 0, sizeof(target));
+    for (int i = 0; i < 20; i++) {
+        struct test_call call = {
+            TEST_REPORT, (uint64_t)&target, (uint64_t)data, (uint64_t)&report, 0, 0};
+        if (slot == 1) /* one buffer in the enclave: one thread */
+            raw_enter(g_e->tcs[slot], &call);
+        if (raw_call(g_e, slot, TEST_ADD, slot, (uint64_t)i) == slot + (uint64_t)i)
+            g_sum++;
+    }
+}
+
+static void threads_share_a_tls(void)
+{
+    volatile int *threads[THREADS];
+
+    g_sum = 0;
+    for (uint64_t i = 0; i < THREADS; i++)
+        threads[i] = raw_thread(reports, (void *)(i + 1));
+    for (unsigned i = 0; i < THREADS; i++) {
+        EXPECT(threads[i] != NULL);
+        if (threads[i])
+            raw_wait(threads[i]);
+    }
+    EXPECT(g_sum == THREADS * 20);
+}
+
+static void gs_base_is_the_programs(void)
+{
+    uint64_t now = 0, fs = 0, again = 0;
+
+    EXPECT(raw(SYS_arch_prctl, (long)ARCH_GET_FS, &fs) == 0);
+    EXPECT(raw(SYS_arch_prctl, (long)ARCH_SET_GS, 0x12340000L) == 0);
+    EXPECT(raw_call(g_e, 0, TEST_BASES, 0, 0) == g_e->base + TEST_TLS(0));
+    __asm__ volatile("rdgsbase %0" : "=r"(now));
+    __asm__ volatile("rdfsbase %0" : "=r"(again));
+    EXPECT(now == 0x12340000 && again == fs);
+    raw(SYS_arch_prctl, (long)ARCH_SET_GS, 0L);
+}
+
+/* ---- processes ---- */
+
+static int wait_for(pid_t child)
+{
+    int status = -1;
+
+    raw(SYS_wait4, (long)child, &status, 0L, 0L);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -status;
+}
+
+static void children_have_enclaves_of_their_own(void)
+{
+    char *const argv[] = {(char *)"child", (char *)"child", NULL};
+    extern char **environ;
+
+    pid_t child = (pid_t)raw(SYS_fork);
+    if (child == 0) {
+        struct sgx_enclave *e = load();
+        raw(SYS_exit_group, e ? (long)raw_call(e, 0, TEST_ADD, 40, 1) : 1L);
+    }
+    EXPECT(wait_for(child) == 41);
+    child = vfork();
+    if (child == 0) {
+        execve("/proc/self/exe", argv, environ);
+        _exit(1);
+    }
+    EXPECT(wait_for(child) == 42);
+    child = vfork();
+    if (child == 0) {
+        execve("/nonexistent", argv, environ);
+        _exit(errno == ENOENT ? 7 : 1);
+    }
+    EXPECT(wait_for(child) == 7);
+    EXPECT(raw_call(g_e, 0, TEST_ADD, 1, 1) == 2);
+}
+
+/* ---- descriptors ---- */
+
+static int pass(int fd)
+{
+    union {
+        struct cmsghdr head;
+        char space[CMSG_SPACE(sizeof(int))];
+    } control;
+    char c = 0;
+    struct iovec part = {&c, 1};
+    struct msghdr m = {.msg_iov = &part,
+                       .msg_iovlen = 1,
+                       .msg_control = &control,
+                       .msg_controllen = sizeof(control)};
+    int pair[2], got = -1;
+
+    memset(&control, 0, sizeof(control));
+    control.head = (struct cmsghdr){CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS};
+    memcpy(CMSG_DATA(&control.head), &fd, sizeof(fd));
+    if (socketpair(AF_UNIX, SOCK_DGRAM, 0, pair) < 0 || sendmsg(pair[0], &m, 0) < 0)
+        return -1;
+    close(fd);
+    if (recvmsg(pair[1], &m, 0) == 1)
+        memcpy(&got, CMSG_DATA(CMSG_FIRSTHDR(&m)), sizeof(got));
+    close(pair[0]);
+    close(pair[1]);
+    return got;
+}
+
+static void descriptors_are_passed_and_closed(void)
+{
+    struct sgx_enclave *e = load();
+
+    EXPECT(e && raw_call(e, 0, TEST_ADD, 1, 1) == 2);
+    if (!e)
+        return;
+    const int fd = pass(dup(raw_device(e->handle)));
+    struct sgx_enclave_remove_pages probe = {0};
+    EXPECT(fd >= 0);
+    raw(SYS_close, (long)raw_device(e->handle));
+    EXPECT(raw(SYS_ioctl, (long)fd, SGX_IOC_ENCLAVE_REMOVE_PAGES, &probe) == -EINVAL);
+    EXPECT(raw_call(e, 0, TEST_ADD, 1, 1) == 2);
+    close(fd);
+    EXPECT(raw_call(e, 0, TEST_ADD, 1, 1) == 2); /* the mapping holds it */
+    EXPECT(raw(SYS_ioctl, (long)fd, SGX_IOC_ENCLAVE_REMOVE_PAGES, &probe) == -EBADF);
+    sgx_enclave_free(e);
+}
+
+static void enclaves_come_and_go(void)
+{
+    struct sgx_enclave *many[8];
+
+    for (int round = 0; round < 3; round++) { /* more than there is room for at once */
+        for (unsigned i = 0; i < 8; i++) {
+            many[i] = load();
+            EXPECT(many[i] != NULL);
+        }
+        for (uint64_t i = 0; i < 8; i++)
+            EXPECT(many[i] && raw_call(many[i], 0, TEST_ADD, i, 1) == i + 1);
+        for (unsigned i = 0; i < 8; i++)
+            sgx_enclave_free(many[i]);
+    }
+    EXPECT(raw_call(g_e, 0, TEST_ADD, 1, 1) == 2);
+}
+
+static void device_is_probed(void)
+{
+    const long fd = raw(SYS_openat, (long)AT_FDCWD, "/dev/sgx_enclave", (long)O_RDWR);
+    const long again = raw(SYS_open, "/dev/sgx_provision", (long)O_RDONLY);
+    struct sgx_enclave_provision grant = {.fd = (uint64_t)again}, wrong = {.fd = 0};
+
+    EXPECT(fd >= 0 && again >= 0 && raw(SYS_access, "/dev/sgx_enclave", (long)R_OK) == 0);
+    EXPECT(raw(SYS_ioctl, fd, SGX_IOC_ENCLAVE_PROVISION, &grant) == 0);
+    EXPECT(raw(SYS_ioctl, fd, SGX_IOC_ENCLAVE_PROVISION, &wrong) == -EINVAL);
+    EXPECT(raw(SYS_ioctl, fd, (long)_IO(SGX_MAGIC, 0x7f), 0L) == -ENOTTY);
+    EXPECT(raw(SYS_mprotect, g_e->base, 0L, (long)PROT_READ) == 0);
+    raw(SYS_close, again);
+    raw(SYS_close, fd);
+}
+
+/* At CSSA 1 the handler asks for it: then ERESUME enters, and the frame is dropped there. */
+static void exits_are_notified(void)
+{
+    struct sgx_enclave_run run = {0};
+    struct test_call call = {TEST_UD2, 0, 0, 0, 0, 0}, ask = {TEST_NOTIFY, 0, 0, 0, 0, 0};
+    struct test_call heard = {TEST_SKIP, 2, 0, 0, 0, 0};
+    struct test_call drop = {TEST_ENCLU, SGX_EDECCSSA, 0, 0, 0, 0};
+
+    struct sgx_enclave *e = load_with(SGX_ATTR_AEX_NOTIFY);
+    EXPECT(e != NULL);
+    if (!e)
+        return;
+    vdso_sgx_enter_enclave_t enter = (vdso_sgx_enter_enclave_t)sgx_vdso_symbol(
+        "__vdso_sgx_enter_enclave");
+    EXPECT(enter != NULL);
+    run.tcs = e->tcs[0];
+    EXPECT(raw_vdso(enter, &call, SGX_EENTER, &run) == 0 && run.function == SGX_ERESUME &&
+           run.exception_vector == X86_UD);
+    EXPECT(raw_vdso(enter, &ask, SGX_EENTER, &run) == 0 && run.function == SGX_EEXIT);
+    EXPECT(raw_vdso(enter, &heard, SGX_ERESUME, &run) == 0 && heard.cssa == 1);
+    EXPECT(raw_vdso(enter, &drop, SGX_EENTER, &run) == 0);
+    EXPECT(raw_call(e, 0, TEST_ADD, 1, 2) == 3);
+    sgx_enclave_free(e);
+}
+
+static int child(void)
+{
+    struct sgx_enclave *e = load();
+
+    return e ? (int)raw_call(e, 0, TEST_ADD, 40, 2) : 1;
+}
+
+#define T(name)     \
+    {               \
+#name, name \
+    }
+
+int main(int argc, char **argv)
+{
+    static const struct {
+        const char *name;
+        void (*run)(void);
+    } tests[] = {
+        T(enters_by_its_own_enclu),
+        T(mapped_before_ecreate_pages_come_on_demand),
+        T(edmm_takes_pages_away),
+        T(exceptions_are_signals_at_the_aep),
+        T(bad_entries_are_faults_at_enclu),
+        T(interrupts_show_the_aep),
+        T(signals_32_and_33_spare_the_enclave),
+        T(ignored_signals_are_not_called),
+        T(masks_are_the_programs),
+        T(calls_are_interrupted_and_restarted),
+        T(threads_share_a_tls),
+        T(gs_base_is_the_programs),
+        T(children_have_enclaves_of_their_own),
+        T(descriptors_are_passed_and_closed),
+        T(enclaves_come_and_go),
+        T(device_is_probed),
+        T(exits_are_notified),
+    };
+    const int count = sizeof(tests) / sizeof(tests[0]);
+
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    if (argc > 1 && strcmp(argv[1], "child") == 0)
+        return child();
+    g_e = load();
+    if (!g_e)
+        return 1;
+    printf("1..%d\n", count);
+    for (int i = 0; i < count; i++) {
+        g_ok = true;
+        tests[i].run();
+        g_failures += !g_ok;
+        printf("%s %d - %s\n", g_ok ? "ok" : "not ok", ++g_test, tests[i].name);
+    }
+    sgx_enclave_free(g_e);
+    return g_failures != 0;
+}
