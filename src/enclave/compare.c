@@ -266,6 +266,16 @@ static int say_all(const struct buffer *blob, struct lines *out, struct error *e
     return 0;
 }
 
+int enclave_describe_deployment(const struct buffer *blob, struct buffer *out, struct error *err)
+{
+    cleanup_lines struct lines lines = {0};
+
+    int rc = say_all(blob, &lines, err);
+    for (size_t i = 0; rc == 0 && i < lines.count; i++)
+        buffer_append_format(out, "%s\n", lines.items[i]);
+    return rc;
+}
+
 /* Lines of `a` that `b` has fewer of. */
 static void append_missing(const struct lines *a, const struct lines *b, char sign,
                            struct buffer *out)

@@ -14,6 +14,9 @@
 int enclave_predict(const char *bundle, struct buffer *blob, uint8_t hash[BUNDLE_HASH_SIZE],
                     struct error *err);
 
+/* What a deployment says, in words: a line for each of its records, appended to *out. */
+int enclave_describe_deployment(const struct buffer *blob, struct buffer *out, struct error *err);
+
 /*
  * What differs between two deployments, in words: a line for each thing that the second has and
  * the first has not ("+ ...") or the other way round ("- ..."), appended to *out.

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "cli/cli.h"
+#include "inspect.h"
 #include "sgx-dump.h"
 #include "sgx/emulated.h"
 #include "sgx/loader.h"
@@ -353,6 +354,7 @@ static const struct command *const g_commands[] = {
     &g_sign,
     &g_material,
     &g_import,
+    &g_inspect,
     &g_sigstruct,
     &g_report,
     &g_verify,
