@@ -97,6 +97,10 @@ int program_run(const struct program *program, const struct command *command, in
 /* A whole main() for a program that needs nothing of its own: log, options, command, flush. */
 int program_main(const struct program *program, const bool *debug, int argc, char **argv);
 
+/* The same for a program without commands: `command` has its options, and its name. */
+int program_main_only(const struct program *program, const struct command *command, int argc,
+                      char **argv);
+
 /* Print to stdout, wrapped at the terminal's width (80 columns where that is unknown). */
 void help_program(const struct program *program);
 void help_command(const struct program *program, const struct command *command);

@@ -99,11 +99,12 @@ void help_program(const struct program *program)
 
 void help_command(const struct program *program, const struct command *command)
 {
-    printf("NAME:\n   %s %s - ", program->name, command->name);
-    print_wrapped(command->summary,
-                  INDENT + (int)(strlen(program->name) + strlen(command->name)) + 4, 2 * INDENT);
-    printf("\nUSAGE:\n   %s %s [command options] %s\n", program->name, command->name,
-           command->arguments);
+    bool only = strcmp(program->name, command->name) == 0;
+    int used = printf("NAME:\n   %s%s%s - ", program->name, only ? "" : " ",
+                      only ? "" : command->name);
+    print_wrapped(command->summary, used - (int)strlen("NAME:\n"), 2 * INDENT);
+    printf("\nUSAGE:\n   %s%s%s [%soptions] %s\n", program->name, only ? "" : " ",
+           only ? "" : command->name, only ? "" : "command ", command->arguments);
     if (command->description)
         print_section("DESCRIPTION", command->description);
     printf("\nOPTIONS:\n");

@@ -64,8 +64,9 @@ static int check_arguments(const struct program *program, const struct command *
         return 0;
     const char *bound = min == max ? "exactly" : count < min ? "a minimum of" : "a maximum of";
     int wanted = count < min ? min : max;
-    return error_set(err, "\"%s %s\" requires %s %d argument%s", program->name, command->name,
-                     bound, wanted, wanted == 1 ? "" : "s");
+    bool only = strcmp(program->name, command->name) == 0;
+    return error_set(err, "\"%s%s%s\" requires %s %d argument%s", program->name, only ? "" : " ",
+                     only ? "" : command->name, bound, wanted, wanted == 1 ? "" : "s");
 }
 
 int program_run(const struct program *program, const struct command *command, int argc, char **argv,
@@ -95,6 +96,22 @@ int program_run(const struct program *program, const struct command *command, in
     if (before && before(command, err) < 0)
         return -1;
     return command->run(argc - used, argv + used, err);
+}
+
+int program_main_only(const struct program *program, const struct command *command, int argc,
+                      char **argv)
+{
+    cleanup_error struct error err = ERROR_INIT;
+    const struct log_options log = {.program = program->name};
+
+    if (log_open(&log, &err) < 0)
+        error_fatal(&err);
+    int status = program_run(program, command, argc, argv, NULL, &err);
+    if (status < 0)
+        error_fatal(&err);
+    if (fflush(stdout) != 0)
+        error_fatal_set("write: %s", strerror(errno));
+    return status;
 }
 
 int program_main(const struct program *program, const bool *debug, int argc, char **argv)

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ratls-proxy: RA-TLS in front of a program in the same enclave that knows nothing of it. The LibOS
+ * starts it beside process 1, from its own measured file system (docs/design/ratls.md).
+ */
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/cleanup.h"
+#include "cli/cli.h"
+#include "ratls-options.h"
+#include "ratls/relay.h"
+
+struct forward {
+    struct relay_options options;
+    struct address to;
+};
+
+static void *forward(void *context)
+{
+    struct forward *f = context;
+    struct error err = ERROR_INIT;
+
+    relay_run(&f->options, &err);
+    error_fatal(&err);
+}
+
+/* "8443:8080" */
+static int open_forward(const char *text, SSL_CTX *ctx, struct forward *out, struct error *err)
+{
+    const char *colon = strchr(text, ':');
+    struct address at;
+
+    if (!colon)
+        return error_set(err, "%s: expected PORT:PORT, outside and inside", text);
+    cleanup_free char *outside = xstrndup(text, (size_t)(colon - text));
+    if (address_parse(outside, "0.0.0.0", &at, err) < 0 ||
+        address_parse(colon + 1, "127.0.0.1", &out->to, err) < 0)
+        return error_wrap(err, "%s", text);
+    out->options = (struct relay_options){.ctx = ctx, .to = &out->to, .quiet = true};
+    out->options.listener = address_listen(&at, err);
+    return out->options.listener < 0 ? error_wrap(err, "%s", text) : 0;
+}
+
+static int run(int argc, char **argv, struct error *err)
+{
+    cleanup_free struct forward *forwards = xcalloc((size_t)argc, sizeof(*forwards));
+    struct ratls_prover *prover;
+    char *problem = NULL;
+    pthread_t thread;
+
+    if (ratls_open_prover(&prover, err) < 0)
+        return -1;
+    SSL_CTX *ctx = ratls_server_context(prover, NULL, &problem);
+    if (!ctx)
+        return ratls_take_text(problem, err);
+    for (int i = 0; i < argc; i++)
+        if (open_forward(argv[i], ctx, &forwards[i], err) < 0)
+            return -1;
+    for (int i = 1; i < argc; i++)
+        if (pthread_create(&thread, NULL, forward, &forwards[i]) != 0)
+            return error_set(err, "start a thread");
+    return relay_run(&forwards[0].options, err);
+}
+
+static const struct option g_options[] = {
+    {"embed", NULL, OPTION_TEXT, &g_ratls.embed, "DIR",
+     "put the collateral of this directory into the certificate", NULL},
+    {"gramine", NULL, OPTION_FLAG, &g_ratls.gramine, NULL,
+     "put evidence in Gramine's older form into the certificate as well", NULL},
+};
+
+static const struct command g_command = {
+    .name = "ratls-proxy",
+    .arguments = "PORT:PORT...",
+    .summary = "terminate RA-TLS in front of a local port of this enclave",
+    .description = "Listens on the first port of each pair, for TLS 1.3 with a certificate that "
+                   "carries a quote of this enclave, and passes what comes on to the second port "
+                   "of 127.0.0.1. The annotation enclave.ratls starts it.",
+    .examples = "ratls-proxy 8443:8080\n",
+    .options = g_options,
+    .option_count = array_count(g_options),
+    .min_arguments = 1,
+    .max_arguments = -1,
+    .run = run,
+};
+
+int main(int argc, char **argv)
+{
+    static const struct program program = {.name = "ratls-proxy"};
+    return program_main_only(&program, &g_command, argc, argv);
+}

@@ -1,0 +1,121 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# RA-TLS between a program in an enclave container and clients that judge it, and clients that know nothing of it.
+
+bats_require_minimum_version 1.5.0
+load enclave
+
+setup() {
+    enclave_setup
+    busybox=$(command -v busybox) || skip "no busybox"
+    [ -n "$(find "$RUNE_STAGE" -name libos.elf)" ] || skip "no LibOS in $RUNE_STAGE"
+    mkdir -p "$bundle/rootfs/bin" "$bundle/rootfs/collateral"
+    cp "$busybox" "$bundle/rootfs/bin/busybox"
+    cp "$RUNE_STAGE/usr/bin/ratls-server" "$bundle/rootfs/bin"
+    for name in sh cat sleep nc tr httpd; do ln -s busybox "$bundle/rootfs/bin/$name"; done
+    sgx-tools simulation-collateral "$work/sim"
+    annotate type simulatedSgx
+    configure 'c["linux"]["namespaces"] = [n for n in c["linux"]["namespaces"] if n["type"] != "network"]'
+    export RUNE_CACHE_DIR=$BATS_FILE_TMPDIR/cache RUNE_SIGNING_KEY=$BATS_FILE_TMPDIR/key.pem
+    mkdir -p "$RUNE_CACHE_DIR"
+    port=$(free_port)
+}
+teardown() { enclave_teardown; }
+
+free_port() {
+    python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+}
+
+serve() { # ARGS... of ratls-server
+    arguments ratls-server --listen "$port" "$@"
+    rune run --detach --bundle "$bundle" "$id" >"$work/log" 2>&1 </dev/null
+    within 60 listens || { cat "$work/log"; return 1; }
+}
+
+listens() { : <"/dev/tcp/127.0.0.1/$port"; }
+
+client() { # ARGS... of ratls-client; its input is "hello"
+    echo hello | timeout -k 5 60 "$RUNE_STAGE/usr/bin/ratls-client" "$@" "127.0.0.1:$port" 2>"$work/checks"
+}
+
+@test "a client accepts the enclave that it expects, and sends nothing to another" {
+    serve tr a-z A-Z
+    run client --allow-simulation --collateral "$work/sim"
+    cat "$work/checks"
+    [ "$status" -eq 0 ]
+    [ "$output" = HELLO ]
+    grep -q "report_data" "$work/checks"
+    measured=$(jq -r '.mrenclave // .MRENCLAVE' "$(find "$RUNE_CACHE_DIR" -name manifest.json | head -1)")
+    jq -n --arg m "$measured" '{mrenclave: $m}' >"$work/policy"
+    run client --allow-simulation --collateral "$work/sim" --policy "$work/policy"
+    [ "$output" = HELLO ]
+
+    run client --collateral "$work/sim"
+    [ "$status" -eq 1 ]
+    [ -z "$output" ]
+    grep -q "software SGX" "$work/checks"
+    jq -n --arg m "${measured//[0-4]/5}" '{mrenclave: $m}' >"$work/policy"
+    run client --allow-simulation --collateral "$work/sim" --policy "$work/policy"
+    [ "$status" -eq 1 ]
+    [ -z "$output" ]
+    grep -q "mrenclave: it is $measured" "$work/checks"
+    # Without collateral there is nothing to judge by.
+    run client --allow-simulation --simulation-root "$work/sim/simulation_root.pem"
+    [ "$status" -eq 1 ]
+    grep -q missing "$work/checks"
+}
+
+@test "a certificate that carries its collateral needs nothing else, and openssl and curl take it" {
+    cp "$work"/sim/* "$bundle/rootfs/collateral"
+    mkdir "$bundle/rootfs/www"
+    echo page >"$bundle/rootfs/www/index.html"
+    serve --embed /collateral --gramine httpd -i -h /www
+    openssl s_client -connect "127.0.0.1:$port" -tls1_3 </dev/null >"$work/s_client" 2>&1
+    grep -q "TLSv1.3" "$work/s_client"
+    openssl x509 -noout -text -in "$work/s_client" >"$work/certificate"
+    for oid in 2.23.133.5.4.9 2.23.133.5.4.2 0.6.9.42.840.113741.1337.6; do
+        grep -qF "$oid" "$work/certificate"
+    done
+    if command -v curl >/dev/null; then
+        [ "$(curl -sk --max-time 60 "https://127.0.0.1:$port/index.html")" = page ]
+    fi
+    run ! openssl s_client -connect "127.0.0.1:$port" -tls1_2 </dev/null
+    run bash -c "printf 'GET /index.html HTTP/1.0\r\n\r\n' | timeout -k 5 60 '$RUNE_STAGE/usr/bin/ratls-client' --quiet --allow-simulation \
+        --simulation-root '$work/sim/simulation_root.pem' 127.0.0.1:$port"
+    echo "$output"
+    [ "$status" -eq 0 ]
+    [[ "$output" == *page* ]]
+}
+
+@test "an ordinary client talks to an enclave through ratls-client" {
+    serve
+    local plain
+    plain=$(free_port)
+    "$RUNE_STAGE/usr/bin/ratls-client" --quiet --allow-simulation --collateral "$work/sim" --listen "$plain" "127.0.0.1:$port" \
+        2>"$work/forward" &
+    background+=($!)
+    within 20 bash -c ": </dev/tcp/127.0.0.1/$plain"
+    # A megabyte there and back, as an echo gives it.
+    head -c 1000000 /dev/urandom >"$work/data"
+    python3 - "$plain" "$work/data" <<'PY'
+import socket, sys, threading
+data = open(sys.argv[2], "rb").read()
+s = socket.create_connection(("127.0.0.1", int(sys.argv[1])), 60)
+def send():
+    s.sendall(data)
+    s.shutdown(socket.SHUT_WR)
+threading.Thread(target=send).start()
+got = b""
+while piece := s.recv(65536):
+    got += piece
+assert got == data, (len(got), len(data))
+PY
+}
+
+@test "who is not in an enclave has no certificate to show" {
+    run "$RUNE_STAGE/usr/bin/ratls-server" --listen "$port"
+    echo "$output"
+    [ "$status" -eq 1 ]
+    [ "${#lines[@]}" -eq 1 ]
+    [[ "$output" == *"not an enclave"* ]]
+}
