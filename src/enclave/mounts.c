@@ -9,6 +9,7 @@
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/path.h"
+#include "enclave/canonical.h"
 
 /* File systems that the LibOS has of its own; everything else the host mounts and the LibOS passes
  * through. */
@@ -106,6 +107,11 @@ static void read_option(const char *option, struct bundle_mount *out, struct buf
                  {"noexec", MANIFEST_MOUNT_NOEXEC},
                  {"nosuid", MANIFEST_MOUNT_NOSUID},
                  {"nodev", MANIFEST_MOUNT_NODEV}};
+    /* Without a meaning in the enclave; engines add them as they like. */
+    static const char *const outside[] = {
+        "rw",    "bind",   "rbind",      "private",     "rprivate", "shared",   "rshared",
+        "slave", "rslave", "unbindable", "runbindable", "defaults", "relatime",
+    };
     for (size_t i = 0; i < array_count(flags); i++) {
         if (strcmp(option, flags[i].name) == 0) {
             out->flags |= flags[i].flag;
@@ -116,6 +122,9 @@ static void read_option(const char *option, struct bundle_mount *out, struct buf
         out->size = parse_size(option + 5);
     else if (strncmp(option, "mode=", 5) == 0)
         out->mode = (uint32_t)strtoul(option + 5, NULL, 8) & 07777;
+    for (size_t i = 0; i < array_count(outside); i++)
+        if (strcmp(option, outside[i]) == 0)
+            return;
     if (rest->size > 0)
         buffer_append_char(rest, ',');
     buffer_append_text(rest, option);
@@ -151,7 +160,8 @@ static void read_passed(const struct oci_mount *mount, struct bundle_mount *out)
             out->source = g_known[i].source;
             out->mode = out->kind == MANIFEST_MOUNT_TMPFS ? 01777 : 0;
         } else if (g_known[i].kind != KNOWN_DIRECTORY) {
-            out->flags |= MANIFEST_MOUNT_IS_FILE;
+            /* Whatever else engines say of it: no program, device or set-id bit of the host counts. */
+            out->flags = (out->flags & MANIFEST_MOUNT_READONLY) | MANIFEST_MOUNT_IS_FILE;
         }
         if (g_known[i].readonly)
             out->flags |= MANIFEST_MOUNT_READONLY;
@@ -167,8 +177,9 @@ void mounts_read(const struct oci_mount *mount, struct bundle_mount *out, struct
     out->target = mount->destination;
     out->source = mount->source;
     out->mode = 01777; /* tmpfs's own default */
-    for (size_t i = 0; i < mount->options.count; i++)
-        read_option(mount->options.items[i], out, options);
+    cleanup_free const char **sorted = canonical_texts(&mount->options);
+    for (const char **option = sorted; *option; option++)
+        read_option(*option, out, options);
     out->options = buffer_text(options);
     if (out->kind == MANIFEST_MOUNT_PASSTHROUGH)
         read_passed(mount, out);

@@ -16,6 +16,7 @@
 #include "cli/cli.h"
 #include "enclave/bundle/bundle.h"
 #include "image-source.h"
+#include "measure.h"
 
 static int parse_size(const char *option, const char *text, uint64_t max, uint64_t *out,
                       struct error *err)
@@ -393,7 +394,8 @@ static const struct command g_import = {
 };
 
 static const struct command *const g_commands[] = {
-    &g_convert, &g_info, &g_list, &g_prune, &g_verify, &g_export, &g_import, NULL,
+    &g_convert, &g_measure, &g_policy, &g_info,   &g_list,
+    &g_prune,   &g_verify,  &g_export, &g_import, NULL,
 };
 
 int main(int argc, char **argv)

@@ -112,3 +112,16 @@ JSON
     tar -C "$dir" -cf "$3" manifest.json config.json layer.tar
     rm -rf "$dir"
 }
+
+# For a shell in an enclave: MRENCLAVE and CONFIGID of its report. identity_of reads what that prints.
+# shellcheck disable=SC2034 # used by the tests
+show_identity='od -An -v -tx1 -j64 -N32 /dev/attestation/report; od -An -v -tx1 -j192 -N32 /dev/attestation/report'
+identity_of() {
+    tr -d ' \r\n' | cut -c1-128 | fold -w 64
+}
+
+# predicted IMAGE FILE|ENGINE LINE...: what rune-image measure says of the first container, in the same form
+predicted() {
+    "${RUNE%/*}/rune-image" measure --json --cache "$work/measured" --key "$work/key.pem" "$@" 2>"$work/measure.err" >"$work/measure.json" || { cat "$work/measure.err"; return 1; }
+    jq -r '.[0] | .mrenclave // empty, .configid' "$work/measure.json"
+}

@@ -396,3 +396,45 @@ while True: time.sleep(1)'
     run docker run --rm --runtime rune-enclave --memory 256m debian python3 -c 'x = b"x" * (1 << 30)'
     [ "$status" -ne 0 ]
 }
+
+@test "an enclave container has the CONFIGID that rune-image measure predicts, each time" {
+    docker save -o "$work/save.tar" busybox
+    line=(docker run --runtime rune-enclave -u user -w /tmp -v "$work/busybox:/data:ro" -v named:/vol --tmpfs /scratch:size=1m -e COLOUR=blue
+        --ulimit nofile=100:200 --cap-add SYS_TIME --cap-drop KILL --shm-size 1m --group-add 50 --security-opt no-new-privileges --read-only
+        busybox sh -c "$show_identity")
+    expected=$(predicted --configid-only "$work/save.tar" "${line[@]}" | tail -1)
+    [ "${#expected}" -eq 64 ]
+    for _ in 1 2; do
+        [ "$(docker run --rm "${line[@]:2}" | identity_of | tail -1)" = "$expected" ]
+    done
+    # Another name of the host is nothing else, another variable is.
+    [ "$(docker run --rm --hostname other "${line[@]:2}" | identity_of | tail -1)" = "$expected" ]
+    [ "$(docker run --rm -e MORE=1 "${line[@]:2}" | identity_of | tail -1)" != "$expected" ]
+    docker volume rm -f named
+
+    # A service of a compose file.
+    cat >"$work/compose.yaml" <<YAML
+services:
+  web:
+    image: busybox
+    command: ["sh", "-c", "$show_identity"]
+    environment: {COLOUR: blue, COUNT: 3}
+    volumes: ["$work/busybox:/data:ro"]
+    ports: ["80:80"]
+YAML
+    expected=$(predicted --configid-only "$work/save.tar" "$work/compose.yaml" | tail -1)
+    [ "$(docker run --rm --runtime rune-enclave -e COUNT=3 -e COLOUR=blue -v "$work/busybox:/data:ro" busybox sh -c "$show_identity" |
+        identity_of | tail -1)" = "$expected" ]
+}
+
+@test "a container that is started again opens what it sealed" {
+    seal='key=$(od -An -tx1 /dev/attestation/keys/_sgx_mrenclave); test -e /vol/sealed || echo "$key" >/vol/sealed; [ "$key" = "$(cat /vol/sealed)" ] && echo opened'
+    docker run --name "$name" --runtime rune-enclave -v sealed:/vol busybox sh -c "$seal"
+    docker start -a "$name"
+    [ "$(docker logs "$name" 2>/dev/null | grep -c opened)" -eq 2 ]
+    # Another container of the deployment does, another deployment does not.
+    [ "$(docker run --rm --runtime rune-enclave -v sealed:/vol busybox sh -c "$seal" 2>/dev/null)" = opened ]
+    run -1 docker run --rm --runtime rune-enclave -v sealed:/vol -e OTHER=1 busybox sh -c "$seal"
+    docker rm -f "$name"
+    docker volume rm -f sealed
+}
