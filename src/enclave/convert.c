@@ -35,6 +35,7 @@ enum { REQUEST_MAX = 64 << 20, ANSWER_SOCKET = 3, LOG_FILE = 4, HOLD_ATTEMPTS = 
 /* The process ends after the answer, and with it what this owns. */
 struct request {
     char *rootfs, *type, *bound; /* bound: NULL, or where its JSON is */
+    char *image;                 /* NULL, or a sealed bundle to start from */
     struct oci_config *config;
     struct enclave_build build;
     struct enclave_policy_wish policy;
@@ -165,22 +166,16 @@ static void trim_cache(const char *given)
                  (unsigned long long)(trimmed.freed >> 20));
 }
 
-/* The order is that of ENCLAVE_CONVERTER_FDS. The process ends after the answer, and with it what
- * is open. */
-static int convert(const struct request *request, int fds[7], struct buffer *text,
-                   struct error *err)
+/* fds: enclave, SIGSTRUCT, image, sites. */
+static int find_or_convert(const struct request *request, const struct bundle_settings *settings,
+                           int fds[4], struct buffer *text, struct error *err)
 {
     cleanup_bundle_result struct bundle_result result = BUNDLE_RESULT_INIT;
-    struct bundle_settings settings;
-    uint8_t hash[BUNDLE_HASH_SIZE];
-    if (deployment_blobs(request, hash, fds + 4, err) < 0 ||
-        settings_of(request, hash, &settings, err) < 0)
-        return -1;
     struct progress *progress = progress_start();
     const struct oci_config *config = request->config;
     const char *signing = secure_getenv("RUNE_SIGNING");
     struct bundle_options options = {
-        .settings = settings,
+        .settings = *settings,
         .rootfs = request->rootfs,
         .uids = config->uid_mappings,
         .gids = config->gid_mappings,
@@ -208,6 +203,64 @@ static int convert(const struct request *request, int fds[7], struct buffer *tex
     for (size_t i = 0; i < array_count(paths); i++)
         if (fds[i] < 0 && (fds[i] = open_file(paths[i], err)) < 0)
             return fds[i];
+    return 0;
+}
+
+/* Does a sealed bundle fit the machine and what the container asks for? */
+static int check_sealed(const struct bundle_sealed *sealed, const struct request *request,
+                        const struct bundle_settings *settings, struct error *err)
+{
+    struct sgx_machine machine;
+    if (sgx_machine_get(request->type, &machine, err) < 0)
+        return -1;
+    if (sealed->sgx2 && settings->no_sgx2)
+        return error_set(err, "it was made for SGX2, which this machine has not or enclave.sgx2 "
+                              "forbids (rune-image bundle --no-sgx2)");
+    if (sealed->kss == settings->no_kss)
+        return error_set(
+            err, sealed->kss
+                     ? "it was made for KSS, which this machine has not or enclave.kss "
+                       "forbids (rune-image bundle --no-kss)"
+                     : "it has its deployment in MRENCLAVE: say so by enclave.kss \"false\"");
+    if (sealed->aexnotify && !machine.aex_notify)
+        return error_set(err, "it was made for AEX-Notify, which this machine has not");
+    if (sealed->enclave_size > machine.size_max)
+        return error_set(err, "its address range is larger than this machine's enclaves "
+                              "(rune-image bundle --enclave-size)");
+    if (settings->debug && !sealed->debug)
+        return error_set(err, "enclave.mode is debug, and its signature forbids that");
+    return 0;
+}
+
+static int open_sealed(const struct request *request, const struct bundle_settings *settings,
+                       int fds[4], struct buffer *text, struct error *err)
+{
+    struct bundle_sealed sealed;
+    if (bundle_sealed_open(request->image, &sealed, err) < 0)
+        return -1;
+    fds[0] = sealed.enclave;
+    fds[1] = sealed.sigstruct;
+    fds[2] = sealed.image;
+    fds[3] = sealed.sites;
+    buffer_append_format(text, "sealed bundle %s", request->image);
+    int status = check_sealed(&sealed, request, settings, err);
+    return status < 0 ? error_wrap(err, "sealed bundle %s", request->image) : 0;
+}
+
+/* The order is that of ENCLAVE_CONVERTER_FDS. The process ends after the answer, and with it what
+ * is open. */
+static int convert(const struct request *request, int fds[7], struct buffer *text,
+                   struct error *err)
+{
+    struct bundle_settings settings;
+    uint8_t hash[BUNDLE_HASH_SIZE];
+    if (deployment_blobs(request, hash, fds + 4, err) < 0 ||
+        settings_of(request, hash, &settings, err) < 0)
+        return -1;
+    int status = request->image ? open_sealed(request, &settings, fds, text, err)
+                                : find_or_convert(request, &settings, fds, text, err);
+    if (status < 0)
+        return status;
     /* init-runelet may run as a user who cannot open it. */
     if (strcmp(request->type, "simulatedSgx") == 0 && (fds[6] = sgx_emulated_root_open(err)) < 0)
         return fds[6];
@@ -258,11 +311,12 @@ static int read_request(struct request *request, struct error *err)
     if (result < 0)
         return error_errno(err, -result, "read the request");
     cleanup_json json_t *json = json_parse(bytes.data, bytes.size, "request", err);
-    const char *path = NULL, *type = NULL, *bound = NULL;
+    const char *path = NULL, *type = NULL, *bound = NULL, *image = NULL;
     bool debug = false, has_log = false, log_json = false;
     if (json == NULL || json_get_string(json, "", "rootfs", &path, err) < 0 ||
         json_get_string(json, "", "type", &type, err) < 0 ||
         json_get_string(json, "", "bound", &bound, err) < 0 ||
+        json_get_string(json, "", "image", &image, err) < 0 ||
         read_build(json, &request->build, err) < 0 ||
         read_policy(json_object_get(json, "policy"), &request->policy, err) < 0 ||
         json_get_bool(json, "", "debug", &debug, err) < 0 ||
@@ -281,6 +335,7 @@ static int read_request(struct request *request, struct error *err)
     request->rootfs = xstrdup(path);
     request->type = xstrdup(type);
     request->bound = bound ? xstrdup(bound) : NULL;
+    request->image = image ? xstrdup(image) : NULL;
     cleanup_free char *text = json_text(json_object_get(json, "config"), JSON_COMPACT);
     return oci_config_parse(text, strlen(text), "config.json", &request->config, err);
 }

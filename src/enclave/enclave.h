@@ -36,6 +36,7 @@ struct enclave_build {
     bool aexnotify; /* the LibOS is told of each asynchronous exit; only where the processor can */
     char *mounts;   /* enclave.mounts as it was given (mounts.h); may be NULL */
     char *bound;    /* file with what deployments may say; may be NULL */
+    char *image;    /* sealed bundle, in place of the root filesystem; may be NULL */
 };
 
 /* What the user asked for: annotations first, then environment variables, then defaults. */

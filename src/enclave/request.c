@@ -28,6 +28,7 @@ enum setting {
     SETTING_AEXNOTIFY,
     SETTING_MOUNTS,
     SETTING_BOUND,
+    SETTING_IMAGE,
     SETTING_EXEC,
     SETTING_SIGNALS,
     SETTING_LOOPBACK,
@@ -54,6 +55,7 @@ static const struct {
     [SETTING_AEXNOTIFY] = {"enclave.aexnotify", "ENCLAVE_AEXNOTIFY"},
     [SETTING_MOUNTS] = {"enclave.mounts", "ENCLAVE_MOUNTS"},
     [SETTING_BOUND] = {"enclave.bound", "ENCLAVE_BOUND"},
+    [SETTING_IMAGE] = {"enclave.image", "ENCLAVE_IMAGE"},
     [SETTING_EXEC] = {"enclave.exec", "ENCLAVE_EXEC"},
     [SETTING_SIGNALS] = {"enclave.signals", "ENCLAVE_SIGNALS"},
     [SETTING_LOOPBACK] = {"enclave.network.loopback", "ENCLAVE_NETWORK_LOOPBACK"},
@@ -260,6 +262,14 @@ static int read_build(const struct oci_config *config, struct enclave_build *out
     const char *bound = find(config, SETTING_BOUND);
     if (bound != NULL && bound[0] != '/')
         return error_set(err, "enclave.bound \"%s\": give an absolute path", bound);
+    const char *image = find(config, SETTING_IMAGE);
+    if (image != NULL && image[0] != '/')
+        return error_set(err, "enclave.image \"%s\": give an absolute path", image);
+    if (image != NULL && (bound != NULL || out->size || out->memory || threads))
+        return error_set(err,
+                         "enclave.image is an enclave that is built and signed: enclave.bound, "
+                         "size, memory and threads are given when it is made");
+    out->image = image != NULL ? xstrdup(image) : NULL;
     out->bound = bound != NULL ? xstrdup(bound) : NULL;
     out->kss = (enum enclave_choice)kss;
     out->sgx2 = (enum enclave_choice)sgx2;
@@ -305,6 +315,7 @@ void enclave_request_release(struct enclave_request *request)
     free(request->build.mounts);
     free(request->log_level);
     free(request->build.bound);
+    free(request->build.image);
     free(request->policy.exec);
     free(request->policy.signals);
     free(request->policy.loopback);

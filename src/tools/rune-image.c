@@ -151,9 +151,8 @@ static int convert_settings(struct bundle_settings *s, struct error *err)
     return o.no_kss ? parse_hash("deployment hash", o.no_kss, s->deployment_hash, err) : 0;
 }
 
-static int run_convert(int argc, char **argv, struct error *err)
+static int convert_source(const char *path, struct bundle_result *result, struct error *err)
 {
-    (void)argc;
     cleanup_image_source struct image_source source = {0};
     struct bundle_options options = {
         .cache_dir = o.cache,
@@ -166,17 +165,41 @@ static int run_convert(int argc, char **argv, struct error *err)
         .progress = o.quiet ? NULL : show_step,
     };
     if (convert_settings(&options.settings, err) < 0 ||
-        image_source_open(argv[0], &source, &options, err) < 0)
+        image_source_open(path, &source, &options, err) < 0)
         return -1;
+    return bundle_convert(&options, result, err);
+}
+
+static int run_convert(int argc, char **argv, struct error *err)
+{
+    (void)argc;
     struct timespec start, end;
     cleanup_bundle_result struct bundle_result result = BUNDLE_RESULT_INIT;
     clock_gettime(CLOCK_MONOTONIC, &start);
-    int ret = bundle_convert(&options, &result, err);
+    int ret = convert_source(argv[0], &result, err);
     clock_gettime(CLOCK_MONOTONIC, &end);
     if (ret == 0)
         print_result(&result, (double)(end.tv_sec - start.tv_sec) +
                                   (double)(end.tv_nsec - start.tv_nsec) / 1e9);
     return ret;
+}
+
+static int run_bundle(int argc, char **argv, struct error *err)
+{
+    (void)argc;
+    cleanup_bundle_result struct bundle_result result = BUNDLE_RESULT_INIT;
+    if (o.image_only)
+        return error_set(err, "a sealed bundle has an enclave: leave --image-only away");
+    int ret = convert_source(argv[0], &result, err);
+    if (ret == 0)
+        ret = bundle_sealed_write(&result, argv[1], err);
+    if (ret < 0)
+        return ret;
+    printf("bundle     %s\n", argv[1]);
+    print_hash("root hash", result.root_hash);
+    print_hash("MRENCLAVE", result.mrenclave);
+    print_hash("MRSIGNER", result.mrsigner);
+    return 0;
 }
 
 static int read_root_hash(const char *image, const char *text, uint8_t hash[BUNDLE_HASH_SIZE],
@@ -327,6 +350,23 @@ static const struct command g_convert = {
     .max_arguments = 1,
     .run = run_convert,
 };
+static const struct command g_bundle = {
+    .name = "bundle",
+    .arguments = "ROOTFS|IMAGE DIRECTORY",
+    .summary = "write a sealed bundle that other machines start",
+    .description =
+        "Converts as \"convert\" does, and writes image, tree, site table, enclave and signature "
+        "to "
+        "the new DIRECTORY. A machine that has a copy of it starts it without converting anything, "
+        "by the annotation enclave.image. With --client-signing the bundle is written when the "
+        "signature has been imported.",
+    .examples = "rune-image bundle --key key.pem app.tar app.bundle\n",
+    .options = g_convert_options,
+    .option_count = array_count(g_convert_options),
+    .min_arguments = 2,
+    .max_arguments = 2,
+    .run = run_bundle,
+};
 static const struct command g_info = {
     .name = "info",
     .arguments = "DIRECTORY",
@@ -394,8 +434,8 @@ static const struct command g_import = {
 };
 
 static const struct command *const g_commands[] = {
-    &g_convert, &g_measure, &g_policy, &g_info,   &g_list,
-    &g_prune,   &g_verify,  &g_export, &g_import, NULL,
+    &g_convert, &g_bundle, &g_measure, &g_policy, &g_info, &g_list,
+    &g_prune,   &g_verify, &g_export,  &g_import, NULL,
 };
 
 int main(int argc, char **argv)

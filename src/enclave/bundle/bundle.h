@@ -224,6 +224,29 @@ int bundle_signature_export(const char *enclave_dir, const char *out_path, struc
 int bundle_signature_import(const char *enclave_dir, const char *signature, const char *public_key,
                             struct error *err);
 
+/* ---- sealed bundles: a converted image in a directory of its own ---- */
+/*
+ * Write what a conversion gave (image with its tree, site table, enclave, SIGSTRUCT and their
+ * descriptions) to the new directory `path`, whole or not at all. Another machine starts from it
+ * without converting. An enclave without a signature is refused.
+ */
+int bundle_sealed_write(const struct bundle_result *result, const char *path, struct error *err);
+
+struct bundle_sealed {
+    int enclave, sigstruct, image, sites; /* descriptors, the caller's (bundle_sealed_close) */
+    uint8_t mrenclave[BUNDLE_HASH_SIZE];
+    uint64_t enclave_size;
+    bool kss, sgx2, aexnotify; /* what the enclave was built for */
+    bool debug;                /* its signature allows the DEBUG attribute */
+};
+/*
+ * Open one. What is checked: the files are there and of the recorded sizes, the signature is good
+ * and of the enclave that the description names. MRENCLAVE is the processor's to check, the image
+ * the LibOS's.
+ */
+int bundle_sealed_open(const char *path, struct bundle_sealed *out, struct error *err);
+void bundle_sealed_close(struct bundle_sealed *sealed);
+
 /* Check a sealed image file on the host, every block. 0, or an error that names the first bad
  * block. */
 int bundle_image_verify(const char *image, const uint8_t root_hash[BUNDLE_HASH_SIZE],

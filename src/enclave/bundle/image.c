@@ -60,7 +60,7 @@ static bool file_has_size(int dir, const char *name, uint64_t size)
            (uint64_t)st.st_size == size;
 }
 
-static bool load_info(int dir, struct image_info *info)
+bool image_info_load(int dir, struct image_info *info)
 {
     cleanup_json json_t *json = json_parse_file(dir, "info.json", INFO_LIMIT, NULL);
     struct seal *seal = &info->seal;
@@ -106,7 +106,7 @@ bool image_entry_exists(int cache, const char *name)
 {
     struct image_info info;
     cleanup_close int dir = openat(cache, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    return dir >= 0 && load_info(dir, &info);
+    return dir >= 0 && image_info_load(dir, &info);
 }
 
 /* ---- making ---- */
@@ -301,7 +301,7 @@ static int settle(struct maker *maker, struct error *err)
 static int open_entry(struct maker *maker, char **path, int *dir, struct image_info *info)
 {
     cleanup_close int fd = openat(maker->cache, maker->key, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0 || !load_info(fd, info))
+    if (fd < 0 || !image_info_load(fd, info))
         return -1;
     *path = path_join(maker->cache_path, maker->key);
     (void)futimens(fd, NULL); /* used now: what bundle_cache_prune goes by */

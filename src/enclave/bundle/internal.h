@@ -151,6 +151,9 @@ struct image_info {
 int image_prepare(const struct bundle_options *options, char **path, int *dir,
                   struct image_info *info, bool *converted, struct error *err);
 
+/* What info.json of an entry says; false when it is damaged, or the files have other sizes. */
+bool image_info_load(int dir, struct image_info *info);
+
 /* Is there a whole image at cache/name? */
 bool image_entry_exists(int cache, const char *name);
 
