@@ -6,7 +6,7 @@ BUILD ?= build
 STAGE := $(abspath $(BUILD))/stage
 JOBS  ?= $(shell nproc)
 
-.PHONY: all help deps stage demo check conformance check-vm bench fuzz install uninstall format lint docs clean
+.PHONY: all help deps stage demo check conformance check-vm check-k8s bench fuzz install uninstall format lint docs clean
 
 all: $(BUILD)/build.ninja ## build everything
 	ninja -C $(BUILD) -j $(JOBS)
@@ -37,6 +37,9 @@ conformance: stage ## the suites of others, whole (an hour)
 check-vm: stage ## cgroup v2, systemd, CRIU and AppArmor, in an emulated machine
 	scripts/deps.sh build vm
 	tests/conformance/vm.sh $(STAGE)
+check-k8s: stage ## pods on a real Kubernetes node, built from Debian's source
+	scripts/deps.sh build k8s
+	K8S_BASE=$(abspath $(BUILD))/k8s RUNE_STAGE=$(STAGE) tests/k8s/check.sh
 bench: ## figures beside runc and crun, in one run
 	scripts/deps.sh build demo bench
 	$(MAKE) --no-print-directory stage

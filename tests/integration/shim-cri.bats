@@ -87,8 +87,7 @@ life() {
     [ "$stderr" = wrong ]
     run -1 cri exec-sync --timeout 1 "$id" -- sleep 100
     [[ "$output" == *DEADLINE_EXCEEDED* ]]
-    # In an enclave it is the process that fails, not the call.
-    run "$([ "$1" = inside ] && echo -127 || echo -1)" cri exec-sync "$id" -- no-such-program
+    run -1 cri exec-sync "$id" -- no-such-program
     [[ "$output" == *no-such-program*"executable file not found"* ]]
     run -9 --separate-stderr cri exec "$id" -- sh -c "$where; echo wrong >&2; exit 9"
     [ "$output" = "$1" ]
@@ -149,7 +148,7 @@ nothing_of() { # POD
     pod=$(pod_of rune --annotation enclave.type=auto)
     made one -- sh -c "$where; $talks"
     within 60 eval "[ \"\$(logged one stdout)\" = $'inside\nup' ]"
-    run -126 cri exec-sync "$id" -- true
+    run -1 cri exec-sync "$id" -- true
     [[ "$output" == *'permission denied: enclave.exec is "none"'* ]]
     # A container's variable does, too, beside ordinary ones.
     cri remove-pod "$pod"
