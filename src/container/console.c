@@ -140,3 +140,55 @@ int console_send(int socket, int master)
     static const char name[] = "/dev/ptmx";
     return fd_send(socket, name, sizeof(name) - 1, &master, 1);
 }
+
+/* ---- without a terminal ---- */
+
+/* Without a terminal the process has rune's stdio, which its user may not be allowed to reopen
+ * (/dev/stdout). */
+static int fix_stdio_owner(const struct oci_process *process, struct error *err)
+{
+    for (int fd = 0; fd < 3 && process->uid != 0; fd++) {
+        struct stat st;
+        if (fstat(fd, &st) < 0) {
+            if (errno == EBADF)
+                continue;
+            return error_errno(err, errno, "stat descriptor %d", fd);
+        }
+        if (st.st_uid == process->uid || (S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3)))
+            continue;
+        /* EPERM, EROFS, EINVAL: a file of somebody else, or an id that is not mapped: leave it. */
+        if (fchown(fd, process->uid, (gid_t)-1) < 0 && errno != EPERM && errno != EROFS &&
+            errno != EINVAL)
+            return error_errno(err, errno, "change the owner of descriptor %d", fd);
+    }
+    return 0;
+}
+
+/*
+ * A /dev/null of the host among our stdio is a file outside of the container: CRIU could not save
+ * it, and through it the host's /dev would be held. The container's own takes its place.
+ */
+static int reopen_null(struct error *err)
+{
+    dev_t null = makedev(1, 3);
+    cleanup_close int own = -1;
+    for (int fd = 0; fd < 3; fd++) {
+        struct stat st;
+        if (fstat(fd, &st) < 0 || !S_ISCHR(st.st_mode) || st.st_rdev != null)
+            continue;
+        if (own < 0) {
+            own = open("/dev/null", O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+            if (own < 0 || fstat(own, &st) < 0 || !S_ISCHR(st.st_mode) || st.st_rdev != null)
+                return 0;
+            fd_set_nonblock(own, false);
+        }
+        if (dup3(own, fd, 0) < 0)
+            return error_errno(err, errno, "reopen /dev/null as descriptor %d", fd);
+    }
+    return 0;
+}
+
+int stdio_adopt(const struct oci_process *process, struct error *err)
+{
+    return reopen_null(err) < 0 ? -1 : fix_stdio_owner(process, err);
+}

@@ -21,6 +21,7 @@
 #include "base/log.h"
 #include "base/path.h"
 #include "container/creation.h"
+#include "container/sequence.h"
 
 void close_fds(int *fds, size_t count)
 {
@@ -140,51 +141,12 @@ static int make_fifo(struct creation *c, struct error *err)
 
 /* ---- the child ---- */
 
-static int become_root_of_namespace(struct container_init *init, struct error *err)
+static struct setup sequence_of(struct creation *c)
 {
-    /* The ids have to be those of the namespace before anything is made in it. An unmapped 0 is no
-     * error as such. */
-    if (setresgid(0, 0, 0) < 0 && errno != EINVAL)
-        return error_errno(err, errno, "become group 0 of the user namespace");
-    if (setresuid(0, 0, 0) < 0 && errno != EINVAL)
-        return error_errno(err, errno, "become user 0 of the user namespace");
-    prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-    return 0;
-}
-
-static _Noreturn void exec_init_program(struct creation *c, struct error *err)
-{
-    int fd = init_serialize(&c->init, err);
-    if (fd >= 0) {
-        char number[16];
-        snprintf(number, sizeof(number), "%d", fd);
-        static char name[] = "init-runelet", verb[] = "init";
-        char *argv[] = {name, verb, number, NULL};
-        execve(c->options->init_program, argv, environ);
-        error_errno(err, errno, "run %s", c->options->init_program);
-    }
-    init_report(&c->init, err);
-    _exit(1);
-}
-
-static int enter(struct creation *c, int cgroup_status, struct error *err)
-{
-    /* Until it is ready the init must not outlive rune. */
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
-        return error_errno(err, errno, "set the parent death signal");
-    if (cgroup_status < 0)
-        return error_errno(err, -cgroup_status, "enter the container's cgroup");
-    /* While we are who we are: the root of a user namespace may not write it. */
-    if (process_oom_score(&c->init, err) < 0)
-        return -1;
-    /* Until the ids are mapped, and until systemd has moved us. */
-    if ((c->init.new_user_namespace || c->cgroup.systemd) && sync_wait_go(&c->init, NULL, err) < 0)
-        return -1;
-    if (c->init.new_user_namespace && become_root_of_namespace(&c->init, err) < 0)
-        return -1;
-    if (setsid() < 0)
-        return error_errno(err, errno, "create a session");
-    return spawn_enter(&c->spawn, err);
+    return (struct setup){.init = &c->init,
+                          .spawn = &c->spawn,
+                          .init_program = c->options->init_program,
+                          .waits = c->init.new_user_namespace || c->cgroup.systemd};
 }
 
 static int child_main(void *ctx, int cgroup_status)
@@ -194,13 +156,9 @@ static int child_main(void *ctx, int cgroup_status)
     close_and_reset(&c->sync[0]);
     if (c->fg)
         foreground_child(c->fg);
-    if (enter(c, cgroup_status, &err) < 0) {
-        init_report(&c->init, &err);
-        return 1;
-    }
-    if (c->options->init_program)
-        exec_init_program(c, &err);
-    return container_init_child(&c->init, NULL, &err);
+    struct setup setup = sequence_of(c);
+    setup.cgroup_status = cgroup_status;
+    return sequence_run(&setup, &err);
 }
 
 static int report_death(pid_t pid, struct error *err)
@@ -295,6 +253,8 @@ static int launch(struct creation *c, struct error *err)
     c->init.sync_fd = c->sync[1];
     if (spawn_plan(c->config, &c->spawn, err) < 0)
         return -1;
+    struct setup setup = sequence_of(c);
+    sequence_log(sequence_facts(&setup));
     int ret = 0;
     /* systemd moves the process later. */
     if (!c->cgroup.systemd)

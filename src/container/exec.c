@@ -20,6 +20,7 @@
 #include "base/log.h"
 #include "base/path.h"
 #include "container/private.h"
+#include "container/sequence.h"
 
 struct exec_context {
     struct container *container;
@@ -75,49 +76,12 @@ static int plan_namespaces(struct exec_context *c, struct error *err)
     return 0;
 }
 
-static int terminal_in_container(struct container_init *init, struct error *err)
+static struct setup sequence_of(struct exec_context *c)
 {
-    if (!init->process->terminal)
-        return 0;
-    cleanup_close int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    cleanup_close int master = -1, slave = -1;
-    if (root < 0)
-        return error_errno(err, errno, "open /");
-    if (console_open(init, root, &master, &slave, err) < 0)
-        return -1;
-    int ret = init->console_socket_fd >= 0 ? console_send(init->console_socket_fd, master)
-                                           : sync_send(init->sync_fd, SYNC_TTY, 0, NULL, master);
-    close_and_reset(&init->console_socket_fd);
-    if (ret < 0)
-        return error_errno(err, -ret, "hand over the terminal");
-    return console_attach(slave, err);
-}
-
-static int enter(struct exec_context *c, int cgroup_status, struct error *err)
-{
-    struct container_init *init = &c->init;
-    /* A rootless rune may not move a process from its own session into the container's cgroup. */
-    bool refused = cgroup_status == -EACCES || cgroup_status == -EPERM || cgroup_status == -ENOENT;
-    if (cgroup_status < 0 && !(refused && c->cgroup.optional))
-        return error_errno(err, -cgroup_status, "enter the container's cgroup");
-    if (setsid() < 0)
-        return error_errno(err, errno, "create a session");
-    const struct oci_process *process = init->process;
-    if (c->options->payload && c->options->payload->prepare &&
-        c->options->payload->prepare(c->options->payload->ctx, init, err) < 0)
-        return error_wrap(err, "%s", c->options->payload->name);
-    if (process_oom_score(init, err) < 0 || spawn_enter(&c->spawn, err) < 0)
-        return -1;
-    /* Root of the joined user namespace, so that the identity can be changed from there. */
-    if (init->new_user_namespace && (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0) &&
-        errno != EINVAL)
-        return error_errno(err, errno, "become root of the user namespace");
-    if (process_scheduling(process, err) < 0)
-        return -1;
-    if (terminal_in_container(init, err) < 0)
-        return -1;
-    umask(process->umask_set ? process->umask : 0022);
-    return process_affinity(process->cpu_affinity_final, err);
+    return (struct setup){.init = &c->init,
+                          .payload = c->options->payload,
+                          .spawn = &c->spawn,
+                          .cgroup_optional = c->cgroup.optional};
 }
 
 static int child_main(void *ctx, int cgroup_status)
@@ -130,22 +94,9 @@ static int child_main(void *ctx, int cgroup_status)
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
     if (c->fg)
         foreground_child(c->fg);
-    init_divert_log(&c->init);
-    int ret = enter(c, cgroup_status, &err);
-    if (ret == 0) {
-        /* Not dumpable makes our own /proc/self files root's; the set-up of a user namespace writes
-         * there. */
-        ret = init_finish(&c->init, c->options->payload, &err);
-        if (ret >= 0)
-            return ret;
-    }
-    log_divert(NULL, NULL);
-    if (c->init.sync_fd < 0) {
-        log_fatal("%s", error_text(&err));
-        return err.code == EACCES || err.code == EPERM ? 126 : 127;
-    }
-    init_report(&c->init, &err);
-    return 255;
+    struct setup setup = sequence_of(c);
+    setup.cgroup_status = cgroup_status;
+    return sequence_run(&setup, &err);
 }
 
 static int check_status(struct exec_context *c, struct error *err)
@@ -304,6 +255,8 @@ static int launch(struct exec_context *c, struct error *err)
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, c->sync) < 0)
         return error_errno(err, errno, "create a socket pair");
     c->init.sync_fd = c->sync[1];
+    struct setup setup = sequence_of(c);
+    sequence_log(sequence_facts(&setup));
     int *files = NULL;
     size_t count = 0;
     int ret = cgroup_entrances(&c->cgroup, &files, &count, &c->spawn.cgroup_dir, err);

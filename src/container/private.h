@@ -170,6 +170,8 @@ int console_open(const struct container_init *init, int root_fd, int *master, in
                  struct error *err);
 int console_bind(int root_fd, int slave, struct error *err);
 int console_attach(int slave, struct error *err);
+/* In the init: rune's stdio becomes that of the container's user, and its /dev/null the container's. */
+int stdio_adopt(const struct oci_process *process, struct error *err);
 /* In rune: the socket named by --console-socket. */
 int console_connect(const char *path, struct error *err);
 int console_send(int socket, int master);
@@ -207,18 +209,16 @@ int process_label(const struct container_init *init, struct error *err);
 int cpu_list_parse(const char *text, cpu_set_t *out, struct error *err);
 int process_affinity(const char *cpus, struct error *err);
 
-/* --- init.c, init_resume.c --- */
+/* --- steps.c, init.c, init_resume.c --- */
 /* In the network namespace of the caller. */
 int raise_loopback(struct error *err);
-/* The part after the mounts, shared with exec. */
-int init_finish(struct container_init *init, const struct container_payload *payload,
-                struct error *err);
 /* A sealed memfd with the context, all its descriptors made inheritable. */
 int init_serialize(struct container_init *init, struct error *err);
 void container_init_free(struct container_init *init);
 /* Log lines go to rune from here on. */
 void init_divert_log(struct container_init *init);
-void init_report(struct container_init *init, const struct error *err);
+/* 0, or -errno when rune does not hear it. */
+int init_report(const struct container_init *init, const struct error *err);
 
 /* --- seccomp.c, seccomp_cache.c --- */
 /* In rune: the compiled filter from the cache or made now. */
