@@ -170,7 +170,7 @@ int console_open(const struct container_init *init, int root_fd, int *master, in
                  struct error *err);
 int console_bind(int root_fd, int slave, struct error *err);
 int console_attach(int slave, struct error *err);
-/* In the init: rune's stdio becomes that of the container's user, and its /dev/null the container's. */
+/* In the init: rune's stdio becomes that of the container's user, its /dev/null the container's. */
 int stdio_adopt(const struct oci_process *process, struct error *err);
 /* In rune: the socket named by --console-socket. */
 int console_connect(const char *path, struct error *err);

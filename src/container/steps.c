@@ -480,8 +480,8 @@ static int run_payload(struct setup *s, struct error *err)
 {
     log_divert(NULL, NULL);
     close_own_descriptors(s, err);
-    /* The gate is open, and rune gone: a failure from here on goes to stderr. Of an exec, rune waits
-     * for container_init_started(). */
+    /* The gate is open, and rune gone: a failure from here on goes to stderr. Of an exec, rune
+     * waits for container_init_started(). */
     if (!s->init->is_exec)
         close_and_reset(&s->init->sync_fd);
     environ = process_environment(s->init->process);

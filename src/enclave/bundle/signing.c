@@ -33,29 +33,24 @@ static int make_key(const char *path, struct error *err)
 }
 
 /* A key in a file that others can read is told; one that is elsewhere guards itself. */
-static int check_file(const char *path, struct error *err)
+static void warn_of_readers(const char *path)
 {
     struct stat st;
-    if (access(path, F_OK) < 0) {
-        int ret = make_key(path, err);
-        if (ret < 0)
-            return ret;
-    }
-    if (stat(path, &st) < 0)
-        return error_errno(err, errno, "signing key %s", path);
-    if (st.st_mode & 077)
+    if (stat(path, &st) == 0 && (st.st_mode & 077))
         log_warning("signing key %s can be read by others; chmod 600 it", path);
-    return 0;
 }
 
 int signing_key_prepare(const char *key, uint8_t signer[BUNDLE_HASH_SIZE], struct error *err)
 {
     cleanup_pkey EVP_PKEY *opened = NULL;
-    int ret = sgx_key_is_uri(key) ? 0 : check_file(key, err);
+    const bool file = !sgx_key_is_uri(key);
+    int ret = file && access(key, F_OK) < 0 ? make_key(key, err) : 0;
     if (ret == 0)
         ret = sgx_key_open(key, false, &opened, err);
     if (ret < 0)
         return ret;
+    if (file)
+        warn_of_readers(key);
     unsigned char *der = NULL;
     int size = i2d_PUBKEY(opened, &der);
     if (size <= 0)
