@@ -33,6 +33,9 @@ int engine_of(const char *name, enum engine *out, struct error *err);
 json_t *engine_config(enum engine engine, const json_t *wish, const json_t *image,
                       const char *rootfs, struct error *err);
 
+/* An image's unpacked files, behind the descriptor, become what the engine's containers have. */
+int engine_root(enum engine engine, int root, struct error *err);
+
 /* `docker run ...`, `podman run ...`, `ctr run ...`, from the program's name on. */
 json_t *engine_line(int argc, char **argv, enum engine *engine, struct error *err);
 

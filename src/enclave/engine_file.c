@@ -243,7 +243,7 @@ static int read_service(const char *name, const json_t *service, const char *dir
     json_array_append_new(wishes, wish);
     json_object_foreach ((json_t *)(uintptr_t)service, key, value)
         if (take_member(wish, name, key, value, directory, err) < 0)
-            return error_set(err, "services.%s.%s cannot be", name, key);
+            return err->message ? -1 : error_set(err, "services.%s.%s cannot be", name, key);
     return 0;
 }
 

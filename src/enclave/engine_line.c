@@ -218,6 +218,10 @@ static int add_env(json_t *wish, const char *value, struct error *err)
 static int apply(json_t *wish, const struct line_option *option, const char *value,
                  struct error *err)
 {
+    const bool alone = option->effect == TRUE || option->effect == NO_VALUE ||
+                       option->effect == REFUSED;
+    if (!value && !alone)
+        return error_set(err, "--%s needs a value", option->name);
     const char *equal = value ? strchr(value, '=') : NULL;
     cleanup_free char *name = equal ? xstrndup(value, (size_t)(equal - value)) : NULL;
     const char *colon = value ? strchr(value, ':') : NULL;

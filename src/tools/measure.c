@@ -78,7 +78,23 @@ static int open_image(const char *path, struct measured_image *out, struct error
     return o.image_config && !out->config ? -1 : 0;
 }
 
-static int read_mrenclave(const char *path, const struct bundle_settings *settings,
+/* The layers, and what the engine puts on top. */
+struct engine_tree {
+    struct bundle_tree layers;
+    enum engine engine;
+};
+
+static int make_engine_tree(void *ctx, int dir, uint64_t *entries, uint64_t *bytes,
+                            struct error *err)
+{
+    const struct engine_tree *tree = ctx;
+    int ret = tree->layers.make(tree->layers.ctx, dir, entries, bytes, err);
+    return ret < 0 ? ret : engine_root(tree->engine, dir, err);
+}
+
+/* engine: NULL for a config.json, of whose engine nothing is known. */
+static int read_mrenclave(const char *path, const enum engine *engine,
+                          const struct bundle_settings *settings,
                           uint8_t mrenclave[BUNDLE_HASH_SIZE], struct error *err)
 {
     cleanup_image_source struct image_source source = {0};
@@ -90,6 +106,16 @@ static int read_mrenclave(const char *path, const struct bundle_settings *settin
                                      .client_signing = o.client_signing,
                                      .settings = *settings};
     int ret = image_source_open(path, &source, &options, err);
+    struct engine_tree tree = {.layers = source.tree};
+    struct bundle_tree whole = source.tree;
+    if (ret == 0 && options.tree && engine &&
+        (*engine == ENGINE_DOCKER || *engine == ENGINE_PODMAN)) {
+        tree.engine = *engine;
+        whole.make = make_engine_tree;
+        whole.ctx = &tree;
+        whole.identity[0] ^= (uint8_t)(0x80 | *engine); /* another tree of the cache */
+        options.tree = &whole;
+    }
     if (ret == 0)
         ret = bundle_convert(&options, &result, err);
     if (ret == 0)
@@ -133,7 +159,7 @@ static int print_difference(const struct buffer *expected, const char *rootfs, s
     return 0;
 }
 
-static int print_identity(const char *name, const json_t *config,
+static int print_identity(const char *name, const enum engine *engine, const json_t *config,
                           const struct measured_image *image, json_t *answer, struct error *err)
 {
     cleanup_buffer struct buffer blob = BUFFER_INIT;
@@ -142,7 +168,7 @@ static int print_identity(const char *name, const json_t *config,
     char hex[2][2 * BUNDLE_HASH_SIZE + 1];
     int ret = enclave_predict_config(config, image->rootfs, &blob, configid, &settings, err);
     if (ret == 0 && !o.configid_only)
-        ret = read_mrenclave(image->path, &settings, mrenclave, err);
+        ret = read_mrenclave(image->path, engine, &settings, mrenclave, err);
     if (ret < 0)
         return ret;
     append_hex(hex[0], configid);
@@ -208,7 +234,7 @@ static int measure_wish(enum engine engine, json_t *wish, const char *path, bool
     if (!config)
         return error_wrap(err, "%s", name ? name : written);
     return policy ? print_bound(config, &image, err)
-                  : print_identity(name ? name : written, config, &image, answer, err);
+                  : print_identity(name ? name : written, &engine, config, &image, answer, err);
 }
 
 /* ---- what is measured ---- */
@@ -228,11 +254,10 @@ static int measure_file(const char *path, const char *file, bool policy, json_t 
     json_t *first = json_array_get(documents, 0);
     if (json_object_get(first, "ociVersion")) {
         cleanup_measured struct measured_image image = {0};
-        int ret = open_image(path, &image, err);
-        if (ret < 0)
-            return ret;
+        if (open_image(path, &image, err) < 0 || choose_engine(&engine, err) < 0)
+            return -1;
         return policy ? print_bound(first, &image, err)
-                      : print_identity(file, first, &image, answer, err);
+                      : print_identity(file, o.engine ? &engine : NULL, first, &image, answer, err);
     }
     cleanup_free char *directory = xstrdup(file);
     char *slash = strrchr(directory, '/');
@@ -264,7 +289,7 @@ static int measure_bundle(const char *bundle, bool policy, json_t *answer, struc
                                                             : path_join(bundle, root)};
     image.path = image.rootfs;
     int ret = policy ? print_bound(config, &image, err)
-                     : print_identity(bundle, config, &image, answer, err);
+                     : print_identity(bundle, NULL, config, &image, answer, err);
     release_image(&image);
     return ret;
 }

@@ -98,3 +98,57 @@ PYTHON
     grep -q '"env": {}' <<<"$second"
     grep -q '^LD_PRELOAD=$' <<<"$second"
 }
+
+@test "rune-image measure predicts CONFIGID of a bundle, and policy writes the bound for it" {
+    image=${RUNE%/*}/rune-image
+    arguments sh -c "od -An -v -tx1 -j192 -N32 /dev/attestation/report; cat /dev/attestation/host_values"
+    configure "c['process']['env'] += ['HOSTNAME=one', 'COLOUR=blue']" "c['hostname'] = 'one'" \
+        "c['mounts'] += [{'destination': '/data', 'type': 'bind', 'source': '$work/one', 'options': ['bind', 'ro']}]"
+    expected=$("$image" measure --configid-only --json "$bundle" | jq -r '.[0].configid')
+    [ "$(rune run --bundle "$bundle" "$id" </dev/null 2>/dev/null | head -2 | tr -d ' \n')" = "$expected" ]
+
+    "$image" policy "$bundle" >"$work/bound.json"
+    annotate bound "$work/bound.json"
+    [[ "$(changed "c['process']['env'] += ['HOSTNAME=two']" "c['hostname'] = 'two'")" == *'"env": {"HOSTNAME": "two"}'* ]]
+    for other in "c['process']['env'] += ['MORE=1']" "c['process']['args'] += ['more']" "c['process']['cwd'] = '/tmp'" "c['mounts'][-1]['options'] = ['bind']" \
+        "c['annotations']['enclave.exec'] = 'any'" "c['process']['user']['uid'] = 7" "c['linux']['maskedPaths'] += ['/bin']"; do
+        run changed "$other"
+        [[ "$output" == *"the deployment is outside of the image's bound"* ]] || { echo "$other: $output"; return 1; }
+    done
+}
+
+@test "what nobody can know beforehand is refused, with what to write" {
+    image=${RUNE%/*}/rune-image
+    says() { # TEXT ARGUMENT...
+        local text=$1
+        shift
+        run "$image" measure --configid-only "$bundle/rootfs" "$@"
+        [ "$status" -eq 1 ] && [ "${#lines[@]}" -eq 1 ] && [[ "$output" == *"$text"* ]] || { echo "$output"; return 1; }
+    }
+    says "gives the capabilities of the node's kernel" docker run --privileged app sh
+    says "its value, which is measured (COLOUR=VALUE)" docker run -e COLOUR app sh
+    says "podman takes the node's own limit of processes" podman run app sh
+    says "--frobnicate is not known to measure" docker run --frobnicate app sh
+    says "the host name is measured" docker run -e ENCLAVE_HOST_ENV=none app sh
+    says 'no user "nobody"' docker run -u nobody app sh
+    says "says what to run" docker run app
+    cat >"$work/pod.yaml" <<YAML
+kind: Pod
+spec: {containers: [{name: web, image: app, command: [sh], env: [{name: POD_IP, valueFrom: {fieldRef: {fieldPath: status.podIP}}}]}]}
+YAML
+    says 'enclave.host.env: "default POD_IP"' "$work/pod.yaml"
+    sed -i 's/fieldRef.*}}}\]/secretKeyRef: {name: s, key: k}}}]/' "$work/pod.yaml"
+    says "give --env POD_IP=VALUE" "$work/pod.yaml"
+    "$image" measure --configid-only --env POD_IP=x "$bundle/rootfs" "$work/pod.yaml"
+    printf 'services: {web: {image: app, command: sh, environment: ["A=${B}"]}}\n' >"$work/compose.yaml"
+    says "has a variable: write its value out" "$work/compose.yaml"
+    printf 'services: {web: {image: app, privileged: true}}\n' >"$work/compose.yaml"
+    says "services.web.privileged is not known to measure" "$work/compose.yaml"
+    # Aliases multiply, nesting and broken files end.
+    { printf 'a0: &a0 [x]\n'; for i in $(seq 30); do printf 'a%d: &a%d [*a%d, *a%d]\n' "$i" "$i" $((i - 1)) $((i - 1)); done; } >"$work/bomb.yaml"
+    says "nested too deeply, or too large" "$work/bomb.yaml"
+    printf '%0200d' 0 | tr 0 '[' >"$work/deep.yaml"
+    says "$work/deep.yaml: " "$work/deep.yaml"
+    printf 'a: [1\n' >"$work/broken.yaml"
+    says "$work/broken.yaml: line " "$work/broken.yaml"
+}

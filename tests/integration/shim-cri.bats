@@ -202,3 +202,50 @@ nothing_of() { # POD
     cri remove-pod "$pod"
     within 20 nothing_of "$pod"
 }
+
+@test "all pods of a deployment have the identity that rune-image measure predicts of its YAML" {
+    cat >"$work/deployment.yaml" <<YAML
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  replicas: 3
+  template:
+    metadata: {annotations: {enclave.host.env: "default POD_IP"}}
+    spec:
+      automountServiceAccountToken: false
+      initContainers:
+      - {name: side, image: $image, restartPolicy: Always, command: [sh], args: ["-c", "$show_identity"]}
+      containers:
+      - name: web
+        image: $image
+        command: [sh, -c, "$show_identity"]
+        env:
+        - {name: COLOUR, valueFrom: {configMapKeyRef: {name: colours, key: first}}}
+        - {name: POD_IP, valueFrom: {fieldRef: {fieldPath: status.podIP}}}
+        volumeMounts: [{name: data, mountPath: /mnt}]
+      volumes: [{name: data, emptyDir: {}}]
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: colours}
+data: {first: blue}
+YAML
+    predicted "$work/image.tar" "$work/deployment.yaml" >"$work/first"
+    jq -r '.[1] | .mrenclave, .configid' "$work/measure.json" >"$work/expected"
+    for i in 1 2 3; do
+        name=$name-$i
+        pod=$(pod_of rune-enclave --annotation "enclave.host.env=default POD_IP")
+        mkdir "$work/$name/volume"
+        touch "$work/$name/log"
+        made web --kubelet --env "KUBERNETES_SERVICE_PORT=44$i" --env COLOUR=blue --env "KUBERNETES_PORT=tcp://10.0.0.$i:443" --env "POD_IP=10.1.0.$i" \
+            --mount "$work/$name/log:/dev/termination-log" --mount "$work/$name/volume:/mnt" -- sh -c "$show_identity"
+        within 60 is exited 0 Completed
+        logged web stdout | identity_of >"$work/found"
+        diff "$work/expected" "$work/found"
+        made side --kubelet --env "KUBERNETES_SERVICE_PORT=44$i" --mount "$work/$name/log:/dev/termination-log" -- sh -c "$show_identity"
+        within 60 is exited 0 Completed
+        logged side stdout | identity_of >"$work/found"
+        diff "$work/first" "$work/found"
+    done
+}

@@ -76,6 +76,12 @@ def pods(runtime, _args):
 
 # ---- containers ----
 
+# What a kubelet says of every container (create --kubelet).
+MASKED = ["/proc/asound", "/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list", "/proc/timer_stats",
+          "/proc/sched_debug", "/proc/scsi", "/sys/firmware"]
+READONLY = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
+
+
 def create(runtime, args):
     sandbox = pb.PodConfig()
     with open(f"{args.dir}/{args.pod}.pod", "rb") as file:
@@ -89,7 +95,7 @@ def create(runtime, args):
             resources=pb.Resources(memory_limit_in_bytes=args.memory, cpu_period=100000, cpu_quota=50000),
             security_context=pb.ContainerSecurity(
                 namespace_options=pb.NamespaceOption(pid=pb.CONTAINER), run_as_user=pb.Int64Value(value=args.user),
-                readonly_rootfs=args.read_only)))
+                readonly_rootfs=args.read_only, masked_paths=MASKED if args.kubelet else [], readonly_paths=READONLY if args.kubelet else [])))
     print(runtime.call("CreateContainer", pb.CreateContainerRequest(
         pod_sandbox_id=args.pod, config=config, sandbox_config=sandbox), pb.ContainerId).container_id)
 
@@ -243,7 +249,7 @@ def main():
     sub.add_argument("--dir", required=True)
     sub.add_argument("--memory", type=int, default=0)
     sub.add_argument("--user", type=int, default=0)
-    for option in ("--stdin", "--tty", "--read-only"):
+    for option in ("--stdin", "--tty", "--read-only", "--kubelet"):
         sub.add_argument(option, action="store_true")
     command("start", start, "container")
     command("stop", stop, "container").add_argument("grace", type=int)
