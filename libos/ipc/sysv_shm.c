@@ -293,7 +293,7 @@ void sysv_show_shm(sysv_line *line, void *ctx)
             "%10d %10d  %4o %21lu %5d %5d  %5lu %5u %5u %5u %5u %10lu %10lu %10lu %21lu %21u\n",
             o->key, o->id, ds.shm_perm.mode, ds.shm_segsz, ds.shm_cpid, ds.shm_lpid, ds.shm_nattch,
             o->uid, o->gid, o->cuid, o->cgid, ds.shm_atime, ds.shm_dtime, ds.shm_ctime,
-            PAGE_UP(ds.shm_segsz), 0);
+            PAGE_UP(ds.shm_segsz), 0u);
         line(ctx, text);
     }
     mutex_unlock(&g_sysv_lock);

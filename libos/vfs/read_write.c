@@ -360,11 +360,11 @@ long sys_syncfs(SYSCALL_ARGS)
 long sys_sync_file_range(SYSCALL_ARGS)
 {
     struct fdref r = fdref_get((int)a);
-    long n = 0;
+    long n = 0, end;
 
     if (!r.file)
         return -EBADF;
-    if (b < 0 || c < 0 || b + c < b || (d & ~7l))
+    if (b < 0 || c < 0 || __builtin_add_overflow(b, c, &end) || (d & ~7l))
         n = -EINVAL;
     else if (!r.file->inode || S_ISCHR(r.file->inode->mode) || !has_position(r.file))
         n = -ESPIPE;

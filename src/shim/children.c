@@ -30,11 +30,11 @@ static int place_descriptors(const struct child_setup *setup)
     int moved[array_count(setup->fds)];
     for (size_t i = 0; i < setup->fd_count; i++) {
         moved[i] = setup->fds[i];
-        if (moved[i] < 0 && i <= STDERR_FILENO)
+        if (i <= STDERR_FILENO && moved[i] < 0)
             moved[i] = open("/dev/null", O_RDWR | O_CLOEXEC);
         if (moved[i] >= 0)
             moved[i] = fcntl(moved[i], F_DUPFD_CLOEXEC, (int)array_count(setup->fds));
-        if (moved[i] < 0 && (i <= STDERR_FILENO || setup->fds[i] >= 0))
+        if ((i <= STDERR_FILENO || setup->fds[i] >= 0) && moved[i] < 0)
             return -1;
     }
     for (size_t i = 0; i < setup->fd_count; i++)

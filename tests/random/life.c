@@ -49,7 +49,7 @@ __asm__("spawn:\n"
 
 static char *put_text(char *to, const char *s, unsigned most)
 {
-    for (unsigned i = 0; s[i] != '\0' && i < most; i++)
+    for (unsigned i = 0; i < most && s[i] != '\0'; i++)
         *to++ = s[i] > ' ' && s[i] < 127 ? s[i] : '?';
     return to;
 }

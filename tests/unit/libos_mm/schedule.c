@@ -188,9 +188,10 @@ void *__wrap_kzalloc(size_t size)
 
 void __wrap_kfree(void *p)
 {
-    struct object *o = (struct object *)p - 1;
+    struct object *o;
     if (!p)
         return;
+    o = (struct object *)p - 1;
     g_objects--;
     memset(p, POISON, o->size);
     o->next = g_freed;
