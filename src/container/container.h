@@ -97,6 +97,7 @@ struct container_create_options {
     bool config_edited; /* the JSON tree was changed after loading: save the tree, not the text */
     /* enclave containers */
     const char *init_program;            /* absolute host path; NULL for an ordinary container */
+    const char *init_preload;            /* a library for its LD_PRELOAD; NULL: none */
     const struct container_fd *init_fds; /* borrowed; passed to the payload by name */
     size_t init_fd_count;
     /*

@@ -146,6 +146,7 @@ static struct setup sequence_of(struct creation *c)
     return (struct setup){.init = &c->init,
                           .spawn = &c->spawn,
                           .init_program = c->options->init_program,
+                          .init_preload = c->options->init_preload,
                           .waits = c->init.new_user_namespace || c->cgroup.systemd};
 }
 

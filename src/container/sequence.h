@@ -42,6 +42,7 @@ struct setup {
     /* In rune's clone alone: */
     const struct spawn_request *spawn;
     const char *init_program; /* what it becomes; has the payload */
+    const char *init_preload; /* in its LD_PRELOAD; NULL: nothing */
     int cgroup_status;        /* 0, or -errno: the cgroup could not be entered */
     bool cgroup_optional;     /* and that is no error */
     bool waits;

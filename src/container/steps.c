@@ -84,6 +84,8 @@ int step_become_runelet(struct setup *s, struct error *err)
     snprintf(number, sizeof(number), "%d", fd);
     static char name[] = "init-runelet", verb[] = "init";
     char *argv[] = {name, verb, number, NULL};
+    if (s->init_preload && setenv("LD_PRELOAD", s->init_preload, 1) < 0)
+        return error_errno(err, errno, "set LD_PRELOAD");
     execve(s->init_program, argv, environ);
     return error_errno(err, errno, "run %s", s->init_program);
 }

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -314,6 +315,47 @@ static int add_settings(const struct enclave_request *request, const struct oci_
     return 0;
 }
 
+/*
+ * A library of versions 1 to 3 knows the SGX device only, and may look for it in a constructor, so
+ * before it can be asked its version; one of version 4, which is told the type, has this function.
+ */
+static int knows_types(const char *library, bool *out, struct error *err)
+{
+    static const char name[] = "\0pal_start_process";
+    cleanup_close int fd = open(library, O_RDONLY | O_CLOEXEC);
+    struct stat st;
+
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return error_errno(err, errno, "enclave runtime %s", library);
+    *out = true; /* no library at all: dlopen says so */
+    if (!S_ISREG(st.st_mode) || st.st_size == 0)
+        return 0;
+    void *text = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (text == MAP_FAILED)
+        return error_errno(err, errno, "read the enclave runtime %s", library);
+    *out = memmem(text, (size_t)st.st_size, name, sizeof(name)) != NULL;
+    munmap(text, (size_t)st.st_size);
+    return 0;
+}
+
+/* A runtime that knows the device only runs by sgx-emulate where the enclave is to be emulated. */
+static int choose_preload(const struct enclave_request *request, struct enclave_launch *out,
+                          struct error *err)
+{
+    bool knows = true;
+
+    if (request->builtin || strcmp(out->type, "simulatedSgx") != 0)
+        return 0;
+    int result = knows_types(request->runtime, &knows, err);
+    if (result < 0 || knows)
+        return result;
+    out->init_preload = locate_runtime_file("libsgx-emulate.so");
+    if (access(out->init_preload, R_OK) < 0)
+        return error_errno(err, errno, "%s (is the installation complete?)", out->init_preload);
+    log_debug("enclave runtime %s: by sgx-emulate", request->runtime);
+    return 0;
+}
+
 int enclave_launch_prepare(const struct enclave_request *request, const char *bundle, bool log_json,
                            struct oci_config **config, struct enclave_launch *out,
                            struct error *err)
@@ -333,6 +375,8 @@ int enclave_launch_prepare(const struct enclave_request *request, const char *bu
         return error_errno(err, errno, "%s (is the installation complete?)", out->init_program);
     if (access(rootfs, F_OK) < 0)
         return error_errno(err, errno, "root filesystem %s", rootfs);
+    if (choose_preload(request, out, err) < 0)
+        return -1;
 
     const struct policy none = {0}; /* the converter's matter */
     cleanup_deployment struct deployment deployment = {0};
@@ -365,4 +409,6 @@ void enclave_launch_release(struct enclave_launch *launch)
     launch->fd_count = 0;
     free(launch->init_program);
     launch->init_program = NULL;
+    free(launch->init_preload);
+    launch->init_preload = NULL;
 }

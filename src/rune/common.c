@@ -172,6 +172,7 @@ int create_container(const char *id, bool run, struct error *err)
         .keep = g_create.keep,
         .no_subreaper = g_create.no_subreaper,
         .init_program = launch.init_program,
+        .init_preload = launch.init_preload,
         .init_fds = launch.fds,
         .init_fd_count = launch.fd_count,
         .enclave = enclave ? launch.type : NULL,

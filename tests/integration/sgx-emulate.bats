@@ -4,11 +4,15 @@
 
 bats_require_minimum_version 1.5.0
 
+load enclave
+
 setup() {
-    load common
+    enclave_setup
     EMULATE=${RUNE_STAGE:?}/usr/bin/sgx-emulate
     export RUNE_SGX_EMULATOR_ROOT=$BATS_TEST_TMPDIR/root
 }
+
+teardown() { enclave_teardown; }
 
 @test "a program runs with the device, says what it is, and keeps its exit code" {
     run --separate-stderr "$EMULATE" --log "$BATS_TEST_TMPDIR/log" sh -c '[ -c /dev/sgx_enclave ] && echo device; exit 7'
@@ -45,4 +49,18 @@ setup() {
     run "$EMULATE" python3 -c 'import ctypes; print(ctypes.CDLL(None).prctl(59, 1, 0, 0, 0))'
     [[ "$output" == *"uses Syscall User Dispatch itself"* ]]
     [[ "$output" == *-1* ]]
+}
+
+@test "rune: a runtime that knows the SGX device only runs by it where the enclave is emulated, and not as intelSgx" {
+    configure "c['annotations'] = {'enclave.type': 'auto', 'enclave.runtime.path': '$RUNE_STAGE/../tests/conformance/libpal-device.so'}" "c['root']['readonly'] = False"
+    arguments add
+    run rune run --bundle "$bundle" "$id"
+    echo "$output"
+    [ "$status" = 42 ]
+    [[ "$output" == *EMULATED* ]]
+    nothing_left
+    arguments missing
+    run -127 rune run --bundle "$bundle" "$id"
+    configure "c['annotations']['enclave.type'] = 'intelSgx'"
+    [ -e /dev/sgx_enclave ] || run ! rune run --bundle "$bundle" "$id"
 }
