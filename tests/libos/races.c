@@ -578,6 +578,28 @@ static void connections_go_to_one(void)
     CHECK(unlink("server") == 0);
 }
 
+/* ---- what the kernel writes for who asks ---- */
+
+static void *reads_proc(void *number)
+{
+    char text[16384];
+    for (int i = 0; i < 400; i++) {
+        ssize_t n = pread(g_fd, text, sizeof(text) - 1, 0);
+        CHECK(n > 100 && memcmp(text, "Name:\t", 6) == 0);
+        text[n > 0 ? n : 0] = 0;
+        CHECK(strstr(text, "\nPid:\t") && strstr(text, "\nSeccomp:\t"));
+    }
+    return number;
+}
+
+/* Threads that read one file of /proc at its begin get each a whole one. */
+static void one_proc_file_has_many_readers(void)
+{
+    g_fd = open("/proc/self/status", O_RDONLY);
+    run_threads(reads_proc);
+    close(g_fd);
+}
+
 int main(void)
 {
     char dir[] = "/tmp/racesXXXXXX";
@@ -596,6 +618,7 @@ int main(void)
     RUN(queued_signals_all_come);
     RUN(threads_come_and_go);
     RUN(connections_go_to_one);
+    RUN(one_proc_file_has_many_readers);
     CHECK(chdir("/") == 0 && rmdir(dir) == 0);
     return finish();
 }

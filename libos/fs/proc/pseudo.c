@@ -89,6 +89,12 @@ void text_free(struct text *t)
 
 /* ---- files ---- */
 
+/* Of an open file. pread(2) comes from several threads at once. */
+struct reading {
+    struct mutex lock;
+    struct text text;
+};
+
 static int make_text(struct pseudo_inode *p, struct text *t)
 {
     int r = 0;
@@ -102,9 +108,8 @@ static int make_text(struct pseudo_inode *p, struct text *t)
     return r < 0 ? r : t->failed ? -ENOMEM : 0;
 }
 
-static ssize_t pseudo_read(struct file *f, struct uio *io, u64 *pos)
+static ssize_t read_text(struct file *f, struct text *t, struct uio *io, u64 *pos)
 {
-    struct text *t = f->private;
     ssize_t r;
 
     if (*pos == 0 || !t->buf) {
@@ -121,6 +126,17 @@ static ssize_t pseudo_read(struct file *f, struct uio *io, u64 *pos)
     r = uio_to(io, t->buf + *pos, MIN(io->left, t->used - (size_t)*pos));
     if (r > 0)
         *pos += (u64)r;
+    return r;
+}
+
+static ssize_t pseudo_read(struct file *f, struct uio *io, u64 *pos)
+{
+    struct reading *reading = f->private;
+    ssize_t r;
+
+    mutex_lock(&reading->lock);
+    r = read_text(f, &reading->text, io, pos);
+    mutex_unlock(&reading->lock);
     return r;
 }
 
@@ -156,10 +172,10 @@ static i64 pseudo_seek(struct file *f, i64 off, int whence)
 
 static void pseudo_release(struct file *f)
 {
-    struct text *t = f->private;
+    struct reading *reading = f->private;
 
-    text_free(t);
-    kfree(t);
+    text_free(&reading->text);
+    kfree(reading);
 }
 
 static const struct file_ops g_pseudo_file_ops = {
@@ -182,7 +198,7 @@ static int pseudo_open(struct inode *i, struct file *f)
         f->ops = p->entry->fops;
         return 0;
     }
-    f->private = kzalloc(sizeof(struct text));
+    f->private = kzalloc(sizeof(struct reading));
     f->ops = &g_pseudo_file_ops;
     return f->private ? 0 : -ENOMEM;
 }
