@@ -14,7 +14,7 @@
 #include <linux/aio_abi.h>
 #include <linux/mman.h>
 
-#define EVENTS_MAX      65536u /* /proc/sys/fs/aio-max-nr, here of one context */
+#define EVENTS_MAX      65536u /* /proc/sys/fs/aio-max-nr: of all contexts */
 #define EVENTS_ABSURD   (0x10000000u / (u32)sizeof(struct io_event)) /* Linux: EINVAL */
 #define EVENTS_FEW      32
 #define RWF_NOWAIT_FLAG 8
@@ -25,6 +25,7 @@ struct aio_context {
     u64 id;
     struct mutex lock;
     u32 max, head, count; /* events[(head + i) % max] for i < count */
+    u32 underway;         /* places for events that are to come */
     bool gone;
     struct waitq wait;
     struct io_event events[];
@@ -36,6 +37,14 @@ static u32 g_events; /* of all contexts: /proc/sys/fs/aio-nr */
 u32 aio_event_count(void)
 {
     return __atomic_load_n(&g_events, __ATOMIC_RELAXED);
+}
+
+static bool events_charge(u32 count)
+{
+    if (__atomic_add_fetch(&g_events, count, __ATOMIC_RELAXED) <= EVENTS_MAX)
+        return true;
+    __atomic_sub_fetch(&g_events, count, __ATOMIC_RELAXED);
+    return false;
 }
 
 static void context_put(struct aio_context *c)
@@ -91,28 +100,30 @@ long sys_io_setup(SYSCALL_ARGS)
         return -EFAULT;
     if (old || !count || count > EVENTS_ABSURD)
         return -EINVAL;
-    if (count > EVENTS_MAX)
+    if (count > EVENTS_MAX || !events_charge(count))
         return -EAGAIN;
     x = kzalloc(sizeof(*x) + count * sizeof(x->events[0]));
-    if (!x)
+    if (!x) {
+        __atomic_sub_fetch(&g_events, count, __ATOMIC_RELAXED);
         return -ENOMEM;
-    i64 at = mm_map(p->mm, 0, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, NULL,
-                    0);
-    if (at < 0) {
-        kfree(x);
-        return at;
     }
     ref_init(&x->refs);
     waitq_init(&x->wait);
-    x->id = (u64)at;
     x->max = count;
-    __atomic_add_fetch(&g_events, count, __ATOMIC_RELAXED);
+    i64 at = mm_map(p->mm, 0, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, NULL,
+                    0);
+    if (at < 0) {
+        context_put(x);
+        return at;
+    }
+    x->id = (u64)at;
     mutex_lock(&g_lock);
     if (!p->aio.next)
         list_init(&p->aio);
     list_add(&x->link, &p->aio);
     mutex_unlock(&g_lock);
-    if (put_user(x->id, (void *)b) == 0)
+    /* From here on another thread may end it: x is no more looked at. */
+    if (put_user((u64)at, (void *)b) == 0)
         return 0;
     sys_io_destroy(at, 0, 0, 0, 0, 0);
     return -EFAULT;
@@ -173,24 +184,31 @@ static long perform(const struct iocb *q)
 }
 
 /* A place for one more event is kept until it is there. */
-static bool has_room(struct aio_context *x)
+static bool place_take(struct aio_context *x)
 {
     bool room;
 
     mutex_lock(&x->lock);
-    room = x->count < x->max;
+    room = x->count + x->underway < x->max;
+    x->underway += room;
     mutex_unlock(&x->lock);
     return room;
+}
+
+static void place_give(struct aio_context *x)
+{
+    mutex_lock(&x->lock);
+    x->underway--;
+    mutex_unlock(&x->lock);
 }
 
 static void event_add(struct aio_context *x, const struct iocb *q, u64 user, long result)
 {
     mutex_lock(&x->lock);
-    if (x->count < x->max) { /* two submitters may have seen one place: as an overrun */
-        x->events[(x->head + x->count) % x->max] = (struct io_event){
-            .data = q->aio_data, .obj = user, .res = result};
-        x->count++;
-    }
+    x->underway--;
+    x->events[(x->head + x->count) % x->max] = (struct io_event){
+        .data = q->aio_data, .obj = user, .res = result};
+    x->count++;
     mutex_unlock(&x->lock);
     waitq_wake(&x->wait, UINT32_MAX);
 }
@@ -206,32 +224,40 @@ static long notify_file(const struct iocb *q, struct file **out)
     return file_is_eventfd(*out) ? 0 : -EINVAL;
 }
 
+/* An operation in its place: 0 with its event, or what the submitter hears in place of one. */
+static long run(struct aio_context *x, const struct iocb *q, u64 user)
+{
+    long result = perform(q);
+    bool unknown = q->aio_lio_opcode > IOCB_CMD_PWRITEV || q->aio_lio_opcode == IOCB_CMD_POLL ||
+                   q->aio_lio_opcode == 4 || q->aio_lio_opcode == IOCB_CMD_NOOP;
+
+    if (result <= -ERESTARTSYS && result >= -ERESTART_RESTARTBLOCK)
+        result = -EINTR;
+    if (result == -EBADF || unknown)
+        return result;
+    event_add(x, q, user, result);
+    return 0;
+}
+
 static long submit_one(struct aio_context *x, u64 user)
 {
     struct file *notify = NULL;
     struct iocb q;
     long r = get_user(q, (void *)user);
+    bool taken;
 
     if (r == 0 && (q.aio_reserved2 || (q.aio_flags & ~(u32)(IOCB_FLAG_RESFD | IOCB_FLAG_IOPRIO)) ||
                    (i64)q.aio_nbytes < 0))
         r = -EINVAL;
-    if (r == 0 && !has_room(x))
-        r = -EAGAIN;
+    taken = r == 0 && place_take(x);
     if (r == 0)
-        r = notify_file(&q, &notify);
+        r = taken ? notify_file(&q, &notify) : -EAGAIN;
     if (r == 0 && put_user((u32)0, (void *)(user + offsetof(struct iocb, aio_key))) < 0)
         r = -EFAULT;
-    if (r == 0) {
-        long result = perform(&q);
-        bool unknown = q.aio_lio_opcode > IOCB_CMD_PWRITEV || q.aio_lio_opcode == IOCB_CMD_POLL ||
-                       q.aio_lio_opcode == 4 || q.aio_lio_opcode == IOCB_CMD_NOOP;
-        if (result <= -ERESTARTSYS && result >= -ERESTART_RESTARTBLOCK)
-            result = -EINTR;
-        if (result == -EBADF || unknown)
-            r = result; /* the submitter hears of these, and there is no event */
-        else
-            event_add(x, &q, user, result);
-    }
+    if (r == 0)
+        r = run(x, &q, user);
+    if (r < 0 && taken)
+        place_give(x);
     if (r == 0 && notify)
         eventfd_signal(notify);
     if (notify)

@@ -165,11 +165,61 @@ static void waiting(void)
     close(null); /* the context ends with the process */
 }
 
+/* The events of all contexts together are limited, and one that could not be had counts for nothing. */
+static void limit(void)
+{
+    aio_context_t c = 0, more = 0;
+    int first = setup(60000, &c), second = setup(60000, &more);
+    CHECK(first < 0 || fails(second, EAGAIN));
+    if (first == 0)
+        CHECK(syscall(SYS_io_destroy, c) == 0);
+    for (int i = 0; i < 20; i++) {
+        more = 0;
+        CHECK(fails(setup(8, (void *)8), EFAULT) && fails(setup(1 << 20, &more), EAGAIN));
+    }
+}
+
+static void *submits(void *iocb)
+{
+    struct iocb *one = iocb;
+    return (void *)submit(g_context, 1, &one);
+}
+
+/* While one that was submitted is under way, others do not take its event's place. */
+static void no_event_is_lost(void)
+{
+    char byte = 'x', got;
+    int p[2], null = open("/dev/null", O_WRONLY);
+    struct timespec none = {0, 0};
+    struct io_event e[4];
+    long submitted, came = 0;
+    pthread_t t;
+    void *done;
+    g_context = 0;
+    CHECK(pipe(p) == 0 && setup(1, &g_context) == 0);
+    struct iocb in = request(IOCB_CMD_PREAD, p[0], &got, 1, 0);
+    struct iocb out = request(IOCB_CMD_PWRITE, null, &byte, 1, 0), *one = &out;
+    CHECK(pthread_create(&t, NULL, submits, &in) == 0);
+    sleep_ms(50); /* it waits for the byte, most likely */
+    submitted = submit(g_context, 1, &one) == 1;
+    CHECK(write(p[1], &byte, 1) == 1 && pthread_join(t, &done) == 0);
+    submitted += done == (void *)1;
+    for (long n; (n = events(g_context, 0, 4, e, &none)) > 0; came += n)
+        ;
+    CHECK(submitted > 0 && came == submitted);
+    CHECK(syscall(SYS_io_destroy, g_context) == 0);
+    close(p[0]);
+    close(p[1]);
+    close(null);
+}
+
 int main(void)
 {
     RUN(life);
     RUN(transfers);
     RUN(refusals);
     RUN(waiting);
+    RUN(limit);
+    RUN(no_event_is_lost);
     return finish();
 }
