@@ -129,10 +129,7 @@ long sys_pidfd_getfd(SYSCALL_ARGS)
             ref_get(&files->refs);
         mutex_unlock(&g_process_lock);
         if (files) {
-            mutex_lock(&files->lock);
-            if ((u64)b < files->size && files->fds[b].file)
-                file = file_get(files->fds[b].file);
-            mutex_unlock(&files->lock);
+            file = files_file(files, (u64)b);
             files_put(files);
         }
         r = file ? fd_install(file, true) : files ? -EBADF : -ESRCH;

@@ -134,26 +134,53 @@ long sys_process_vm_writev(SYSCALL_ARGS)
 
 /* ---- kcmp ---- */
 
-static const void *object_of(const struct process *p, long type, u64 fd)
+/* What of p a type and a descriptor name, with a reference where there is one. */
+struct object {
+    const void *which;
+    struct files *files; /* KCMP_FILE: to look in without g_process_lock */
+};
+
+static struct object object_of(const struct process *p, long type)
 {
     switch (type) {
     case KCMP_VM:
-        return p->mm;
+        return (struct object){.which = p->mm};
     case KCMP_FILES:
-        return p->files;
+        return (struct object){.which = p->files};
     case KCMP_FS:
-        return p->fs;
+        return (struct object){.which = p->fs};
     case KCMP_SIGHAND:
-        return p->sighand;
-    case KCMP_FILE: /* the table's lock is not needed to compare a pointer that is read once */
-        return p->files && fd < p->files->size ? p->files->fds[fd].file : NULL;
+        return (struct object){.which = p->sighand};
+    case KCMP_FILE:
+        if (p->files)
+            ref_get(&p->files->refs);
+        return (struct object){.files = p->files};
     default: /* KCMP_IO, KCMP_SYSVSEM: the process itself */
-        return p;
+        return (struct object){.which = p};
     }
+}
+
+static long order(const void *v, const void *w)
+{
+    return v == w ? 0 : v < w ? 1 : 2;
+}
+
+static long compare_files(struct files *a, u64 fd_a, struct files *b, u64 fd_b)
+{
+    struct file *v = a ? files_file(a, fd_a) : NULL, *w = b ? files_file(b, fd_b) : NULL;
+    long r = v && w ? order(v, w) : -EBADF;
+    if (v)
+        file_put(v);
+    if (w)
+        file_put(w);
+    files_put(a);
+    files_put(b);
+    return r;
 }
 
 long sys_kcmp(SYSCALL_ARGS)
 {
+    struct object v = {0}, w = {0};
     if (c < 0 || c >= KCMP_TYPES || c == KCMP_EPOLL_TFD)
         return c == KCMP_EPOLL_TFD ? -EOPNOTSUPP : -EINVAL;
     long r = -ESRCH;
@@ -162,9 +189,10 @@ long sys_kcmp(SYSCALL_ARGS)
     if (x && y && !(process_may_access(x->process) && process_may_access(y->process))) {
         r = -EPERM;
     } else if (x && y) {
-        const void *v = object_of(x->process, c, (u64)d), *w = object_of(y->process, c, (u64)e);
-        r = c == KCMP_FILE && (!v || !w) ? -EBADF : v == w ? 0 : v < w ? 1 : 2;
+        v = object_of(x->process, c);
+        w = object_of(y->process, c);
+        r = order(v.which, w.which);
     }
     mutex_unlock(&g_process_lock);
-    return r;
+    return r == 0 && c == KCMP_FILE ? compare_files(v.files, (u64)d, w.files, (u64)e) : r;
 }

@@ -85,16 +85,20 @@ void files_close_on_exec(struct files *t)
     }
 }
 
-struct file *fd_get(int fd)
+struct file *files_file(struct files *t, u64 fd)
 {
-    struct files *t = current_process()->files;
     struct file *f = NULL;
 
     mutex_lock(&t->lock);
-    if (fd >= 0 && (u32)fd < t->size && t->fds[fd].file)
+    if (fd < t->size && t->fds[fd].file)
         f = file_get(t->fds[fd].file);
     mutex_unlock(&t->lock);
     return f;
+}
+
+struct file *fd_get(int fd)
+{
+    return fd < 0 ? NULL : files_file(current_process()->files, (u32)fd);
 }
 
 struct fdref fdref_get(int fd)

@@ -5,14 +5,11 @@
 static struct file *file_of(struct pseudo_inode *p, int fd)
 {
     struct files *files = proc_files(p);
-    struct file *f = NULL;
+    struct file *f;
 
     if (!files)
         return NULL;
-    mutex_lock(&files->lock);
-    if (fd >= 0 && (u32)fd < files->size && files->fds[fd].file)
-        f = file_get(files->fds[fd].file);
-    mutex_unlock(&files->lock);
+    f = fd < 0 ? NULL : files_file(files, (u32)fd);
     files_put(files);
     return f;
 }
@@ -106,8 +103,11 @@ int proc_fd_iterate(struct pseudo_inode *dir, u64 pos, dirent_fn *fn, void *ctx)
     if (!files)
         return r;
     for (u64 fd = pos; fd < files->size; fd++) {
-        if (!files->fds[fd].file)
+        struct file *f = files_file(files, fd);
+
+        if (!f)
             continue;
+        file_put(f);
         snprintf(name, sizeof(name), "%u", (u32)fd);
         if (!fn(ctx, name, strlen(name), dir->i.ino + fd + 1, DT_LNK, fd + 1)) {
             r = 1;

@@ -212,6 +212,7 @@ int files_unshare(struct process *p);
 void files_put(struct files *f); /* the last one closes everything */
 void files_close_on_exec(struct files *f);
 /* Of the current process, +1 reference, NULL: -EBADF; O_PATH files too. */
+struct file *files_file(struct files *t, u64 fd); /* +1 reference; NULL: there is none */
 struct file *fd_get(int fd);
 /* Takes the reference; lowest free >= 0, -EMFILE (then the reference is dropped). */
 int fd_install(struct file *f, bool cloexec);
