@@ -92,6 +92,37 @@ struct dentry *dentry_get(struct dentry *d)
     return d;
 }
 
+/*
+ * d, whose references are gone, goes; with m also each parent in it that only the cache holds then:
+ * a deep tree would take a pass over all buckets for each of its levels.
+ */
+static void evict(struct dentry *d, const struct mount *m)
+{
+    for (;;) {
+        struct dentry *parent = d->parent;
+        struct spinlock *lock;
+        u32 two = 2; /* the cache's, and d's */
+        bool unused;
+
+        dentry_free(d);
+        if (parent == d)
+            return;
+        lock = shard_of(parent->hash);
+        spin_lock(lock);
+        unused = m && parent->mount == m && parent->hashed &&
+                 __atomic_compare_exchange_n(&parent->refs.n, &two, 0, false, __ATOMIC_ACQ_REL,
+                                             __ATOMIC_RELAXED);
+        if (unused)
+            bucket_unlink(parent);
+        spin_unlock(lock);
+        if (!unused) {
+            dentry_put(parent);
+            return;
+        }
+        d = parent;
+    }
+}
+
 /* Drop unused dentries of one bucket (of mount m alone when given). */
 static void evict_bucket(u32 index, const struct mount *m)
 {
@@ -117,12 +148,10 @@ static void evict_bucket(u32 index, const struct mount *m)
     }
     spin_unlock(lock);
     while (dead) {
-        struct dentry *d = dead, *parent = d->parent;
+        struct dentry *d = dead;
 
         dead = d->hash_next;
-        dentry_free(d);
-        if (parent != d)
-            dentry_put(parent);
+        evict(d, m);
     }
 }
 
@@ -130,7 +159,7 @@ void dcache_prune_mount(struct mount *m)
 {
     u32 before;
 
-    /* Leaves first: a pass frees the parents of what it freed only when it meets them later. */
+    /* Leaves first, and their parents with them; what somebody else held meanwhile comes later. */
     do {
         before = __atomic_load_n(&m->dentries, __ATOMIC_RELAXED);
         for (u32 i = 0; i < BUCKETS; i++)
