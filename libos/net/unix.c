@@ -56,11 +56,7 @@ static int take_cred(struct unix_sock *u)
         if (g == NULL)
             return -ENOMEM;
         ref_init(&g->refs);
-        mutex_lock(&g_process_lock); /* setgroups() in another thread */
-        g->count = c->group_count;
-        if (g->count <= UNIX_GROUPS_MAX)
-            memcpy(g->ids, c->groups, g->count * sizeof(g->ids[0]));
-        mutex_unlock(&g_process_lock);
+        g->count = cred_groups(c, g->ids, UNIX_GROUPS_MAX);
     }
     groups_put(u->groups);
     u->groups = g;

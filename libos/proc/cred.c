@@ -56,7 +56,11 @@ static void commit(const struct cred *new)
     mutex_lock(&g_process_lock);
     if (new->euid != p->cred.euid || new->egid != p->cred.egid)
         p->dumpable = 0;
+    /* The groups are setgroups()'s, of another thread perhaps since *new was made. */
+    u32 *groups = p->cred.groups, count = p->cred.group_count;
     p->cred = *new;
+    p->cred.groups = groups;
+    p->cred.group_count = count;
     mutex_unlock(&g_process_lock);
 }
 
@@ -230,22 +234,27 @@ long sys_setfsgid(SYSCALL_ARGS)
 
 long sys_getgroups(SYSCALL_ARGS)
 {
-    struct cred *k = cred();
+    u32 count = cred_groups(cred(), NULL, 0), room = count;
     if ((int)a < 0)
         return -EINVAL;
-    if ((int)a == 0)
-        return k->group_count;
-    if ((u32)a < k->group_count)
+    if ((int)a == 0 || count == 0)
+        return count;
+    if ((u32)a < count)
         return -EINVAL;
-    if (copy_to_user((void *)b, k->groups, k->group_count * sizeof(u32)) < 0)
-        return -EFAULT;
-    return k->group_count;
+    u32 *groups = kmalloc(room * sizeof(u32));
+    if (!groups)
+        return -ENOMEM;
+    count = cred_groups(cred(), groups, room);
+    long r = count > room ? -EINVAL : count;
+    if (r > 0 && copy_to_user((void *)b, groups, count * sizeof(u32)) < 0)
+        r = -EFAULT;
+    kfree(groups);
+    return r;
 }
 
 long sys_setgroups(SYSCALL_ARGS)
 {
-    struct process *p = current_process();
-    u32 *groups = NULL, *old;
+    u32 *groups = NULL;
     if (!capable(CAP_SETGID))
         return -EPERM;
     if ((u64)a > GROUPS_MAX)
@@ -259,12 +268,7 @@ long sys_setgroups(SYSCALL_ARGS)
             return -EFAULT;
         }
     }
-    mutex_lock(&g_process_lock);
-    old = p->cred.groups;
-    p->cred.groups = groups;
-    p->cred.group_count = (u32)a;
-    mutex_unlock(&g_process_lock);
-    kfree(old);
+    process_groups_set(current_process(), groups, (u32)a);
     return 0;
 }
 

@@ -27,6 +27,7 @@ extern struct process *g_init; /* PID 1 while it lives */
 /* ---- process.c ---- */
 struct process *process_alloc(void); /* refs 1, in no list */
 int process_groups_copy(struct cred *to, const struct cred *from);
+void process_groups_set(struct process *p, u32 *groups, u32 count); /* takes the list */
 void process_publish_locked(struct process *p, struct process *parent);
 struct thread *process_thread_add(struct process *p, i32 tid); /* NULL: no thread to be had */
 void process_thread_remove(struct thread *t);                  /* one that never started */

@@ -208,18 +208,47 @@ char process_state_char(struct process *p, i32 tid)
                : 'R';
 }
 
+/* Of every process's groups, which setgroups() replaces under g_process_lock and this: readers need
+ * one of them. Nothing is called while it is held. */
+static struct mutex g_groups_lock;
+
+u32 cred_groups(const struct cred *c, u32 *ids, u32 room)
+{
+    mutex_lock(&g_groups_lock);
+    u32 count = c->group_count;
+    if (count && count <= room)
+        memcpy(ids, c->groups, count * sizeof(u32));
+    mutex_unlock(&g_groups_lock);
+    return count;
+}
+
+void process_groups_set(struct process *p, u32 *groups, u32 count)
+{
+    mutex_lock(&g_process_lock);
+    mutex_lock(&g_groups_lock);
+    u32 *old = p->cred.groups;
+    p->cred.groups = groups;
+    p->cred.group_count = count;
+    mutex_unlock(&g_groups_lock);
+    mutex_unlock(&g_process_lock);
+    kfree(old);
+}
+
 int process_groups_copy(struct cred *to, const struct cred *from)
 {
+    u32 count = cred_groups(from, NULL, 0), room;
     *to = *from;
     to->groups = NULL;
-    if (from->group_count == 0)
-        return 0;
-    to->groups = kmalloc(from->group_count * sizeof(u32));
-    if (!to->groups) {
-        to->group_count = 0;
-        return -ENOMEM;
-    }
-    memcpy(to->groups, from->groups, from->group_count * sizeof(u32));
+    to->group_count = 0;
+    do { /* another thread's setgroups() may make them more */
+        room = count;
+        kfree(to->groups);
+        to->groups = room ? kmalloc(room * sizeof(u32)) : NULL;
+        if (room && !to->groups)
+            return -ENOMEM;
+        count = cred_groups(from, to->groups, room);
+    } while (count > room);
+    to->group_count = count;
     return 0;
 }
 
@@ -235,12 +264,14 @@ bool capable(int cap)
 
 bool cred_in_group(const struct cred *c, u32 gid)
 {
-    if (c->fsgid == gid)
-        return true;
-    for (u32 i = 0; i < c->group_count; i++)
-        if (c->groups[i] == gid)
-            return true;
-    return false;
+    bool found = c->fsgid == gid;
+    if (found || c->group_count == 0)
+        return found;
+    mutex_lock(&g_groups_lock);
+    for (u32 i = 0; i < c->group_count && !found; i++)
+        found = c->groups[i] == gid;
+    mutex_unlock(&g_groups_lock);
+    return found;
 }
 
 bool process_group_orphaned(i32 pgid)

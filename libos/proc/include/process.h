@@ -137,6 +137,8 @@ struct thread *thread_find(i32 tid);     /* g_process_lock held by the caller */
 bool cred_capable(const struct cred *c, int cap);
 bool capable(int cap); /* of the current process */
 bool cred_in_group(const struct cred *c, u32 gid);
+/* The supplementary groups: how many; ids has them when room is enough. */
+u32 cred_groups(const struct cred *c, u32 *ids, u32 room);
 /* As ptrace(2): may the current process look into p? */
 bool process_may_access(const struct process *p);
 /* No member has a parent in another group of the same session: a stop would never end
