@@ -63,8 +63,9 @@ struct ucred {
 /* What travels beside the data of a UNIX socket. */
 struct scm {
     u32 count;
-    struct file **files; /* references; NULL without any */
-    bool has_cred;       /* the sender gave them */
+    struct file **files;         /* references; NULL without any */
+    struct in_flight *in_flight; /* the sender's user, for whom they count; NULL: a peek's */
+    bool has_cred;               /* the sender gave them */
     struct ucred cred;
 };
 void scm_release(struct scm *scm);

@@ -28,8 +28,68 @@ struct user_cmsghdr {
 };
 #define CMSG_ALIGN(n) (((n) + 7) & ~7ul)
 
+/*
+ * Descriptors on their way, by user: nobody's RLIMIT_NOFILE counts them, so each user has a limit
+ * of them, as in unix(7) (ETOOMANYREFS).
+ */
+struct in_flight {
+    struct in_flight *next;
+    u32 uid, count;
+};
+static struct mutex g_in_flight_lock;
+static struct in_flight *g_in_flight; /* whose count is not 0 */
+
+static int in_flight_add(struct scm *scm)
+{
+    const struct process *p = current_process();
+    u64 limit = p->rlimits[LIMIT_NOFILE].soft;
+    bool may = capable(24) || capable(21); /* CAP_SYS_RESOURCE, CAP_SYS_ADMIN */
+    struct in_flight *f;
+    int r = 0;
+
+    mutex_lock(&g_in_flight_lock);
+    for (f = g_in_flight; f != NULL && f->uid != p->cred.uid; f = f->next)
+        ;
+    if (f == NULL) {
+        f = kzalloc(sizeof(*f));
+        if (f != NULL) {
+            f->uid = p->cred.uid;
+            f->next = g_in_flight;
+            g_in_flight = f;
+        }
+    }
+    if (f == NULL) {
+        r = -ENOMEM;
+    } else if (f->count > limit && !may) {
+        r = -ETOOMANYREFS;
+    } else {
+        f->count += scm->count;
+        scm->in_flight = f;
+    }
+    mutex_unlock(&g_in_flight_lock);
+    return r;
+}
+
+static void in_flight_end(struct scm *scm)
+{
+    struct in_flight **at = &g_in_flight, *f = scm->in_flight;
+
+    mutex_lock(&g_in_flight_lock);
+    f->count -= scm->count;
+    while (*at != f)
+        at = &(*at)->next;
+    if (f->count == 0) {
+        *at = f->next;
+        kfree(f);
+    }
+    mutex_unlock(&g_in_flight_lock);
+    scm->in_flight = NULL;
+}
+
 void scm_release(struct scm *scm)
 {
+    if (scm->in_flight != NULL)
+        in_flight_end(scm);
     for (u32 i = 0; i < scm->count; i++)
         file_put(scm->files[i]);
     kfree(scm->files);
@@ -243,6 +303,8 @@ static int scm_from_user(struct scm *scm, const struct user_msghdr *h)
     r = copy_from_user(control, h->control, h->control_len);
     if (r == 0)
         r = scm_parse(scm, control, h->control_len);
+    if (r == 0 && scm->count > 0)
+        r = in_flight_add(scm);
     kfree(control);
     return r;
 }

@@ -39,7 +39,9 @@ static void mark_put(struct unix_sock *peer, struct unix_mark *k, struct scm *sc
 {
     k->scm.files = scm->files;
     k->scm.count = scm->count;
+    k->scm.in_flight = scm->in_flight;
     scm->files = NULL;
+    scm->in_flight = NULL;
     scm->count = 0;
     scm->has_cred = false;
     k->at = at;

@@ -14,6 +14,7 @@
 #include <signal.h>
 #include <stddef.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -48,7 +49,7 @@ static void pair_across_fork(void)
     close(s[0]);
 }
 
-static void send_fd(int via, int fd)
+static long try_send_fd(int via, int fd, int flags)
 {
     union {
         struct cmsghdr align;
@@ -64,7 +65,12 @@ static void send_fd(int via, int fd)
     c->cmsg_type = SCM_RIGHTS;
     c->cmsg_len = CMSG_LEN(sizeof(int));
     memcpy(CMSG_DATA(c), &fd, sizeof(fd));
-    CHECK(sendmsg(via, &m, 0) == 1);
+    return sendmsg(via, &m, flags);
+}
+
+static void send_fd(int via, int fd)
+{
+    CHECK(try_send_fd(via, fd, 0) == 1);
 }
 
 static int receive_fd(int via, struct ucred *cred)
@@ -190,6 +196,30 @@ static void credentials_before_accept(void)
     close(l);
     close(fd);
     close(s);
+}
+
+/* Descriptors in messages count for who sent them, until they are received. */
+static void in_flight(void)
+{
+    struct rlimit few = {40, 40};
+    int s[2], sent = 0, status;
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0) {
+        CHECK(setrlimit(RLIMIT_NOFILE, &few) == 0 && setuid(54321) == 0);
+        CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, s) == 0);
+        while (sent < 200 && try_send_fd(s[0], s[0], MSG_DONTWAIT) == 1)
+            sent++;
+        CHECK(sent > 0 && sent <= 42 && errno == ETOOMANYREFS);
+        for (int i = 0; i < sent; i++) {
+            struct ucred cred;
+            int fd = receive_fd(s[1], &cred);
+            CHECK(fd >= 0 && close(fd) == 0);
+        }
+        CHECK(try_send_fd(s[0], s[0], MSG_DONTWAIT) == 1);
+        _exit(g_failed);
+    }
+    CHECK(waitpid(pid, &status, 0) == pid && status == 0);
 }
 
 /* SO_PEERGROUPS tells of the peer, not of who asks. */
@@ -574,6 +604,7 @@ int main(void)
     RUN(credentials_go_with_bytes);
     RUN(credentials_before_accept);
     RUN(groups_of_the_peer);
+    RUN(in_flight);
     RUN(path_names);
     RUN(datagrams);
     RUN(tcp);
