@@ -395,6 +395,8 @@ static const struct pseudo_entry g_named_key = {
 
 static int key_lookup(struct pseudo_inode *dir, const char *name, size_t len, struct inode **out)
 {
+    /* Others do not use up the names by asking for them. */
+    bool may_set = fs_uid() == 0 || fs_capable(CAP_DAC_OVERRIDE);
     u32 k, unused = KEY_MAX;
 
     if (len >= sizeof(g_keys[0].name) || name[0] == '_')
@@ -406,13 +408,13 @@ static int key_lookup(struct pseudo_inode *dir, const char *name, size_t len, st
         if (!g_keys[k].name[0] && unused == KEY_MAX)
             unused = k;
     }
-    if (k == KEY_MAX && unused < KEY_MAX) { /* any name may be set */
+    if (k == KEY_MAX && unused < KEY_MAX && may_set) { /* any name may be set */
         k = unused;
         memcpy(g_keys[k].name, name, len);
     }
     mutex_unlock(&g_lock);
     if (k == KEY_MAX)
-        return -ENOSPC;
+        return may_set ? -ENOSPC : -ENOENT;
     *out = pseudo_inode_new(dir->i.super, &g_named_key, dir);
     if (!*out)
         return -ENOMEM;
