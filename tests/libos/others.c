@@ -4,7 +4,9 @@
 #include <fcntl.h>
 #include <linux/kcmp.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -166,6 +168,55 @@ static void strangers(void)
     CHECK(in_child(not_as_stranger) == 0);
 }
 
+/* A process of user 1000 that shows itself, or not. */
+static pid_t shows_itself(int shows, int ready)
+{
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0) {
+        CHECK(setgid(1000) == 0 && setuid(1000) == 0 && prctl(PR_SET_DUMPABLE, shows) == 0);
+        CHECK(write(ready, "r", 1) == 1);
+        pause();
+        _exit(0);
+    }
+    return pid;
+}
+
+static int can_look(pid_t pid)
+{
+    char path[64], text[64];
+    snprintf(path, sizeof(path), "/proc/%d/environ", pid);
+    int fd = open(path, O_RDONLY), can = fd >= 0 && read(fd, text, sizeof(text)) >= 0;
+    close(fd);
+    snprintf(path, sizeof(path), "/proc/%d/cwd", pid);
+    return can * 2 + (readlink(path, text, sizeof(text)) > 0);
+}
+
+/* PR_SET_DUMPABLE hides a process from others of its own user. */
+static void hidden(void)
+{
+    int ready[2], status;
+    char two[2];
+    CHECK(pipe(ready) == 0);
+    pid_t open_one = shows_itself(1, ready[1]), hidden_one = shows_itself(0, ready[1]);
+    CHECK(read(ready[0], two, 1) == 1 && read(ready[0], two, 1) == 1);
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0) {
+        CHECK(setgid(1000) == 0 && setuid(1000) == 0);
+        CHECK(can_look(open_one) == 3 && can_look(hidden_one) == 0);
+        _exit(g_failed);
+    }
+    CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+    CHECK(can_look(hidden_one) == 3); /* root */
+    kill(open_one, SIGKILL);
+    kill(hidden_one, SIGKILL);
+    while (wait(NULL) > 0)
+        ;
+    close(ready[0]);
+    close(ready[1]);
+}
+
 static void comparing(void)
 {
     int fd = dup(1), other = open("/", O_RDONLY), status;
@@ -233,6 +284,7 @@ int main(void)
     RUN(advice_on_fork);
     RUN(other_memory);
     RUN(strangers);
+    RUN(hidden);
     RUN(comparing);
     RUN(processor);
     RUN(memory_file);

@@ -67,9 +67,7 @@ int proc_may_look(struct pseudo_inode *p)
 
     if (!proc)
         return -ESRCH;
-    if (me && proc != me &&
-        (me->cred.fsuid != proc->cred.uid || me->cred.fsuid != proc->cred.suid) &&
-        !fs_capable(CAP_SYS_PTRACE))
+    if (me && !process_may_access(proc))
         r = -EACCES;
     process_put(proc);
     return r;
