@@ -196,7 +196,7 @@ static bool is_dots(const struct walk *w)
 /* The last component: what is there, or, with O_CREAT, a new file. */
 static int last_or_new(struct walk *w, u32 flags, u32 mode, struct dentry **d, bool *created)
 {
-    int r;
+    int r, tries = 0;
 
     *created = false;
     do {
@@ -214,8 +214,9 @@ static int last_or_new(struct walk *w, u32 flags, u32 mode, struct dentry **d, b
         }
         if (r < 0)
             dentry_put(*d);
-    } while (r == -EEXIST && !(flags & O_EXCL)); /* somebody was faster: that one, then */
-    return r;
+        /* Somebody was faster: that one, then. Or the host says both, for ever. */
+    } while (r == -EEXIST && !(flags & O_EXCL) && ++tries < 16);
+    return r == -EEXIST && !(flags & O_EXCL) ? -EIO : r;
 }
 
 /* One round at the last component: 0 opened, 1 continue behind a link. */
