@@ -151,10 +151,12 @@ bool seccomp_allows(struct thread *t, struct uregs *regs, long *result)
 static long set_strict(void)
 {
     struct thread *t = current();
-    if (t->seccomp_mode != SECCOMP_MODE_DISABLED && t->seccomp_mode != SECCOMP_MODE_STRICT)
-        return -EINVAL;
-    t->seccomp_mode = SECCOMP_MODE_STRICT;
-    return 0;
+    mutex_lock(&g_process_lock); /* another thread's SECCOMP_FILTER_FLAG_TSYNC */
+    bool may = t->seccomp_mode == SECCOMP_MODE_DISABLED || t->seccomp_mode == SECCOMP_MODE_STRICT;
+    if (may)
+        t->seccomp_mode = SECCOMP_MODE_STRICT;
+    mutex_unlock(&g_process_lock);
+    return may ? 0 : -EINVAL;
 }
 
 static int filter_from_user(u64 from, struct seccomp_filter **out)
@@ -223,9 +225,9 @@ static long set_filter(u32 flags, u64 from)
     int r = filter_from_user(from, &f);
     if (r < 0)
         return r;
-    f->total = f->count + 4 + (t->seccomp ? t->seccomp->total : 0);
     i32 other = 0;
     mutex_lock(&g_process_lock);
+    f->total = f->count + 4 + (t->seccomp ? t->seccomp->total : 0);
     if (t->seccomp_mode == SECCOMP_MODE_STRICT)
         r = -EINVAL;
     else if (f->total > CHAIN_MAX)

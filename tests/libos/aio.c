@@ -165,7 +165,7 @@ static void waiting(void)
     close(null); /* the context ends with the process */
 }
 
-/* The events of all contexts together are limited, and one that could not be had counts for nothing. */
+/* The events of all contexts together are limited; what could not be had counts for nothing. */
 static void limit(void)
 {
     aio_context_t c = 0, more = 0;
