@@ -22,6 +22,7 @@
 #include "enclave/enclave.h"
 #include "enclave/progress.h"
 #include "enclave/settings.h"
+#include "enclave/signature.h"
 #include "sgx/emulated.h"
 #include "sgx/machine.h"
 
@@ -36,6 +37,7 @@ enum { REQUEST_MAX = 64 << 20, ANSWER_SOCKET = 3, LOG_FILE = 4, HOLD_ATTEMPTS = 
 struct request {
     char *rootfs, *type, *bound; /* bound: NULL, or where its JSON is */
     char *image;                 /* NULL, or a sealed bundle to start from */
+    char *signature;             /* NULL, or a SIGSTRUCT in base64 */
     struct oci_config *config;
     struct enclave_build build;
     struct enclave_policy_wish policy;
@@ -166,6 +168,24 @@ static void trim_cache(const char *given)
                  (unsigned long long)(trimmed.freed >> 20));
 }
 
+/* The signature of an enclave that is signed elsewhere: what comes with the container, the node's
+ * directory, or what was imported. */
+static int find_signature(const struct request *request, const struct bundle_result *result,
+                          int *fd, struct error *err)
+{
+    cleanup_buffer struct buffer hex = BUFFER_INIT;
+    int status = signature_given(request->signature, secure_getenv("RUNE_SIGNATURES"),
+                                 result->mrenclave, fd, err);
+    if (status != 0 || result->sigstruct)
+        return status < 0 ? status : 0;
+    for (size_t i = 0; i < sizeof(result->mrenclave); i++)
+        buffer_append_format(&hex, "%02x", result->mrenclave[i]);
+    return error_set(err,
+                     "the enclave in %s has no signature yet: sign MRENCLAVE %s (rune-image "
+                     "export-signing) and import the signature, or give it by enclave.signature",
+                     result->enclave_dir, buffer_text(&hex));
+}
+
 /* fds: enclave, SIGSTRUCT, image, sites. */
 static int find_or_convert(const struct request *request, const struct bundle_settings *settings,
                            int fds[4], struct buffer *text, struct error *err)
@@ -183,7 +203,7 @@ static int find_or_convert(const struct request *request, const struct bundle_se
         .cache_dir = secure_getenv("RUNE_CACHE_DIR"),
         .libos = secure_getenv("RUNE_LIBOS"),
         .key = secure_getenv("RUNE_SIGNING_KEY"),
-        .client_signing = signing && strcmp(signing, "client") == 0,
+        .client_signing = request->signature || (signing && strcmp(signing, "client") == 0),
         .progress = progress_step,
         .progress_ctx = progress,
     };
@@ -193,10 +213,8 @@ static int find_or_convert(const struct request *request, const struct bundle_se
         return status;
     if (result.converted)
         trim_cache(options.cache_dir);
-    if (result.sigstruct == NULL)
-        return error_set(err,
-                         "the enclave in %s has no signature yet: sign it and import the signature",
-                         result.enclave_dir);
+    if (options.client_signing && find_signature(request, &result, &fds[1], err) < 0)
+        return -1;
     buffer_append_format(text, "image %s, %s; enclave %s", result.image,
                          result.converted ? "converted now" : "from the cache", result.enclave);
     const char *const paths[] = {result.enclave, result.sigstruct, result.image, result.sites};
@@ -312,11 +330,13 @@ static int read_request(struct request *request, struct error *err)
         return error_errno(err, -result, "read the request");
     cleanup_json json_t *json = json_parse(bytes.data, bytes.size, "request", err);
     const char *path = NULL, *type = NULL, *bound = NULL, *image = NULL;
+    const char *signature = NULL;
     bool debug = false, has_log = false, log_json = false;
     if (json == NULL || json_get_string(json, "", "rootfs", &path, err) < 0 ||
         json_get_string(json, "", "type", &type, err) < 0 ||
         json_get_string(json, "", "bound", &bound, err) < 0 ||
         json_get_string(json, "", "image", &image, err) < 0 ||
+        json_get_string(json, "", "signature", &signature, err) < 0 ||
         read_build(json, &request->build, err) < 0 ||
         read_policy(json_object_get(json, "policy"), &request->policy, err) < 0 ||
         json_get_bool(json, "", "debug", &debug, err) < 0 ||
@@ -336,6 +356,7 @@ static int read_request(struct request *request, struct error *err)
     request->type = xstrdup(type);
     request->bound = bound ? xstrdup(bound) : NULL;
     request->image = image ? xstrdup(image) : NULL;
+    request->signature = signature ? xstrdup(signature) : NULL;
     cleanup_free char *text = json_text(json_object_get(json, "config"), JSON_COMPACT);
     return oci_config_parse(text, strlen(text), "config.json", &request->config, err);
 }

@@ -33,10 +33,11 @@ struct enclave_build {
     uint32_t threads;
     enum enclave_choice kss;  /* CONFIGID names the deployment, or MRENCLAVE does */
     enum enclave_choice sgx2; /* memory and threads on demand, or all from the start */
-    bool aexnotify; /* the LibOS is told of each asynchronous exit; only where the processor can */
-    char *mounts;   /* enclave.mounts as it was given (mounts.h); may be NULL */
-    char *bound;    /* file with what deployments may say; may be NULL */
-    char *image;    /* sealed bundle, in place of the root filesystem; may be NULL */
+    bool aexnotify;  /* the LibOS is told of each asynchronous exit; only where the processor can */
+    char *mounts;    /* enclave.mounts as it was given (mounts.h); may be NULL */
+    char *bound;     /* file with what deployments may say; may be NULL */
+    char *signature; /* SIGSTRUCT in base64, made elsewhere; may be NULL */
+    char *image;     /* sealed bundle, in place of the root filesystem; may be NULL */
 };
 
 /* What the user asked for: annotations first, then environment variables, then defaults. */

@@ -29,6 +29,7 @@ enum setting {
     SETTING_MOUNTS,
     SETTING_BOUND,
     SETTING_IMAGE,
+    SETTING_SIGNATURE,
     SETTING_EXEC,
     SETTING_SIGNALS,
     SETTING_LOOPBACK,
@@ -56,6 +57,7 @@ static const struct {
     [SETTING_MOUNTS] = {"enclave.mounts", "ENCLAVE_MOUNTS"},
     [SETTING_BOUND] = {"enclave.bound", "ENCLAVE_BOUND"},
     [SETTING_IMAGE] = {"enclave.image", "ENCLAVE_IMAGE"},
+    [SETTING_SIGNATURE] = {"enclave.signature", "ENCLAVE_SIGNATURE"},
     [SETTING_EXEC] = {"enclave.exec", "ENCLAVE_EXEC"},
     [SETTING_SIGNALS] = {"enclave.signals", "ENCLAVE_SIGNALS"},
     [SETTING_LOOPBACK] = {"enclave.network.loopback", "ENCLAVE_NETWORK_LOOPBACK"},
@@ -269,6 +271,10 @@ static int read_build(const struct oci_config *config, struct enclave_build *out
         return error_set(err,
                          "enclave.image is an enclave that is built and signed: enclave.bound, "
                          "size, memory and threads are given when it is made");
+    const char *signature = find(config, SETTING_SIGNATURE);
+    if (image != NULL && signature != NULL)
+        return error_set(err, "enclave.signature: a sealed bundle (enclave.image) has its own");
+    out->signature = signature != NULL ? xstrdup(signature) : NULL;
     out->image = image != NULL ? xstrdup(image) : NULL;
     out->bound = bound != NULL ? xstrdup(bound) : NULL;
     out->kss = (enum enclave_choice)kss;
@@ -316,6 +322,7 @@ void enclave_request_release(struct enclave_request *request)
     free(request->log_level);
     free(request->build.bound);
     free(request->build.image);
+    free(request->build.signature);
     free(request->policy.exec);
     free(request->policy.signals);
     free(request->policy.loopback);

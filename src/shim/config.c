@@ -67,6 +67,7 @@ static const struct key {
     {.name = "enclave_runtime.libos.path", .variable = "RUNE_LIBOS"},
     {.name = "cache.directory", .variable = "RUNE_CACHE_DIR"},
     {.name = "signing.key", .variable = "RUNE_SIGNING_KEY", .any = true},
+    {.name = "signing.signatures", .variable = "RUNE_SIGNATURES"},
 };
 
 static const struct key *find_key(const char *name)

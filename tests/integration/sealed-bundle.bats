@@ -105,3 +105,35 @@ seal() { # OPTIONS...
     run seal --client-signing
     [ "$status" -eq 1 ]
 }
+
+@test "client signing: the signature comes with the container, or from the node's directory by MRENCLAVE" {
+    export RUNE_SIGNING=client RUNE_CACHE_DIR=$work/cache RUNE_SIGNATURES=$work/signatures
+    mkdir "$work/signatures"
+    rm -rf "$bundle/rootfs"
+    mv "$work/image" "$bundle/rootfs"
+    refused "sign MRENCLAVE " rune --enclave run --bundle "$bundle" "$id"
+    mrenclave=$(grep -o 'MRENCLAVE [0-9a-f]*' <<<"$output" | cut -d' ' -f2)
+    [ ${#mrenclave} -eq 64 ]
+    enclave=$(find "$work/cache" -name enclave -type f)
+    sgx-tools sign --key "$work/key.pem" --out "$work/sigstruct" "$enclave"
+
+    annotate signature "$(base64 -w0 "$work/sigstruct")"
+    rune --enclave run --bundle "$bundle" "$id" </dev/null 2>/dev/null | grep -q 'from the sealed bundle'
+    # It asks for signing elsewhere by itself, and is kept by nobody.
+    RUNE_SIGNING='' rune --enclave run --bundle "$bundle" "$id" </dev/null 2>/dev/null | grep -q 'from the sealed bundle'
+    annotate signature ""
+    refused "sign MRENCLAVE $mrenclave" rune --enclave run --bundle "$bundle" "$id"
+
+    cp "$work/sigstruct" "$work/signatures/$mrenclave.sigstruct"
+    rune --enclave run --bundle "$bundle" "$id" </dev/null 2>/dev/null | grep -q 'from the sealed bundle'
+
+    "$RUNE_STAGE/../tests/unit/sgx/make-test-enclave" "$work/other"
+    sgx-tools sign --key "$work/key.pem" --out "$work/other.sig" "$work/other"
+    annotate signature "$(base64 -w0 "$work/other.sig")"
+    refused "and this enclave has $mrenclave" rune --enclave run --bundle "$bundle" "$id"
+    annotate signature "AAAA"
+    refused "enclave.signature is not a SIGSTRUCT" rune --enclave run --bundle "$bundle" "$id"
+    annotate signature ""
+    printf x | dd of="$work/signatures/$mrenclave.sigstruct" bs=1 seek=600 conv=notrunc status=none
+    refused "$mrenclave.sigstruct: SIGSTRUCT: the signature" rune --enclave run --bundle "$bundle" "$id"
+}
