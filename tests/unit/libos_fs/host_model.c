@@ -84,6 +84,8 @@ int host_open(int dir, const char *path, int flags, u32 mode)
 {
     struct model_node *n = asked("open", dir, path);
 
+    if (n && (flags & O_CREAT) && (flags & O_EXCL))
+        return -EEXIST;
     if (!n && (flags & O_CREAT))
         n = model_put(path, S_IFREG | mode, NULL);
     return !n                                         ? -ENOENT

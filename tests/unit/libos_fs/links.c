@@ -633,6 +633,25 @@ static void mount_points_stay(void **state)
     is(CALL(umount2, "/host"), 0);
 }
 
+static struct model_node *g_both;
+
+static void say_both(const char *call, const char *path)
+{
+    g_both->mode = strcmp(call, "open") == 0 ? S_IFREG | 0644 : 0;
+}
+
+/* A name that is not there when it is looked up, and there when it is to be made, has no end. */
+static void there_and_not_there(void **state)
+{
+    g_both = model_put("both", S_IFREG | 0644, "text");
+    mount_host(0);
+    g_model_hook = say_both;
+    is(CALL(open, "/host/both", O_CREAT | O_WRONLY, 0600), -EIO);
+    is(CALL(open, "/host/both", O_CREAT | O_EXCL | O_WRONLY, 0600), -EEXIST);
+    g_model_hook = NULL;
+    is(CALL(umount2, "/host"), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -646,6 +665,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(special_files_are_nobody_s, start, stop),
         cmocka_unit_test_setup_teardown(flags_stay, start, stop),
         cmocka_unit_test_setup_teardown(mount_points_stay, start, stop),
+        cmocka_unit_test_setup_teardown(there_and_not_there, start, stop),
     };
 
     return cmocka_run_group_tests_name("libos-fs-links", tests, NULL, NULL);
