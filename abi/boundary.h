@@ -181,7 +181,7 @@ struct boundary_limits {
 
 /* BOOT: host addresses stay mapped, read-only, for the enclave's life. */
 struct boundary_boot {
-    uint64_t image, image_size; /* the sealed image */
+    uint64_t image, image_size; /* the sealed image; what the manifest has besides is behind it */
     uint64_t sites, sites_size; /* the site table, 0 0: none */
     uint64_t deployment, deployment_size;
     uint32_t mount_count;

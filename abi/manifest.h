@@ -60,7 +60,12 @@ struct manifest_image {
     uint64_t cache_size;   /* verified block cache, bytes; 0: the default */
     uint32_t log_level;    /* 0 fatal .. 5 trace: the most the LibOS may tell the host */
     uint32_t reserved0;
+
+    /* The project's own program for MANIFEST_RATLS, behind the image; zero when there is none. */
+    uint8_t proxy_hash[MANIFEST_HASH_SIZE]; /* SHA-256 */
+    uint64_t proxy_size;
 };
+#define MANIFEST_PROXY_MAX (64u << 20)
 _Static_assert(sizeof(struct manifest_image) <= 4096, "the image half is one page");
 
 /*
@@ -98,6 +103,7 @@ enum manifest_record_type {
     MANIFEST_HOST_VARIABLE =
         16, /* struct manifest_host_variable, then a pattern: variables that the host may give */
     MANIFEST_HOST_NAMES = 17, /* u32, 1: host name and domain name are the host's to give */
+    MANIFEST_RATLS = 18,      /* PORT:PORT, more after commas: ratls-proxy stands there */
     MANIFEST_RECORD_END,      /* the first number that means nothing */
 };
 

@@ -584,6 +584,12 @@ static int check_record(enum manifest_record_type type, const struct bound *b,
     case MANIFEST_HOST_VARIABLE: /* what came by these is bounded as MANIFEST_ENV and the names */
     case MANIFEST_HOST_NAMES:
         return 0;
+    case MANIFEST_RATLS:
+        if (!d->ratls)
+            return 0;
+        log_error(OUTSIDE "a bound does not allow enclave.ratls, which opens a port of the "
+                          "loopback to others");
+        return -EPERM;
     case MANIFEST_RECORD_END:
         break;
     }

@@ -306,6 +306,41 @@ out:
     return r;
 }
 
+/*
+ * RA-TLS in front of process 1 (MANIFEST_RATLS): beside it, as its user, for a deployment that asks
+ * for it. What it logs goes where process 1's errors go.
+ */
+static i32 g_first, g_proxy;
+
+static int spawn_proxy(const struct boundary_process *h)
+{
+    char *argv[] = {(char *)(uintptr_t) "ratls-proxy", g_deployment.ratls, NULL}, *env[] = {NULL};
+    const struct process_spec spec = {
+        .path = RATLS_PROXY,
+        .argv = argv,
+        .env = env,
+        .cwd = "/",
+        .hfds = {-1, -1, g_deployment.terminal ? -1 : host_dup(h->stdio[2])},
+        .uid = g_deployment.uid,
+        .gid = g_deployment.gid,
+        .umask = 077,
+        .capabilities = g_deployment.capabilities,
+        .bounding = g_deployment.bounding,
+    };
+    int r = process_spawn(&spec, &g_proxy);
+
+    if (r < 0)
+        log_error("enclave.ratls: ratls-proxy cannot be started: error %d", -r);
+    return r;
+}
+
+static int start_process(i32 pid)
+{
+    int r = process_start(pid);
+
+    return r == 0 && g_proxy > 0 && pid == g_first ? process_start(g_proxy) : r;
+}
+
 static i64 ecall_create_process(u64 argument)
 {
     static bool first_done, first_is_there;
@@ -331,6 +366,11 @@ static i64 ecall_create_process(u64 argument)
     memcpy(h, &head, sizeof(head));
     if (r == 0)
         r = spawn_parsed(h);
+    if (first && r > 0) {
+        g_first = (i32)r;
+        if (g_deployment.ratls && spawn_proxy(h) < 0)
+            r = -ENOEXEC;
+    }
     if (first && r > 0)
         __atomic_store_n(&first_is_there, true, __ATOMIC_SEQ_CST);
     kfree(h);
@@ -382,7 +422,7 @@ static i64 control(u64 number, u64 argument)
     case ECALL_CREATE_PROCESS:
         return ecall_create_process(argument);
     case ECALL_START_PROCESS:
-        return process_start(pid);
+        return start_process(pid);
     case ECALL_KILL:
         return process_kill_from_host(pid, (int)(argument >> 32));
     case ECALL_KILL_FOREGROUND:

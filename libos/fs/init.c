@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The file systems of a container, from the measured manifest and its deployment half. */
+#include "crypto.h"
 #include "manifest.h"
 
 #include "deployment.h"
@@ -361,6 +362,55 @@ static bool has_mount(const struct deployment *d, const char *target)
     return false;
 }
 
+/*
+ * The project's own program, which the host has mapped behind the image: copied in, hashed, and put
+ * into a file that nobody can change.
+ */
+static int write_proxy(const struct manifest_image *m, void *copy)
+{
+    u8 hash[SHA256_SIZE];
+    struct file *f;
+    ssize_t n;
+    int r = host_image_read(m->image_size, copy, m->proxy_size);
+
+    if (r < 0)
+        return r;
+    sha256_once(NULL, 0, copy, m->proxy_size, hash);
+    if (!crypto_equal(hash, m->proxy_hash, sizeof(hash)))
+        return -EPERM;
+    r = path_open(AT_FDCWD, RATLS_PROXY, O_WRONLY | O_CREAT, 0555, &f);
+    if (r < 0)
+        return r;
+    n = file_write_kernel(f, copy, m->proxy_size, NULL);
+    file_put(f);
+    if (n < 0)
+        return (int)n;
+    return (u64)n == m->proxy_size ? make_readonly(RATLS_PROXY_DIR) : -EIO;
+}
+
+static int install_proxy(const struct manifest_image *m)
+{
+    struct dentry *target;
+    struct super *s;
+    void *copy;
+    int r = make_target(RATLS_PROXY_DIR, false, &target);
+
+    if (r < 0)
+        return r;
+    s = memfs_create("tmpfs", 0, 0755, 0, 0);
+    r = is_err(s) ? ptr_err(s)
+                  : mount_attach(s, s->root, target, MS_NOSUID | MS_NODEV, "rune", NULL, NULL);
+    dentry_put(target);
+    if (r < 0)
+        return r;
+    copy = m->proxy_size > 0 && m->proxy_size <= MANIFEST_PROXY_MAX ? kmalloc(m->proxy_size) : NULL;
+    if (!copy)
+        return m->proxy_size > 0 ? -ENOMEM : -ENOENT;
+    r = write_proxy(m, copy);
+    kfree(copy);
+    return r;
+}
+
 int fs_init(const struct manifest_image *manifest, const struct deployment *deployment)
 {
     static const struct deployment_mount defaults[] = {
@@ -388,6 +438,15 @@ int fs_init(const struct manifest_image *manifest, const struct deployment *depl
             return r;
     }
     mount_attestation();
+    if (deployment->ratls) {
+        r = install_proxy(manifest);
+        if (r < 0) {
+            log_error("enclave.ratls: ratls-proxy is not the one that the enclave was built with, "
+                      "or it has no room: error %d",
+                      -r);
+            return r;
+        }
+    }
     for (char **q = deployment->sysctls; q && *q; q++)
         apply_sysctl(*q);
     r = for_each_path(deployment->masked_paths, mask_path, "masked");

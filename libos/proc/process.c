@@ -32,6 +32,7 @@ int process_init(void)
 {
     process_set_up(&g_kernel_process);
     g_kernel_process.state = PROCESS_RUNNING;
+    g_kernel_process.rlimits[LIMIT_FSIZE] = (struct rlimit64){RLIMIT_INFINITE, RLIMIT_INFINITE};
     strlcpy(g_kernel_process.comm, "libos", sizeof(g_kernel_process.comm));
     return 0;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The PAL functions of the built-in LibOS. */
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/evp.h>
@@ -17,7 +18,22 @@
 #include "sgx/emulated.h"
 #include "runtime.h"
 
-struct runtime g_runtime = {.callback_lock = PTHREAD_MUTEX_INITIALIZER, .proc_fd = -1};
+struct runtime g_runtime = {
+    .callback_lock = PTHREAD_MUTEX_INITIALIZER, .proxy_fd = -1, .proc_fd = -1};
+
+/* The project's program for the enclave, which its manifest has the hash of. */
+static int open_proxy(void)
+{
+    Dl_info self;
+    char path[4096];
+    const char *slash = dladdr(&g_runtime, &self) && self.dli_fname ? strrchr(self.dli_fname, '/')
+                                                                    : NULL;
+    if (slash == NULL ||
+        snprintf(path, sizeof(path), "%.*s/ratls-proxy", (int)(slash - self.dli_fname),
+                 self.dli_fname) >= (int)sizeof(path))
+        return -1;
+    return open(path, O_RDONLY | O_CLOEXEC);
+}
 
 /* The library is loaded from the host, before pivot_root: what is needed of the host's files is
  * taken now. */
@@ -26,6 +42,7 @@ __attribute__((constructor)) static void take_host_files(void)
     struct error err = {0};
     g_runtime.proc_fd = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
     quote_take_host_files();
+    g_runtime.proxy_fd = open_proxy();
     if ((access("/dev/sgx_enclave", F_OK) < 0 || secure_getenv(SGX_EMULATED_ROOT_FD)) &&
         sgx_emulated_preload(&err) < 0)
         error_release(&err); /* said again, by who opens the enclave */
@@ -53,6 +70,27 @@ static int map_file(int fd, const char *what, void **out, uint64_t *size, struct
     return 0;
 }
 
+/* The image, and ratls-proxy behind it where there is one. */
+static int map_image(int fd, struct error *err)
+{
+    struct stat image, proxy;
+    if (fstat(fd, &image) < 0)
+        return error_errno(err, errno, "the sealed image");
+    if (g_runtime.proxy_fd < 0 || fstat(g_runtime.proxy_fd, &proxy) < 0 || proxy.st_size == 0 ||
+        image.st_size == 0 || image.st_size % 4096 != 0)
+        return map_file(fd, "the sealed image", &g_runtime.image, &g_runtime.image_size, err);
+    size_t size = (size_t)image.st_size, more = (size_t)proxy.st_size;
+    char *p = mmap(NULL, size + more, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+                   0);
+    if (p == MAP_FAILED || mmap(p, size, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED ||
+        mmap(p + size, more, PROT_READ, MAP_SHARED | MAP_FIXED, g_runtime.proxy_fd, 0) ==
+            MAP_FAILED)
+        return error_errno(err, errno, "map the sealed image");
+    g_runtime.image = p;
+    g_runtime.image_size = size + more;
+    return 0;
+}
+
 static int read_sigstruct(int fd, struct sgx_sigstruct *sig, struct error *err)
 {
     ssize_t n = pread(fd, sig, sizeof(*sig), 0);
@@ -75,8 +113,7 @@ static int load_enclave(const struct pal_init_args_v4 *args, struct error *err)
             "the enclave file, its SIGSTRUCT, the image and the deployment are needed");
     int r = read_sigstruct(args->sigstruct_fd, &sig, err);
     if (r == 0)
-        r = map_file(args->image_fd, "the sealed image", &g_runtime.image, &g_runtime.image_size,
-                     err);
+        r = map_image(args->image_fd, err);
     if (r == 0)
         r = map_file(args->patches_fd, "the site table", &g_runtime.sites, &g_runtime.sites_size,
                      err);

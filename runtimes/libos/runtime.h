@@ -34,7 +34,8 @@ struct runtime {
     pthread_mutex_t callback_lock;
     void *image, *sites, *deployment, *given; /* given: the caller's, during pal_init */
     uint64_t image_size, sites_size, deployment_size, given_size;
-    int proc_fd; /* /proc/self/fd, from before pivot_root */
+    int proxy_fd; /* ratls-proxy, beside the library; or -1 */
+    int proc_fd;  /* /proc/self/fd, from before pivot_root */
     bool ready;
     char refusal[512]; /* the first error that the LibOS logged before it was ready */
 };

@@ -115,6 +115,7 @@ int deployment_from_config(const struct oci_config *config, const struct policy 
     out->manifest.policy = policy->manifest;
     out->manifest.commands = policy->commands;
     out->manifest.command_count = policy->command_count;
+    out->manifest.ratls = policy->ratls;
     if (!policy->host.names) {
         out->manifest.hostname = config->hostname;
         out->manifest.domainname = config->domainname;

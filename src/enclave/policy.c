@@ -253,6 +253,35 @@ static int read_stdio(const char *value, const struct policy *policy, bool termi
     return 0;
 }
 
+static bool is_port(const char **text)
+{
+    char *end;
+    unsigned long port = **text >= '1' && **text <= '9' ? strtoul(*text, &end, 10) : 0;
+    if (port == 0 || port > 65535)
+        return false;
+    *text = end;
+    return true;
+}
+
+/* PORT:PORT, more after commas; without blanks, for it is measured as it is. */
+static int read_ratls(const char *value, struct policy *out, struct error *err)
+{
+    const char *at = value;
+    bool good = true;
+    if (value == NULL || value[0] == '\0')
+        return 0;
+    do {
+        good = is_port(&at) && *at++ == ':' && is_port(&at);
+    } while (good && *at == ',' && at++);
+    if (!good || *at != '\0')
+        return error_set(err,
+                         "enclave.ratls \"%s\": expected ports outside and inside, as in "
+                         "8443:8080 or 8443:8080,9443:9090",
+                         value);
+    out->ratls = value;
+    return 0;
+}
+
 int policy_read(const struct enclave_policy_wish *wish, enum enclave_mode mode,
                 const struct oci_process *process, struct policy *out, struct error *err)
 {
@@ -265,6 +294,7 @@ int policy_read(const struct enclave_policy_wish *wish, enum enclave_mode mode,
     if (read_exec(wish->exec, out, err) < 0 ||
         read_signals(wish->signals, &out->manifest, err) < 0 ||
         read_loopback(wish->loopback, &out->manifest, err) < 0 ||
+        read_ratls(wish->ratls, out, err) < 0 ||
         host_rules_read(wish->host_env, wish->host_name, wish->pod, &out->host, err) < 0)
         return -1;
     return read_stdio(wish->stdio, out, process->terminal, &out->manifest, err);

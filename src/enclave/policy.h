@@ -16,6 +16,7 @@ struct policy {
     struct bundle_command *commands;
     size_t command_count;
     struct host_rules host;
+    const char *ratls; /* the wish's */
 };
 #define cleanup_policy __attribute__((cleanup(policy_release)))
 

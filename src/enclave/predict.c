@@ -233,6 +233,8 @@ static int set_policy(const struct prediction *p, json_t *bound, struct error *e
 static int bound_of(const struct prediction *p, json_t *bound, struct error *err)
 {
     const struct bundle_deployment *d = &p->deployment.manifest;
+    if (d->ratls)
+        return error_set(err, "enclave.ratls: no bound allows it");
     json_object_set_new(bound, "version", json_integer(1));
     json_object_set_new(bound, "args", json_pack("[o]", strings(d->args)));
     json_object_set_new(bound, "env", environment(d));

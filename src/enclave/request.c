@@ -36,6 +36,7 @@ enum setting {
     SETTING_STDIO,
     SETTING_HOST_ENV,
     SETTING_HOST_NAME,
+    SETTING_RATLS,
     SETTINGS,
 };
 
@@ -64,6 +65,7 @@ static const struct {
     [SETTING_STDIO] = {"enclave.stdio", "ENCLAVE_STDIO"},
     [SETTING_HOST_ENV] = {"enclave.host.env", "ENCLAVE_HOST_ENV"},
     [SETTING_HOST_NAME] = {"enclave.host.name", "ENCLAVE_HOST_NAME"},
+    [SETTING_RATLS] = {"enclave.ratls", "ENCLAVE_RATLS"},
 };
 
 static const char *variable_value(const char *entry, const char *name)
@@ -224,7 +226,8 @@ static int read_policy(const struct oci_config *config, struct enclave_request *
     } settings[] = {
         {SETTING_EXEC, &out->policy.exec},         {SETTING_SIGNALS, &out->policy.signals},
         {SETTING_LOOPBACK, &out->policy.loopback}, {SETTING_STDIO, &out->policy.stdio},
-        {SETTING_HOST_ENV, &out->policy.host_env}, {SETTING_HOST_NAME, &out->policy.host_name}};
+        {SETTING_HOST_ENV, &out->policy.host_env}, {SETTING_HOST_NAME, &out->policy.host_name},
+        {SETTING_RATLS, &out->policy.ratls}};
     out->policy.pod = pod_role(config) != NULL;
     for (size_t i = 0; i < array_count(settings); i++) {
         const char *value = find(config, settings[i].setting);
@@ -329,5 +332,6 @@ void enclave_request_release(struct enclave_request *request)
     free(request->policy.stdio);
     free(request->policy.host_env);
     free(request->policy.host_name);
+    free(request->policy.ratls);
     memset(request, 0, sizeof(*request));
 }

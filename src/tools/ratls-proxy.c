@@ -3,9 +3,11 @@
  * ratls-proxy: RA-TLS in front of a program in the same enclave that knows nothing of it. The LibOS
  * starts it beside process 1, from its own measured file system (docs/design/ratls.md).
  */
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
@@ -44,25 +46,40 @@ static int open_forward(const char *text, SSL_CTX *ctx, struct forward *out, str
     return out->options.listener < 0 ? error_wrap(err, "%s", text) : 0;
 }
 
+/* The LibOS gives it no input, and perhaps no output. */
+static void open_null(void)
+{
+    int fd;
+
+    do {
+        fd = open("/dev/null", O_RDWR); /* NOLINT: 0 to 2 stay open */
+    } while (fd >= 0 && fd <= 2);
+    if (fd > 2)
+        close(fd);
+}
+
 static int run(int argc, char **argv, struct error *err)
 {
-    cleanup_free struct forward *forwards = xcalloc((size_t)argc, sizeof(*forwards));
     struct ratls_prover *prover;
-    char *problem = NULL;
+    char *problem = NULL, *rest = NULL;
     pthread_t thread;
 
+    (void)argc;
+    open_null();
     if (ratls_open_prover(&prover, err) < 0)
         return -1;
     SSL_CTX *ctx = ratls_server_context(prover, NULL, &problem);
     if (!ctx)
         return ratls_take_text(problem, err);
-    for (int i = 0; i < argc; i++)
-        if (open_forward(argv[i], ctx, &forwards[i], err) < 0)
+    for (char *pair = strtok_r(argv[0], ",", &rest); pair; pair = strtok_r(NULL, ",", &rest)) {
+        struct forward *f = xcalloc(1, sizeof(*f));
+        if (open_forward(pair, ctx, f, err) < 0)
             return -1;
-    for (int i = 1; i < argc; i++)
-        if (pthread_create(&thread, NULL, forward, &forwards[i]) != 0)
+        if (pthread_create(&thread, NULL, forward, f) != 0)
             return error_set(err, "start a thread");
-    return relay_run(&forwards[0].options, err);
+    }
+    pthread_join(thread, NULL);
+    return 0;
 }
 
 static const struct option g_options[] = {
@@ -74,7 +91,7 @@ static const struct option g_options[] = {
 
 static const struct command g_command = {
     .name = "ratls-proxy",
-    .arguments = "PORT:PORT...",
+    .arguments = "PORT:PORT[,PORT:PORT...]",
     .summary = "terminate RA-TLS in front of a local port of this enclave",
     .description = "Listens on the first port of each pair, for TLS 1.3 with a certificate that "
                    "carries a quote of this enclave, and passes what comes on to the second port "
@@ -83,7 +100,7 @@ static const struct command g_command = {
     .options = g_options,
     .option_count = array_count(g_options),
     .min_arguments = 1,
-    .max_arguments = -1,
+    .max_arguments = 1,
     .run = run,
 };
 

@@ -119,3 +119,40 @@ PY
     [ "${#lines[@]}" -eq 1 ]
     [[ "$output" == *"not an enclave"* ]]
 }
+
+@test "enclave.ratls puts the project's measured proxy in front of an image that knows nothing of it" {
+    rm "$bundle/rootfs/bin/ratls-server"
+    mkdir "$bundle/rootfs/www"
+    echo page >"$bundle/rootfs/www/index.html"
+    local inside=$((port % 30000 + 20000))
+    annotate ratls "$port:$inside"
+    arguments httpd -f -p "127.0.0.1:$inside" -h /www
+    rune run --detach --bundle "$bundle" "$id" >"$work/log" 2>&1 </dev/null || { cat "$work/log"; return 1; }
+    within 60 listens || { cat "$work/log"; return 1; }
+    measured=$(jq -r '.mrenclave // .MRENCLAVE' "$(find "$RUNE_CACHE_DIR" -name manifest.json | head -1)")
+    jq -n --arg m "$measured" '{mrenclave: $m}' >"$work/policy"
+    run bash -c "printf 'GET /index.html HTTP/1.0\r\n\r\n' | timeout -k 5 60 '$RUNE_STAGE/usr/bin/ratls-client' --quiet --allow-simulation \
+        --collateral '$work/sim' --policy '$work/policy' 127.0.0.1:$port"
+    echo "$output"
+    [ "$status" -eq 0 ]
+    [[ "$output" == *page* ]]
+    openssl s_client -connect "127.0.0.1:$port" -tls1_3 </dev/null >"$work/s_client" 2>&1
+    [ "$(curl -sk --max-time 60 "https://127.0.0.1:$port/index.html")" = page ]
+    # The ports are part of what CONFIGID names.
+    rune enclave quote "$id" >"$work/quote"
+    cp -r "$bundle" "$work/other"
+    (bundle=$work/other && annotate ratls "$port:$((inside + 1))")
+    sgx-tools verify-quote --allow-simulation --collateral "$work/sim" --deployment "$bundle" "$work/quote"
+    run sgx-tools verify-quote --allow-simulation --collateral "$work/sim" --deployment "$work/other" --deployed "$bundle" "$work/quote"
+    echo "$output"
+    [ "$status" -eq 6 ]
+    [[ "$output" == *"+ RA-TLS ports \"$port:$inside\""* ]]
+}
+
+@test "ports of enclave.ratls that are none are named" {
+    arguments sleep 60
+    for ports in 8443 8443: 0:1 1:65536 "1:2," "1:2 3:4" a:b; do
+        annotate ratls "$ports"
+        refused "expected ports outside and inside" rune run --bundle "$bundle" "$id"
+    done
+}

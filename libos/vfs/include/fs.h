@@ -187,6 +187,9 @@ struct file *file_alloc(const struct file_ops *ops, u32 flags); /* refs 1; NULL:
 struct file *file_get(struct file *f);
 void file_put(struct file *f);
 ssize_t file_read_kernel(struct file *f, void *buf, size_t n, u64 *pos);
+/* Where the project's own program is, when the deployment asks for it. */
+#define RATLS_PROXY_DIR "/dev/rune"
+#define RATLS_PROXY     RATLS_PROXY_DIR "/ratls-proxy"
 ssize_t file_write_kernel(struct file *f, const void *buf, size_t n, u64 *pos);
 
 /*

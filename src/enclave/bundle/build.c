@@ -23,6 +23,7 @@
 #include "sgx/sigstruct.h"
 
 #define LIBOS_NAME     "libos.elf"
+#define PROXY_NAME     "ratls-proxy"
 #define LIBOS_LIMIT    (256u << 20)
 #define ENCLAVE_FORMAT 4u /* change when the same inputs would give another enclave file */
 
@@ -141,6 +142,33 @@ static int hash_libos(struct enclave_maker *maker, int image_dir, struct error *
         return ret;
     hash_of(buffer_text(&maker->libos), maker->libos.size, maker->libos_hash);
     hash_keep(image_dir, "libos-hash", &id, maker->libos_hash);
+    return 0;
+}
+
+/* ratls-proxy lies beside the LibOS; an installation without it makes enclaves without it. */
+static int add_proxy(struct enclave_maker *maker, int image_dir, struct error *err)
+{
+    cleanup_free char *path = xstrdup(maker->libos_path);
+    cleanup_buffer struct buffer program = BUFFER_INIT;
+    struct file_identity id;
+    char *slash = strrchr(path, '/');
+    if (slash)
+        *slash = 0;
+    cleanup_free char *proxy = path_join(slash ? path : ".", PROXY_NAME);
+    int ret = identify(proxy, &id);
+    if (ret == -ENOENT)
+        return 0;
+    if (ret < 0)
+        return error_errno(err, -ret, "%s", proxy);
+    maker->manifest.proxy_size = id.size;
+    if (hash_known(image_dir, "proxy-hash", &id, maker->manifest.proxy_hash))
+        return 0;
+    ret = read_file_at(AT_FDCWD, proxy, &program, MANIFEST_PROXY_MAX, err);
+    if (ret < 0)
+        return ret;
+    maker->manifest.proxy_size = program.size;
+    hash_of(buffer_text(&program), program.size, maker->manifest.proxy_hash);
+    hash_keep(image_dir, "proxy-hash", &id, maker->manifest.proxy_hash);
     return 0;
 }
 
@@ -330,6 +358,8 @@ int enclave_prepare(const struct bundle_options *options, int image_dir, const c
         ret = error_wrap(err, "LibOS (RUNE_RUNTIMES_DIR or --libos tells where it is)");
 
     char name[80] = "";
+    if (ret == 0)
+        ret = add_proxy(&maker, image_dir, err);
     if (ret == 0)
         ret = read_bound(&maker, image_dir, err);
     if (ret == 0)
