@@ -160,7 +160,7 @@ static void read_passed(const struct oci_mount *mount, struct bundle_mount *out)
             out->source = g_known[i].source;
             out->mode = out->kind == MANIFEST_MOUNT_TMPFS ? 01777 : 0;
         } else if (g_known[i].kind != KNOWN_DIRECTORY) {
-            /* Whatever else engines say of it: no program, device or set-id bit of the host counts. */
+            /* Whatever else engines say of it: no program or device of the host counts. */
             out->flags = (out->flags & MANIFEST_MOUNT_READONLY) | MANIFEST_MOUNT_IS_FILE;
         }
         if (g_known[i].readonly)
