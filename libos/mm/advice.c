@@ -203,6 +203,14 @@ static long may_lock(struct mm *mm, u64 addr, u64 size)
     return l.all - l.inside + size > limit ? -ENOMEM : 0;
 }
 
+long mm_may_map_locked(struct mm *mm, u64 size, u32 flags)
+{
+    if (!(flags & MAP_LOCKED) && !mm->lock_future)
+        return 0;
+    long r = may_lock(mm, 0 - size, size); /* where nothing is */
+    return r == -EPERM && (flags & MAP_LOCKED) ? r : r < 0 ? -EAGAIN : 0;
+}
+
 /* What has an access is there from now on; that the file ends earlier is no error. */
 static int bring_in(struct mm *mm, u64 addr, u64 end)
 {

@@ -98,6 +98,8 @@ struct vma *vma_after(struct vma *v);
 #define VMA_DONTFORK  0x10000000u /* MADV_DONTFORK */
 /* A VMA of the range has one of these flags, or a file when that matters. */
 bool vma_any(struct mm *mm, u64 addr, u64 size, u32 flags, bool file);
+/* mmap(2): may a new mapping be locked, if it is to be? -EAGAIN, -EPERM. */
+long mm_may_map_locked(struct mm *mm, u64 size, u32 flags);
 #define VMA_NO_WRITE 0x04000000u /* of a shared mapping whose file is not open for writing */
 /* Two neighbours at addr become one when they are alike. */
 void vma_try_merge(struct mm *mm, u64 addr);

@@ -39,6 +39,9 @@ long sys_mmap(SYSCALL_ARGS)
     u64 limit = p->rlimits[RLIMIT_AS_INDEX].soft;
     if (limit != UINT64_MAX && (p->mm->total << PAGE_SHIFT) + size > limit)
         return -ENOMEM;
+    long may = mm_may_map_locked(p->mm, PAGE_UP(size), flags);
+    if (may < 0)
+        return may;
     if (flags & MAP_ANONYMOUS)
         return mm_map(p->mm, addr, size, prot & 7, flags, NULL, 0);
     struct file *file = fd_get((int)e);

@@ -36,6 +36,12 @@ static long locked_kb(void)
     return kb;
 }
 
+static int locked_map_fails(size_t count, int flags, int error)
+{
+    void *p = mmap(NULL, count * PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
+    return p == MAP_FAILED ? errno == error : munmap(p, count * PAGE);
+}
+
 static void limited(void)
 {
     struct rlimit two = {2 * PAGE, 2 * PAGE}, none = {0, 0};
@@ -43,10 +49,14 @@ static void limited(void)
     CHECK(setrlimit(RLIMIT_MEMLOCK, &two) == 0 && setgid(1000) == 0 && setuid(1000) == 0);
     CHECK(mlock(p, 2 * PAGE) == 0 && mlock(p, PAGE) == 0);
     CHECK(fails(mlock(p + 2 * PAGE, PAGE), ENOMEM));
+    CHECK(locked_map_fails(1, MAP_LOCKED, EAGAIN) && !locked_map_fails(1, 0, 0));
+    CHECK(mlockall(MCL_FUTURE) == 0 && locked_map_fails(1, 0, EAGAIN) && munlockall() == 0);
+    CHECK(!locked_map_fails(2, MAP_LOCKED, 0) && locked_map_fails(3, MAP_LOCKED, EAGAIN));
+    CHECK(mlock(p, 2 * PAGE) == 0);
     CHECK(munlock(p, PAGE) == 0 && mlock(p + 3 * PAGE, PAGE) == 0);
     CHECK(fails(mlockall(MCL_CURRENT), ENOMEM));
     CHECK(setrlimit(RLIMIT_MEMLOCK, &none) == 0);
-    CHECK(fails(mlock(p, PAGE), EPERM));
+    CHECK(fails(mlock(p, PAGE), EPERM) && locked_map_fails(1, MAP_LOCKED, EPERM));
 }
 
 static void locks(void)
