@@ -6,7 +6,7 @@ BUILD ?= build
 STAGE := $(abspath $(BUILD))/stage
 JOBS  ?= $(shell nproc)
 
-.PHONY: all help deps stage demo check conformance check-vm check-k8s bench fuzz install uninstall format lint docs clean
+.PHONY: all help deps stage demo demo-attest check conformance check-vm check-k8s bench fuzz install uninstall format lint docs clean
 
 all: $(BUILD)/build.ninja ## build everything
 	ninja -C $(BUILD) -j $(JOBS)
@@ -26,6 +26,10 @@ demo: ## an ordinary Debian image with Python, plainly and in an enclave
 	scripts/deps.sh build demo
 	$(MAKE) --no-print-directory stage
 	scripts/demo.sh $(STAGE)
+demo-attest: ## a tenant accepts one enclave over RA-TLS, and refuses five others
+	scripts/deps.sh build demo
+	$(MAKE) --no-print-directory stage
+	scripts/demo-attest.sh $(STAGE)
 check: ## all tests of the gate
 	scripts/deps.sh build test
 	scripts/deps.sh clients || true
