@@ -165,9 +165,8 @@ static struct timespec time_of(struct archive_entry *entry)
 
 /* Owner before mode (chown takes set-id bits away) and before attributes (and capabilities). */
 static int set_metadata(struct tree *tree, int dir, const char *name, struct archive_entry *entry,
-                        struct error *err)
+                        mode_t type, struct error *err)
 {
-    mode_t type = archive_entry_filetype(entry);
     la_int64_t uid = archive_entry_uid(entry), gid = archive_entry_gid(entry);
 
     if (uid < 0 || gid < 0 || uid >= UINT32_MAX || gid >= UINT32_MAX)
@@ -226,8 +225,9 @@ static int make_file(struct tree *tree, struct stream *stream, int dir, const ch
     return write_data(fd, stream, (uint64_t)size, err);
 }
 
+/* What the entry says of owner, mode and time is the file's from then on, as engines have it. */
 static int make_hard_link(struct tree *tree, int dir, const char *name, const char *target,
-                          struct error *err)
+                          struct archive_entry *entry, struct error *err)
 {
     cleanup_free char *clean = path_clean(target);
     const char *path = clean + strspn(clean, "/"), *slash = strrchr(path, '/');
@@ -238,15 +238,13 @@ static int make_hard_link(struct tree *tree, int dir, const char *name, const ch
 
     if (from < 0 || fstatat(from, base, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return error_errno(err, from < 0 ? -from : errno, "a hard link to %.200s", target);
-    if (fstatat(dir, name, &old, AT_SYMLINK_NOFOLLOW) == 0) {
-        if (old.st_ino == st.st_ino && old.st_dev == st.st_dev)
-            return 0;
-        if (path_remove_tree(dir, name, err) < 0)
-            return -1;
-    }
-    return linkat(from, base, dir, name, 0) < 0
-               ? error_errno(err, errno, "a hard link to %.200s", target)
-               : 0;
+    bool same = fstatat(dir, name, &old, AT_SYMLINK_NOFOLLOW) == 0 && old.st_ino == st.st_ino &&
+                old.st_dev == st.st_dev;
+    if (!same && path_remove_tree(dir, name, err) < 0)
+        return -1;
+    if (!same && linkat(from, base, dir, name, 0) < 0)
+        return error_errno(err, errno, "a hard link to %.200s", target);
+    return set_metadata(tree, dir, name, entry, st.st_mode & S_IFMT, err);
 }
 
 /* Something of another kind, or a file: out of the way. */
@@ -297,18 +295,18 @@ int tree_add(struct tree *tree, struct stream *stream, struct archive_entry *ent
     if (!*path) { /* the root: its time is 0, as in a container that an engine makes */
         if (!directory)
             return error_set(err, "the root is not a directory");
-        int ret = set_metadata(tree, tree->root, ".", entry, err);
+        int ret = set_metadata(tree, tree->root, ".", entry, AE_IFDIR, err);
         return ret < 0 ? ret : keep_time_of(tree, tree->root, ".", (struct timespec){0}, err);
     }
     cleanup_close int dir = open_parent(tree, path, &name, err);
     if (dir < 0)
         return dir;
     if (target)
-        return make_hard_link(tree, dir, name, target, err);
+        return make_hard_link(tree, dir, name, target, entry, err);
     int ret = clear_place(dir, name, directory, err);
     if (ret == 0)
         ret = make_object(tree, stream, dir, name, entry, err);
-    return ret < 0 ? ret : set_metadata(tree, dir, name, entry, err);
+    return ret < 0 ? ret : set_metadata(tree, dir, name, entry, archive_entry_filetype(entry), err);
 }
 
 /* ---- the end ---- */

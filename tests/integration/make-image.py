@@ -30,7 +30,7 @@ def hardlink(name, target, **more):
 def good():
     """What `tree` below makes: every kind of object, whiteouts of each kind, links that lead through one another."""
     return [
-        [folder("./"), folder("bin"), entry("bin/tool", data=b"tool", mode=0o4755, uid=7, gid=8), hardlink("bin/same", "bin/tool"),
+        [folder("./"), folder("bin"), entry("bin/tool", data=b"tool", mode=0o4755, uid=7, gid=8), hardlink("bin/same", "bin/tool", mode=0o4755, uid=7, gid=8),
          folder("etc"), entry("etc/gone", data=b"x"), entry("etc/stays", data=b"stays"), folder("var"), folder("var/lib"),
          entry("var/lib/old", data=b"old"), folder("var/lib/deep"), entry("var/lib/deep/old", data=b"old"),
          symlink("lib", "usr/lib"), folder("usr"), folder("usr/lib"), folder("becomes-file"), entry("becomes-file/x"),
@@ -41,7 +41,7 @@ def good():
          entry("usr/lib/cap", data=b"cap", mode=0o755, xattrs={"user.note": "hello"}), entry("/absolute", data=b"abs"),
          entry("implied/deep/file", data=b"f"), entry(".wh..wh.plnk/1.2", data=b"aufs"), entry("etc/.wh.never-was"),
          entry("dev-null", tarfile.CHRTYPE, dev=(1, 3), mode=0o666), entry("fifo", tarfile.FIFOTYPE)],
-        [hardlink("etc/linked", "etc/stays")],
+        [hardlink("etc/linked", "etc/stays", mode=0o640, uid=9)],  # what it says is the file's
     ]
 
 
@@ -62,7 +62,7 @@ def tree(out):
         os.mkdir(os.path.join(out, name))
     put("bin/tool", b"tool", 0o4755, 7, 8)
     os.link(out + "/bin/tool", out + "/bin/same")
-    put("etc/stays", b"stays")
+    put("etc/stays", b"stays", 0o640, 9)
     os.link(out + "/etc/stays", out + "/etc/linked")
     put("var/lib/new", b"new")
     os.symlink("usr/lib", out + "/lib")
