@@ -6,7 +6,7 @@ BUILD ?= build
 STAGE := $(abspath $(BUILD))/stage
 JOBS  ?= $(shell nproc)
 
-.PHONY: all help deps stage demo demo-attest check conformance check-vm check-k8s bench fuzz install uninstall format lint docs clean
+.PHONY: all help deps stage demo demo-attest check conformance check-vm check-k8s packages repository bench fuzz install uninstall format lint docs clean
 
 all: $(BUILD)/build.ninja ## build everything
 	ninja -C $(BUILD) -j $(JOBS)
@@ -15,7 +15,7 @@ $(BUILD)/build.ninja:
 	meson setup $(BUILD)
 
 help: ## show this list
-	@sed -n 's/^#   //p; s/^\([a-z-]*\):[^#]*## \(.*\)/  \1\t\2/p' Makefile | expand -t 16
+	@sed -n 's/^#   //p; s/^\([a-z0-9-]*\):[^#]*## \(.*\)/  \1\t\2/p' Makefile | expand -t 16
 
 deps: ## install the Debian packages that the build needs
 	scripts/deps.sh build
@@ -36,7 +36,7 @@ check: ## all tests of the gate
 	$(MAKE) --no-print-directory stage
 	scripts/check.sh $(BUILD)
 conformance: stage ## the suites of others, whole (an hour)
-	scripts/deps.sh build test conformance
+	scripts/deps.sh build test conformance packages
 	scripts/conformance.sh $(STAGE)
 check-vm: stage ## cgroup v2, systemd, CRIU and AppArmor, in an emulated machine
 	scripts/deps.sh build vm
@@ -44,6 +44,11 @@ check-vm: stage ## cgroup v2, systemd, CRIU and AppArmor, in an emulated machine
 check-k8s: stage ## pods on a real Kubernetes node, built from Debian's source
 	scripts/deps.sh build k8s
 	K8S_BASE=$(abspath $(BUILD))/k8s RUNE_STAGE=$(STAGE) tests/k8s/check.sh
+packages: ## Debian and RPM packages, in build/packages
+	scripts/deps.sh build packages
+	JOBS=$(JOBS) scripts/packages.sh $(BUILD)/packages deb rpm
+repository: packages ## signed apt and dnf repositories of them
+	scripts/packages.sh $(BUILD)/packages repository
 bench: ## figures beside runc and crun, in one run
 	scripts/deps.sh build demo bench
 	$(MAKE) --no-print-directory stage

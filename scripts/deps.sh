@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Install the Debian packages of the named sets that are missing (with NO_DEPS=1: only name them, exit 1): build, demo, test, conformance, clients, bench, fuzz, vm, k8s, lint.
+# Install the Debian packages of the named sets that are missing (with NO_DEPS=1: only name them, exit 1): build, demo, test, conformance, clients, bench, fuzz, vm, packages, k8s, lint.
 set -euo pipefail
 
 declare -A sets=(
@@ -16,6 +16,7 @@ declare -A sets=(
     [bench]="runc crun containerd hyperfine busybox-static"
     [fuzz]="clang libclang-rt-14-dev"
     [lint]="cppcheck clang-tidy clang-format shellcheck"
+    [packages]="debhelper dpkg-dev lintian rpm rpmlint reprepro createrepo-c gnupg mmdebstrap busybox-static jq"
     [k8s]="containerd runc containernetworking-plugins iptables iproute2 openssl dpkg-dev xz-utils bsdutils busybox-static"
     [vm]="qemu-system-x86 mmdebstrap cpio e2fsprogs busybox-static dpkg-dev runc bats jq gawk bsdutils xz-utils"
 )
