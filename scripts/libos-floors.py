@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Which names the rooms of libos/ take from a higher floor: libos-floors.py BUILD   (docs/design/floors.md)
+"""Which names the rooms of libos/ take from a higher floor: libos-floors.py BUILD   (docs/design/floors.md). Exit 1 when there is one.
 
 The order of the floors is that of libos/meson.build; the names are the symbols of the object files in BUILD.
 """
@@ -43,3 +43,4 @@ for o, names in needed.items():
 for pair in sorted(upward, key=lambda p: (rank[p[0]], rank[p[1]])):
     print(f'{pair[0]} -> {pair[1]}:', '; '.join(f'{name} ({", ".join(sorted(files))})' for name, files in sorted(upward[pair].items())))
 print(len({name for names in upward.values() for name in names}), 'names point up')
+sys.exit(1 if upward else 0)

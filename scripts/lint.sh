@@ -43,6 +43,9 @@ if git grep -nE '(struct|volatile) boundary_area \*' -- 'libos/*.[ch]' ||
     finding "host memory"
 fi
 
+# The rooms of the LibOS take names from lower floors only; headers of higher ones they do not even find.
+python3 scripts/libos-floors.py "$build" >"$work/floors" || { cat "$work/floors"; finding "a name that points up (docs/design/floors.md)"; }
+
 # Scripts; tests/images/programs and suite are what shells are tried with, not examples to follow.
 git ls-files '*.sh' '*.bash' '*.bats' .ci/run | grep -vE '^tests/images/(programs|suite)/' | xargs shellcheck --severity=warning || finding shellcheck
 
@@ -87,7 +90,7 @@ END
 c_files '*.c' | grep -v '^tests/images/' >"$work/c"
 cppcheck --quiet --std=c11 --enable=warning,portability --inline-suppr --error-exitcode=1 -j "$jobs" --include="$work/loops.h" \
     --suppress={missingInclude,normalCheckLevelMaxBranches,memleak,ctuuninitvar,ctunullpointer,comparePointers,constStatement} \
-    -Iabi -Iinclude -Isrc -Ilibos/{calls,lib/include,host/include,thread/include,vfs/include} --file-list="$work/c" || finding cppcheck
+    -Iabi -Iinclude -Isrc -Ilibos/{calls,lib/include,host/include,heap/include,thread/include,vfs/include} --file-list="$work/c" || finding cppcheck
 
 # clang-tidy (.clang-tidy has the checks): what meson compiles, without an option that only gcc knows. In libos/ the analyzer stays out:
 # it takes every function of another file for one that may return a positive value or leave a result unset.

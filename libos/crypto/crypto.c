@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "crypto.h"
-#include "lib.h"
+#include "log.h"
 
 #include <nettle/cmac.h>
 #include <nettle/hmac.h>

@@ -4,7 +4,7 @@
  * belong to its processor detection (fat-x86_64.o): the answer of secure_getenv() replaces CPUID
  * there, and its verbose output is never on.
  */
-#include "lib.h"
+#include "log.h"
 
 const char *crypto_nettle_features(void);
 

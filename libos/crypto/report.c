@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* EREPORT and EGETKEY with the alignment that they ask for. */
 #include "sgx.h"
-#include "lib.h"
+#include "mutex.h"
 
 struct sgx_report_body g_self;
 

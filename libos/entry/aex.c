@@ -34,11 +34,6 @@ void aex_enter(const struct tcb *t)
     ssa_tail(t)->aexnotify = g_told;
 }
 
-void enclave_untold(void)
-{
-    ssa_tail(tcb())->aexnotify = 0;
-}
-
 bool aex_take(struct tcb *t)
 {
     const struct ssa_tail *s = ssa_tail(t);

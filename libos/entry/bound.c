@@ -6,7 +6,7 @@
  */
 #include "bound_blob.h"
 #include "deployment.h"
-#include "fs.h"
+#include "filesystems.h"
 #include "manifest.h"
 #include "start.h"
 

@@ -9,14 +9,12 @@
 #include "boundary.h"
 #include "crypto.h"
 #include "manifest.h"
+#include "measured.h"
 #include "sgx.h"
 #include "start.h"
 
 #define LIST_MAX   65536u /* arguments, variables, mounts ... of each kind */
 #define GROUPS_MAX 65536u
-
-struct deployment g_deployment;
-const struct manifest_image *g_manifest;
 
 struct cursor {
     const u8 *p;

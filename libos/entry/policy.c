@@ -5,8 +5,9 @@
  * container's own first process has.
  */
 #include "boundary.h"
-#include "deployment.h"
+#include "policy.h"
 #include "manifest.h"
+#include "measured.h"
 
 #define CAP_SETGID 6
 #define CAP_SETUID 7
@@ -249,9 +250,4 @@ int policy_exec(struct process_spec *spec, char ***env)
     if (r == 0)
         take_sets(spec);
     return r;
-}
-
-bool policy_signal(int sig)
-{
-    return sig > 0 && sig <= 64 && (g_deployment.policy.signals >> (sig - 1) & 1) != 0;
 }

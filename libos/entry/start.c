@@ -7,12 +7,18 @@
 #include "cpu.h"
 #include "crypto.h"
 #include "deployment.h"
+#include "event.h"
 #include "exception.h"
-#include "fs.h"
+#include "filesystems.h"
 #include "host_call.h"
+#include "ipc.h"
 #include "lib.h"
 #include "manifest.h"
+#include "measured.h"
 #include "mm.h"
+#include "net.h"
+#include "pages.h"
+#include "policy.h"
 #include "process.h"
 #include "self.h"
 #include "sgx.h"
@@ -21,15 +27,6 @@
 #include "pal.h"
 
 #define SIGWINCH 28
-
-const struct enclave_layout *g_layout;
-static i32 *g_mount_fds;
-static u32 g_mount_count;
-
-int deployment_mount_fd(u32 index)
-{
-    return index < g_mount_count ? g_mount_fds[index] : -EINVAL;
-}
 
 /* Copy n bytes of host memory in. */
 static int copy_in(void *dst, u64 src, size_t n)
@@ -104,12 +101,13 @@ static int load_container(const struct boundary_boot *boot)
 
     if (count > BOUNDARY_MOUNT_MAX)
         return -EINVAL;
-    g_mount_fds = kmalloc(((size_t)count + 1) * sizeof(*g_mount_fds));
-    if (g_mount_fds == NULL)
+    i32 *fds = kmalloc(((size_t)count + 1) * sizeof(*fds));
+
+    if (fds == NULL)
         return -ENOMEM;
-    r = count == 0 ? 0 : copy_in(g_mount_fds, boot->mount_fds, count * sizeof(*g_mount_fds));
+    r = count == 0 ? 0 : copy_in(fds, boot->mount_fds, count * sizeof(*fds));
     if (r == 0)
-        g_mount_count = count;
+        deployment_set_mounts(fds, count);
     if (r == 0)
         r = copy_text_in(&uid_map, boot->uid_map, boot->uid_map_size);
     if (r == 0)
@@ -145,6 +143,29 @@ static void set_log_level(u32 wanted)
     g_log_level = (int)MIN(wanted, most);
 }
 
+/* What lower rooms ask of higher ones. */
+static void process_ends(struct process *p)
+{
+    aio_process_exit(p);
+    sysv_process_exit(p);
+}
+
+static const struct process_hooks g_hooks = {
+    .install_stdio = fs_install_stdio,
+    .take_terminal = fs_take_terminal,
+    .dir_process = proc_dir_process,
+    .session_end = tty_session_end,
+    .exec = aio_process_exit,
+    .exit = process_ends,
+};
+static const struct proc_sources g_sources = {
+    .sockets = socket_list_walk,
+    .aio_events = aio_event_count,
+    .sysv_shm = sysv_show_shm,
+    .sysv_sem = sysv_show_sem,
+    .sysv_msg = sysv_show_msg,
+};
+
 static int boot_steps(const struct boundary_boot *boot)
 {
     u8 report[432];
@@ -156,7 +177,7 @@ static int boot_steps(const struct boundary_boot *boot)
     refusal = self_refusal(&g_self, g_manifest->flags);
     if (refusal != NULL)
         panic("the enclave refuses to run: %s", refusal);
-    vector_init();
+    vector_init(g_self.xfrm);
     aex_init();
     aex_enter(tcb());
     host_set_image(boot);
@@ -181,11 +202,11 @@ static int boot_steps(const struct boundary_boot *boot)
     }
     if (r == 0) {
         step = "processes";
-        r = process_init();
+        r = process_init(&g_hooks);
     }
     if (r == 0) {
         step = "file systems";
-        r = fs_init(g_manifest, &g_deployment);
+        r = fs_init(g_manifest, &g_deployment, &g_sources);
     }
     if (r < 0)
         log_error("the LibOS cannot start: %s: error %d", step, -r);
@@ -452,11 +473,6 @@ static void check_layout(const struct tcb *t)
         g_manifest->version != MANIFEST_VERSION)
         panic("the enclave was not built for this LibOS");
     g_panic_details = (g_manifest->flags & MANIFEST_DEBUG) != 0;
-}
-
-bool is_image_constant(const char *s)
-{
-    return s >= __libos_start && s < __libos_rodata_end;
 }
 
 u64 ecall_main(u64 number, struct host_memory *area, u64 argument)

@@ -8,7 +8,10 @@
  * Contexts belong to a process, which a fork does not copy. Source: io_setup(2) ...
  * io_getevents(2).
  */
+#include "event.h"
+#include "eventfd.h"
 #include "poll.h"
+#include "process.h"
 #include "mm.h"
 
 #include <linux/aio_abi.h>

@@ -7,7 +7,8 @@
 static struct mutex g_epoll_lock;
 static const struct file_ops epoll_ops;
 
-void epoll_file_closed(struct file *f)
+/* The file's last reference goes. */
+static void unwatch(struct file *f)
 {
     struct epoll_item *item;
 
@@ -380,6 +381,7 @@ static long epoll_create(u32 flags)
     ep->file = f;
     f->private = ep;
     f->kind = "eventpoll";
+    __atomic_store_n(&g_file_unwatch, unwatch, __ATOMIC_RELEASE); /* nothing is watched before */
     return fd_install(f, (flags & O_CLOEXEC) != 0);
 }
 

@@ -10,11 +10,13 @@
  *
  * Locks: the one of epoll.c (items come and go, links from files) < ep->lock (items, collecting;
  * nested ones outermost first) < object locks < queue locks < ep->ready_lock. A file cannot go away
- * under ep->lock: epoll_file_closed() needs it.
+ * under ep->lock: g_file_unwatch() needs it.
  */
 #pragma once
 
+#include "event.h"
 #include "poll.h"
+#include "process.h"
 
 /* Events of one look at the host, and of an epoll_wait without a buffer of its own. */
 #define EPOLL_COLLECT_MAX 64

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* eventfd: a counter that can be waited for. */
+#include "event.h"
+#include "eventfd.h"
 #include "poll.h"
+#include "process.h"
 
 #define EFD_SEMAPHORE 1
 #define EFD_FLAGS     (EFD_SEMAPHORE | O_CLOEXEC | O_NONBLOCK)

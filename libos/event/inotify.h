@@ -8,7 +8,9 @@
  */
 #pragma once
 
+#include "event.h"
 #include "poll.h"
+#include "process.h"
 #include <linux/inotify.h>
 
 struct inotify_watch {

@@ -5,6 +5,7 @@
  * and contents there are; they are for the program alone, and no state here follows from them but
  * that a watch ends. What the enclave does itself the VFS tells, once: see fs/host/hostfs_own.c.
  */
+#include "filesystems.h"
 #include "host.h"
 #include "inotify.h"
 

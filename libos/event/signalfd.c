@@ -4,7 +4,9 @@
  * reads or polls. An epoll item stays in the queue of the process that added it, so the file keeps
  * such processes (their structures) until it is closed.
  */
+#include "event.h"
 #include "poll.h"
+#include "process.h"
 #include <linux/signalfd.h>
 
 struct watcher {

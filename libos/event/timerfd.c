@@ -3,7 +3,9 @@
  * timerfd. Nothing runs when a timer expires: whoever reads or polls compares the clock, and waits
  * no longer than until the next expiry (poll_deadline()).
  */
+#include "event.h"
 #include "poll.h"
+#include "process.h"
 #include <linux/time.h>
 #include <linux/timerfd.h>
 

@@ -4,7 +4,7 @@
 #include "manifest.h"
 
 #include "deployment.h"
-#include "vfs.h"
+#include "procfs.h"
 
 static u32 mount_flags(u32 flags)
 {
@@ -18,7 +18,7 @@ static u32 mount_flags(u32 flags)
 
 /*
  * part is a link of the image, or of what was mounted before, to something that is not there: a new
- * string with where `rest`, which follows it, is to be made. NULL: it is no link. A link of the host
+ * string with where `rest`, which follows it, is to be made. NULL: it is none. A link of the host
  * is refused.
  */
 static char *follow_dangling(const char *part, const char *rest)
@@ -184,11 +184,11 @@ static struct super *make_super(const struct deployment_mount *m, const struct d
     case MANIFEST_MOUNT_DEV:
         return devfs_create();
     case MANIFEST_MOUNT_DEVPTS:
-        return mount_make_super("devpts", m->options);
+        return g_file_systems->make("devpts", m->options);
     case MANIFEST_MOUNT_SYSFS:
         return sysfs_create();
     case MANIFEST_MOUNT_MQUEUE:
-        return mount_make_super("mqueue", NULL);
+        return g_file_systems->make("mqueue", NULL);
     case MANIFEST_MOUNT_CGROUP:
         return cgroupfs_create();
     case MANIFEST_MOUNT_PASSTHROUGH:
@@ -231,7 +231,7 @@ static bool covers_directory(const char *path)
 
     if (path_lookup(AT_FDCWD, path, LOOKUP_NO_HOST_LINKS, &d) < 0)
         return false;
-    covers = S_ISDIR(d->inode->mode) && inode_is_memfs(d->inode);
+    covers = S_ISDIR(d->inode->mode) && d->inode->super->memory;
     dentry_put(d);
     return covers;
 }
@@ -411,7 +411,8 @@ static int install_proxy(const struct manifest_image *m)
     return r;
 }
 
-int fs_init(const struct manifest_image *manifest, const struct deployment *deployment)
+int fs_init(const struct manifest_image *manifest, const struct deployment *deployment,
+            const struct proc_sources *sources)
 {
     static const struct deployment_mount defaults[] = {
         {.kind = MANIFEST_MOUNT_PROC, .target = (char *)(uintptr_t) "/proc"},
@@ -420,6 +421,8 @@ int fs_init(const struct manifest_image *manifest, const struct deployment *depl
     struct super *s;
     int r;
 
+    g_proc_sources = sources;
+    file_systems_register();
     dcache_init();
     s = sealed_create(manifest);
     r = is_err(s) ? ptr_err(s) : mount_attach(s, s->root, NULL, 0, "overlay", NULL, NULL);

@@ -5,7 +5,9 @@
  * class, four classes a doubling. Small objects live in 64 KiB slabs; one byte for each 64 KiB unit
  * of the heap tells slabs from page runs, so kfree() needs no size.
  */
-#include "internal.h"
+#include "heap.h"
+#include "layout.h"
+#include "pages.h"
 #include "sgx.h"
 
 #define UNIT_SHIFT  16

@@ -9,7 +9,9 @@
  * enough to find bugs and to drive what lives from faults, but no protection. So nothing relies on
  * it: mm_fill() gives every page its content when it is mapped, not at the first access.
  */
-#include "internal.h"
+#include "pages.h"
+#include "heap.h"
+#include "layout.h"
 #include "host.h"
 #include "pal.h"
 #include "sgx.h"

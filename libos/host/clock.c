@@ -8,9 +8,8 @@
  * host's first word for good (docs/design/boundary.md, "Time").
  */
 #include "host.h"
-#include "lib.h"
-#include "start.h"
-#include "thread.h"
+#include "log.h"
+#include "measured.h"
 
 #define SYNC_INTERVAL_NS 1000000000ull
 #define FREQUENCY_MIN    100000000ull /* Hz: outside of these the host's word is nonsense */

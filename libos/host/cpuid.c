@@ -6,10 +6,10 @@
  * processors there are, and which string instructions are fast.
  */
 #include "cpu.h"
-#include "exception.h"
+#include "current.h"
 #include "host.h"
-#include "lib.h"
-#include "start.h"
+#include "log.h"
+#include "vector.h"
 #include <asm/errno.h>
 
 #define LEAF_MAX     0x1fu

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Ocalls: the frame, and data of descriptors. */
 #include "host_call.h"
-#include "start.h"
+#include "measured.h"
 
 #include <asm/fcntl.h>
 

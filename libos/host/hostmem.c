@@ -2,7 +2,7 @@
 /* The only copies between the enclave and the host: hostmem.h says why so. */
 #include "hostmem.h"
 #include "extable.h"
-#include "lib.h"
+#include "log.h"
 
 #define WORD sizeof(u64)
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* RDTSC for applications, where the processor refuses it inside an enclave; cpuid.c has CPUID. */
-#include "exception.h"
+#include "cpu.h"
+#include "current.h"
+#include "host.h"
 
 void exception_rdtsc(struct uregs *regs)
 {

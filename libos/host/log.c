@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Logging: one line, formatted in the enclave, then handed to the host. */
-#include "lib.h"
+#include "log.h"
 #include "host.h"
 
 #define LINE_MAX_SIZE 512

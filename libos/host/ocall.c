@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The real host behind g_host_ops: leave the enclave on this thread's TCS. */
-#include "exception.h"
 #include "host_call.h"
 #include "tcb.h"
+#include "vector.h"
 
 static struct host_memory *enclave_area(void)
 {

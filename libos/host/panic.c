@@ -5,7 +5,7 @@
  * not asked for any of that. A thread that computes in user code ends when it next comes to the
  * LibOS; nothing inside can interrupt it.
  */
-#include "lib.h"
+#include "log.h"
 #include "host.h"
 
 #define LINE_MAX_SIZE 512

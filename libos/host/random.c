@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Random numbers come from the processor only; the host has no say. */
-#include "lib.h"
+#include "log.h"
 
 #define RDRAND_TRIES 1000
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Ocalls: time, threads, memory, logging, events, quotes; and the image that the host mapped. */
 #include "host_call.h"
-#include "start.h"
+#include "measured.h"
 
 static struct {
     const struct host_memory *image, *sites;

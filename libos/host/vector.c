@@ -4,10 +4,9 @@
  * none, works; the first ocall in a system call saves it, the return to user code puts it back.
  * Only components in use are saved (XGETBV 1), so a program without AVX-512 does not pay for it.
  */
-#include "exception.h"
 #include "lib.h"
-#include "sgx.h"
 #include "tcb.h"
+#include "vector.h"
 
 #define XSTATE_BV     512
 #define LEGACY_STATE  3ull /* x87 and SSE: with FCW and MXCSR, always saved */
@@ -27,9 +26,9 @@ struct xsave_head {
 static const struct xsave_head g_initial = {.fcw = FCW_DEFAULT, .mxcsr = MXCSR_DEFAULT};
 static u64 g_xfrm = LEGACY_STATE;
 
-void vector_init(void)
+void vector_init(u64 xfrm)
 {
-    g_xfrm = g_self.xfrm;
+    g_xfrm = xfrm;
 }
 
 u64 vector_features(void)

@@ -5,6 +5,8 @@
  * block at once, and the second finds the first's.
  */
 #include "image.h"
+#include "heap.h"
+#include "mutex.h"
 
 #define SHARDS 8
 #define CHAINS 256 /* per shard */

@@ -6,6 +6,7 @@
  * is -EIO.
  */
 #include "image.h"
+#include "heap.h"
 
 #define SUPER_OFFSET  1024
 #define SUPER_MAGIC   0xe0f5e1e2u

@@ -6,6 +6,7 @@
  * at most. What cannot be proved is never returned.
  */
 #include "image.h"
+#include "heap.h"
 #include "manifest.h"
 
 #define PER_BLOCK       (IMAGE_BLOCK / SHA256_SIZE)

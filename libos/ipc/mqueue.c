@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* POSIX message queues: names of their own, messages by priority, one notification at a time. */
 #include "poll.h"
+#include "process.h"
 #include <linux/mqueue.h>
 #include <linux/time.h>
 

@@ -6,17 +6,11 @@
  */
 #pragma once
 
-#include "lib.h"
+#include "ipc.h"
 #include "process.h"
 #include "syscall.h"
 #include "user.h"
 #include <linux/ipc.h>
-
-/* The tables of /proc/sysvipc, line by line (for fs/proc/procfs.c). */
-typedef void sysv_line(void *ctx, const char *line);
-void sysv_show_shm(sysv_line *line, void *ctx);
-void sysv_show_sem(sysv_line *line, void *ctx);
-void sysv_show_msg(sysv_line *line, void *ctx);
 
 struct sysv_object {
     struct list_head link;
@@ -39,7 +33,7 @@ extern struct mutex g_sysv_lock;
 
 /* All with g_sysv_lock held. */
 struct sysv_object *sysv_find(struct sysv_class *c, i32 id); /* NULL: -EINVAL */
-/* SHM_STAT and the like: the object at a place (an id does as well), and the highest place, or 0. */
+/* SHM_STAT and the like: the object at a place (an id does as well), and the highest place, or 0 */
 struct sysv_object *sysv_nth(struct sysv_class *c, i32 place);
 i32 sysv_top(const struct sysv_class *c);
 bool sysv_permitted(const struct sysv_object *o,

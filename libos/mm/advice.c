@@ -2,7 +2,7 @@
 /* What a process says of its memory: madvise, mlock and their kin, mincore. */
 #include "internal.h"
 #include "fs.h"
-#include "process.h"
+#include "task.h"
 #include "syscall.h"
 #include <linux/capability.h>
 #include <linux/falloc.h>

@@ -3,49 +3,10 @@
 #pragma once
 
 #include "mm.h"
+#include "pages.h"
 #include "thread.h"
 #include "layout.h"
 #include <linux/mman.h>
-
-/* ---- pages.c: the state of each page of the user range ---- */
-#define PG_R        1u /* EPCM permissions, same bits as PROT_* */
-#define PG_W        2u
-#define PG_X        4u
-#define PG_PERMS    7u
-#define PG_ACCEPTED 8u  /* the page is there and ours */
-#define PG_STALE    16u /* its content is nobody's (it was saved): to be filled before use */
-#define PG_OPEN     32u /* SGX1: not accepted, but the host does not keep it closed */
-#define PG_COW      64u /* members of a group have it in common (saved.c): never W */
-
-void pages_init(const struct enclave_layout *layout, u64 measured, u64 wanted);
-u8 page_state(u64 addr);
-void page_set_flag(u64 addr, u8 flag, bool on);
-/* Fresh zero page with prot; -ENOMEM. The page must not be accepted. */
-int page_commit(u64 addr, u32 prot);
-/* Fresh page with the content of src (page aligned, in the enclave) and prot. */
-int page_commit_copy(u64 addr, const void *src, u32 prot);
-/* Give accepted pages of the range exactly prot, PG_COW ones without W; PROT_NONE means read-only
- * here, see saved_put(). */
-int pages_protect(u64 addr, u64 size, u32 prot);
-/*
- * SGX1: let a range be filled with one call to the host, and close again what was not accepted.
- * Pages that are accepted in between are RWX until pages_protect().
- */
-int pages_open(u64 addr, u64 end);
-void pages_close(u64 addr, u64 end);
-/* Give accepted pages of the range back to the host. */
-void pages_trim(u64 addr, u64 size);
-/* Let LibOS code write to an accepted page whatever its protection: returns the old one for
- * page_write_end(). */
-u32 page_write_begin(u64 addr);
-void page_write_end(u64 addr, u32 perms);
-/* First accepted page at or after addr and before end; end when there is none. */
-u64 page_next_accepted(u64 addr, u64 end);
-/* Account count pages of enclave memory (user and heap alike); -ENOMEM with one clear log line at
- * the limit. */
-int memory_charge(u64 count);
-void memory_uncharge(u64 count);
-void memory_refused(void); /* the host added no page: say so, once */
 
 /* ---- space.c: who may use which addresses ---- */
 #define SLOTS_MAX 5120u
@@ -67,7 +28,7 @@ void slots_init(u64 user_end);
 struct space *space_create(void);
 void space_add(struct space *s, struct mm *mm);
 void space_spare(struct space *s); /* no member, and nobody queues: it can be used again */
-void space_remove(struct mm *mm); /* frees slots and the space with the last member */
+void space_remove(struct mm *mm);  /* frees slots and the space with the last member */
 /* A free range of size bytes (a multiple of align) for mm, near `near` (0: anywhere) when given; 0
  * when ELRANGE is full. */
 u64 space_find(struct mm *mm, u64 size, u64 align, u64 near);

@@ -6,10 +6,12 @@
  * on their next way back to user code.
  */
 #include "internal.h"
-#include "process.h"
+#include "task.h"
 #include <asm/signal.h>
 
 #define SLICE_NS 10000000ul
+
+void (*g_mm_kill_locked)(struct process *p, u32 status);
 
 static int kill_doomed(struct process *p, void *ctx)
 {
@@ -19,7 +21,7 @@ static int kill_doomed(struct process *p, void *ctx)
               "processes; raise the container's memory limit or enclave.memory",
               p->pid);
     memory_tell_killed(p->pid);
-    process_begin_exit_locked(p, SIGKILL);
+    g_mm_kill_locked(p, SIGKILL);
     return 0;
 }
 

@@ -18,6 +18,7 @@
 #include "host.h"
 #include "deployment.h"
 #include "manifest.h"
+#include "measured.h"
 
 #define STRIDE     64u
 #define JMP_SIZE   5u

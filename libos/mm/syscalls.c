@@ -2,7 +2,7 @@
 /* System calls of memory management. */
 #include "internal.h"
 #include "fs.h"
-#include "process.h"
+#include "task.h"
 #include "syscall.h"
 #include <linux/fcntl.h>
 #include <linux/mman.h>

@@ -625,6 +625,9 @@ int mm_for_each(struct mm *mm, int (*fn)(const struct vma *vma, void *ctx), void
 
 int mm_init(const struct enclave_layout *layout, u64 measured, u64 wanted)
 {
+    static const struct residency_ops residency = {mm_enter, mm_leave};
+
+    g_residency = &residency;
     slots_init(layout->user_end);
     pages_init(layout, measured, wanted);
     return sites_init();

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Sockets of the enclave's own loopback: life, the outer half, bind, connect, names, shutdown. */
 #include "deployment.h"
+#include "event.h"
 #include "host.h"
+#include "net.h"
 #include "loop.h"
 
 #define CAP_NET_BIND_SERVICE 10

@@ -7,6 +7,7 @@
  * joined with the socket that accept() will give, as a SYN that Linux drops waits to be sent again.
  */
 #include "loop.h"
+#include "net.h"
 
 #define BACKLOG_MAX 65535u
 

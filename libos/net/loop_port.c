@@ -7,6 +7,7 @@
  * inside, or accepted inside.
  */
 #include "loop.h"
+#include "net.h"
 
 #define BUCKETS 256u
 

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "poll.h"
+#include "process.h"
 #include <asm/socket.h>
 #include <asm/sockios.h>
 #include <asm/ioctls.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* All sockets that are files, for /proc/net. */
 #include "loop.h"
+#include "net.h"
 #include <linux/tcp.h>
 
 static struct mutex g_sockets_lock;

@@ -13,6 +13,7 @@
  * pass-through mounts or are none. Descriptors do not cross: those of the enclave mean nothing
  * outside, and what the host would give for one is its choice.
  */
+#include "filesystems.h"
 #include "host.h"
 #include "unix_data.h"
 #include <linux/stat.h>

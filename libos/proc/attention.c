@@ -175,6 +175,18 @@ static void deliver(struct thread *t, struct uregs *regs, const struct siginfo_k
     mutex_unlock(&g_process_lock);
 }
 
+static void send_raised(struct thread *t)
+{
+    u32 raised = t->raised;
+    t->raised = 0;
+    if (raised & THREAD_SIGPIPE)
+        signal_send_thread(t, &(struct siginfo_k){.signo = SIGPIPE,
+                                                  .pid = t->process->pid,
+                                                  .uid = t->process->cred.fsuid});
+    if (raised & THREAD_SIGXFSZ)
+        signal_send_thread(t, &(struct siginfo_k){.signo = SIGXFSZ, .code = SI_KERNEL});
+}
+
 void attention_handle(struct uregs *regs)
 {
     struct thread *t = current();
@@ -182,6 +194,8 @@ void attention_handle(struct uregs *regs)
     struct ksigaction action;
     bool delivered = false;
 
+    if (__atomic_load_n(&t->attention, __ATOMIC_ACQUIRE) & ATTENTION_RAISED)
+        send_raised(t);
     u32 flags = __atomic_exchange_n(&t->attention, 0, __ATOMIC_ACQ_REL);
     if (flags & ATTENTION_MEMORY) { /* as Linux's OOM killer; mm has logged what ran out */
         memory_tell_killed(t->process->pid);

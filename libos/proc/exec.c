@@ -151,7 +151,7 @@ static void commit(struct thread *t, struct exec_image *image, bool use_old)
         mm_leave(old);
     }
     timers_exec(p);
-    aio_process_exit(p);
+    g_process_hooks->exec(p);
     files_close_on_exec(p->files);
     signal_exec_reset(p);
     mutex_lock(&g_process_lock);

@@ -153,8 +153,7 @@ static void give_back(struct process *p)
     struct fs_context *fs = p->fs;
     struct mm *mm = p->mm;
     timers_destroy(p);
-    aio_process_exit(p);
-    sysv_process_exit(p);
+    g_process_hooks->exit(p);
     mutex_lock(&g_process_lock);
     p->files = NULL;
     mutex_unlock(&g_process_lock);
@@ -182,7 +181,7 @@ static void process_end(struct process *p)
     if (p == g_init)
         end_everything(p);
     if (p->session && p->session->sid == p->pid && p->session->tty)
-        tty_session_end(p->session);
+        g_process_hooks->session_end(p->session);
     mutex_lock(&g_process_lock);
     leave_children_locked(p);
     p->state = PROCESS_ZOMBIE;

@@ -4,6 +4,7 @@
 #include "fs.h"
 #include "lib.h"
 #include "mm.h"
+#include "pages.h"
 #include "process.h"
 #include "syscall.h"
 #include "user.h"

@@ -62,7 +62,7 @@ static int signal_target(int fd, struct process **out)
     struct file *f = fd_get(fd);
     if (!f)
         return -EBADF;
-    int r = proc_dir_process(f, out);
+    int r = g_process_hooks->dir_process(f, out);
     file_put(f);
     return r;
 }

@@ -2,12 +2,15 @@
 /* What the files of libos/proc share. Functions named *_locked want g_process_lock held. */
 #pragma once
 
+#include "cpu.h"
 #include "fs.h"
 #include "mm.h"
+#include "pages.h"
 #include "process.h"
 #include "syscall.h"
 #include "thread.h"
 #include "user.h"
+#include "vector.h"
 #include <asm/signal.h>
 #include <asm/siginfo.h>
 
@@ -27,7 +30,6 @@ extern struct process *g_init; /* PID 1 while it lives */
 /* ---- process.c ---- */
 struct process *process_alloc(void); /* refs 1, in no list */
 int process_groups_copy(struct cred *to, const struct cred *from);
-void process_groups_set(struct process *p, u32 *groups, u32 count); /* takes the list */
 void process_publish_locked(struct process *p, struct process *parent);
 struct thread *process_thread_add(struct process *p, i32 tid); /* NULL: no thread to be had */
 void process_thread_remove(struct thread *t);                  /* one that never started */
@@ -74,13 +76,6 @@ int signal_frame_push(struct thread *t, struct uregs *regs, const struct siginfo
                       const struct ksigaction *action);
 size_t signal_frame_max(void); /* AT_MINSIGSTKSZ */
 
-/* ---- host/vector.c: the application's vector state ---- */
-void *vector_user_area(void); /* saved; what is written there is what the application gets back */
-u64 vector_features(void);    /* XFRM */
-void vector_copy_to(struct thread *to);
-void vector_reset(void);
-void exception_cpuid(struct uregs *regs); /* host/cpuid.c */
-
 /* ---- futex.c ---- */
 void futex_wake_address(struct mm *mm, u64 addr, u32 count);
 void futex_robust_exit(struct thread *t);
@@ -97,9 +92,6 @@ struct timespec64 {
 };
 int timespec_from_user(u64 addr, u64 *ns); /* -EFAULT, -EINVAL */
 int timespec_to_user(u64 addr, u64 ns);
-
-/* ---- ipc/sysv_sem.c ---- */
-void sysv_process_exit(struct process *p);
 
 /* ---- exec.c, elf.c, stack.c, script.c ---- */
 #define EXEC_HEAD_SIZE 256

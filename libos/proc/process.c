@@ -4,9 +4,6 @@
 #include "proc.h"
 #include <linux/capability.h>
 
-struct mutex g_process_lock;
-struct list_head g_processes = LIST_HEAD_INIT(g_processes);
-struct process g_kernel_process;
 struct process *g_init;
 
 static i32 g_last_pid;
@@ -28,8 +25,12 @@ static void process_set_up(struct process *p)
     p->start_time = clock_monotonic();
 }
 
-int process_init(void)
+const struct process_hooks *g_process_hooks;
+
+int process_init(const struct process_hooks *hooks)
 {
+    g_process_hooks = hooks;
+    g_mm_kill_locked = process_begin_exit_locked;
     process_set_up(&g_kernel_process);
     g_kernel_process.state = PROCESS_RUNNING;
     g_kernel_process.rlimits[LIMIT_FSIZE] = (struct rlimit64){RLIMIT_INFINITE, RLIMIT_INFINITE};
@@ -132,20 +133,6 @@ struct process *process_find(i32 pid)
     return found;
 }
 
-int process_for_each(int (*fn)(struct process *p, void *ctx), void *ctx)
-{
-    struct process *p, *n;
-    int r = 0;
-    mutex_lock(&g_process_lock);
-    list_for_each_entry_safe (p, n, &g_processes, all) {
-        r = fn(p, ctx);
-        if (r)
-            break;
-    }
-    mutex_unlock(&g_process_lock);
-    return r;
-}
-
 struct thread *thread_find(i32 tid)
 {
     struct process *p;
@@ -209,32 +196,6 @@ char process_state_char(struct process *p, i32 tid)
                : 'R';
 }
 
-/* Of every process's groups, which setgroups() replaces under g_process_lock and this: readers need
- * one of them. Nothing is called while it is held. */
-static struct mutex g_groups_lock;
-
-u32 cred_groups(const struct cred *c, u32 *ids, u32 room)
-{
-    mutex_lock(&g_groups_lock);
-    u32 count = c->group_count;
-    if (count && count <= room)
-        memcpy(ids, c->groups, count * sizeof(u32));
-    mutex_unlock(&g_groups_lock);
-    return count;
-}
-
-void process_groups_set(struct process *p, u32 *groups, u32 count)
-{
-    mutex_lock(&g_process_lock);
-    mutex_lock(&g_groups_lock);
-    u32 *old = p->cred.groups;
-    p->cred.groups = groups;
-    p->cred.group_count = count;
-    mutex_unlock(&g_groups_lock);
-    mutex_unlock(&g_process_lock);
-    kfree(old);
-}
-
 int process_groups_copy(struct cred *to, const struct cred *from)
 {
     u32 count = cred_groups(from, NULL, 0), room;
@@ -251,28 +212,6 @@ int process_groups_copy(struct cred *to, const struct cred *from)
     } while (count > room);
     to->group_count = count;
     return 0;
-}
-
-bool cred_capable(const struct cred *c, int cap)
-{
-    return c->cap_effective >> cap & 1;
-}
-
-bool capable(int cap)
-{
-    return cred_capable(&current_process()->cred, cap);
-}
-
-bool cred_in_group(const struct cred *c, u32 gid)
-{
-    bool found = c->fsgid == gid;
-    if (found || c->group_count == 0)
-        return found;
-    mutex_lock(&g_groups_lock);
-    for (u32 i = 0; i < c->group_count && !found; i++)
-        found = c->groups[i] == gid;
-    mutex_unlock(&g_groups_lock);
-    return found;
 }
 
 bool process_group_orphaned(i32 pgid)

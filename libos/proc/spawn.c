@@ -167,9 +167,9 @@ static int build(struct process *p, const struct process_spec *s)
     struct exec_image image = {0};
     int r = set_up(p, s);
     if (r == 0)
-        r = fs_install_stdio(p->files, s->hfds, s->terminal);
+        r = g_process_hooks->install_stdio(p->files, s->hfds, s->terminal);
     if (r == 0 && s->terminal)
-        fs_take_terminal(p);
+        g_process_hooks->take_terminal(p);
     if (r == 0)
         r = load_program(p, s, &image);
     if (r < 0)

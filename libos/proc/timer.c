@@ -99,11 +99,6 @@ static u64 host_thread_time(void)
     return now > 0 ? (u64)now : 0;
 }
 
-void thread_cpu_begin(struct thread *t)
-{
-    t->utime_start = host_thread_time();
-}
-
 /*
  * CPU time is the host's word about its thread. Of another thread than the caller's g_process_lock
  * is held.

@@ -1,16 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Locks. A spinlock's holder can lose the processor (the host schedules), so a long spin yields to
- * the host. A mutex that is held parks its waiters in a small hashed table of queues; waking one of
- * them is mutex_unlock()'s duty.
+ * Mutexes. One that is held parks its waiters in a small hashed table of queues; waking one of them
+ * is mutex_unlock()'s duty.
  */
-#include "lib.h"
 #include "thread.h"
-#include "host.h"
 
-#define SPINS_BEFORE_YIELD 2000
-#define SPINS_BEFORE_PARK  100
-#define BUCKETS            64u
+#define SPINS_BEFORE_PARK 100
+#define BUCKETS           64u
 
 enum { MUTEX_FREE, MUTEX_HELD, MUTEX_CONTENDED };
 
@@ -25,24 +21,6 @@ static struct bucket {
     struct spinlock lock;
     struct list_head waiters; /* next is NULL before the first use */
 } g_buckets[BUCKETS];
-
-void spin_lock(struct spinlock *l)
-{
-    u32 spins = 0;
-
-    while (__atomic_exchange_n(&l->v, 1, __ATOMIC_ACQUIRE) != 0) {
-        while (__atomic_load_n(&l->v, __ATOMIC_RELAXED) != 0) {
-            __builtin_ia32_pause();
-            if (++spins % SPINS_BEFORE_YIELD == 0)
-                host_yield();
-        }
-    }
-}
-
-void spin_unlock(struct spinlock *l)
-{
-    __atomic_store_n(&l->v, 0, __ATOMIC_RELEASE);
-}
 
 bool mutex_trylock(struct mutex *m)
 {

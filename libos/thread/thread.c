@@ -8,14 +8,14 @@
  * Nothing that the host says of a thread is believed: it enters when it likes, whether it was asked
  * to or not, and answers what it likes. Where a thread is, its slot says.
  */
-#include "exception.h"
+#include "boundary.h"
 #include "host.h"
-#include "lib.h"
-#include "mm.h"
-#include "process.h"
+#include "measured.h"
 #include "sgx.h"
-#include "start.h"
+#include "task.h"
 #include "tcb.h"
+#include "vector.h"
+#include <linux/time.h>
 
 #define CONTROL_TCS 2 /* kept for ecalls that are not threads */
 #define SSA_PAGES   (LAYOUT_NSSA * LAYOUT_SSA_PAGES)
@@ -318,6 +318,7 @@ static void bind(struct tcb *t, struct slot *s, struct host_memory *area)
 void thread_run_next(struct tcb *t, struct host_memory *area)
 {
     struct slot *s = NULL;
+    i64 cpu;
 
     spin_lock(&g_lock);
     if (!list_empty(&g_ready)) {
@@ -329,7 +330,8 @@ void thread_run_next(struct tcb *t, struct host_memory *area)
     if (s == NULL)
         return; /* nothing was asked for, or another host thread came first */
     bind(t, s, area);
-    thread_cpu_begin(&s->thread);
+    cpu = host_clock(CLOCK_THREAD_CPUTIME_ID); /* the host thread may have served others */
+    s->thread.utime_start = cpu > 0 ? (u64)cpu : 0;
     if (s->thread.kernel_fn != NULL) {
         s->thread.kernel_fn(s->thread.kernel_arg);
         thread_finish();
@@ -337,7 +339,7 @@ void thread_run_next(struct tcb *t, struct host_memory *area)
     *tcb_uregs() = s->start;
     s->thread.regs = tcb_uregs();
     if (s->thread.process != NULL && s->thread.process->mm != NULL)
-        mm_enter(s->thread.process->mm);
+        g_residency->enter(s->thread.process->mm);
     return_to_user();
 }
 
@@ -347,7 +349,7 @@ void thread_finish(void)
     struct slot *s = container_of(t->current, struct slot, thread);
 
     if (s->thread.mm != NULL)
-        mm_leave(s->thread.mm);
+        g_residency->leave(s->thread.mm);
     vector_leave();
     spin_lock(&g_lock); /* before the thread is gone: waiting for it may ask the host to yield */
     t->current = NULL;

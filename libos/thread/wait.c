@@ -5,9 +5,6 @@
  * not only makes the container hang.
  */
 #include "host.h"
-#include "lib.h"
-#include "mm.h"
-#include "start.h"
 #include "thread.h"
 
 #define PARK_QUEUE  1u /* token of thread_wake() */
@@ -180,7 +177,8 @@ void thread_park_lock(void)
  * half of what a call was asked for. */
 static bool interrupted(struct thread *t)
 {
-    return (__atomic_load_n(&t->attention, __ATOMIC_SEQ_CST) & ~ATTENTION_GROUP) != 0;
+    return (__atomic_load_n(&t->attention, __ATOMIC_SEQ_CST) &
+            ~(ATTENTION_GROUP | ATTENTION_RAISED)) != 0;
 }
 
 int thread_wait(u64 deadline, bool interruptible, struct host_pollfd *fds, size_t count)
@@ -200,12 +198,12 @@ int thread_wait(u64 deadline, bool interruptible, struct host_pollfd *fds, size_
     __atomic_store_n(&t->asleep, interruptible, __ATOMIC_RELEASE);
     if (mm != NULL) {
         __atomic_fetch_and(&t->attention, ~ATTENTION_GROUP, __ATOMIC_SEQ_CST);
-        mm_leave(mm);
+        g_residency->leave(mm);
     }
     r = timeout == 0 && count == 0 ? -ETIMEDOUT : park(PARK_QUEUE, timeout, fds, count);
     __atomic_store_n(&t->asleep, false, __ATOMIC_RELEASE);
     if (mm != NULL)
-        mm_enter(mm);
+        g_residency->enter(mm);
     if (interruptible && interrupted(t))
         return -EINTR;
     /* A host that always has something ready gets one more look than the deadline allows. */

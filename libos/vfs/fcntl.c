@@ -71,7 +71,7 @@ static long add_seals(struct file *f, u32 seals)
 {
     long r = 0;
 
-    if (!f->inode || !S_ISREG(f->inode->mode) || !inode_is_memfs(f->inode))
+    if (!f->inode || !inode_is_memory(f->inode))
         return -EINVAL;
     if ((f->flags & O_ACCMODE) == O_RDONLY)
         return -EPERM;
@@ -117,9 +117,7 @@ static long fcntl_file(struct file *f, int fd, int cmd, long arg)
     case F_SETPIPE_SZ:
         return pipe_fcntl(f, (u32)cmd, arg);
     case F_GET_SEALS:
-        return f->inode && S_ISREG(f->inode->mode) && inode_is_memfs(f->inode)
-                   ? (long)f->inode->seals
-                   : -EINVAL;
+        return f->inode && inode_is_memory(f->inode) ? (long)f->inode->seals : -EINVAL;
     case F_ADD_SEALS:
         return add_seals(f, (u32)arg);
     case F_SETOWN: /* SIGIO is not sent; programs set an owner as a matter of form */
@@ -157,29 +155,4 @@ long sys_fcntl(SYSCALL_ARGS)
     r = fcntl_file(file, (int)a, (int)b, c);
     file_put(file);
     return r;
-}
-
-#ifndef MFD_NOEXEC_SEAL
-#define MFD_NOEXEC_SEAL 8u
-#define MFD_EXEC        16u
-#endif
-
-long sys_memfd_create(SYSCALL_ARGS)
-{
-    char name[250];
-    struct file *file;
-    ssize_t n;
-    int r;
-
-    if (b & ~(long)(MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL | MFD_EXEC))
-        return -EINVAL;
-    n = strncpy_from_user(name, (const void *)a, sizeof(name));
-    if (n < 0)
-        return n == -ENAMETOOLONG ? -EINVAL : n;
-    r = memfs_make_file(name, b & (MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL) ? 0 : SEAL_SEAL, &file);
-    if (r < 0)
-        return r;
-    if (b & MFD_NOEXEC_SEAL)
-        file->inode->mode &= ~0111u;
-    return fd_install(file, (b & MFD_CLOEXEC) != 0);
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Open descriptions: life, position, and reading and writing in general. */
-#include "net.h"
 #include "vfs.h"
 
 static u64 g_next_file_id = 0x10000;
@@ -36,7 +35,7 @@ void file_put(struct file *f)
     if (!f || !ref_put(&f->refs))
         return;
     if (unlikely(f->epoll_watch != NULL))
-        epoll_file_closed(f);
+        g_file_unwatch(f);
     i = f->inode;
     if (i && i->locks)
         locks_release_file(f);

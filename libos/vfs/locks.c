@@ -313,7 +313,7 @@ void locks_release_owner(struct file *f, struct files *owner)
     }
     mutex_lock(&l->outside);
     drop_owner(f->inode, owner, false);
-    host_drop_locks(f->inode, owner);
+    f->ops->lock(f, &(struct lock){.owner = owner}, LOCK_DROP);
     mutex_unlock(&l->outside);
 }
 

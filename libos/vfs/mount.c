@@ -6,6 +6,7 @@
  */
 #include "vfs.h"
 
+const struct file_systems *g_file_systems;
 struct mount *g_root_mount;
 struct list_head g_mounts = LIST_HEAD_INIT(g_mounts);
 static u32 g_next_mount_id = 20;
@@ -161,102 +162,6 @@ struct mount_request {
     u64 flags;
 };
 
-static u64 parse_size(const char *s)
-{
-    u64 v = 0;
-
-    while (*s >= '0' && *s <= '9')
-        v = v * 10 + (u64)(*s++ - '0');
-    switch (*s | 0x20) {
-    case 'g':
-        v <<= 10; /* fall through */
-        __attribute__((fallthrough));
-    case 'm':
-        v <<= 10;
-        __attribute__((fallthrough));
-    case 'k':
-        v <<= 10;
-        break;
-    case '%' | 0x20:
-        v = 0;
-    }
-    return v;
-}
-
-static u32 parse_octal(const char *s)
-{
-    u32 v = 0;
-
-    while (*s >= '0' && *s <= '7')
-        v = v * 8 + (u32)(*s++ - '0');
-    return v;
-}
-
-static const char *option(const char *options, const char *name)
-{
-    size_t n = strlen(name);
-
-    for (const char *p = options; p && *p;) {
-        const char *comma = strchr(p, ',');
-
-        if (strncmp(p, name, n) == 0 && p[n] == '=')
-            return p + n + 1;
-        p = comma ? comma + 1 : NULL;
-    }
-    return NULL;
-}
-
-bool mount_option_given(const char *options, const char *name)
-{
-    size_t n = strlen(name);
-
-    if (option(options, name))
-        return true;
-    for (const char *p = options; p && *p; p = strchr(p, ',') ? strchr(p, ',') + 1 : NULL)
-        if (strncmp(p, name, n) == 0 && (p[n] == ',' || p[n] == '\0'))
-            return true;
-    return false;
-}
-
-/* 0 when it is not there. */
-u32 mount_option_number(const char *options, const char *name)
-{
-    const char *v = option(options, name);
-
-    return v ? (u32)parse_size(v) : 0;
-}
-
-struct super *mount_make_super(const char *type, const char *options)
-{
-    const char *size = option(options, "size"), *mode = option(options, "mode");
-    const char *uid = option(options, "uid"), *gid = option(options, "gid"),
-               *ptmx = option(options, "ptmxmode");
-    struct super *s;
-
-    if (strcmp(type, "tmpfs") == 0 || strcmp(type, "ramfs") == 0) {
-        s = memfs_create(type[0] == 't' ? "tmpfs" : "ramfs", size ? parse_size(size) : 0,
-                         mode ? parse_octal(mode) : 01777, uid ? (u32)parse_size(uid) : fs_uid(),
-                         gid ? (u32)parse_size(gid) : fs_gid());
-        if (!is_err(s))
-            memfs_limit_inodes(s, mount_option_number(options, "nr_inodes"));
-        return s;
-    }
-    if (strcmp(type, "mqueue") == 0)
-        return memfs_create("mqueue", 0, 01777, 0, 0);
-    if (strcmp(type, "proc") == 0)
-        return procfs_create();
-    if (strcmp(type, "sysfs") == 0)
-        return sysfs_create();
-    if (strcmp(type, "devtmpfs") == 0)
-        return devfs_create();
-    if (strcmp(type, "devpts") == 0)
-        return devpts_create(gid ? (u32)parse_size(gid) : 5, mode ? parse_octal(mode) : 0620,
-                             ptmx ? parse_octal(ptmx) : 0666);
-    if (strcmp(type, "cgroup") == 0 || strcmp(type, "cgroup2") == 0)
-        return cgroupfs_create();
-    return err_ptr(-ENODEV);
-}
-
 static int remount(struct dentry *target, u64 flags)
 {
     if (target != target->mount->root)
@@ -296,7 +201,7 @@ static int do_mount(const struct mount_request *q)
     } else if (!S_ISDIR(target->inode->mode)) {
         r = -ENOTDIR;
     } else {
-        s = mount_make_super(q->type, q->data);
+        s = g_file_systems->make(q->type, q->data);
         r = is_err(s) ? ptr_err(s)
                       : mount_attach(s, s->root, target, (u32)q->flags, q->source, q->data, NULL);
     }

@@ -25,7 +25,7 @@ static int open_by_type(struct inode *i, struct dentry *d, struct file *f)
             return i->ops->open(i, f);
         if (dentry_mount_flags(d) & MS_NODEV)
             return -EACCES;
-        return device_open(i, f);
+        return g_file_systems->open_device(i, f);
     case S_IFLNK:
         return -ELOOP;
     case S_IFSOCK:
@@ -274,7 +274,10 @@ static int open_tmpfile(struct walk *w, u32 flags, u32 mode, struct file **out)
         return -EINVAL;
     r = may_create(w->at);
     if (r == 0)
-        r = anon_tmpfile(w->at, S_IFREG | (mode & 07777 & ~current_umask()), &i);
+        r = w->at->inode->ops->tmpfile
+                ? w->at->inode->ops->tmpfile(w->at->inode,
+                                             S_IFREG | (mode & 07777 & ~current_umask()), &i)
+                : -EOPNOTSUPP;
     if (r < 0)
         return r;
     snprintf(name, sizeof(name), "#%llu", (unsigned long long)i->ino);

@@ -142,9 +142,7 @@ static ssize_t pipe_read(struct file *f, struct uio *io, u64 *pos)
 
 static ssize_t broken_pipe(void)
 {
-    signal_send_thread(
-        current(),
-        &(struct siginfo_k){.signo = SIGPIPE, .pid = current_process()->pid, .uid = fs_uid()});
+    thread_raise(THREAD_SIGPIPE);
     return -EPIPE;
 }
 

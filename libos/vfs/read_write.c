@@ -210,7 +210,7 @@ static int check_file_size(u64 size)
     struct process *p = fs_process();
 
     if (p && size > p->rlimits[1].soft) {
-        signal_send_thread(current(), &(struct siginfo_k){.signo = SIGXFSZ, .code = 0x80});
+        thread_raise(THREAD_SIGXFSZ);
         return -EFBIG;
     }
     return 0;

@@ -138,7 +138,7 @@ static int check_copy(struct file *in, struct file *out)
         return -EBADF;
     /* Files whose text is made up say their size is 0: programs fall back to read. */
     return in->inode->super == out->inode->super ||
-                   (inode_is_memfs(in->inode) && inode_is_memfs(out->inode))
+                   (inode_is_memory(in->inode) && inode_is_memory(out->inode))
                ? 0
                : -EXDEV;
 }

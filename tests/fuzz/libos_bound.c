@@ -8,7 +8,7 @@
 #include "bound_blob.h"
 #include "crypto.h"
 #include "deployment.h"
-#include "fs.h"
+#include "filesystems.h"
 #include "libos_bound.h"
 #include "sgx.h"
 #include "start.h"
@@ -42,7 +42,7 @@ void log_write(enum log_level level, const char *fmt, ...)
     va_end(ap);
 }
 
-/* As libos/vfs/mount.c, for one option of digits. */
+/* As libos/fs/options.c, for one option of digits. */
 u32 mount_option_number(const char *options, const char *name)
 {
     size_t n = strlen(name);

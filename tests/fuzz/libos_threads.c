@@ -74,7 +74,6 @@ static struct mutex g_mutex;
 static struct waitq g_queue = WAITQ_INIT(g_queue);
 static u64 g_counter, g_expected; /* under g_mutex; atomic */
 
-struct process g_kernel_process;
 static const struct enclave_layout g_test_layout = {.size = 4096};
 const struct enclave_layout *g_layout = &g_test_layout;
 int g_log_level = LOG_FATAL;
@@ -302,18 +301,6 @@ void vector_initial(void *xsave)
 }
 
 void vector_leave(void)
-{
-}
-
-void mm_enter(struct mm *mm)
-{
-}
-
-void mm_leave(struct mm *mm)
-{
-}
-
-void thread_cpu_begin(struct thread *t)
 {
 }
 

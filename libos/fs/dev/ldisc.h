@@ -3,7 +3,7 @@
  * by the caller. */
 #pragma once
 
-#include "lib.h"
+#include "heap.h"
 #include "user.h"
 
 #include <asm/termbits.h>

@@ -6,7 +6,7 @@
  */
 #pragma once
 
-#include "vfs.h"
+#include "fs_private.h"
 
 #include <asm/termbits.h>
 

@@ -9,7 +9,7 @@
  */
 #pragma once
 
-#include "vfs.h"
+#include "fs_private.h"
 
 struct host_super {
     struct super s;
@@ -71,3 +71,8 @@ void own_begin_names(struct own_change *o, u32 mask, const struct inode *self,
 void own_end(struct own_change *o);
 #define OWN_OPENED (IN_OPEN | IN_ACCESS | IN_CLOSE)
 #define OWN_MADE   (OWN_OPENED | IN_CREATE | IN_ATTRIB | IN_MODIFY)
+
+/* ---- hostlocks.c ---- */
+int host_file_lock(struct file *f, struct lock *k, int op);
+/* owner's POSIX locks of the inode go; NULL: everybody's. */
+void host_drop_locks(struct inode *i, const void *owner);

@@ -62,8 +62,13 @@ static int owner_fd(struct file *f, const struct lock *k, bool make)
 int host_file_lock(struct file *f, struct lock *k, int op)
 {
     bool whole = k->kind == LOCK_FLOCK;
-    int fd = owner_fd(f, k, op == LOCK_SET), r;
+    int fd, r;
 
+    if (op == LOCK_DROP) {
+        host_drop_locks(f->inode, k->owner);
+        return 0;
+    }
+    fd = owner_fd(f, k, op == LOCK_SET);
     if (op == LOCK_TEST) {
         r = host_lock_test(fd < 0 ? f->host_fd : fd, &k->write, &k->start, &k->end);
         k->pid = k->kind == LOCK_POSIX ? 0 : -1; /* nobody in here */

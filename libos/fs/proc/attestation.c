@@ -9,6 +9,7 @@
 #include "crypto.h"
 #include "deployment.h"
 #include "manifest.h"
+#include "measured.h"
 #include "sgx.h"
 #include "sgx_emulated.h"
 

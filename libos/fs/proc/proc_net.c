@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* /proc/net: the sockets as Linux writes them (tcp4_seq_show, udp4_seq_show); the rest is fixed. */
 #include "procfs.h"
-#include "net.h"
 
 #define INET   2 /* AF_INET, AF_INET6, SOCK_STREAM, SOCK_DGRAM */
 #define INET6  10
@@ -51,7 +50,7 @@ static int show(struct text *t, int domain, int type)
     else
         text_printf(t, "  sl  %-38s %-38s %s%s\n", "local_address", "remote_address", rest,
                     type == STREAM ? "" : " ref pointer drops");
-    socket_list_walk(domain, type, put_line, &table);
+    g_proc_sources->sockets(domain, type, put_line, &table);
     return 0;
 }
 
@@ -84,7 +83,7 @@ static u32 count(int domain, int type)
 {
     u32 n = 0;
 
-    socket_list_walk(domain, type, count_line, &n);
+    g_proc_sources->sockets(domain, type, count_line, &n);
     return n;
 }
 

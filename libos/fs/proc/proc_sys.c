@@ -151,7 +151,7 @@ static const struct pseudo_entry g_random[] = {
 
 static int show_aio_nr(struct pseudo_inode *p, struct text *t)
 {
-    text_printf(t, "%u\n", aio_event_count());
+    text_printf(t, "%u\n", g_proc_sources->aio_events());
     return 0;
 }
 

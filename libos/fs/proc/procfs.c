@@ -5,6 +5,8 @@
 
 #include <linux/magic.h>
 
+const struct proc_sources *g_proc_sources;
+
 static int show_self(struct pseudo_inode *p, struct text *t)
 {
     text_printf(t, "%d", fs_process() ? fs_process()->pid : 1);
@@ -223,7 +225,7 @@ static void add_line(void *ctx, const char *line)
 #define SYSVIPC(kind)                                              \
     static int show_##kind(struct pseudo_inode *p, struct text *t) \
     {                                                              \
-        sysv_show_##kind(add_line, t);                             \
+        g_proc_sources->sysv_##kind(add_line, t);                  \
         return 0;                                                  \
     }
 SYSVIPC(shm)

@@ -17,11 +17,8 @@ int proc_show_maps(struct pseudo_inode *p, struct text *t); /* proc_maps.c */
 extern const struct file_ops g_proc_mem_ops;                /* proc_mem.c */
 int proc_show_smaps(struct pseudo_inode *p, struct text *t);
 int proc_show_smaps_rollup(struct pseudo_inode *p, struct text *t);
-/* The tables of /proc/sysvipc, line by line (ipc/sysv_*.c). */
-typedef void sysv_line(void *ctx, const char *line);
-void sysv_show_shm(sysv_line *line, void *ctx);
-void sysv_show_sem(sysv_line *line, void *ctx);
-void sysv_show_msg(sysv_line *line, void *ctx);
+extern const struct proc_sources *g_proc_sources; /* procfs.c */
+int proc_dir_process(struct file *f, struct process **out);
 /* The process of an entry, +1, or NULL when it is gone. */
 struct process *proc_process(struct pseudo_inode *p);
 struct mm *proc_mm(struct pseudo_inode *p);       /* its memory, +1, or NULL */

@@ -7,7 +7,7 @@
  */
 #pragma once
 
-#include "vfs.h"
+#include "fs_private.h"
 
 struct text {
     char *buf;

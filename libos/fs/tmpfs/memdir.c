@@ -400,7 +400,7 @@ static int mem_dir_open(struct inode *i, struct file *f)
 }
 
 const struct inode_ops g_mem_dir_ops = {
-    MEM_COMMON_OPS,         .lookup = mem_lookup,   .create = mem_create,
-    .symlink = mem_symlink, .link = mem_link,       .unlink = mem_unlink,
-    .rename = mem_rename,   .iterate = mem_iterate, .open = mem_dir_open,
+    MEM_COMMON_OPS,       .lookup = mem_lookup,   .create = mem_create, .symlink = mem_symlink,
+    .link = mem_link,     .unlink = mem_unlink,   .rename = mem_rename, .iterate = mem_iterate,
+    .open = mem_dir_open, .tmpfile = mem_tmpfile,
 };

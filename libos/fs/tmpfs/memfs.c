@@ -24,11 +24,6 @@ static const struct inode_ops *ops_of(u32 mode)
     }
 }
 
-bool inode_is_memfs(const struct inode *i)
-{
-    return i->ops->destroy == mem_destroy;
-}
-
 static struct mem_inode *inode_raw(struct mem_super *s, u32 mode)
 {
     struct mem_inode *m = kzalloc(sizeof(*m));
@@ -415,7 +410,7 @@ static int mem_statfs(struct super *super, struct host_statfs *out)
     return 0;
 }
 
-static struct mem_super *super_new(const char *type, u64 magic)
+struct mem_super *mem_super_new(const char *type, u64 magic)
 {
     struct mem_super *s = kzalloc(sizeof(*s));
 
@@ -424,6 +419,7 @@ static struct mem_super *super_new(const char *type, u64 magic)
     s->s.type = type;
     s->s.magic = magic;
     s->s.dev = super_new_dev();
+    s->s.memory = true;
     s->s.statfs = mem_statfs;
     s->page_limit = UINT64_MAX;
     s->next_ino = 1;
@@ -432,7 +428,8 @@ static struct mem_super *super_new(const char *type, u64 magic)
 
 struct super *memfs_create(const char *type, u64 limit, u32 mode, u32 uid, u32 gid)
 {
-    struct mem_super *s = super_new(type, strcmp(type, "mqueue") == 0 ? 0x19800202 : TMPFS_MAGIC);
+    struct mem_super *s = mem_super_new(type,
+                                        strcmp(type, "mqueue") == 0 ? 0x19800202 : TMPFS_MAGIC);
     struct mem_inode *root = s ? mem_inode_new(s, S_IFDIR | (mode & 07777)) : NULL;
 
     if (!root) {
@@ -452,9 +449,26 @@ void memfs_limit_inodes(struct super *super, u64 limit)
     container_of(super, struct mem_super, s)->inode_limit = limit;
 }
 
+struct super *memfs_mount(const char *type, const char *options)
+{
+    const char *size = mount_option(options, "size"), *mode = mount_option(options, "mode");
+    const char *uid = mount_option(options, "uid"), *gid = mount_option(options, "gid");
+    struct super *s;
+
+    if (strcmp(type, "mqueue") == 0)
+        return memfs_create("mqueue", 0, 01777, 0, 0);
+    s = memfs_create(strcmp(type, "ramfs") == 0 ? "ramfs" : "tmpfs",
+                     size ? mount_parse_size(size) : 0, mode ? mount_parse_octal(mode) : 01777,
+                     uid ? (u32)mount_parse_size(uid) : fs_uid(),
+                     gid ? (u32)mount_parse_size(gid) : fs_gid());
+    if (!is_err(s))
+        memfs_limit_inodes(s, mount_option_number(options, "nr_inodes"));
+    return s;
+}
+
 struct super *memfs_over_image(struct erofs *fs)
 {
-    struct mem_super *s = super_new("erofs", OVERLAYFS_SUPER_MAGIC);
+    struct mem_super *s = mem_super_new("erofs", OVERLAYFS_SUPER_MAGIC);
     int r;
 
     if (!s)
@@ -472,59 +486,14 @@ struct super *memfs_over_image(struct erofs *fs)
     return &s->s;
 }
 
-int anon_tmpfile(struct dentry *dir, u32 mode, struct inode **out)
+int mem_tmpfile(struct inode *dir, u32 mode, struct inode **out)
 {
-    struct mem_inode *m;
+    struct mem_inode *m = mem_inode_new(mem_super_of(dir), mode);
 
-    if (!inode_is_memfs(dir->inode))
-        return -EOPNOTSUPP;
-    m = mem_inode_new(mem_super_of(dir->inode), mode);
     if (!m)
         return -ENOSPC;
-    inode_init_owner(&m->i, dir->inode);
+    inode_init_owner(&m->i, dir);
     m->i.nlink = 0;
     *out = &m->i;
     return 0;
-}
-
-/* ---- memfd ---- */
-
-static struct mem_super *g_shm;
-
-int memfs_make_file(const char *name, u32 seals, struct file **out)
-{
-    struct mem_super *s = __atomic_load_n(&g_shm, __ATOMIC_ACQUIRE);
-    struct mem_inode *m;
-    struct dentry *d;
-    char label[300];
-    int r;
-
-    if (!s) {
-        struct mem_super *none = NULL, *fresh = super_new("tmpfs", TMPFS_MAGIC);
-
-        if (!fresh)
-            return -ENOMEM;
-        if (!__atomic_compare_exchange_n(&g_shm, &none, fresh, false, __ATOMIC_ACQ_REL,
-                                         __ATOMIC_ACQUIRE)) {
-            kfree(fresh);
-            fresh = none;
-        }
-        s = fresh;
-    }
-    m = mem_inode_new(s, S_IFREG | 0777);
-    if (!m)
-        return -ENOMEM;
-    inode_init_owner(&m->i, NULL);
-    m->i.nlink = 0;
-    m->i.seals = seals;
-    snprintf(label, sizeof(label), "/memfd:%s (deleted)", name);
-    d = dentry_alloc(NULL, NULL, label, strlen(label), &m->i);
-    inode_put(&m->i);
-    if (!d)
-        return -ENOMEM;
-    r = dentry_open_flags(d, O_RDWR | O_LARGEFILE, out);
-    dentry_put(d);
-    if (r == 0)
-        file_uncount_writer(*out); /* as on Linux: a program in a memfd can be run meanwhile */
-    return r;
 }

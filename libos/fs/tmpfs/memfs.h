@@ -8,7 +8,7 @@
 #pragma once
 
 #include "image.h"
-#include "vfs.h"
+#include "fs_private.h"
 
 struct mem_dirent {
     struct rb_node node; /* key: position */
@@ -85,6 +85,8 @@ extern const struct inode_ops g_mem_dir_ops, g_mem_file_ops, g_mem_link_ops, g_m
 struct mem_inode *mem_inode_new(struct mem_super *s, u32 mode);
 /* The inode of the image's nid, made or found. */
 int mem_inode_from_image(struct mem_super *s, u64 nid, struct inode **out);
+struct mem_super *mem_super_new(const char *type, u64 magic);
+int mem_tmpfile(struct inode *dir, u32 mode, struct inode **out);
 void mem_destroy(struct inode *i);
 int mem_setattr(struct inode *i, const struct setattr *a);
 int mem_getattr(struct inode *i, struct kstat *st);
@@ -95,6 +97,8 @@ int mem_removexattr(struct inode *i, const char *name);
 void mem_xattrs_free(struct mem_inode *m);
 
 struct super *memfs_over_image(struct erofs *fs);
+/* As mount(2): tmpfs, ramfs, mqueue. */
+struct super *memfs_mount(const char *type, const char *options);
 
 /* memdir.c */
 void mem_dir_free(struct mem_dir *dir, struct mem_inode **todo);

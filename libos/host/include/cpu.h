@@ -94,3 +94,8 @@ void cpu_probe(u64 xfrm, u32 words[CPU_WORDS]);
  * an application runs. */
 int cpuid_init(void);
 bool cpuid_has_sha(void);
+
+struct uregs;
+/* Emulation of instructions that enclaves may not execute (cpuid.c, instructions.c). */
+void exception_cpuid(struct uregs *regs);
+void exception_rdtsc(struct uregs *regs);

@@ -3,8 +3,7 @@
  * (libos/entry/deployment.c). */
 #pragma once
 
-#include "lib.h"
-#include "process.h"
+#include "rlimit.h"
 
 struct deployment_mount {
     u32 kind, flags, index, mode; /* abi/manifest.h */
@@ -65,17 +64,8 @@ struct deployment {
     bool hostname_given, domainname_given;
 };
 extern struct deployment g_deployment;
-/* Host descriptors of the pass-through mounts, by their index. */
-int deployment_mount_fd(u32 index); /* -EINVAL: none was given */
-extern const struct manifest_image *g_manifest;
-
-/* ---- the policy (entry/policy.c) ---- */
-
-/*
- * May the host start this process, which is not the first? 0: the spec is now what the policy
- * allows of it, *env its environment, which the caller frees when it is not spec->env as it came.
- * Positive: enum boundary_refusal. -ENOMEM.
- */
-int policy_exec(struct process_spec *spec, char ***env);
 /* May the host send this signal? */
 bool policy_signal(int sig);
+/* Host descriptors of the pass-through mounts, by their index. */
+int deployment_mount_fd(u32 index);                    /* -EINVAL: none was given */
+void deployment_set_mounts(const i32 *fds, u32 count); /* once, at start; the array stays */

@@ -14,7 +14,8 @@
 
 #include "types.h"
 
-struct host_memory; /* host/include/hostmem.h */
+struct host_memory; /* hostmem.h */
+struct boundary_boot;
 
 struct host_stat { /* untrusted */
     u64 dev, ino, nlink, rdev, size, blocks, blksize;
@@ -119,6 +120,9 @@ int host_getsockopt(int hfd, int level, int name, void *val, u32 *len);
 int host_setsockopt(int hfd, int level, int name, const void *val, u32 len);
 int host_getsockname(int hfd, void *addr, u32 *addr_len, bool peer);
 
+/* Never goes backwards for monotonic clocks (host/clock.c). */
+u64 clock_monotonic(void); /* ns */
+u64 clock_realtime(void);  /* ns */
 /* time: untrusted nanoseconds of CLOCK_REALTIME / MONOTONIC / BOOTTIME ... (the vDSO and clock.c
  * smooth and order it) */
 i64 host_clock(int clock_id);
@@ -153,3 +157,16 @@ int host_sites_read(u64 off, void *buf, size_t n);
  * answers. */
 void host_log(int level, const char *line, size_t n);
 void host_abort(const char *message) __attribute__((noreturn));
+
+/* ---- for thread and entry ---- */
+void host_set_image(const struct boundary_boot *boot);
+i64 host_thread_wait(u64 timeout, struct host_pollfd *fds, size_t count);
+void host_thread_wake(struct host_memory *area);
+void host_thread_kick(struct host_memory *area);
+int host_tcs_add(u64 tcs);
+int host_cpuid(u32 leaf, u32 subleaf, u32 out[4]);
+struct host_time {
+    u64 monotonic, realtime, tsc, frequency;
+};
+void host_time(struct host_time *t);
+void clock_init(void);

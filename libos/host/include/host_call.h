@@ -8,7 +8,7 @@
 #include "boundary.h"
 #include "host.h"
 #include "hostmem.h"
-#include "lib.h"
+#include "log.h"
 
 /* What a simulated host replaces. */
 struct host_ops {

@@ -42,8 +42,8 @@
 #define THREAD_ATTENTION 20
 
 #ifndef __ASSEMBLER__
+#include "current.h"
 #include "layout.h"
-#include "thread.h"
 
 struct host_memory;
 
@@ -111,6 +111,24 @@ static inline struct tcb *tcb(void)
     struct tcb *t;
     __asm__("movq %%gs:0, %0" : "=r"(t));
     return t;
+}
+
+/* The end of an SSA frame: GPRSGX, with EXINFO below it (SDM volume 3D, "State Save Area"). */
+struct ssa_tail {
+    u64 fault_address;
+    u32 fault_error, reserved0;
+    u64 rax, rcx, rdx, rbx, rsp, rbp, rsi, rdi, r8, r9, r10, r11, r12, r13, r14, r15;
+    u64 rflags, rip, ursp, urbp;
+    u32 exitinfo;
+    u8 reserved1[3], aexnotify; /* bit 0: ERESUME of this frame is an entry (AEX-Notify) */
+    u64 fsbase, gsbase;
+};
+_Static_assert(sizeof(struct ssa_tail) == 16 + 184, "GPRSGX and EXINFO");
+
+/* Of SSA frame 0: what was interrupted, while this is CSSA 1. */
+static inline struct ssa_tail *ssa_tail(const struct tcb *t)
+{
+    return (struct ssa_tail *)(t->head.ssa + t->head.ssa_frame_size - sizeof(struct ssa_tail));
 }
 
 /* The registers of the application, while this thread serves it. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* libos/lib: strings, memory, lists, locks, logging. The whole support library; there is no
+/* libos/lib: strings, lists, trees, patterns. It needs no host and no other room; there is no
  * libc. */
 #pragma once
 
@@ -18,8 +18,6 @@ char *strchr(const char *s, int c);
 char *strrchr(const char *s, int c);
 /* Copies at most size-1 bytes, always terminates; returns strlen(src) (so >= size means cut). */
 size_t strlcpy(char *d, const char *s, size_t size);
-char *kstrdup(const char *s); /* NULL when out of memory */
-char *kstrndup(const char *s, size_t n);
 int vsnprintf(char *buf, size_t size, const char *fmt,
               va_list ap); /* d i u x X o c s p %, l ll z, width, 0, -, .prec */
 int snprintf(char *buf, size_t size, const char *fmt, ...) __printf(3, 4);
@@ -32,66 +30,6 @@ bool path_goes_up(const char *s);               /* one of its names is ".." */
 bool pattern_match(const char *p, size_t n, const char *text, size_t size);
 /* True: whatever `inner` matches, `outer` matches too. False says nothing. */
 bool pattern_within(const char *inner, size_t m, const char *outer, size_t n);
-
-/* Memory: 16-byte aligned, not zeroed by kmalloc, NULL when out of memory. Any size; above a page
- * it is page granular. */
-void *kmalloc(size_t size);
-void *kzalloc(size_t size);
-void *krealloc(void *p, size_t size);
-void kfree(void *p);
-/* count contiguous pages, page aligned, contents undefined. */
-void *page_alloc(size_t count);
-void page_free(void *p, size_t count);
-
-/* Log to the host, level by manifest. LOG_ERROR is shown to the user of the container. */
-enum log_level { LOG_FATAL, LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG, LOG_TRACE };
-extern int g_log_level;
-void log_write(enum log_level level, const char *fmt, ...) __printf(2, 3);
-#define log_at(level, ...)                 \
-    do {                                   \
-        if ((level) <= g_log_level)        \
-            log_write(level, __VA_ARGS__); \
-    } while (0)
-#define log_error(...) log_at(LOG_ERROR, __VA_ARGS__)
-#define log_warn(...)  log_at(LOG_WARN, __VA_ARGS__)
-#define log_info(...)  log_at(LOG_INFO, __VA_ARGS__)
-#define log_debug(...) log_at(LOG_DEBUG, __VA_ARGS__)
-#define log_trace(...) log_at(LOG_TRACE, __VA_ARGS__)
-/*
- * The host broke the contract, or we are wrong: say so and end the enclave (host/panic.c). The
- * values in the line are shown by an enclave whose manifest allows debugging, and by no other.
- */
-__noreturn void panic(const char *fmt, ...) __printf(1, 2);
-extern u32 g_dead;           /* atomic; the enclave has ended */
-extern bool g_panic_details; /* lines of panic() have their values */
-/* No step further: the processor leaves the enclave, with nothing in its registers, and a dead
- * enclave is not entered any more. */
-static inline __noreturn void enclave_stop(void)
-{
-    for (;;)
-        __asm__ volatile("ud2" : : : "memory");
-}
-/* entry/aex.c: ERESUME of this thread resumes from here on, and is no entry, which a dead enclave
- * turns away. */
-void enclave_untold(void);
-/* Is s in the image's read-only data, which everybody may read? (entry/start.c) */
-bool is_image_constant(const char *s);
-#define BUG_ON(cond)                                       \
-    do {                                                   \
-        if (unlikely(cond))                                \
-            panic("%s:%d: %s", __FILE__, __LINE__, #cond); \
-    } while (0)
-
-/* No instruction behind it begins before those in front are done: after the check of a value of the
- * host that chooses what is read or called. */
-static inline void speculation_barrier(void)
-{
-    __asm__ volatile("lfence" : : : "memory");
-}
-
-/* RDRAND; never fails (panics when the processor gives none). */
-void random_bytes(void *buf, size_t n);
-u64 random_u64(void);
 
 /* ---- doubly linked list, Linux shape ---- */
 struct list_head {
@@ -152,23 +90,6 @@ struct rb_node *rb_find_le(const struct rb_root *root, u64 key); /* greatest <= 
 struct rb_node *rb_find_ge(const struct rb_root *root, u64 key); /* least >= key */
 struct rb_node *rb_next(const struct rb_node *n);
 struct rb_node *rb_first(const struct rb_root *root);
-
-/* ---- locks ---- */
-/* For a few instructions only; never held over anything that may block or fault. */
-struct spinlock {
-    u32 v;
-};
-void spin_lock(struct spinlock *l);
-void spin_unlock(struct spinlock *l);
-/* Spins briefly, then parks the thread. Not recursive. May be held over memory allocation and host
- * calls, but not over thread_wait(), and not over copies from or to user memory that may fault in
- * another object's lock (see docs/design/libos.md). */
-struct mutex {
-    u32 state; /* 0 free, 1 held, 2 held with waiters */
-};
-void mutex_lock(struct mutex *m);
-bool mutex_trylock(struct mutex *m);
-void mutex_unlock(struct mutex *m);
 
 /* ---- reference count ---- */
 struct refcount {

@@ -8,9 +8,10 @@
  */
 #pragma once
 
-#include "lib.h"
+#include "thread.h"
 
 struct file;
+struct process;
 struct thread;
 
 struct vma {
@@ -109,6 +110,8 @@ int mm_for_each(struct mm *mm, int (*fn)(const struct vma *vma, void *ctx), void
  * mm_enter() fails when there is no memory for it: current()->mm stays NULL, access to user memory
  * is -EFAULT, calls that change the mm are -ENOMEM, and its processes have been told to end.
  */
+/* The process of a doomed mm ends, with g_process_lock held; set by process_init(). */
+extern void (*g_mm_kill_locked)(struct process *p, u32 status);
 void mm_enter(struct mm *mm);
 void mm_leave(struct mm *mm);
 void mm_yield(void);
@@ -156,23 +159,8 @@ void mm_shared_write(struct inode *inode, u64 off, const void *data, size_t n);
  */
 void mm_cut_file(struct inode *inode, u64 size);
 
-/* Memory can be added while the enclave runs (SGX2); else all that is mapped is also committed. */
-bool pages_dynamic(void);
-
-/* Called once at start: user range and LibOS heap. */
+/* Called once at start: user range. */
 struct enclave_layout;
 /* measured: enclave.memory; wanted: what the host gives of the container's limit. 0: none. The
  * smaller one holds. */
 int mm_init(const struct enclave_layout *layout, u64 measured, u64 wanted);
-/* The container's limit was changed: it may rise above the first, never above the measured one.
- * -ERANGE: more was wanted. */
-int memory_limit_changed(u64 wanted);
-/* Process pid is about to be killed because memory ran out: libenclave is told, and of what. */
-void memory_tell_killed(i32 pid);
-void heap_init(const struct enclave_layout *layout);
-
-struct mm_totals {
-    u64 elrange_user, committed, peak, limit; /* bytes; limit 0: none */
-    u64 total, free;                          /* what processes can have, and of it still get */
-};
-void mm_totals(struct mm_totals *out);

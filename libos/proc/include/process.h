@@ -6,139 +6,20 @@
  */
 #pragma once
 
-#include "lib.h"
-#include "thread.h"
+#include "task.h"
 
-#define NSIG 64
-
-struct mm;
-struct files;
-struct fs_context;
 struct file;
 struct dentry;
 
-/* As the kernel's sigaction for x86-64. */
-struct ksigaction {
-    u64 handler, flags, restorer, mask;
-};
-struct sighand {
-    struct refcount refs;
-    struct ksigaction action[NSIG];
-};
-struct cred { /* by value in the process; threads share it */
-    u32 uid, euid, suid, fsuid, gid, egid, sgid, fsgid;
-    u32 group_count;
-    u32 *groups;
-    u64 cap_permitted, cap_effective, cap_inheritable, cap_bounding, cap_ambient;
-    bool no_new_privs;
-    u32 securebits; /* SECBIT_*, but for KEEP_CAPS, which is keepcaps */
-};
-enum rlimit_index {
-    LIMIT_CPU,
-    LIMIT_FSIZE,
-    LIMIT_DATA,
-    LIMIT_STACK,
-    LIMIT_CORE,
-    LIMIT_RSS,
-    LIMIT_NPROC,
-    LIMIT_NOFILE,
-    LIMIT_MEMLOCK,
-    LIMIT_AS,
-    LIMIT_LOCKS,
-    LIMIT_SIGPENDING,
-    LIMIT_MSGQUEUE,
-    LIMIT_NICE,
-    LIMIT_RTPRIO,
-    LIMIT_RTTIME,
-};
-
-struct rlimit64 {
-    u64 soft, hard;
-};
-
-enum process_state { PROCESS_NEW, PROCESS_RUNNING, PROCESS_STOPPED, PROCESS_ZOMBIE };
-
-struct session {
-    struct refcount refs;
-    i32 sid;
-    struct tty *tty; /* controlling terminal, fs/dev/tty.c */
-    i32 foreground;  /* its process group */
-};
-
-struct process {
-    struct refcount refs;
-    i32 pid, pgid;
-    struct session *session;
-    struct process *parent;
-    struct list_head children, sibling, all, threads;
-    u32 thread_count;
-    enum process_state state;
-    u32 exit_status; /* as wait(2) */
-    bool group_exit, exec_done, report_to_host;
-    i32 exit_signal; /* SIGCHLD, 0 none */
-    u32 wait_event;  /* stopped/continued not yet reported */
-
-    struct mm *mm;
-    struct files *files;
-    struct fs_context *fs;
-    struct sighand *sighand;
-    struct cred cred;
-    struct rlimit64 rlimits[16];
-
-    u64 sig_pending;
-    struct list_head sig_queue;
-    struct waitq wait_children; /* wait4 of this process */
-    struct waitq exit_wait;     /* libenclave, pidfd: this process's end */
-    struct waitq signal_wait;   /* signalfd, sigtimedwait */
-
-    char comm[16];
-    u64 start_time;                   /* monotonic ns */
-    u64 utime, stime, cutime, cstime; /* ns */
-    u32 dumpable, personality, keepcaps, child_subreaper, pdeathsig;
-    i32 oom_score_adj, nice;
-    u32 ioprio;            /* remembered; 0: none was set */
-    struct list_head aio;  /* event/aio.c: contexts of Linux AIO; empty until the first */
-    struct timers *timers; /* proc/posix_timer.c; NULL until the first */
-
-    u32 wait_status; /* of the last stop, for wait_event */
-    u32 stop_signal;
-    bool vfork_pending; /* the parent waits until this process execs or ends */
-    bool reaped;        /* out of the tree */
-    struct waitq vfork_wait;
-    struct waitq stop_wait;     /* threads of a stopped process */
-    struct thread *exec_thread; /* ends all others and goes on alone */
-    struct spawn *spawn;        /* proc/spawn.c: while created but not started */
-    u64 min_flt;
-    u64 max_rss, child_max_rss; /* pages at the last look and at the end; of children waited for */
-};
-
-#define WAIT_EVENT_STOPPED   1u
-#define WAIT_EVENT_CONTINUED 2u
-
-extern struct mutex g_process_lock;
-extern struct list_head g_processes;
-extern struct process g_kernel_process; /* of LibOS threads: pid 0, no mm, not in g_processes */
-static inline struct process *current_process(void)
-{
-    return current()->process;
-}
 struct process *process_find(i32 pid); /* +1 reference or NULL */
 struct process *process_get(struct process *p);
 void process_put(struct process *p);
 i32 pid_allocate(void);
-/* Calls fn for each process, g_process_lock held; stops at a non-zero result and returns it. */
-int process_for_each(int (*fn)(struct process *p, void *ctx), void *ctx);
 /* R S T Z, as in /proc/PID/stat, of its thread tid, or (0) the first one; g_process_lock held. */
 char process_state_char(struct process *p, i32 tid);
-void thread_cpu_begin(struct thread *t); /* on its host thread, which may have served others */
 u32 cpu_count(void);                     /* 1..1024 */
 u64 process_cpu_time(struct process *p); /* ns, user and system, so far */
 struct thread *thread_find(i32 tid);     /* g_process_lock held by the caller */
-bool cred_capable(const struct cred *c, int cap);
-bool capable(int cap); /* of the current process */
-bool cred_in_group(const struct cred *c, u32 gid);
-/* The supplementary groups: how many; ids has them when room is enough. */
-u32 cred_groups(const struct cred *c, u32 *ids, u32 room);
 /* As ptrace(2): may the current process look into p? */
 bool process_may_access(const struct process *p);
 /* No member has a parent in another group of the same session: a stop would never end
@@ -194,12 +75,13 @@ void siginfo_encode(const struct siginfo_k *info, u8 out[128]);
  * delivery, else call signal_mask_restore(). */
 void signal_mask_set_temporary(u64 mask);
 void signal_mask_restore(void);
+/* ppoll, pselect6, epoll_pwait: a temporary signal mask. enter: mask NULL changes nothing; size
+ * must be 8. leave: puts the old mask back unless the call was interrupted: then delivery does. */
+int sigmask_enter(const void __user *mask, size_t size);
+void sigmask_leave(bool interrupted);
 void process_exit_group(u32 status) __noreturn; /* wait(2) status */
 /* Its threads leave on their next way to user code; g_process_lock held. */
 void process_begin_exit_locked(struct process *p, u32 status);
-
-void aio_process_exit(struct process *p); /* event/aio.c: also when it execs */
-u32 aio_event_count(void);                /* /proc/sys/fs/aio-nr */
 
 /* ---- timers (proc/timer.c): one LibOS thread serves them all ---- */
 struct ktimer {
@@ -223,8 +105,22 @@ int clock_deadline(i32 clock, bool absolute, u64 ns, u64 *deadline);
 void uts_names(char hostname[65], char domainname[65]);
 
 /* ---- start and exec ---- */
-int process_init(void); /* entry/ calls it once before anything else here */
-struct process_spec {   /* from the manifest or from rune exec; strings are LibOS memory */
+/* What proc asks of rooms above it. */
+struct process_hooks {
+    /* stdio of a process: takes host descriptors (already dup'ed) as its files 0, 1, 2. */
+    int (*install_stdio)(struct files *files, const int hfds[3], bool terminal);
+    /* Its terminal becomes the controlling one of the session that p leads. */
+    void (*take_terminal)(struct process *p);
+    /* The process whose /proc/PID directory f is, +1; -EBADF: it is none, -ESRCH: it is gone. */
+    int (*dir_process)(struct file *f, struct process **out);
+    void (*session_end)(struct session *s); /* its leader, who has a terminal, ends */
+    void (*exec)(struct process *p);        /* it has a new program */
+    void (*exit)(struct process *p);        /* it ends, and has its memory still */
+};
+extern const struct process_hooks *g_process_hooks;
+/* entry/ calls it once before anything else here; hooks stay. */
+int process_init(const struct process_hooks *hooks);
+struct process_spec { /* from the manifest or from rune exec; strings are LibOS memory */
     const char *path;
     char **argv, **env;
     const char *cwd;

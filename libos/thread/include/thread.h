@@ -10,99 +10,33 @@
  */
 #pragma once
 
-#include "lib.h"
+#include "current.h"
+#include "heap.h"
+#include "host.h"
+#include "log.h"
+#include "mutex.h"
 
 struct process;
-struct seccomp_filter;
 struct mm;
 struct host_pollfd;
 struct host_memory;
-
-/* The application's registers at the system call, fault or preemption; layout is used by
- * libos/host/entry.S. */
-struct uregs {
-    u64 r15, r14, r13, r12, rbp, rbx, r11, r10, r9, r8, rax, rcx, rdx, rsi, rdi;
-    u64 orig_rax; /* system call number, or -1 */
-    u64 rip, rflags, rsp;
-};
+struct tcb;
+struct boundary_stats;
 
 #define ATTENTION_SIGNAL (1u << 0) /* signals may be pending: look */
 #define ATTENTION_EXIT   (1u << 1) /* the process is ending: leave */
 #define ATTENTION_GROUP  (1u << 2) /* give up the fork group's range */
 #define ATTENTION_STOP   (1u << 3) /* job control stop */
+#define ATTENTION_RAISED (1u << 5) /* a call raised a signal of its own thread */
 #define ATTENTION_MEMORY (1u << 4) /* a page of the process cannot be had: SIGKILL */
 
 #define NO_DEADLINE UINT64_MAX
-
-struct thread {
-    struct process *process;
-    struct mm *mm; /* what this thread holds residency of, NULL none: set by mm_enter, cleared by
-                      mm_leave */
-    i32 tid;
-    u32 attention;              /* atomic */
-    struct uregs *regs;         /* valid in KERNEL state while serving the application */
-    u64 fs_base;                /* the application's */
-    void *xsave;                /* the application's vector state while it is saved */
-    u32 park;                   /* enclave-side wake token, see wait.c */
-    bool asleep;                /* parked in a wait that a signal ends: S in /proc */
-    struct host_memory *host;   /* the host thread's shared area */
-    u32 wake_depth, wake_count; /* wake_begin(): wake-ups that wait for wake_end() */
-    struct thread *wakes[8];
-    struct list_head siblings; /* in process->threads, under process lock */
-
-    /* signals (proc/signal.c) */
-    u64 sig_mask, sig_pending, saved_mask;
-    bool restore_mask; /* sigsuspend, ppoll, pselect: put saved_mask back after delivery */
-    struct list_head sig_queue;
-    u64 altstack_base, altstack_size;
-    u32 altstack_flags;
-    /* restart of interrupted calls (-ERESTARTSYS and friends, Linux's internal numbers) */
-    long (*restart)(struct thread *);
-    u64 restart_args[4];
-
-    /* proc/ */
-    u64 clear_child_tid, set_child_tid, robust_list;
-    u32 exit_code;
-    i32 vfork_parent;            /* tid to release, 0 none */
-    void *futex;                 /* proc/futex.c while waiting */
-    u64 utime_start;             /* of the host thread's CPU clock when this thread began */
-    u64 utime_last;              /* CPU time at the last look, ns */
-    u64 fault_addr, fault_error; /* for the next signal frame */
-    u32 fault_trap;
-    i32 nice;
-    u32 policy; /* SCHED_*, remembered, and of its real-time priority, and deadlines */
-    u32 priority;
-    u64 deadline[3];         /* runtime, deadline, period, ns */
-    u64 timer_slack;         /* ns, 0: the first thread's 50000 */
-    u64 timer_slack_default; /* what the maker of the thread had */
-    u64 exited;              /* left its process */
-    /* sched_setaffinity(): remembered, the host decides; all 0: every processor. */
-    u64 affinity[16];
-    u32 seccomp_mode; /* SECCOMP_MODE_* */
-    struct seccomp_filter *seccomp;
-    char comm[16];
-    void (*kernel_fn)(void *arg); /* LibOS thread without user code */
-    void *kernel_arg;
-};
 
 /* Restart codes as inside Linux: never reach the application. */
 #define ERESTARTSYS           512
 #define ERESTARTNOINTR        513
 #define ERESTARTNOHAND        514
 #define ERESTART_RESTARTBLOCK 516
-
-/* Fields of the tcb page behind struct layout_tcb (64 bytes) whose offsets are fixed: trampolines
- * use the second. */
-#define TCB_CURRENT 64 /* struct thread * */
-#define TCB_SYSCALL_ENTRY \
-    72 /* where rewritten call sites jump to: jmp *%gs:72, RCX = address to return to */
-
-static inline struct thread *current(void)
-{
-    struct thread *t;
-    __asm__("movq %%gs:%c1, %0" : "=r"(t) : "i"(TCB_CURRENT));
-    return t;
-}
 
 /* ---- life (libos/thread/thread.c) ---- */
 /* A thread of process p that is not running yet; NULL when memory or TCS are exhausted (logged with
@@ -120,6 +54,13 @@ __noreturn void thread_finish(void);
 /* Leave for user code with regs now (exec, sigreturn); looks at attention first. */
 __noreturn void thread_return_to_user(void);
 
+/* What mm does when a thread begins or ends using its mm; set by mm_init(), before there is one. */
+struct residency_ops {
+    void (*enter)(struct mm *mm);
+    void (*leave)(struct mm *mm);
+};
+extern const struct residency_ops *g_residency;
+
 /* ---- attention ---- */
 /* Set flags and make sure that the thread notices: interrupts its wait, or kicks it out of user
  * code. */
@@ -128,6 +69,11 @@ void thread_notify(struct thread *t, u32 flags);
  * implements it): deliver signals, stop, exit. result: of the system call, to be restarted or not;
  * -1 orig_rax: no call. */
 void attention_handle(struct uregs *regs);
+/* The current call failed in a way that is a signal as well, which the thread gets on its way back
+ * to user code. It interrupts no wait of the call. */
+#define THREAD_SIGPIPE 1u
+#define THREAD_SIGXFSZ 2u
+void thread_raise(u32 signals);
 
 /* ---- waiting ---- */
 struct waitq {
@@ -181,19 +127,6 @@ void wake_end(void);
 void thread_park_lock(void);
 void thread_unpark_lock(struct thread *t);
 
-/* ---- vector state (libos/host/vector.c) ---- */
-/* The application's vector registers stay live while the LibOS works for it, until an ocall saves
- * them; they are back when it runs again. Cryptography puts back what it uses. */
-/* For signal frames: the application's state in XSAVE standard format (its header's XSTATE_BV says
- * which parts are there) and its size; changes are taken over at the return to user code. */
-void *vector_user_area(void);
-u32 vector_area_size(void);
-u64 vector_features(void); /* XFRM */
-/* Give thread t (not started) a copy of the current thread's vector state (clone), or the initial
- * one (exec: t = current). */
-void vector_copy_to(struct thread *t);
-void vector_reset(void);
-
 #define wait_event(q, cond, deadline)                   \
     ({                                                  \
         struct wait_entry we_;                          \
@@ -211,6 +144,22 @@ void vector_reset(void);
         wr_;                                            \
     })
 
-/* ---- time (libos/host/clock.c): never goes backwards for monotonic clocks ---- */
-u64 clock_monotonic(void); /* ns */
-u64 clock_realtime(void);  /* ns */
+/* ---- deadlines (libos/thread/deadline.c) ---- */
+/* A relative time to a deadline, saturating. */
+u64 deadline_after(u64 ns);
+/* Reads a timespec argument; NULL: NO_DEADLINE. A time of zero gives 0: do not wait. -EFAULT,
+ * -EINVAL. */
+int deadline_from_timespec(const void __user *ts, u64 *deadline);
+int ns_from_timespec(const void __user *ts, u64 *ns);
+/* What is left until the deadline, for the calls that write it back. Failure to write is ignored,
+ * as Linux does. */
+void put_remaining_time(void __user *ts, u64 deadline, bool timeval);
+
+/* ---- for entry (libos/thread/thread.c) ---- */
+/* Limits of threads, 0: none: measured (enclave.threads), and what the host wants. */
+void threads_init(u32 static_tcs, u64 measured, u64 wanted);
+void threads_limit_changed(u64 wanted); /* never above the measured one */
+struct thread *thread_bind_control(struct tcb *t, struct host_memory *area);
+void thread_unbind_control(struct tcb *t);
+void thread_run_next(struct tcb *t, struct host_memory *area);
+void threads_stats(struct boundary_stats *stats);

@@ -9,7 +9,8 @@
  */
 #pragma once
 
-#include "lib.h"
+#include "heap.h"
+#include "mutex.h"
 #include "user.h"
 #include <linux/stat.h>
 
@@ -83,6 +84,8 @@ struct inode_ops {
     int (*setxattr)(struct inode *i, const char *name, const void *buf, size_t size, int flags);
     ssize_t (*listxattr)(struct inode *i, char *buf, size_t size);
     int (*removexattr)(struct inode *i, const char *name);
+    /* A file without a name (O_TMPFILE) in a directory; NULL: -EOPNOTSUPP. */
+    int (*tmpfile)(struct inode *dir, u32 mode, struct inode **out);
     /* Page at byte offset off (page aligned) of a regular file for mm: fill dst (PAGE_SIZE, zero
      * past the end). -EIO on bad integrity. */
     int (*read_page)(struct inode *i, u64 off, void *dst);
@@ -120,6 +123,7 @@ struct super {
     u32 flags;       /* MS_RDONLY, ... */
     bool revalidate; /* names may change behind the dentry cache: ask lookup again; nothing
                         negative is kept */
+    bool memory;     /* files are memory of the enclave: they can be sealed */
     bool untrusted;  /* names, links and contents are the host's word */
     bool confined;   /* its links lead to nothing outside of the mount (links.c) */
     void *private;
@@ -180,9 +184,12 @@ struct file {
     const char *kind;
     u64 id;            /* their inode number */
     void *epoll_watch; /* event/epoll_item.c: the items that watch it; file_put() calls
-                          epoll_file_closed() when not NULL */
+                          g_file_unwatch when not NULL */
 };
 
+/* The last reference of f, which is watched, goes: before ops->release. Set by event/epoll.c when
+ * the first file is watched. */
+extern void (*g_file_unwatch)(struct file *f);
 struct file *file_alloc(const struct file_ops *ops, u32 flags); /* refs 1; NULL: no memory */
 struct file *file_get(struct file *f);
 void file_put(struct file *f);
@@ -191,11 +198,6 @@ ssize_t file_read_kernel(struct file *f, void *buf, size_t n, u64 *pos);
 #define RATLS_PROXY_DIR "/dev/rune"
 #define RATLS_PROXY     RATLS_PROXY_DIR "/ratls-proxy"
 ssize_t file_write_kernel(struct file *f, const void *buf, size_t n, u64 *pos);
-
-/*
- * The process whose /proc/PID directory f is, +1; -EBADF: it is none, -ESRCH: the process is gone.
- */
-int proc_dir_process(struct file *f, struct process **out);
 
 /* ---- descriptor table (libos/vfs/fdtable.c) ---- */
 struct files {
@@ -250,35 +252,6 @@ int dentry_open(struct dentry *d, u32 flags, struct file **out);
 int path_mknod(int dirfd, const char *path, u32 mode, u64 rdev, struct dentry **out);
 /* The same for a socket; in a pass-through mount b->make() is asked for one of the host. */
 int path_bind(const char *path, u32 mode, struct socket_binding *b, struct dentry **out);
-/* A descriptor of the host for the place of a file in a pass-through mount (O_PATH), which the
- * caller closes. -ESTALE: by now another file has the name. */
-int hostfs_place_open(struct inode *i);
-/*
- * What the enclave changes itself in a pass-through mount (fs/host/hostfs_own.c): what the host's
- * inotify tells of it is not told again. begin and end are net's, once the host watches something;
- * begin takes in what came before, end what came with it. false: it is part of another one.
- */
-struct own_name {
-    const struct inode *dir;
-    u32 len;
-    char name[256];
-};
-struct own_change {
-    bool on;
-    u32 mask; /* IN_*, what it can have caused */
-    const struct inode *self;
-    u32 count;
-    struct own_name names[2];
-};
-struct outside_watch {
-    bool (*begin)(void);
-    void (*end)(const struct own_change *o);
-};
-extern struct outside_watch *g_outside_watch; /* NULL: nothing there is watched */
-/* Waits for what the host tells nobody, or for a descriptor (p, may be NULL), a little longer each
- * time; *pause is 0 at first. 0: look again; -ETIMEDOUT, -EINTR. */
-struct host_pollfd;
-int host_pause(struct host_pollfd *p, u64 *pause, u64 deadline);
 /* A path copied from the application into buf (PATH_MAX bytes): length, or -EFAULT, -ENAMETOOLONG,
  * -ENOENT when empty. */
 ssize_t path_from_user(char *buf, const void __user *path);
@@ -306,24 +279,6 @@ int inode_stat(struct inode *i, struct kstat *st);
 /* What struct inode itself says. */
 void inode_stat_plain(const struct inode *i, struct kstat *st);
 
-/* ---- start (called by entry/) ---- */
-struct manifest_image;
-struct deployment;
-/* A number out of mount options ("uid=5,mode=700"); 0 when it is not there. */
-u32 mount_option_number(const char *options, const char *name);
-/* Verify and mount the sealed root, then the deployment's mounts. -EIO with a log line when the
- * image is not what was measured. */
-int fs_init(const struct manifest_image *manifest, const struct deployment *deployment);
-/* stdio of a process: wraps host descriptors (already dup'ed; takes them) into files 0, 1, 2. */
-int fs_install_stdio(struct files *files, const int hfds[3], bool terminal);
-/* Its terminal (as installed above) becomes the controlling terminal of the session that p
- * leads. */
-void fs_take_terminal(struct process *p);
-
-/* The numbers of a setting of /proc/sys by its last name; those that are not there keep their value
- * (fs/proc/proc_sys.c). */
-void sysctl_numbers(const char *name, u32 *values, size_t count);
-
 /* ---- poll (libos/vfs/poll.c) ---- */
 /* What file_ops.poll uses. With pt NULL it only asks for the events now. */
 void poll_wait(struct poll_table *pt, struct waitq *q);
@@ -343,11 +298,8 @@ int file_wait(struct file *f, u16 events, u64 deadline);
 /* ---- others ---- */
 int pipe_create(struct file **r, struct file **w, u32 flags);
 /*
- * inotify: set by event/inotify.c when the first watch is made, NULL before. dir and name: the event
+ * inotify: set by event/inotify.c for the first watch, NULL before. dir and name: the event
  * on an entry of a directory; name NULL: on i itself. Called without locks. mask: IN_*.
  */
 extern void (*g_fs_notify)(struct inode *i, struct inode *dir, const char *name, size_t name_len,
                            u32 mask, u32 cookie);
-/* The controlling terminal of a session leader that ends or gives it up: SIGHUP and SIGCONT go out,
- * the tty forgets the session. */
-void tty_session_end(struct session *s);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Advisory locks: locks.c has the LibOS's own, hostlocks.c those of the host beside them. */
+/* Advisory locks: locks.c has the LibOS's own, hostlocks.c in fs those of the host beside. */
 #pragma once
 
 #include "vfs.h"
@@ -21,10 +21,6 @@ struct lock {
  *   LOCK_SET    0, or -EAGAIN: somebody outside has it
  *   LOCK_CLEAR  the owner's on the range go
  *   LOCK_TEST   0: free; 1: *k says by what it is not
+ *   LOCK_DROP   the owner's POSIX locks of the inode go
  */
-enum { LOCK_SET, LOCK_CLEAR, LOCK_TEST };
-
-/* ---- hostlocks.c ---- */
-int host_file_lock(struct file *f, struct lock *k, int op);
-/* owner's POSIX locks of the inode go; NULL: everybody's. */
-void host_drop_locks(struct inode *i, const void *owner);
+enum { LOCK_SET, LOCK_CLEAR, LOCK_TEST, LOCK_DROP };

@@ -5,8 +5,8 @@
 
 #include "fs.h"
 #include "host.h"
-#include "process.h"
 #include "syscall.h"
+#include "task.h"
 #include "thread.h"
 
 #include <asm/fcntl.h>
@@ -212,13 +212,8 @@ ssize_t vfs_read(struct file *f, struct uio *io, u64 *pos);
 ssize_t vfs_write(struct file *f, struct uio *io, u64 *pos);
 u64 file_new_id(void);
 
-/* ---- devices and special files ---- */
-int device_open(struct inode *i, struct file *f);
+/* ---- pipes (pipe.c) ---- */
 int fifo_open(struct inode *i, struct file *f);
-/* f becomes a stream of a descriptor of the host, which it owns, also when this fails. */
-int host_stream_attach(struct file *f, int hfd);
-/* The next read gets this byte first. */
-void host_stream_keep(struct file *f, u8 byte);
 long pipe_fcntl(struct file *f, u32 cmd, long arg);
 void file_uncount_writer(struct file *f); /* it keeps no program from running any more */
 bool file_is_pipe(struct file *f);
@@ -229,21 +224,16 @@ void fifo_destroy(struct inode *i);
 /* A dentry for a file without one, so that /proc/self/fd/N can be walked to; +1. */
 struct dentry *file_anon_dentry(struct file *f);
 
-/* ---- file systems: each makes a super or a negative errno as err_ptr ---- */
-struct super *memfs_create(const char *type, u64 limit, u32 mode, u32 uid, u32 gid);
-void memfs_limit_inodes(struct super *super,
-                        u64 limit); /* of one that has just been made; 0: none */
-struct super *sealed_create(const struct manifest_image *m);
-struct super *procfs_create(void);
-struct super *devfs_create(void);
-struct super *devpts_create(u32 gid, u32 mode, u32 ptmx_mode);
-struct super *sysfs_create(void);
-struct super *cgroupfs_create(void);
-struct super *hostfs_create(int hfd, u32 flags); /* MANIFEST_MOUNT_* */
-struct super *attestation_create(void);
-bool mount_option_given(const char *options, const char *name);        /* with a value or without */
-struct super *mount_make_super(const char *type, const char *options); /* as mount(2) names them */
+/* ---- what fs has above (fs/types.c); set at start ---- */
+struct file_systems {
+    /* As mount(2) names it; -ENODEV: there is none. A negative errno as err_ptr. */
+    struct super *(*make)(const char *type, const char *options);
+    int (*open_device)(struct inode *i, struct file *f);
+};
+extern const struct file_systems *g_file_systems;
 struct super *super_alloc(const char *type, u64 magic);
-int memfs_make_file(const char *name, u32 seals, struct file **out); /* memfd */
-int anon_tmpfile(struct dentry *dir, u32 mode, struct inode **out);
-bool inode_is_memfs(const struct inode *i);
+/* A regular file of tmpfs, a memfd, or the sealed root's. */
+static inline bool inode_is_memory(const struct inode *i)
+{
+    return S_ISREG(i->mode) && i->super && i->super->memory;
+}

@@ -10,6 +10,8 @@
 #include "boundary.h"
 #include "crypto.h"
 #include "deployment.h"
+#include "measured.h"
+#include "policy.h"
 #include "manifest.h"
 #include "sgx.h"
 #include "start.h"

@@ -2,7 +2,7 @@
 /* What a panic tells the host: the values in a debug enclave, words of the image in another; one
  * line, of the first. */
 #include "host.h"
-#include "lib.h"
+#include "log.h"
 #include <setjmp.h>
 
 int printf(const char *format, ...);

@@ -340,10 +340,10 @@ static void pipes(void **state)
             used -= r > 0 ? (u32)r : 0;
         }
     }
-    g_test_signals = 0;
+    current()->raised = 0;
     CALL(close, p[0]);
     is(CALL(write, p[1], data, 1), -EPIPE);
-    is(g_test_signals, 1 << 13);
+    is(current()->raised, THREAD_SIGPIPE);
     CALL(close, p[1]);
 }
 

@@ -17,12 +17,17 @@ static struct {
     struct thread *current;
 } g_test_tcb;
 int g_log_level;
-u64 g_test_signals;
-struct mutex g_process_lock;
-struct list_head g_processes = LIST_HEAD_INIT(g_processes);
+
+static struct super *make_super(const char *type, const char *options)
+{
+    return strcmp(type, "tmpfs") == 0 ? memfs_mount(type, options) : err_ptr(-ENODEV);
+}
 
 void world_start(struct super *root)
 {
+    static const struct file_systems file_systems = {.make = make_super};
+
+    g_file_systems = &file_systems;
     struct process *p = &g_test_process;
 
     _Static_assert(offsetof(typeof(g_test_tcb), current) == 64, "what current() reads");
@@ -148,53 +153,6 @@ ssize_t strncpy_from_user(char *dst, const void *src, size_t size)
     memcpy(dst, src, n + 1);
     return (ssize_t)n;
 }
-void uio_init(struct uio *io, struct uio_segment *one, void *base, size_t size, bool user)
-{
-    *one = (struct uio_segment){base, size};
-    *io = (struct uio){.segments = one, .count = 1, .left = size, .user = user};
-}
-static ssize_t uio_move(struct uio *io, void *to, const void *from, size_t n)
-{
-    size_t done = 0;
-
-    n = MIN(n, io->left);
-    while (done < n) {
-        struct uio_segment *s = io->segments;
-        size_t part = MIN(n - done, s->size - io->offset);
-        u8 *at = (u8 *)s->base + io->offset;
-
-        if (part && bad(s->base))
-            return done ? (ssize_t)done : -EFAULT;
-        if (to)
-            memcpy((u8 *)to + done, at, part);
-        else if (from)
-            memcpy(at, (const u8 *)from + done, part);
-        else
-            memset(at, 0, part);
-        done += part;
-        io->offset += part;
-        io->left -= part;
-        if (io->offset == s->size && io->count > 1) {
-            io->segments++;
-            io->count--;
-            io->offset = 0;
-        }
-    }
-    return (ssize_t)done;
-}
-ssize_t uio_to(struct uio *io, const void *data, size_t n)
-{
-    return uio_move(io, NULL, data, n);
-}
-ssize_t uio_from(struct uio *io, void *data, size_t n)
-{
-    return uio_move(io, data, NULL, n);
-}
-ssize_t uio_zero(struct uio *io, size_t n)
-{
-    return uio_move(io, NULL, NULL, n);
-}
-
 /* ---- waiting: nobody else is there, so whoever would wait is interrupted ---- */
 void waitq_init(struct waitq *q)
 {
@@ -218,17 +176,6 @@ void waitq_wake_data(struct waitq *q)
 int thread_wait(u64 deadline, bool interruptible, struct host_pollfd *fds, size_t count)
 {
     return -EINTR;
-}
-void poll_wait(struct poll_table *pt, struct waitq *q)
-{
-}
-int file_wait(struct file *f, u16 events, u64 deadline)
-{
-    return -ERESTARTSYS;
-}
-void epoll_file_closed(struct file *f);
-void epoll_file_closed(struct file *f)
-{
 }
 
 /* ---- the rest ---- */
@@ -255,16 +202,7 @@ u64 clock_monotonic(void)
 }
 int signal_send_thread(struct thread *t, const struct siginfo_k *info)
 {
-    g_test_signals |= 1ull << info->signo;
     return 0;
-}
-bool cred_capable(const struct cred *c, int cap)
-{
-    return c->cap_effective >> cap & 1;
-}
-bool cred_in_group(const struct cred *c, u32 gid)
-{
-    return c->fsgid == gid;
 }
 void *mm_shared_page(struct inode *inode, u64 off)
 {
@@ -301,30 +239,6 @@ char *kstrndup(const char *s, size_t n)
 char *kstrdup(const char *s)
 {
     return kstrndup(s, strlen(s));
-}
-int device_open(struct inode *i, struct file *f)
-{
-    return -ENXIO;
-}
-struct super *procfs_create(void)
-{
-    return err_ptr(-ENODEV);
-}
-struct super *sysfs_create(void)
-{
-    return err_ptr(-ENODEV);
-}
-struct super *devfs_create(void)
-{
-    return err_ptr(-ENODEV);
-}
-struct super *devpts_create(u32 gid, u32 mode, u32 ptmx_mode)
-{
-    return err_ptr(-ENODEV);
-}
-struct super *cgroupfs_create(void)
-{
-    return err_ptr(-ENODEV);
 }
 size_t strlcpy(char *d, const char *s, size_t size)
 {

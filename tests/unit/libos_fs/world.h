@@ -4,7 +4,6 @@
 #include "../../../libos/fs/tmpfs/memfs.h"
 
 extern struct process g_test_process;
-extern u64 g_test_signals; /* bit n: signal n was sent */
 void world_start(struct super *root);
 void world_stop(void);
 

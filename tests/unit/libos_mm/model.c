@@ -55,11 +55,6 @@ int model_refuses_page(void)
     return g_refusing != 0 && rnd(g_refusing) == 0;
 }
 
-bool capable(int cap)
-{
-    return true;
-}
-
 static void refuse_some(void)
 {
     g_refusing = rnd(2) ? 1 + rnd(8) : 0;
@@ -76,8 +71,6 @@ void *__wrap_kmalloc(size_t size)
 
 /* ---- what the other rooms give ---- */
 int g_log_level = LOG_WARN;
-struct mutex g_process_lock;
-struct list_head g_processes = LIST_HEAD_INIT(g_processes);
 static struct manifest_image g_no_manifest;
 const struct manifest_image *g_manifest = &g_no_manifest;
 static struct process g_process;
@@ -155,10 +148,6 @@ struct file *file_get(struct file *f)
 void file_put(struct file *f)
 {
     BUG_ON(ref_put(&f->refs));
-}
-int process_for_each(int (*fn)(struct process *p, void *ctx), void *ctx)
-{
-    return 0;
 }
 void process_begin_exit_locked(struct process *p, u32 status)
 {
@@ -462,7 +451,7 @@ static void do_move(struct member *m)
     g_refusing = 0;
     if (r == -ENOMEM) { /* what was there is gone, and the old pages are as they were */
         for (u32 k = 0; k < n; k++) {
-            BUG_ON(vma_find(m->mm, new + k * PAGE_SIZE));
+            BUG_ON(vma_find(m->mm, new + k *PAGE_SIZE));
             m->pages[to + k].mapped = false;
         }
         return;

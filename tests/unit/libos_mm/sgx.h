@@ -12,6 +12,8 @@
 #define SGX_SECINFO_PR       (1ull << 5)
 #define SGX_SECINFO_REG      (2ull << 8)
 #define SGX_SECINFO_TRIM     (4ull << 8)
+#define SGX_SECINFO_TCS      (1ull << 8)
+#define SGX_PAGE_TYPE_TCS    1u
 #define SGX_PAGE_TYPE_TRIM   4u
 
 int sgx_eaccept(u64 addr, u64 flags);

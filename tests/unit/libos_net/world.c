@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "world.h"
 #include "deployment.h"
+#include "filesystems.h"
+#include "net.h"
+#include "deployment.h"
 #include "mm.h"
 #include <linux/stat.h>
 
@@ -16,8 +19,6 @@ struct world_thread {
     struct thread thread;
 };
 
-struct mutex g_process_lock;
-struct deployment g_deployment;
 u32 g_sigpipes;
 u64 g_signals_pending;
 jmp_buf *g_expect_panic;
@@ -82,11 +83,6 @@ void mm_leave(struct mm *mm)
 {
 }
 
-u32 cred_groups(const struct cred *c, u32 *ids, u32 room)
-{
-    return 0;
-}
-
 /* ---- user memory ---- */
 
 int copy_from_user(void *dst, const void __user *src, size_t n)
@@ -105,53 +101,12 @@ int copy_to_user(void __user *dst, const void *src, size_t n)
     return 0;
 }
 
-void uio_init(struct uio *io, struct uio_segment *one, void *base, size_t size, bool user)
-{
-    *one = (struct uio_segment){base, size};
-    *io = (struct uio){.segments = one, .count = 1, .left = size, .user = user};
-}
-
-static ssize_t uio_move(struct uio *io, void *data, size_t n, bool to)
-{
-    size_t done = 0;
-
-    while (done < n && io->left > 0) {
-        struct uio_segment *s = io->segments;
-        size_t piece = MIN(MIN(n - done, s->size - io->offset), io->left);
-        u8 *at, *d = (u8 *)data + done;
-
-        if (s->base == NULL) {
-            if (piece > 0)
-                return done > 0 ? (ssize_t)done : -EFAULT;
-            at = NULL;
-        } else {
-            at = (u8 *)s->base + io->offset;
-        }
-        if (piece > 0)
-            memcpy(to ? at : d, to ? d : at, piece);
-        done += piece;
-        io->left -= piece;
-        io->offset += piece;
-        if (io->offset == s->size) {
-            io->segments++;
-            io->count--;
-            io->offset = 0;
-        }
-    }
-    return (ssize_t)done;
-}
-
-ssize_t uio_to(struct uio *io, const void *data, size_t n)
-{
-    return uio_move(io, (void *)(uintptr_t)data, n, true);
-}
-
-ssize_t uio_from(struct uio *io, void *data, size_t n)
-{
-    return uio_move(io, data, n, false);
-}
-
 /* ---- files ---- */
+
+int clear_user(void __user *dst, size_t n)
+{
+    return -EFAULT;
+}
 
 struct file *file_alloc(const struct file_ops *ops, u32 flags)
 {
@@ -175,7 +130,7 @@ void file_put(struct file *f)
     if (!ref_put(&f->refs))
         return;
     if (f->epoll_watch != NULL)
-        epoll_file_closed(f);
+        g_file_unwatch(f);
     if (f->ops->release != NULL)
         f->ops->release(f);
     kfree(f);
@@ -359,11 +314,6 @@ struct process *process_get(struct process *p)
 
 void process_put(struct process *p)
 {
-}
-
-bool capable(int cap)
-{
-    return true;
 }
 
 int signal_send_thread(struct thread *t, const struct siginfo_k *info)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Time and signal mask arguments of the calls that wait for files. */
-#include "poll.h"
+/* Deadlines, and the arguments of system calls that give them. */
+#include "thread.h"
+#include "user.h"
 #include <linux/time_types.h>
 
 u64 deadline_after(u64 ns)
@@ -37,26 +38,6 @@ int deadline_from_timespec(const void __user *ts, u64 *deadline)
     if (r == 0)
         *deadline = ns == 0 ? 0 : deadline_after(ns);
     return r;
-}
-
-int sigmask_enter(const void __user *mask, size_t size)
-{
-    u64 set;
-
-    if (mask == NULL)
-        return 0;
-    if (size != sizeof(set))
-        return -EINVAL;
-    if (copy_from_user(&set, mask, sizeof(set)) < 0)
-        return -EFAULT;
-    signal_mask_set_temporary(set);
-    return 0;
-}
-
-void sigmask_leave(bool interrupted)
-{
-    if (current()->restore_mask && !interrupted)
-        signal_mask_restore();
 }
 
 void put_remaining_time(void __user *ts, u64 deadline, bool timeval)
