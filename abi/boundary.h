@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The boundary between the LibOS (libos/host, libos/entry) and its host half (runtimes/libos): who may call
- * what, and how values cross. docs/design/boundary.md tells the story.
+ * The boundary between the LibOS (libos/host, libos/entry) and its host half (runtimes/libos):
+ * who may call what, and how values cross. docs/design/boundary.md tells the story.
  *
  *   EENTER  RDI = ecall number, RSI = address of the calling host thread's struct boundary_area
  *           (outside of the enclave), RDX = argument of the ecall. On a TCS that is inside an ocall

@@ -29,7 +29,7 @@ add() {
 # A meson test directory: one case for each test that meson knows.
 run_meson() { # NAME BUILDDIR
     local start=$SECONDS log=$logs/$1.log
-    meson test -C "$2" --no-rebuild --print-errorlogs --num-processes 2 >"$log" 2>&1
+    meson test -C "$2" --no-rebuild --print-errorlogs --num-processes 2 --timeout-multiplier 4 >"$log" 2>&1
     local status=$?
     local ok bad skip
     ok=$(sed -n 's/^Ok: *\([0-9]*\).*/\1/p' "$log") bad=$(sed -n 's/^Fail: *\([0-9]*\).*/\1/p' "$log")
@@ -112,7 +112,7 @@ for suite in "${suites[@]}"; do
     asan)
         start=$SECONDS
         asan=$(dirname "$build")/build-asan
-        if { [ -e "$asan/build.ninja" ] || meson setup "$asan" -Db_sanitize=address,undefined -Db_lundef=false -Dwerror=false; } \
+        if { [ -e "$asan/build.ninja" ] || meson setup "$asan" --optimization=1 -Db_sanitize=address,undefined -Db_lundef=false -Dwerror=false; } \
             >"$logs/asan-build.log" 2>&1 && ninja -C "$asan" meson-test-prereq >>"$logs/asan-build.log" 2>&1; then
             run_meson asan "$asan"
         else

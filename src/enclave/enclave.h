@@ -83,7 +83,8 @@ int enclave_update(int state_dir, const struct oci_resources *resources, struct 
 
 #define ENCLAVE_LAUNCH_FDS 10
 
-/* For container_create_options: init_program, init_preload, init_fds, init_fd_count, enclave, state_dir_made. */
+/* For container_create_options: init_program, init_preload, init_fds, init_fd_count, enclave,
+ * state_dir_made. */
 struct enclave_launch {
     char *init_program;
     char *init_preload; /* NULL: none */

@@ -216,10 +216,11 @@ static int open_by_engine(const char *uri, const char *name, UI_METHOD *ui, EVP_
         OPENSSL_cleanse(pin, strlen(pin));
     if (*out)
         return 0;
-    return error_code(err, ENOENT,
-                      "signing key %s: it is not there, or its module or PIN is wrong (module-path, "
-                      "pin-source of the URI): %s",
-                      name, reason);
+    return error_code(
+        err, ENOENT,
+        "signing key %s: it is not there, or its module or PIN is wrong (module-path, "
+        "pin-source of the URI): %s",
+        name, reason);
 }
 #else
 static int open_by_engine(const char *uri, const char *name, UI_METHOD *ui, EVP_PKEY **out,

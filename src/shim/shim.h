@@ -279,7 +279,7 @@ struct oom_watch *oom_watch_new(struct container *container);
 void oom_watch_check(struct oom_watch *watch);
 void oom_watch_free(struct oom_watch *watch);
 
-/* --- the shim's own configuration (config.c, docs/man/inclavare-containers-config.toml.5.md) --- */
+/* --- the configuration file (config.c, docs/man/inclavare-containers-config.toml.5.md) --- */
 
 struct shim_config {
     char *socket; /* containerd's, where the command line does not say; or NULL */

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Runs the tests of a list, one after the other, each in a directory of its own: for full-ltp.sh, as
- * the first process of a container.
+ * Runs the tests of a list, one after the other, each in a directory of its own: for full-ltp.sh,
+ * as the first process of a container.
  *
  * usage: ltp-driver LIST SECONDS. A line of LIST: NAME COMMAND. For each it prints
- * "result NAME STATUS", STATUS being the exit status, 128 + a signal, or "timeout", and before that what the
- * test printed.
+ * "result NAME STATUS", STATUS being the exit status, 128 + a signal, or "timeout", and before
+ * that what the test printed.
  */
 #define _GNU_SOURCE
 #include <errno.h>

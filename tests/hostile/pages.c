@@ -103,8 +103,8 @@ void page_mapped(uint64_t address, uint64_t length, int prot)
     pthread_mutex_unlock(&g_lock);
 }
 
-/* EREMOVE and EAUG. The processor does the first only while no thread is inside, so nobody may see the
- * page half way: it is out of reach before it is empty. */
+/* EREMOVE and EAUG. The processor does the first only while no thread is inside, so nobody may see
+ * the page half way: it is out of reach before it is empty. */
 static void renew(uint64_t address)
 {
     static const uint8_t zeros[SGX_PAGE_SIZE];

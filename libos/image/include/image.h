@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The sealed root filesystem, bottom up (libos/image): verity.c reads one block of the untrusted image
- * and proves it against the measured root hash; blockcache.c keeps verified blocks; erofs.c reads
- * files out of them. None of the three knows the VFS, so that unit tests, fuzzers and the bundle
- * converter run the same code on the host.
+ * The sealed root filesystem, bottom up (libos/image): verity.c reads one block of the untrusted
+ * image and proves it against the measured root hash; blockcache.c keeps verified blocks; erofs.c
+ * reads files out of them. None of the three knows the VFS, so that unit tests, fuzzers and the
+ * bundle converter run the same code on the host.
  *
  *   host image --read--> verity (copy once, hash, climb the tree) --> block cache --read--> erofs
  *              --> VFS (fs/tmpfs/sealed.c)

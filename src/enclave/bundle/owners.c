@@ -45,8 +45,7 @@ static int map_inode(const struct mapper *mapper, uint64_t nid)
     off_t at = (off_t)sealed_inode_offset(mapper->reader, nid);
     if (pread(mapper->fd, &inode, sizeof(inode), at) != (ssize_t)sizeof(inode) ||
         !(le16toh(inode.format) & 1))
-        return error_set(mapper->err,
-                         "mkfs.erofs made an image with an inode that we cannot read");
+        return error_set(mapper->err, "mkfs.erofs made an image with an inode that we cannot read");
     inode.uid = htole32(mapped(mapper->uids, le32toh(inode.uid)));
     inode.gid = htole32(mapped(mapper->gids, le32toh(inode.gid)));
     if (pwrite(mapper->fd, &inode, sizeof(inode), at) != (ssize_t)sizeof(inode))

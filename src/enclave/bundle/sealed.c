@@ -12,7 +12,8 @@
 #include "enclave/bundle/internal.h"
 #include "enclave/bundle/signing.h"
 
-/* info.json is written last of the image's and manifest.json of the enclave's: with both it is whole. */
+/* info.json is written last of the image's and manifest.json of the enclave's: with both it is
+ * whole. */
 static const char *const g_image_files[] = {"image", "sites", "info.json"};
 static const char *const g_enclave_files[] = {"enclave", SIGNING_SIGNED, "manifest.json"};
 

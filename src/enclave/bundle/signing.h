@@ -11,8 +11,8 @@
 #define SIGNING_SIGNED   "sigstruct"
 #define SIGNING_UNSIGNED "sigstruct.unsigned" /* body without key and signature */
 
-/* A file or a URI (sgx/signing_key.h). A file that is missing is made; *signer becomes a hash of the
- * public half. */
+/* A file or a URI (sgx/signing_key.h). A file that is missing is made; *signer becomes a hash of
+ * the public half. */
 int signing_key_prepare(const char *key, uint8_t signer[BUNDLE_HASH_SIZE], struct error *err);
 int signing_read(int dir, const char *name, struct sgx_sigstruct *out, struct error *err);
 /* The unsigned SIGSTRUCT of an enclave file. */

@@ -192,8 +192,8 @@ int sgx_emulated_secret(const char *label, uint8_t out[32], struct error *err)
         rc = error_errno(err, ENAMETOOLONG, "%s", label);
     else
         memcpy(message + sizeof(domain), label, strlen(label));
-    if (rc == 0 && !HMAC(EVP_sha256(), root.secret, sizeof(root.secret), message, sizeof(message),
-                         out, &size))
+    if (rc == 0 &&
+        !HMAC(EVP_sha256(), root.secret, sizeof(root.secret), message, sizeof(message), out, &size))
         rc = error_code(err, EIO, "derive a key of the software SGX: HMAC failed");
     OPENSSL_cleanse(&root, sizeof(root));
     return rc;
