@@ -132,6 +132,9 @@ int host_gates_setup(void);
 uint64_t host_gate(const struct host_thread *t, uint64_t after, uint64_t number, bool patch);
 /* RIP in a gate is RIP at the program's instruction. */
 uint64_t host_gate_origin(uint64_t rip);
+/* Around fork(): nobody is half-way through making a gate. */
+void host_gates_lock(void);
+void host_gates_unlock(void);
 uint64_t host_gate_exec(void); /* a `syscall` and a `ud2` behind it */
 
 /* process.c */

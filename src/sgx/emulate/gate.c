@@ -162,6 +162,16 @@ uint64_t host_gate(const struct host_thread *t, uint64_t after, uint64_t number,
     return gate ? (uint64_t)gate + AT_CALL : 0;
 }
 
+void host_gates_lock(void)
+{
+    emu_word_lock(&g_lock);
+}
+
+void host_gates_unlock(void)
+{
+    emu_word_unlock(&g_lock);
+}
+
 uint64_t host_gate_origin(uint64_t rip)
 {
     const uint64_t offset = rip - g_host_handover->gates;

@@ -23,6 +23,27 @@ void __malloc_fork_lock_parent(void);
 void __malloc_fork_unlock_parent(void);
 void __malloc_fork_unlock_child(void);
 
+/* Every lock that a child can come to want: whoever holds one is not there to give it back. */
+static void lock_for_fork(void)
+{
+    emu_word_lock(&g_host_lock);
+    host_gates_lock();
+    emu_epc_lock();
+    __malloc_fork_lock_parent();
+}
+
+static void unlock_after_fork(bool child)
+{
+    if (child)
+        __malloc_fork_unlock_child();
+    else
+        __malloc_fork_unlock_parent();
+    emu_epc_unlock();
+    host_gates_unlock();
+    if (!child)
+        emu_word_unlock(&g_host_lock);
+}
+
 static void fork_child(struct host_thread *t)
 {
     t->pid = (int)host_syscall(SYS_getpid);
@@ -35,16 +56,11 @@ static void fork_child(struct host_thread *t)
 
 static long fork_now(struct host_thread *t, uint64_t flags, uint64_t ptid, uint64_t ctid)
 {
-    emu_word_lock(&g_host_lock);
-    __malloc_fork_lock_parent();
+    lock_for_fork();
     const long rc = host_syscall(SYS_clone, (long)flags, 0L, (long)ptid, (long)ctid, 0L);
-    if (rc == 0) {
-        __malloc_fork_unlock_child();
+    unlock_after_fork(rc == 0);
+    if (rc == 0)
         fork_child(t);
-    } else {
-        __malloc_fork_unlock_parent();
-        emu_word_unlock(&g_host_lock);
-    }
     return rc;
 }
 

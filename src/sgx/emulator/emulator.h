@@ -232,6 +232,9 @@ int emu_epc_load(struct sgx_handle *e, uint64_t page);
 void emu_epc_give(struct sgx_handle *e, uint64_t page); /* the page of a valid entry goes away */
 void emu_epc_unlink(struct sgx_handle *e);              /* nobody takes pages from e any more */
 void emu_epc_close(struct sgx_handle *e);
+/* Around fork(), after which the child calls emu_forget(): nobody is writing pages back. */
+void emu_epc_lock(void);
+void emu_epc_unlock(void);
 #define EMU_KEEP_NONE UINT64_MAX
 
 /* epcm.c */

@@ -237,6 +237,16 @@ void emu_epc_unlink(struct sgx_handle *e)
     emu_word_unlock(&g_epc.lock);
 }
 
+void emu_epc_lock(void)
+{
+    emu_word_lock(&g_epc.lock);
+}
+
+void emu_epc_unlock(void)
+{
+    emu_word_unlock(&g_epc.lock);
+}
+
 void emu_epc_close(struct sgx_handle *e)
 {
     atomic_fetch_sub(&g_epc.used, e->epc_resident);

@@ -391,6 +391,40 @@ static void children_have_enclaves_of_their_own(void)
     EXPECT(raw_call(g_e, 0, TEST_ADD, 1, 1) == 2);
 }
 
+/* A place of `syscall` that the emulator meets for the first time is made a gate, under a lock. */
+#define PLACES     4096
+#define PLACE_SIZE 8
+static const uint8_t g_getpid[PLACE_SIZE] = {0xb8, SYS_getpid, 0, 0, 0, 0x0f, 0x05, 0xc3};
+static uint8_t *g_places;
+static volatile int g_enough;
+
+static void call_from_new_places(void *argument)
+{
+    for (size_t i = 0; !g_enough; i = (i + 1) % PLACES)
+        ((long (*)(void))(g_places + i * PLACE_SIZE))();
+}
+
+static void children_of_busy_threads_do_not_wait_for_them(void)
+{
+    g_places = mmap(NULL, PLACES * PLACE_SIZE, PROT_READ | PROT_WRITE | PROT_EXEC,
+                    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    EXPECT(g_places != MAP_FAILED);
+    for (size_t i = 0; i < PLACES; i++)
+        memcpy(g_places + i * PLACE_SIZE, g_getpid, PLACE_SIZE);
+    g_enough = 0;
+    volatile int *thread = raw_thread(call_from_new_places, NULL);
+    EXPECT(thread != NULL);
+    for (int i = 0; i < 300; i++) {
+        const pid_t child = (pid_t)raw(SYS_fork);
+        if (child == 0)
+            raw(SYS_exit_group, 5L);
+        EXPECT(wait_for(child) == 5);
+    }
+    g_enough = 1;
+    raw_wait(thread);
+    munmap(g_places, PLACES * PLACE_SIZE);
+}
+
 /* ---- descriptors ---- */
 
 static int pass(int fd)
@@ -527,6 +561,7 @@ int main(int argc, char **argv)
         T(threads_share_a_tls),
         T(gs_base_is_the_programs),
         T(children_have_enclaves_of_their_own),
+        T(children_of_busy_threads_do_not_wait_for_them),
         T(descriptors_are_passed_and_closed),
         T(enclaves_come_and_go),
         T(device_is_probed),
