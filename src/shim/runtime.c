@@ -133,11 +133,12 @@ int runtime_result(const struct runtime_call *call, int status, const char *what
     cleanup_free char *said = last_error(call->log);
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
         return 0;
-    if (said)
-        return error_set(err, "%s: %s", what, said);
+    /* Whatever the log says: that may be of the container's init, which found rune gone. */
     if (WIFSIGNALED(status))
         return error_set(err, "%s: the runtime was ended by signal %d (%s)", what, WTERMSIG(status),
                          strsignal(WTERMSIG(status)));
+    if (said)
+        return error_set(err, "%s: %s", what, said);
     return error_set(err, "%s: the runtime ended with status %d and no message", what,
                      WEXITSTATUS(status));
 }

@@ -107,6 +107,7 @@ rune_of() { # CONTAINER: the process that creates it
     status=0
     wait $client || status=$?
     [ $status -eq 1 ]
+    cat "$work/$name.out"
     grep -q 'OCI runtime create failed: the runtime was ended by signal 9' "$work/$name.out"
     within 10 gone_entirely "$name"
     within 10 no_shims "-id $name"

@@ -43,7 +43,7 @@ where='test -e /dev/attestation && echo inside || echo outside'
 
 @test "exec by the policy, kill, pause, a terminal, the shim killed -9" {
     starts --annotation enclave.type=auto
-    run -126 ctr task exec --exec-id no "$name" true
+    run -1 ctr task exec --exec-id no "$name" true
     [[ "$output" == *'permission denied: enclave.exec is "none"'* ]]
     teardown
     starts --annotation enclave.type=auto --annotation enclave.exec=any
