@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * ratls-proxy: RA-TLS in front of a program in the same enclave that knows nothing of it. The LibOS
- * starts it beside process 1, from its own measured file system (docs/design/ratls.md).
+ * starts it beside process 1, from a file whose hash is measured (docs/design/ratls.md).
  */
 #include <fcntl.h>
 #include <pthread.h>
