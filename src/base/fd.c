@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,6 +32,29 @@ int write_all(int fd, const void *data, size_t size)
         size -= (size_t)n;
     }
     return 0;
+}
+
+/*
+ * SIG_IGN for the moment of the write would not do: a process that blocks its signals (the one that
+ * stays in the foreground does) gets the signal as a pending one, and dies of it once the old action
+ * and the old mask are back.
+ */
+ssize_t write_no_sigpipe(int fd, const void *data, size_t size)
+{
+    sigset_t pipe, before, pending;
+    sigemptyset(&pipe);
+    sigaddset(&pipe, SIGPIPE);
+    sigprocmask(SIG_BLOCK, &pipe, &before);
+    sigpending(&pending);
+    ssize_t n = write(fd, data, size);
+    int error = errno;
+    if (n < 0 && error == EPIPE && !sigismember(&pending, SIGPIPE)) {
+        const struct timespec now = {0};
+        while (sigtimedwait(&pipe, NULL, &now) < 0 && errno == EINTR)
+            ;
+    }
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    return n < 0 ? -error : n;
 }
 
 int read_exact(int fd, void *data, size_t size)

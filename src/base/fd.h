@@ -10,6 +10,11 @@
 
 /* Write everything, through short writes and EINTR. Returns 0 or -errno. */
 int write_all(int fd, const void *data, size_t size);
+/*
+ * One write(2) to a pipe or socket whose reader may be gone: that is -EPIPE and no SIGPIPE, blocked
+ * or not, now or later. Returns the number of bytes written or -errno.
+ */
+ssize_t write_no_sigpipe(int fd, const void *data, size_t size);
 /* Read exactly `size` bytes. Returns 0, -errno, or -ENODATA on an early end. */
 int read_exact(int fd, void *data, size_t size);
 /* Append everything up to the end of the file; more than `limit` bytes is -EFBIG. Returns 0 or

@@ -135,13 +135,11 @@ static int open_gate(struct container *container, struct error *err)
     if (fifo < 0)
         return errno == ENXIO || errno == ENOENT ? no_init_at_gate(container, err)
                                                  : error_errno(err, errno, "open the exec fifo");
-    void (*old)(int) = signal(SIGPIPE, SIG_IGN);
-    int ret = write_all(fifo, "0", 1);
-    signal(SIGPIPE, old);
+    ssize_t ret = write_no_sigpipe(fifo, "0", 1);
     if (ret == -EPIPE)
         return no_init_at_gate(container, err);
     if (ret < 0)
-        return error_errno(err, -ret, "write to the exec fifo");
+        return error_errno(err, (int)-ret, "write to the exec fifo");
     if (unlinkat(container->dir, "exec.fifo", 0) < 0)
         return errno == ENOENT ? no_init_at_gate(container, err)
                                : error_errno(err, errno, "remove the exec fifo");

@@ -91,10 +91,10 @@ static int converse(int pidfd, int input, int output, const char *state, struct 
             return -ETIMEDOUT;
         }
         if (fds[2].revents) {
-            ssize_t w = write(input, state + sent, size - sent);
+            ssize_t w = write_no_sigpipe(input, state + sent, size - sent);
             if (w > 0)
                 sent += (size_t)w;
-            if (sent == size || (w < 0 && errno != EAGAIN && errno != EINTR)) {
+            if (sent == size || (w < 0 && w != -EAGAIN && w != -EINTR)) {
                 close(input);
                 input = -1;
             }
@@ -144,10 +144,7 @@ static int run_one(const struct oci_hook *hook, const char *state, const char *c
     cleanup_close int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
     cleanup_buffer struct buffer said = BUFFER_INIT;
     fd_set_nonblock(in[1], true);
-    struct sigaction ignore = {.sa_handler = SIG_IGN}, old;
-    sigaction(SIGPIPE, &ignore, &old);
     int ret = converse(pidfd, in[1], output, state, &said, hook->timeout ? &deadline : NULL);
-    sigaction(SIGPIPE, &old, NULL);
     if (ret < 0)
         kill(pid, SIGKILL);
     int status = child_wait(pid);

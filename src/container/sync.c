@@ -2,7 +2,6 @@
 /* The messages between rune and a container's init; docs/design/engine.md has who sends what
  * when. */
 #include <errno.h>
-#include <signal.h>
 #include <stddef.h>
 #include <string.h>
 #include <unistd.h>
@@ -56,14 +55,13 @@ int sync_write(int socket, enum sync_type type, int code, const char *text)
 {
     struct sync_message message;
     size_t size = fill(&message, type, code, text);
-    void (*old)(int) = signal(SIGPIPE, SIG_IGN);
     ssize_t n;
     do {
-        n = write(socket, &message, size);
-    } while (n < 0 && errno == EINTR);
-    int error = n < 0 ? errno : EIO;
-    signal(SIGPIPE, old);
-    return n == (ssize_t)size ? 0 : -error;
+        n = write_no_sigpipe(socket, &message, size);
+    } while (n == -EINTR);
+    if (n < 0)
+        return (int)n;
+    return (size_t)n == size ? 0 : -EIO;
 }
 
 int sync_wait(struct container_init *init, enum sync_type other, int *fd, struct error *err)

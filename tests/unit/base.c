@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -11,6 +12,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "base/alloc.h"
@@ -310,15 +312,50 @@ static void test_child(void **state)
     assert_int_equal(child_wait(pid), 0);
 }
 
+/* The signal is neither taken nor left pending, whatever the mask; what was pending stays. */
+static void write_to_a_closed_pipe_raises_nothing(void **state)
+{
+    sigset_t pipe_only, before, pending;
+    int ends[2];
+
+    (void)state;
+    sigemptyset(&pipe_only);
+    sigaddset(&pipe_only, SIGPIPE);
+    assert_int_equal(pipe(ends), 0);
+    assert_int_equal(write_no_sigpipe(ends[1], "abc", 3), 3);
+    close(ends[0]);
+    assert_int_equal(write_no_sigpipe(ends[1], "abc", 3), -EPIPE);
+    sigprocmask(SIG_BLOCK, &pipe_only, &before);
+    assert_int_equal(write_no_sigpipe(ends[1], "abc", 3), -EPIPE);
+    sigpending(&pending);
+    assert_false(sigismember(&pending, SIGPIPE));
+    raise(SIGPIPE);
+    assert_int_equal(write_no_sigpipe(ends[1], "abc", 3), -EPIPE);
+    sigpending(&pending);
+    assert_true(sigismember(&pending, SIGPIPE));
+    signal(SIGPIPE, SIG_IGN); /* takes the pending one away */
+    signal(SIGPIPE, SIG_DFL);
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    assert_int_equal(write_no_sigpipe(-1, "abc", 3), -EBADF);
+    close(ends[1]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_procfs),       cmocka_unit_test(test_close_except),
-        cmocka_unit_test(test_path_clean),   cmocka_unit_test(test_errors_nest),
-        cmocka_unit_test(test_in_root),      cmocka_unit_test(test_fd_passing),
-        cmocka_unit_test(test_numbers),      cmocka_unit_test(test_json),
-        cmocka_unit_test(test_json_case),    cmocka_unit_test(test_json_case_of_objects),
-        cmocka_unit_test(test_replace_file), cmocka_unit_test(test_child),
+        cmocka_unit_test(test_procfs),
+        cmocka_unit_test(test_close_except),
+        cmocka_unit_test(test_path_clean),
+        cmocka_unit_test(test_errors_nest),
+        cmocka_unit_test(test_in_root),
+        cmocka_unit_test(test_fd_passing),
+        cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_json),
+        cmocka_unit_test(test_json_case),
+        cmocka_unit_test(test_json_case_of_objects),
+        cmocka_unit_test(test_replace_file),
+        cmocka_unit_test(test_child),
+        cmocka_unit_test(write_to_a_closed_pipe_raises_nothing),
     };
     return cmocka_run_group_tests_name("base", tests, NULL, NULL);
 }
