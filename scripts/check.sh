@@ -11,8 +11,10 @@ suites=("$@")
 
 logs=$build/check-logs
 counts=$logs/counts
+failures=$logs/failures
 mkdir -p "$logs"
 : >"$counts"
+: >"$failures"
 # So many suites beside each other: most wait for something half of their time.
 lanes=${RUNE_CHECK_LANES:-$(nproc)}
 export RUNE_STAGE=$build/stage
@@ -24,6 +26,11 @@ export RUNE_CHECK_IMAGES=${RUNE_CHECK_IMAGES:-$build/images}
 add() {
     echo "$1 $2 $3" >>"$counts"
     printf '== %-34s %4d passed %3d failed %3d skipped  %4ds\n' "$4" "$1" "$2" "$3" "$5"
+}
+
+# Their names are told once more at the end, where who reads a cut log looks.
+note_failures() { # NAME LOG
+    grep -E '^(not ok|FAIL)' "$2" | sed "s|^|$1: |" >>"$failures"
 }
 
 # A meson test directory: one case for each test that meson knows.
@@ -39,6 +46,7 @@ run_meson() { # NAME BUILDDIR
     bad=$((${bad:-0} + ${timeout:-0}))
     [ $status -eq 0 ] || [ "$bad" -gt 0 ] || bad=1
     [ "$bad" -eq 0 ] || grep -vE '^ *[0-9]+/[0-9]+ .* OK ' "$log" | tail -80
+    sed -nE "s#^ *[0-9]+/[0-9]+ +(.*[^ ]) +(FAIL|TIMEOUT) .*#$1: \1#p" "$log" | sort -u >>"$failures"
     add "${ok:-0}" "$bad" "${skip:-0}" "$1" $((SECONDS - start))
 }
 
@@ -56,6 +64,7 @@ run_tap() { # NAME COMMAND...
     if [ "$bad" -gt 0 ]; then
         grep -E -A 25 '^not ok ' "$log" | head -120 || true
         grep -qE '^not ok ' "$log" || tail -30 "$log"
+        note_failures "$name" "$log"
     fi
     grep -E '^ok .*# (skip|SKIP)' "$log" | sed 's/^/   /'
     add "$ok" "$bad" "$skip" "$name" $((SECONDS - start))
@@ -69,7 +78,7 @@ run_plain() { # NAME COMMAND...
     local status=$?
     read -r ok bad skip < <(sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed, \([0-9]*\) skipped$/\1 \2 \3/p' "$log" | tail -1)
     [ $status -eq 0 ] || [ "${bad:-0}" -gt 0 ] || bad=1
-    [ "${bad:-0}" -eq 0 ] || tail -60 "$log"
+    [ "${bad:-0}" -eq 0 ] || { tail -60 "$log"; note_failures "$name" "$log"; }
     add "${ok:-0}" "${bad:-0}" "${skip:-0}" "$name" $((SECONDS - start))
 }
 
@@ -147,6 +156,7 @@ for suite in "${suites[@]}"; do
 done
 wait
 
+sed 's/^/failed: /' "$failures"
 read -r passed failed skipped < <(awk '{ p += $1; f += $2; s += $3 } END { print p + 0, f + 0, s + 0 }' "$counts")
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
