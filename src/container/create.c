@@ -87,6 +87,7 @@ static json_t *new_state_tree(const struct creation *c)
     (void)proc_stat(getpid(), &start_time, NULL);
 
     json_t *tree = json_object();
+    json_object_set_new(tree, "stateVersion", json_integer(OCI_STATE_VERSION));
     json_object_set_new(tree, "id", json_string(options->id));
     json_object_set_new(tree, "ociVersion", json_string(c->config->version));
     json_object_set_new(tree, "pid", json_integer(0));

@@ -24,11 +24,26 @@ static int get_pid(const json_t *json, const char *key, pid_t *out, struct error
     return ret;
 }
 
+static int check_version(const json_t *json, struct error *err)
+{
+    uint64_t version = 0;
+    if (json_get_uint64(json, "", "stateVersion", &version, err) < 0)
+        return -1;
+    if (version > OCI_STATE_VERSION)
+        return error_code(err, ENOTSUP,
+                          "version %llu, and this rune reads up to %d: a newer rune made the "
+                          "container; use that one to handle and delete it",
+                          (unsigned long long)version, OCI_STATE_VERSION);
+    return 0;
+}
+
 static int fill(struct oci_state *state, struct error *err)
 {
     json_t *json = state->json;
     if (!json_is_object(json))
         return error_set(err, "not a JSON object");
+    if (check_version(json, err) < 0)
+        return -1;
     if (json_get_string(json, "", "id", &state->id, err) < 0 ||
         json_get_string(json, "", "ociVersion", &state->version, err) < 0 ||
         json_get_string(json, "", "bundle", &state->bundle, err) < 0 ||

@@ -14,6 +14,15 @@
  * when the init is set up. It is replaced atomically and not synced: it means nothing after a
  * restart of the machine.
  */
+enum {
+    /*
+     * "stateVersion" of what this rune writes. A further member that an older rune may leave out of
+     * account does not raise it; what an older rune would get wrong does. Without the member a file
+     * is of version 0, which differs in nothing else from 1.
+     */
+    OCI_STATE_VERSION = 1,
+};
+
 struct oci_state {
     json_t *json; /* owns every string below */
     const char *id;
@@ -33,6 +42,7 @@ struct oci_state {
     json_t *annotations;  /* borrowed, may be NULL */
 };
 
+/* A file of a later version is -ENOTSUP: nothing in it is believed. */
 int oci_state_parse(const char *text, size_t size, struct oci_state **out, struct error *err);
 int oci_state_load(int dir, struct oci_state **out, struct error *err);
 /* Writes state->json. */

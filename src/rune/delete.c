@@ -18,8 +18,9 @@ static int run(int argc, char **argv, struct error *err)
     if (container_open(g_globals.root, argv[0], &container, &failure) < 0) {
         if (force && failure.code == ENOENT && !container)
             return 0;
-        /* Its state cannot be read: only --force may throw away what it cannot understand. */
-        if (!container || !force)
+        /* Its state cannot be read: only --force may throw away what it cannot understand. But what
+         * a later rune wrote is no ruin: it may run. */
+        if (!container || !force || failure.code == ENOTSUP)
             return error_move(err, &failure);
         log_warning("%s", error_text(&failure));
     }

@@ -83,6 +83,18 @@ fails() {
     nothing_left
 }
 
+@test "the state of a later rune is left alone, by delete --force too" {
+    start_detached
+    cp "$state/$id/state.json" "$work/whole"
+    sed -i 's/"stateVersion":[0-9]*/"stateVersion":9999/' "$state/$id/state.json"
+    fails "a newer rune made the container" rune state "$id"
+    fails "a newer rune made the container" rune delete --force "$id"
+    cp "$work/whole" "$state/$id/state.json"
+    status_is "$id" running
+    rune delete --force "$id"
+    nothing_left
+}
+
 @test "the init dies while an exec runs: the exec ends, the next is refused" {
     start_detached
     rune exec "$id" sleep 500 </dev/null >/dev/null 2>&1 &

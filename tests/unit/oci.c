@@ -117,6 +117,26 @@ static void test_state(void **state)
     assert_true(oci_state_parse(good, strlen(good) - 9, &parsed, &err) < 0);
 }
 
+/* After a downgrade: the older rune guesses nothing about what the newer one wrote. */
+static void state_of_a_later_version_is_refused(void **state)
+{
+    static const char format[] =
+        "{\"stateVersion\":%d,\"id\":\"a\",\"bundle\":\"/b\",\"created\":\"t\"}";
+    cleanup_error struct error err = ERROR_INIT;
+    struct oci_state *parsed = NULL;
+    char text[128];
+
+    (void)state;
+    for (int version = 0; version <= OCI_STATE_VERSION; version++) {
+        snprintf(text, sizeof(text), format, version);
+        assert_int_equal(oci_state_parse(text, strlen(text), &parsed, &err), 0);
+        oci_state_free(parsed);
+    }
+    snprintf(text, sizeof(text), format, OCI_STATE_VERSION + 1);
+    assert_int_equal(oci_state_parse(text, strlen(text), &parsed, &err), -ENOTSUP);
+    assert_non_null(strstr(error_text(&err), "a newer rune made the container"));
+}
+
 static void test_seccomp(void **state)
 {
     static const char text[] = "{\"defaultAction\":\"SCMP_ACT_ERRNO\",\"syscalls\":[{\"names\":["
@@ -136,8 +156,11 @@ static void test_seccomp(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_values),        cmocka_unit_test(test_messages),
-        cmocka_unit_test(test_mount_options), cmocka_unit_test(test_state),
+        cmocka_unit_test(test_values),
+        cmocka_unit_test(test_messages),
+        cmocka_unit_test(test_mount_options),
+        cmocka_unit_test(test_state),
+        cmocka_unit_test(state_of_a_later_version_is_refused),
         cmocka_unit_test(test_seccomp),
     };
     return cmocka_run_group_tests_name("oci", tests, NULL, NULL);
