@@ -500,6 +500,7 @@ static int hs_setsockopt(struct socket *s, int level, int name, const u8 *val, u
 /* ---- ioctl ---- */
 
 #define IFREQ_SIZE 40
+#define IFNAMSIZ   16
 
 static long ioctl_int(struct host_socket *h, u32 cmd, u64 arg)
 {
@@ -523,8 +524,21 @@ static long ioctl_ifreq(int hfd, u32 cmd, u64 arg)
     return copy_to_user((void __user *)arg, req, sizeof(req));
 }
 
+/* The enclave's own loopback is up: who makes it so changes nothing. */
+static long set_interface_flags(u64 arg)
+{
+    u8 req[IFREQ_SIZE];
+    u16 flags;
+
+    if (copy_from_user(req, (void __user *)arg, sizeof(req)) < 0)
+        return -EFAULT;
+    memcpy(&flags, req + IFNAMSIZ, sizeof(flags));
+    return memcmp(req, "lo", 3) == 0 && netlink_may_set_up(flags) ? 0 : -EPERM;
+}
+
 long socket_interface_ioctl(u32 cmd, u64 arg)
 {
+    u8 req[IFREQ_SIZE];
     int hfd;
     long r;
 
@@ -543,6 +557,18 @@ long socket_interface_ioctl(u32 cmd, u64 arg)
     case SIOCGIFINDEX:
     case SIOCGIFTXQLEN:
         break;
+    case SIOCSIFFLAGS:
+        return set_interface_flags(arg);
+    case SIOCSIFADDR:
+    case SIOCSIFDSTADDR:
+    case SIOCSIFBRDADDR:
+    case SIOCSIFNETMASK:
+    case SIOCSIFMETRIC:
+    case SIOCSIFMTU:
+    case SIOCSIFHWADDR:
+    case SIOCSIFTXQLEN:
+    case SIOCSIFNAME:
+        return copy_from_user(req, (void __user *)arg, sizeof(req)) < 0 ? -EFAULT : -EPERM;
     default:
         return -ENOTTY;
     }

@@ -30,6 +30,7 @@ struct loop_sock *loop_alloc(int domain, int type, int protocol)
     list_init(&s->packets);
     list_init(&s->errors);
     loop_options_init(s);
+    ktimer_init(&s->show_timer, loop_stream_show);
     s->urgent = -1;
     return s;
 }
@@ -84,6 +85,7 @@ void loop_put(struct loop_sock *s)
 {
     if (!ref_put(&s->refs))
         return;
+    ktimer_cancel_sync(&s->show_timer);
     kfree(s->ring.data);
     kfree(s);
 }

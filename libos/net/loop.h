@@ -18,6 +18,8 @@
 #include "ring.h"
 #include "socket.h"
 
+#define LOOP_MSS ((size_t)65483) /* of TCP over lo */
+
 /* An address and a port; IPv4 is ::ffff:a.b.c.d. */
 struct loop_name {
     u8 addr[16];
@@ -124,8 +126,9 @@ struct loop_sock {
     /* TCP */
     struct loop_sock *peer; /* reference; does not change while LOOP_INSIDE */
     struct ring ring;
-    bool fin;    /* the peer sends no more */
-    bool reset;  /* the connection is gone: RFC 9293, 3.5.2 */
+    struct ktimer show_timer; /* shows what the ring holds back */
+    bool fin;                 /* the peer sends no more */
+    bool reset;               /* the connection is gone: RFC 9293, 3.5.2 */
     int urgent;  /* the byte out of band, -1: none; with SO_OOBINLINE it is in the ring */
     bool marked; /* where it was or is: */
     u64 mark;
@@ -138,6 +141,7 @@ struct loop_sock {
     struct list_head packets, errors;
     u32 packet_count, error_count;
     u64 packet_bytes, dropped;
+    struct loop_packet *corked; /* what MSG_MORE gathered, until a send without it */
 };
 
 static inline struct loop_sock *loop_of(struct socket *s)
@@ -246,6 +250,8 @@ u32 loop_stream_poll(struct loop_sock *s, struct poll_table *pt);
 bool loop_at_mark(struct loop_sock *s);
 /* Before waiting inside the enclave: looks for a moment whether it is needed. */
 void loop_spin(struct loop_sock *s, bool (*ready)(const struct loop_sock *s));
+/* show_timer's: what the ring of its socket holds can be read. */
+void loop_stream_show(struct ktimer *t);
 /* s ends: its peer sees the end of data, or a reset. */
 void loop_stream_close(struct loop_sock *s);
 int loop_stream_shutdown(struct loop_sock *s, int how);

@@ -75,11 +75,23 @@ static void unreachable(struct loop_sock *s, struct loop_packet *p)
     }
 }
 
+/* On its way; takes p. */
+static void post(struct loop_sock *s, struct loop_packet *p)
+{
+    struct loop_sock *there = loop_port_receiver(s, &p->to, &p->from);
+
+    if (there == NULL) {
+        unreachable(s, p);
+        return;
+    }
+    deliver(there, p);
+    loop_put(there);
+}
+
 static int send_packet(struct loop_sock *s, struct socket_msg *m, const struct loop_name *from,
                        const struct loop_name *to, const struct loop_send_control *c, size_t size)
 {
     struct loop_packet *p = packet_make(s, size);
-    struct loop_sock *there;
     ssize_t r;
 
     if (p == NULL)
@@ -93,14 +105,69 @@ static int send_packet(struct loop_sock *s, struct socket_msg *m, const struct l
     p->to = *to;
     p->ttl = c->ttl;
     p->tos = c->tos;
-    there = loop_port_receiver(s, to, from);
-    if (there == NULL) {
-        unreachable(s, p);
-        return 0;
-    }
-    deliver(there, p);
-    loop_put(there);
+    post(s, p);
     return 0;
+}
+
+/* The packet with what m adds to it; s->lock held. An error ends what was gathered, as in Linux. */
+static int cork(struct loop_sock *s, struct socket_msg *m, size_t limit, struct loop_packet **out)
+{
+    struct loop_packet *old = s->corked, *p = NULL;
+    size_t used = old->size, size = m->io->left;
+    int r = size > limit - MIN(limit, used) ? -EMSGSIZE : 0;
+
+    if (r == 0) {
+        p = packet_make(s, used + size);
+        r = p == NULL ? -ENOBUFS : 0;
+    }
+    if (r == 0 && size > 0 && uio_from(m->io, p->data + used, size) != (ssize_t)size)
+        r = -EFAULT;
+    s->corked = NULL;
+    if (r == 0) {
+        memcpy(p->data, old->data, used);
+        p->from = old->from;
+        p->to = old->to;
+        p->ttl = old->ttl;
+        p->tos = old->tos;
+        *out = p;
+    } else {
+        kfree(p);
+    }
+    kfree(old);
+    return r;
+}
+
+/*
+ * MSG_MORE makes one datagram of several sends, for where the first one was to (ip_append_data() of
+ * Linux); first: it, without data. false: nothing is gathered.
+ */
+static bool send_corked(struct loop_sock *s, struct socket_msg *m, struct loop_packet *first,
+                        ssize_t *result)
+{
+    struct loop_packet *p = NULL;
+    size_t size = m->io->left;
+    bool more = (m->flags & MSG_MORE) != 0;
+    int r;
+
+    mutex_lock(&s->lock);
+    if (s->corked == NULL)
+        s->corked = first;
+    else
+        kfree(first);
+    if (s->corked == NULL) {
+        mutex_unlock(&s->lock);
+        return false;
+    }
+    r = cork(s, m, loop_is_v4(&s->corked->to) ? DATAGRAM_MAX4 : DATAGRAM_MAX6, &p);
+    if (r == 0 && more) {
+        s->corked = p;
+        p = NULL;
+    }
+    mutex_unlock(&s->lock);
+    if (p != NULL)
+        post(s, p);
+    *result = r < 0 ? r : (ssize_t)size;
+    return true;
 }
 
 /* A port for one that sends without: the one that it has outside, if that is free here. */
@@ -121,6 +188,22 @@ static int autobind(struct loop_sock *s)
             r = loop_port_connect(s, &any, NULL);
     }
     mutex_unlock(&s->lock);
+    return r;
+}
+
+static ssize_t send_first(struct loop_sock *s, struct socket_msg *m, const struct loop_name *from,
+                          const struct loop_name *to, const struct loop_send_control *c)
+{
+    struct loop_packet *p = packet_make(s, 0);
+    ssize_t r = -ENOBUFS;
+
+    if (p == NULL)
+        return r;
+    p->from = *from;
+    p->to = *to;
+    p->ttl = c->ttl;
+    p->tos = c->tos;
+    (void)send_corked(s, m, p, &r);
     return r;
 }
 
@@ -146,6 +229,8 @@ static ssize_t send_inside(struct loop_sock *s, struct socket_msg *m, const stru
         if (loop_is_v4(&from) != loop_is_v4(to))
             return -EINVAL;
     }
+    if ((m->flags & MSG_MORE) != 0 && c.segment == 0)
+        return send_first(s, m, &from, to, &c);
     do {
         n = c.segment != 0 ? MIN(m->io->left, (size_t)c.segment) : size;
         r = send_packet(s, m, &from, to, &c, n);
@@ -179,6 +264,7 @@ ssize_t loop_datagram_send(struct loop_sock *s, struct socket_msg *m)
 {
     struct socket *outer;
     struct loop_name to;
+    ssize_t sent;
     int r = loop_take_error(s);
 
     if (r < 0)
@@ -187,6 +273,8 @@ ssize_t loop_datagram_send(struct loop_sock *s, struct socket_msg *m)
         return -EPIPE;
     if ((m->flags & MSG_OOB) != 0)
         return -EOPNOTSUPP;
+    if (__atomic_load_n(&s->corked, __ATOMIC_RELAXED) != NULL && send_corked(s, m, NULL, &sent))
+        return sent;
     if (m->name_len > 0) {
         r = loop_name_parse(s, m->name, m->name_len, &to);
         if (r < 0)
@@ -392,5 +480,7 @@ void loop_datagram_drop(struct loop_sock *s)
             kfree(p);
         }
     }
+    kfree(s->corked);
+    s->corked = NULL;
     mutex_unlock(&s->lock);
 }

@@ -13,7 +13,6 @@
 #define SEND_LEAST    4608
 #define RECEIVE_LEAST 2304
 #define STREAM_ROOM   262144u
-#define LOOPBACK_MSS  65483
 
 enum kind { BOOL, INT, BUFFER, LINGER };
 
@@ -306,7 +305,7 @@ static int get_entry(const struct loop_sock *s, enum loop_opt i, u8 *val, u32 *l
         return put(val, len, x, sizeof(x));
     }
     if (i == OPT_MAXSEG)
-        x[0] = loop_state(s) == LOOP_INSIDE ? LOOPBACK_MSS : x[0] != 0 ? x[0] : 536;
+        x[0] = loop_state(s) == LOOP_INSIDE ? LOOP_MSS : x[0] != 0 ? x[0] : 536;
     if (g_entries[i].level == IPPROTO_IP && *len > 0 && *len < sizeof(int) && x[0] >= 0 &&
         x[0] <= 255) {
         *len = 1; /* as Linux: a byte where there is room for one */
@@ -320,15 +319,15 @@ static int get_tcp_info(struct loop_sock *s, u8 *val, u32 *len)
 {
     struct tcp_info t = {.tcpi_rto = 200000,
                          .tcpi_ato = 40000,
-                         .tcpi_snd_mss = LOOPBACK_MSS,
-                         .tcpi_rcv_mss = LOOPBACK_MSS,
+                         .tcpi_snd_mss = LOOP_MSS,
+                         .tcpi_rcv_mss = LOOP_MSS,
                          .tcpi_pmtu = 65535,
                          .tcpi_rcv_ssthresh = 65483,
                          .tcpi_rtt = 20,
                          .tcpi_rttvar = 10,
                          .tcpi_snd_ssthresh = 0x7fffffff,
                          .tcpi_snd_cwnd = 10,
-                         .tcpi_advmss = LOOPBACK_MSS,
+                         .tcpi_advmss = LOOP_MSS,
                          .tcpi_reordering = 3,
                          .tcpi_rcv_space = 65495};
 
@@ -386,12 +385,33 @@ static int get_error(struct loop_sock *s, struct socket *outer, u8 *val, u32 *le
     return put(val, len, &x, sizeof(x));
 }
 
+/* Options of that level can be asked of the socket. */
+static bool level_fits(const struct loop_sock *s, int level)
+{
+    switch (level) {
+    case SOL_SOCKET:
+    case IPPROTO_IP:
+        return true;
+    case IPPROTO_IPV6:
+        return s->base.domain == AF_INET6;
+    case IPPROTO_TCP:
+        return loop_is_stream(s);
+    case IPPROTO_UDP:
+    case IPPROTO_UDPLITE:
+        return !loop_is_stream(s);
+    default:
+        return false;
+    }
+}
+
 int loop_getsockopt(struct socket *sock, int level, int name, u8 *val, u32 *len)
 {
     struct loop_sock *s = loop_of(sock);
     struct socket *outer = loop_outer(s);
     int i, r;
 
+    if (!level_fits(s, level)) /* each family says it in its own way */
+        return s->base.domain == AF_INET ? -EOPNOTSUPP : -ENOPROTOOPT;
     if (level == SOL_SOCKET && name == SO_ERROR)
         return get_error(s, outer, val, len);
     if (level == SOL_SOCKET && name == SO_PEERCRED)

@@ -8,6 +8,7 @@
 
 #define SPIN_MOST  512u /* looks at the ring before the thread leaves the enclave: some 10 us */
 #define SPIN_PROBE 32u
+#define HOLD_MOST  200000000ull /* ns */
 
 static bool has_input(const struct loop_sock *s)
 {
@@ -87,9 +88,32 @@ static void mark_urgent(struct loop_sock *peer)
     peer->marked = true;
 }
 
+void loop_stream_show(struct ktimer *t)
+{
+    struct loop_sock *s = container_of(t, struct loop_sock, show_timer);
+
+    mutex_lock(&s->lock);
+    ring_show(&s->ring);
+    mutex_unlock(&s->lock);
+    waitq_wake(&s->readable, UINT32_MAX);
+}
+
+/*
+ * MSG_MORE: what makes no full segment waits for the next send without it, 200 ms at most (tcp(7)).
+ * peer->lock held.
+ */
+static bool may_hold(struct loop_sock *peer, const struct socket_msg *m)
+{
+    return (m->flags & (MSG_MORE | MSG_OOB)) == MSG_MORE &&
+           peer->ring.held + m->io->left < MIN(LOOP_MSS, (size_t)peer->ring.limit / 2) &&
+           (peer->ring.held > 0 ||
+            ktimer_arm(&peer->show_timer, clock_monotonic() + HOLD_MOST) == 0);
+}
+
 /* One go under the receiver's lock. */
 static ssize_t push(struct loop_sock *s, struct loop_sock *peer, struct socket_msg *m)
 {
+    bool hold = false;
     ssize_t r;
 
     mutex_lock(&peer->lock);
@@ -97,15 +121,17 @@ static ssize_t push(struct loop_sock *s, struct loop_sock *peer, struct socket_m
         r = -ECONNRESET;
     } else if (s->shut_write) {
         r = -EPIPE;
-    } else if (ring_used(&peer->ring) >= peer->ring.limit) {
+    } else if (ring_used(&peer->ring) + peer->ring.held >= peer->ring.limit) {
+        ring_show(&peer->ring);
         r = -EAGAIN;
     } else {
-        r = ring_write(&peer->ring, m->io);
+        hold = may_hold(peer, m);
+        r = ring_write(&peer->ring, m->io, hold);
         if (r > 0 && m->io->left == 0 && (m->flags & MSG_OOB) != 0)
             mark_urgent(peer);
     }
     mutex_unlock(&peer->lock);
-    if (r > 0)
+    if (r > 0 && !hold)
         waitq_wake(&peer->readable, UINT32_MAX);
     return r;
 }
@@ -337,6 +363,7 @@ int loop_stream_shutdown(struct loop_sock *s, int how)
     if (how != SHUT_RD) {
         /* Under the peer's lock, as data come: nothing of ours comes behind it. */
         mutex_lock(&peer->lock);
+        ring_show(&peer->ring);
         __atomic_store_n(&s->shut_write, true, __ATOMIC_RELEASE);
         __atomic_store_n(&peer->fin, true, __ATOMIC_RELEASE);
         mutex_unlock(&peer->lock);
@@ -359,6 +386,7 @@ void loop_stream_close(struct loop_sock *s)
     if (peer == NULL)
         return;
     mutex_lock(&peer->lock);
+    ring_show(&peer->ring);
     if (abort && !loop_stream_done(s))
         reset(peer);
     else

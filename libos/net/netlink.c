@@ -4,13 +4,38 @@
  * host. Programs parse replies as if a kernel they trust had made them, so only what is well formed
  * is handed on. SIOCGIFCONF is answered from the same source.
  */
+#include "deployment.h"
 #include "host.h"
 #include "socket.h"
 #include <linux/if_addr.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 
-int netlink_check_request(const u8 *data, size_t n)
+#define LOOPBACK_INDEX 1 /* of lo, in every network namespace */
+#define IFF_UP_FLAG    1u
+#define CAP_NET_ADMIN  12
+
+bool netlink_may_set_up(u32 flags)
+{
+    return (flags & IFF_UP_FLAG) && capable(CAP_NET_ADMIN) && !g_deployment.policy.loopback_host;
+}
+
+/* "ip link set lo up", which start scripts of containers say; and the message to no interface by
+ * which ip asks whether there are such messages. */
+static bool changes_nothing(const u8 *message, const struct nlmsghdr *h)
+{
+    struct ifinfomsg i;
+
+    if (h->nlmsg_type != RTM_NEWLINK || h->nlmsg_len != NLMSG_LENGTH(sizeof(i)))
+        return false;
+    memcpy(&i, message + NLMSG_HDRLEN, sizeof(i));
+    if (i.ifi_index == 0)
+        return (h->nlmsg_flags & NLM_F_CREATE) == 0;
+    return i.ifi_index == LOOPBACK_INDEX && i.ifi_change == IFF_UP_FLAG &&
+           netlink_may_set_up(i.ifi_flags);
+}
+
+int netlink_check_request(u8 *data, size_t n)
 {
     struct nlmsghdr h;
 
@@ -21,8 +46,12 @@ int netlink_check_request(const u8 *data, size_t n)
         if (h.nlmsg_len < sizeof(h) || h.nlmsg_len > n - at)
             return -EINVAL;
         /* RTM_GETxxx are 4n+2; everything else would change the network. */
-        if (h.nlmsg_type >= RTM_BASE && (h.nlmsg_type & 3) != 2)
+        if (changes_nothing(data + at, &h)) { /* the host acknowledges, and does nothing */
+            h.nlmsg_type = NLMSG_NOOP;
+            memcpy(data + at, &h, sizeof(h));
+        } else if (h.nlmsg_type >= RTM_BASE && (h.nlmsg_type & 3) != 2) {
             return -EPERM;
+        }
         if (NLMSG_ALIGN(h.nlmsg_len) > n - at)
             break;
     }

@@ -8,7 +8,8 @@
 static int ring_grow(struct ring *r, size_t wanted)
 {
     u32 size = MAX(r->size, RING_MIN), old = r->size;
-    size_t used = (size_t)(r->tail - r->head);
+    u64 end = r->tail + r->held;
+    size_t used = (size_t)(end - r->head);
     u8 *data;
 
     while (size - used < wanted && size < r->limit)
@@ -18,8 +19,8 @@ static int ring_grow(struct ring *r, size_t wanted)
     data = kmalloc(size);
     if (data == NULL)
         return old > used ? 0 : -ENOBUFS;
-    for (u64 at = r->head; at < r->tail;) {
-        u64 piece = MIN(r->tail - at, old - (at & (old - 1)));
+    for (u64 at = r->head; at < end;) {
+        u64 piece = MIN(end - at, old - (at & (old - 1)));
 
         piece = MIN(piece, size - (at & (size - 1)));
         memcpy(data + (at & (size - 1)), r->data + (at & (old - 1)), piece);
@@ -31,9 +32,9 @@ static int ring_grow(struct ring *r, size_t wanted)
     return 0;
 }
 
-ssize_t ring_write(struct ring *r, struct uio *io)
+ssize_t ring_write(struct ring *r, struct uio *io, bool hold)
 {
-    size_t used = (size_t)(r->tail - r->head), want, piece;
+    size_t used = (size_t)(r->tail + r->held - r->head), want, piece;
     ssize_t done = 0, n;
     int err;
 
@@ -47,18 +48,23 @@ ssize_t ring_write(struct ring *r, struct uio *io)
     }
     want = MIN(want, r->size - used);
     while (want > 0) {
-        u32 at = (u32)(r->tail & (r->size - 1));
+        u32 at = (u32)((r->tail + r->held) & (r->size - 1));
 
         piece = MIN(want, (size_t)(r->size - at));
         n = uio_from(io, r->data + at, piece);
-        if (n < 0)
-            return done > 0 ? done : n;
-        __atomic_store_n(&r->tail, r->tail + (u64)n, __ATOMIC_RELEASE);
+        if (n < 0) {
+            if (done == 0)
+                return n;
+            break;
+        }
+        r->held += (u32)n;
         done += n;
         if ((size_t)n < piece)
             break;
         want -= piece;
     }
+    if (!hold)
+        ring_show(r);
     return done;
 }
 
@@ -92,6 +98,7 @@ ssize_t ring_read(struct ring *r, struct uio *io, size_t want, bool peek)
 void ring_reset(struct ring *r)
 {
     r->head = r->tail;
+    r->held = 0;
     kfree(r->data);
     r->data = NULL;
     r->size = 0;

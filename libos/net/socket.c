@@ -131,10 +131,17 @@ long sys_socket(SYSCALL_ARGS)
     return r < 0 ? r : install(s, flags);
 }
 
-static bool inet_protocol_fits(int type, int protocol)
+/* What socketpair() says of a kind that exists, and has no pairs, and of others. */
+static int inet_pair_error(int type, int protocol)
 {
+    if (type != SOCK_STREAM && type != SOCK_DGRAM && type != SOCK_RAW)
+        return -ESOCKTNOSUPPORT;
+    if (type == SOCK_RAW) /* as inet_create(): the protocol has to be named */
+        return protocol == 0 ? -EPROTONOSUPPORT : !capable(13) ? -EPERM : -EOPNOTSUPP;
     return protocol == 0 || (type == SOCK_STREAM && protocol == IPPROTO_TCP) ||
-           (type == SOCK_DGRAM && protocol == IPPROTO_UDP) || type == SOCK_RAW;
+                   (type == SOCK_DGRAM && protocol == IPPROTO_UDP)
+               ? -EOPNOTSUPP
+               : -EPROTONOSUPPORT;
 }
 
 long sys_socketpair(SYSCALL_ARGS)
@@ -147,8 +154,7 @@ long sys_socketpair(SYSCALL_ARGS)
         return -EINVAL;
     if ((int)a != AF_UNIX)
         return (int)a != AF_INET && (int)a != AF_INET6 ? -EAFNOSUPPORT
-               : inet_protocol_fits(type, (int)c)      ? -EOPNOTSUPP
-                                                       : -EPROTONOSUPPORT;
+                                                       : inet_pair_error(type, (int)c);
     r = unix_pair(type, (int)c, pair);
     if (r < 0)
         return r;

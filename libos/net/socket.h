@@ -166,7 +166,9 @@ int unix_pair(int type, int protocol, struct socket *out[2]);
 
 /* Checks of NETLINK_ROUTE traffic, see netlink.c. 0 or negative errno; replies are truncated to
  * what is well formed. */
-int netlink_check_request(const u8 *data, size_t n);
+int netlink_check_request(u8 *data, size_t n);
+/* The caller may give lo these flags (IFF_*), for it has them. */
+bool netlink_may_set_up(u32 flags);
 size_t netlink_check_reply(u8 *data, size_t n);
 /* SIOCGIF* work on a socket of any family. */
 long socket_interface_ioctl(u32 cmd, u64 arg);

@@ -69,7 +69,7 @@ static ssize_t stream_push(struct unix_sock *u, struct unix_sock *peer, struct s
     } else {
         k = mark_for(u, peer, &m->scm, &err);
         at = peer->ring.tail;
-        r = err < 0 ? err : ring_write(&peer->ring, m->io);
+        r = err < 0 ? err : ring_write(&peer->ring, m->io, false);
         if (k != NULL && r > 0)
             mark_put(peer, k, &m->scm, at);
         else

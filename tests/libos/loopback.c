@@ -678,6 +678,25 @@ static void many(void)
     close(l);
 }
 
+/* MSG_MORE keeps a part back until the rest comes, or for a fifth of a second. */
+static void more_to_come(void)
+{
+    char buf[64];
+    int s[2];
+    make_pair(s);
+    CHECK(send(s[1], "abc", 3, MSG_MORE) == 3 && send(s[1], "def", 3, MSG_MORE) == 3);
+    CHECK(recv(s[0], buf, 64, MSG_DONTWAIT) == -1 && errno == EAGAIN &&
+          ready(s[0], POLLIN, 0) == 0);
+    CHECK(send(s[1], "!", 1, 0) == 1);
+    CHECK(recv(s[0], buf, 64, 0) == 7 && memcmp(buf, "abcdef!", 7) == 0);
+    CHECK(send(s[1], "late", 4, MSG_MORE) == 4);
+    CHECK(ready(s[0], POLLIN, 5000) == POLLIN && recv(s[0], buf, 64, 0) == 4);
+    CHECK(send(s[1], "last", 4, MSG_MORE) == 4 && shutdown(s[1], SHUT_WR) == 0);
+    CHECK(recv(s[0], buf, 64, MSG_WAITALL) == 4 && recv(s[0], buf, 64, 0) == 0);
+    close(s[0]);
+    close(s[1]);
+}
+
 int main(void)
 {
     RUN(names);
@@ -687,6 +706,7 @@ int main(void)
     RUN(backlog);
     RUN(closing);
     RUN(flags);
+    RUN(more_to_come);
     RUN(options);
     RUN(readiness);
     RUN(across_processes);

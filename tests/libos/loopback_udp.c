@@ -325,6 +325,32 @@ static void shut_for_reading(void)
     close(s);
 }
 
+/* MSG_MORE makes one datagram of several sends, for where the first one was to. */
+static void gathered(void)
+{
+    int r = bound(INADDR_LOOPBACK, 0, 0, 0), other = bound(INADDR_LOOPBACK, 0, 0, 0);
+    int s = socket(AF_INET, SOCK_DGRAM, 0);
+    struct sockaddr_in a = v4(INADDR_LOOPBACK, port_of(r)), b = v4(INADDR_LOOPBACK, port_of(other));
+    static char big[65000];
+    char buf[64];
+    CHECK(sendto(s, "abc", 3, MSG_MORE, SA(a), sizeof(a)) == 3);
+    CHECK(ready(r, POLLIN, 0) == 0);
+    CHECK(sendto(s, "def", 3, 0, SA(b), sizeof(b)) == 3);
+    CHECK(recv(r, buf, 64, 0) == 6 && memcmp(buf, "abcdef", 6) == 0);
+    CHECK(ready(other, POLLIN, 0) == 0);
+    CHECK(connect(s, SA(a), sizeof(a)) == 0 && send(s, "x", 1, MSG_MORE) == 1);
+    CHECK(write(s, "y", 1) == 1 && recv(r, buf, 64, 0) == 2);
+    /* What gets too long is dropped. */
+    CHECK(send(s, big, sizeof(big), MSG_MORE) == sizeof(big));
+    CHECK(send(s, big, 1000, 0) == -1 && errno == EMSGSIZE);
+    CHECK(send(s, "z", 1, 0) == 1 && recv(r, buf, 64, 0) == 1);
+    CHECK(send(s, "unsent", 6, MSG_MORE) == 6);
+    close(s);
+    CHECK(ready(r, POLLIN, 50) == 0);
+    close(r);
+    close(other);
+}
+
 int main(void)
 {
     RUN(names);
@@ -333,6 +359,7 @@ int main(void)
     RUN(refused);
     RUN(waiting);
     RUN(segments);
+    RUN(gathered);
     RUN(shut_for_reading);
     RUN(proc_net);
     return finish();

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <ifaddrs.h>
+#include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -573,7 +574,54 @@ static void interfaces(void)
     CHECK(ioctl(s, SIOCGIFCONF, &conf) == 0 && conf.ifc_len >= (int)sizeof(struct ifreq));
     struct ifreq req = {.ifr_name = "lo"};
     CHECK(ioctl(s, SIOCGIFFLAGS, &req) == 0 && (req.ifr_flags & IFF_LOOPBACK));
+    CHECK(ioctl(s, SIOCSIFFLAGS, &req) == 0); /* it is up */
+    CHECK(ioctl(s, SIOCSIFFLAGS, NULL) == -1 && errno == EFAULT);
     close(s);
+}
+
+/* "ip link set lo up" in the netlink's words, without its attributes. */
+static void loopback_is_up(void)
+{
+    struct {
+        struct nlmsghdr h;
+        struct ifinfomsg i;
+    } ask = {{sizeof(ask), RTM_NEWLINK, NLM_F_REQUEST | NLM_F_ACK, 7, 0},
+             {.ifi_index = 1, .ifi_flags = IFF_UP, .ifi_change = IFF_UP}};
+    struct {
+        struct nlmsghdr h;
+        struct nlmsgerr e;
+    } said = {0};
+    int s = socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE);
+    CHECK(send(s, &ask, sizeof(ask), 0) == sizeof(ask));
+    CHECK(recv(s, &said, sizeof(said), 0) >= (ssize_t)sizeof(said));
+    CHECK(said.h.nlmsg_type == NLMSG_ERROR && said.h.nlmsg_seq == 7 && said.e.error == 0);
+    close(s);
+}
+
+static int fails(long r, int error)
+{
+    return r == -1 && errno == error;
+}
+
+/* Each level and kind of socket has its own error. */
+static void errors_of_kinds(void)
+{
+    int tcp = socket(AF_INET, SOCK_STREAM, 0), tcp6 = socket(AF_INET6, SOCK_STREAM, 0), x, p[2];
+    int local = socket(AF_UNIX, SOCK_STREAM, 0);
+    socklen_t n = sizeof(x);
+    CHECK(fails(getsockopt(tcp, 500, 1, &x, &n), EOPNOTSUPP));
+    CHECK(fails(getsockopt(tcp, IPPROTO_UDP, 1, &x, &n), EOPNOTSUPP));
+    CHECK(fails(getsockopt(tcp, IPPROTO_IP, 999, &x, &n), ENOPROTOOPT));
+    CHECK(fails(setsockopt(tcp, 500, 1, &x, n), ENOPROTOOPT));
+    CHECK(fails(getsockopt(local, 500, 1, &x, &n), EOPNOTSUPP));
+    CHECK(tcp6 < 0 || fails(getsockopt(tcp6, 500, 1, &x, &n), ENOPROTOOPT));
+    CHECK(fails(socketpair(AF_INET, SOCK_RAW, 0, p), EPROTONOSUPPORT));
+    CHECK(fails(socketpair(AF_INET, SOCK_RAW, IPPROTO_ICMP, p), EOPNOTSUPP));
+    CHECK(fails(socketpair(AF_INET, SOCK_SEQPACKET, 0, p), ESOCKTNOSUPPORT));
+    CHECK(fails(socketpair(AF_INET, SOCK_STREAM, IPPROTO_ICMP, p), EPROTONOSUPPORT));
+    close(tcp);
+    close(tcp6);
+    close(local);
 }
 
 static void refusals(void)
@@ -613,6 +661,8 @@ int main(void)
     RUN(control_ipv6);
     RUN(broken);
     RUN(interfaces);
+    RUN(loopback_is_up);
+    RUN(errors_of_kinds);
     RUN(refusals);
     return finish();
 }

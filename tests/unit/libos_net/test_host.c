@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Sockets of the host: TCP, UDP, netlink. */
+#include "deployment.h"
 #include "tests.h"
+#include <linux/netlink.h>
 #include <linux/sockios.h>
 
 static void echo_all(void *arg)
@@ -102,7 +104,24 @@ static void test_netlink_replies(void **state)
     assert_int_equal(netlink_check_reply(b, 40), 0);
     words[0] = 40;
     words[1] = 16; /* RTM_NEWLINK as a request */
+    words[4] = 0;  /* family, type */
+    words[5] = 2;  /* interface */
     assert_int_equal(netlink_check_request(b, 40), -EPERM);
+    assert_int_equal(words[1], 16);
+    g_deployment.policy.loopback_host = false;
+    current_process()->cred.cap_effective |= 1ull << 12; /* CAP_NET_ADMIN */
+    words[0] = 32;                                       /* without attributes: lo is up already */
+    words[5] = words[6] = words[7] = 1;
+    assert_int_equal(netlink_check_request(b, 32), 0);
+    assert_int_equal(words[1], NLMSG_NOOP);
+    words[1] = 16;
+    words[6] = 0; /* down */
+    assert_int_equal(netlink_check_request(b, 32), -EPERM);
+    words[6] = 1;
+    words[5] = 1;
+    g_deployment.policy.loopback_host = true; /* it may be down */
+    assert_int_equal(netlink_check_request(b, 32), -EPERM);
+    words[0] = 40;
     words[1] = 18; /* RTM_GETLINK */
     assert_int_equal(netlink_check_request(b, 40), 0);
     assert_int_equal(netlink_check_request(b, 10), -EINVAL);
