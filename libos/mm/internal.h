@@ -44,7 +44,8 @@ bool space_try_claim(struct mm *mm, u64 addr, u64 size);
 void space_release_unused(struct space *s, u64 addr, u64 size);
 /* The shared space owns canonical addresses of shared file mappings. */
 u64 space_find_shared(u64 size);
-u64 space_shared_round(u64 size); /* to what space_find_shared() takes */
+u64 space_shared_round(u64 size); /* to what space_find_shared() takes; at most space_size() */
+u64 space_size(void);             /* of all addresses */
 void space_free_shared(u64 addr, u64 size);
 
 /* ---- vma.c ---- */

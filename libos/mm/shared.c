@@ -56,16 +56,23 @@ void shared_get(u64 addr)
 
 /*
  * The addresses of a file have room for it to grow: who maps a part that is not covered needs them
- * in one piece.
+ * in one piece. What is mapped now must do for a file that is larger than that: one that is mostly
+ * holes, or of which the host says so.
  */
-static u64 take_range(u64 need, u64 *size)
+static u64 take_range(u64 mapped, u64 file_size, u64 *size)
 {
-    *size = space_shared_round(need * 2);
-    u64 base = space_find_shared(*size);
-    if (base)
-        return base;
-    *size = space_shared_round(need);
-    return space_find_shared(*size);
+    const u64 wishes[] = {MAX(mapped, file_size), mapped};
+    for (u32 i = 0; i < 2; i++) {
+        for (u64 times = 2; times > 0; times--) {
+            if (wishes[i] > space_size() / times)
+                continue;
+            *size = space_shared_round(wishes[i] * times);
+            u64 base = space_find_shared(*size);
+            if (base)
+                return base;
+        }
+    }
+    return 0;
 }
 
 static struct shared_range *range_for(struct inode *inode, u64 off, u64 size)
@@ -86,7 +93,7 @@ static struct shared_range *range_for(struct inode *inode, u64 off, u64 size)
         return NULL;
     }
     u64 room;
-    u64 base = take_range(PAGE_UP(MAX(off + size, inode->size)), &room);
+    u64 base = take_range(off + size, PAGE_UP(inode->size), &room);
     r = base ? kzalloc(sizeof(*r)) : NULL;
     if (!r) {
         if (base)

@@ -212,11 +212,14 @@ static void own_run(struct space *s, const struct run *r)
 }
 
 /* Free slots in [first, last) for size bytes: the highest, or with `near` the nearest. Slot 0 is
- * never given so. */
+ * never given so. Sizes may be of files, and so the host's word: none is more than there is. */
 static struct run free_run(u64 first, u64 last, u64 shift, u64 size, u64 near)
 {
-    struct run best = {.count = (size + (1ul << shift) - 1) >> shift};
+    struct run best = {0};
     u64 best_distance = UINT64_MAX;
+    if (size == 0 || size > g_slots.end)
+        return best;
+    best.count = (size + (1ul << shift) - 1) >> shift;
     for (u64 i = last, run = 0; i-- > MAX(first, 1ul);) {
         run = g_slots.owner[i] ? 0 : run + 1;
         if (run < best.count)
@@ -390,6 +393,11 @@ u64 space_find_shared(u64 size)
     u64 a = take_slots(&g_shared_space, size, 0, &end);
     mutex_unlock(&g_slots.lock);
     return a;
+}
+
+u64 space_size(void)
+{
+    return g_slots.end;
 }
 
 u64 space_shared_round(u64 size)

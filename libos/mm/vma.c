@@ -271,6 +271,8 @@ static i64 map_claimed(struct mm *mm, u64 addr, u64 size, u32 prot, u32 flags, s
     size = PAGE_UP(size);
     if (!size || (off & ~PAGE_MASK) || size > (1ul << 46))
         return -EINVAL;
+    if (file && off > INT64_MAX - size)
+        return -EOVERFLOW;
     bool fixed = flags & (MAP_FIXED | MAP_FIXED_NOREPLACE);
     bool noreplace = flags & MAP_FIXED_NOREPLACE;
     u32 keep = flags & (MAP_SHARED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_GROWSDOWN | MAP_NORESERVE);

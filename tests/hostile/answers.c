@@ -155,6 +155,7 @@ static struct kept *g_kept[OCALL_COUNT][KEPT];
 /* A few of each kind, replaced by chance, so that some are old. */
 void answer_given(const struct boundary_area *area, uint64_t number)
 {
+    crafted_given(area, number);
     if (!lies_have(W_REPLAY))
         return;
     pthread_mutex_lock(&g_kept_lock);
@@ -409,6 +410,8 @@ void answer_lie(const struct lie *lie, struct boundary_area *area, uint64_t numb
     const enum what what = lie->what == W_ANY ? some_what(number) : lie->what;
     size_t at, size;
 
+    if (crafted_lie(lie, area, number))
+        return;
     switch (what) {
     case W_ERRNO:
         area->ret = some_errno(lie);

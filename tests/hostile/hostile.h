@@ -5,6 +5,7 @@
  *   lies.c     the table of lies, chance
  *   plans.c    tables with a name
  *   answers.c  lies about an ocall: what its answer may be, and what is made of it
+ *   crafted.c  lies that know what an answer means
  *   host.c     the wrapped functions: ocalls, the driver, entries and exits
  *   ongoing.c  what goes on by itself: races, kicks, wake-ups, stray entries
  *   pages.c    page tables
@@ -81,7 +82,19 @@ enum what {
     W_TAIL,   /* the second half of CONFIGID */
     W_SVN,    /* CONFIGSVN */
     W_FILL,   /* what the host fills in has a variable that it may not give */
-    W_ANY,    /* one of those that fit */
+    /* crafted.c, from here to W_BACK: */
+    W_LESS,    /* asked for an odd part of what is asked */
+    W_OTHER,   /* done with another descriptor */
+    W_IN_USE,  /* a descriptor that somebody has */
+    W_SIZE,    /* STAT: sizes at the edges */
+    W_INODE,   /* STAT: another file's number */
+    W_TYPE,    /* STAT: another type */
+    W_NAMES,   /* GETDENTS, READLINK: names that go up, twice, long; targets anywhere */
+    W_SENDER,  /* addresses of UNIX sockets */
+    W_CONTROL, /* RECV: control data, well-formed and of anything */
+    W_READY,   /* POLL, WAIT, EPOLL_WAIT: all bits for all, and for the unknown */
+    W_BACK,    /* CLOCK: goes back */
+    W_ANY,     /* one of those that fit */
     W_COUNT
 };
 
@@ -126,6 +139,12 @@ void answer_given(const struct boundary_area *area, uint64_t number);
 void answer_lie(const struct lie *lie, struct boundary_area *area, uint64_t number);
 /* Tell who waits in a W_HOLD that an ocall was served. */
 void answer_served(void);
+
+/* ---- crafted.c ---- */
+/* False: the lie is none of those. */
+bool crafted_lie(const struct lie *lie, struct boundary_area *area, uint64_t number);
+/* An honest answer was given. */
+void crafted_given(const struct boundary_area *area, uint64_t number);
 
 /* ---- host.c ---- */
 struct host {

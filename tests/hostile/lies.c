@@ -51,6 +51,17 @@ static const char *const g_whats[W_COUNT] = {
     [W_SVN] = "svn",
     [W_RENEW] = "renew",
     [W_FILL] = "fill",
+    [W_LESS] = "less",
+    [W_OTHER] = "other",
+    [W_IN_USE] = "in-use",
+    [W_SIZE] = "size",
+    [W_INODE] = "inode",
+    [W_TYPE] = "type",
+    [W_NAMES] = "names",
+    [W_SENDER] = "sender",
+    [W_CONTROL] = "control",
+    [W_READY] = "ready",
+    [W_BACK] = "back",
     [W_ANY] = "any",
 };
 

@@ -23,6 +23,18 @@ const struct plan g_plans[] = {
     {"wakes", "wakes 3% late; wakes 1% hold; WAKE 2% async; KICK 3% async; KICK 2% twice; "
               "WAKE 2% twice; WAIT 3% claim=0; YIELD 10% claim; wake ~300 any"},
     {"lost", "WAKE 0.5% claim; KICK 2% claim; WAIT 1% errno=110; WAIT 1% errno=4"},
+    /* answers that know what they mean (crafted.c) */
+    {"sizes", "STAT 40% size; READ 5% less"},
+    {"tree", "STAT 10% size; STAT 4% inode; STAT 2% type; GETDENTS 40% names; READLINK 60% names; "
+             "files 2% less; READ 2% errno=4; OPEN 1% in-use"},
+    {"descriptors", "READ 2% other; WRITE 10% other; STAT 4% other; POLL 10% other; "
+                    "RECV 10% other; SEND 10% other; OPEN 5% in-use; ACCEPT 20% in-use; "
+                    "SOCKET 10% in-use; DUP 50% in-use; GETSOCKNAME 10% other"},
+    {"storm", "files 60% less; sockets 30% less; READ 20% errno=4; WRITE 20% errno=4; "
+              "RECV 20% errno=4; SEND 20% errno=4; ACCEPT 40% errno=4; WAIT 10% errno=4"},
+    {"senders", "ACCEPT 60% sender; RECV 30% sender; RECV 30% control; GETSOCKNAME 60% sender"},
+    {"readiness", "POLL 40% ready; WAIT 10% ready; EPOLL_WAIT 40% ready; EPOLL_CTL 5% claim=0"},
+    {"back", "CLOCK 80% back; WAIT 2% claim=0; wake ~500 any"},
     /* what goes on by itself */
     {"race", "race ~20 any"},
     {"kick", "kick ~100 any; wake ~500 any"},

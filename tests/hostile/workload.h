@@ -32,3 +32,7 @@ void clock_part(void);
 
 /* shared.c */
 void shared_part(void);
+
+/* mapped.c */
+void mapped_part(void);
+void tree_part(void);

@@ -7,6 +7,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <stdint.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -459,6 +460,29 @@ static void names_on_one_line(void)
     rmdir(dir);
 }
 
+/* A file of holes is larger than all addresses: a page of it can be mapped all the same, and nothing
+ * else is where that goes. */
+static void larger_than_addresses(void)
+{
+    static const off_t sizes[] = {(off_t)1 << 46, (off_t)1 << 62, INT64_MAX - 4095, INT64_MAX};
+    int fd = memfd_create("holes", 0);
+    CHECK(fd >= 0);
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        char byte = 0;
+        CHECK(ftruncate(fd, sizes[i]) == 0);
+        char *p = map(fd, PAGE, PROT_READ | PROT_WRITE, 0);
+        CHECK(p[0] == 0);
+        p[0] = 'h';
+        CHECK(pread(fd, &byte, 1, 0) == 1 && byte == 'h');
+        CHECK(munmap(p, PAGE) == 0);
+        CHECK(pwrite(fd, "", 1, 0) == 1);
+        CHECK(mmap(NULL, 2 * PAGE, PROT_READ, MAP_SHARED, fd, (off_t)(INT64_MAX & -PAGE)) ==
+                  MAP_FAILED &&
+              errno == EOVERFLOW);
+    }
+    close(fd);
+}
+
 int main(int argc, char **argv)
 {
     char byte;
@@ -482,5 +506,6 @@ int main(int argc, char **argv)
     RUN(thousands);
     RUN(totals);
     RUN(names_on_one_line);
+    RUN(larger_than_addresses);
     return finish();
 }

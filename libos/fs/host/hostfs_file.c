@@ -451,7 +451,9 @@ int hostfs_read_page(struct inode *i, u64 off, void *dst)
     own_end(&own);
     mutex_unlock(&i->lock);
     memset(p + have, 0, PAGE_SIZE - have);
-    return fd < 0 ? fd : 0;
+    /* A page that cannot be read is a SIGBUS: which error it was is the host's word, and must not
+     * pass for what the LibOS's own errors mean. */
+    return fd >= 0 ? 0 : fd == -ENOMEM ? fd : -EIO;
 }
 
 int hostfs_write_page(struct inode *i, u64 off, const void *src, size_t n)
