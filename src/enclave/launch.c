@@ -21,6 +21,7 @@
 #include "enclave/agent.h"
 #include "enclave/deployment.h"
 #include "enclave/enclave.h"
+#include "enclave/gramine.h"
 #include "enclave/limits.h"
 #include "enclave/locate.h"
 #include "enclave/properties.h"
@@ -381,6 +382,8 @@ int enclave_launch_prepare(const struct enclave_request *request, const char *bu
     const struct policy none = {0}; /* the converter's matter */
     cleanup_deployment struct deployment deployment = {0};
     int result = request->builtin ? properties_check((*config)->json, err) : 0;
+    if (result == 0 && gramine_is_runtime(request->runtime))
+        result = gramine_add_mounts((*config)->json, rootfs, out->type, err);
     if (result == 0)
         result = enclave_adapt_config(request, rootfs, config, err);
     if (result == 0)

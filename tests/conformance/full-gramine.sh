@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # An unmodified Gramine on the software SGX: each program says the same, and ends the same, by gramine-direct and by
-# `sgx-emulate gramine-sgx`. full-gramine.sh STAGE
+# `sgx-emulate gramine-sgx`; and by rune, from an image that brings the signed manifest. full-gramine.sh STAGE
 #
 # GRAMINE_PREFIX is where Gramine is installed, or GRAMINE_BUILD a build directory of it, which is installed for the occasion
 # (meson setup -Ddirect=enabled -Dsgx=enabled). Debian has no package of it, so without both this is skipped.
@@ -169,6 +169,63 @@ if "$work/faulting"; then
 else
     echo "skip - exceptions, EDMM: this processor or kernel cannot make CPUID fault"
     skipped=1
+fi
+
+# ---- in a container: runtimes/gramine ----
+
+image() {
+    local root=$work/bundle/rootfs
+    mkdir -p "$root"/{lib64,lib/x86_64-linux-gnu,app,proc,dev,sys,tmp,etc}
+    cp -L /lib64/ld-linux-x86-64.so.2 "$root/lib64"
+    cp -L /lib64/ld-linux-x86-64.so.2 /lib/x86_64-linux-gnu/libc.so.6 "$root/lib/x86_64-linux-gnu"
+    cp "$work/program" "$root/app"
+    cat >"$root/app/program.manifest.template" <<END
+loader.log_level = "error"
+libos.entrypoint = "/app/program"
+loader.insecure__use_cmdline_argv = true
+loader.env.LD_LIBRARY_PATH = "/lib/x86_64-linux-gnu"
+fs.mounts = [ {path="/lib", uri="file:/lib"}, {path="/lib64", uri="file:/lib64"}, {path="/app", uri="file:/app"} ]
+sgx.enclave_size = "256M"
+sgx.max_threads = 8
+sgx.trusted_files = ["file:/app/program", "file:/lib/", "file:/lib64/"]
+END
+    (cd "$root/app" && gramine-manifest --chroot "$root" program.manifest.template program.manifest &&
+        gramine-sgx-sign --chroot "$root" --manifest program.manifest --output program.manifest.sgx --key "$work/key.pem") \
+        >"$work/sign.log" 2>&1 || { tail -n 3 "$work/sign.log"; skip_all "gramine-sgx-sign --chroot failed"; }
+    (cd "$work/bundle" && "$stage/usr/bin/rune" spec)
+}
+
+container() { # ARGUMENT
+    python3 - "$work/bundle/config.json" "$1" <<'PY'
+import json, sys
+c = json.load(open(sys.argv[1]))
+c["process"].update(args=["program", sys.argv[2]], cwd="/app", terminal=False)
+c["annotations"] = {"enclave.type": "simulatedSgx", "enclave.runtime.path": "gramine"}
+json.dump(c, open(sys.argv[1], "w"))
+PY
+    local status=0
+    (cd "$work" && gramine-direct plain "$1") >"$work/wanted" 2>/dev/null
+    RUNE_GRAMINE=$prefix timeout 300 "$stage/usr/bin/rune" --root "$work/state" run --bundle "$work/bundle" "gramine-$$" \
+        >"$work/out" 2>"$work/err" </dev/null || status=$?
+    if [ "$status" = 7 ] && cmp -s "$work/wanted" "$work/out"; then
+        passed=$((passed + 1))
+        echo "ok - rune: $1"
+    else
+        failed=$((failed + 1))
+        echo "not ok - rune: $1 (status $status)"
+        diff "$work/wanted" "$work/out"
+        tail -n 5 "$work/err"
+    fi
+}
+
+if [ "$(id -u)" = 0 ]; then
+    image
+    for what in hello threads alarm fork memory; do
+        container "$what"
+    done
+else
+    echo "skip - rune: containers are made as root here"
+    skipped=$((skipped + 1))
 fi
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" = 0 ]
