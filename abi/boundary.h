@@ -219,7 +219,6 @@ struct boundary_process {
 #define BOUNDARY_REFUSED 4096
 enum boundary_refusal {
     REFUSED_EXEC = 1,     /* exec is `none` */
-    REFUSED_IMAGE,        /* the image half allows no exec at all */
     REFUSED_COMMAND,      /* no entry of the list has these arguments */
     REFUSED_USER,         /* another user or group than the container's */
     REFUSED_CAPABILITIES, /* capabilities that the container has not */

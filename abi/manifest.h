@@ -24,8 +24,6 @@
 /* manifest_image.flags */
 #define MANIFEST_DEBUG \
     (1u << 0) /* the enclave may be a debug enclave; logs may carry application data */
-#define MANIFEST_ALLOW_EXEC \
-    (1u << 1) /* further processes may be started from outside (rune exec) */
 #define MANIFEST_KSS \
     (1u << 2) /* deployment half is bound by CONFIGID; else by deployment_hash below */
 #define MANIFEST_SIGNED_ELSEWHERE \

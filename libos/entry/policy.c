@@ -240,8 +240,6 @@ int policy_exec(struct process_spec *spec, char ***env)
     int r;
 
     *env = NULL;
-    if ((g_manifest->flags & MANIFEST_ALLOW_EXEC) == 0)
-        return REFUSED_IMAGE;
     if (g_deployment.policy.exec == MANIFEST_EXEC_NONE)
         return REFUSED_EXEC;
     if ((spec->capabilities & ~g_deployment.capabilities) != 0)

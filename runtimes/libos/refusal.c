@@ -42,8 +42,6 @@ static void append_list(struct buffer *out, const char *const *argv)
 static const char *const g_words[] = {
     [REFUSED_EXEC] = "enclave.exec is \"none\", so nobody starts a program in this enclave from "
                      "outside",
-    [REFUSED_IMAGE] = "the image's own manifest lets nobody start a program in the enclave from "
-                      "outside, whatever enclave.exec says",
     [REFUSED_COMMAND] = "no entry of enclave.exec has these arguments",
     [REFUSED_USER] = "in an enclave a command has the container's own user and groups",
     [REFUSED_CAPABILITIES] = "in an enclave a command has at most the capabilities that the "

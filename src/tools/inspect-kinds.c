@@ -319,7 +319,6 @@ static json_t *show_sigstruct(const struct contents *c, struct error *err)
 
 static const struct name g_manifest_flags[] = {
     {MANIFEST_DEBUG, "debug"},
-    {MANIFEST_ALLOW_EXEC, "exec"},
     {MANIFEST_KSS, "kss"},
     {MANIFEST_SIGNED_ELSEWHERE, "signed elsewhere"},
     {MANIFEST_AEXNOTIFY, "aexnotify"},

@@ -153,38 +153,31 @@ static int commands(struct bound_compiler *c, const json_t *value, uint32_t *cou
 }
 
 /* As in enclave.exec: one text NAME=value, whose name is written out. */
-static int add_exec_env(struct bound_compiler *c, const json_t *list, struct buffer *command)
+static bool names_variable(const struct buffer *pattern)
 {
-    cleanup_buffer struct buffer pattern = BUFFER_INIT;
-    size_t i;
-    json_t *item;
-    if (list && !json_is_array(list))
-        return bound_wrong(c, list, "a list");
-    json_array_foreach (list, i, item) {
-        bool unused;
-        if (bound_read_text(c, item, &pattern, NULL, &unused) < 0)
-            return -1;
-        size_t name = strspn(buffer_text(&pattern), "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                                                    "abcdefghijklmnopqrstuvwxyz0123456789_");
-        if (name == 0 || buffer_text(&pattern)[name] != '=')
-            return bound_wrong(c, item, "NAME=value with the name written out");
-        add_word(command, BOUND_WORD_ENV, &pattern);
-    }
-    return 0;
+    size_t name = strspn(buffer_text(pattern), "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                               "abcdefghijklmnopqrstuvwxyz0123456789_");
+    return name > 0 && buffer_text(pattern)[name] == '=';
 }
 
-static int add_exec_cwd(struct bound_compiler *c, const json_t *list, struct buffer *command)
+/* What a command may have besides its words: "env" or "cwd" of `item`, a list of texts. */
+static int add_exec_texts(struct bound_compiler *c, const json_t *item, uint32_t kind,
+                          struct buffer *command)
 {
+    const bool env = kind == BOUND_WORD_ENV;
+    const json_t *list = json_object_get(item, env ? "env" : "cwd");
     cleanup_buffer struct buffer pattern = BUFFER_INIT;
     size_t i;
-    json_t *item;
+    json_t *text;
     if (list && !json_is_array(list))
         return bound_wrong(c, list, "a list");
-    json_array_foreach (list, i, item) {
+    json_array_foreach (list, i, text) {
         bool unused;
-        if (bound_read_text(c, item, &pattern, NULL, &unused) < 0)
+        if (bound_read_text(c, text, &pattern, NULL, &unused) < 0)
             return -1;
-        add_word(command, BOUND_WORD_CWD, &pattern);
+        if (env && !names_variable(&pattern))
+            return bound_wrong(c, text, "NAME=value with the name written out");
+        add_word(command, kind, &pattern);
     }
     return 0;
 }
@@ -203,9 +196,8 @@ static int exec_item(struct bound_compiler *c, const json_t *item)
         return -1;
     if (!args)
         return bound_wrong(c, item, "args");
-    if (add_words(c, args, &command) < 0 ||
-        add_exec_env(c, json_object_get(item, "env"), &command) < 0 ||
-        add_exec_cwd(c, json_object_get(item, "cwd"), &command) < 0)
+    if (add_words(c, args, &command) < 0 || add_exec_texts(c, item, BOUND_WORD_ENV, &command) < 0 ||
+        add_exec_texts(c, item, BOUND_WORD_CWD, &command) < 0)
         return -1;
     bound_add_rule(c, item, terminal ? BOUND_WITH_TERMINAL : 0, NULL, command.data, command.size);
     return 0;

@@ -232,16 +232,15 @@ static int write_summary(int dir, const struct enclave_maker *maker, const char 
         put_hex(signer, mrsigner, 32);
     }
     cleanup_json json_t *json = json_pack(
-        "{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:i, s:b, s:b, s:b, s:b, s:b, s:i, s:i}",
+        "{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:i, s:b, s:b, s:b, s:b, s:i, s:i}",
         "mrenclave", enclave, "mrsigner", signer, "rootHash", root, "sitesHash", sites, "imageSize",
         (json_int_t)maker->manifest.image_size, "dataSize", (json_int_t)maker->manifest.hash_offset,
         "siteCount", (json_int_t)maker->info->site_count, "enclaveSize",
         (json_int_t)maker->settings.enclave_size, "memoryLimit",
         (json_int_t)maker->settings.memory_limit, "staticThreads", (int)maker->settings.static_tcs,
         "debug", maker->settings.debug, "kss", !maker->settings.no_kss, "sgx2",
-        !maker->settings.no_sgx2, "aexnotify", maker->settings.aexnotify, "exec",
-        !maker->settings.no_exec, "isvProdId", (int)maker->settings.isv_prod_id, "isvSvn",
-        (int)maker->settings.isv_svn);
+        !maker->settings.no_sgx2, "aexnotify", maker->settings.aexnotify, "isvProdId",
+        (int)maker->settings.isv_prod_id, "isvSvn", (int)maker->settings.isv_svn);
     if (!json)
         return error_set(err, "manifest.json: out of memory");
     if (maker->bound.size) {

@@ -43,7 +43,6 @@ struct bundle_settings {
     bool no_sgx2;
     bool aexnotify;        /* told of each AEX; runs only where the processor has AEX-Notify */
     bool signed_elsewhere; /* set by client_signing below */
-    bool no_exec;          /* further processes cannot be started from outside */
     uint8_t deployment_hash[BUNDLE_HASH_SIZE]; /* with no_kss */
 };
 

@@ -207,8 +207,8 @@ void manifest_fill(const struct bundle_settings *s, const struct image_info *inf
     memset(out, 0, sizeof(*out));
     out->magic = MANIFEST_IMAGE_MAGIC;
     out->version = MANIFEST_VERSION;
-    out->flags = (s->debug ? MANIFEST_DEBUG : 0) | (s->no_exec ? 0 : MANIFEST_ALLOW_EXEC) |
-                 (s->no_kss ? 0 : MANIFEST_KSS) | (s->aexnotify ? MANIFEST_AEXNOTIFY : 0) |
+    out->flags = (s->debug ? MANIFEST_DEBUG : 0) | (s->no_kss ? 0 : MANIFEST_KSS) |
+                 (s->aexnotify ? MANIFEST_AEXNOTIFY : 0) |
                  (s->signed_elsewhere ? MANIFEST_SIGNED_ELSEWHERE : 0);
     memcpy(out->root_hash, info->seal.root_hash, sizeof(out->root_hash));
     memcpy(out->salt, info->seal.salt, sizeof(out->salt));

@@ -278,7 +278,7 @@ static void test_enclave_file(void **state)
     assert_int_equal(flags, ENCLAVE_FILE_REG | ENCLAVE_FILE_R);
     assert_true(manifest.magic == MANIFEST_IMAGE_MAGIC && manifest.static_tcs == 3);
     assert_true(manifest.memory_limit == 1 << 28 && manifest.data_blocks == 10);
-    assert_int_equal(manifest.flags, MANIFEST_ALLOW_EXEC | MANIFEST_KSS);
+    assert_int_equal(manifest.flags, MANIFEST_KSS);
     assert_int_equal(manifest.log_level, 2);
     struct enclave_layout layout;
     memcpy(&layout, at(f, base + 0x6000, &flags), sizeof(layout));
@@ -324,10 +324,6 @@ static void test_same_settings_same_measurement(void **state)
     measure(&settings, other);
     assert_memory_not_equal(first, other, 32);
     settings.debug = false;
-    settings.no_exec = true;
-    measure(&settings, other);
-    assert_memory_not_equal(first, other, 32);
-    settings.no_exec = false;
     settings.no_kss = true;
     settings.deployment_hash[5] = 1;
     measure(&settings, other);
