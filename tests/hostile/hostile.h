@@ -10,6 +10,7 @@
  *   ongoing.c  what goes on by itself: races, kicks, wake-ups, stray entries
  *   pages.c    page tables
  *   step.c     single steps
+ *   epcm.c     pages in another state than the enclave accepts
  *   base.c     the enclave at another base
  *   outside.c  what it is loaded with and given; areas that come and go
  *   watch.c    the oracle, and the end
@@ -35,6 +36,7 @@ enum place {
     PLACE_RETURN,            /* an ocall's answer is about to go in */
     PLACE_ECALL,             /* before an ecall */
     PLACE_LOAD,              /* ECREATE */
+    PLACE_ACCEPT,            /* EACCEPT and EACCEPTCOPY; the value is the kind (epcm.c) */
     PLACE_RACE,              /* from here on: goes on by itself */
     PLACE_KICK,
     PLACE_WAKE,
@@ -88,13 +90,19 @@ enum what {
     W_IN_USE,  /* a descriptor that somebody has */
     W_SIZE,    /* STAT: sizes at the edges */
     W_INODE,   /* STAT: another file's number */
-    W_TYPE,    /* STAT: another type */
+    W_TYPE,    /* STAT, accept: another type */
     W_NAMES,   /* GETDENTS, READLINK: names that go up, twice, long; targets anywhere */
     W_SENDER,  /* addresses of UNIX sockets */
     W_CONTROL, /* RECV: control data, well-formed and of anything */
     W_READY,   /* POLL, WAIT, EPOLL_WAIT: all bits for all, and for the unknown */
     W_BACK,    /* CLOCK: goes back */
-    W_ANY,     /* one of those that fit */
+    /* epcm.c; W_TYPE as well */
+    W_PERMISSIONS, /* may be used otherwise, */
+    W_PENDING,     /* is not PENDING where it should be: it is there already; or the reverse */
+    W_MODIFIED,    /* the same of MODIFIED, */
+    W_RESTRICTED,  /* of PR */
+    W_ADDRESS,     /* belongs at another address */
+    W_ANY,         /* one of those that fit */
     W_COUNT
 };
 
@@ -112,6 +120,8 @@ struct lie {
 int lies_add(const char *script);
 /* The lie for this time at `place`, or NULL for the truth. */
 const struct lie *lie_at(enum place place);
+/* The first row for the place, whatever its WHEN, or NULL. */
+const struct lie *lie_row(enum place place);
 /* The row of something that goes on by itself, or NULL. */
 const struct lie *lie_ongoing(enum place place);
 bool lies_have(enum what what);
@@ -212,6 +222,9 @@ bool area_of_host_code(uint64_t address);
 void step_for(uint64_t count);
 #define STEP_SIGNAL \
     (SIGRTMIN + 6) /* what a single step arrives as: nobody's, or the runtime's kick */
+
+/* ---- epcm.c ---- */
+void epcm_start(void);
 
 /* ---- base.c ---- */
 /* The pages that the enclave would have at base 0 are host memory as well. */

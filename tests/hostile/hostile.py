@@ -33,6 +33,8 @@ PROGRAMS = ["exec", "forks", "fsstress", "groups", "mappings", "mqueue", "pipes"
 UNSEEN = {"honest", "wakes", "kick", "pages", "swap", "step", "sweep", "areas"}
 ENDS = UNSEEN | {"user"}  # nothing is kept back; `user` makes EACCEPT fail, which is ENOMEM
 HARMLESS = {"fine", "application", "refused", "hang", "host"}
+# Of pages to accept: new, restricted, trimmed, a TCS, a copy.
+KINDS, KINDS_END = 5, {"application", "refused"}
 # A case is run with seeds 1 to `seeds`; `ok` are the outcomes that it may have.
 Case = collections.namedtuple("Case", "finding options parts ok seeds", defaults=[{"fine"}, 1])
 
@@ -73,6 +75,13 @@ CASES = {
     "page-renewed": Case("H3", ["--script", "pages ~20000 renew", "--limit", "4"], "memory forks files", HARMLESS, 4),
     "single-steps": Case("AEX-Notify", ["--aexnotify", "--limit", "60", "--script", "step ~300 again; kick ~5000 any"], "registers signals memory", seeds=2),
     "swept-steps": Case("AEX-Notify", ["--aexnotify", "--limit", "60", "--plan", "sweep"], "registers signals memory", seeds=2),
+    # EPCM states: one kind of page to accept for each seed (epcm.c).
+    "accept-type": Case("EACCEPT", ["--script", "accept #1 type={kind}"], "all", KINDS_END, KINDS),
+    "accept-permissions": Case("EACCEPT", ["--script", "accept #1 permissions={kind}"], "all", KINDS_END, KINDS),
+    "accept-pending": Case("EACCEPT", ["--script", "accept #1 pending={kind}"], "all", KINDS_END, KINDS),
+    "accept-modified": Case("EACCEPT", ["--script", "accept #1 modified={kind}"], "all", KINDS_END, KINDS),
+    "accept-restricted": Case("EACCEPT", ["--script", "accept #1 restricted={kind}"], "all", KINDS_END | {"fine"}, KINDS),
+    "accept-address": Case("EACCEPT", ["--limit", "3", "--script", "accept #1 address={kind}"], "all", KINDS_END | {"hang"}, KINDS),
     "boot-panic": Case("M8", ["--from-boot", "--script", "STAT #1 claim=12345"], "memory", {"refused", "host"}),
 }
 
@@ -210,7 +219,8 @@ def named(bench, names):
         case = CASES[name]
         for seed in range(1, case.seeds + 1):
             image = seed % 2
-            options = [re.sub(r"\{(\w+)\}", lambda m: hex(bench.symbol(image, m.group(1))), o) for o in case.options]
+            options = [o.replace("{kind}", str(seed - 1)) for o in case.options]
+            options = [re.sub(r"\{(\w+)\}", lambda m: hex(bench.symbol(image, m.group(1))), o) for o in options]
             yield Run(name, image, ["--limit", str(LIMIT), "--seed", str(seed), *options], f"/bin/workload {case.parts}", case.ok)
 
 

@@ -62,6 +62,11 @@ static const char *const g_whats[W_COUNT] = {
     [W_CONTROL] = "control",
     [W_READY] = "ready",
     [W_BACK] = "back",
+    [W_PERMISSIONS] = "permissions",
+    [W_PENDING] = "pending",
+    [W_MODIFIED] = "modified",
+    [W_RESTRICTED] = "restricted",
+    [W_ADDRESS] = "address",
     [W_ANY] = "any",
 };
 
@@ -80,6 +85,7 @@ static const char *const g_places[PLACE_COUNT] = {
     [PLACE_PAGES] = "pages",
     [PLACE_STEP] = "step",
     [PLACE_LOAD] = "load",
+    [PLACE_ACCEPT] = "accept",
     [PLACE_FILES] = "given",
 };
 
@@ -239,6 +245,14 @@ const struct lie *lie_at(enum place place)
             return lie;
         }
     }
+    return NULL;
+}
+
+const struct lie *lie_row(enum place place)
+{
+    for (unsigned i = 0; i < g_lie_count; i++)
+        if (g_lies[i].place == place)
+            return &g_lies[i];
     return NULL;
 }
 

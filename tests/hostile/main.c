@@ -98,6 +98,7 @@ int __wrap_main(int argc, char **argv)
     /* For a LibOS with sanitizers; another one does not look at it. */
     mmap((void *)SHADOW_START, SHADOW_SIZE, PROT_READ | PROT_WRITE,
          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+    epcm_start();
     limit_start(g_host.limit);
     watch_end(__real_main(argc, argv));
 }
