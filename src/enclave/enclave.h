@@ -48,6 +48,7 @@ struct enclave_request {
     char *args;      /* may be NULL */
     char *log_level; /* may be NULL */
     bool builtin;    /* the built-in LibOS: the bundle is converted */
+    bool occlum;     /* Occlum's library: args is the directory of an instance (occlum.h) */
     struct enclave_build build;
     struct enclave_policy_wish policy;
 };

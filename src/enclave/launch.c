@@ -24,6 +24,7 @@
 #include "enclave/gramine.h"
 #include "enclave/limits.h"
 #include "enclave/locate.h"
+#include "enclave/occlum.h"
 #include "enclave/properties.h"
 #include "enclave/settings.h"
 
@@ -279,16 +280,27 @@ static int convert(const struct enclave_request *wanted, const struct oci_config
     return result;
 }
 
-static int add_settings(const struct enclave_request *request, const struct oci_config *config,
-                        const struct deployment *deployment, bool log_json,
-                        struct enclave_launch *launch, struct error *err)
+/* What pal_init is given. malloc'd; *out may be NULL. */
+static int runtime_args(const struct enclave_request *request, const struct oci_config *config,
+                        const char *rootfs, char **out, struct error *err)
+{
+    *out = request->args != NULL ? xstrdup(request->args) : NULL;
+    if (*out != NULL || !request->occlum)
+        return 0;
+    *out = occlum_instance(rootfs, config->process.cwd, err);
+    return *out != NULL ? 0 : -1;
+}
+
+static int add_settings(const struct enclave_request *request, const char *args,
+                        const struct oci_config *config, const struct deployment *deployment,
+                        bool log_json, struct enclave_launch *launch, struct error *err)
 {
     struct pal_limits_v4 limits;
     enclave_limits(&config->resources, &limits);
     struct enclave_settings settings = {
         .type = launch->type,
         .runtime = request->runtime,
-        .args = request->args,
+        .args = args,
         .log_level = request->log_level,
         .log_json = log_json,
         .log_debug = log_enabled(LOG_LEVEL_DEBUG),
@@ -388,8 +400,11 @@ int enclave_launch_prepare(const struct enclave_request *request, const char *bu
         result = enclave_adapt_config(request, rootfs, config, err);
     if (result == 0)
         result = deployment_from_config(*config, &none, request->build.mounts, &deployment, err);
+    cleanup_free char *args = NULL;
     if (result == 0)
-        result = add_settings(request, *config, &deployment, log_json, out, err);
+        result = runtime_args(request, *config, rootfs, &args, err);
+    if (result == 0)
+        result = add_settings(request, args, *config, &deployment, log_json, out, err);
     if (result == 0 && request->builtin)
         result = convert(request, *config, rootfs, log_json, out, err);
     return result;

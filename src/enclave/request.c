@@ -11,6 +11,7 @@
 #include "base/number.h"
 #include "enclave/enclave.h"
 #include "enclave/locate.h"
+#include "enclave/occlum.h"
 #include "enclave/policy.h"
 
 enum setting {
@@ -135,17 +136,34 @@ static const char *carrier_path(const char *carrier)
     return path != NULL && path[0] == '/' ? path : NULL;
 }
 
-/* RUNE_CARRIER names a runtime; the built-in one needs no path. */
+/* The names that Inclavare Containers gave to its runtimes, and what they are here. */
+static const struct {
+    const char *carrier, *runtime;
+} g_carriers[] = {{"libos", "libos"},
+                  {"occlum", OCCLUM_LIBRARY},
+                  {"graphene", "gramine"}, /* its name before */
+                  {"gramine", "gramine"}};
+
+static const char *carrier_runtime(const char *carrier)
+{
+    const char *path = strcmp(carrier, "libos") != 0 ? carrier_path(carrier) : NULL;
+    for (size_t i = 0; path == NULL && i < array_count(g_carriers); i++)
+        if (strcmp(carrier, g_carriers[i].carrier) == 0)
+            path = g_carriers[i].runtime;
+    return path;
+}
+
 static int choose_runtime(const char *carrier, const char *path, struct enclave_request *out,
                           struct error *err)
 {
-    if (path == NULL && carrier != NULL && strcmp(carrier, "libos") != 0)
-        path = carrier_path(carrier);
-    if (path == NULL && carrier != NULL && strcmp(carrier, "libos") != 0)
+    if (path == NULL && carrier != NULL)
+        path = carrier_runtime(carrier);
+    if (path == NULL && carrier != NULL)
         return error_set(err,
                          "RUNE_CARRIER is \"%s\", but ENCLAVE_RUNTIME_PATH does not say where its "
                          "PAL library is",
                          carrier);
+    out->occlum = occlum_is_runtime(path) || (carrier != NULL && strcmp(carrier, "occlum") == 0);
     out->builtin = path == NULL || strcmp(path, "libos") == 0;
     out->runtime = locate_runtime(path != NULL ? path : "libos");
     if (out->runtime[0] != '/')

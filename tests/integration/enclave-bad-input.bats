@@ -79,6 +79,6 @@ teardown() { enclave_teardown; }
 }
 
 @test "a carrier without a path" {
-    configure 'c["process"]["env"] = ["RUNE_CARRIER=occlum"]'
+    configure 'c["process"]["env"] = ["RUNE_CARRIER=other"]'
     refused ENCLAVE_RUNTIME_PATH rune run --bundle "$bundle" "$id"
 }

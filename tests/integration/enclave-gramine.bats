@@ -43,6 +43,17 @@ script() { arguments app -c "$1"; }
     nothing_left
 }
 
+@test "the carriers of Inclavare Containers: graphene, and its name now" {
+    script 'echo ran'
+    for carrier in graphene gramine; do
+        configure 'c["annotations"] = {"enclave.mode": "debug"}' "c['process']['env'] = ['RUNE_CARRIER=$carrier']"
+        [ "$(rune run --bundle "$bundle" "$id" 2>/dev/null </dev/null)" = ran ]
+    done
+    export RUNE_CARRIER_GRAPHENE=/nowhere/graphene.so
+    configure 'c["process"]["env"] = ["RUNE_CARRIER=graphene"]'
+    refused /nowhere/graphene.so rune run --bundle "$bundle" "$id"
+}
+
 @test "the program's end by a signal is the container's" {
     script 'kill -KILL $$'
     run rune run --bundle "$bundle" "$id"

@@ -79,6 +79,27 @@ teardown() { enclave_teardown; }
     nothing_left
 }
 
+@test "RUNE_CARRIER=occlum: the node's library, with the instance of the image" {
+    configure 'c["process"]["env"] += ["RUNE_CARRIER=occlum", "ENCLAVE_TYPE=auto"]' 'c["process"]["cwd"] = "/app"'
+    arguments exit 3
+    mkdir -p "$bundle/rootfs/app"
+    [ -e /opt/occlum ] || refused /opt/occlum/build/lib/libocclum-pal.so rune run --bundle "$bundle" "$id"
+    export RUNE_CARRIER_OCCLUM=$pals/libpal-occlum.so
+    refused "has no instance of Occlum" rune run --bundle "$bundle" "$id"
+    for instance in .occlum . occlum_instance; do
+        mkdir -p "$bundle/rootfs/app/$instance/build/lib"
+        touch "$bundle/rootfs/app/$instance/build/lib/libocclum-libos.signed.so"
+        run rune run --bundle "$bundle" "$id"
+        echo "$output"
+        [ "$status" -eq 3 ]
+        rm -r "$bundle/rootfs/app/$instance/build"
+    done
+    annotate runtime.args /app
+    run rune run --bundle "$bundle" "$id"
+    [ "$status" -eq 3 ]
+    nothing_left
+}
+
 @test "rune attest writes the local report where Inclavare's does" {
     use_pal v3 sleep 1000
     rune run --detach --bundle "$bundle" "$id" >"$work/out" 2>&1 </dev/null

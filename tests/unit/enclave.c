@@ -105,7 +105,7 @@ static void refused(const char *env, const char *annotations, const char *part)
 static void test_refused(void **state)
 {
     refused("", "\"enclave.type\":\"amdSev\"", "amdSev");
-    refused("\"RUNE_CARRIER=occlum\"", "", "ENCLAVE_RUNTIME_PATH");
+    refused("\"RUNE_CARRIER=other\"", "", "ENCLAVE_RUNTIME_PATH");
     refused("", "\"enclave.runtime.path\":\"some/where.so\"", "absolute");
     refused("\"ENCLAVE_TYPE=auto\",\"ENCLAVE_RUNTIME_LOGLEVEL=loud\"", "", "loud");
 }
