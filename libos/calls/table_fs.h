@@ -51,6 +51,7 @@ S(newfstatat, sys_newfstatat, DONE, "")
 S(statx, sys_statx, DONE, "")
 S(statfs, sys_statfs, DONE, "")
 S(fstatfs, sys_fstatfs, DONE, "")
+S(ustat, sys_ustat, DONE, "")
 S(access, sys_access, DONE, "")
 S(faccessat, sys_faccessat, DONE, "")
 S(faccessat2, sys_faccessat2, DONE, "")
@@ -103,4 +104,9 @@ S(chroot, sys_chroot, DONE, "")
 S(mount, sys_mount, PARTIAL,
   "tmpfs, proc, sysfs, devpts, mqueue, cgroup2, bind, remount; one namespace")
 S(umount2, sys_umount2, DONE, "")
+S(sysfs, sys_sysfs, DONE, "")
+S(name_to_handle_at, sys_name_to_handle_at, PARTIAL,
+  "files in memory; of others only AT_HANDLE_FID")
+S(open_by_handle_at, sys_open_by_handle_at, PARTIAL,
+  "files in memory: the root, tmpfs, memfd; a handle lives as long as its file is known")
 S(pivot_root, sys_pivot_root, PARTIAL, "EPERM")

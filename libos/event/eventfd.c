@@ -107,6 +107,11 @@ void eventfd_signal(struct file *f)
     waitq_wake_data(&e->readable);
 }
 
+static void eventfd_info(struct file *f, struct fdinfo *to)
+{
+    fdinfo_line(to, "eventfd-count: %16llx\n", (unsigned long long)count_of(f->private));
+}
+
 static void eventfd_release(struct file *f)
 {
     kfree(f->private);
@@ -116,6 +121,7 @@ static const struct file_ops eventfd_ops = {
     .read = eventfd_read,
     .write = eventfd_write,
     .poll = eventfd_poll,
+    .fdinfo = eventfd_info,
     .release = eventfd_release,
 };
 

@@ -11,6 +11,7 @@
 #define NAME_MAX_ 255u
 #define SELF      (IN_DELETE_SELF | IN_MOVE_SELF | IN_IGNORED | IN_UNMOUNT)
 #define WATCHABLE (IN_ALL_EVENTS | IN_UNMOUNT | IN_Q_OVERFLOW | IN_IGNORED)
+#define KEPT      (WATCHABLE | IN_ONESHOT | IN_EXCL_UNLINK) /* of what a program asks for */
 
 struct event {
     struct list_head link;
@@ -86,8 +87,10 @@ static u32 tell(struct inode *i, u32 mask, u32 cookie, const char *name, size_t 
         u32 wanted = w->mask & mask & IN_ALL_EVENTS;
 
         next = w->next_of_inode;
+        if ((w->mask & mask & IN_EXCL_UNLINK) != 0)
+            continue;
         if (wanted != 0)
-            inotify_event_add(w->owner, w->wd, mask, cookie, name, len);
+            inotify_event_add(w->owner, w->wd, mask & ~(u32)IN_EXCL_UNLINK, cookie, name, len);
         if ((mask & IN_DELETE_SELF) != 0 || (wanted != 0 && (w->mask & IN_ONESHOT) != 0)) {
             (void)inotify_watch_remove(w, true);
             removed++;
@@ -200,6 +203,19 @@ static long inotify_ioctl(struct file *f, u32 cmd, u64 arg)
     return put_user(bytes, (i32 __user *)arg);
 }
 
+static void inotify_info(struct file *f, struct fdinfo *to)
+{
+    struct inotify *n = f->private;
+    struct inotify_watch *w;
+
+    mutex_lock(&g_watch_lock);
+    list_for_each_entry (w, &n->watches, of_instance)
+        fdinfo_line(to, "inotify wd:%x ino:%llx sdev:%llx mask:%x ignored_mask:0\n", (u32)w->wd,
+                    (unsigned long long)w->inode->ino,
+                    (unsigned long long)(w->inode->super ? w->inode->super->dev : 0), w->mask);
+    mutex_unlock(&g_watch_lock);
+}
+
 static void inotify_release(struct file *f)
 {
     struct inotify *n = f->private;
@@ -230,6 +246,7 @@ static const struct file_ops inotify_ops = {
     .read = inotify_read,
     .poll = inotify_poll,
     .ioctl = inotify_ioctl,
+    .fdinfo = inotify_info,
     .release = inotify_release,
 };
 
@@ -285,8 +302,7 @@ static int watch_set(struct inotify *n, struct inode *i, u32 mask, i32 host_wd, 
     if (w != NULL) {
         if ((mask & IN_MASK_CREATE) != 0)
             return -EEXIST;
-        w->mask = (mask & IN_MASK_ADD) != 0 ? w->mask | (mask & (WATCHABLE | IN_ONESHOT))
-                                            : mask & (WATCHABLE | IN_ONESHOT);
+        w->mask = (mask & IN_MASK_ADD) != 0 ? w->mask | (mask & KEPT) : mask & KEPT;
         return w->wd;
     }
     w = kzalloc(sizeof(*w));
@@ -294,7 +310,7 @@ static int watch_set(struct inotify *n, struct inode *i, u32 mask, i32 host_wd, 
         return -ENOMEM;
     w->owner = n;
     w->inode = i;
-    w->mask = mask & (WATCHABLE | IN_ONESHOT);
+    w->mask = mask & KEPT;
     w->wd = ++n->last_wd;
     w->host_wd = host_wd;
     w->next_of_inode = i->watches;

@@ -116,7 +116,13 @@ static void signalfd_release(struct file *f)
     kfree(s);
 }
 
+static void signalfd_info(struct file *f, struct fdinfo *to)
+{
+    fdinfo_line(to, "sigmask:\t%016llx\n", (unsigned long long)mask_of(f->private));
+}
+
 static const struct file_ops signalfd_ops = {
+    .fdinfo = signalfd_info,
     .read = signalfd_read,
     .poll = signalfd_poll,
     .release = signalfd_release,

@@ -51,7 +51,12 @@ static struct super *make_super(const char *type, const char *options)
     return err_ptr(-ENODEV);
 }
 
-static const struct file_systems g_types = {make_super, device_open};
+static const char *name_of(u32 index)
+{
+    return index < ARRAY_SIZE(g_table) ? g_table[index].type : NULL;
+}
+
+static const struct file_systems g_types = {make_super, device_open, name_of};
 
 void file_systems_register(void)
 {

@@ -23,7 +23,15 @@ static void pidfd_release(struct file *f)
     process_put(f->private);
 }
 
+static void pidfd_info(struct file *f, struct fdinfo *to)
+{
+    struct process *p = f->private;
+    int pid = p->reaped ? -1 : p->pid;
+    fdinfo_line(to, "Pid:\t%d\nNSpid:\t%d\n", pid, pid);
+}
+
 static const struct file_ops g_pidfd_ops = {
+    .fdinfo = pidfd_info,
     .read = pidfd_no_io,
     .write = pidfd_no_io,
     .poll = pidfd_poll,

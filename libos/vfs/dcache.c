@@ -212,6 +212,24 @@ struct dentry *dcache_find(struct dentry *dir, const char *name, size_t len, u32
     return d;
 }
 
+struct dentry *dcache_find_inode(const struct mount *m, const struct inode *i)
+{
+    struct dentry *found = NULL;
+
+    for (u32 b = 0; !found && b < BUCKETS; b++) {
+        struct spinlock *lock = &g_shards[b % SHARDS];
+
+        if (!__atomic_load_n(&g_buckets[b], __ATOMIC_RELAXED))
+            continue;
+        spin_lock(lock);
+        for (struct dentry *d = g_buckets[b]; d && !found; d = d->hash_next)
+            if (d->inode == i && d->mount == m)
+                found = dentry_get(d);
+        spin_unlock(lock);
+    }
+    return found;
+}
+
 /* The name belongs to d alone from now on: one that was looked up meanwhile (negative, then)
  * goes. */
 void dcache_insert(struct dentry *d)

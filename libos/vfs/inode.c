@@ -41,11 +41,18 @@ struct inode *inode_get(struct inode *i)
     return i;
 }
 
+void inode_forget(struct inode *i)
+{
+    if (i->locks)
+        locks_free(i);
+    if (i->handle)
+        handle_forget(i);
+}
+
 void inode_put(struct inode *i)
 {
     if (i && ref_put(&i->refs)) {
-        if (i->locks)
-            locks_free(i);
+        inode_forget(i);
         if (i->ops->destroy)
             i->ops->destroy(i);
         else
@@ -234,6 +241,8 @@ void notify_inode(struct dentry *d, u32 mask)
 
     if (likely(!g_fs_notify) || !d || !d->inode)
         return;
+    if (d->unlinked)
+        mask |= IN_EXCL_UNLINK;
     mutex_lock(&g_tree_lock);
     parent = d->parent == d ? NULL : dentry_get(d->parent);
     len = MIN(d->name_len, NAME_LIMIT);

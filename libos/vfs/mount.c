@@ -10,6 +10,21 @@ const struct file_systems *g_file_systems;
 struct mount *g_root_mount;
 struct list_head g_mounts = LIST_HEAD_INIT(g_mounts);
 static u32 g_next_mount_id = 20;
+struct waitq g_mounts_wait = WAITQ_INIT(g_mounts_wait);
+static u64 g_mount_changes = 1;
+
+#define MOUNT_FLAGS (MS_RDONLY | MS_NOEXEC | MS_NOSUID | MS_NODEV | MS_NOSYMFOLLOW)
+
+u64 mount_changes(void)
+{
+    return __atomic_load_n(&g_mount_changes, __ATOMIC_ACQUIRE);
+}
+
+static void mounts_changed(void)
+{
+    __atomic_add_fetch(&g_mount_changes, 1, __ATOMIC_RELEASE);
+    waitq_wake(&g_mounts_wait, UINT32_MAX);
+}
 
 static void mount_drop_strings(struct mount *m)
 {
@@ -44,7 +59,7 @@ int mount_attach(struct super *super, struct inode *root, struct dentry *target,
     if (!m)
         return -ENOMEM;
     m->super = super;
-    m->flags = flags & (MS_RDONLY | MS_NOEXEC | MS_NOSUID | MS_NODEV);
+    m->flags = flags & MOUNT_FLAGS;
     m->source = kstrdup(source ? source : super->type);
     m->options = kstrdup(options ? options : "");
     m->bind_path = kstrdup(bind_path ? bind_path : "/");
@@ -73,6 +88,7 @@ int mount_attach(struct super *super, struct inode *root, struct dentry *target,
     }
     list_add_tail(&m->link, &g_mounts);
     mutex_unlock(&g_tree_lock);
+    mounts_changed();
     return 0;
 }
 
@@ -147,6 +163,7 @@ static int mount_detach(struct mount *m, bool lazy)
     m->mountpoint = NULL;
     list_del(&m->link);
     mutex_unlock(&g_tree_lock);
+    mounts_changed();
     dentry_put(point);
     dentry_put(root);
     return 0;
@@ -156,6 +173,7 @@ static int mount_detach(struct mount *m, bool lazy)
 long sys_mount(SYSCALL_ARGS);
 long sys_umount2(SYSCALL_ARGS);
 long sys_pivot_root(SYSCALL_ARGS);
+long sys_sysfs(SYSCALL_ARGS);
 
 struct mount_request {
     char *source, *target, *type, *data;
@@ -166,7 +184,8 @@ static int remount(struct dentry *target, u64 flags)
 {
     if (target != target->mount->root)
         return -EINVAL;
-    target->mount->flags = (u32)flags & (MS_RDONLY | MS_NOEXEC | MS_NOSUID | MS_NODEV);
+    target->mount->flags = (u32)flags & MOUNT_FLAGS;
+    mounts_changed();
     return 0;
 }
 
@@ -181,6 +200,8 @@ static int do_mount(const struct mount_request *q)
         return r;
     if (!target->mount) {
         r = -EINVAL; /* in no tree: /proc/PID/fd led to it */
+    } else if (target->inode->ops->follow) {
+        r = -ENOENT; /* a name that is new at each look: nothing could be found on it */
     } else if (q->flags & MS_REMOUNT) {
         r = remount(target, q->flags);
     } else if (q->flags & (MS_PRIVATE | MS_SHARED | MS_SLAVE | MS_UNBINDABLE)) {
@@ -284,4 +305,39 @@ long sys_umount2(SYSCALL_ARGS)
 long sys_pivot_root(SYSCALL_ARGS)
 {
     return -EPERM;
+}
+
+static long fs_type_index(const void __user *name)
+{
+    char buf[64];
+    ssize_t n = strncpy_from_user(buf, name, sizeof(buf));
+    const char *type;
+
+    if (n < 0)
+        return n == -EFAULT ? n : -EINVAL;
+    for (u32 i = 0; (type = g_file_systems->name(i)) != NULL; i++)
+        if (strcmp(type, buf) == 0)
+            return i;
+    return -EINVAL;
+}
+
+/* The kinds of file systems, by number. */
+long sys_sysfs(SYSCALL_ARGS)
+{
+    const char *type;
+    long count = 0;
+
+    switch ((int)a) {
+    case 1:
+        return fs_type_index((const void *)b);
+    case 2:
+        type = b >= 0 && b < UINT32_MAX ? g_file_systems->name((u32)b) : NULL;
+        return type ? copy_to_user((void *)c, type, strlen(type) + 1) : -EINVAL;
+    case 3:
+        while (g_file_systems->name((u32)count))
+            count++;
+        return count;
+    default:
+        return -EINVAL;
+    }
 }

@@ -265,6 +265,8 @@ int walk_link(struct walk *w, struct dentry *link)
 
     if (++w->links > LINK_LIMIT || (w->resolve & RESOLVE_NO_SYMLINKS))
         return -ELOOP;
+    if (dentry_mount_flags(link) & MS_NOSYMFOLLOW)
+        return -ELOOP;
     if (w->no_host_links && link->mount && link->mount->super->untrusted)
         return -ELOOP;
     if (i->ops->follow) {

@@ -156,6 +156,14 @@ static int open_existing(struct dentry *d, u32 flags, bool created, struct file 
     return r;
 }
 
+int dentry_open_checked(struct dentry *d, u32 flags, struct file **out)
+{
+    flags &= OPEN_FLAGS_KNOWN & ~(u32)(O_CREAT | O_EXCL);
+    if (flags & O_PATH)
+        flags &= O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+    return open_existing(d, flags, false, out);
+}
+
 /* dir's entry becomes a new regular file, unless somebody was faster. */
 static int create_entry(struct dentry *dir, const char *name, size_t len, u32 mode, u64 rdev,
                         struct socket_binding *b, struct dentry **d)

@@ -107,6 +107,7 @@ long sys_faccessat(SYSCALL_ARGS);
 long sys_faccessat2(SYSCALL_ARGS);
 long sys_statfs(SYSCALL_ARGS);
 long sys_fstatfs(SYSCALL_ARGS);
+long sys_ustat(SYSCALL_ARGS);
 
 long sys_newfstatat(SYSCALL_ARGS)
 {
@@ -264,6 +265,7 @@ static long put_statfs(struct super *s, u32 mount_flags, void __user *out)
     st.f_namelen = (long)k.namelen;
     st.f_fsid.val[0] = (int)s->dev;
     st.f_flags = 0x20 /* ST_VALID */ |
+                 (mount_flags & MS_NOSYMFOLLOW ? 0x2000 /* ST_NOSYMFOLLOW */ : 0) |
                  (long)((mount_flags | s->flags) & (MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC));
     return copy_to_user(out, &st, sizeof(st));
 }
@@ -278,6 +280,44 @@ long sys_statfs(SYSCALL_ARGS)
     r = put_statfs(target->inode->super, target->mount ? target->mount->flags : 0, (void *)b);
     dentry_put(target);
     return r;
+}
+
+struct ustat {
+    i32 blocks_free;
+    u64 inodes_free;
+    char name[6], pack[6];
+};
+
+/* The root of a mounted file system by the number of its device, +1; NULL. */
+static struct dentry *root_of_dev(u32 dev)
+{
+    struct dentry *found = NULL;
+    struct mount *m;
+
+    mutex_lock(&g_tree_lock);
+    list_for_each_entry (m, &g_mounts, link)
+        if (!found && m->super->dev == dev)
+            found = dentry_get(m->root);
+    mutex_unlock(&g_tree_lock);
+    return found;
+}
+
+long sys_ustat(SYSCALL_ARGS)
+{
+    struct dentry *root = root_of_dev((u32)a);
+    struct host_statfs k = {0};
+    struct ustat u;
+    int r = 0;
+
+    if (!root)
+        return -EINVAL;
+    if (root->inode->super->statfs)
+        r = root->inode->super->statfs(root->inode->super, &k);
+    dentry_put(root);
+    memset(&u, 0, sizeof(u));
+    u.blocks_free = (i32)k.bfree;
+    u.inodes_free = k.ffree;
+    return r < 0 ? r : copy_to_user((void *)b, &u, sizeof(u));
 }
 
 long sys_fstatfs(SYSCALL_ARGS)

@@ -25,6 +25,16 @@ static int follow_fd(struct pseudo_inode *p, struct dentry **out)
     return is_err(*out) ? ptr_err(*out) : 0;
 }
 
+struct fdinfo_text {
+    struct fdinfo to;
+    struct text *text;
+};
+
+static void add_line(struct fdinfo *to, const char *line, size_t n)
+{
+    text_add(container_of(to, struct fdinfo_text, to)->text, line, n);
+}
+
 static int show_fdinfo(struct pseudo_inode *p, struct text *t)
 {
     struct file *f = file_of(p, p->fd - 1);
@@ -37,6 +47,11 @@ static int show_fdinfo(struct pseudo_inode *p, struct text *t)
     text_printf(t, "pos:\t%llu\nflags:\t0%o\nmnt_id:\t%u\nino:\t%llu\n", (unsigned long long)f->pos,
                 f->flags, f->dentry && f->dentry->mount ? f->dentry->mount->id : 15,
                 (unsigned long long)(f->inode ? st.ino : f->id));
+    if (f->ops->fdinfo) {
+        struct fdinfo_text more = {{add_line}, t};
+
+        f->ops->fdinfo(f, &more.to);
+    }
     file_put(f);
     return 0;
 }

@@ -19,9 +19,9 @@ static void mount_options(struct text *t, const struct mount *m)
 {
     u32 flags = m->flags | m->super->flags;
 
-    text_printf(t, "%s%s%s%s,relatime", flags & MS_RDONLY ? "ro" : "rw",
+    text_printf(t, "%s%s%s%s,relatime%s", flags & MS_RDONLY ? "ro" : "rw",
                 flags & MS_NOSUID ? ",nosuid" : "", flags & MS_NODEV ? ",nodev" : "",
-                flags & MS_NOEXEC ? ",noexec" : "");
+                flags & MS_NOEXEC ? ",noexec" : "", flags & MS_NOSYMFOLLOW ? ",nosymfollow" : "");
 }
 
 static void one_mount(struct text *t, const struct mount *m, const char *path, enum format format)

@@ -633,8 +633,10 @@ static ssize_t store_slack(struct pseudo_inode *p, const char *buf, size_t n)
     {.name = "loginuid", .mode = S_IFREG | 0644, .text = "4294967295"}, \
     PSEUDO_SHOW("maps", proc_show_maps), \
     {.name = "mem", .mode = S_IFREG | 0600, .fops = &g_proc_mem_ops}, \
-    PSEUDO_SHOW("mountinfo", proc_show_mountinfo), \
-    PSEUDO_SHOW("mounts", proc_show_mounts), \
+    {.name = "mountinfo", .mode = S_IFREG | 0444, .show = proc_show_mountinfo, \
+     .news = mount_changes, .news_wait = &g_mounts_wait}, \
+    {.name = "mounts", .mode = S_IFREG | 0444, .show = proc_show_mounts, \
+     .news = mount_changes, .news_wait = &g_mounts_wait}, \
     PSEUDO_DIR("net", g_proc_net_entries), \
     {.name = "ns", .mode = S_IFDIR | 0511, .children = g_ns_entries}, \
     {.name = "oom_adj", .mode = S_IFREG | 0644, .text = "0\n"}, \

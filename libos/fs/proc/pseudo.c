@@ -93,6 +93,7 @@ void text_free(struct text *t)
 struct reading {
     struct mutex lock;
     struct text text;
+    u64 news; /* what who polled has seen (atomic) */
 };
 
 static int make_text(struct pseudo_inode *p, struct text *t)
@@ -170,6 +171,20 @@ static i64 pseudo_seek(struct file *f, i64 off, int whence)
     return generic_seek(f, off, whence, 0);
 }
 
+/* Readable at any time; who looks has seen what is new. */
+static u32 news_poll(struct file *f, struct poll_table *pt)
+{
+    const struct pseudo_entry *e = pseudo_of(f->inode)->entry;
+    struct reading *reading = f->private;
+    u64 now;
+
+    poll_wait(pt, e->news_wait);
+    now = e->news();
+    return POLL_IN | POLL_RDNORM |
+           (__atomic_exchange_n(&reading->news, now, __ATOMIC_RELAXED) != now ? POLL_ERR | POLL_PRI
+                                                                              : 0);
+}
+
 static void pseudo_release(struct file *f)
 {
     struct reading *reading = f->private;
@@ -184,11 +199,19 @@ static const struct file_ops g_pseudo_file_ops = {
     .seek = pseudo_seek,
     .release = pseudo_release,
 };
+static const struct file_ops g_news_file_ops = {
+    .read = pseudo_read,
+    .write = pseudo_write,
+    .seek = pseudo_seek,
+    .poll = news_poll,
+    .release = pseudo_release,
+};
 static const struct file_ops g_pseudo_dir_ops = {.seek = inode_seek};
 
 static int pseudo_open(struct inode *i, struct file *f)
 {
     struct pseudo_inode *p = pseudo_of(i);
+    struct reading *reading;
 
     if (S_ISDIR(i->mode)) {
         f->ops = &g_pseudo_dir_ops;
@@ -198,9 +221,12 @@ static int pseudo_open(struct inode *i, struct file *f)
         f->ops = p->entry->fops;
         return 0;
     }
-    f->private = kzalloc(sizeof(struct reading));
-    f->ops = &g_pseudo_file_ops;
-    return f->private ? 0 : -ENOMEM;
+    reading = f->private = kzalloc(sizeof(struct reading));
+    if (!reading)
+        return -ENOMEM;
+    f->ops = p->entry->news ? &g_news_file_ops : &g_pseudo_file_ops;
+    reading->news = p->entry->news ? p->entry->news() : 0;
+    return 0;
 }
 
 /* ---- inodes ---- */

@@ -34,7 +34,10 @@ struct pseudo_entry {
     int (*lookup)(struct pseudo_inode *dir, const char *name, size_t len, struct inode **out);
     int (*iterate)(struct pseudo_inode *dir, u64 pos, dirent_fn *fn, void *ctx);
     const struct file_ops *fops; /* instead of show and store */
-    const char *text;            /* constant text (or link target) instead of show */
+    /* A number that changes when there is news of the file: poll(2) tells of it once, by POLLPRI. */
+    u64 (*news)(void);
+    struct waitq *news_wait; /* woken then */
+    const char *text;        /* constant text (or link target) instead of show */
 };
 /* The usual entries: a file whose text `function` makes, one of constant text, a directory. */
 #define PSEUDO_SHOW(entry_name, function)                            \

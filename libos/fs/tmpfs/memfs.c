@@ -132,8 +132,7 @@ static void destroy_one(struct mem_inode *m, struct mem_inode **todo)
     case S_IFIFO:
         fifo_destroy(i);
     }
-    if (i->locks)
-        locks_free(i);
+    inode_forget(i);
     mem_xattrs_free(m);
     kfree(m->backing);
     kfree(m);

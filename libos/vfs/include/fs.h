@@ -57,6 +57,12 @@ struct socket_binding {
     const char *text;                      /* the name as the program gave it */
 };
 
+/* Takes the lines of /proc/PID/fdinfo. */
+struct fdinfo {
+    void (*add)(struct fdinfo *to, const char *line, size_t n);
+};
+void fdinfo_line(struct fdinfo *to, const char *fmt, ...) __printf(2, 3); /* 200 bytes at most */
+
 struct inode_ops {
     /* name is not "." or ".."; -ENOENT when absent. The dentry cache is above. Called with the
      * directory's lock held. */
@@ -111,8 +117,9 @@ struct inode {
     struct flock_list *locks;     /* POSIX and flock locks */
     void *bound;                  /* S_IFSOCK: net's socket bound here; S_IFIFO: vfs/pipe.c */
     void *watches;                /* event/inotify.c */
-    i32 writers; /* descriptors open for writing; < 0: programs running (ETXTBSY) */
-    u32 seals;   /* F_SEAL_* of a memfd */
+    i32 writers;           /* descriptors open for writing; < 0: programs running (ETXTBSY) */
+    u32 seals;             /* F_SEAL_* of a memfd */
+    struct handle *handle; /* vfs/handle.c; NULL until the first */
 };
 
 /* A mounted file system. */
@@ -166,6 +173,8 @@ struct file_ops {
     void (*release)(struct file *f);              /* last reference */
     ssize_t (*splice_read)(struct file *f, struct file *out, size_t n); /* optional */
     int (*lock)(struct file *f, struct lock *k, int op);                /* locks.h; optional */
+    /* What /proc/PID/fdinfo says besides: lines by fdinfo_line(). */
+    void (*fdinfo)(struct file *f, struct fdinfo *to);
 };
 
 struct file {
@@ -299,7 +308,8 @@ int file_wait(struct file *f, u16 events, u64 deadline);
 int pipe_create(struct file **r, struct file **w, u32 flags);
 /*
  * inotify: set by event/inotify.c for the first watch, NULL before. dir and name: the event
- * on an entry of a directory; name NULL: on i itself. Called without locks. mask: IN_*.
+ * on an entry of a directory; name NULL: on i itself. Called without locks. mask: IN_*; with
+ * IN_EXCL_UNLINK it is of a file whose name is gone.
  */
 extern void (*g_fs_notify)(struct inode *i, struct inode *dir, const char *name, size_t name_len,
                            u32 mask, u32 cookie);

@@ -67,6 +67,9 @@ int inode_permission_as(const struct cred *c, struct inode *i, int mask);
 
 /* ---- inodes (inode.c) ---- */
 void inode_init(struct inode *i, struct super *super, const struct inode_ops *ops, u32 mode);
+/* Its last reference is gone: what hangs on it goes before it does. */
+void inode_forget(struct inode *i);
+void handle_forget(struct inode *i);
 u64 super_new_dev(void);
 /* Owner of a new inode in dir: credentials of the caller, setgid directories. */
 void inode_init_owner(struct inode *i, const struct inode *dir);
@@ -89,6 +92,8 @@ struct dentry *dentry_alloc(struct dentry *parent, struct mount *mount, const ch
                             size_t len,
                             struct inode *inode); /* takes no reference of inode: gets one */
 struct dentry *dcache_find(struct dentry *dir, const char *name, size_t len, u32 hash);
+/* A name of the inode in that mount, if one is cached; +1. */
+struct dentry *dcache_find_inode(const struct mount *m, const struct inode *i);
 void dcache_insert(struct dentry *d);
 void dcache_remove(struct dentry *d);
 void dcache_move(struct dentry *d, struct dentry *new_dir, const char *name, size_t len);
@@ -116,7 +121,7 @@ void dentry_count_mounts(struct dentry *d, i32 more);
 /* ---- mounts (mount.c) ---- */
 struct mount {
     struct list_head link;
-    u32 id, flags; /* MS_RDONLY | MS_NOEXEC | MS_NOSUID | MS_NODEV */
+    u32 id, flags; /* MS_RDONLY | MS_NOEXEC | MS_NOSUID | MS_NODEV | MS_NOSYMFOLLOW */
     u32 dentries;  /* alive ones; the mount is freed with the last */
     struct mount *parent;
     struct dentry *root;
@@ -126,6 +131,9 @@ struct mount {
 };
 extern struct mount *g_root_mount;
 extern struct list_head g_mounts; /* under g_tree_lock */
+/* Changes with each mount that comes, goes or gets other flags; then g_mounts_wait is woken. */
+u64 mount_changes(void);
+extern struct waitq g_mounts_wait;
 /* Mount super (its root inode, or another one for a bind) on target (NULL: the root). */
 int mount_attach(struct super *super, struct inode *root, struct dentry *target, u32 flags,
                  const char *source, const char *options, const char *bind_path);
@@ -179,6 +187,8 @@ int path_parent(int dirfd, const char *path, struct walk *w, int dot_error);
 int may_create(struct dentry *dir);
 int may_delete(struct dentry *dir, struct dentry *victim, bool is_dir);
 int dentry_open_flags(struct dentry *d, u32 flags, struct file **out);
+/* As open(2) of what d names: permissions, O_TRUNC. */
+int dentry_open_checked(struct dentry *d, u32 flags, struct file **out);
 
 /* ---- links of pass-through mounts (links.c) ---- */
 /* What is left of path behind prefix, component by component; NULL: it does not begin so. */
@@ -229,6 +239,7 @@ struct file_systems {
     /* As mount(2) names it; -ENODEV: there is none. A negative errno as err_ptr. */
     struct super *(*make)(const char *type, const char *options);
     int (*open_device)(struct inode *i, struct file *f);
+    const char *(*name)(u32 index); /* of the n-th one; NULL: there are not so many */
 };
 extern const struct file_systems *g_file_systems;
 struct super *super_alloc(const char *type, u64 magic);
