@@ -41,7 +41,7 @@ S(dup3, sys_dup3, DONE, "")
 S(fcntl, sys_fcntl, PARTIAL, "no leases, no SIGIO, no F_NOTIFY")
 S(flock, sys_flock, DONE, "")
 S(pipe, sys_pipe, DONE, "")
-S(pipe2, sys_pipe2, PARTIAL, "no O_DIRECT")
+S(pipe2, sys_pipe2, DONE, "")
 S(memfd_create, sys_memfd_create, PARTIAL, "no MFD_HUGETLB")
 /* attributes */
 S(stat, sys_stat, DONE, "")

@@ -47,7 +47,22 @@ long sys_uname(SYSCALL_ARGS)
     return copy_to_user((void *)a, &u, sizeof(u));
 }
 
-static long set_name(char *name, u64 from, long size)
+int uts_set_name(const char *name, size_t size, bool domain)
+{
+    char *to = domain ? g_domainname : g_hostname;
+    if (!capable(CAP_SYS_ADMIN))
+        return -EPERM;
+    if (size > NAME_SIZE - 1)
+        return -EINVAL;
+    mutex_lock(&g_names_lock);
+    names_init_locked();
+    memset(to, 0, NAME_SIZE);
+    memcpy(to, name, size);
+    mutex_unlock(&g_names_lock);
+    return 0;
+}
+
+static long set_name(u64 from, long size, bool domain)
 {
     char buf[NAME_SIZE] = {0};
     if (!capable(CAP_SYS_ADMIN))
@@ -56,21 +71,17 @@ static long set_name(char *name, u64 from, long size)
         return -EINVAL;
     if (copy_from_user(buf, (void *)from, (size_t)size) < 0)
         return -EFAULT;
-    mutex_lock(&g_names_lock);
-    names_init_locked();
-    memcpy(name, buf, NAME_SIZE);
-    mutex_unlock(&g_names_lock);
-    return 0;
+    return uts_set_name(buf, (size_t)size, domain);
 }
 
 long sys_sethostname(SYSCALL_ARGS)
 {
-    return set_name(g_hostname, (u64)a, b);
+    return set_name((u64)a, b, false);
 }
 
 long sys_setdomainname(SYSCALL_ARGS)
 {
-    return set_name(g_domainname, (u64)a, b);
+    return set_name((u64)a, b, true);
 }
 
 static int count_one(struct process *p, void *ctx)

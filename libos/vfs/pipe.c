@@ -3,23 +3,83 @@
 #include "vfs.h"
 
 #define PIPE_SIZE_DEFAULT 65536u
-#define PIPE_SIZE_MAX     (1u << 20)
+#define PIPE_SIZE_SHORT   8192u /* of who has too many */
 #define PIPE_ATOMIC       4096u /* PIPE_BUF */
 #define SIGPIPE           13
 #define FIONREAD_CMD      0x541b
+
+/* /proc/sys/fs/pipe-max-size; and pipe-user-pages-soft, of all users together. */
+static u32 g_size_max = 1u << 20;
+static u32 g_pages; /* atomic: what the pipes may hold */
+
+/* What one write with O_DIRECT (pipe(2)) made: a read takes it alone, and all of it. */
+struct packet {
+    struct packet *next;
+    u64 at; /* where in the stream */
+    u32 size;
+};
 
 struct pipe {
     struct inode i; /* of an anonymous pipe; a FIFO has its own */
     struct mutex lock;
     u8 *buf;
     u32 size, head, used; /* head: next byte to read; size is a power of two */
+    u64 read_at;          /* bytes read so far */
+    struct packet *packets, **packets_end;
     u32 readers, writers;
     u32 opened_read, opened_write; /* ever: what a blocked open of a FIFO waits for */
     struct waitq read_queue, write_queue;
 };
 
+u32 pipe_size_max(void)
+{
+    return __atomic_load_n(&g_size_max, __ATOMIC_RELAXED);
+}
+
+static u32 round_size(u64 size)
+{
+    u32 r = PAGE_SIZE;
+
+    while (r < size)
+        r *= 2;
+    return r;
+}
+
+int pipe_set_size_max(u64 size)
+{
+    if (size == 0 || size > 1ull << 30)
+        return -EINVAL;
+    __atomic_store_n(&g_size_max, round_size(size), __ATOMIC_RELAXED);
+    return 0;
+}
+
+static bool may_have_more(void)
+{
+    return __atomic_load_n(&g_pages, __ATOMIC_RELAXED) <= PIPE_PAGES_SOFT ||
+           fs_capable(CAP_SYS_RESOURCE) || fs_capable(CAP_SYS_ADMIN);
+}
+
+static void set_size(struct pipe *p, u32 size)
+{
+    __atomic_add_fetch(&g_pages, size / PAGE_SIZE - p->size / PAGE_SIZE, __ATOMIC_RELAXED);
+    p->size = size;
+}
+
+static void drop_packet(struct pipe *p)
+{
+    struct packet *k = p->packets;
+
+    p->packets = k->next;
+    if (!p->packets)
+        p->packets_end = &p->packets;
+    kfree(k);
+}
+
 static void pipe_free(struct pipe *p)
 {
+    __atomic_sub_fetch(&g_pages, p->size / PAGE_SIZE, __ATOMIC_RELAXED);
+    while (p->packets)
+        drop_packet(p);
     if (p->buf)
         page_free(p->buf, p->size / PAGE_SIZE);
     kfree(p);
@@ -44,7 +104,13 @@ static struct pipe *pipe_new(void)
     inode_init(&p->i, &g_pipe_super, &g_pipe_inode_ops, S_IFIFO | 0600);
     p->i.uid = fs_uid();
     p->i.gid = fs_gid();
+    p->packets_end = &p->packets;
+    __atomic_add_fetch(&g_pages, PIPE_SIZE_DEFAULT / PAGE_SIZE, __ATOMIC_RELAXED);
     p->size = PIPE_SIZE_DEFAULT;
+    if (!fs_capable(CAP_SYS_RESOURCE))
+        set_size(p, MIN(PIPE_SIZE_DEFAULT, pipe_size_max()));
+    if (!may_have_more())
+        set_size(p, MIN(PIPE_SIZE_SHORT, p->size));
     waitq_init(&p->read_queue);
     waitq_init(&p->write_queue);
     return p;
@@ -59,6 +125,13 @@ static inline void wake(struct waitq *q)
 
 /* ---- ring; p->lock held ---- */
 
+static void ring_skip(struct pipe *p, u32 n)
+{
+    p->head = (p->head + n) & (p->size - 1);
+    p->used -= n;
+    p->read_at += n;
+}
+
 static ssize_t ring_read(struct pipe *p, struct uio *io, size_t n)
 {
     ssize_t done = 0;
@@ -70,8 +143,7 @@ static ssize_t ring_read(struct pipe *p, struct uio *io, size_t n)
 
         if (r <= 0)
             return done ? done : r;
-        p->head = (p->head + (u32)r) & (p->size - 1);
-        p->used -= (u32)r;
+        ring_skip(p, (u32)r);
         done += r;
         n -= (size_t)r;
         if ((u32)r < part)
@@ -80,6 +152,28 @@ static ssize_t ring_read(struct pipe *p, struct uio *io, size_t n)
     if (p->used == 0)
         p->head = 0; /* stay in the same cache lines */
     return done;
+}
+
+/* Up to the next packet, or that packet: what of it finds no room is lost. */
+static ssize_t read_some(struct pipe *p, struct uio *io)
+{
+    struct packet *k = p->packets;
+    u64 end;
+    ssize_t r;
+
+    if (!k)
+        return ring_read(p, io, io->left);
+    if (k->at > p->read_at)
+        return ring_read(p, io, MIN(io->left, (size_t)(k->at - p->read_at)));
+    end = k->at + k->size;
+    r = ring_read(p, io, MIN(io->left, (size_t)k->size));
+    if (r < 0)
+        return r;
+    ring_skip(p, (u32)(end - p->read_at));
+    drop_packet(p);
+    if (p->used == 0)
+        p->head = 0;
+    return r;
 }
 
 static ssize_t ring_write(struct pipe *p, struct uio *io, size_t n)
@@ -125,7 +219,7 @@ static ssize_t pipe_read(struct file *f, struct uio *io, u64 *pos)
     for (;;) {
         mutex_lock(&p->lock);
         if (p->used) {
-            r = ring_read(p, io, io->left);
+            r = read_some(p, io);
             mutex_unlock(&p->lock);
             wake(&p->write_queue);
             return r;
@@ -153,19 +247,49 @@ static int ring_allocate(struct pipe *p)
     return p->buf ? 0 : -ENOMEM;
 }
 
+/* One packet into a ring that has room for it. */
+static ssize_t write_packet(struct pipe *p, struct uio *io)
+{
+    struct packet *k = kmalloc(sizeof(*k));
+    ssize_t r;
+
+    if (!k)
+        return -ENOMEM;
+    k->next = NULL;
+    k->at = p->read_at + p->used;
+    r = ring_write(p, io, MIN(io->left, (size_t)PIPE_ATOMIC));
+    if (r <= 0) {
+        kfree(k);
+        return r;
+    }
+    k->size = (u32)r;
+    *p->packets_end = k;
+    p->packets_end = &k->next;
+    return r;
+}
+
+/* Bytes that have to find room together. */
+static u32 write_need(const struct file *f, const struct uio *io)
+{
+    if (f->flags & O_DIRECT)
+        return (u32)MIN(io->left, (size_t)PIPE_ATOMIC);
+    return io->left > PIPE_ATOMIC ? 1 : (u32)io->left; /* need not be atomic: as it fits */
+}
+
 static ssize_t pipe_write(struct file *f, struct uio *io, u64 *pos)
 {
     struct pipe *p = f->private;
     ssize_t done = 0, r = 0;
-    u32 need = (u32)MIN(io->left, (size_t)PIPE_ATOMIC);
+    u32 need = write_need(f, io);
 
-    if (io->left > PIPE_ATOMIC)
-        need = 1; /* need not be atomic: as it fits */
     while (io->left) {
+        if (f->flags & O_DIRECT)
+            need = write_need(f, io);
         mutex_lock(&p->lock);
         r = !p->readers ? -EPIPE : ring_allocate(p);
         if (r == 0 && p->size - p->used >= need) {
-            r = ring_write(p, io, MIN(io->left, (size_t)(p->size - p->used)));
+            r = f->flags & O_DIRECT ? write_packet(p, io)
+                                    : ring_write(p, io, MIN(io->left, (size_t)(p->size - p->used)));
             mutex_unlock(&p->lock);
             waitq_wake_data(&p->read_queue);
             if (r <= 0)
@@ -248,7 +372,10 @@ static void pipe_release(struct file *f)
     mutex_lock(&p->lock);
     pipe_count(p, f->flags, -1);
     if (!p->readers && !p->writers) { /* a FIFO forgets what nobody read */
-        p->used = p->head = 0;
+        ring_skip(p, p->used);
+        while (p->packets)
+            drop_packet(p);
+        p->head = 0;
         p->opened_write = p->opened_read = 0;
     }
     mutex_unlock(&p->lock);
@@ -291,7 +418,7 @@ int pipe_create(struct file **r, struct file **w, u32 flags)
         return -ENOMEM;
     p->i.ino = file_new_id();
     *r = pipe_end(p, O_RDONLY | (flags & O_NONBLOCK));
-    *w = *r ? pipe_end(p, O_WRONLY | (flags & O_NONBLOCK)) : NULL;
+    *w = *r ? pipe_end(p, O_WRONLY | (flags & (O_NONBLOCK | O_DIRECT))) : NULL;
     if (*r && !*w)
         file_put(*r);
     inode_put(&p->i);
@@ -363,7 +490,7 @@ void fifo_destroy(struct inode *i)
 long pipe_fcntl(struct file *f, u32 cmd, long arg)
 {
     struct pipe *p = f->private;
-    u32 size = PAGE_SIZE;
+    u32 size;
     u8 *buf;
     long r;
 
@@ -371,11 +498,12 @@ long pipe_fcntl(struct file *f, u32 cmd, long arg)
         return -EBADF;
     if (cmd != F_SETPIPE_SZ_CMD)
         return p->size;
-    if (arg <= 0 || arg > (1l << 30))
+    if (arg < 0 || arg > (1l << 30))
         return -EINVAL;
-    while (size < (u64)arg)
-        size *= 2;
-    if (size > PIPE_SIZE_MAX && !fs_capable(CAP_SYS_RESOURCE))
+    size = round_size((u64)arg);
+    if (size > pipe_size_max() && !fs_capable(CAP_SYS_RESOURCE))
+        return -EPERM;
+    if (size > p->size && !may_have_more())
         return -EPERM;
     buf = page_alloc(size / PAGE_SIZE);
     if (!buf)
@@ -391,7 +519,7 @@ long pipe_fcntl(struct file *f, u32 cmd, long arg)
             page_free(p->buf, p->size / PAGE_SIZE);
         p->buf = buf;
         p->head = 0;
-        p->size = size;
+        set_size(p, size);
         r = size;
     }
     mutex_unlock(&p->lock);
@@ -459,7 +587,7 @@ long sys_pipe2(SYSCALL_ARGS)
     i32 fds[2];
     int err;
 
-    if (b & ~(O_CLOEXEC | O_NONBLOCK))
+    if (b & ~(O_CLOEXEC | O_NONBLOCK | O_DIRECT))
         return -EINVAL;
     err = pipe_create(&r, &w, (u32)b);
     if (err < 0)

@@ -237,6 +237,29 @@ static void copied(void)
     }
 }
 
+/* pipe2(O_DIRECT): each write is a packet, which one read takes. */
+static void packets(void)
+{
+    static char big[9000];
+    char buf[9000];
+    int p[2];
+    CHECK(pipe2(p, O_DIRECT | O_NONBLOCK) == 0);
+    CHECK(write(p[1], "abc", 3) == 3 && write(p[1], "defgh", 5) == 5);
+    CHECK(read(p[0], buf, sizeof(buf)) == 3 && read(p[0], buf, 2) == 2 && buf[1] == 'e');
+    CHECK(read(p[0], buf, sizeof(buf)) == -1 && errno == EAGAIN); /* the rest of it is lost */
+    CHECK(write(p[1], big, sizeof(big)) == sizeof(big));
+    CHECK(read(p[0], buf, sizeof(buf)) == 4096 && read(p[0], buf, sizeof(buf)) == 4096);
+    CHECK(read(p[0], buf, sizeof(buf)) == sizeof(big) - 8192);
+    CHECK((fcntl(p[1], F_GETFL) & O_DIRECT) && !(fcntl(p[0], F_GETFL) & O_DIRECT));
+    /* A stream again, behind a packet. */
+    CHECK(write(p[1], "12", 2) == 2 && fcntl(p[1], F_SETFL, O_NONBLOCK) == 0);
+    CHECK(write(p[1], "34", 2) == 2 && write(p[1], "56", 2) == 2);
+    CHECK(read(p[0], buf, 8) == 2 && read(p[0], buf, 8) == 4);
+    CHECK(fcntl(p[0], F_SETPIPE_SZ, 0) == 4096 && fcntl(p[1], F_GETPIPE_SZ) == 4096);
+    close(p[0]);
+    close(p[1]);
+}
+
 int main(void)
 {
     RUN(basics);
@@ -247,5 +270,6 @@ int main(void)
     RUN(fifos);
     RUN(reopened);
     RUN(copied);
+    RUN(packets);
     return finish();
 }

@@ -23,6 +23,43 @@ static int show_domainname(struct pseudo_inode *p, struct text *t)
     return 0;
 }
 
+static ssize_t store_name(const char *buf, bool domain)
+{
+    const char *end = strchr(buf, '\n');
+    size_t n = end ? (size_t)(end - buf) : strlen(buf);
+    int r = uts_set_name(buf, MIN(n, (size_t)64), domain);
+
+    return r < 0 ? r : (ssize_t)strlen(buf);
+}
+
+static ssize_t store_hostname(struct pseudo_inode *p, const char *buf, size_t n)
+{
+    return store_name(buf, false);
+}
+
+static ssize_t store_domainname(struct pseudo_inode *p, const char *buf, size_t n)
+{
+    return store_name(buf, true);
+}
+
+static int show_pipe_size(struct pseudo_inode *p, struct text *t)
+{
+    text_printf(t, "%u\n", pipe_size_max());
+    return 0;
+}
+
+static ssize_t store_pipe_size(struct pseudo_inode *p, const char *buf, size_t n)
+{
+    u64 size = 0;
+    const char *c;
+    int r;
+
+    for (c = buf; *c >= '0' && *c <= '9' && size < 1ull << 32; c++)
+        size = size * 10 + (u64)(*c - '0');
+    r = c == buf || (*c && *c != '\n') ? -EINVAL : pipe_set_size_max(size);
+    return r < 0 ? r : (ssize_t)n;
+}
+
 static void text_uuid(struct text *t, const u8 u[16])
 {
     text_printf(t, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x\n", u[0],
@@ -166,8 +203,11 @@ static const struct pseudo_entry g_yama[] = {PSEUDO_TEXT("ptrace_scope", "1"), {
 static const struct pseudo_entry g_kernel[] = {
     PSEUDO_TEXT("cap_last_cap", "40"),
     SETTING("core_pattern"),
-    PSEUDO_SHOW("domainname", show_domainname),
-    PSEUDO_SHOW("hostname", show_hostname),
+    {.name = "domainname",
+     .mode = S_IFREG | 0644,
+     .show = show_domainname,
+     .store = store_domainname},
+    {.name = "hostname", .mode = S_IFREG | 0644, .show = show_hostname, .store = store_hostname},
     SETTING("msgmax"),
     SETTING("msgmnb"),
     PSEUDO_TEXT("ngroups_max", "65536"),
@@ -207,7 +247,11 @@ static const struct pseudo_entry g_fs[] = {
     PSEUDO_TEXT("file-nr", "256\t0\t1048576"),
     PSEUDO_DIR("inotify", g_inotify),
     PSEUDO_TEXT("nr_open", "1048576"),
-    PSEUDO_TEXT("pipe-max-size", "1048576"),
+    {.name = "pipe-max-size",
+     .mode = S_IFREG | 0644,
+     .show = show_pipe_size,
+     .store = store_pipe_size},
+    PSEUDO_TEXT("pipe-user-pages-soft", "16384"), /* PIPE_PAGES_SOFT */
     PSEUDO_TEXT("protected_hardlinks", "0"),
     PSEUDO_TEXT("protected_symlinks", "0"),
     {0},

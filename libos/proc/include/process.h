@@ -103,6 +103,8 @@ int clock_deadline(i32 clock, bool absolute, u64 ns, u64 *deadline);
 /* ---- the system's names (proc/misc.c) ---- */
 /* As uname(2) gives them; they may be changed meanwhile. */
 void uts_names(char hostname[65], char domainname[65]);
+/* As sethostname(2), setdomainname(2): -EPERM, -EINVAL. */
+int uts_set_name(const char *name, size_t size, bool domain);
 
 /* ---- start and exec ---- */
 /* What proc asks of rooms above it. */

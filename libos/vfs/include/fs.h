@@ -305,6 +305,9 @@ void poll_deadline(struct poll_table *pt, u64 when);
 int file_wait(struct file *f, u16 events, u64 deadline);
 
 /* ---- others ---- */
+#define PIPE_PAGES_SOFT 16384 /* beyond it, who has no capability gets small pipes */
+u32 pipe_size_max(void);      /* what F_SETPIPE_SZ gives to everybody */
+int pipe_set_size_max(u64 size);
 int pipe_create(struct file **r, struct file **w, u32 flags);
 /*
  * inotify: set by event/inotify.c for the first watch, NULL before. dir and name: the event
