@@ -5,7 +5,7 @@ set -euo pipefail
 
 declare -A sets=(
     [build]="gcc libc6-dev make meson ninja-build pkg-config python3 binutils libjansson-dev libseccomp-dev
-             libcap-dev libssl-dev libcapstone-dev nettle-dev libsystemd-dev libprotobuf-c-dev protobuf-c-compiler libcurl4-openssl-dev libarchive-dev libyaml-dev
+             libcap-dev libssl-dev libcapstone-dev nettle-dev libsystemd-dev libprotobuf-c-dev protobuf-c-compiler libcurl4-openssl-dev libarchive-dev libyaml-dev libevent-dev
              erofs-utils lowdown"
     [demo]="mmdebstrap erofs-utils jq"
     [test]="bats libcmocka-dev cryptsetup-bin mmdebstrap musl-tools clang libclang-rt-14-dev python3

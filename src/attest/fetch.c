@@ -7,7 +7,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-#include "attest/hex.h"
+#include "base/hex.h"
 #include "attest/http.h"
 #include "attest/quote.h"
 #include "attest/snp.h"
@@ -63,6 +63,25 @@ static int read_wanted(struct span evidence, struct wanted *out, struct error *e
 }
 
 /* ---- the service ---- */
+
+static const char *status_remedy(long status)
+{
+    switch (status) {
+    case 404:
+        return "the service does not know this platform: is the URL right, and is the platform "
+               "registered with it?";
+    case 410:
+        return "it is no longer served: ask for a newer TCB evaluation";
+    case 401:
+    case 403:
+        return "the service wants a key or token for this";
+    case 429:
+        return "too many requests: use a cache, or a PCCS of your own";
+    default:
+        return status >= 500 ? "the service has a problem of its own: try again later, see its log"
+                             : "is this the URL of a PCCS or of Intel's PCS, version 4?";
+    }
+}
 
 /* What is before /sgx/certification/v4, without a slash at its end. */
 static char *base_url(const char *url)
@@ -187,8 +206,14 @@ static struct attest_collateral *fetch_and_save(const struct attest_verifier *v,
     struct buffer files[ATTEST_FILE_COUNT] = {0};
     struct attest_bytes bytes[ATTEST_FILE_COUNT];
     struct attest_collateral *c = NULL;
-    struct http *http = http_open(service->ca_file,
-                                  service->timeout_ms ? service->timeout_ms : TIMEOUT_MS, err);
+    const struct http_options options = {
+        .ca_file = service->ca_file,
+        .timeout_ms = service->timeout_ms ? service->timeout_ms : TIMEOUT_MS,
+        .remedy = status_remedy,
+        .ca_remedy = "--pccs-ca",
+        .user_agent = "rune-attest",
+    };
+    struct http *http = http_open(&options, err);
     int rc = http ? fetch_parts(http, service, w, files, err) : -1;
 
     http_close(http);

@@ -16,6 +16,9 @@ enum { BODY_MAX = 1 << 20, HEADERS_MAX = 64 << 10, CONNECT_MS = 10000 };
 
 struct http {
     CURL *curl;
+    const char *(*remedy)(long status);
+    const char *ca_remedy;
+    bool https;
     int64_t deadline; /* of CLOCK_MONOTONIC, in milliseconds */
     char problem[CURL_ERROR_SIZE];
 };
@@ -71,28 +74,35 @@ static size_t take_header(char *data, size_t size, size_t count, void *ctx)
     return length;
 }
 
-static bool set_options(struct http *http, const char *ca_file)
+static bool set_options(struct http *http, const struct http_options *o)
 {
     CURL *curl = http->curl;
+    const char *protocols = o->https ? "https" : "http,https";
 
     return curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
-           curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK &&
+           curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, protocols) == CURLE_OK &&
            curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L) == CURLE_OK &&
            curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS) == CURLE_OK &&
            curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, http->problem) == CURLE_OK &&
-           curl_easy_setopt(curl, CURLOPT_USERAGENT, "rune-attest") == CURLE_OK &&
+           curl_easy_setopt(curl, CURLOPT_USERAGENT, o->user_agent) == CURLE_OK &&
            curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_body) == CURLE_OK &&
            curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, take_header) == CURLE_OK &&
-           (!ca_file || curl_easy_setopt(curl, CURLOPT_CAINFO, ca_file) == CURLE_OK);
+           (!o->certificate ||
+            curl_easy_setopt(curl, CURLOPT_SSLCERT, o->certificate) == CURLE_OK) &&
+           (!o->key || curl_easy_setopt(curl, CURLOPT_SSLKEY, o->key) == CURLE_OK) &&
+           (!o->ca_file || curl_easy_setopt(curl, CURLOPT_CAINFO, o->ca_file) == CURLE_OK);
 }
 
-struct http *http_open(const char *ca_file, unsigned timeout_ms, struct error *err)
+struct http *http_open(const struct http_options *options, struct error *err)
 {
     struct http *http = xcalloc(1, sizeof(*http));
 
     http->curl = curl_easy_init();
-    http->deadline = now_ms() + timeout_ms;
-    if (http->curl && set_options(http, ca_file))
+    http->deadline = now_ms() + options->timeout_ms;
+    http->remedy = options->remedy;
+    http->ca_remedy = options->ca_remedy;
+    http->https = options->https;
+    if (http->curl && set_options(http, options))
         return http;
     error_set(err, "libcurl cannot be used");
     http_close(http);
@@ -107,29 +117,11 @@ void http_close(struct http *http)
     free(http);
 }
 
-static const char *status_remedy(long status)
-{
-    switch (status) {
-    case 404:
-        return "the service does not know this platform: is the URL right, and is the platform "
-               "registered with it?";
-    case 410:
-        return "it is no longer served: ask for a newer TCB evaluation";
-    case 401:
-    case 403:
-        return "the service wants a key or token for this";
-    case 429:
-        return "too many requests: use a cache, or a PCCS of your own";
-    default:
-        return status >= 500 ? "the service has a problem of its own: try again later, see its log"
-                             : "is this the URL of a PCCS or of Intel's PCS, version 4?";
-    }
-}
-
 static int failed(struct http *http, CURLcode code, const struct response *r, const char *url,
                   struct error *err)
 {
     const char *remedy = "";
+    cleanup_free char *vouch = NULL;
 
     if (r->too_much)
         return error_set(err, "%s: the answer is too long (body %d bytes, headers %d at most)", url,
@@ -143,7 +135,16 @@ static int failed(struct http *http, CURLcode code, const struct response *r, co
         remedy = " (the service is too slow, or not there)";
         break;
     case CURLE_PEER_FAILED_VERIFICATION:
-        remedy = " (give the certificate that vouches for the service, --pccs-ca)";
+        remedy = vouch = xasprintf(" (give the certificate that vouches for the service, %s)",
+                                   http->ca_remedy);
+        break;
+    case CURLE_SEND_ERROR:
+    case CURLE_RECV_ERROR:
+    case CURLE_GOT_NOTHING:
+    case CURLE_SSL_CONNECT_ERROR:
+        /* With TLS 1.3 a client that is refused hears of it when it sends. */
+        if (http->https)
+            remedy = " (does the service take this client's certificate?)";
         break;
     default:
         break;
@@ -152,21 +153,18 @@ static int failed(struct http *http, CURLcode code, const struct response *r, co
                      *http->problem ? http->problem : curl_easy_strerror(code), remedy);
 }
 
-static int check_status(CURL *curl, const char *url, struct error *err)
+static int check_redirect(CURL *curl, const char *url, long *status, struct error *err)
 {
     char *redirect = NULL;
-    long status = 0;
 
-    curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
+    curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, status);
     curl_easy_getinfo(curl, CURLINFO_REDIRECT_URL, &redirect);
-    if (status == 200)
+    if (*status < 300 || *status >= 400)
         return 0;
-    if (status >= 300 && status < 400)
-        return error_set(err,
-                         "%s: it redirects to %s, which is not followed; give that URL if you "
-                         "mean it",
-                         url, redirect ? redirect : "nowhere");
-    return error_set(err, "%s: HTTP status %ld: %s", url, status, status_remedy(status));
+    return error_set(err,
+                     "%s: it redirects to %s, which is not followed; give that URL if you "
+                     "mean it",
+                     url, redirect ? redirect : "nowhere");
 }
 
 /* %XX of a header, in place of the text. */
@@ -183,23 +181,33 @@ static int unescape(CURL *curl, struct buffer *value, struct error *err)
     return 0;
 }
 
-int http_get(struct http *http, const char *url, const char *about, const char *header,
-             struct buffer *body, struct buffer *value, struct error *err)
+static int perform(struct http *http, const char *url, struct response *r, long *status,
+                   struct error *err)
 {
-    struct response r = {.body = body, .value = value, .header = header};
     int64_t left = http->deadline - now_ms();
-    int rc;
 
     http->problem[0] = 0;
     if (left <= 0)
         return error_set(err, "%s: no time is left for it; the service is too slow", url);
     if (curl_easy_setopt(http->curl, CURLOPT_URL, url) != CURLE_OK ||
         curl_easy_setopt(http->curl, CURLOPT_TIMEOUT_MS, (long)left) != CURLE_OK ||
-        curl_easy_setopt(http->curl, CURLOPT_WRITEDATA, &r) != CURLE_OK ||
-        curl_easy_setopt(http->curl, CURLOPT_HEADERDATA, &r) != CURLE_OK)
+        curl_easy_setopt(http->curl, CURLOPT_WRITEDATA, r) != CURLE_OK ||
+        curl_easy_setopt(http->curl, CURLOPT_HEADERDATA, r) != CURLE_OK)
         return error_set(err, "%s: libcurl does not take it", url);
     CURLcode code = curl_easy_perform(http->curl);
-    rc = code == CURLE_OK ? check_status(http->curl, url, err) : failed(http, code, &r, url, err);
+    return code == CURLE_OK ? check_redirect(http->curl, url, status, err)
+                            : failed(http, code, r, url, err);
+}
+
+int http_get(struct http *http, const char *url, const char *about, const char *header,
+             struct buffer *body, struct buffer *value, struct error *err)
+{
+    struct response r = {.body = body, .value = value, .header = header};
+    long status = 0;
+    int rc = perform(http, url, &r, &status, err);
+
+    if (rc == 0 && status != 200)
+        rc = error_set(err, "%s: HTTP status %ld: %s", url, status, http->remedy(status));
     if (rc == 0 && header && !value->size)
         rc = error_set(err, "%s: the answer has no header %s", url, header);
     if (rc == 0 && header)
@@ -207,4 +215,24 @@ int http_get(struct http *http, const char *url, const char *about, const char *
     if (rc == 0 && !body->size)
         rc = error_set(err, "%s: the answer is empty", url);
     return rc < 0 ? error_wrap(err, "fetch %s", about) : 0;
+}
+
+int http_post(struct http *http, const char *url, const char *data, size_t size,
+              struct buffer *body, long *status, struct error *err)
+{
+    struct response r = {.body = body};
+    struct curl_slist *headers = curl_slist_append(NULL, "Content-Type: application/json");
+    /* Without this, bodies over 1 MiB wait for an answer that few services give. */
+    struct curl_slist *all = headers ? curl_slist_append(headers, "Expect:") : NULL;
+    int rc = -1;
+
+    if (!all || curl_easy_setopt(http->curl, CURLOPT_POSTFIELDS, data) != CURLE_OK ||
+        curl_easy_setopt(http->curl, CURLOPT_POSTFIELDSIZE, (long)size) != CURLE_OK ||
+        curl_easy_setopt(http->curl, CURLOPT_HTTPHEADER, all) != CURLE_OK)
+        error_set(err, "%s: libcurl does not take it", url);
+    else
+        rc = perform(http, url, &r, status, err);
+    curl_easy_setopt(http->curl, CURLOPT_HTTPHEADER, NULL);
+    curl_slist_free_all(headers);
+    return rc;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One GET of a service that may be slow, wrong or hostile: bounded in time and memory. */
+/* Requests to a service that may be slow, wrong or hostile: bounded in time and memory. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/buffer.h"
@@ -9,8 +10,17 @@
 
 struct http;
 
-/* Requests of one client share a connection and a deadline. ca_file may be NULL. NULL with err. */
-struct http *http_open(const char *ca_file, unsigned timeout_ms, struct error *err);
+struct http_options {
+    const char *ca_file;                /* who vouches for the service; NULL: the system's */
+    const char *certificate, *key;      /* the client's own, PEM files; NULL: none */
+    const char *(*remedy)(long status); /* what to do about a status of GET that is not 200 */
+    const char *ca_remedy, *user_agent; /* where the user says who vouches */
+    unsigned timeout_ms;
+    bool https; /* plain HTTP is refused */
+};
+
+/* Requests of one client share a connection and a deadline. NULL with err. */
+struct http *http_open(const struct http_options *options, struct error *err);
 void http_close(struct http *http);
 
 /*
@@ -20,3 +30,10 @@ void http_close(struct http *http);
  */
 int http_get(struct http *http, const char *url, const char *about, const char *header,
              struct buffer *body, struct buffer *value, struct error *err);
+
+/*
+ * Send `size` bytes of JSON, and append what comes back to *body, whatever the status: that is
+ * *status. A redirect is an error.
+ */
+int http_post(struct http *http, const char *url, const char *data, size_t size,
+              struct buffer *body, long *status, struct error *err);

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "attest/hex.h"
+#include "base/hex.h"
 #include "base/alloc.h"
 
 /* 64 by RFC 7468; chains of 2019 and 2020 have more. */

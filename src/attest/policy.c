@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "attest/clock.h"
-#include "attest/hex.h"
+#include "base/hex.h"
 #include "attest/verifier.h"
 #include "base/alloc.h"
 #include "base/cleanup.h"

@@ -5,7 +5,7 @@
 
 #include "attest/answer.h"
 #include "attest/clock.h"
-#include "attest/hex.h"
+#include "base/hex.h"
 #include "base/alloc.h"
 #include "base/buffer.h"
 #include "base/cleanup.h"

@@ -2,7 +2,7 @@
 #include "attest/reader.h"
 
 #include "attest/clock.h"
-#include "attest/hex.h"
+#include "base/hex.h"
 
 void reader_start(struct reader *r, struct span text)
 {

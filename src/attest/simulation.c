@@ -12,7 +12,7 @@
 #include "../../abi/sgx_emulated.h"
 #include "attest/authority.h"
 #include "attest/clock.h"
-#include "attest/hex.h"
+#include "base/hex.h"
 #include "attest/quote.h"
 #include "base/alloc.h"
 #include "base/cleanup.h"

@@ -16,7 +16,7 @@
 #include "attest/answer.h"
 #include "attest/clock.h"
 #include "attest/der.h"
-#include "attest/hex.h"
+#include "base/hex.h"
 #include "base/alloc.h"
 #include "base/cleanup.h"
 

@@ -6,7 +6,7 @@
 #include "../../abi/sgx_emulated.h"
 #include "attest/answer.h"
 #include "attest/clock.h"
-#include "attest/hex.h"
+#include "base/hex.h"
 #include "attest/snp.h"
 #include "base/alloc.h"
 #include "base/cleanup.h"

@@ -186,6 +186,25 @@ static int find_signature(const struct request *request, const struct bundle_res
                      result->enclave_dir, buffer_text(&hex));
 }
 
+/* The node's signing service, by the variables of the shim's configuration. 1: there is one. */
+static int find_service(struct bundle_service *out, struct error *err)
+{
+    *out = (struct bundle_service){
+        .url = secure_getenv("RUNE_SIGNING_SERVER"),
+        .certificate = secure_getenv("RUNE_SIGNING_CERTIFICATE"),
+        .key = secure_getenv("RUNE_SIGNING_CERTIFICATE_KEY"),
+        .ca = secure_getenv("RUNE_SIGNING_CA"),
+        .signer = secure_getenv("RUNE_SIGNING_SIGNER"),
+        .timeout = secure_getenv("RUNE_SIGNING_TIMEOUT"),
+    };
+    if (!out->url || !*out->url)
+        return 0;
+    if (secure_getenv("RUNE_SIGNING_KEY"))
+        return error_set(err, "both a signing key and a signing service are configured "
+                              "(signing.key and signing.server): leave one out");
+    return 1;
+}
+
 /* fds: enclave, SIGSTRUCT, image, sites. */
 static int find_or_convert(const struct request *request, const struct bundle_settings *settings,
                            int fds[4], struct buffer *text, struct error *err)
@@ -207,7 +226,12 @@ static int find_or_convert(const struct request *request, const struct bundle_se
         .progress = progress_step,
         .progress_ctx = progress,
     };
-    int status = convert_and_hold(&options, &result, &fds[2], err);
+    struct bundle_service service;
+    int status = options.client_signing ? 0 : find_service(&service, err);
+    if (status > 0)
+        options.service = &service;
+    if (status >= 0)
+        status = convert_and_hold(&options, &result, &fds[2], err);
     progress_end(progress);
     if (status < 0)
         return status;

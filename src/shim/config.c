@@ -43,6 +43,29 @@ static int take_method(struct shim_config *config, const char *value)
     return strcmp(value, "server") == 0 ? 0 : -1;
 }
 
+static int take_server(struct shim_config *config, const char *value)
+{
+    (void)config;
+    return strncmp(value, "https://", 8) == 0 ? setenv("RUNE_SIGNING_SERVER", value, 0) : -1;
+}
+
+static int take_signer(struct shim_config *config, const char *value)
+{
+    (void)config;
+    return strlen(value) == 64 && strspn(value, "0123456789abcdefABCDEF") == 64
+               ? setenv("RUNE_SIGNING_SIGNER", value, 0)
+               : -1;
+}
+
+static int take_timeout(struct shim_config *config, const char *value)
+{
+    (void)config;
+    unsigned long seconds = strtoul(value, NULL, 10);
+    return strspn(value, "0123456789") == strlen(value) && seconds >= 1 && seconds <= 3600
+               ? setenv("RUNE_SIGNING_TIMEOUT", value, 0)
+               : -1;
+}
+
 static const struct key {
     const char *name;
     const char *expected; /* besides being a string; NULL: any */
@@ -55,7 +78,7 @@ static const struct key {
     {.name = "sgx_tool_sign", .unused = "rune signs by itself"},
     {.name = "containerd.socket", .expected = "an absolute path", .take = take_socket},
     {.name = "epm.socket", .unused = "all containers share the cache of enclaves"},
-    {.name = "signature.server_address", .unused = "signing.key names the key"},
+    {.name = "signature.server_address", .unused = "signing.server names the service"},
     {.name = "enclave_runtime.signature_method",
      .expected = "server or client",
      .take = take_method},
@@ -68,6 +91,14 @@ static const struct key {
     {.name = "cache.directory", .variable = "RUNE_CACHE_DIR"},
     {.name = "signing.key", .variable = "RUNE_SIGNING_KEY", .any = true},
     {.name = "signing.signatures", .variable = "RUNE_SIGNATURES"},
+    {.name = "signing.server", .expected = "a URL that begins with https://", .take = take_server},
+    {.name = "signing.certificate", .variable = "RUNE_SIGNING_CERTIFICATE"},
+    {.name = "signing.certificate_key", .variable = "RUNE_SIGNING_CERTIFICATE_KEY"},
+    {.name = "signing.ca", .variable = "RUNE_SIGNING_CA"},
+    {.name = "signing.signer",
+     .expected = "an MRSIGNER of 64 hexadecimal digits",
+     .take = take_signer},
+    {.name = "signing.timeout", .expected = "1 to 3600 seconds", .take = take_timeout},
 };
 
 static const struct key *find_key(const char *name)

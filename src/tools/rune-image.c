@@ -78,7 +78,8 @@ static void print_result(const struct bundle_result *r, double seconds)
 
 static struct {
     const char *cache, *libos, *key, *mkfs, *bound;
-    const char *enclave_size, *memory, *threads, *no_kss, *isv_svn, *isv_prod_id, *days;
+    const char *enclave_size, *memory, *threads, *no_kss, *isv_svn, *isv_prod_id, *days, *name;
+    struct bundle_service service;
     bool debug, image_only, client_signing, debug_enclave, no_sgx2, aexnotify, quiet;
 } o;
 
@@ -103,6 +104,18 @@ static const struct option g_convert_options[] = {
      NULL},
     {"client-signing", NULL, OPTION_FLAG, &o.client_signing, NULL,
      "leave the signature to export-signing and import-signature", NULL},
+    {"signing-server", NULL, OPTION_TEXT, &o.service.url, "URL",
+     "a signing service that signs in place of a key (https://...)", NULL},
+    {"signing-certificate", NULL, OPTION_TEXT, &o.service.certificate, "FILE",
+     "this client's certificate for the service, in PEM", NULL},
+    {"signing-certificate-key", NULL, OPTION_TEXT, &o.service.key, "FILE",
+     "the key of that certificate, in PEM", NULL},
+    {"signing-ca", NULL, OPTION_TEXT, &o.service.ca, "FILE",
+     "who vouches for the service, in PEM (default: the system's)", NULL},
+    {"signing-timeout", NULL, OPTION_TEXT, &o.service.timeout, "SECONDS",
+     "how long the service may take (default: 60)", NULL},
+    {"signer", NULL, OPTION_TEXT, &o.service.signer, "MRSIGNER",
+     "the MRSIGNER that the service is to have (default: any)", NULL},
     {"bound", NULL, OPTION_TEXT, &o.bound, "FILE",
      "what deployments may say (default: the image's own " BUNDLE_BOUND_PATH ", if it has one)",
      NULL},
@@ -151,6 +164,16 @@ static int convert_settings(struct bundle_settings *s, struct error *err)
     return o.no_kss ? parse_hash("deployment hash", o.no_kss, s->deployment_hash, err) : 0;
 }
 
+static int check_signing(struct error *err)
+{
+    const struct bundle_service *s = &o.service;
+    if (s->url && (o.key || o.client_signing))
+        return error_set(err, "give one of --signing-server, --key and --client-signing");
+    if (!s->url && (s->certificate || s->key || s->ca || s->timeout || s->signer))
+        return error_set(err, "options of a signing service need --signing-server");
+    return 0;
+}
+
 static int convert_source(const char *path, struct bundle_result *result, struct error *err)
 {
     cleanup_image_source struct image_source source = {0};
@@ -162,9 +185,10 @@ static int convert_source(const char *path, struct bundle_result *result, struct
         .bound = o.bound,
         .image_only = o.image_only,
         .client_signing = o.client_signing,
+        .service = o.service.url ? &o.service : NULL,
         .progress = o.quiet ? NULL : show_step,
     };
-    if (convert_settings(&options.settings, err) < 0 ||
+    if (check_signing(err) < 0 || convert_settings(&options.settings, err) < 0 ||
         image_source_open(path, &source, &options, err) < 0)
         return -1;
     return bundle_convert(&options, result, err);
@@ -199,6 +223,32 @@ static int run_bundle(int argc, char **argv, struct error *err)
     print_hash("root hash", result.root_hash);
     print_hash("MRENCLAVE", result.mrenclave);
     print_hash("MRSIGNER", result.mrsigner);
+    return 0;
+}
+
+/* A line of a signing service's allow-list, from the description of an enclave. */
+static int run_allow(int argc, char **argv, struct error *err)
+{
+    (void)argc;
+    static const char *const copied[] = {"rootHash", "sitesHash", "dataSize"};
+    cleanup_free char *path = path_join(argv[0], "manifest.json");
+    cleanup_json json_t *manifest = json_parse_file(AT_FDCWD, path, 4 << 20, err);
+    if (!manifest)
+        return -1;
+    cleanup_json json_t *line = json_object();
+    if (o.name)
+        json_object_set_new(line, "name", json_string(o.name));
+    for (size_t i = 0; i < array_count(copied); i++) {
+        json_t *value = json_object_get(manifest, copied[i]);
+        if (!value)
+            return error_set(err, "%s has no %s: is this the directory of an enclave?", path,
+                             copied[i]);
+        json_object_set(line, copied[i], value);
+    }
+    json_t *bound = json_object_get(manifest, "boundHash");
+    json_object_set_new(line, "bound", bound ? json_incref(bound) : json_string("none"));
+    cleanup_free char *text = json_text(line, JSON_COMPACT);
+    puts(text);
     return 0;
 }
 
@@ -421,6 +471,22 @@ static const struct command g_export = {
     .max_arguments = 2,
     .run = run_export,
 };
+static const struct option g_allow_options[] = {
+    {"name", NULL, OPTION_TEXT, &o.name, "NAME", "what the service's log calls the image", NULL},
+};
+static const struct command g_allow = {
+    .name = "allow",
+    .arguments = "ENCLAVE-DIR",
+    .summary = "print a line for a signing service's allow-list",
+    .description = "Prints what rune-signd needs to sign enclaves of this image, with this bound.",
+    .examples = "rune-image convert --client-signing app.tar\n"
+                "rune-image allow --name app:1.2 ENCLAVE-DIR >>/etc/rune/signd/allow.jsonl\n",
+    .options = g_allow_options,
+    .option_count = array_count(g_allow_options),
+    .min_arguments = 1,
+    .max_arguments = 1,
+    .run = run_allow,
+};
 static const struct command g_import = {
     .name = "import-signature",
     .arguments = "ENCLAVE-DIR SIGNATURE PUBLIC-KEY",
@@ -434,8 +500,8 @@ static const struct command g_import = {
 };
 
 static const struct command *const g_commands[] = {
-    &g_convert, &g_bundle, &g_measure, &g_policy, &g_info, &g_list,
-    &g_prune,   &g_verify, &g_export,  &g_import, NULL,
+    &g_convert, &g_bundle, &g_measure, &g_policy, &g_info,   &g_list,
+    &g_prune,   &g_verify, &g_allow,   &g_export, &g_import, NULL,
 };
 
 int main(int argc, char **argv)

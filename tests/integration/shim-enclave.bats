@@ -96,6 +96,10 @@ where='test -e /dev/attestation && echo inside || echo outside'
     refused 'cache = []' ':1: cache is a table, not another value'
     refused '[cache]\ndirectory = here' ':2: a value is expected'
     refused '[enclave_runtime]\nsignature_method = "client"' 'has no signature yet' --annotation enclave.type=auto --annotation enclave.mode=debug
+    refused '[signing]\nserver = "http://127.0.0.1:1"' ':2: signing.server is "http://127.0.0.1:1": give a URL that begins with https://'
+    refused '[signing]\nsigner = "12"' ':2: signing.signer is "12": give an MRSIGNER of 64 hexadecimal digits'
+    refused '[signing]\ntimeout = "0"' ':2: signing.timeout is "0": give 1 to 3600 seconds'
+    refused '[signing]\nca = "ca.pem"' ':2: signing.ca is "ca.pem": give an absolute path'
     refused '[enclave_runtime.occlum]\nenclave_runtime_path = "/nowhere/occlum.so"' /nowhere/occlum.so --env RUNE_CARRIER=occlum
     printf '%s\n' 'log_level = "info"' 'colour = "blue"' '[epm]' 'socket = "/x"' '[wrong]' >"$RUNE_SHIM_CONFIG"
     chmod 666 "$RUNE_SHIM_CONFIG"
@@ -107,4 +111,17 @@ where='test -e /dev/attestation && echo inside || echo outside'
     within 10 grep -q 'shim.toml:2: the key colour is not known' "$work/containerd.log"
     within 10 grep -q 'shim.toml:5: the table wrong is not known' "$work/containerd.log"
     within 10 grep -q 'shim.toml:4: epm.socket has no use' "$work/containerd.log"
+}
+
+@test "a signing service that is away: the line reaches the user of ctr, and nothing is left" {
+    stop_daemon containerd
+    start_containerd env -u RUNE_SIGNING_KEY
+    printf '%s\n' '[enclave_runtime]' 'signature_method = "server"' '[signing]' 'server = "https://127.0.0.1:1"' 'timeout = "5"' >"$RUNE_SHIM_CONFIG"
+    run -1 box --rm --annotation enclave.type=auto -- true
+    [ "$(box --rm -- echo ordinary)" = ordinary ]
+    rm "$RUNE_SHIM_CONFIG"
+    stop_daemon containerd
+    start_containerd
+    [[ "$output" == *"signing service https://127.0.0.1:1/v1/sign: "*"(is the URL right, and does the service run?)"* ]] || { echo "$output"; return 1; }
+    gone_entirely "$name"
 }

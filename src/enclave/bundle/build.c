@@ -18,13 +18,11 @@
 #include "base/path.h"
 #include "enclave/bundle/bound_build.h"
 #include "enclave/bundle/layout_build.h"
+#include "enclave/bundle/service.h"
 #include "enclave/bundle/signing.h"
 #include "layout.h"
 #include "sgx/sigstruct.h"
 
-#define LIBOS_NAME     "libos.elf"
-#define PROXY_NAME     "ratls-proxy"
-#define LIBOS_LIMIT    (256u << 20)
 #define ENCLAVE_FORMAT 4u /* change when the same inputs would give another enclave file */
 
 struct enclave_maker {
@@ -46,31 +44,6 @@ struct file_identity {
     int64_t mtime, ctime; /* ns */
     uint8_t hash[BUNDLE_HASH_SIZE];
 };
-
-/* Option, RUNE_RUNTIMES_DIR, next to the installed binary, the build's own directory. */
-static char *find_libos(const char *option)
-{
-    if (option)
-        return xstrdup(option);
-    const char *dir = secure_getenv("RUNE_RUNTIMES_DIR");
-    if (dir && *dir)
-        return path_join(dir, LIBOS_NAME);
-    char self[PATH_MAX];
-    ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-    if (n > 0) {
-        self[n] = 0;
-        char *slash = strrchr(self, '/');
-        *slash = 0;
-        static const char *const up[] = {"..", "../.."}; /* from bin, from libexec/rune */
-        for (size_t i = 0; i < sizeof(up) / sizeof(up[0]); i++) {
-            char *candidate = xasprintf("%s/%s/%s/%s", self, up[i], RUNTIMES_RELATIVE, LIBOS_NAME);
-            if (access(candidate, R_OK) == 0)
-                return candidate;
-            free(candidate);
-        }
-    }
-    return path_join(RUNTIMES_DIR, LIBOS_NAME);
-}
 
 static int read_libos(struct enclave_maker *maker, struct error *err)
 {
@@ -145,16 +118,12 @@ static int hash_libos(struct enclave_maker *maker, int image_dir, struct error *
     return 0;
 }
 
-/* ratls-proxy lies beside the LibOS; an installation without it makes enclaves without it. */
+/* An installation without ratls-proxy makes enclaves without it. */
 static int add_proxy(struct enclave_maker *maker, int image_dir, struct error *err)
 {
-    cleanup_free char *path = xstrdup(maker->libos_path);
+    cleanup_free char *proxy = find_proxy(maker->libos_path);
     cleanup_buffer struct buffer program = BUFFER_INIT;
     struct file_identity id;
-    char *slash = strrchr(path, '/');
-    if (slash)
-        *slash = 0;
-    cleanup_free char *proxy = path_join(slash ? path : ".", PROXY_NAME);
     int ret = identify(proxy, &id);
     if (ret == -ENOENT)
         return 0;
@@ -177,6 +146,10 @@ static int hash_signer(struct enclave_maker *maker, int image_dir, struct error 
     struct file_identity id;
     if (maker->options->client_signing)
         return 0;
+    if (maker->options->service) {
+        service_identity(maker->options->service, maker->signer);
+        return 0;
+    }
     bool there = identify(maker->key_path, &id) == 0;
     if (there && hash_known(image_dir, "signer-hash", &id, maker->signer))
         return 0;
@@ -240,7 +213,7 @@ static int write_summary(int dir, const struct enclave_maker *maker, const char 
         (json_int_t)maker->settings.memory_limit, "staticThreads", (int)maker->settings.static_tcs,
         "debug", maker->settings.debug, "kss", !maker->settings.no_kss, "sgx2",
         !maker->settings.no_sgx2, "aexnotify", maker->settings.aexnotify, "isvProdId",
-        (int)maker->settings.isv_prod_id, "isvSvn", (int)maker->settings.isv_svn);
+        (int)s.isv_prod_id, "isvSvn", (int)s.isv_svn);
     if (!json)
         return error_set(err, "manifest.json: out of memory");
     if (maker->bound.size) {
@@ -253,6 +226,29 @@ static int write_summary(int dir, const struct enclave_maker *maker, const char 
     }
     cleanup_free char *text = json_text(json, JSON_INDENT(2));
     return replace_file_at(dir, "manifest.json", text, strlen(text), 0600, true, err);
+}
+
+static int ask_service(const struct enclave_maker *maker, int dir, struct error *err)
+{
+    struct signing_request request = {.settings = maker->options->settings,
+                                      .bound = maker->bound, /* borrowed */
+                                      .salt_size = maker->manifest.salt_size,
+                                      .data_size = maker->manifest.hash_offset,
+                                      .sites_size = maker->manifest.sites_size};
+    memcpy(request.root_hash, maker->manifest.root_hash, BUNDLE_HASH_SIZE);
+    memcpy(request.salt, maker->manifest.salt, BUNDLE_HASH_SIZE);
+    memcpy(request.sites_hash, maker->manifest.sites_hash, BUNDLE_HASH_SIZE);
+    memcpy(request.libos_hash, maker->libos_hash, BUNDLE_HASH_SIZE);
+    memcpy(request.proxy_hash, maker->manifest.proxy_hash, BUNDLE_HASH_SIZE);
+    if (maker->options->progress)
+        maker->options->progress(maker->options->progress_ctx, "asking the signing service");
+    return service_sign(maker->options->service, dir, &request, err);
+}
+
+static int sign(const struct enclave_maker *maker, int dir, struct error *err)
+{
+    return maker->options->service ? ask_service(maker, dir, err)
+                                   : signing_sign(dir, maker->key_path, err);
 }
 
 static int build_file(struct enclave_maker *maker, int dir, struct error *err)
@@ -276,7 +272,7 @@ static int build_file(struct enclave_maker *maker, int dir, struct error *err)
     const char *name = SIGNING_UNSIGNED;
     ret = signing_material_write(dir, fd, maker->settings.debug, err);
     if (ret == 0 && !maker->options->client_signing) {
-        ret = signing_sign(dir, maker->key_path, err);
+        ret = sign(maker, dir, err);
         name = SIGNING_SIGNED;
     }
     if (ret == 0 && fsync(fd) < 0)
@@ -349,7 +345,7 @@ int enclave_prepare(const struct bundle_options *options, int image_dir, const c
     int ret = settings_complete(&maker.settings, err);
     if (ret < 0)
         return ret;
-    maker.settings.signed_elsewhere = options->client_signing;
+    maker.settings.signed_elsewhere = options->client_signing || options->service;
     manifest_fill(&maker.settings, info, &maker.manifest);
     maker.libos_path = find_libos(options->libos);
     ret = hash_libos(&maker, image_dir, err);

@@ -57,6 +57,15 @@ struct bundle_tree {
     void *ctx;
 };
 
+/* A service that has the signing key (docs/signing-service.md). */
+struct bundle_service {
+    const char *url;               /* https://HOST[:PORT][/PATH] */
+    const char *certificate, *key; /* the client's own, PEM files; NULL: none */
+    const char *ca;                /* who vouches for the service, a PEM file; NULL: the system's */
+    const char *signer;            /* the MRSIGNER that it is to have; NULL: any */
+    const char *timeout;           /* seconds; NULL: 60 */
+};
+
 struct bundle_options {
     const char *rootfs;             /* directory to seal */
     const struct bundle_tree *tree; /* or this in its place */
@@ -64,9 +73,10 @@ struct bundle_options {
     struct oci_id_mappings uids, gids;
     const char *cache_dir; /* NULL: bundle_default_cache() */
     const char *libos;     /* LibOS ELF; NULL: the installed one */
-    const char *key;   /* RSA-3072 key with e = 3, made when missing; NULL: bundle_default_key() */
-    const char *mkfs;  /* NULL: mkfs.erofs from PATH, /usr/sbin, /sbin */
-    const char *bound; /* what deployments may say, JSON; NULL: the image's own, if it has one */
+    const char *key; /* RSA-3072 key with e = 3, made when missing; NULL: bundle_default_key() */
+    const struct bundle_service *service; /* signs in place of `key`; NULL: none */
+    const char *mkfs;                     /* NULL: mkfs.erofs from PATH, /usr/sbin, /sbin */
+    const char *bound;   /* what deployments may say, JSON; NULL: the image's own, if it has one */
     bool client_signing; /* leave sigstruct to bundle_signature_import */
     bool image_only;     /* no enclave */
     struct bundle_settings settings;

@@ -105,6 +105,18 @@ struct seal {
 };
 /* Append superblock and tree to an image file whose size is a multiple of 4096. */
 int seal_image(int fd, struct seal *out, struct error *err);
+/* What follows from the size of the data alone: blocks, levels and places. */
+void seal_place(struct seal *seal, uint64_t data_size);
+
+/* ---- programs.c: other files of the installation ---- */
+/* The LibOS: the option, RUNE_RUNTIMES_DIR, next to the installed binary, the build's directory. */
+char *find_libos(const char *option);
+/* A program of libexec, in the same way (RUNE_LIBEXEC_DIR). malloc'd, as all of these. */
+char *find_program(const char *name);
+/* ratls-proxy lies beside the LibOS. */
+char *find_proxy(const char *libos);
+/* The most that is read of a LibOS. */
+#define LIBOS_LIMIT (256u << 20)
 
 /* ---- sites.c: the table of system call sites of a packed image ---- */
 struct sites_stats {

@@ -179,17 +179,31 @@ static int write_level(int fd, const struct seal *seal, struct hash *h, uint8_t 
     return 0;
 }
 
-static int write_tree(int fd, struct seal *seal, struct hash *h, uint8_t *digests)
+/* The blocks of each level above `data_blocks` of data, and their number. */
+static unsigned tree_levels(uint64_t data_blocks, uint64_t blocks[LEVELS_MAX], uint64_t *total)
 {
-    uint64_t blocks[LEVELS_MAX], total = 0;
     unsigned levels = 0;
-    for (uint64_t n = seal->data_blocks; n > 1; total += n) {
+    *total = 0;
+    for (uint64_t n = data_blocks; n > 1; *total += n) {
         n = (n + PER_BLOCK - 1) / PER_BLOCK;
         blocks[levels++] = n;
     }
-    seal->levels = levels;
-    uint64_t tree = seal->hash_offset + BLOCK;
-    seal->image_size = tree + total * BLOCK;
+    return levels;
+}
+
+void seal_place(struct seal *seal, uint64_t data_size)
+{
+    uint64_t blocks[LEVELS_MAX], total;
+    seal->data_blocks = data_size / BLOCK;
+    seal->hash_offset = data_size;
+    seal->levels = tree_levels(seal->data_blocks, blocks, &total);
+    seal->image_size = seal->hash_offset + BLOCK + total * BLOCK;
+}
+
+static int write_tree(int fd, struct seal *seal, struct hash *h, uint8_t *digests)
+{
+    uint64_t blocks[LEVELS_MAX], total;
+    unsigned levels = tree_levels(seal->data_blocks, blocks, &total);
 
     uint64_t count = seal->data_blocks, end = seal->image_size;
     for (unsigned i = 0; i < levels; i++) { /* level 0 lies last */
@@ -213,8 +227,7 @@ int seal_image(int fd, struct seal *out, struct error *err)
     if (fstat(fd, &st) < 0)
         return error_errno(err, errno, "image");
     memset(out, 0, sizeof(*out));
-    out->data_blocks = (uint64_t)st.st_size / BLOCK;
-    out->hash_offset = (uint64_t)st.st_size;
+    seal_place(out, (uint64_t)st.st_size);
 
     struct hash *h = hash_new();
     cleanup_free uint8_t *digests = xcalloc((out->data_blocks + PER_BLOCK - 1) / PER_BLOCK, BLOCK);
