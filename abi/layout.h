@@ -24,7 +24,7 @@
 #define LAYOUT_NSSA         3u            /* SSA frames of a TCS */
 #define LAYOUT_SSA_PAGES    1u            /* pages of an SSA frame: XSAVE up to AVX-512 */
 #define LAYOUT_STATIC_TCS   16u
-#define LAYOUT_HEAP_INITIAL (2ull << 20)
+#define LAYOUT_HEAP_INITIAL (512ull << 10)
 /* The LibOS part of ELRANGE: a quarter of it, at most 64 GiB. */
 #define LAYOUT_LIBOS_MAX (64ull << 30)
 #define LAYOUT_LIBOS_BASE(size) \

@@ -3,7 +3,9 @@
  * The LibOS's own memory: [heap, heap_end) of ELRANGE. The start of it is in the enclave file, the
  * rest is accepted in steps as the bump pointer moves. Freed runs of pages go to free lists by size
  * class, four classes a doubling. Small objects live in 64 KiB slabs; one byte for each 64 KiB unit
- * of the heap tells slabs from page runs, so kfree() needs no size.
+ * of the heap tells slabs from page runs, so kfree() needs no size. These bytes lie in pages of
+ * their own, made for the 256 MiB in which there is a slab: the heap may be 64 GiB, and most
+ * enclaves use a few MiB of it.
  */
 #include "heap.h"
 #include "layout.h"
@@ -13,6 +15,8 @@
 #define UNIT_SHIFT  16
 #define UNIT_SIZE   (1ul << UNIT_SHIFT)
 #define ACCEPT_STEP 64ul /* pages */
+
+#define UNIT_PAGES (LAYOUT_LIBOS_MAX / UNIT_SIZE / PAGE_SIZE + 1) /* one more: any alignment */
 
 struct free_run {
     struct free_run *next;
@@ -41,8 +45,8 @@ struct large_header {
 
 static struct {
     u64 start, next, accepted, end;
-    u64 unmeasured; /* end of the initial heap */
-    u8 *units;      /* 1: slab */
+    u64 unmeasured;        /* end of the initial heap */
+    u8 *units[UNIT_PAGES]; /* 1: slab; a page is there from its first slab on */
     bool dynamic, end_logged;
     struct spinlock lock;
     struct free_run *runs[RUN_CLASSES];
@@ -162,19 +166,44 @@ void heap_init(const struct enclave_layout *layout)
     g_heap.end = layout->heap_end;
     g_heap.accepted = g_heap.unmeasured = layout->heap + layout->heap_initial;
     g_heap.dynamic = layout->flags & LAYOUT_FLAG_SGX2;
-    u64 units = ((g_heap.end - (g_heap.start & ~(UNIT_SIZE - 1))) >> UNIT_SHIFT) + 1;
-    g_heap.units = (u8 *)g_heap.start;
-    g_heap.next = PAGE_UP(g_heap.start + units);
+    g_heap.next = g_heap.start;
+    if (g_heap.end - g_heap.start > LAYOUT_LIBOS_MAX)
+        panic("the heap of %lu GiB is larger than any layout has", g_heap.end >> 30);
     if (!g_heap.dynamic)
         g_heap.end = g_heap.accepted;
-    if (g_heap.next > g_heap.accepted && !grow(g_heap.next))
-        panic("the initial heap of %lu KiB is too small for ELRANGE", layout->heap_initial >> 10);
-    first_use(g_heap.start, g_heap.next);
 }
 
-static u8 *unit_of(const void *p)
+static u64 unit_of(const void *p)
 {
-    return &g_heap.units[((u64)p - (g_heap.start & ~(UNIT_SIZE - 1))) >> UNIT_SHIFT];
+    return ((u64)p - (g_heap.start & ~(UNIT_SIZE - 1))) >> UNIT_SHIFT;
+}
+
+static bool is_slab(const void *p)
+{
+    u64 unit = unit_of(p);
+    const u8 *units = __atomic_load_n(&g_heap.units[unit / PAGE_SIZE], __ATOMIC_ACQUIRE);
+    return units && units[unit % PAGE_SIZE] == 1;
+}
+
+/* The mark stays: a slab is never given back. */
+static bool mark_slab(const struct slab *s)
+{
+    u64 unit = unit_of(s);
+    u8 **slot = &g_heap.units[unit / PAGE_SIZE];
+    u8 *units = __atomic_load_n(slot, __ATOMIC_ACQUIRE);
+    if (!units) {
+        u8 *fresh = page_alloc(1);
+        if (!fresh)
+            return false;
+        memset(fresh, 0, PAGE_SIZE);
+        if (__atomic_compare_exchange_n(slot, &units, fresh, false, __ATOMIC_ACQ_REL,
+                                        __ATOMIC_ACQUIRE))
+            units = fresh;
+        else /* another class was faster */
+            page_free(fresh, 1);
+    }
+    units[unit % PAGE_SIZE] = 1;
+    return true;
 }
 
 static int slab_class(size_t size)
@@ -213,11 +242,14 @@ static void *slab_alloc(int class)
     struct slab *s = g_slabs[class].partial;
     if (!s) {
         s = run_alloc(UNIT_SIZE >> PAGE_SHIFT, UNIT_SIZE);
+        if (s && !mark_slab(s)) {
+            page_free(s, UNIT_SIZE >> PAGE_SHIFT);
+            s = NULL;
+        }
         if (!s) {
             spin_unlock(&g_slabs[class].lock);
             return NULL;
         }
-        *unit_of(s) = 1;
         *s = (struct slab){
             .object_size = slab_sizes[class], .class_index = (u32) class, .bump = 128};
         slab_list(s);
@@ -255,7 +287,7 @@ void *kmalloc(size_t size)
 
 static size_t usable_size(const void *p)
 {
-    if (*unit_of(p) == 1)
+    if (is_slab(p))
         return ((const struct slab *)((u64)p & ~(UNIT_SIZE - 1)))->object_size;
     return ((const struct large_header *)p - 1)->size;
 }
@@ -287,7 +319,7 @@ void kfree(void *p)
 {
     if (!p)
         return;
-    if (*unit_of(p) != 1) {
+    if (!is_slab(p)) {
         struct large_header *h = (struct large_header *)p - 1;
         page_free(h, h->pages);
         return;

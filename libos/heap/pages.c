@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The state of every page of the user range, and the SGX2 instructions that change it. One byte a
- * page in chunks of 2 MiB of address space, their pointers in directories of 1 GiB: an untouched
- * ELRANGE costs one pointer for each GiB.
+ * page in chunks of 2 MiB of address space, their pointers in directories of 1 GiB, and theirs in
+ * regions of 512 GiB: an untouched ELRANGE of 64 TiB costs 1 KiB.
  *
  * With SGX1 (no LAYOUT_FLAG_SGX2) all pages are there from the start, with RWX in the EPCM for
  * good. What the application may do is then the host's page tables, which it is asked to set:
@@ -21,9 +21,12 @@
 #define DIR_SHIFT   30
 #define DIR_CHUNKS  (1u << (DIR_SHIFT - CHUNK_SHIFT))
 
+#define REGION_SHIFT 39
+#define REGION_DIRS  (1u << (REGION_SHIFT - DIR_SHIFT))
+
 static struct {
-    u8 ***dirs;
-    u64 count;     /* directories */
+    u8 ****regions;
+    u64 count;     /* regions */
     u64 end;       /* of the user range */
     u64 measured;  /* pages of enclave.memory, 0: none */
     u64 limit;     /* pages, 0: none; atomic */
@@ -55,12 +58,10 @@ void memory_tell_killed(i32 pid)
 void pages_init(const struct enclave_layout *layout, u64 measured, u64 wanted)
 {
     g_pages.end = layout->user_end;
-    g_pages.count = (layout->user_end + (1ul << DIR_SHIFT) - 1) >> DIR_SHIFT;
-    size_t table = PAGE_UP(g_pages.count * sizeof(u8 **)) >> PAGE_SHIFT;
-    g_pages.dirs = page_alloc(table);
-    if (!g_pages.dirs)
+    g_pages.count = (layout->user_end + (1ul << REGION_SHIFT) - 1) >> REGION_SHIFT;
+    g_pages.regions = kzalloc(g_pages.count * sizeof(u8 ***));
+    if (!g_pages.regions)
         panic("no memory for the page table of ELRANGE");
-    memset(g_pages.dirs, 0, table << PAGE_SHIFT);
     g_pages.measured = measured >> PAGE_SHIFT;
     memory_limit_changed(wanted);
     g_pages.dynamic = layout->flags & LAYOUT_FLAG_SGX2;
@@ -123,12 +124,20 @@ static void *table_at(void **slot, size_t size, bool create)
     return expected;
 }
 
+static u8 **dir_of(u64 addr, bool create)
+{
+    if (addr >> REGION_SHIFT >= g_pages.count)
+        return NULL;
+    u8 ***region = table_at((void **)&g_pages.regions[addr >> REGION_SHIFT],
+                            REGION_DIRS * sizeof(u8 **), create);
+    return region ? table_at((void **)&region[(addr >> DIR_SHIFT) & (REGION_DIRS - 1)],
+                             DIR_CHUNKS * sizeof(u8 *), create)
+                  : NULL;
+}
+
 static u8 *chunk_of(u64 addr, bool create)
 {
-    if (addr >> DIR_SHIFT >= g_pages.count)
-        return NULL;
-    u8 **dir = table_at((void **)&g_pages.dirs[addr >> DIR_SHIFT], DIR_CHUNKS * sizeof(u8 *),
-                        create);
+    u8 **dir = dir_of(addr, create);
     return dir ? table_at((void **)&dir[(addr >> CHUNK_SHIFT) & (DIR_CHUNKS - 1)], CHUNK_PAGES,
                           create)
                : NULL;
@@ -156,11 +165,15 @@ void page_set_flag(u64 addr, u8 flag, bool on)
 u64 page_next_accepted(u64 addr, u64 end)
 {
     while (addr < end) {
-        u64 d = addr >> DIR_SHIFT;
-        if (d >= g_pages.count)
+        u64 r = addr >> REGION_SHIFT;
+        if (r >= g_pages.count)
             return end;
-        if (!__atomic_load_n(&g_pages.dirs[d], __ATOMIC_ACQUIRE)) {
-            addr = (d + 1) << DIR_SHIFT;
+        if (!__atomic_load_n(&g_pages.regions[r], __ATOMIC_ACQUIRE)) {
+            addr = (r + 1) << REGION_SHIFT;
+            continue;
+        }
+        if (!dir_of(addr, false)) {
+            addr = ((addr >> DIR_SHIFT) + 1) << DIR_SHIFT;
             continue;
         }
         u8 *chunk = chunk_of(addr, false);

@@ -10,7 +10,7 @@ set -u
 here=$(cd "$(dirname "$0")" && pwd)
 runner=
 variants='static pie'
-compile_only='' compiled='' limit=60 jobs=1
+compile_only='' compiled='' limit=180 jobs=1
 while [ $# -gt 0 ]; do
     case $1 in
     --runner) runner=$2; shift 2 ;;
