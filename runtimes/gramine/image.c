@@ -12,14 +12,9 @@
 #include "gramine.h"
 #include "sgx/sigstruct.h"
 
-/* Where Gramine's tool for images (GSC) puts its own Gramine, and the application. */
-#define GSC_PREFIX      "/gramine/meson_build_output"
-#define GSC_APPLICATION "/gramine/app_files/entrypoint"
-#define MANIFEST        ".manifest.sgx"
-
 static bool has_manifest(const char *application)
 {
-    cleanup_free char *path = xasprintf("%s" MANIFEST, application);
+    cleanup_free char *path = xasprintf("%s" GRAMINE_MANIFEST, application);
     return access(path, F_OK) == 0;
 }
 
@@ -32,12 +27,12 @@ static int only_manifest(char **out, struct error *err)
     if (!directory)
         return error_errno(err, errno, "read the working directory");
     while ((entry = readdir(directory))) {
-        const size_t size = strlen(entry->d_name), ending = strlen(MANIFEST);
-        if (size <= ending || strcmp(entry->d_name + size - ending, MANIFEST) != 0)
+        const size_t size = strlen(entry->d_name), ending = strlen(GRAMINE_MANIFEST);
+        if (size <= ending || strcmp(entry->d_name + size - ending, GRAMINE_MANIFEST) != 0)
             continue;
         if (found)
             return error_code(err, EINVAL,
-                              "the working directory has more than one *" MANIFEST
+                              "the working directory has more than one *" GRAMINE_MANIFEST
                               ": name one by enclave.runtime.args, without the ending");
         found = xstrndup(entry->d_name, size - ending);
     }
@@ -52,17 +47,17 @@ static int find_application(const char *named, char **out, struct error *err)
         return has_manifest(named) ? 0
                                    : error_code(err, ENOENT,
                                                 "enclave.runtime.args names %s, but the image has "
-                                                "no %s" MANIFEST,
+                                                "no %s" GRAMINE_MANIFEST,
                                                 named, named);
     }
-    if (has_manifest(GSC_APPLICATION))
-        *out = xstrdup(GSC_APPLICATION);
+    if (has_manifest(GRAMINE_GSC_APPLICATION))
+        *out = xstrdup(GRAMINE_GSC_APPLICATION);
     else if (only_manifest(out, err) < 0)
         return -1;
     return *out ? 0
                 : error_code(err, ENOENT,
                              "the image is none of Gramine's: neither its working directory nor "
-                             "enclave.runtime.args has a NAME" MANIFEST);
+                             "enclave.runtime.args has a NAME" GRAMINE_MANIFEST);
 }
 
 /* The loader is a program of glibc, which the image has to bring. */
@@ -96,7 +91,7 @@ static int check_interpreter(const char *loader, struct error *err)
 
 static int find_loader(struct gramine_image *out, struct error *err)
 {
-    cleanup_free char *directory = gramine_directory(GSC_PREFIX);
+    cleanup_free char *directory = gramine_directory(GRAMINE_GSC_PREFIX);
     out->own_loader = directory;
     if (!directory)
         directory = gramine_directory(gramine_prefix());

@@ -98,8 +98,11 @@ int pal_init(const struct pal_init_args_v4 *args)
 
 static const char **loader_arguments(const struct pal_process_args_v4 *args)
 {
+    static const char made[] = GRAMINE_APPLICATION "/";
     size_t count = 0;
-    while (args->argv[count])
+    /* A manifest that was made for this container has its arguments. */
+    const bool fixed = strncmp(g_pal.image.application, made, strlen(made)) == 0;
+    while (args->argv[count] && !(fixed && count == 1))
         count++;
     const char **argv = xcalloc(count + 5, sizeof(*argv));
     size_t n = 0;

@@ -1,18 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "enclave/gramine.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/child.h"
 #include "base/cleanup.h"
+#include "base/fd.h"
 #include "base/path.h"
+#include "enclave/host_rules.h"
 #include "enclave/locate.h"
+#include "enclave/settings.h"
 
-#define LIBRARY "liberpal-gramine.so"
+#define ANSWER_MAX 65536
+#define LIBRARY    "liberpal-gramine.so"
 
 bool gramine_is_runtime(const char *library)
 {
@@ -64,16 +73,20 @@ static char *find_library(const char *name)
     return NULL;
 }
 
-static bool in_image(const char *rootfs, const char *path)
+/* An empty file is a mount point of an earlier start. */
+static bool has_glibc(const char *rootfs)
 {
+    struct stat st;
     cleanup_close int root = open(rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    cleanup_close int fd = root < 0 ? -1 : path_open_in_root(root, path, O_PATH, 0, NULL);
-    return fd >= 0;
+    cleanup_close int fd = root < 0 ? -1
+                                    : path_open_in_root(root, "/lib64/ld-linux-x86-64.so.2", O_PATH,
+                                                        0, NULL);
+    return fd >= 0 && fstat(fd, &st) == 0 && st.st_size > 0;
 }
 
 static void add_libraries(json_t *mounts, const char *rootfs)
 {
-    const bool glibc = in_image(rootfs, "/lib64/ld-linux-x86-64.so.2");
+    const bool glibc = has_glibc(rootfs);
     for (size_t i = 0; i < array_count(g_libraries); i++) {
         cleanup_free char *source = find_library(g_libraries[i].name);
         cleanup_free char *target = path_join(GRAMINE_LIBRARIES, g_libraries[i].name);
@@ -82,7 +95,7 @@ static void add_libraries(json_t *mounts, const char *rootfs)
     }
 }
 
-int gramine_add_mounts(json_t *config, const char *rootfs, const char *type, struct error *err)
+static int add_mounts(json_t *config, const char *rootfs, const char *type, struct error *err)
 {
     cleanup_free char *directory = gramine_directory(gramine_prefix());
     json_t *mounts = json_object_get(config, "mounts");
@@ -93,4 +106,125 @@ int gramine_add_mounts(json_t *config, const char *rootfs, const char *type, str
         add_libraries(mounts, rootfs);
     }
     return strcmp(type, "simulatedSgx") == 0 ? add_emulator(mounts, err) : 0;
+}
+
+/* ---- ordinary images ---- */
+
+static bool in_image(const char *rootfs, const char *path)
+{
+    cleanup_close int root = open(rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    cleanup_close int fd = root < 0 ? -1 : path_open_in_root(root, path, O_PATH, 0, NULL);
+    return fd >= 0;
+}
+
+/* Does the image bring a manifest: by Gramine's own tool, or in the working directory? */
+static bool has_manifest(const char *rootfs, const char *cwd)
+{
+    cleanup_close int root = open(rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    cleanup_close int fd = root < 0 ? -1
+                                    : path_open_in_root(root, cwd, O_RDONLY | O_DIRECTORY, 0, NULL);
+    cleanup_dir DIR *directory = fd < 0 ? NULL : fdopendir(dup(fd));
+    const struct dirent *entry;
+    if (in_image(rootfs, GRAMINE_GSC_APPLICATION GRAMINE_MANIFEST))
+        return true;
+    while (directory && (entry = readdir(directory))) {
+        const size_t size = strlen(entry->d_name), ending = strlen(GRAMINE_MANIFEST);
+        if (size > ending && strcmp(entry->d_name + size - ending, GRAMINE_MANIFEST) == 0)
+            return true;
+    }
+    return false;
+}
+
+static pid_t spawn_converter(const char *program, int request, int answer, struct error *err)
+{
+    const pid_t parent = getpid(), pid = fork();
+    if (pid < 0)
+        return error_errno(err, errno, "fork");
+    if (pid > 0)
+        return pid;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent || dup2(request, STDIN_FILENO) < 0 || dup2(answer, STDOUT_FILENO) < 0)
+        _exit(1);
+    execl(program, program, (char *)NULL);
+    _exit(127);
+}
+
+/* The converter's answer: a directory, or what is wrong. malloc'd; NULL with err. */
+static char *ask_converter(int request, struct error *err)
+{
+    cleanup_free char *program = locate_program("gramine-convert");
+    cleanup_buffer struct buffer text = BUFFER_INIT;
+    int ends[2];
+    if (access(program, X_OK) < 0 || pipe2(ends, O_CLOEXEC) < 0) {
+        error_errno(err, errno, "%s (is the installation complete?)", program);
+        return NULL;
+    }
+    cleanup_close int answer = ends[0];
+    const pid_t pid = spawn_converter(program, request, ends[1], err);
+    close(ends[1]);
+    if (pid < 0)
+        return NULL;
+    const int result = read_all(answer, &text, ANSWER_MAX);
+    const int status = child_wait(pid);
+    char *line = xstrndup(buffer_text(&text), strcspn(buffer_text(&text), "\n"));
+    if (result == 0 && status == 0 && line[0] == '/')
+        return line;
+    error_set(err, "Gramine: %s", line[0] ? line : "the converter ended without an answer");
+    free(line);
+    return NULL;
+}
+
+/* Names of the variables that the host may fill in: enclave.host.env. Without them a container would
+ * have an enclave of its own, by its HOSTNAME. */
+static int given_names(const struct enclave_policy_wish *wish, const struct oci_process *process,
+                       json_t *names, struct error *err)
+{
+    struct host_rules rules;
+    int result = host_rules_read(wish->host_env, wish->host_name, wish->pod, &rules, err);
+    for (size_t i = 0; result == 0 && i < process->env.count; i++) {
+        const char *entry = process->env.items[i];
+        if (host_rules_allow(&rules, entry))
+            json_array_append_new(names, json_stringn(entry, strcspn(entry, "=")));
+    }
+    host_rules_release(&rules);
+    return result;
+}
+
+static char *convert(const struct enclave_request *wanted, const struct oci_config *config,
+                     const char *rootfs, const char *type, struct error *err)
+{
+    const struct enclave_build *build = &wanted->build;
+    cleanup_free char *real = realpath(rootfs, NULL);
+    cleanup_json json_t *given = json_array();
+    if (given_names(&wanted->policy, &config->process, given, err) < 0)
+        return NULL;
+    cleanup_json json_t *json = json_pack(
+        "{s:s, s:O, s:O, s:b, s:b, s:I, s:i, s:s*, s:s*, s:s}", "rootfs", real ? real : rootfs,
+        "config", config->json, "given", given, "simulated", strcmp(type, "simulatedSgx") == 0,
+        "debug", build->mode == ENCLAVE_MODE_DEBUG, "memory", (json_int_t)build->memory, "threads",
+        (int)build->threads, "mounts", build->mounts, "signature", build->signature, "prefix",
+        gramine_prefix());
+    cleanup_free char *text = json ? json_text(json, JSON_COMPACT) : NULL;
+    if (!text) {
+        error_set(err, "root filesystem %s: the path is not UTF-8", rootfs);
+        return NULL;
+    }
+    cleanup_close int request = enclave_sealed_memory("gramine-convert", text, strlen(text), err);
+    return request < 0 ? NULL : ask_converter(request, err);
+}
+
+int gramine_prepare(const struct enclave_request *request, const struct oci_config *config,
+                    const char *rootfs, const char *type, char **args, struct error *err)
+{
+    if (!request->args && !has_manifest(rootfs, config->process.cwd)) {
+        cleanup_free char *entry = convert(request, config, rootfs, type, err);
+        if (!entry)
+            return -1;
+        json_t *mounts = json_object_get(config->json, "mounts");
+        if (!mounts)
+            json_object_set_new(config->json, "mounts", mounts = json_array());
+        add_mount(mounts, entry, GRAMINE_APPLICATION);
+        *args = xstrdup(GRAMINE_APPLICATION "/entrypoint");
+    }
+    return add_mounts(config->json, rootfs, type, err);
 }

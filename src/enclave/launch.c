@@ -280,11 +280,12 @@ static int convert(const struct enclave_request *wanted, const struct oci_config
     return result;
 }
 
-/* What pal_init is given. malloc'd; *out may be NULL. */
+/* What pal_init is given, unless *out is that. malloc'd; *out may be NULL then, too. */
 static int runtime_args(const struct enclave_request *request, const struct oci_config *config,
                         const char *rootfs, char **out, struct error *err)
 {
-    *out = request->args != NULL ? xstrdup(request->args) : NULL;
+    if (*out == NULL && request->args != NULL)
+        *out = xstrdup(request->args);
     if (*out != NULL || !request->occlum)
         return 0;
     *out = occlum_instance(rootfs, config->process.cwd, err);
@@ -394,13 +395,13 @@ int enclave_launch_prepare(const struct enclave_request *request, const char *bu
     const struct policy none = {0}; /* the converter's matter */
     cleanup_deployment struct deployment deployment = {0};
     int result = request->builtin ? properties_check((*config)->json, err) : 0;
+    cleanup_free char *args = NULL;
     if (result == 0 && gramine_is_runtime(request->runtime))
-        result = gramine_add_mounts((*config)->json, rootfs, out->type, err);
+        result = gramine_prepare(request, *config, rootfs, out->type, &args, err);
     if (result == 0)
         result = enclave_adapt_config(request, rootfs, config, err);
     if (result == 0)
         result = deployment_from_config(*config, &none, request->build.mounts, &deployment, err);
-    cleanup_free char *args = NULL;
     if (result == 0)
         result = runtime_args(request, *config, rootfs, &args, err);
     if (result == 0)

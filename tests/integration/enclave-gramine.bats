@@ -139,15 +139,15 @@ script() { arguments app -c "$1"; }
     refused "not 1808 bytes" rune run --bundle "$bundle" "$id"
     rm "$bundle/rootfs/app/app.sig"
     refused "app.sig" rune run --bundle "$bundle" "$id"
-    rm "$bundle/rootfs/app/app.manifest.sgx"
-    refused "the image is none of Gramine's" rune run --bundle "$bundle" "$id"
 }
 
 @test "an image without glibc is given the node's for the loader" {
     script 'echo "$LD_LIBRARY_PATH"'
     configure 'c["process"]["env"] += ["LD_LIBRARY_PATH=/app"]'
     rm -r "$bundle/rootfs/lib64" "$bundle/rootfs/lib"
-    [ "$(rune run --bundle "$bundle" "$id" 2>"$work/err" </dev/null)" = /run/rune-gramine:/app ] || { cat "$work/err"; false; }
+    for _ in 1 2; do # the second time with a mount point there
+        [ "$(rune run --bundle "$bundle" "$id" 2>"$work/err" </dev/null)" = /run/rune-gramine:/app ] || { cat "$work/err"; false; }
+    done
     nothing_left
 }
 
@@ -155,4 +155,85 @@ script() { arguments app -c "$1"; }
     script 'exit 0'
     annotate mode production
     refused "is of a debug enclave" rune run --bundle "$bundle" "$id"
+}
+
+# An ordinary image; gramine-sgx-sign is one that copies and counts.
+ordinary() {
+    export RUNE_GRAMINE_CACHE=$work/cache RUNE_SIGNING_KEY=$work/keys/key.pem
+    rm "$bundle/rootfs/app"/*
+    mkdir -p "$RUNE_GRAMINE/bin"
+    cat >"$RUNE_GRAMINE/bin/gramine-sgx-sign" <<END
+#!/bin/sh -e
+[ "\$1 \$3 \$5 \$7" = "--chroot --manifest --output --key" ]
+[ -r "\$8" ] && cp "\$4" "\$6" && cp "$(dirname "$RUNE_STAGE")/runtimes/skeleton/skeleton.sigstruct" "\${4%.manifest}.sig"
+echo signed >>"$work/signed"
+END
+    printf '#!/bin/sh\necho key >"$1"\n' >"$RUNE_GRAMINE/bin/gramine-sgx-gen-private-key"
+    chmod +x "$RUNE_GRAMINE/bin"/*
+}
+
+signed() { wc -l <"$work/signed"; }
+manifest() { cat "$work/cache"/*/entrypoint.manifest.sgx; }
+
+@test "an ordinary image: its manifest is made, with program, arguments, environment and files, and kept" {
+    ordinary
+    ln -s bin "$bundle/rootfs/tools"
+    ln -s ../../../etc/passwd "$bundle/rootfs/app/link"
+    ln -s /nowhere "$bundle/rootfs/app/broken"
+    arguments sh -c 'echo ran; exit 6'
+    configure 'c["process"]["env"] = ["PATH=/tools", "X=a \"b\"", "HOSTNAME=h1", "ENCLAVE_TYPE=auto"]' \
+        'c["linux"]["resources"] = {"memory": {"limit": 300 << 20}, "pids": {"limit": 20}}'
+    for host in h1 h2; do
+        configure "c['process']['env'][2] = 'HOSTNAME=$host'"
+        run --separate-stderr rune run --bundle "$bundle" "$id" </dev/null
+        echo "$output $stderr"
+        [ "$status" -eq 6 ]
+        [ "$output" = ran ]
+        [ "$(signed)" -eq 1 ]
+    done
+    manifest >"$work/manifest"
+    for line in 'libos.entrypoint = "/bin/sh"' 'loader.argv = ["sh", "-c", "echo ran; exit 6"]' 'loader.env."X" = "a \"b\""' 'fs.start_dir = "/app"' \
+        'loader.env."HOSTNAME" = {passthrough = true}' 'loader.env."HOME" = "/root"' 'sgx.enclave_size = "512M"' 'sgx.max_threads = 20' 'sgx.debug = true' \
+        'sgx.file_check_policy = "strict"' 'uri = "file:/bin/sh"' 'uri = "file:/tools/sh"' 'uri = "file:/app/link"' 'uri = "file:/etc/passwd"'; do
+        grep -qxF "$line" "$work/manifest" || { echo "no: $line"; cat "$work/manifest"; false; }
+    done
+    run ! grep -E 'ENCLAVE_|allowed_files|broken|file:/(proc|dev|run|tmp)' "$work/manifest"
+    grep -A1 -xF 'uri = "file:/app/link"' "$work/manifest" | grep -q "$(sha256sum <"$bundle/rootfs/etc/passwd" | cut -d' ' -f1)"
+    nothing_left
+}
+
+@test "an ordinary image: a changed file, other arguments and another mode are other enclaves" {
+    ordinary
+    arguments sh -c 'exit 0'
+    rune run --bundle "$bundle" "$id" 2>/dev/null </dev/null
+    echo more >>"$bundle/rootfs/etc/passwd"
+    rune run --bundle "$bundle" "$id" 2>/dev/null </dev/null
+    [ "$(signed)" -eq 2 ]
+    arguments sh -c 'exit 1'
+    run -1 rune run --bundle "$bundle" "$id" </dev/null
+    [ "$(signed)" -eq 3 ]
+}
+
+@test "an ordinary image: volumes are not the enclave's unless enclave.mounts says so" {
+    ordinary
+    mkdir -p "$work/data"
+    arguments sh -c 'exit 0'
+    configure "c['mounts'] += [{'destination': '/data', 'type': 'bind', 'source': '$work/data', 'options': ['rbind']}]"
+    rune run --bundle "$bundle" "$id" 2>/dev/null </dev/null
+    run ! grep -r 'file:/data' "$work/cache"
+    annotate mounts /data=rw
+    rune run --bundle "$bundle" "$id" 2>/dev/null </dev/null
+    grep -rqxF 'sgx.allowed_files = ["file:/data/"]' "$work/cache"
+}
+
+@test "an ordinary image: what cannot be made is said" {
+    ordinary
+    arguments missing
+    refused 'exec: "missing": executable file not found' rune run --bundle "$bundle" "$id"
+    arguments sh
+    RUNE_SIGNING=client refused "signatures that are made elsewhere" rune run --bundle "$bundle" "$id"
+    printf '#!/bin/sh\necho "no such curve" >&2; exit 3\n' >"$RUNE_GRAMINE/bin/gramine-sgx-sign"
+    refused "gramine-sgx-sign: no such curve" rune run --bundle "$bundle" "$id"
+    rm "$RUNE_GRAMINE/bin/gramine-sgx-sign"
+    refused "this node has not Gramine's tools" rune run --bundle "$bundle" "$id"
 }

@@ -45,6 +45,24 @@ static char *value_of(const char *manifest, const char *key)
     return NULL;
 }
 
+/* `loader.argv = ["a", "b"]`, without escapes in it; NULL: there is none. */
+static char **arguments_of(char *manifest)
+{
+    static char *argv[64];
+    int count = 0;
+    char *at = strstr(manifest, "loader.argv = [");
+    if (!at)
+        return NULL;
+    at += strlen("loader.argv = [");
+    while (*at == '"' && count < 63) {
+        const size_t size = strcspn(at + 1, "\"");
+        argv[count++] = strndup(at + 1, size);
+        at += 1 + size + 1;
+        at += strspn(at, ", ");
+    }
+    return argv;
+}
+
 static void check_signature(const char *application)
 {
     struct stat st;
@@ -81,6 +99,7 @@ int main(int argc, char **argv)
     char *program = value_of(manifest, "libos.entrypoint");
     if (!program)
         die("no libos.entrypoint in the manifest of", argv[3]);
-    execv(program, argv + 3);
+    char **fixed = arguments_of(manifest);
+    execv(program, fixed ? fixed : argv + 3);
     die("cannot execute", program);
 }
