@@ -362,6 +362,18 @@ static bool has_mount(const struct deployment *d, const char *target)
     return false;
 }
 
+/* Whichever mount it is that programs find there. */
+static void keep_localhost(void)
+{
+    struct dentry *d;
+
+    if (path_lookup(AT_FDCWD, "/etc/hosts", LOOKUP_NO_HOST_LINKS, &d) < 0)
+        return;
+    if (dentry_untrusted(d) && d->inode == d->mount->super->root)
+        hostfs_keep_localhost(d->mount->super);
+    dentry_put(d);
+}
+
 /*
  * The project's own program, which the host has mapped behind the image: copied in, hashed, and put
  * into a file that nobody can change.
@@ -440,6 +452,7 @@ int fs_init(const struct manifest_image *manifest, const struct deployment *depl
         if (r < 0 && r != -ENODEV)
             return r;
     }
+    keep_localhost();
     mount_attestation();
     if (deployment->ratls) {
         r = install_proxy(manifest);

@@ -283,6 +283,8 @@ static int host_getattr(struct inode *i, struct kstat *st)
         .ctime = i->ctime,
         .btime = i->ctime,
     };
+    if (host_super_of(i)->hosts)
+        st->size = hosts_size(host_of(i));
     return 0;
 }
 
@@ -569,6 +571,14 @@ static const struct inode_ops g_host_ops = {
     .destroy = host_destroy,
 };
 
+/* /etc/hosts: no pages to map. */
+static const struct inode_ops g_hosts_ops = {
+    .getattr = host_getattr,
+    .setattr = host_setattr,
+    .open = hostfs_open,
+    .destroy = host_destroy,
+};
+
 /* ---- mounting ---- */
 
 static int host_statfs_of(struct super *super, struct host_statfs *out)
@@ -621,4 +631,14 @@ struct super *hostfs_create(int hfd, u32 flags)
     take_facts(&root->i, &st);
     s->s.root = &root->i;
     return &s->s;
+}
+
+void hostfs_keep_localhost(struct super *super)
+{
+    struct host_super *s = container_of(super, struct host_super, s);
+
+    if (!S_ISREG(super->root->mode))
+        return;
+    s->hosts = true;
+    super->root->ops = &g_hosts_ops;
 }

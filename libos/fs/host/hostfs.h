@@ -15,6 +15,7 @@ struct host_super {
     struct super s;
     struct mutex lock; /* the tree of inodes, their names */
     int fd;
+    bool hosts;            /* its root is /etc/hosts: hostfs_hosts.c */
     struct rb_root inodes; /* key: hash of host identity */
 };
 
@@ -40,6 +41,9 @@ struct host_open {
     bool append;           /* fd was opened with O_APPEND */
     int other_fd;          /* one that is the other way, after fcntl(2); -1: none yet */
     struct listing *names; /* of a directory (hostfs_file.c) */
+    struct mutex text_lock;
+    char *text; /* of /etc/hosts, as it was read (hostfs_hosts.c) */
+    size_t text_size;
 };
 
 static inline struct host_inode *host_of(struct inode *i)
@@ -71,6 +75,14 @@ void own_begin_names(struct own_change *o, u32 mask, const struct inode *self,
 void own_end(struct own_change *o);
 #define OWN_OPENED (IN_OPEN | IN_ACCESS | IN_CLOSE)
 #define OWN_MADE   (OWN_OPENED | IN_CREATE | IN_ATTRIB | IN_MODIFY)
+
+/* ---- hostfs_hosts.c ---- */
+/* What programs read for a file of these contents, into `out` (HOSTS_ROOM bytes); its size. */
+size_t hosts_text(const char *text, size_t size, char *out);
+#define HOSTS_ROOM(size) ((size) + 256)
+u64 hosts_size(struct host_inode *h);
+ssize_t hosts_read(struct file *f, struct uio *io, u64 *pos);
+i64 hosts_seek(struct file *f, i64 off, int whence);
 
 /* ---- hostlocks.c ---- */
 int host_file_lock(struct file *f, struct lock *k, int op);

@@ -241,6 +241,7 @@ static void hostfs_release(struct file *f)
     if (o->names)
         listing_free(o->names);
     kfree(o->names);
+    kfree(o->text);
     kfree(o);
 }
 
@@ -248,6 +249,16 @@ static const struct file_ops g_hostfs_file_ops = {
     .read = hostfs_read,
     .write = hostfs_write,
     .seek = hostfs_seek,
+    .fsync = hostfs_fsync,
+    .fallocate = hostfs_fallocate,
+    .lock = host_file_lock,
+    .release = hostfs_release,
+};
+
+static const struct file_ops g_hosts_file_ops = {
+    .read = hosts_read,
+    .write = hostfs_write,
+    .seek = hosts_seek,
     .fsync = hostfs_fsync,
     .fallocate = hostfs_fallocate,
     .lock = host_file_lock,
@@ -404,7 +415,9 @@ int hostfs_open(struct inode *i, struct file *f)
     o->append = (f->flags & O_APPEND) != 0;
     o->other_fd = -1;
     f->private = o;
-    f->ops = S_ISDIR(i->mode) ? &g_hostfs_dir_ops : &g_hostfs_file_ops;
+    f->ops = host_super_of(i)->hosts ? &g_hosts_file_ops : &g_hostfs_file_ops;
+    if (S_ISDIR(i->mode))
+        f->ops = &g_hostfs_dir_ops;
     mutex_lock(&h->opens_lock);
     list_add(&o->link, &h->opens);
     mutex_unlock(&h->opens_lock);
