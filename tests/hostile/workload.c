@@ -217,6 +217,8 @@ static void clones_process(void)
 {
     pthread_t t[2];
     int started = 0;
+    /* Another part's thread may have held it when this process was made, and is not here. */
+    pthread_mutex_init(&g_mutex, NULL);
     for (int i = 0; i < 2; i++)
         started += pthread_create(&t[started], NULL, cloning_thread, NULL) == 0;
     for (int i = 0; i < started; i++)
