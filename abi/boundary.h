@@ -193,6 +193,7 @@ struct boundary_boot {
     int32_t oom_score_adj; /* of process 1 */
     uint32_t reserved0;
     uint64_t given, given_size; /* what the host fills in (manifest.h); 0 0: nothing */
+    uint64_t trace, trace_size; /* text: system calls to trace, "all"; 0 0: none. Debugging only */
     /* Of the container's UTS namespace, for a deployment that leaves them to the host. */
     char hostname[BOUNDARY_NAME_SIZE], domainname[BOUNDARY_NAME_SIZE];
 };

@@ -160,6 +160,7 @@ struct pal_init_args_v4 {
     uint64_t cpu_quota, cpu_period; /* microseconds of processor time a period; quota 0: no limit */
     const void *given; /* what the host fills in of the deployment, not measured; NULL: nothing */
     size_t given_size; /* bytes; read before pal_init returns */
+    const char *trace; /* enclave.trace: system calls to log; NULL: none. Debug enclaves only */
 };
 
 /* The container's limits after a change (rune update); 0 as in pal_init_args_v4. Which processors

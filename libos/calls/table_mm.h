@@ -1,20 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* S(name, function, status, note): see libos/calls/syscall.h. */
-S(mmap, sys_mmap, PARTIAL,
-  "MAP_SHARED of a writable file is at one address for all processes; no huge pages")
-S(munmap, sys_munmap, DONE, "")
-S(mprotect, sys_mprotect, DONE, "")
-S(mremap, sys_mremap, PARTIAL, "shared file mappings do not grow; no MREMAP_DONTUNMAP")
-S(brk, sys_brk, DONE, "")
-S(msync, sys_msync, DONE, "")
-S(madvise, sys_madvise, PARTIAL, "hints of paging, huge pages, merging and dumps have no effect")
-S(mincore, sys_mincore, DONE, "")
-S(mlock, sys_mlock, DONE, "counted and limited; enclave memory is never paged by the LibOS")
-S(mlock2, sys_mlock2, DONE, "")
-S(munlock, sys_munlock, DONE, "")
-S(mlockall, sys_mlockall, DONE, "")
-S(munlockall, sys_munlockall, DONE, "")
-S(process_vm_readv, sys_process_vm_readv, DONE, "")
-S(process_vm_writev, sys_process_vm_writev, DONE, "")
-S(mbind, sys_memory_policy, PARTIAL, "accepted, no effect")
-S(set_mempolicy, sys_memory_policy, PARTIAL, "accepted, no effect")
+/* CALL(name, status, note, parameters...): see libos/calls/syscall.h. */
+CALL(mmap, PARTIAL,
+     "MAP_SHARED of a writable file is at one address for all processes; no huge pages",
+     (address, at), (size, size), (prot, prot), (map_flags, flags), (fd, fd), (hex, offset))
+CALL(munmap, DONE, "", (address, at), (size, size))
+CALL(mprotect, DONE, "", (address, at), (size, size), (prot, prot))
+CALL(mremap, PARTIAL, "shared file mappings do not grow; no MREMAP_DONTUNMAP", (address, at),
+     (size, old_size), (size, new_size), (ulong, flags), (address, to))
+CALL(brk, DONE, "", (address, end))
+CALL(msync, DONE, "", (address, at), (size, size), (int, flags))
+CALL(madvise, PARTIAL, "hints of paging, huge pages, merging and dumps have no effect",
+     (address, at), (size, size), (int, advice))
+CALL(mincore, DONE, "", (address, at), (size, size), (out, pages, "unsigned char"))
+CALL(mlock, DONE, "counted and limited; enclave memory is never paged by the LibOS", (address, at),
+     (size, size))
+CALL(mlock2, DONE, "", (address, at), (size, size), (int, flags))
+CALL(munlock, DONE, "", (address, at), (size, size))
+CALL(mlockall, DONE, "", (int, flags))
+CALL(munlockall, DONE, "")
+CALL(process_vm_readv, DONE, "", (pid, pid), (in, local, "struct iovec"), (ulong, local_count),
+     (in, remote, "struct iovec"), (ulong, remote_count), (ulong, flags))
+CALL(process_vm_writev, DONE, "", (pid, pid), (in, local, "struct iovec"), (ulong, local_count),
+     (in, remote, "struct iovec"), (ulong, remote_count), (ulong, flags))
+CALL(mbind, PARTIAL, "accepted, no effect", (address, at), (ulong, size), (ulong, mode),
+     (in, nodes, "unsigned long"), (ulong, node_count), (uint, flags))
+CALL(set_mempolicy, PARTIAL, "accepted, no effect", (int, mode), (in, nodes, "unsigned long"),
+     (ulong, node_count))

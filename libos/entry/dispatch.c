@@ -4,21 +4,23 @@
 #include "lib.h"
 #include "process.h"
 #include "start.h"
-#include "syscall.h"
+#include "decode.h"
 #include "syscall_names.h" /* generated: SYSCALL_COUNT, g_syscall_names */
 #include "tcb.h"
+#include "trace.h"
 #include <asm/unistd.h>
 #include <asm/signal.h>
 #include <asm-generic/siginfo.h>
 
 #define VECTOR_PF 14
 
-static syscall_fn *const g_table[SYSCALL_COUNT] = {
-#define S(name, function, status, note) [__NR_##name] = function,
-#include "table_proc.h"
-#include "table_mm.h"
-#include "table_fs.h"
-#include "table_net.h"
+static long (*const g_table[SYSCALL_COUNT])(const struct uregs *regs) = {
+#define CALL(name, status, note, ...)   [__NR_##name] = decode_##name,
+#define REFUSE(name, error, note, ...)  [__NR_##name] = decode_##name,
+#define S(name, function, status, note) [__NR_##name] = decode_##name,
+#include "calls.h"
+#undef CALL
+#undef REFUSE
 #undef S
 };
 
@@ -31,29 +33,41 @@ static long missing(u64 number)
     return -ENOSYS;
 }
 
+static inline long run(struct thread *t, struct uregs *regs)
+{
+    u64 number = regs->orig_rax;
+    long r;
+
+    if (unlikely(t->seccomp_mode != 0) && !seccomp_allows(t, regs, &r))
+        return r;
+    if (unlikely(number >= SYSCALL_COUNT || g_table[number] == NULL))
+        return missing(number);
+    return g_table[number](regs);
+}
+
+/* Not inlined: others need no room on the stack for a line. */
+static __attribute__((noinline)) long run_traced(struct thread *t, struct uregs *regs)
+{
+    u64 number = regs->orig_rax;
+    struct trace_line line;
+    long r;
+
+    if (!trace_wants(number))
+        return run(t, regs);
+    trace_begin(&line, number, regs);
+    r = run(t, regs);
+    trace_end(&line, r);
+    return r;
+}
+
 void syscall_dispatch(struct uregs *regs)
 {
     struct thread *t = current();
-    u64 number = regs->orig_rax;
-    syscall_fn *fn = number < SYSCALL_COUNT ? g_table[number] : NULL;
     long r;
 
     t->regs = regs;
     t->fs_base = read_fs_base();
-    if (unlikely(t->seccomp_mode != 0) && !seccomp_allows(t, regs, &r))
-        ;
-    else if (likely(fn != NULL))
-        r = fn((long)regs->rdi, (long)regs->rsi, (long)regs->rdx, (long)regs->r10, (long)regs->r8,
-               (long)regs->r9);
-    else
-        r = missing(number);
-    if (unlikely(g_log_level >= LOG_TRACE))
-        log_write(LOG_TRACE, "[%d] %s(%lx, %lx, %lx, %lx, %lx, %lx) = %ld", t->tid,
-                  number < SYSCALL_COUNT && g_syscall_names[number] != NULL
-                      ? g_syscall_names[number]
-                      : "?",
-                  (unsigned long)regs->rdi, (unsigned long)regs->rsi, (unsigned long)regs->rdx,
-                  (unsigned long)regs->r10, (unsigned long)regs->r8, (unsigned long)regs->r9, r);
+    r = unlikely(g_tracing) ? run_traced(t, regs) : run(t, regs);
     regs->rax = (u64)r;
     if (unlikely(r <= -ERESTARTSYS && r >= -ERESTART_RESTARTBLOCK))
         __atomic_fetch_or(&t->attention, ATTENTION_SIGNAL, __ATOMIC_SEQ_CST);

@@ -352,12 +352,12 @@ static void undefined_instruction(struct uregs *regs)
     u8 code[2] = {0, 0};
 
     /* Not #BP: an enclave that is not being debugged raises #UD for INT3 (SDM volume 3D). */
-    if (copy_from_user(code, (const void *)regs->rip, 1) == 0 && code[0] == 0xcc) {
+    if (copy_from_user(code, user_at(regs->rip), 1) == 0 && code[0] == 0xcc) {
         regs->rip++;
         signal_fault(SIGTRAP, SI_KERNEL, 0, VECTOR_BP, 0);
         return;
     }
-    if (copy_from_user(code, (const void *)regs->rip, 2) == 0 && code[0] == 0x0f) {
+    if (copy_from_user(code, user_at(regs->rip), 2) == 0 && code[0] == 0x0f) {
         switch (code[1]) {
         case 0x05: /* syscall */
             regs->rip += 2;

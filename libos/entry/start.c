@@ -25,6 +25,7 @@
 #include "sgx_emulated.h"
 #include "tcb.h"
 #include "pal.h"
+#include "trace.h"
 
 #define SIGWINCH 28
 
@@ -143,6 +144,31 @@ static void set_log_level(u32 wanted)
     g_log_level = (int)MIN(wanted, most);
 }
 
+/* The system calls that the host wants to see: what they say is for debugging only. */
+static int set_trace(const struct boundary_boot *boot)
+{
+    char *names;
+    int r;
+
+    if ((g_manifest->flags & MANIFEST_DEBUG) == 0) {
+        if (boot->trace_size == 0)
+            return 0;
+        log_error("enclave.trace: this enclave is not for debugging");
+        return -EPERM;
+    }
+    if (g_log_level >= LOG_TRACE)
+        trace_all();
+    r = copy_text_in(&names, boot->trace, boot->trace_size);
+    if (r == 0 && names && g_deployment.policy.log_level < LOG_TRACE)
+        r = -EPERM;
+    if (r == 0 && names && !trace_select(names)) {
+        log_error("enclave.trace \"%s\": one of them is no system call", names);
+        r = -EINVAL;
+    }
+    kfree(names);
+    return r;
+}
+
 /* What lower rooms ask of higher ones. */
 static void process_ends(struct process *p)
 {
@@ -199,6 +225,10 @@ static int boot_steps(const struct boundary_boot *boot)
         step = "deployment manifest";
         r = load_deployment(boot);
         g_log_level = MIN(g_log_level, (int)g_deployment.policy.log_level);
+    }
+    if (r == 0) {
+        step = "the trace of system calls";
+        r = set_trace(boot);
     }
     if (r == 0) {
         step = "processes";

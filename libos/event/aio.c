@@ -92,14 +92,13 @@ void aio_process_exit(struct process *p)
     mutex_unlock(&g_lock);
 }
 
-long sys_io_setup(SYSCALL_ARGS)
+long sys_io_setup(u32 count, uaddr context)
 {
     struct process *p = current_process();
     struct aio_context *x;
-    u32 count = (u32)a;
     u64 old;
 
-    if (get_user(old, (void *)b) < 0)
+    if (get_user(old, context) < 0)
         return -EFAULT;
     if (old || !count || count > EVENTS_ABSURD)
         return -EINVAL;
@@ -126,15 +125,15 @@ long sys_io_setup(SYSCALL_ARGS)
     list_add(&x->link, &p->aio);
     mutex_unlock(&g_lock);
     /* From here on another thread may end it: x is no more looked at. */
-    if (put_user((u64)at, (void *)b) == 0)
+    if (put_user((u64)at, context) == 0)
         return 0;
-    sys_io_destroy(at, 0, 0, 0, 0, 0);
+    sys_io_destroy((u64)at);
     return -EFAULT;
 }
 
-long sys_io_destroy(SYSCALL_ARGS)
+long sys_io_destroy(u64 context)
 {
-    struct aio_context *x = context_find((u64)a);
+    struct aio_context *x = context_find(context);
     bool mine;
 
     if (!x)
@@ -146,7 +145,7 @@ long sys_io_destroy(SYSCALL_ARGS)
     mutex_unlock(&g_lock);
     context_put(x);
     if (mine)
-        mm_unmap(current_process()->mm, (u64)a, PAGE_SIZE);
+        mm_unmap(current_process()->mm, context, PAGE_SIZE);
     return mine ? 0 : -EINVAL;
 }
 
@@ -154,8 +153,10 @@ long sys_io_destroy(SYSCALL_ARGS)
 
 static long perform(const struct iocb *q)
 {
-    long fd = q->aio_fildes, buf = (long)q->aio_buf, n = (long)q->aio_nbytes;
-    struct file *f = fd_get((int)fd);
+    int fd = (int)q->aio_fildes;
+    uaddr buf = user_at(q->aio_buf);
+    u64 n = q->aio_nbytes;
+    struct file *f = fd_get(fd);
     bool stream = f && f->ops->seek == NULL, ready;
     bool writes = q->aio_lio_opcode == IOCB_CMD_PWRITE || q->aio_lio_opcode == IOCB_CMD_PWRITEV;
 
@@ -168,19 +169,17 @@ static long perform(const struct iocb *q)
         return -EAGAIN;
     switch (q->aio_lio_opcode) {
     case IOCB_CMD_PREAD:
-        return stream ? sys_read(fd, buf, n, 0, 0, 0)
-                      : sys_pread64(fd, buf, n, q->aio_offset, 0, 0);
+        return stream ? sys_read(fd, buf, n) : sys_pread64(fd, buf, n, q->aio_offset);
     case IOCB_CMD_PWRITE:
-        return stream ? sys_write(fd, buf, n, 0, 0, 0)
-                      : sys_pwrite64(fd, buf, n, q->aio_offset, 0, 0);
+        return stream ? sys_write(fd, buf, n) : sys_pwrite64(fd, buf, n, q->aio_offset);
     case IOCB_CMD_PREADV:
         return sys_preadv2(fd, buf, n, stream ? -1 : q->aio_offset, 0, q->aio_rw_flags);
     case IOCB_CMD_PWRITEV:
         return sys_pwritev2(fd, buf, n, stream ? -1 : q->aio_offset, 0, q->aio_rw_flags);
     case IOCB_CMD_FSYNC:
-        return sys_fsync(fd, 0, 0, 0, 0, 0);
+        return sys_fsync(fd);
     case IOCB_CMD_FDSYNC:
-        return sys_fdatasync(fd, 0, 0, 0, 0, 0);
+        return sys_fdatasync(fd);
     default: /* IOCB_CMD_POLL, and what Linux does not know either */
         return -EINVAL;
     }
@@ -242,11 +241,11 @@ static long run(struct aio_context *x, const struct iocb *q, u64 user)
     return 0;
 }
 
-static long submit_one(struct aio_context *x, u64 user)
+static long submit_one(struct aio_context *x, uaddr user)
 {
     struct file *notify = NULL;
     struct iocb q;
-    long r = get_user(q, (void *)user);
+    long r = get_user(q, user);
     bool taken;
 
     if (r == 0 && (q.aio_reserved2 || (q.aio_flags & ~(u32)(IOCB_FLAG_RESFD | IOCB_FLAG_IOPRIO)) ||
@@ -255,10 +254,10 @@ static long submit_one(struct aio_context *x, u64 user)
     taken = r == 0 && place_take(x);
     if (r == 0)
         r = taken ? notify_file(&q, &notify) : -EAGAIN;
-    if (r == 0 && put_user((u32)0, (void *)(user + offsetof(struct iocb, aio_key))) < 0)
+    if (r == 0 && put_user((u32)0, user_plus(user, offsetof(struct iocb, aio_key))) < 0)
         r = -EFAULT;
     if (r == 0)
-        r = run(x, &q, user);
+        r = run(x, &q, user.at);
     if (r < 0 && taken)
         place_give(x);
     if (r == 0 && notify)
@@ -268,33 +267,33 @@ static long submit_one(struct aio_context *x, u64 user)
     return r;
 }
 
-long sys_io_submit(SYSCALL_ARGS)
+long sys_io_submit(u64 context, long count, uaddr requests)
 {
     struct aio_context *x;
     long done = 0, r = 0;
 
-    if (b < 0)
+    if (count < 0)
         return -EINVAL;
-    x = context_find((u64)a);
+    x = context_find(context);
     if (!x)
         return -EINVAL;
-    for (; done < b && r == 0; done += r == 0) {
+    for (; done < count && r == 0; done += r == 0) {
         u64 user;
 
-        r = get_user(user, (u64 *)c + done);
+        r = get_user(user, user_plus(requests, (u64)done * sizeof(user)));
         if (r == 0)
-            r = submit_one(x, user);
+            r = submit_one(x, user_at(user));
     }
     context_put(x);
     return done ? done : r;
 }
 
 /* Nothing is ever under way. */
-long sys_io_cancel(SYSCALL_ARGS)
+long sys_io_cancel(u64 context, uaddr request, uaddr event)
 {
     u32 key;
 
-    if (get_user(key, (void *)((u64)b + offsetof(struct iocb, aio_key))) < 0)
+    if (get_user(key, user_plus(request, offsetof(struct iocb, aio_key))) < 0)
         return -EFAULT;
     return -EINVAL;
 }
@@ -314,7 +313,7 @@ static u32 events_take(struct aio_context *x, struct io_event *out, u32 most)
     return n;
 }
 
-static long events_get(u64 id, long least, long most, u64 to, u64 deadline)
+static long events_get(u64 id, long least, long most, uaddr to, u64 deadline)
 {
     struct aio_context *x = context_find(id);
     struct io_event some[EVENTS_FEW];
@@ -327,7 +326,8 @@ static long events_get(u64 id, long least, long most, u64 to, u64 deadline)
     while (r == 0 && done < most) {
         u32 n = events_take(x, some, (u32)MIN(most - done, EVENTS_FEW));
 
-        if (copy_to_user((struct io_event *)to + done, some, n * sizeof(some[0])) < 0) {
+        if (copy_to_user(user_plus(to, (u64)done * sizeof(some[0])), some, n * sizeof(some[0])) <
+            0) {
             r = -EFAULT;
             break;
         }
@@ -347,29 +347,30 @@ static long events_get(u64 id, long least, long most, u64 to, u64 deadline)
     return done ? done : r == -ETIMEDOUT ? 0 : r;
 }
 
-long sys_io_getevents(SYSCALL_ARGS)
+long sys_io_getevents(u64 context, long least, long most, uaddr events, uaddr timeout)
 {
     u64 deadline;
-    int r = deadline_from_timespec((void *)e, &deadline);
+    int r = deadline_from_timespec(timeout, &deadline);
 
-    return r < 0 ? r : events_get((u64)a, b, c, (u64)d, deadline);
+    return r < 0 ? r : events_get(context, least, most, events, deadline);
 }
 
-long sys_io_pgetevents(SYSCALL_ARGS)
+long sys_io_pgetevents(u64 context, long least, long most, uaddr events, uaddr timeout,
+                       uaddr user_mask)
 {
     struct {
         u64 mask, size;
     } sig = {0};
     u64 deadline;
-    long r = deadline_from_timespec((void *)e, &deadline);
+    long r = deadline_from_timespec(timeout, &deadline);
 
-    if (r == 0 && f && get_user(sig, (void *)f) < 0)
+    if (r == 0 && user_mask.at && get_user(sig, user_mask) < 0)
         r = -EFAULT;
     if (r == 0)
-        r = sigmask_enter((void *)sig.mask, sig.size);
+        r = sigmask_enter(user_at(sig.mask), sig.size);
     if (r < 0)
         return r;
-    r = events_get((u64)a, b, c, (u64)d, deadline);
+    r = events_get(context, least, most, events, deadline);
     sigmask_leave(r == -EINTR);
     return r == -EINTR && sig.mask ? -ERESTARTNOHAND : r;
 }

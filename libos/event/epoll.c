@@ -172,18 +172,18 @@ static long ctl(struct file *epf, int op, int fd, struct file *file,
     return r;
 }
 
-long sys_epoll_ctl(SYSCALL_ARGS)
+long sys_epoll_ctl(int epoll, int operation, int fd, uaddr user_event)
 {
     struct epoll_event event = {0};
     struct file *epf, *file;
     long r = -EBADF;
 
-    if ((int)b != EPOLL_CTL_DEL && copy_from_user(&event, (void __user *)d, sizeof(event)) < 0)
+    if (operation != EPOLL_CTL_DEL && copy_from_user(&event, user_event, sizeof(event)) < 0)
         return -EFAULT;
-    epf = fd_get((int)a);
-    file = fd_get((int)c);
+    epf = fd_get(epoll);
+    file = fd_get(fd);
     if (epf != NULL && file != NULL && !((epf->flags | file->flags) & O_PATH))
-        r = ctl(epf, (int)b, (int)c, file, &event);
+        r = ctl(epf, operation, fd, file, &event);
     if (file != NULL)
         file_put(file);
     if (epf != NULL)
@@ -226,8 +226,7 @@ static int wait_events(struct epoll *ep, struct epoll_event *out, size_t max, u6
     return r == -EINTR ? r : 0;
 }
 
-static long epoll_wait_file(struct file *f, struct epoll_event __user *user, size_t max,
-                            u64 deadline)
+static long epoll_wait_file(struct file *f, uaddr user, size_t max, u64 deadline)
 {
     struct epoll_event few[EPOLL_COLLECT_MAX], *many = NULL;
     struct epoll *ep = f->private;
@@ -244,7 +243,7 @@ static long epoll_wait_file(struct file *f, struct epoll_event __user *user, siz
     return r;
 }
 
-static long epoll_wait_user(int epfd, struct epoll_event __user *user, int max, u64 deadline)
+static long epoll_wait_user(int epfd, uaddr user, int max, u64 deadline)
 {
     struct file *f;
     long r = -EINVAL;
@@ -265,63 +264,61 @@ static u64 deadline_from_ms(int ms)
     return ms < 0 ? NO_DEADLINE : ms == 0 ? 0 : deadline_after((u64)ms * 1000000);
 }
 
-static long wait_restartable(int epfd, u64 user, int max, u64 deadline);
+static long wait_restartable(int epfd, uaddr user, int max, u64 deadline);
 
 static long wait_restart(struct thread *t)
 {
-    return wait_restartable((int)t->restart_args[0], t->restart_args[1], (int)t->restart_args[2],
-                            t->restart_args[3]);
+    return wait_restartable((int)t->restart_args[0], user_at(t->restart_args[1]),
+                            (int)t->restart_args[2], t->restart_args[3]);
 }
 
 /* -EINTR for a handler as in Linux; what interrupts without one (a stop, the turn of a fork group)
  * does not show. */
-static long wait_restartable(int epfd, u64 user, int max, u64 deadline)
+static long wait_restartable(int epfd, uaddr user, int max, u64 deadline)
 {
     struct thread *t = current();
-    long r = epoll_wait_user(epfd, (struct epoll_event __user *)user, max, deadline);
+    long r = epoll_wait_user(epfd, user, max, deadline);
 
     if (r != -EINTR)
         return r;
     t->restart = wait_restart;
     t->restart_args[0] = (u64)epfd;
-    t->restart_args[1] = user;
+    t->restart_args[1] = user.at;
     t->restart_args[2] = (u64)max;
     t->restart_args[3] = deadline;
     return -ERESTART_RESTARTBLOCK;
 }
 
-long sys_epoll_wait(SYSCALL_ARGS)
+long sys_epoll_wait(int epoll, uaddr events, int most, int timeout)
 {
-    return wait_restartable((int)a, (u64)b, (int)c, deadline_from_ms((int)d));
+    return wait_restartable(epoll, events, most, deadline_from_ms(timeout));
 }
 
-static long wait_masked(int epfd, u64 user, int max, u64 deadline, const void __user *mask,
-                        size_t size)
+static long wait_masked(int epfd, uaddr user, int max, u64 deadline, uaddr mask, size_t size)
 {
     long r;
 
-    if (mask == NULL)
+    if (!mask.at)
         return wait_restartable(epfd, user, max, deadline);
     r = sigmask_enter(mask, size);
     if (r < 0)
         return r;
-    r = epoll_wait_user(epfd, (struct epoll_event __user *)user, max, deadline);
+    r = epoll_wait_user(epfd, user, max, deadline);
     sigmask_leave(r == -EINTR);
     return r == -EINTR ? -ERESTARTNOHAND : r;
 }
 
-long sys_epoll_pwait(SYSCALL_ARGS)
+long sys_epoll_pwait(int epoll, uaddr events, int most, int timeout, uaddr mask, u64 mask_size)
 {
-    return wait_masked((int)a, (u64)b, (int)c, deadline_from_ms((int)d), (void __user *)e,
-                       (size_t)f);
+    return wait_masked(epoll, events, most, deadline_from_ms(timeout), mask, mask_size);
 }
 
-long sys_epoll_pwait2(SYSCALL_ARGS)
+long sys_epoll_pwait2(int epoll, uaddr events, int most, uaddr timeout, uaddr mask, u64 mask_size)
 {
     u64 deadline;
-    long r = deadline_from_timespec((void __user *)d, &deadline);
+    long r = deadline_from_timespec(timeout, &deadline);
 
-    return r < 0 ? r : wait_masked((int)a, (u64)b, (int)c, deadline, (void __user *)e, (size_t)f);
+    return r < 0 ? r : wait_masked(epoll, events, most, deadline, mask, mask_size);
 }
 
 /* ---- the file ---- */
@@ -385,12 +382,12 @@ static long epoll_create(u32 flags)
     return fd_install(f, (flags & O_CLOEXEC) != 0);
 }
 
-long sys_epoll_create(SYSCALL_ARGS)
+long sys_epoll_create(int size)
 {
-    return (int)a <= 0 ? -EINVAL : epoll_create(0);
+    return size <= 0 ? -EINVAL : epoll_create(0);
 }
 
-long sys_epoll_create1(SYSCALL_ARGS)
+long sys_epoll_create1(int flags)
 {
-    return ((u32)a & ~EPOLL_CLOEXEC) != 0 ? -EINVAL : epoll_create((u32)a);
+    return ((u32)flags & ~EPOLL_CLOEXEC) != 0 ? -EINVAL : epoll_create((u32)flags);
 }

@@ -147,12 +147,12 @@ static long eventfd_create(u32 count, u32 flags)
     return fd_install(f, (flags & O_CLOEXEC) != 0);
 }
 
-long sys_eventfd(SYSCALL_ARGS)
+long sys_eventfd(u32 count)
 {
-    return eventfd_create((u32)a, 0);
+    return eventfd_create(count, 0);
 }
 
-long sys_eventfd2(SYSCALL_ARGS)
+long sys_eventfd2(u32 count, int flags)
 {
-    return eventfd_create((u32)a, (u32)b);
+    return eventfd_create(count, (u32)flags);
 }

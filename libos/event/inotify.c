@@ -200,7 +200,7 @@ static long inotify_ioctl(struct file *f, u32 cmd, u64 arg)
     list_for_each_entry (e, &n->events, link)
         bytes += (i32)(sizeof(e->e) + e->e.len);
     mutex_unlock(&g_watch_lock);
-    return put_user(bytes, (i32 __user *)arg);
+    return put_user(bytes, user_at(arg));
 }
 
 static void inotify_info(struct file *f, struct fdinfo *to)
@@ -274,14 +274,14 @@ static long inotify_create(u32 flags)
     return fd_install(f, (flags & O_CLOEXEC) != 0);
 }
 
-long sys_inotify_init(SYSCALL_ARGS)
+long sys_inotify_init(void)
 {
     return inotify_create(0);
 }
 
-long sys_inotify_init1(SYSCALL_ARGS)
+long sys_inotify_init1(int flags)
 {
-    return inotify_create((u32)a);
+    return inotify_create((u32)flags);
 }
 
 static struct inotify_watch *watch_of(struct inotify *n, const struct inode *i)
@@ -367,9 +367,8 @@ static int inotify_get(int fd, struct file **out)
     return 0;
 }
 
-long sys_inotify_add_watch(SYSCALL_ARGS)
+long sys_inotify_add_watch(int fd, uaddr user_path, u32 mask)
 {
-    u32 mask = (u32)c;
     struct file *file;
     char *path;
     long r;
@@ -377,11 +376,11 @@ long sys_inotify_add_watch(SYSCALL_ARGS)
     if ((mask & WATCHABLE) == 0 ||
         (mask & (IN_MASK_ADD | IN_MASK_CREATE)) == (IN_MASK_ADD | IN_MASK_CREATE))
         return -EINVAL;
-    r = inotify_get((int)a, &file);
+    r = inotify_get(fd, &file);
     if (r < 0)
         return r;
     path = kmalloc(PAGE_SIZE);
-    r = path == NULL ? -ENOMEM : strncpy_from_user(path, (void __user *)b, PAGE_SIZE);
+    r = path == NULL ? -ENOMEM : strncpy_from_user(path, user_path, PAGE_SIZE);
     if (r >= 0)
         r = watch_path(file->private, path, mask);
     kfree(path);
@@ -389,21 +388,21 @@ long sys_inotify_add_watch(SYSCALL_ARGS)
     return r;
 }
 
-long sys_inotify_rm_watch(SYSCALL_ARGS)
+long sys_inotify_rm_watch(int fd, int watch)
 {
     struct inode *i = NULL;
     struct inotify *n;
     struct file *file;
     struct inotify_watch *w;
     i32 host_wd = -1;
-    long r = inotify_get((int)a, &file);
+    long r = inotify_get(fd, &file);
 
     if (r < 0)
         return r;
     n = file->private;
     mutex_lock(&g_watch_lock);
     list_for_each_entry (w, &n->watches, of_instance) {
-        if (w->wd == (i32)b) {
+        if (w->wd == watch) {
             host_wd = w->host_wd;
             i = inotify_watch_remove(w, true);
             break;

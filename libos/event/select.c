@@ -9,7 +9,7 @@
 #define SELECT_EX  POLLPRI
 
 struct select_sets {
-    u64 __user *user[3]; /* in, out, ex; NULL: not given */
+    uaddr user[3]; /* in, out, ex; NULL: not given */
     u64 *in[3], *out[3];
     size_t words;
 };
@@ -94,7 +94,7 @@ static long select_run(struct select_sets *s, size_t n, u64 deadline)
 }
 
 /* A set of n bits is read and written as whole longs; bits from n on are ignored. */
-static long select_user(int n, u64 __user *const user[3], u64 deadline)
+static long select_user(int n, const uaddr user[3], u64 deadline)
 {
     u64 fast[6 * 16] = {0}, *memory = fast;
     struct select_sets s = {.user = {user[0], user[1], user[2]}};
@@ -114,7 +114,7 @@ static long select_user(int n, u64 __user *const user[3], u64 deadline)
     for (int k = 0; k < 3; k++) {
         s.in[k] = memory + (size_t)k * s.words;
         s.out[k] = memory + (size_t)(k + 3) * s.words;
-        if (r == 0 && user[k] != NULL)
+        if (r == 0 && user[k].at)
             r = copy_from_user(s.in[k], user[k], s.words * 8);
         if (n % 64 != 0)
             s.in[k][s.words - 1] &= (1ull << n % 64) - 1;
@@ -122,7 +122,7 @@ static long select_user(int n, u64 __user *const user[3], u64 deadline)
     if (r == 0)
         r = select_run(&s, (size_t)n, deadline);
     for (int k = 0; r >= 0 && k < 3; k++) {
-        if (user[k] != NULL && copy_to_user(user[k], s.out[k], s.words * 8) < 0)
+        if (user[k].at && copy_to_user(user[k], s.out[k], s.words * 8) < 0)
             r = -EFAULT;
     }
     if (memory != fast)
@@ -130,15 +130,15 @@ static long select_user(int n, u64 __user *const user[3], u64 deadline)
     return r;
 }
 
-long sys_select(SYSCALL_ARGS)
+long sys_select(int count, uaddr reads, uaddr writes, uaddr excepts, uaddr timeout)
 {
-    u64 __user *const sets[3] = {(u64 __user *)b, (u64 __user *)c, (u64 __user *)d};
+    const uaddr sets[3] = {reads, writes, excepts};
     u64 deadline = NO_DEADLINE;
     i64 tv[2];
     long r;
 
-    if (e != 0) {
-        if (copy_from_user(tv, (void __user *)e, sizeof(tv)) < 0)
+    if (timeout.at) {
+        if (copy_from_user(tv, timeout, sizeof(tv)) < 0)
             return -EFAULT;
         if (tv[0] < 0 || tv[1] < 0)
             return -EINVAL;
@@ -147,26 +147,27 @@ long sys_select(SYSCALL_ARGS)
         else if (tv[0] < INT64_MAX / 2000000000 && tv[1] < INT64_MAX / 2000)
             deadline = deadline_after((u64)tv[0] * 1000000000 + (u64)tv[1] * 1000);
     }
-    r = select_user((int)a, sets, deadline);
-    put_remaining_time((void __user *)e, deadline, true);
+    r = select_user(count, sets, deadline);
+    put_remaining_time(timeout, deadline, true);
     return r == -EINTR ? -ERESTARTNOHAND : r;
 }
 
-long sys_pselect6(SYSCALL_ARGS)
+long sys_pselect6(int count, uaddr reads, uaddr writes, uaddr excepts, uaddr timeout,
+                  uaddr user_mask)
 {
-    u64 __user *const sets[3] = {(u64 __user *)b, (u64 __user *)c, (u64 __user *)d};
+    const uaddr sets[3] = {reads, writes, excepts};
     u64 mask[2] = {0, 0}; /* pointer, size */
     u64 deadline;
-    long r = deadline_from_timespec((void __user *)e, &deadline);
+    long r = deadline_from_timespec(timeout, &deadline);
 
-    if (r == 0 && f != 0 && copy_from_user(mask, (void __user *)f, sizeof(mask)) < 0)
+    if (r == 0 && user_mask.at && copy_from_user(mask, user_mask, sizeof(mask)) < 0)
         r = -EFAULT;
     if (r == 0)
-        r = sigmask_enter((void __user *)mask[0], mask[1]);
+        r = sigmask_enter(user_at(mask[0]), mask[1]);
     if (r < 0)
         return r;
-    r = select_user((int)a, sets, deadline);
+    r = select_user(count, sets, deadline);
     sigmask_leave(r == -EINTR);
-    put_remaining_time((void __user *)e, deadline, false);
+    put_remaining_time(timeout, deadline, false);
     return r == -EINTR ? -ERESTARTNOHAND : r;
 }

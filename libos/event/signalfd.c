@@ -145,7 +145,7 @@ static long signalfd_change(int fd, u64 mask)
     return r;
 }
 
-static long signalfd_user(int fd, const void __user *user, size_t size, u32 flags)
+static long signalfd_user(int fd, uaddr user, size_t size, u32 flags)
 {
     struct signalfd *s;
     struct file *f;
@@ -170,12 +170,12 @@ static long signalfd_user(int fd, const void __user *user, size_t size, u32 flag
     return fd_install(f, (flags & O_CLOEXEC) != 0);
 }
 
-long sys_signalfd(SYSCALL_ARGS)
+long sys_signalfd(int fd, uaddr mask, u64 mask_size)
 {
-    return signalfd_user((int)a, (void __user *)b, (size_t)c, 0);
+    return signalfd_user(fd, mask, mask_size, 0);
 }
 
-long sys_signalfd4(SYSCALL_ARGS)
+long sys_signalfd4(int fd, uaddr mask, u64 mask_size, int flags)
 {
-    return signalfd_user((int)a, (void __user *)b, (size_t)c, (u32)d);
+    return signalfd_user(fd, mask, mask_size, (u32)flags);
 }

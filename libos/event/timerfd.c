@@ -90,10 +90,8 @@ static const struct file_ops timerfd_ops = {
     .release = timerfd_release,
 };
 
-long sys_timerfd_create(SYSCALL_ARGS)
+long sys_timerfd_create(int clock, int flags)
 {
-    i32 clock = (i32)a;
-    u32 flags = (u32)b;
     struct timerfd *t;
     struct file *file;
 
@@ -178,33 +176,33 @@ static int timer_set(struct timerfd *t, bool absolute, const struct setting *s, 
     return 0;
 }
 
-long sys_timerfd_settime(SYSCALL_ARGS)
+long sys_timerfd_settime(int fd, int flags, uaddr value, uaddr user_old)
 {
     struct setting s, old;
     struct file *file;
     int r;
 
-    if (copy_from_user(&s, (void __user *)c, sizeof(s)) < 0)
+    if (copy_from_user(&s, value, sizeof(s)) < 0)
         return -EFAULT;
-    if (((u32)b & ~(u32)(TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET)) != 0 ||
+    if (((u32)flags & ~(u32)(TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET)) != 0 ||
         !time_ok(s.interval_sec, s.interval_nsec) || !time_ok(s.value_sec, s.value_nsec))
         return -EINVAL;
-    r = timer_get((int)a, &file);
+    r = timer_get(fd, &file);
     if (r < 0)
         return r;
-    r = timer_set(file->private, ((u32)b & TFD_TIMER_ABSTIME) != 0, &s, &old);
+    r = timer_set(file->private, ((u32)flags & TFD_TIMER_ABSTIME) != 0, &s, &old);
     file_put(file);
-    if (r == 0 && d != 0 && copy_to_user((void __user *)d, &old, sizeof(old)) < 0)
+    if (r == 0 && user_old.at && copy_to_user(user_old, &old, sizeof(old)) < 0)
         r = -EFAULT;
     return r;
 }
 
-long sys_timerfd_gettime(SYSCALL_ARGS)
+long sys_timerfd_gettime(int fd, uaddr value)
 {
     struct timerfd *t;
     struct setting s;
     struct file *file;
-    int r = timer_get((int)a, &file);
+    int r = timer_get(fd, &file);
 
     if (r < 0)
         return r;
@@ -213,5 +211,5 @@ long sys_timerfd_gettime(SYSCALL_ARGS)
     setting_of(t, &s);
     mutex_unlock(&t->lock);
     file_put(file);
-    return copy_to_user((void __user *)b, &s, sizeof(s));
+    return copy_to_user(value, &s, sizeof(s));
 }

@@ -82,7 +82,7 @@ static int permission(const struct mqueue *q, u32 access)
     return (access & ~granted & 6) == 0 || capable(1) ? 0 : -EACCES; /* CAP_DAC_OVERRIDE */
 }
 
-static int name_from_user(char *name, const void __user *user)
+static int name_from_user(char *name, uaddr user)
 {
     ssize_t n = strncpy_from_user(name, user, NAME_MAX_ + 1);
 
@@ -146,19 +146,18 @@ static int find_or_make(const char *name, u32 flags, u32 mode, const struct mq_a
     return r;
 }
 
-long sys_mq_open(SYSCALL_ARGS)
+long sys_mq_open(uaddr user_name, int flags, u32 mode, uaddr attributes)
 {
     struct mq_attr attr = {.mq_maxmsg = MSG_MAX, .mq_msgsize = MSGSIZE_MAX};
-    u32 flags = (u32)b;
     char name[NAME_MAX_ + 1];
     struct mqueue *q = NULL;
     struct file *file = NULL;
-    int r = name_from_user(name, (void __user *)a);
+    int r = name_from_user(name, user_name);
 
-    if (r == 0 && (flags & O_CREAT) != 0 && d != 0)
-        r = get_user(attr, (void __user *)d);
+    if (r == 0 && (flags & O_CREAT) != 0 && attributes.at)
+        r = get_user(attr, attributes);
     if (r == 0)
-        r = find_or_make(name, flags, (u32)c, &attr, &q);
+        r = find_or_make(name, flags, mode, &attr, &q);
     if (r < 0)
         return r;
     file = file_alloc(&mq_ops, flags & (O_ACCMODE | O_NONBLOCK));
@@ -171,11 +170,11 @@ long sys_mq_open(SYSCALL_ARGS)
     return fd_install(file, (flags & O_CLOEXEC) != 0);
 }
 
-long sys_mq_unlink(SYSCALL_ARGS)
+long sys_mq_unlink(uaddr user_name)
 {
     char name[NAME_MAX_ + 1];
     struct mqueue *q;
-    int r = name_from_user(name, (void __user *)a);
+    int r = name_from_user(name, user_name);
 
     if (r < 0)
         return r;
@@ -212,13 +211,13 @@ static int queue_get(int fd, int mode, struct file **out)
     return 0;
 }
 
-static int deadline_from_user(const void __user *user, u64 *deadline)
+static int deadline_from_user(uaddr user, u64 *deadline)
 {
     u64 ns;
     int r;
 
     *deadline = NO_DEADLINE;
-    if (user == NULL)
+    if (!user.at)
         return 0;
     r = ns_from_timespec(user, &ns);
     return r < 0 ? r : clock_deadline(CLOCK_REALTIME, true, ns, deadline);
@@ -294,29 +293,29 @@ static long send(struct file *f, struct mq_message *m, u64 deadline)
     return r;
 }
 
-long sys_mq_timedsend(SYSCALL_ARGS)
+long sys_mq_timedsend(int queue, uaddr message, u64 size, u32 priority, uaddr timeout)
 {
     struct mq_message *m;
     struct file *file = NULL;
     u64 deadline;
-    long r = deadline_from_user((void __user *)e, &deadline);
+    long r = deadline_from_user(timeout, &deadline);
 
-    if (r == 0 && (u64)d >= PRIO_MAX)
+    if (r == 0 && priority >= PRIO_MAX)
         r = -EINVAL;
     if (r == 0)
-        r = queue_get((int)a, O_WRONLY, &file);
+        r = queue_get(queue, O_WRONLY, &file);
     if (r < 0)
         return r;
     m = NULL;
-    if ((u64)c > (u64)((struct mqueue *)file->private)->max_size)
+    if (size > (u64)((struct mqueue *)file->private)->max_size)
         r = -EMSGSIZE;
-    else if ((m = kmalloc(sizeof(*m) + (size_t)c)) == NULL)
+    else if ((m = kmalloc(sizeof(*m) + size)) == NULL)
         r = -ENOMEM;
     else
-        r = copy_from_user(m->data, (void __user *)b, (size_t)c);
+        r = copy_from_user(m->data, message, size);
     if (r == 0) {
-        m->prio = (u32)d;
-        m->size = (size_t)c;
+        m->prio = priority;
+        m->size = size;
         r = send(file, m, deadline);
     }
     if (r < 0)
@@ -362,18 +361,18 @@ static long receive(struct file *f, u64 deadline, struct mq_message **out)
     return 0;
 }
 
-long sys_mq_timedreceive(SYSCALL_ARGS)
+long sys_mq_timedreceive(int queue, uaddr message, u64 size, uaddr priority, uaddr timeout)
 {
     struct mq_message *m = NULL;
     struct file *file = NULL;
     u64 deadline;
-    long r = deadline_from_user((void __user *)e, &deadline);
+    long r = deadline_from_user(timeout, &deadline);
 
     if (r == 0)
-        r = queue_get((int)a, O_RDONLY, &file);
+        r = queue_get(queue, O_RDONLY, &file);
     if (r < 0)
         return r;
-    if ((u64)c < (u64)((struct mqueue *)file->private)->max_size)
+    if (size < (u64)((struct mqueue *)file->private)->max_size)
         r = -EMSGSIZE;
     if (r == 0)
         r = receive(file, deadline, &m);
@@ -381,8 +380,8 @@ long sys_mq_timedreceive(SYSCALL_ARGS)
     if (r < 0)
         return r;
     r = (long)m->size;
-    if (copy_to_user((void __user *)b, m->data, m->size) < 0 ||
-        (d != 0 && put_user(m->prio, (u32 __user *)d) < 0))
+    if (copy_to_user(message, m->data, m->size) < 0 ||
+        (priority.at && put_user(m->prio, priority) < 0))
         r = -EFAULT;
     kfree(m);
     return r;
@@ -420,40 +419,40 @@ static long set_notify(struct mqueue *q, const struct user_sigevent *event)
     return r;
 }
 
-long sys_mq_notify(SYSCALL_ARGS)
+long sys_mq_notify(int queue, uaddr user_event)
 {
     struct user_sigevent event;
     struct file *file = NULL;
     long r;
 
-    if (b != 0) {
-        if (get_user(event, (void __user *)b) < 0)
+    if (user_event.at) {
+        if (get_user(event, user_event) < 0)
             return -EFAULT;
         if (event.notify != SIGEV_SIGNAL && event.notify != SIGEV_NONE)
             return -EINVAL;
         if (event.notify == SIGEV_SIGNAL && (event.signo < 1 || event.signo > NSIG))
             return -EINVAL;
     }
-    r = queue_get((int)a, O_RDWR, &file);
+    r = queue_get(queue, O_RDWR, &file);
     if (r < 0)
         return r;
-    r = set_notify(file->private, b != 0 ? &event : NULL);
+    r = set_notify(file->private, user_event.at ? &event : NULL);
     file_put(file);
     return r;
 }
 
-long sys_mq_getsetattr(SYSCALL_ARGS)
+long sys_mq_getsetattr(int queue, uaddr attributes, uaddr user_old)
 {
     struct mq_attr new, old;
     struct mqueue *q;
     struct file *file = NULL;
     long r = 0;
 
-    if (b != 0 && get_user(new, (void __user *)b) < 0)
+    if (attributes.at && get_user(new, attributes) < 0)
         return -EFAULT;
-    if (b != 0 && (new.mq_flags & ~(long)O_NONBLOCK) != 0)
+    if (attributes.at && (new.mq_flags & ~(long)O_NONBLOCK) != 0)
         return -EINVAL;
-    r = queue_get((int)a, O_RDWR, &file);
+    r = queue_get(queue, O_RDWR, &file);
     if (r < 0)
         return r;
     q = file->private;
@@ -462,10 +461,10 @@ long sys_mq_getsetattr(SYSCALL_ARGS)
     old.mq_maxmsg = q->max_count;
     old.mq_msgsize = q->max_size;
     old.mq_curmsgs = q->count;
-    if (b != 0)
+    if (attributes.at)
         file->flags = (file->flags & ~(u32)O_NONBLOCK) | ((u32) new.mq_flags &O_NONBLOCK);
     file_put(file);
-    return c != 0 ? copy_to_user((void __user *)c, &old, sizeof(old)) : 0;
+    return user_old.at ? copy_to_user(user_old, &old, sizeof(old)) : 0;
 }
 
 /* ---- the file ---- */

@@ -45,11 +45,11 @@ static struct msg_queue *find(i32 id)
     return o ? container_of(o, struct msg_queue, o) : NULL;
 }
 
-long sys_msgget(SYSCALL_ARGS)
+long sys_msgget(int key, u32 flags)
 {
     struct sysv_object *o;
     mutex_lock(&g_sysv_lock);
-    long r = sysv_get(&g_queues, (i32)a, (u32)b, &o);
+    long r = sysv_get(&g_queues, key, flags, &o);
     if (r == 0 && o) {
         r = o->id;
     } else if (r == 0) {
@@ -59,7 +59,7 @@ long sys_msgget(SYSCALL_ARGS)
             list_init(&q->messages);
             q->max_bytes = QUEUE_MAX;
             q->changed = seconds();
-            r = sysv_add(&g_queues, &q->o, (i32)a, (u32)b);
+            r = sysv_add(&g_queues, &q->o, key, flags);
             if (r < 0)
                 kfree(q);
         }
@@ -96,29 +96,28 @@ static long send_locked(struct msg_queue *q, struct message *m, bool nowait)
     return 0;
 }
 
-long sys_msgsnd(SYSCALL_ARGS)
+long sys_msgsnd(int id, uaddr user_message, u64 size, int flags)
 {
-    u64 size = (u64)c;
     i64 type;
-    if (get_user(type, (i64 *)b) < 0)
+    if (get_user(type, user_message) < 0)
         return -EFAULT;
-    if (type < 1 || size > MESSAGE_MAX || (i32)a < 0)
+    if (type < 1 || size > MESSAGE_MAX || id < 0)
         return -EINVAL;
     struct message *m = kmalloc(sizeof(*m) + size);
     if (!m)
         return -ENOMEM;
     m->type = type;
     m->size = size;
-    long r = copy_from_user(m->data, (u8 *)b + 8, size);
+    long r = copy_from_user(m->data, user_plus(user_message, 8), size);
     mutex_lock(&g_sysv_lock);
-    struct msg_queue *q = find((i32)a);
+    struct msg_queue *q = find(id);
     if (r == 0 && !q)
         r = -EINVAL;
     if (r == 0 && !sysv_permitted(&q->o, 0200))
         r = -EACCES;
     if (r == 0) {
         ref_get(&q->o.refs);
-        r = send_locked(q, m, d & IPC_NOWAIT);
+        r = send_locked(q, m, flags & IPC_NOWAIT);
         sysv_put(&g_queues, &q->o);
     }
     mutex_unlock(&g_sysv_lock);
@@ -178,28 +177,27 @@ static long receive_locked(struct msg_queue *q, i64 type, u64 size, u32 flags, s
     return 0;
 }
 
-long sys_msgrcv(SYSCALL_ARGS)
+long sys_msgrcv(int id, uaddr user_message, u64 size, long type, int flags)
 {
-    u32 flags = (u32)e;
-    u64 size = (u64)c;
     struct message *m = NULL;
-    if ((i64)size < 0 || (i32)a < 0)
+    if ((i64)size < 0 || id < 0)
         return -EINVAL;
     if ((flags & MSG_COPY) && ((flags & MSG_EXCEPT) || !(flags & IPC_NOWAIT)))
         return -EINVAL;
     mutex_lock(&g_sysv_lock);
-    struct msg_queue *q = find((i32)a);
+    struct msg_queue *q = find(id);
     long r = !q ? -EINVAL : sysv_permitted(&q->o, 0400) ? 0 : -EACCES;
     if (r == 0) {
         ref_get(&q->o.refs);
-        r = receive_locked(q, (i64)d, size, flags, &m);
+        r = receive_locked(q, type, size, flags, &m);
         sysv_put(&g_queues, &q->o);
     }
     mutex_unlock(&g_sysv_lock);
     if (!m)
         return r;
     size = MIN(size, m->size);
-    r = put_user(m->type, (i64 *)b) < 0 || copy_to_user((u8 *)b + 8, m->data, size) < 0
+    r = put_user(m->type, user_message) < 0 ||
+                copy_to_user(user_plus(user_message, 8), m->data, size) < 0
             ? -EFAULT
             : (long)size;
     kfree(m);
@@ -237,7 +235,7 @@ static long change_locked(struct msg_queue *q, int cmd, const struct msqid64_ds 
     return 0;
 }
 
-static long information(int cmd, u64 to)
+static long information(int cmd, uaddr to)
 {
     struct msginfo info = {.msgmni = (int)g_queues.max,
                            .msgmax = MESSAGE_MAX,
@@ -260,7 +258,7 @@ static long information(int cmd, u64 to)
         }
     }
     mutex_unlock(&g_sysv_lock);
-    return copy_to_user((void *)to, &info, sizeof(info)) < 0 ? -EFAULT : top;
+    return copy_to_user(to, &info, sizeof(info)) < 0 ? -EFAULT : top;
 }
 
 static bool is_nth(int cmd)
@@ -294,17 +292,17 @@ void sysv_show_msg(sysv_line *line, void *ctx)
     mutex_unlock(&g_sysv_lock);
 }
 
-long sys_msgctl(SYSCALL_ARGS)
+long sys_msgctl(int id, int command, uaddr data)
 {
     struct msqid64_ds ds;
-    int cmd = (int)b;
+    int cmd = command;
     long r = -EINVAL;
     if (cmd == IPC_INFO || cmd == MSG_INFO)
-        return information(cmd, (u64)c);
-    if (cmd == IPC_SET && copy_from_user(&ds, (void *)c, sizeof(ds)) < 0)
+        return information(cmd, data);
+    if (cmd == IPC_SET && copy_from_user(&ds, data, sizeof(ds)) < 0)
         return -EFAULT;
     mutex_lock(&g_sysv_lock);
-    struct msg_queue *q = find_for((i32)a, cmd);
+    struct msg_queue *q = find_for(id, cmd);
     if (q && (cmd == IPC_STAT || is_nth(cmd))) {
         r = cmd == MSG_STAT_ANY || sysv_permitted(&q->o, 0400) ? 0 : -EACCES;
         if (r == 0 && is_nth(cmd))
@@ -314,7 +312,7 @@ long sys_msgctl(SYSCALL_ARGS)
         r = change_locked(q, cmd, &ds);
     }
     mutex_unlock(&g_sysv_lock);
-    if (r >= 0 && (cmd == IPC_STAT || is_nth(cmd)) && copy_to_user((void *)c, &ds, sizeof(ds)) < 0)
+    if (r >= 0 && (cmd == IPC_STAT || is_nth(cmd)) && copy_to_user(data, &ds, sizeof(ds)) < 0)
         r = -EFAULT;
     return r;
 }

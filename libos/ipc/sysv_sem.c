@@ -49,14 +49,13 @@ static struct sem_set *find(i32 id)
     return o ? container_of(o, struct sem_set, o) : NULL;
 }
 
-long sys_semget(SYSCALL_ARGS)
+long sys_semget(int key, int count, u32 flags)
 {
     struct sysv_object *o;
-    i64 count = (i32)b;
     if (count < 0 || count > SEMS_MAX)
         return -EINVAL;
     mutex_lock(&g_sysv_lock);
-    long r = sysv_get(&g_sems, (i32)a, (u32)c, &o);
+    long r = sysv_get(&g_sems, key, flags, &o);
     if (r == 0 && o) {
         r = count > container_of(o, struct sem_set, o)->count ? -EINVAL : o->id;
     } else if (r == 0) {
@@ -66,7 +65,7 @@ long sys_semget(SYSCALL_ARGS)
             s->count = (u32)count;
             s->changed = seconds();
             list_init(&s->undos);
-            r = sysv_add(&g_sems, &s->o, (i32)a, (u32)c);
+            r = sysv_add(&g_sems, &s->o, key, flags);
             if (r < 0)
                 kfree(s);
         }
@@ -180,7 +179,7 @@ static long check_ops(const struct sem_set *s, const struct sembuf *ops, u32 n, 
     return sysv_permitted(&s->o, alter ? 0200 : 0400) ? 0 : -EACCES;
 }
 
-static long do_semop(i32 id, u64 user_ops, u64 count, u64 deadline)
+static long do_semop(i32 id, uaddr user_ops, u64 count, u64 deadline)
 {
     if (count < 1)
         return -EINVAL;
@@ -189,7 +188,7 @@ static long do_semop(i32 id, u64 user_ops, u64 count, u64 deadline)
     struct sembuf *ops = kmalloc(count * sizeof(*ops));
     if (!ops)
         return -ENOMEM;
-    if (copy_from_user(ops, (void *)user_ops, count * sizeof(*ops)) < 0) {
+    if (copy_from_user(ops, user_ops, count * sizeof(*ops)) < 0) {
         kfree(ops);
         return -EFAULT;
     }
@@ -210,18 +209,18 @@ static long do_semop(i32 id, u64 user_ops, u64 count, u64 deadline)
     return r;
 }
 
-long sys_semop(SYSCALL_ARGS)
+long sys_semop(int id, uaddr operations, u32 count)
 {
-    return do_semop((i32)a, (u64)b, (u32)c, NO_DEADLINE);
+    return do_semop(id, operations, count, NO_DEADLINE);
 }
 
-long sys_semtimedop(SYSCALL_ARGS)
+long sys_semtimedop(int id, uaddr operations, u32 count, uaddr timeout)
 {
     u64 ns;
-    if (!d)
-        return do_semop((i32)a, (u64)b, (u32)c, NO_DEADLINE);
-    int r = timespec_from_user((u64)d, &ns);
-    return r < 0 ? r : do_semop((i32)a, (u64)b, (u32)c, clock_monotonic() + ns);
+    if (!timeout.at)
+        return do_semop(id, operations, count, NO_DEADLINE);
+    int r = timespec_from_user(timeout.at, &ns);
+    return r < 0 ? r : do_semop(id, operations, count, clock_monotonic() + ns);
 }
 
 static void clear_undo(struct sem_set *s, u32 from, u32 to)
@@ -242,7 +241,7 @@ static void stat_fill(const struct sem_set *s, struct semid64_ds *out)
 }
 
 /* GETALL and SETALL: their arrays go over the boundary without the lock. */
-static long all_values(i32 id, bool set, u64 where)
+static long all_values(i32 id, bool set, uaddr where)
 {
     mutex_lock(&g_sysv_lock);
     struct sem_set *s = find(id);
@@ -254,7 +253,7 @@ static long all_values(i32 id, bool set, u64 where)
     u16 *values = kmalloc(n * sizeof(u16));
     if (!values)
         return -ENOMEM;
-    if (set && copy_from_user(values, (void *)where, n * sizeof(u16)) < 0)
+    if (set && copy_from_user(values, where, n * sizeof(u16)) < 0)
         r = -EFAULT;
     for (u32 i = 0; set && r == 0 && i < n; i++)
         r = values[i] > SEM_VALUE_MAX ? -ERANGE : 0;
@@ -275,7 +274,7 @@ static long all_values(i32 id, bool set, u64 where)
     }
     mutex_unlock(&g_sysv_lock);
     if (r == 0 && !set)
-        r = copy_to_user((void *)where, values, n * sizeof(u16));
+        r = copy_to_user(where, values, n * sizeof(u16));
     kfree(values);
     return r;
 }
@@ -308,7 +307,7 @@ static long one_locked(struct sem_set *s, u32 number, int cmd, u64 arg)
     }
 }
 
-static long information(int cmd, u64 to)
+static long information(int cmd, uaddr to)
 {
     struct seminfo info = {.semmni = (int)g_sems.max,
                            .semmns = 1024000000,
@@ -331,7 +330,7 @@ static long information(int cmd, u64 to)
             info.semaem += (int)container_of(o, struct sem_set, o)->count;
     }
     mutex_unlock(&g_sysv_lock);
-    return copy_to_user((void *)to, &info, sizeof(info)) < 0 ? -EFAULT : top;
+    return copy_to_user(to, &info, sizeof(info)) < 0 ? -EFAULT : top;
 }
 
 static bool is_nth(int cmd)
@@ -363,19 +362,19 @@ void sysv_show_sem(sysv_line *line, void *ctx)
     mutex_unlock(&g_sysv_lock);
 }
 
-long sys_semctl(SYSCALL_ARGS)
+long sys_semctl(int id, int number, int command, u64 argument)
 {
     struct semid64_ds ds;
-    int cmd = (int)c;
+    int cmd = command;
     long r = 0;
     if (cmd == GETALL || cmd == SETALL)
-        return all_values((i32)a, cmd == SETALL, (u64)d);
+        return all_values(id, cmd == SETALL, user_at(argument));
     if (cmd == IPC_INFO || cmd == SEM_INFO)
-        return information(cmd, (u64)d);
-    if (cmd == IPC_SET && copy_from_user(&ds, (void *)d, sizeof(ds)) < 0)
+        return information(cmd, user_at(argument));
+    if (cmd == IPC_SET && copy_from_user(&ds, user_at(argument), sizeof(ds)) < 0)
         return -EFAULT;
     mutex_lock(&g_sysv_lock);
-    struct sem_set *s = find_for((i32)a, cmd);
+    struct sem_set *s = find_for(id, cmd);
     if (!s) {
         r = -EINVAL;
     } else if (cmd == IPC_STAT || is_nth(cmd)) {
@@ -392,12 +391,13 @@ long sys_semctl(SYSCALL_ARGS)
             s->changed = seconds();
         }
     } else if (cmd >= GETPID && cmd <= SETVAL) {
-        r = one_locked(s, (u32)b, cmd, (u64)d);
+        r = one_locked(s, (u32)number, cmd, argument);
     } else {
         r = -EINVAL;
     }
     mutex_unlock(&g_sysv_lock);
-    if (r >= 0 && (cmd == IPC_STAT || is_nth(cmd)) && copy_to_user((void *)d, &ds, sizeof(ds)) < 0)
+    if (r >= 0 && (cmd == IPC_STAT || is_nth(cmd)) &&
+        copy_to_user(user_at(argument), &ds, sizeof(ds)) < 0)
         r = -EFAULT;
     return r;
 }

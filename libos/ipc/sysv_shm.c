@@ -82,26 +82,24 @@ static long create_locked(i32 key, u64 size, u32 flags)
     return r;
 }
 
-long sys_shmget(SYSCALL_ARGS)
+long sys_shmget(int key, u64 size, u32 shmflg)
 {
     struct sysv_object *o;
-    u64 size = (u64)b;
-    u32 flags = (u32)c & ~(u32)(SHM_HUGETLB | SHM_NORESERVE);
+    u32 flags = shmflg & ~(u32)(SHM_HUGETLB | SHM_NORESERVE);
     mutex_lock(&g_sysv_lock);
     collect_locked();
-    long r = sysv_get(&g_segments, (i32)a, flags, &o);
+    long r = sysv_get(&g_segments, key, flags, &o);
     if (r == 0 && o)
         r = size > container_of(o, struct shm, o)->size ? -EINVAL : o->id;
     else if (r == 0)
-        r = size < 1 || size > SEGMENT_MAX ? -EINVAL : create_locked((i32)a, size, flags);
+        r = size < 1 || size > SEGMENT_MAX ? -EINVAL : create_locked(key, size, flags);
     mutex_unlock(&g_sysv_lock);
     return r;
 }
 
-long sys_shmat(SYSCALL_ARGS)
+long sys_shmat(int id, u64 at, int flags)
 {
-    u32 flags = (u32)c;
-    u64 addr = (u64)b;
+    u64 addr = at;
     bool readonly = flags & SHM_RDONLY;
     if (addr & ~PAGE_MASK) {
         if (!(flags & SHM_RND))
@@ -110,7 +108,7 @@ long sys_shmat(SYSCALL_ARGS)
     }
     mutex_lock(&g_sysv_lock);
     collect_locked();
-    struct shm *s = find((i32)a);
+    struct shm *s = find(id);
     struct file *f2 = NULL;
     u64 size = 0;
     long r = !s ? -EINVAL : sysv_permitted(&s->o, readonly ? 0400 : 0600) ? 0 : -EACCES;
@@ -127,7 +125,7 @@ long sys_shmat(SYSCALL_ARGS)
     if (r == -EEXIST)
         r = -EINVAL;
     mutex_lock(&g_sysv_lock);
-    s = find((i32)a);
+    s = find(id);
     if (s && r >= 0) {
         s->attached_at = seconds();
         s->last = current_process()->pid;
@@ -152,10 +150,10 @@ static int find_mapping(const struct vma *v, void *ctx)
     return 1;
 }
 
-long sys_shmdt(SYSCALL_ARGS)
+long sys_shmdt(u64 at)
 {
     struct mm *mm = current_process()->mm;
-    struct detach found = {.addr = (u64)a};
+    struct detach found = {.addr = at};
     if (found.addr & ~PAGE_MASK)
         return -EINVAL;
     mm_for_each(mm, find_mapping, &found);
@@ -211,7 +209,7 @@ static long change_locked(struct shm *s, int cmd, const struct shmid64_ds *ds)
     return 0;
 }
 
-static long information(int cmd, u64 to)
+static long information(int cmd, uaddr to)
 {
     struct shminfo64 limits = {.shmmax = SEGMENT_MAX,
                                .shmmin = 1,
@@ -228,8 +226,8 @@ static long information(int cmd, u64 to)
         now.shm_tot += PAGE_UP(container_of(o, struct shm, o)->size) >> PAGE_SHIFT;
     mutex_unlock(&g_sysv_lock);
     now.shm_rss = now.shm_tot;
-    if (cmd == SHM_INFO ? copy_to_user((void *)to, &now, sizeof(now)) < 0
-                        : copy_to_user((void *)to, &limits, sizeof(limits)) < 0)
+    if (cmd == SHM_INFO ? copy_to_user(to, &now, sizeof(now)) < 0
+                        : copy_to_user(to, &limits, sizeof(limits)) < 0)
         return -EFAULT;
     return top;
 }
@@ -245,18 +243,18 @@ static struct shm *find_for(i32 id, int cmd)
     return o ? container_of(o, struct shm, o) : NULL;
 }
 
-long sys_shmctl(SYSCALL_ARGS)
+long sys_shmctl(int id, int command, uaddr data)
 {
     struct shmid64_ds ds;
-    int cmd = (int)b;
+    int cmd = command;
     long r = -EINVAL;
     if (cmd == IPC_INFO || cmd == SHM_INFO)
-        return information(cmd, (u64)c);
-    if (cmd == IPC_SET && copy_from_user(&ds, (void *)c, sizeof(ds)) < 0)
+        return information(cmd, data);
+    if (cmd == IPC_SET && copy_from_user(&ds, data, sizeof(ds)) < 0)
         return -EFAULT;
     mutex_lock(&g_sysv_lock);
     collect_locked();
-    struct shm *s = find_for((i32)a, cmd);
+    struct shm *s = find_for(id, cmd);
     if (s && (cmd == IPC_STAT || is_nth(cmd))) {
         r = cmd == SHM_STAT_ANY || sysv_permitted(&s->o, 0400) ? 0 : -EACCES;
         if (r == 0 && is_nth(cmd))
@@ -271,7 +269,7 @@ long sys_shmctl(SYSCALL_ARGS)
             s->locked = cmd == SHM_LOCK;
     }
     mutex_unlock(&g_sysv_lock);
-    if (r >= 0 && (cmd == IPC_STAT || is_nth(cmd)) && copy_to_user((void *)c, &ds, sizeof(ds)) < 0)
+    if (r >= 0 && (cmd == IPC_STAT || is_nth(cmd)) && copy_to_user(data, &ds, sizeof(ds)) < 0)
         r = -EFAULT;
     return r;
 }

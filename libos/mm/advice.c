@@ -160,16 +160,16 @@ static long advise(struct mm *mm, u64 addr, u64 size, int advice)
     }
 }
 
-long sys_madvise(SYSCALL_ARGS)
+long sys_madvise(u64 at, u64 bytes, int advice)
 {
     struct mm *mm = current_process()->mm;
-    u64 size = PAGE_UP((u64)b);
-    if (((u64)a & ~PAGE_MASK) || (u64)a + size < (u64)a || (b && !size))
+    u64 size = PAGE_UP(bytes);
+    if ((at & ~PAGE_MASK) || at + size < at || (bytes && !size))
         return -EINVAL;
-    if (c == MADV_POPULATE_READ || c == MADV_POPULATE_WRITE)
-        return size ? mm_populate(mm, (u64)a, size) : 0;
-    long r = advise(mm, (u64)a, size, (int)c);
-    return r < 0 ? r : all_mapped(mm, (u64)a, size);
+    if (advice == MADV_POPULATE_READ || advice == MADV_POPULATE_WRITE)
+        return size ? mm_populate(mm, at, size) : 0;
+    long r = advise(mm, at, size, advice);
+    return r < 0 ? r : all_mapped(mm, at, size);
 }
 
 /* ---- mlock: nothing is paged out; what a process locked is there, counted and limited ---- */
@@ -243,46 +243,46 @@ static long lock_range(u64 addr, u64 bytes, bool on_fault)
     return r < 0 || on_fault ? r : bring_in(mm, start, start + size);
 }
 
-long sys_mlock(SYSCALL_ARGS)
+long sys_mlock(u64 at, u64 size)
 {
-    return lock_range((u64)a, (u64)b, false);
+    return lock_range(at, size, false);
 }
 
-long sys_mlock2(SYSCALL_ARGS)
+long sys_mlock2(u64 at, u64 size, int flags)
 {
-    return c & ~(long)MLOCK_ONFAULT ? -EINVAL : lock_range((u64)a, (u64)b, c & MLOCK_ONFAULT);
+    return flags & ~(long)MLOCK_ONFAULT ? -EINVAL : lock_range(at, size, flags & MLOCK_ONFAULT);
 }
 
-long sys_munlock(SYSCALL_ARGS)
+long sys_munlock(u64 at, u64 bytes)
 {
     struct mm *mm = current_process()->mm;
-    u64 start = (u64)a & PAGE_MASK, size = PAGE_UP((u64)b + ((u64)a - start));
+    u64 start = at & PAGE_MASK, size = PAGE_UP(bytes + (at - start));
     if (start + size < start)
         return -EINVAL;
     long r = all_mapped(mm, start, size);
     return r < 0 ? r : change_flags(mm, start, size, 0, VMA_LOCKED);
 }
 
-long sys_mlockall(SYSCALL_ARGS)
+long sys_mlockall(int flags)
 {
     struct mm *mm = current_process()->mm;
     u64 limit = current_process()->rlimits[RLIMIT_MEMLOCK_INDEX].soft;
-    if (!a || (a & ~(long)(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT)) || a == MCL_ONFAULT)
+    if (!flags || (flags & ~(long)(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT)) || flags == MCL_ONFAULT)
         return -EINVAL;
     if (!capable(CAP_IPC_LOCK) && limit != UINT64_MAX) {
         if (limit == 0)
             return -EPERM;
-        if ((a & MCL_CURRENT) && mm->total << PAGE_SHIFT > limit)
+        if ((flags & MCL_CURRENT) && mm->total << PAGE_SHIFT > limit)
             return -ENOMEM;
     }
-    mm->lock_future = a & MCL_FUTURE;
-    if (!(a & MCL_CURRENT))
+    mm->lock_future = flags & MCL_FUTURE;
+    if (!(flags & MCL_CURRENT))
         return 0;
     long r = change_flags(mm, 0, UINT64_MAX & PAGE_MASK, VMA_LOCKED, 0);
-    return r < 0 || (a & MCL_ONFAULT) ? r : bring_in(mm, 0, UINT64_MAX);
+    return r < 0 || (flags & MCL_ONFAULT) ? r : bring_in(mm, 0, UINT64_MAX);
 }
 
-long sys_munlockall(SYSCALL_ARGS)
+long sys_munlockall(void)
 {
     struct mm *mm = current_process()->mm;
     mm->lock_future = false;
@@ -308,18 +308,18 @@ static u64 look(struct mm *mm, u64 addr, u8 *there, u64 count)
     return n;
 }
 
-long sys_mincore(SYSCALL_ARGS)
+long sys_mincore(u64 at, u64 size, uaddr user_pages)
 {
     u8 there[256];
-    if ((u64)a & ~PAGE_MASK)
+    if (at & ~PAGE_MASK)
         return -EINVAL;
-    u64 pages = PAGE_UP((u64)b) >> PAGE_SHIFT;
-    if ((u64)a + (u64)b < (u64)a)
+    u64 pages = PAGE_UP(size) >> PAGE_SHIFT;
+    if (at + size < at)
         return -ENOMEM;
     for (u64 done = 0; done < pages;) {
         u64 want = MIN(pages - done, sizeof(there));
-        u64 n = look(current_process()->mm, (u64)a + (done << PAGE_SHIFT), there, want);
-        if (copy_to_user((u8 *)c + done, there, n) < 0)
+        u64 n = look(current_process()->mm, at + (done << PAGE_SHIFT), there, want);
+        if (copy_to_user(user_plus(user_pages, done), there, n) < 0)
             return -EFAULT;
         if (n < want)
             return -ENOMEM;

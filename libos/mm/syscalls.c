@@ -13,10 +13,9 @@
      MAP_LOCKED | MAP_NORESERVE | MAP_POPULATE | MAP_NONBLOCK | MAP_STACK | MAP_HUGETLB |    \
      MAP_FIXED_NOREPLACE | MAP_32BIT)
 
-long sys_mmap(SYSCALL_ARGS)
+long sys_mmap(u64 at, u64 size, u64 user_prot, u64 user_flags, int fd, u64 offset)
 {
-    u64 addr = (u64)a, size = (u64)b;
-    u32 prot = (u32)c, flags = (u32)d, type = flags & MAP_TYPE;
+    u32 prot = (u32)user_prot, flags = (u32)user_flags, type = flags & MAP_TYPE;
     if (type != MAP_PRIVATE && type != MAP_SHARED && type != MAP_SHARED_VALIDATE)
         return -EINVAL;
     if (flags & MAP_HUGETLB)
@@ -24,7 +23,7 @@ long sys_mmap(SYSCALL_ARGS)
     if (type == MAP_SHARED_VALIDATE && (flags & ~(u32)(MAP_KNOWN | MAP_SYNC)))
         return -EOPNOTSUPP;
     if (!(flags & MAP_ANONYMOUS)) {
-        struct file *file = fd_get((int)e);
+        struct file *file = fd_get(fd);
         if (!file)
             return -EBADF;
         file_put(file);
@@ -33,7 +32,7 @@ long sys_mmap(SYSCALL_ARGS)
         return -EINVAL;
     if (PAGE_UP(size) < size)
         return -ENOMEM;
-    if (f & ~(long)PAGE_MASK)
+    if (offset & ~PAGE_MASK)
         return -EINVAL;
     struct process *p = current_process();
     u64 limit = p->rlimits[RLIMIT_AS_INDEX].soft;
@@ -43,8 +42,8 @@ long sys_mmap(SYSCALL_ARGS)
     if (may < 0)
         return may;
     if (flags & MAP_ANONYMOUS)
-        return mm_map(p->mm, addr, size, prot & 7, flags, NULL, 0);
-    struct file *file = fd_get((int)e);
+        return mm_map(p->mm, at, size, prot & 7, flags, NULL, 0);
+    struct file *file = fd_get(fd);
     if (!file)
         return -EBADF;
     long r = -ENODEV;
@@ -60,48 +59,56 @@ long sys_mmap(SYSCALL_ARGS)
              (file->inode->seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)))
         r = -EPERM;
     else if (file->inode && file->inode->ops->read_page)
-        r = mm_map(p->mm, addr, size, prot & 7, flags, file, (u64)f);
+        r = mm_map(p->mm, at, size, prot & 7, flags, file, offset);
     else if (file->ops->mmap)
-        r = mm_map(p->mm, addr, size, prot & 7, flags | MAP_ANONYMOUS, NULL, 0); /* /dev/zero */
+        r = mm_map(p->mm, at, size, prot & 7, flags | MAP_ANONYMOUS, NULL, 0); /* /dev/zero */
     file_put(file);
     return r;
 }
 
-long sys_munmap(SYSCALL_ARGS)
+long sys_munmap(u64 at, u64 size)
 {
-    return mm_unmap(current_process()->mm, (u64)a, (u64)b);
+    return mm_unmap(current_process()->mm, at, size);
 }
 
-long sys_mprotect(SYSCALL_ARGS)
+long sys_mprotect(u64 at, u64 size, u64 prot)
 {
-    if (c & (PROT_GROWSDOWN | PROT_GROWSUP))
+    if (prot > UINT32_MAX || (prot & (PROT_GROWSDOWN | PROT_GROWSUP)))
         return -EINVAL; /* no mapping grows */
-    return mm_protect(current_process()->mm, (u64)a, (u64)b, (u32)c);
+    return mm_protect(current_process()->mm, at, size, (u32)prot);
 }
 
-long sys_mremap(SYSCALL_ARGS)
+long sys_mremap(u64 at, u64 old_size, u64 new_size, u64 flags, u64 to)
 {
-    return mm_remap(current_process()->mm, (u64)a, (u64)b, (u64)c, (u32)d, (u64)e);
-}
-
-long sys_brk(SYSCALL_ARGS)
-{
-    return mm_brk(current_process()->mm, (u64)a);
-}
-
-long sys_msync(SYSCALL_ARGS)
-{
-    if (((u64)a & ~PAGE_MASK) || (c & ~7l) || ((c & MS_ASYNC) && (c & MS_SYNC)))
+    if (flags > UINT32_MAX)
         return -EINVAL;
-    if ((u64)a + PAGE_UP((u64)b) < (u64)a)
-        return -ENOMEM;
-    if ((c & MS_INVALIDATE) &&
-        vma_any(current_process()->mm, (u64)a, PAGE_UP((u64)b), VMA_LOCKED, false))
-        return -EBUSY;
-    return mm_sync(current_process()->mm, (u64)a, PAGE_UP((u64)b));
+    return mm_remap(current_process()->mm, at, old_size, new_size, (u32)flags, to);
 }
 
-long sys_memory_policy(SYSCALL_ARGS)
+long sys_brk(u64 end)
+{
+    return mm_brk(current_process()->mm, end);
+}
+
+long sys_msync(u64 at, u64 size, int flags)
+{
+    if ((at & ~PAGE_MASK) || (flags & ~7) || ((flags & MS_ASYNC) && (flags & MS_SYNC)))
+        return -EINVAL;
+    if (at + PAGE_UP(size) < at)
+        return -ENOMEM;
+    if ((flags & MS_INVALIDATE) &&
+        vma_any(current_process()->mm, at, PAGE_UP(size), VMA_LOCKED, false))
+        return -EBUSY;
+    return mm_sync(current_process()->mm, at, PAGE_UP(size));
+}
+
+/* There is one kind of memory. */
+long sys_mbind(u64 at, u64 size, u64 mode, uaddr nodes, u64 node_count, u32 flags)
+{
+    return 0;
+}
+
+long sys_set_mempolicy(int mode, uaddr nodes, u64 node_count)
 {
     return 0;
 }

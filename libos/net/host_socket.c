@@ -509,19 +509,19 @@ static long ioctl_int(struct host_socket *h, u32 cmd, u64 arg)
 
     if (r < 0)
         return r;
-    return put_user(x, (void __user *)arg);
+    return put_user(x, user_at(arg));
 }
 
 static long ioctl_ifreq(int hfd, u32 cmd, u64 arg)
 {
     u8 req[IFREQ_SIZE];
-    int r = copy_from_user(req, (void __user *)arg, sizeof(req));
+    int r = copy_from_user(req, user_at(arg), sizeof(req));
 
     if (r == 0)
         r = host_ioctl(hfd, cmd, req, sizeof(req));
     if (r < 0)
         return r;
-    return copy_to_user((void __user *)arg, req, sizeof(req));
+    return copy_to_user(user_at(arg), req, sizeof(req));
 }
 
 /* The enclave's own loopback is up: who makes it so changes nothing. */
@@ -530,7 +530,7 @@ static long set_interface_flags(u64 arg)
     u8 req[IFREQ_SIZE];
     u16 flags;
 
-    if (copy_from_user(req, (void __user *)arg, sizeof(req)) < 0)
+    if (copy_from_user(req, user_at(arg), sizeof(req)) < 0)
         return -EFAULT;
     memcpy(&flags, req + IFNAMSIZ, sizeof(flags));
     return memcmp(req, "lo", 3) == 0 && netlink_may_set_up(flags) ? 0 : -EPERM;
@@ -568,7 +568,7 @@ long socket_interface_ioctl(u32 cmd, u64 arg)
     case SIOCSIFHWADDR:
     case SIOCSIFTXQLEN:
     case SIOCSIFNAME:
-        return copy_from_user(req, (void __user *)arg, sizeof(req)) < 0 ? -EFAULT : -EPERM;
+        return copy_from_user(req, user_at(arg), sizeof(req)) < 0 ? -EFAULT : -EPERM;
     default:
         return -ENOTTY;
     }

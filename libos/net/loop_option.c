@@ -453,5 +453,5 @@ long loop_ioctl(struct socket *sock, u32 cmd, u64 arg)
         x = (i32)ring_used(&s->ring);
     else if (loop_is_stream(s) && cmd == SIOCATMARK)
         x = loop_at_mark(s);
-    return put_user(x, (i32 __user *)arg); /* what was sent is received: TIOCOUTQ is 0 */
+    return put_user(x, user_at(arg)); /* what was sent is received: TIOCOUTQ is 0 */
 }

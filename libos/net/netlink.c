@@ -134,7 +134,7 @@ size_t netlink_check_reply(u8 *data, size_t n)
 #define IFNAME     16u
 
 struct ifconf_out {
-    u8 __user *user;
+    uaddr user;
     u32 room, used; /* user NULL: only count */
     int err;
 };
@@ -165,10 +165,10 @@ static void ifconf_add(struct ifconf_out *o, const u8 *m, size_t n)
     }
     if (!named)
         return;
-    if (o->user != NULL) {
+    if (o->user.at) {
         if (o->room - o->used < sizeof(req))
             return;
-        if (copy_to_user(o->user + o->used, req, sizeof(req)) < 0)
+        if (copy_to_user(user_plus(o->user, o->used), req, sizeof(req)) < 0)
             o->err = -EFAULT;
     }
     o->used += sizeof(req);
@@ -219,13 +219,13 @@ long netlink_ifconf(u64 arg)
 {
     struct {
         i32 len, pad;
-        u8 __user *buf;
+        uaddr buf;
     } conf;
     struct ifconf_out o = {0};
     u8 *buf;
     int hfd, r;
 
-    if (copy_from_user(&conf, (void __user *)arg, sizeof(conf)) < 0)
+    if (copy_from_user(&conf, user_at(arg), sizeof(conf)) < 0)
         return -EFAULT;
     o.user = conf.buf;
     o.room = conf.len > 0 ? (u32)conf.len : 0; /* without a buffer the length may be anything */
@@ -239,5 +239,5 @@ long netlink_ifconf(u64 arg)
     if (r < 0)
         return r;
     conf.len = (i32)o.used;
-    return copy_to_user((void __user *)arg, &conf, sizeof(conf));
+    return copy_to_user(user_at(arg), &conf, sizeof(conf));
 }

@@ -82,14 +82,14 @@ static int install(struct socket *s, int flags)
 
 /* ---- addresses ---- */
 
-int socket_name_from_user(u8 *name, const void __user *user, int len)
+int socket_name_from_user(u8 *name, uaddr user, int len)
 {
     if (len < 0 || len > ADDRESS_MAX)
         return -EINVAL;
     return len == 0 ? 0 : copy_from_user(name, user, (size_t)len);
 }
 
-int socket_name_to_user(const u8 *name, u32 len, void __user *user, u32 __user *user_len)
+int socket_name_to_user(const u8 *name, u32 len, uaddr user, uaddr user_len)
 {
     i32 room;
 
@@ -119,15 +119,15 @@ static int create(int domain, int type, int protocol, struct socket **out)
     }
 }
 
-long sys_socket(SYSCALL_ARGS)
+long sys_socket(int domain, int kind, int protocol)
 {
-    int type = (int)b & SOCK_TYPE_MASK, flags = (int)b & ~SOCK_TYPE_MASK;
+    int type = kind & SOCK_TYPE_MASK, flags = kind & ~SOCK_TYPE_MASK;
     struct socket *s;
     int r;
 
     if ((flags & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)) != 0)
         return -EINVAL;
-    r = create((int)a, type, (int)c, &s);
+    r = create(domain, type, protocol, &s);
     return r < 0 ? r : install(s, flags);
 }
 
@@ -144,18 +144,18 @@ static int inet_pair_error(int type, int protocol)
                : -EPROTONOSUPPORT;
 }
 
-long sys_socketpair(SYSCALL_ARGS)
+long sys_socketpair(int domain, int kind, int protocol, uaddr user_fds)
 {
-    int type = (int)b & SOCK_TYPE_MASK, flags = (int)b & ~SOCK_TYPE_MASK, r;
+    int type = kind & SOCK_TYPE_MASK, flags = kind & ~SOCK_TYPE_MASK, r;
     struct socket *pair[2];
     i32 fds[2];
 
     if ((flags & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)) != 0)
         return -EINVAL;
-    if ((int)a != AF_UNIX)
-        return (int)a != AF_INET && (int)a != AF_INET6 ? -EAFNOSUPPORT
-                                                       : inet_pair_error(type, (int)c);
-    r = unix_pair(type, (int)c, pair);
+    if (domain != AF_UNIX)
+        return domain != AF_INET && domain != AF_INET6 ? -EAFNOSUPPORT
+                                                       : inet_pair_error(type, protocol);
+    r = unix_pair(type, protocol, pair);
     if (r < 0)
         return r;
     fds[0] = install(pair[0], flags);
@@ -164,7 +164,7 @@ long sys_socketpair(SYSCALL_ARGS)
         pair[1]->ops->release(pair[1]);
         return fds[0];
     }
-    if (fds[1] < 0 || copy_to_user((void __user *)d, fds, sizeof(fds)) < 0) {
+    if (fds[1] < 0 || copy_to_user(user_fds, fds, sizeof(fds)) < 0) {
         fd_close(fds[0]);
         if (fds[1] < 0)
             return fds[1];
@@ -174,7 +174,7 @@ long sys_socketpair(SYSCALL_ARGS)
     return 0;
 }
 
-static long accept_file(struct file *lf, void __user *user, u32 __user *user_len, int flags)
+static long accept_file(struct file *lf, uaddr user, uaddr user_len, int flags)
 {
     struct socket *s = lf->private, *peer;
     u8 name[ADDRESS_MAX];
@@ -192,7 +192,7 @@ static long accept_file(struct file *lf, void __user *user, u32 __user *user_len
         peer->ops->release(peer);
         return -ENOMEM;
     }
-    if (user != NULL) {
+    if (user.at) {
         r = socket_name_to_user(name, len, user, user_len);
         if (r < 0) {
             file_put(f);
@@ -202,7 +202,7 @@ static long accept_file(struct file *lf, void __user *user, u32 __user *user_len
     return fd_install(f, (flags & SOCK_CLOEXEC) != 0);
 }
 
-static long accept_fd(int fd, long user, long user_len, int flags)
+static long accept_fd(int fd, uaddr user, uaddr user_len, int flags)
 {
     struct file *f;
     long r;
@@ -212,88 +212,88 @@ static long accept_fd(int fd, long user, long user_len, int flags)
     r = socket_get(fd, &f);
     if (r < 0)
         return r;
-    r = accept_file(f, (void __user *)user, (u32 __user *)user_len, flags);
+    r = accept_file(f, user, user_len, flags);
     file_put(f);
     return r;
 }
 
-long sys_accept(SYSCALL_ARGS)
+long sys_accept(int fd, uaddr address, uaddr size)
 {
-    return accept_fd((int)a, b, c, 0);
+    return accept_fd(fd, address, size, 0);
 }
 
-long sys_accept4(SYSCALL_ARGS)
+long sys_accept4(int fd, uaddr address, uaddr size, int flags)
 {
-    return accept_fd((int)a, b, c, (int)d);
+    return accept_fd(fd, address, size, flags);
 }
 
-long sys_bind(SYSCALL_ARGS)
+long sys_bind(int fd, uaddr address, int size)
 {
     u8 name[ADDRESS_MAX] = {0};
     struct file *file;
     struct socket *s;
-    long r = socket_get((int)a, &file);
+    long r = socket_get(fd, &file);
 
     if (r < 0)
         return r;
     s = file->private;
-    r = socket_name_from_user(name, (void __user *)b, (int)c);
+    r = socket_name_from_user(name, address, size);
     if (r == 0)
-        r = (u32)c < sizeof(u16) ? -EINVAL : s->ops->bind(s, name, (u32)c);
+        r = (u32)size < sizeof(u16) ? -EINVAL : s->ops->bind(s, name, (u32)size);
     file_put(file);
     return r;
 }
 
-long sys_connect(SYSCALL_ARGS)
+long sys_connect(int fd, uaddr address, int size)
 {
     u8 name[ADDRESS_MAX] = {0};
     struct file *file;
     struct socket *s;
-    long r = socket_get((int)a, &file);
+    long r = socket_get(fd, &file);
 
     if (r < 0)
         return r;
     s = file->private;
-    r = socket_name_from_user(name, (void __user *)b, (int)c);
+    r = socket_name_from_user(name, address, size);
     if (r == 0)
-        r = (u32)c < sizeof(u16)
+        r = (u32)size < sizeof(u16)
                 ? -EINVAL
-                : s->ops->connect(s, name, (u32)c, (file->flags & O_NONBLOCK) != 0);
+                : s->ops->connect(s, name, (u32)size, (file->flags & O_NONBLOCK) != 0);
     file_put(file);
     return r;
 }
 
-long sys_listen(SYSCALL_ARGS)
+long sys_listen(int fd, int backlog)
 {
     struct file *file;
     struct socket *s;
-    long r = socket_get((int)a, &file);
+    long r = socket_get(fd, &file);
 
     if (r < 0)
         return r;
     s = file->private;
-    r = s->ops->listen == NULL ? -EOPNOTSUPP : s->ops->listen(s, (int)b);
+    r = s->ops->listen == NULL ? -EOPNOTSUPP : s->ops->listen(s, backlog);
     file_put(file);
     return r;
 }
 
-long sys_shutdown(SYSCALL_ARGS)
+long sys_shutdown(int fd, int how)
 {
     struct file *file;
     struct socket *s;
-    long r = socket_get((int)a, &file);
+    long r = socket_get(fd, &file);
 
     if (r < 0)
         return r;
     s = file->private;
-    r = (int)b < SHUT_RD || (int)b > SHUT_RDWR ? -EINVAL
-        : s->ops->shutdown == NULL             ? -EOPNOTSUPP
-                                               : s->ops->shutdown(s, (int)b);
+    r = how < SHUT_RD || how > SHUT_RDWR ? -EINVAL
+        : s->ops->shutdown == NULL       ? -EOPNOTSUPP
+                                         : s->ops->shutdown(s, how);
     file_put(file);
     return r;
 }
 
-static long getname(int fd, bool peer, void __user *user, u32 __user *user_len)
+static long getname(int fd, bool peer, uaddr user, uaddr user_len)
 {
     u8 name[ADDRESS_MAX];
     u32 len = 0;
@@ -309,14 +309,14 @@ static long getname(int fd, bool peer, void __user *user, u32 __user *user_len)
     return r < 0 ? r : socket_name_to_user(name, len, user, user_len);
 }
 
-long sys_getsockname(SYSCALL_ARGS)
+long sys_getsockname(int fd, uaddr address, uaddr size)
 {
-    return getname((int)a, false, (void __user *)b, (u32 __user *)c);
+    return getname(fd, false, address, size);
 }
 
-long sys_getpeername(SYSCALL_ARGS)
+long sys_getpeername(int fd, uaddr address, uaddr size)
 {
-    return getname((int)a, true, (void __user *)b, (u32 __user *)c);
+    return getname(fd, true, address, size);
 }
 
 /* ---- options ---- */
@@ -411,53 +411,52 @@ static int common_setsockopt(struct socket *s, int name, const u8 *val, u32 len)
     }
 }
 
-long sys_getsockopt(SYSCALL_ARGS)
+long sys_getsockopt(int fd, int level, int name, uaddr value, uaddr size)
 {
     u8 val[OPTION_MAX] = {0};
     struct file *file;
     struct socket *s;
     i32 room;
     u32 len;
-    long r = socket_get((int)a, &file);
+    long r = socket_get(fd, &file);
 
     if (r < 0)
         return r;
     s = file->private;
-    r = get_user(room, (u32 __user *)e);
+    r = get_user(room, size);
     if (r == 0 && room < 0)
         r = -EINVAL;
     if (r == 0) {
         len = MIN((u32)room, (u32)sizeof(val));
-        r = (int)b == SOL_SOCKET ? common_getsockopt(s, (int)c, val, &len) : 1;
+        r = level == SOL_SOCKET ? common_getsockopt(s, name, val, &len) : 1;
         if (r == 1)
-            r = s->ops->getsockopt(s, (int)b, (int)c, val, &len);
+            r = s->ops->getsockopt(s, level, name, val, &len);
     }
     file_put(file);
-    if (r == 0 &&
-        (copy_to_user((void __user *)d, val, len) < 0 || put_user(len, (u32 __user *)e) < 0))
+    if (r == 0 && (copy_to_user(value, val, len) < 0 || put_user(len, size) < 0))
         r = -EFAULT;
     return r;
 }
 
-long sys_setsockopt(SYSCALL_ARGS)
+long sys_setsockopt(int fd, int level, int name, uaddr value, int size)
 {
     u8 val[OPTION_MAX] = {0};
-    u32 len = (u32)e;
+    u32 len = (u32)size;
     struct file *file;
     struct socket *s;
-    long r = socket_get((int)a, &file);
+    long r = socket_get(fd, &file);
 
     if (r < 0)
         return r;
     s = file->private;
-    if ((int)e < 0 || len > sizeof(val))
+    if (size < 0 || len > sizeof(val))
         r = -EINVAL;
     else
-        r = copy_from_user(val, (void __user *)d, len);
+        r = copy_from_user(val, value, len);
     if (r == 0)
-        r = (int)b == SOL_SOCKET ? common_setsockopt(s, (int)c, val, len) : 1;
+        r = level == SOL_SOCKET ? common_setsockopt(s, name, val, len) : 1;
     if (r == 1)
-        r = s->ops->setsockopt(s, (int)b, (int)c, val, len);
+        r = s->ops->setsockopt(s, level, name, val, len);
     file_put(file);
     return r;
 }

@@ -134,9 +134,9 @@ static inline u64 socket_deadline(u64 timeout)
 
 /* The file of a descriptor that is a socket, +1 reference: -EBADF, -ENOTSOCK. */
 int socket_get(int fd, struct file **out);
-int socket_name_from_user(u8 *name, const void __user *user, int len);
+int socket_name_from_user(u8 *name, uaddr user, int len);
 /* As Linux does: cut to the room given, the true length told. */
-int socket_name_to_user(const u8 *name, u32 len, void __user *user, u32 __user *user_len);
+int socket_name_to_user(const u8 *name, u32 len, uaddr user, uaddr user_len);
 ssize_t socket_read(struct file *f, struct uio *io, u64 *pos);
 ssize_t socket_write(struct file *f, struct uio *io, u64 *pos);
 

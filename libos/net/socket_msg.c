@@ -10,11 +10,11 @@
 #define SIGPIPE 13
 
 struct user_msghdr {
-    u8 __user *name;
+    uaddr name;
     i32 name_len;
-    struct uio_segment __user *iov;
+    uaddr iov; /* of struct uio_segment */
     u64 iov_len;
-    u8 __user *control;
+    uaddr control;
     u64 control_len;
     u32 flags;
 };
@@ -148,46 +148,46 @@ ssize_t socket_write(struct file *f, struct uio *io, u64 *pos)
     return do_send(f, &m);
 }
 
-long sys_sendto(SYSCALL_ARGS)
+long sys_sendto(int fd, uaddr buf, u64 size, u32 flags, uaddr address, int address_size)
 {
     struct uio_segment segment;
     struct uio io;
     u8 name[ADDRESS_MAX];
-    struct socket_msg m = {.io = &io, .flags = (int)d, .name = name};
+    struct socket_msg m = {.io = &io, .flags = (int)flags, .name = name};
     struct file *file;
-    long r = socket_get((int)a, &file);
+    long r = socket_get(fd, &file);
 
     if (r < 0)
         return r;
-    if (e != 0) {
-        r = socket_name_from_user(name, (void __user *)e, (int)f);
-        m.name_len = (u32)f;
+    if (address.at) {
+        r = socket_name_from_user(name, address, address_size);
+        m.name_len = (u32)address_size;
     }
-    uio_init(&io, &segment, (void *)b, MIN((size_t)c, RW_MAX), true);
+    uio_init_user(&io, &segment, buf, MIN(size, RW_MAX));
     if (r == 0)
         r = do_send(file, &m);
     file_put(file);
     return r;
 }
 
-long sys_recvfrom(SYSCALL_ARGS)
+long sys_recvfrom(int fd, uaddr buf, u64 size, u32 flags, uaddr address, uaddr address_size)
 {
     struct uio_segment segment;
     struct uio io;
     u8 name[ADDRESS_MAX];
     struct socket_msg m = {
-        .io = &io, .flags = (int)d & ~MSG_CMSG_CLOEXEC, .name = e != 0 ? name : NULL};
+        .io = &io, .flags = (int)flags & ~MSG_CMSG_CLOEXEC, .name = address.at ? name : NULL};
     struct file *file;
-    long r = socket_get((int)a, &file);
+    long r = socket_get(fd, &file);
 
     if (r < 0)
         return r;
-    uio_init(&io, &segment, (void *)b, MIN((size_t)c, RW_MAX), true);
+    uio_init_user(&io, &segment, buf, MIN(size, RW_MAX));
     r = do_recv(file, &m);
     scm_release(&m.scm);
     file_put(file);
-    if (r >= 0 && e != 0) {
-        int bad = socket_name_to_user(name, m.name_len, (void __user *)e, (u32 __user *)f);
+    if (r >= 0 && address.at) {
+        int bad = socket_name_to_user(name, m.name_len, address, address_size);
 
         if (bad < 0)
             return bad;
@@ -315,7 +315,7 @@ static int control_from_user(struct socket_msg *m, const struct socket *s,
 {
     int r;
 
-    if (h->control == NULL || h->control_len == 0)
+    if (!h->control.at || h->control_len == 0)
         return 0;
     if (s->domain == AF_UNIX)
         return scm_from_user(&m->scm, h);
@@ -342,7 +342,7 @@ static long send_one(struct file *f, const struct user_msghdr *h, int flags)
     struct socket_msg m = {.io = &io, .flags = flags, .name = name};
     long r = 0;
 
-    if (h->name != NULL) {
+    if (h->name.at) {
         r = socket_name_from_user(name, h->name, h->name_len);
         m.name_len = (u32)h->name_len;
     }
@@ -361,7 +361,7 @@ static long send_one(struct file *f, const struct user_msghdr *h, int flags)
 /* ---- control data of a received message ---- */
 
 struct control_out {
-    u8 __user *user;
+    uaddr user;
     u64 room, used;
     int flags;
 };
@@ -378,8 +378,8 @@ static void control_put(struct control_out *o, int type, const void *data, size_
         o->flags |= MSG_CTRUNC;
         c.len = o->room - o->used;
     }
-    if (copy_to_user(o->user + o->used, &c, sizeof(c)) < 0 ||
-        copy_to_user(o->user + o->used + sizeof(c), data, c.len - sizeof(c)) < 0)
+    if (copy_to_user(user_plus(o->user, o->used), &c, sizeof(c)) < 0 ||
+        copy_to_user(user_plus(o->user, o->used + sizeof(c)), data, c.len - sizeof(c)) < 0)
         return;
     o->used = MIN(o->used + CMSG_ALIGN(c.len), o->room);
 }
@@ -415,9 +415,9 @@ static long recv_one(struct file *f, const struct user_msghdr *h, int flags,
     u8 name[ADDRESS_MAX], control[IP_CONTROL_MAX];
     struct socket_msg m = {.io = &io,
                            .flags = flags & ~MSG_CMSG_CLOEXEC,
-                           .name = h->name != NULL ? name : NULL,
+                           .name = h->name.at ? name : NULL,
                            .scm_wanted = true};
-    struct control_out o = {.user = h->control, .room = h->control != NULL ? h->control_len : 0};
+    struct control_out o = {.user = h->control, .room = h->control.at ? h->control_len : 0};
     long r;
 
     if (has_ip_control(s)) {
@@ -425,7 +425,7 @@ static long recv_one(struct file *f, const struct user_msghdr *h, int flags,
         m.control_len = (u32)MIN(o.room, (u64)IP_CONTROL_MAX);
     }
 
-    if (h->name != NULL && h->name_len < 0)
+    if (h->name.at && h->name_len < 0)
         return -EINVAL;
     r = iov_from_user(&io, fast, h, &memory);
     if (r < 0)
@@ -442,8 +442,8 @@ static long recv_one(struct file *f, const struct user_msghdr *h, int flags,
         *out = *h;
         out->flags = (u32)(m.out_flags | o.flags | (flags & MSG_CMSG_CLOEXEC));
         out->control_len = o.used;
-        out->name_len = h->name != NULL ? (i32)m.name_len : h->name_len;
-        if (h->name != NULL && copy_to_user(h->name, name, MIN((u32)h->name_len, m.name_len)) < 0)
+        out->name_len = h->name.at ? (i32)m.name_len : h->name_len;
+        if (h->name.at && copy_to_user(h->name, name, MIN((u32)h->name_len, m.name_len)) < 0)
             r = -EFAULT;
     }
     scm_release(&m.scm);
@@ -451,91 +451,92 @@ static long recv_one(struct file *f, const struct user_msghdr *h, int flags,
 }
 
 /* The fields of a msghdr that recvmsg writes. */
-static int msghdr_results(struct user_msghdr __user *user, const struct user_msghdr *h)
+static int msghdr_results(uaddr user, const struct user_msghdr *h)
 {
-    if (copy_to_user(&user->name_len, &h->name_len, sizeof(h->name_len)) < 0 ||
-        copy_to_user(&user->control_len, &h->control_len, sizeof(h->control_len)) < 0 ||
-        copy_to_user(&user->flags, &h->flags, sizeof(h->flags)) < 0)
+    if (put_user(h->name_len, USER_FIELD(user, struct user_msghdr, name_len)) < 0 ||
+        put_user(h->control_len, USER_FIELD(user, struct user_msghdr, control_len)) < 0 ||
+        put_user(h->flags, USER_FIELD(user, struct user_msghdr, flags)) < 0)
         return -EFAULT;
     return 0;
 }
 
-long sys_sendmsg(SYSCALL_ARGS)
+long sys_sendmsg(int fd, uaddr message, u32 flags)
 {
     struct user_msghdr h;
     struct file *file;
-    long r = socket_get((int)a, &file);
+    long r = socket_get(fd, &file);
 
     if (r < 0)
         return r;
-    r = get_user(h, (void __user *)b);
+    r = get_user(h, message);
     if (r == 0)
-        r = send_one(file, &h, (int)c);
+        r = send_one(file, &h, (int)flags);
     file_put(file);
     return r;
 }
 
-long sys_recvmsg(SYSCALL_ARGS)
+long sys_recvmsg(int fd, uaddr message, u32 flags)
 {
-    struct user_msghdr __user *user = (struct user_msghdr __user *)b;
     struct user_msghdr h, out;
     struct file *file;
-    long r = socket_get((int)a, &file);
+    long r = socket_get(fd, &file);
 
     if (r < 0)
         return r;
-    r = get_user(h, user);
+    r = get_user(h, message);
     if (r == 0)
-        r = recv_one(file, &h, (int)c, &out);
-    if (r >= 0 && msghdr_results(user, &out) < 0)
+        r = recv_one(file, &h, (int)flags, &out);
+    if (r >= 0 && msghdr_results(message, &out) < 0)
         r = -EFAULT;
     file_put(file);
     return r;
 }
 
-long sys_sendmmsg(SYSCALL_ARGS)
+long sys_sendmmsg(int fd, uaddr messages, u32 count, u32 flags)
 {
-    struct user_mmsghdr __user *user = (struct user_mmsghdr __user *)b;
-    u32 count = MIN((u32)c, (u32)IOV_MAX), done = 0;
+    u32 most = MIN(count, (u32)IOV_MAX), done = 0;
     struct user_msghdr h;
     struct file *file;
-    long r = socket_get((int)a, &file);
+    long r = socket_get(fd, &file);
 
     if (r < 0)
         return r;
-    for (; done < count; done++) {
-        r = get_user(h, &user[done].hdr);
+    for (; done < most; done++) {
+        uaddr one = user_plus(messages, done * sizeof(struct user_mmsghdr));
+
+        r = get_user(h, one);
         if (r == 0)
-            r = send_one(file, &h, (int)d);
-        if (r < 0 || put_user((u32)r, &user[done].len) < 0)
+            r = send_one(file, &h, (int)flags);
+        if (r < 0 || put_user((u32)r, USER_FIELD(one, struct user_mmsghdr, len)) < 0)
             break;
     }
     file_put(file);
-    return done > 0 || count == 0 ? (long)done : r < 0 ? r : -EFAULT;
+    return done > 0 || most == 0 ? (long)done : r < 0 ? r : -EFAULT;
 }
 
-long sys_recvmmsg(SYSCALL_ARGS)
+long sys_recvmmsg(int fd, uaddr messages, u32 count, u32 given, uaddr timeout)
 {
-    struct user_mmsghdr __user *user = (struct user_mmsghdr __user *)b;
-    u32 count = MIN((u32)c, (u32)IOV_MAX), done = 0;
-    int flags = (int)d & ~MSG_WAITFORONE;
+    u32 most = MIN(count, (u32)IOV_MAX), done = 0;
+    int flags = (int)given & ~MSG_WAITFORONE;
     struct user_msghdr h, out;
     struct file *file = NULL;
     u64 deadline;
-    long r = deadline_from_timespec((void __user *)e, &deadline);
+    long r = deadline_from_timespec(timeout, &deadline);
 
     if (r == 0)
-        r = socket_get((int)a, &file);
+        r = socket_get(fd, &file);
     if (r < 0)
         return r;
-    for (; done < count; done++) {
-        r = get_user(h, &user[done].hdr);
+    for (; done < most; done++) {
+        uaddr one = user_plus(messages, done * sizeof(struct user_mmsghdr));
+
+        r = get_user(h, one);
         if (r == 0)
             r = recv_one(file, &h, flags, &out);
-        if (r < 0 || msghdr_results(&user[done].hdr, &out) < 0 ||
-            put_user((u32)r, &user[done].len) < 0)
+        if (r < 0 || msghdr_results(one, &out) < 0 ||
+            put_user((u32)r, USER_FIELD(one, struct user_mmsghdr, len)) < 0)
             break;
-        if (((int)d & MSG_WAITFORONE) != 0)
+        if (((int)given & MSG_WAITFORONE) != 0)
             flags |= MSG_DONTWAIT;
         if (deadline != NO_DEADLINE && clock_monotonic() >= deadline) {
             done++;
@@ -543,5 +544,5 @@ long sys_recvmmsg(SYSCALL_ARGS)
         }
     }
     file_put(file);
-    return done > 0 || count == 0 ? (long)done : r < 0 ? r : -EFAULT;
+    return done > 0 || most == 0 ? (long)done : r < 0 ? r : -EFAULT;
 }

@@ -130,5 +130,5 @@ long unix_ioctl(struct socket *s, u32 cmd, u64 arg)
     default:
         return socket_interface_ioctl(cmd, arg);
     }
-    return put_user(x, (i32 __user *)arg);
+    return put_user(x, user_at(arg));
 }

@@ -94,7 +94,7 @@ static int next_handled(struct thread *t, struct siginfo_k *info, struct ksigact
 static bool can_rewind(const struct uregs *regs)
 {
     u8 insn[2];
-    return copy_from_user(insn, (void *)(regs->rip - 2), 2) == 0 && insn[0] == 0x0f &&
+    return copy_from_user(insn, user_at(regs->rip - 2), 2) == 0 && insn[0] == 0x0f &&
            insn[1] == 0x05;
 }
 
@@ -210,7 +210,7 @@ void attention_handle(struct uregs *regs)
          * memory. */
         u64 where = t->set_child_tid;
         t->set_child_tid = 0;
-        (void)put_user(t->tid, (i32 *)where);
+        (void)put_user(t->tid, user_at(where));
     }
     while (next_handled(t, &info, &action)) {
         deliver(t, regs, &info, &action);

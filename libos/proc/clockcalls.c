@@ -15,21 +15,22 @@ static long sleep_until(u64 deadline)
     return r == -ETIMEDOUT ? 0 : r;
 }
 
-static int report_left(u64 deadline, u64 where)
+static int report_left(u64 deadline, uaddr where)
 {
     u64 now = clock_monotonic();
-    return where ? timespec_to_user(where, deadline > now ? deadline - now : 0) : 0;
+    return where.at ? timespec_to_user(where, deadline > now ? deadline - now : 0) : 0;
 }
 
 static long sleep_restart(struct thread *t)
 {
-    u64 deadline = t->restart_args[0], where = t->restart_args[1];
+    u64 deadline = t->restart_args[0];
+    uaddr where = user_at(t->restart_args[1]);
     if (sleep_until(deadline) == 0)
         return 0;
     return report_left(deadline, where) < 0 ? -EFAULT : -ERESTART_RESTARTBLOCK;
 }
 
-static long sleep_relative(u64 deadline, u64 where)
+static long sleep_relative(u64 deadline, uaddr where)
 {
     struct thread *t = current();
     if (sleep_until(deadline) == 0)
@@ -38,42 +39,42 @@ static long sleep_relative(u64 deadline, u64 where)
         return -EFAULT;
     t->restart = sleep_restart;
     t->restart_args[0] = deadline;
-    t->restart_args[1] = where;
+    t->restart_args[1] = where.at;
     return -ERESTART_RESTARTBLOCK;
 }
 
-long sys_nanosleep(SYSCALL_ARGS)
+long sys_nanosleep(uaddr time, uaddr left)
 {
     u64 ns, deadline;
-    int r = timespec_from_user((u64)a, &ns);
+    int r = timespec_from_user(time, &ns);
     if (r < 0)
         return r;
     clock_deadline(CLOCK_MONOTONIC, false, ns, &deadline);
-    return sleep_relative(deadline, (u64)b);
+    return sleep_relative(deadline, left);
 }
 
-long sys_clock_nanosleep(SYSCALL_ARGS)
+long sys_clock_nanosleep(int clock, int flags, uaddr time, uaddr left)
 {
     u64 ns, deadline;
-    if (a == CLOCK_THREAD_CPUTIME_ID || a == CLOCK_MONOTONIC_RAW || a == CLOCK_REALTIME_COARSE ||
-        a == CLOCK_MONOTONIC_COARSE)
+    if (clock == CLOCK_THREAD_CPUTIME_ID || clock == CLOCK_MONOTONIC_RAW ||
+        clock == CLOCK_REALTIME_COARSE || clock == CLOCK_MONOTONIC_COARSE)
         return -EOPNOTSUPP;
-    int r = clock_read((i32)a, &ns);
+    int r = clock_read(clock, &ns);
     if (r < 0)
         return r;
-    r = timespec_from_user((u64)c, &ns);
+    r = timespec_from_user(time, &ns);
     if (r < 0)
         return r;
-    bool absolute = b & TIMER_ABSTIME;
-    r = clock_deadline((i32)a, absolute, ns, &deadline);
+    bool absolute = flags & TIMER_ABSTIME;
+    r = clock_deadline(clock, absolute, ns, &deadline);
     if (r < 0)
         return r;
     if (!absolute)
-        return sleep_relative(deadline, (u64)d);
+        return sleep_relative(deadline, left);
     return sleep_until(deadline) == 0 ? 0 : -ERESTARTNOHAND;
 }
 
-long sys_restart_syscall(SYSCALL_ARGS)
+long sys_restart_syscall(void)
 {
     struct thread *t = current();
     long (*restart)(struct thread *) = t->restart;
@@ -86,63 +87,63 @@ long sys_restart_syscall(SYSCALL_ARGS)
     return r;
 }
 
-long sys_clock_gettime(SYSCALL_ARGS)
+long sys_clock_gettime(int clock, uaddr time)
 {
     u64 ns;
-    int r = clock_read((i32)a, &ns);
-    return r < 0 ? r : timespec_to_user((u64)b, ns);
+    int r = clock_read(clock, &ns);
+    return r < 0 ? r : timespec_to_user(time, ns);
 }
 
-long sys_clock_getres(SYSCALL_ARGS)
+long sys_clock_getres(int clock, uaddr time)
 {
     u64 ns;
-    int r = clock_read((i32)a, &ns);
+    int r = clock_read(clock, &ns);
     if (r < 0)
         return r;
-    bool coarse = a == CLOCK_REALTIME_COARSE || a == CLOCK_MONOTONIC_COARSE;
-    return b ? timespec_to_user((u64)b, coarse ? 4000000 : 1) : 0;
+    bool coarse = clock == CLOCK_REALTIME_COARSE || clock == CLOCK_MONOTONIC_COARSE;
+    return time.at ? timespec_to_user(time, coarse ? 4000000 : 1) : 0;
 }
 
-long sys_clock_settime(SYSCALL_ARGS)
+long sys_clock_settime(int clock, uaddr time)
 {
     u64 ns;
-    int r = clock_read((i32)a, &ns);
-    if (r < 0 || a != CLOCK_REALTIME)
+    int r = clock_read(clock, &ns);
+    if (r < 0 || clock != CLOCK_REALTIME)
         return -EINVAL;
-    r = timespec_from_user((u64)b, &ns);
+    r = timespec_from_user(time, &ns);
     return r < 0 ? r : -EPERM;
 }
 
-long sys_settimeofday(SYSCALL_ARGS)
+long sys_settimeofday(uaddr time, uaddr zone)
 {
     return -EPERM;
 }
 
-long sys_gettimeofday(SYSCALL_ARGS)
+long sys_gettimeofday(uaddr time, uaddr zone)
 {
     u64 ns = clock_realtime();
-    if (a) {
+    if (time.at) {
         i64 tv[2] = {(i64)(ns / 1000000000), (i64)(ns % 1000000000 / 1000)};
-        if (copy_to_user((void *)a, tv, sizeof(tv)) < 0)
+        if (copy_to_user(time, tv, sizeof(tv)) < 0)
             return -EFAULT;
     }
-    if (b && clear_user((void *)b, 8) < 0)
+    if (zone.at && clear_user(zone, 8) < 0)
         return -EFAULT;
     return 0;
 }
 
-long sys_time(SYSCALL_ARGS)
+long sys_time(uaddr time)
 {
     i64 now = (i64)(clock_realtime() / 1000000000);
-    if (a && put_user(now, (i64 *)a) < 0)
+    if (time.at && put_user(now, time) < 0)
         return -EFAULT;
     return now;
 }
 
-static long adjtimex_read(u64 where)
+static long adjtimex_read(uaddr where)
 {
     struct __kernel_timex tx;
-    if (get_user(tx, (void *)where) < 0)
+    if (get_user(tx, where) < 0)
         return -EFAULT;
     if (tx.modes != 0)
         return -EPERM;
@@ -155,19 +156,19 @@ static long adjtimex_read(u64 where)
     tx.maxerror = tx.esterror = 16000000;
     tx.time.tv_sec = (i64)(ns / 1000000000);
     tx.time.tv_usec = (i64)(ns % 1000000000 / 1000);
-    if (copy_to_user((void *)where, &tx, sizeof(tx)) < 0)
+    if (copy_to_user(where, &tx, sizeof(tx)) < 0)
         return -EFAULT;
     return 5; /* TIME_ERROR: unsynchronised */
 }
 
-long sys_adjtimex(SYSCALL_ARGS)
+long sys_adjtimex(uaddr values)
 {
-    return adjtimex_read((u64)a);
+    return adjtimex_read(values);
 }
 
-long sys_clock_adjtime(SYSCALL_ARGS)
+long sys_clock_adjtime(int clock, uaddr values)
 {
-    if (a != CLOCK_REALTIME)
+    if (clock != CLOCK_REALTIME)
         return -EINVAL;
-    return adjtimex_read((u64)b);
+    return adjtimex_read(values);
 }

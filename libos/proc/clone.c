@@ -160,7 +160,7 @@ static long clone_thread(const struct clone_request *r)
         return -EAGAIN;
     thread_set_up(t, r);
     child_regs(&regs, r);
-    if ((r->flags & CLONE_PARENT_SETTID) && put_user(tid, (i32 *)r->parent_tid) < 0) {
+    if ((r->flags & CLONE_PARENT_SETTID) && put_user(tid, user_at(r->parent_tid)) < 0) {
         process_thread_remove(t);
         return -EFAULT;
     }
@@ -210,12 +210,12 @@ static int prepare_process(struct process *child, const struct clone_request *r)
         int fd = pidfd_create(child, 0);
         if (fd < 0)
             return fd;
-        if (put_user((i32)fd, (i32 *)r->pidfd) < 0) {
+        if (put_user((i32)fd, user_at(r->pidfd)) < 0) {
             fd_close(fd);
             return -EFAULT;
         }
     }
-    if ((r->flags & CLONE_PARENT_SETTID) && put_user(child->pid, (i32 *)r->parent_tid) < 0)
+    if ((r->flags & CLONE_PARENT_SETTID) && put_user(child->pid, user_at(r->parent_tid)) < 0)
         return -EFAULT;
     return 0;
 }
@@ -285,35 +285,34 @@ static long do_clone(const struct clone_request *r)
     return (r->flags & CLONE_THREAD) ? clone_thread(r) : clone_process(r);
 }
 
-long sys_clone(SYSCALL_ARGS)
+long sys_clone(u64 flags, u64 stack, uaddr parent_tid, uaddr child_tid, u64 tls)
 {
     struct clone_request r = {
-        .flags = (u64)a & 0xffffffffu & ~(u64)CSIGNAL,
-        .exit_signal = (i32)(a & CSIGNAL),
-        .stack = (u64)b,
-        .parent_tid = (u64)c,
-        .pidfd = (u64)c,
-        .child_tid = (u64)d,
-        .tls = (u64)e,
+        .flags = flags & 0xffffffffu & ~(u64)CSIGNAL,
+        .exit_signal = (i32)(flags & CSIGNAL),
+        .stack = stack,
+        .parent_tid = parent_tid.at,
+        .pidfd = parent_tid.at,
+        .child_tid = child_tid.at,
+        .tls = tls,
     };
     if ((r.flags & CLONE_PIDFD) && (r.flags & CLONE_PARENT_SETTID))
         return -EINVAL;
     return do_clone(&r);
 }
 
-long sys_clone3(SYSCALL_ARGS)
+long sys_clone3(uaddr arguments, u64 size)
 {
     struct clone_args args = {0};
-    u64 size = (u64)b;
     if (size > PAGE_SIZE)
         return -E2BIG;
     if (size < CLONE_ARGS_SIZE_VER0)
         return -EINVAL;
-    if (copy_from_user(&args, (void *)a, MIN(size, sizeof(args))) < 0)
+    if (copy_from_user(&args, arguments, MIN(size, sizeof(args))) < 0)
         return -EFAULT;
     for (u64 i = sizeof(args); i < size; i++) {
         u8 extra;
-        if (get_user(extra, (u8 *)a + i) < 0)
+        if (get_user(extra, user_plus(arguments, i)) < 0)
             return -EFAULT;
         if (extra)
             return -E2BIG;
@@ -338,20 +337,20 @@ long sys_clone3(SYSCALL_ARGS)
     return do_clone(&r);
 }
 
-long sys_fork(SYSCALL_ARGS)
+long sys_fork(void)
 {
     struct clone_request r = {.exit_signal = SIGCHLD};
     return do_clone(&r);
 }
 
-long sys_vfork(SYSCALL_ARGS)
+long sys_vfork(void)
 {
     struct clone_request r = {.flags = CLONE_VM | CLONE_VFORK, .exit_signal = SIGCHLD};
     return do_clone(&r);
 }
 
-long sys_set_tid_address(SYSCALL_ARGS)
+long sys_set_tid_address(uaddr tid)
 {
-    current()->clear_child_tid = (u64)a;
+    current()->clear_child_tid = tid.at;
     return current()->tid;
 }

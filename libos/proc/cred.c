@@ -64,48 +64,47 @@ static void commit(const struct cred *new)
     mutex_unlock(&g_process_lock);
 }
 
-long sys_getuid(SYSCALL_ARGS)
+long sys_getuid(void)
 {
     return cred()->uid;
 }
 
-long sys_geteuid(SYSCALL_ARGS)
+long sys_geteuid(void)
 {
     return cred()->euid;
 }
 
-long sys_getgid(SYSCALL_ARGS)
+long sys_getgid(void)
 {
     return cred()->gid;
 }
 
-long sys_getegid(SYSCALL_ARGS)
+long sys_getegid(void)
 {
     return cred()->egid;
 }
 
-long sys_getresuid(SYSCALL_ARGS)
+long sys_getresuid(uaddr real, uaddr effective, uaddr saved)
 {
     struct cred *k = cred();
-    if (put_user(k->uid, (u32 *)a) < 0 || put_user(k->euid, (u32 *)b) < 0 ||
-        put_user(k->suid, (u32 *)c) < 0)
+    if (put_user(k->uid, real) < 0 || put_user(k->euid, effective) < 0 ||
+        put_user(k->suid, saved) < 0)
         return -EFAULT;
     return 0;
 }
 
-long sys_getresgid(SYSCALL_ARGS)
+long sys_getresgid(uaddr real, uaddr effective, uaddr saved)
 {
     struct cred *k = cred();
-    if (put_user(k->gid, (u32 *)a) < 0 || put_user(k->egid, (u32 *)b) < 0 ||
-        put_user(k->sgid, (u32 *)c) < 0)
+    if (put_user(k->gid, real) < 0 || put_user(k->egid, effective) < 0 ||
+        put_user(k->sgid, saved) < 0)
         return -EFAULT;
     return 0;
 }
 
-long sys_setuid(SYSCALL_ARGS)
+long sys_setuid(u32 uid)
 {
     struct cred n = *cred(), old = n;
-    u32 uid = (u32)a;
     if (uid == UNCHANGED)
         return -EINVAL;
     if (capable(CAP_SETUID))
@@ -118,10 +117,9 @@ long sys_setuid(SYSCALL_ARGS)
     return 0;
 }
 
-long sys_setgid(SYSCALL_ARGS)
+long sys_setgid(u32 gid)
 {
     struct cred n = *cred();
-    u32 gid = (u32)a;
     if (gid == UNCHANGED)
         return -EINVAL;
     if (capable(CAP_SETGID))
@@ -138,10 +136,9 @@ static bool one_of(u32 id, u32 a, u32 b, u32 c)
     return id == UNCHANGED || id == a || id == b || id == c;
 }
 
-long sys_setreuid(SYSCALL_ARGS)
+long sys_setreuid(u32 ruid, u32 euid)
 {
     struct cred n = *cred(), old = n;
-    u32 ruid = (u32)a, euid = (u32)b;
     if (!capable(CAP_SETUID) &&
         (!one_of(ruid, n.uid, n.euid, n.uid) || !one_of(euid, n.uid, n.euid, n.suid)))
         return -EPERM;
@@ -157,10 +154,9 @@ long sys_setreuid(SYSCALL_ARGS)
     return 0;
 }
 
-long sys_setregid(SYSCALL_ARGS)
+long sys_setregid(u32 rgid, u32 egid)
 {
     struct cred n = *cred(), old = n;
-    u32 rgid = (u32)a, egid = (u32)b;
     if (!capable(CAP_SETGID) &&
         (!one_of(rgid, n.gid, n.egid, n.gid) || !one_of(egid, n.gid, n.egid, n.sgid)))
         return -EPERM;
@@ -175,16 +171,15 @@ long sys_setregid(SYSCALL_ARGS)
     return 0;
 }
 
-long sys_setresuid(SYSCALL_ARGS)
+long sys_setresuid(u32 r, u32 e, u32 s)
 {
     struct cred n = *cred(), old = n;
-    u32 r = (u32)a, e2 = (u32)b, s = (u32)c;
     if (!capable(CAP_SETUID) &&
-        !(one_of(r, n.uid, n.euid, n.suid) && one_of(e2, n.uid, n.euid, n.suid) &&
+        !(one_of(r, n.uid, n.euid, n.suid) && one_of(e, n.uid, n.euid, n.suid) &&
           one_of(s, n.uid, n.euid, n.suid)))
         return -EPERM;
     n.uid = r != UNCHANGED ? r : n.uid;
-    n.euid = e2 != UNCHANGED ? e2 : n.euid;
+    n.euid = e != UNCHANGED ? e : n.euid;
     n.suid = s != UNCHANGED ? s : n.suid;
     n.fsuid = n.euid;
     uid_changed(&n, &old);
@@ -192,16 +187,15 @@ long sys_setresuid(SYSCALL_ARGS)
     return 0;
 }
 
-long sys_setresgid(SYSCALL_ARGS)
+long sys_setresgid(u32 r, u32 e, u32 s)
 {
     struct cred n = *cred();
-    u32 r = (u32)a, e2 = (u32)b, s = (u32)c;
     if (!capable(CAP_SETGID) &&
-        !(one_of(r, n.gid, n.egid, n.sgid) && one_of(e2, n.gid, n.egid, n.sgid) &&
+        !(one_of(r, n.gid, n.egid, n.sgid) && one_of(e, n.gid, n.egid, n.sgid) &&
           one_of(s, n.gid, n.egid, n.sgid)))
         return -EPERM;
     n.gid = r != UNCHANGED ? r : n.gid;
-    n.egid = e2 != UNCHANGED ? e2 : n.egid;
+    n.egid = e != UNCHANGED ? e : n.egid;
     n.sgid = s != UNCHANGED ? s : n.sgid;
     n.fsgid = n.egid;
     commit(&n);
@@ -209,10 +203,10 @@ long sys_setresgid(SYSCALL_ARGS)
 }
 
 /* Both return the old value whether it worked or not. */
-long sys_setfsuid(SYSCALL_ARGS)
+long sys_setfsuid(u32 id)
 {
     struct cred n = *cred();
-    u32 old = n.fsuid, id = (u32)a;
+    u32 old = n.fsuid;
     if (id == n.uid || id == n.euid || id == n.suid || id == n.fsuid || capable(CAP_SETUID)) {
         n.fsuid = id == UNCHANGED ? old : id;
         fsuid_changed(&n, old);
@@ -221,10 +215,10 @@ long sys_setfsuid(SYSCALL_ARGS)
     return old;
 }
 
-long sys_setfsgid(SYSCALL_ARGS)
+long sys_setfsgid(u32 id)
 {
     struct cred n = *cred();
-    u32 old = n.fsgid, id = (u32)a;
+    u32 old = n.fsgid;
     if (id == n.gid || id == n.egid || id == n.sgid || id == n.fsgid || capable(CAP_SETGID)) {
         n.fsgid = id == UNCHANGED ? old : id;
         commit(&n);
@@ -232,51 +226,51 @@ long sys_setfsgid(SYSCALL_ARGS)
     return old;
 }
 
-long sys_getgroups(SYSCALL_ARGS)
+long sys_getgroups(int size, uaddr user_groups)
 {
     u32 count = cred_groups(cred(), NULL, 0), room = count;
-    if ((int)a < 0)
+    if (size < 0)
         return -EINVAL;
-    if ((int)a == 0 || count == 0)
+    if (size == 0 || count == 0)
         return count;
-    if ((u32)a < count)
+    if ((u32)size < count)
         return -EINVAL;
     u32 *groups = kmalloc(room * sizeof(u32));
     if (!groups)
         return -ENOMEM;
     count = cred_groups(cred(), groups, room);
     long r = count > room ? -EINVAL : count;
-    if (r > 0 && copy_to_user((void *)b, groups, count * sizeof(u32)) < 0)
+    if (r > 0 && copy_to_user(user_groups, groups, count * sizeof(u32)) < 0)
         r = -EFAULT;
     kfree(groups);
     return r;
 }
 
-long sys_setgroups(SYSCALL_ARGS)
+long sys_setgroups(int count, uaddr user_groups)
 {
     u32 *groups = NULL;
     if (!capable(CAP_SETGID))
         return -EPERM;
-    if ((u64)a > GROUPS_MAX)
+    if ((u64)count > GROUPS_MAX)
         return -EINVAL;
-    if (a) {
-        groups = kmalloc((size_t)a * sizeof(u32));
+    if (count) {
+        groups = kmalloc((size_t)count * sizeof(u32));
         if (!groups)
             return -ENOMEM;
-        if (copy_from_user(groups, (void *)b, (size_t)a * sizeof(u32)) < 0) {
+        if (copy_from_user(groups, user_groups, (size_t)count * sizeof(u32)) < 0) {
             kfree(groups);
             return -EFAULT;
         }
     }
-    process_groups_set(current_process(), groups, (u32)a);
+    process_groups_set(current_process(), groups, (u32)count);
     return 0;
 }
 
 /* ---- capabilities: version 3, two 32-bit words each ---- */
 
-static int cap_header(u64 where, struct __user_cap_header_struct *h, int *words)
+static int cap_header(uaddr where, struct __user_cap_header_struct *h, int *words)
 {
-    if (get_user(*h, (void *)where) < 0)
+    if (get_user(*h, where) < 0)
         return -EFAULT;
     switch (h->version) {
     case _LINUX_CAPABILITY_VERSION_1:
@@ -288,19 +282,19 @@ static int cap_header(u64 where, struct __user_cap_header_struct *h, int *words)
         return 0;
     default: {
         u32 known = _LINUX_CAPABILITY_VERSION_3;
-        return put_user(known, (u32 *)where) < 0 ? -EFAULT : -EINVAL;
+        return put_user(known, where) < 0 ? -EFAULT : -EINVAL;
     }
     }
 }
 
-long sys_capget(SYSCALL_ARGS)
+long sys_capget(uaddr header, uaddr user_data)
 {
     struct __user_cap_header_struct h;
     struct __user_cap_data_struct data[2] = {{0}};
     struct cred c2 = {0};
-    int words, r = cap_header((u64)a, &h, &words);
+    int words, r = cap_header(header, &h, &words);
     if (r < 0)
-        return r == -EINVAL && !b ? 0 : r;
+        return r == -EINVAL && !user_data.at ? 0 : r;
     if (h.pid < 0)
         return -EINVAL;
     mutex_lock(&g_process_lock);
@@ -315,33 +309,33 @@ long sys_capget(SYSCALL_ARGS)
         data[i].permitted = (u32)(c2.cap_permitted >> (32 * i));
         data[i].inheritable = (u32)(c2.cap_inheritable >> (32 * i));
     }
-    return b ? copy_to_user((void *)b, data, (size_t)words * sizeof(data[0])) : 0;
+    return user_data.at ? copy_to_user(user_data, data, (size_t)words * sizeof(data[0])) : 0;
 }
 
-long sys_capset(SYSCALL_ARGS)
+long sys_capset(uaddr header, uaddr user_data)
 {
     struct __user_cap_header_struct h;
     struct __user_cap_data_struct data[2] = {{0}};
-    int words, r = cap_header((u64)a, &h, &words);
+    int words, r = cap_header(header, &h, &words);
     if (r < 0)
         return r;
     if (h.pid != 0 && h.pid != current_process()->pid && h.pid != current()->tid)
         return -EPERM;
-    if (copy_from_user(data, (void *)b, (size_t)words * sizeof(data[0])) < 0)
+    if (copy_from_user(data, user_data, (size_t)words * sizeof(data[0])) < 0)
         return -EFAULT;
     struct cred n = *cred();
-    u64 e2 = data[0].effective | (u64)data[1].effective << 32;
+    u64 e = data[0].effective | (u64)data[1].effective << 32;
     u64 p = data[0].permitted | (u64)data[1].permitted << 32;
     u64 i = data[0].inheritable | (u64)data[1].inheritable << 32;
-    e2 &= CAP_ALL;
+    e &= CAP_ALL;
     p &= CAP_ALL;
     i &= CAP_ALL;
     u64 inherit_limit = n.cap_inheritable |
                         (capable(CAP_SETPCAP) ? n.cap_bounding : n.cap_permitted);
     if ((i & ~inherit_limit) || (i & ~(n.cap_inheritable | n.cap_bounding)) ||
-        (p & ~n.cap_permitted) || (e2 & ~p))
+        (p & ~n.cap_permitted) || (e & ~p))
         return -EPERM;
-    n.cap_effective = e2;
+    n.cap_effective = e;
     n.cap_permitted = p;
     n.cap_inheritable = i;
     n.cap_ambient &= p & i;

@@ -34,19 +34,19 @@ static int append(char ***v, size_t *n, size_t *room, char *s)
 
 /* A NULL-terminated array of strings of the application; budget is what may still be used, with the
  * pointers. */
-static int strings_from_user(u64 array, i64 *budget, char *room, char ***out)
+static int strings_from_user(uaddr array, i64 *budget, char *room, char ***out)
 {
     size_t n = 0, size = 0;
     char **v = NULL;
     int r = append(&v, &n, &size, NULL);
     n = 0;
-    for (u64 at = array; r == 0 && array; at += 8) {
+    for (uaddr at = array; r == 0 && array.at; at.at += 8) {
         u64 string;
-        if (get_user(string, (u64 *)at) < 0)
+        if (get_user(string, at) < 0)
             r = -EFAULT;
         if (r < 0 || !string)
             break;
-        ssize_t len = strncpy_from_user(room, (char *)string, STRING_MAX);
+        ssize_t len = strncpy_from_user(room, user_at(string), STRING_MAX);
         if (len < 0) {
             r = len == -ENAMETOOLONG ? -E2BIG : (int)len;
             break;
@@ -104,7 +104,7 @@ static void leave_old_memory(struct thread *t, struct mm *old)
     u64 where = t->clear_child_tid;
     t->clear_child_tid = 0;
     futex_robust_exit(t);
-    if (where && old->refs.n > 1 && put_user((u32)0, (u32 *)where) == 0)
+    if (where && old->refs.n > 1 && put_user((u32)0, user_at(where)) == 0)
         futex_wake_address(old, where, 1);
 }
 
@@ -227,7 +227,7 @@ static void request_free(struct request *q)
     kfree(q);
 }
 
-static int request_fill(struct request *q, u64 argv, u64 env)
+static int request_fill(struct request *q, uaddr argv, uaddr env)
 {
     struct process *p = current_process();
     u64 limit = p->rlimits[LIMIT_STACK].soft / 4;
@@ -263,14 +263,14 @@ static int name_for_fd(struct request *q, int dirfd, const char *path)
     return 0;
 }
 
-static long do_exec(int dirfd, u64 path, u64 argv, u64 env, u32 flags)
+static long do_exec(int dirfd, uaddr path, uaddr argv, uaddr env, u32 flags)
 {
     if (flags & ~(u32)(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW))
         return -EINVAL;
     struct request *q = kzalloc(sizeof(*q));
     if (!q)
         return -ENOMEM;
-    ssize_t n = strncpy_from_user(q->path, (char *)path, sizeof(q->path));
+    ssize_t n = strncpy_from_user(q->path, path, sizeof(q->path));
     int r = n < 0 ? (int)n : 0;
     if (r == 0 && n == 0 && !(flags & AT_EMPTY_PATH))
         r = -ENOENT;
@@ -294,12 +294,12 @@ static long do_exec(int dirfd, u64 path, u64 argv, u64 env, u32 flags)
     thread_return_to_user();
 }
 
-long sys_execve(SYSCALL_ARGS)
+long sys_execve(uaddr path, uaddr argv, uaddr envp)
 {
-    return do_exec(AT_FDCWD, (u64)a, (u64)b, (u64)c, 0);
+    return do_exec(AT_FDCWD, path, argv, envp, 0);
 }
 
-long sys_execveat(SYSCALL_ARGS)
+long sys_execveat(int dir, uaddr path, uaddr argv, uaddr envp, int flags)
 {
-    return do_exec((int)a, (u64)b, (u64)c, (u64)d, (u32)e);
+    return do_exec(dir, path, argv, envp, (u32)flags);
 }

@@ -209,7 +209,7 @@ static void clear_child_tid(struct thread *t, bool last)
     t->clear_child_tid = 0;
     if (!where || !mm || (last && mm->refs.n <= 1))
         return;
-    if (put_user((u32)0, (u32 *)where) == 0)
+    if (put_user((u32)0, user_at(where)) == 0)
         futex_wake_address(mm, where, 1);
 }
 
@@ -253,12 +253,12 @@ void thread_exit(u32 status)
     thread_finish();
 }
 
-long sys_exit(SYSCALL_ARGS)
+long sys_exit(int status)
 {
-    thread_exit(((u32)a & 0xff) << 8);
+    thread_exit(((u32)status & 0xff) << 8);
 }
 
-long sys_exit_group(SYSCALL_ARGS)
+long sys_exit_group(int status)
 {
-    process_exit_group(((u32)a & 0xff) << 8);
+    process_exit_group(((u32)status & 0xff) << 8);
 }

@@ -165,11 +165,11 @@ static int queue_if_equal(struct futex_waiter *w, u64 addr, u32 expected)
 {
     u32 value;
     /* Bring the page in first, so that the look under the lock is short. */
-    if (user_load_u32(&value, (void *)addr) < 0)
+    if (user_load_u32(&value, user_at(addr)) < 0)
         return -EFAULT;
     w->bucket = bucket_of(&w->key);
     mutex_lock(&w->bucket->lock);
-    int r = user_load_u32(&value, (void *)addr) < 0 ? -EFAULT : 0;
+    int r = user_load_u32(&value, user_at(addr)) < 0 ? -EFAULT : 0;
     if (r == 0 && value != expected)
         r = -EAGAIN;
     if (r == 0)
@@ -220,10 +220,10 @@ static long futex_requeue(struct futex_key from, struct futex_key to, u32 wake, 
     struct futex_waiter *w, *n;
     long done = 0;
     u32 value;
-    if (expected && user_load_u32(&value, (void *)addr) < 0)
+    if (expected && user_load_u32(&value, user_at(addr)) < 0)
         return -EFAULT;
     lock_two(a, b);
-    if (expected && user_load_u32(&value, (void *)addr) < 0)
+    if (expected && user_load_u32(&value, user_at(addr)) < 0)
         done = -EFAULT;
     else if (expected && value != *expected)
         done = -EAGAIN;
@@ -261,7 +261,7 @@ static int apply_op(u32 encoded, u64 addr, u32 *old)
         arg = 1u << (arg & 31);
     for (;;) {
         u32 value, seen, next;
-        if (user_load_u32(&value, (void *)addr) < 0)
+        if (user_load_u32(&value, user_at(addr)) < 0)
             return -EFAULT;
         switch (op) {
         case FUTEX_OP_SET:
@@ -282,7 +282,7 @@ static int apply_op(u32 encoded, u64 addr, u32 *old)
         default:
             return -ENOSYS;
         }
-        if (user_cmpxchg_u32((void *)addr, value, next, &seen) < 0)
+        if (user_cmpxchg_u32(user_at(addr), value, next, &seen) < 0)
             return -EFAULT;
         if (seen == value) {
             *old = value;
@@ -317,7 +317,7 @@ static long futex_wake_op(struct futex_key k1, struct futex_key k2, u64 addr2, u
     u32 old = 0;
     if ((encoded >> 24 & 15) > FUTEX_OP_CMP_GE)
         return -ENOSYS;
-    if (user_load_u32(&old, (void *)addr2) < 0)
+    if (user_load_u32(&old, user_at(addr2)) < 0)
         return -EFAULT;
     lock_two(a, b);
     long r = apply_op(encoded, addr2, &old);
@@ -337,7 +337,7 @@ static int pi_try_locked(u64 addr, u32 tid, bool trylock)
 {
     for (;;) {
         u32 value, seen;
-        if (user_load_u32(&value, (void *)addr) < 0)
+        if (user_load_u32(&value, user_at(addr)) < 0)
             return -EFAULT;
         if ((value & FUTEX_TID_MASK) == tid)
             return -EDEADLK;
@@ -348,7 +348,7 @@ static int pi_try_locked(u64 addr, u32 tid, bool trylock)
             return -EWOULDBLOCK;
         else
             next = value | FUTEX_WAITERS;
-        if (user_cmpxchg_u32((void *)addr, value, next, &seen) < 0)
+        if (user_cmpxchg_u32(user_at(addr), value, next, &seen) < 0)
             return -EFAULT;
         if (seen == value)
             return (value & FUTEX_TID_MASK) == 0 ? 1 : 0;
@@ -371,14 +371,14 @@ static bool tid_alive(u32 tid)
 static int pi_value(u64 addr, u32 *value)
 {
     u32 before;
-    if (user_load_u32(value, (void *)addr) < 0)
+    if (user_load_u32(value, user_at(addr)) < 0)
         return -EFAULT;
     do {
         u32 owner = *value & FUTEX_TID_MASK;
         if (!owner || owner == (u32)current()->tid || tid_alive(owner))
             return 0;
         before = *value;
-        if (user_load_u32(value, (void *)addr) < 0)
+        if (user_load_u32(value, user_at(addr)) < 0)
             return -EFAULT;
     } while (*value != before);
     return -ESRCH;
@@ -419,7 +419,7 @@ static int pi_hand_over_locked(struct futex_bucket *b, const struct futex_key *k
         waiting++;
     }
     u32 desired = (next ? (u32)next->thread->tid : 0) | (waiting > 1 ? FUTEX_WAITERS : 0) | extra;
-    if (user_cmpxchg_u32((void *)addr, value, desired, &seen) < 0)
+    if (user_cmpxchg_u32(user_at(addr), value, desired, &seen) < 0)
         return -EFAULT;
     if (seen != value)
         return -EAGAIN;
@@ -436,7 +436,7 @@ static long futex_unlock_pi(u64 addr, bool private)
     long r;
     mutex_lock(&b->lock);
     do {
-        r = user_load_u32(&value, (void *)addr);
+        r = user_load_u32(&value, user_at(addr));
         if (r == 0 && (value & FUTEX_TID_MASK) != (u32)current()->tid)
             r = -EPERM;
         if (r == 0)
@@ -455,31 +455,31 @@ static long futex_deadline(u32 op, u64 timeout, u64 *deadline)
     *deadline = NO_DEADLINE;
     if (!takes || !timeout)
         return 0;
-    int r = timespec_from_user(timeout, &ns);
+    int r = timespec_from_user(user_at(timeout), &ns);
     if (r < 0)
         return r;
     bool realtime = (op & FUTEX_CLOCK_REALTIME) || cmd == FUTEX_LOCK_PI;
     return clock_deadline(realtime ? 0 : 1, cmd != FUTEX_WAIT, ns, deadline);
 }
 
-long sys_futex(SYSCALL_ARGS)
+long sys_futex(uaddr word1, int operation, u32 value, u64 timeout, uaddr word2, u32 value3)
 {
-    u64 addr = (u64)a, addr2 = (u64)e, deadline;
-    u32 op = (u32)b, cmd = op & FUTEX_CMD_MASK, value = (u32)c, value3 = (u32)f, word;
+    u64 addr = word1.at, addr2 = word2.at, deadline;
+    u32 op = (u32)operation, cmd = op & FUTEX_CMD_MASK, word;
     bool private = op & FUTEX_PRIVATE_FLAG;
     struct mm *mm = current_process()->mm;
     if (addr & 3)
         return -EINVAL;
-    long r = futex_deadline(op, (u64)d, &deadline);
+    long r = futex_deadline(op, timeout, &deadline);
     if (r < 0)
         return r;
     /* Shared words are looked up by their page, which must be there to be read. */
-    if (!private && user_load_u32(&word, (void *)addr) < 0)
+    if (!private && user_load_u32(&word, user_at(addr)) < 0)
         return -EFAULT;
-    if ((cmd == FUTEX_REQUEUE || cmd == FUTEX_CMP_REQUEUE) && ((i32)value < 0 || (i32)d < 0))
+    if ((cmd == FUTEX_REQUEUE || cmd == FUTEX_CMP_REQUEUE) && ((i32)value < 0 || (i32)timeout < 0))
         return -EINVAL;
     if ((cmd == FUTEX_REQUEUE || cmd == FUTEX_CMP_REQUEUE || cmd == FUTEX_WAKE_OP) && !private &&
-        !(addr2 & 3) && user_load_u32(&word, (void *)addr2) < 0)
+        !(addr2 & 3) && user_load_u32(&word, user_at(addr2)) < 0)
         return -EFAULT;
     switch (cmd) {
     case FUTEX_WAIT:
@@ -494,13 +494,13 @@ long sys_futex(SYSCALL_ARGS)
     case FUTEX_CMP_REQUEUE:
         if (addr2 & 3)
             return -EINVAL;
-        return futex_requeue(key_of(mm, addr, private), key_of(mm, addr2, private), value, (u32)d,
-                             addr, cmd == FUTEX_CMP_REQUEUE ? &value3 : NULL);
+        return futex_requeue(key_of(mm, addr, private), key_of(mm, addr2, private), value,
+                             (u32)timeout, addr, cmd == FUTEX_CMP_REQUEUE ? &value3 : NULL);
     case FUTEX_WAKE_OP:
         if (addr2 & 3)
             return -EINVAL;
         return futex_wake_op(key_of(mm, addr, private), key_of(mm, addr2, private), addr2, value,
-                             (u32)d, value3);
+                             (u32)timeout, value3);
     case FUTEX_LOCK_PI:
     case FUTEX_LOCK_PI2:
         return futex_lock_pi(addr, private, deadline, false);
@@ -521,7 +521,7 @@ static void robust_word(struct thread *t, u64 addr, bool pi, bool pending)
 {
     struct mm *mm = t->process->mm;
     u32 value, seen;
-    if ((addr & 3) || user_load_u32(&value, (void *)addr) < 0)
+    if ((addr & 3) || user_load_u32(&value, user_at(addr)) < 0)
         return;
     if (pending && !pi && value == 0) {
         /* Died between unlocking and waking. */
@@ -539,7 +539,7 @@ static void robust_word(struct thread *t, u64 addr, bool pi, bool pending)
         return;
     }
     do {
-        if (user_cmpxchg_u32((void *)addr, value, (value & FUTEX_WAITERS) | FUTEX_OWNER_DIED,
+        if (user_cmpxchg_u32(user_at(addr), value, (value & FUTEX_WAITERS) | FUTEX_OWNER_DIED,
                              &seen) < 0)
             return;
         if (seen == value)
@@ -555,7 +555,7 @@ static void robust_word(struct thread *t, u64 addr, bool pi, bool pending)
 bool futex_robust_held(const struct thread *t)
 {
     struct robust_list_head head;
-    return t->robust_list && get_user(head, (void *)t->robust_list) == 0 &&
+    return t->robust_list && get_user(head, user_at(t->robust_list)) == 0 &&
            ((u64)head.list.next != t->robust_list || head.list_op_pending);
 }
 
@@ -563,12 +563,12 @@ void futex_robust_exit(struct thread *t)
 {
     struct robust_list_head head;
     u64 entry, next;
-    if (!t->robust_list || get_user(head, (void *)t->robust_list) < 0)
+    if (!t->robust_list || get_user(head, user_at(t->robust_list)) < 0)
         return;
     u64 pending = (u64)head.list_op_pending;
     entry = (u64)head.list.next;
     for (int i = 0; i < ROBUST_MAX && (entry & ~1ull) != t->robust_list; i++) {
-        bool readable = get_user(next, (void *)(entry & ~1ull)) == 0;
+        bool readable = get_user(next, user_at(entry & ~1ull)) == 0;
         if ((entry & ~1ull) != (pending & ~1ull))
             robust_word(t, (entry & ~1ull) + (u64)head.futex_offset, entry & 1, false);
         if (!readable)
@@ -580,19 +580,19 @@ void futex_robust_exit(struct thread *t)
     t->robust_list = 0;
 }
 
-long sys_set_robust_list(SYSCALL_ARGS)
+long sys_set_robust_list(uaddr head, u64 size)
 {
-    if (b != sizeof(struct robust_list_head))
+    if (size != sizeof(struct robust_list_head))
         return -EINVAL;
-    current()->robust_list = (u64)a;
+    current()->robust_list = head.at;
     return 0;
 }
 
-long sys_get_robust_list(SYSCALL_ARGS)
+long sys_get_robust_list(int pid, uaddr user_head, uaddr user_size)
 {
     u64 head = 0, size = sizeof(struct robust_list_head);
     mutex_lock(&g_process_lock);
-    struct thread *t = a == 0 ? current() : thread_find((i32)a);
+    struct thread *t = pid == 0 ? current() : thread_find(pid);
     bool allowed = t && (t->process == current_process() || capable(19 /* CAP_SYS_PTRACE */));
     if (allowed)
         head = t->robust_list;
@@ -601,7 +601,7 @@ long sys_get_robust_list(SYSCALL_ARGS)
         return -ESRCH;
     if (!allowed)
         return -EPERM;
-    if (put_user(head, (u64 *)b) < 0 || put_user(size, (u64 *)c) < 0)
+    if (put_user(head, user_head) < 0 || put_user(size, user_size) < 0)
         return -EFAULT;
     return 0;
 }

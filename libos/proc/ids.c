@@ -2,17 +2,17 @@
 /* Process, group and session numbers. */
 #include "proc.h"
 
-long sys_getpid(SYSCALL_ARGS)
+long sys_getpid(void)
 {
     return current_process()->pid;
 }
 
-long sys_gettid(SYSCALL_ARGS)
+long sys_gettid(void)
 {
     return current()->tid;
 }
 
-long sys_getppid(SYSCALL_ARGS)
+long sys_getppid(void)
 {
     mutex_lock(&g_process_lock);
     struct process *parent = current_process()->parent;
@@ -32,24 +32,24 @@ static struct process *find_locked(i32 pid)
     return NULL;
 }
 
-long sys_getpgid(SYSCALL_ARGS)
+long sys_getpgid(int pid)
 {
     mutex_lock(&g_process_lock);
-    struct process *p = find_locked((i32)a);
+    struct process *p = find_locked(pid);
     long r = p ? p->pgid : -ESRCH;
     mutex_unlock(&g_process_lock);
     return r;
 }
 
-long sys_getpgrp(SYSCALL_ARGS)
+long sys_getpgrp(void)
 {
     return current_process()->pgid;
 }
 
-long sys_getsid(SYSCALL_ARGS)
+long sys_getsid(int pid)
 {
     mutex_lock(&g_process_lock);
-    struct process *p = find_locked((i32)a);
+    struct process *p = find_locked(pid);
     long r = p && p->session ? p->session->sid : -ESRCH;
     mutex_unlock(&g_process_lock);
     return r;
@@ -87,17 +87,17 @@ static long setpgid_locked(i32 pid, i32 pgid)
     return 0;
 }
 
-long sys_setpgid(SYSCALL_ARGS)
+long sys_setpgid(int pid, int group)
 {
-    if ((i32)b < 0 || (i32)a < 0)
-        return (i32)b < 0 ? -EINVAL : -ESRCH;
+    if (group < 0 || pid < 0)
+        return group < 0 ? -EINVAL : -ESRCH;
     mutex_lock(&g_process_lock);
-    long r = setpgid_locked((i32)a, (i32)b);
+    long r = setpgid_locked(pid, group);
     mutex_unlock(&g_process_lock);
     return r;
 }
 
-long sys_setsid(SYSCALL_ARGS)
+long sys_setsid(void)
 {
     struct process *me = current_process(), *p;
     struct session *new = session_create(me->pid), *old = NULL;

@@ -44,31 +44,30 @@ static long limit_change(i32 pid, u32 resource, const struct rlimit64 *new, stru
     return r;
 }
 
-long sys_prlimit64(SYSCALL_ARGS)
+long sys_prlimit64(int pid, u32 resource, uaddr limit, uaddr user_old)
 {
     struct rlimit64 new, old;
-    if (c && get_user(new, (void *)c) < 0)
+    if (limit.at && get_user(new, limit) < 0)
         return -EFAULT;
-    long r = limit_change((i32)a, (u32)b, c ? &new : NULL, &old);
-    if (r == 0 && d && copy_to_user((void *)d, &old, sizeof(old)) < 0)
+    long r = limit_change(pid, resource, limit.at ? &new : NULL, &old);
+    if (r == 0 && user_old.at && copy_to_user(user_old, &old, sizeof(old)) < 0)
         r = -EFAULT;
     return r;
 }
 
-long sys_getrlimit(SYSCALL_ARGS)
+long sys_getrlimit(u32 resource, uaddr limit)
 {
-    return sys_prlimit64(0, a, 0, b, 0, 0);
+    return sys_prlimit64(0, resource, user_at(0), limit);
 }
 
-long sys_setrlimit(SYSCALL_ARGS)
+long sys_setrlimit(u32 resource, uaddr limit)
 {
-    return b ? sys_prlimit64(0, a, b, 0, 0, 0) : -EFAULT;
+    return limit.at ? sys_prlimit64(0, resource, limit, user_at(0)) : -EFAULT;
 }
 
-long sys_getrusage(SYSCALL_ARGS)
+long sys_getrusage(int who, uaddr usage)
 {
     struct rusage u;
-    int who = (int)a;
     if (who != RUSAGE_SELF && who != RUSAGE_CHILDREN && who != RUSAGE_THREAD)
         return -EINVAL;
     process_note_rss(current_process());
@@ -80,12 +79,12 @@ long sys_getrusage(SYSCALL_ARGS)
         u.ru_utime.tv_usec = (long)(ns % 1000000000 / 1000);
     }
     mutex_unlock(&g_process_lock);
-    return copy_to_user((void *)b, &u, sizeof(u));
+    return copy_to_user(usage, &u, sizeof(u));
 }
 
 #define TICK_NS 10000000
 
-long sys_times(SYSCALL_ARGS)
+long sys_times(uaddr times)
 {
     struct process *p = current_process();
     mutex_lock(&g_process_lock);
@@ -95,7 +94,7 @@ long sys_times(SYSCALL_ARGS)
         .tms_cstime = (long)(p->cstime / TICK_NS),
     };
     mutex_unlock(&g_process_lock);
-    if (a && copy_to_user((void *)a, &t, sizeof(t)) < 0)
+    if (times.at && copy_to_user(times, &t, sizeof(t)) < 0)
         return -EFAULT;
     return (long)(clock_monotonic() / TICK_NS);
 }

@@ -39,12 +39,12 @@ void uts_names(char hostname[65], char domainname[65])
     mutex_unlock(&g_names_lock);
 }
 
-long sys_uname(SYSCALL_ARGS)
+long sys_uname(uaddr names)
 {
     struct new_utsname u = {.sysname = "Linux", .release = RELEASE, .machine = "x86_64"};
     strlcpy(u.version, "#1 SMP enclave LibOS", sizeof(u.version));
     uts_names(u.nodename, u.domainname);
-    return copy_to_user((void *)a, &u, sizeof(u));
+    return copy_to_user(names, &u, sizeof(u));
 }
 
 int uts_set_name(const char *name, size_t size, bool domain)
@@ -62,26 +62,26 @@ int uts_set_name(const char *name, size_t size, bool domain)
     return 0;
 }
 
-static long set_name(u64 from, long size, bool domain)
+static long set_name(uaddr from, int size, bool domain)
 {
     char buf[NAME_SIZE] = {0};
     if (!capable(CAP_SYS_ADMIN))
         return -EPERM;
-    if ((int)size < 0 || size > NAME_SIZE - 1)
+    if (size < 0 || size > NAME_SIZE - 1)
         return -EINVAL;
-    if (copy_from_user(buf, (void *)from, (size_t)size) < 0)
+    if (copy_from_user(buf, from, (size_t)size) < 0)
         return -EFAULT;
     return uts_set_name(buf, (size_t)size, domain);
 }
 
-long sys_sethostname(SYSCALL_ARGS)
+long sys_sethostname(uaddr name, int size)
 {
-    return set_name((u64)a, b, false);
+    return set_name(name, size, false);
 }
 
-long sys_setdomainname(SYSCALL_ARGS)
+long sys_setdomainname(uaddr name, int size)
 {
-    return set_name((u64)a, b, true);
+    return set_name(name, size, true);
 }
 
 static int count_one(struct process *p, void *ctx)
@@ -90,7 +90,7 @@ static int count_one(struct process *p, void *ctx)
     return 0;
 }
 
-long sys_sysinfo(SYSCALL_ARGS)
+long sys_sysinfo(uaddr info)
 {
     struct sysinfo s = {.mem_unit = 1};
     struct mm_totals m;
@@ -101,14 +101,13 @@ long sys_sysinfo(SYSCALL_ARGS)
     s.totalram = m.total;
     s.freeram = m.free;
     s.procs = (u16)MIN(processes, 65535u);
-    return copy_to_user((void *)a, &s, sizeof(s));
+    return copy_to_user(info, &s, sizeof(s));
 }
 
-long sys_getrandom(SYSCALL_ARGS)
+long sys_getrandom(uaddr user_buf, u64 wanted, u32 flags)
 {
     u8 buf[256];
-    u64 done = 0, size = MIN((u64)b, 0x7fffffful * 16);
-    u32 flags = (u32)c;
+    u64 done = 0, size = MIN(wanted, 0x7fffffful * 16);
     if (flags & ~(u32)(GRND_NONBLOCK | GRND_RANDOM | GRND_INSECURE))
         return -EINVAL;
     if ((flags & (GRND_RANDOM | GRND_INSECURE)) == (GRND_RANDOM | GRND_INSECURE))
@@ -116,7 +115,7 @@ long sys_getrandom(SYSCALL_ARGS)
     while (done < size) {
         size_t n = MIN(size - done, sizeof(buf));
         random_bytes(buf, n);
-        if (copy_to_user((u8 *)a + done, buf, n) < 0)
+        if (copy_to_user(user_plus(user_buf, done), buf, n) < 0)
             return done ? (long)done : -EFAULT;
         done += n;
         if (done % 65536 == 0 && signal_pending())
@@ -125,38 +124,37 @@ long sys_getrandom(SYSCALL_ARGS)
     return (long)done;
 }
 
-long sys_personality(SYSCALL_ARGS)
+long sys_personality(u32 persona)
 {
     struct process *p = current_process();
     u32 old = p->personality;
-    if ((u32)a != 0xffffffffu)
-        p->personality = (u32)a;
+    if (persona != 0xffffffffu)
+        p->personality = persona;
     return old;
 }
 
-long sys_umask(SYSCALL_ARGS)
+long sys_umask(u32 mask)
 {
     struct fs_context *fs = current_process()->fs;
     mutex_lock(&fs->lock);
     u32 old = fs->umask;
-    fs->umask = (u32)a & 0777;
+    fs->umask = mask & 0777;
     mutex_unlock(&fs->lock);
     return old;
 }
 
 /* No command is offered: libraries that ask first use their slower way. */
-long sys_membarrier(SYSCALL_ARGS)
+long sys_membarrier(int command, u32 flags, int cpu)
 {
-    if (a == MEMBARRIER_CMD_QUERY)
-        return b ? -EINVAL : 0;
+    if (command == MEMBARRIER_CMD_QUERY)
+        return flags ? -EINVAL : 0;
     return -EINVAL;
 }
 
 /* No namespaces of its own for anybody inside: as without CAP_SYS_ADMIN. Unsharing what is not
  * shared is fine. */
-long sys_unshare(SYSCALL_ARGS)
+long sys_unshare(u64 flags)
 {
-    u64 flags = (u64)a;
     struct process *p = current_process();
     const u64 fs_flag = 0x200, files_flag = 0x400, sysvsem = 0x40000;
     if (flags & ~(fs_flag | files_flag | sysvsem | 0x7e020080))
@@ -175,30 +173,18 @@ long sys_unshare(SYSCALL_ARGS)
     return flags & files_flag ? files_unshare(p) : 0;
 }
 
-long sys_not_permitted(SYSCALL_ARGS)
-{
-    return -EPERM;
-}
-
-/* What a kernel without the feature says, so that libraries take their other way without a log
- * line. */
-long sys_not_there(SYSCALL_ARGS)
-{
-    return -ENOSYS;
-}
-
-long sys_vhangup(SYSCALL_ARGS)
+long sys_vhangup(void)
 {
     return capable(CAP_SYS_TTY_CONFIG) ? 0 : -EPERM;
 }
 
 /* As on a processor without protection keys. */
-long sys_pkey_alloc(SYSCALL_ARGS)
+long sys_pkey_alloc(u64 flags, u64 rights)
 {
     return -ENOSPC;
 }
 
-long sys_pkey_free(SYSCALL_ARGS)
+long sys_pkey_free(int key)
 {
     return -EINVAL;
 }

@@ -86,48 +86,48 @@ int pidfd_to_pid(int fd, bool *nonblock)
     return pid;
 }
 
-long sys_pidfd_open(SYSCALL_ARGS)
+long sys_pidfd_open(int pid, u32 flags)
 {
-    if ((i32)a <= 0 || (b & ~PIDFD_NONBLOCK))
+    if (pid <= 0 || (flags & ~PIDFD_NONBLOCK))
         return -EINVAL;
-    struct process *p = process_find((i32)a);
+    struct process *p = process_find(pid);
     if (!p)
         return -ESRCH;
-    int fd = pidfd_create(p, (u32)b);
+    int fd = pidfd_create(p, flags);
     process_put(p);
     return fd;
 }
 
-long sys_pidfd_send_signal(SYSCALL_ARGS)
+long sys_pidfd_send_signal(int pidfd, int signal, uaddr info, u32 flags)
 {
     struct process *p;
     i32 signo = 0; /* siginfo_t starts with it */
-    long r = signal_target((int)a, &p);
+    long r = signal_target(pidfd, &p);
     if (r < 0)
         return r;
-    if (d != 0)
+    if (flags != 0)
         r = -EINVAL;
     else if (p->state == PROCESS_ZOMBIE && p->reaped)
         r = -ESRCH;
-    else if (c && get_user(signo, (i32 *)c) < 0)
+    else if (info.at && get_user(signo, info) < 0)
         r = -EFAULT;
-    else if (c && signo != (i32)b)
+    else if (info.at && signo != signal)
         r = -EINVAL;
-    else if (c)
-        r = sys_rt_sigqueueinfo(p->pid, b, c, 0, 0, 0);
+    else if (info.at)
+        r = sys_rt_sigqueueinfo(p->pid, signal, info);
     else
-        r = sys_kill(p->pid, b, 0, 0, 0, 0);
+        r = sys_kill(p->pid, signal);
     process_put(p);
     return r;
 }
 
-long sys_pidfd_getfd(SYSCALL_ARGS)
+long sys_pidfd_getfd(int pidfd, int fd, u32 flags)
 {
-    struct process *p = pidfd_process((int)a);
+    struct process *p = pidfd_process(pidfd);
     if (!p)
         return -EBADF;
     long r = -EPERM;
-    if (c != 0) {
+    if (flags != 0) {
         r = -EINVAL;
     } else if (p == current_process() || capable(19 /* CAP_SYS_PTRACE */)) {
         struct file *file = NULL;
@@ -137,7 +137,7 @@ long sys_pidfd_getfd(SYSCALL_ARGS)
             ref_get(&files->refs);
         mutex_unlock(&g_process_lock);
         if (files) {
-            file = files_file(files, (u64)b);
+            file = files_file(files, (u64)fd);
             files_put(files);
         }
         r = file ? fd_install(file, true) : files ? -EBADF : -ESRCH;

@@ -317,38 +317,38 @@ static void itimer_get(int which, struct itimerval64 *out)
     out->value = timeval_of(left && left < 1000 ? 1000 : left);
 }
 
-long sys_setitimer(SYSCALL_ARGS)
+long sys_setitimer(int which, uaddr value, uaddr user_old)
 {
     struct itimerval64 new = {{0, 0}, {0, 0}}, old;
-    if ((u64)a > 2)
+    if ((u64)which > 2)
         return -EINVAL;
-    if (b && get_user(new, (void *)b) < 0)
+    if (value.at && get_user(new, value) < 0)
         return -EFAULT;
     if (!timeval_valid(&new.value) || !timeval_valid(&new.interval))
         return -EINVAL;
     u64 old_value, old_interval;
-    int r = itimer_set((int)a, timeval_ns(&new.value), timeval_ns(&new.interval), &old_value,
+    int r = itimer_set(which, timeval_ns(&new.value), timeval_ns(&new.interval), &old_value,
                        &old_interval);
     if (r < 0)
         return r;
     old.value = timeval_of(old_value && old_value < 1000 ? 1000 : old_value);
     old.interval = timeval_of(old_interval);
-    return c ? copy_to_user((void *)c, &old, sizeof(old)) : 0;
+    return user_old.at ? copy_to_user(user_old, &old, sizeof(old)) : 0;
 }
 
-long sys_getitimer(SYSCALL_ARGS)
+long sys_getitimer(int which, uaddr value)
 {
     struct itimerval64 now;
-    if ((u64)a > 2)
+    if ((u64)which > 2)
         return -EINVAL;
-    itimer_get((int)a, &now);
-    return copy_to_user((void *)b, &now, sizeof(now));
+    itimer_get(which, &now);
+    return copy_to_user(value, &now, sizeof(now));
 }
 
-long sys_alarm(SYSCALL_ARGS)
+long sys_alarm(u32 after)
 {
     u64 old, interval;
-    int r = itimer_set(0, (u64)(u32)a * 1000000000u, 0, &old, &interval);
+    int r = itimer_set(0, (u64)after * 1000000000u, 0, &old, &interval);
     if (r < 0)
         return 0;
     u64 seconds = old / 1000000000, rest = old % 1000000000;
@@ -410,14 +410,14 @@ static void cpu_clock_locked(struct ptimer *t)
     t->cpu_tid = t->cpu && thread ? target->tid : 0;
 }
 
-long sys_timer_create(SYSCALL_ARGS)
+long sys_timer_create(int clock, uaddr event, uaddr user_id)
 {
     struct sigevent64 ev = {.signo = SIGALRM, .notify = SIGEV_SIGNAL};
     u64 now;
-    int r = clock_read((i32)a, &now);
+    int r = clock_read(clock, &now);
     if (r < 0)
         return r;
-    if (b && get_user(ev, (void *)b) < 0)
+    if (event.at && get_user(ev, event) < 0)
         return -EFAULT;
     r = event_check(&ev);
     if (r < 0)
@@ -431,14 +431,14 @@ long sys_timer_create(SYSCALL_ARGS)
     mutex_lock(&g_process_lock);
     i32 id = ts->next_id++;
     ptimer_init(t, current_process(), id);
-    t->clock = (i32)a;
+    t->clock = clock;
     cpu_clock_locked(t);
     t->signo = (ev.notify & ~SIGEV_THREAD_ID) == SIGEV_NONE ? 0 : ev.signo;
     t->notify_tid = (ev.notify & SIGEV_THREAD_ID) ? ev.tid : 0;
-    t->value = b ? ev.value : (u64)id;
+    t->value = event.at ? ev.value : (u64)id;
     mutex_unlock(&g_process_lock);
     /* Nobody finds it before its number is told: once listed it is any thread's to delete. */
-    if (put_user(id, (i32 *)c) < 0) {
+    if (put_user(id, user_id) < 0) {
         kfree(t);
         return -EFAULT;
     }
@@ -467,33 +467,33 @@ static struct timespec64 timespec_of(u64 ns)
     return (struct timespec64){(i64)(ns / 1000000000), (i64)(ns % 1000000000)};
 }
 
-long sys_timer_settime(SYSCALL_ARGS)
+long sys_timer_settime(int id, int flags, uaddr user_value, uaddr user_old)
 {
     struct itimerspec64 new, old;
     u64 deadline = 0;
-    if (!c)
+    if (!user_value.at)
         return -EINVAL;
-    if (get_user(new, (void *)c) < 0)
+    if (get_user(new, user_value) < 0)
         return -EFAULT;
     if (!timespec_valid(&new.value) || !timespec_valid(&new.interval))
         return -EINVAL;
     mutex_lock(&g_process_lock);
-    struct ptimer *t = find_locked((i32)a);
+    struct ptimer *t = find_locked(id);
     i32 clock = t ? t->clock : 0;
     u64 value = timespec_ns(&new.value);
     bool cpu = t && t->cpu;
     if (cpu && value)
-        deadline = value + (b & 1 ? 0 : clock_now_locked(t));
+        deadline = value + (flags & 1 ? 0 : clock_now_locked(t));
     mutex_unlock(&g_process_lock);
     if (!t)
         return -EINVAL;
     if (value && !cpu) {
-        int r = clock_deadline(clock, b & 1 /* TIMER_ABSTIME */, value, &deadline);
+        int r = clock_deadline(clock, flags & 1 /* TIMER_ABSTIME */, value, &deadline);
         if (r < 0)
             return r;
     }
     mutex_lock(&g_process_lock);
-    t = find_locked((i32)a);
+    t = find_locked(id);
     int r = -EINVAL;
     if (t) {
         old.value = timespec_of(remaining_locked(t));
@@ -502,37 +502,37 @@ long sys_timer_settime(SYSCALL_ARGS)
         r = arm_locked(t, deadline, timespec_ns(&new.interval));
     }
     mutex_unlock(&g_process_lock);
-    if (r == 0 && d)
-        r = copy_to_user((void *)d, &old, sizeof(old));
+    if (r == 0 && user_old.at)
+        r = copy_to_user(user_old, &old, sizeof(old));
     return r;
 }
 
-long sys_timer_gettime(SYSCALL_ARGS)
+long sys_timer_gettime(int id, uaddr value)
 {
     struct itimerspec64 now;
     mutex_lock(&g_process_lock);
-    struct ptimer *t = find_locked((i32)a);
+    struct ptimer *t = find_locked(id);
     if (t) {
         now.value = timespec_of(remaining_locked(t));
         now.interval = timespec_of(t->interval);
     }
     mutex_unlock(&g_process_lock);
-    return t ? copy_to_user((void *)b, &now, sizeof(now)) : -EINVAL;
+    return t ? copy_to_user(value, &now, sizeof(now)) : -EINVAL;
 }
 
-long sys_timer_getoverrun(SYSCALL_ARGS)
+long sys_timer_getoverrun(int id)
 {
     mutex_lock(&g_process_lock);
-    struct ptimer *t = find_locked((i32)a);
+    struct ptimer *t = find_locked(id);
     long r = t ? (long)t->overrun_last : -EINVAL;
     mutex_unlock(&g_process_lock);
     return r;
 }
 
-long sys_timer_delete(SYSCALL_ARGS)
+long sys_timer_delete(int id)
 {
     mutex_lock(&g_process_lock);
-    struct ptimer *t = find_locked((i32)a);
+    struct ptimer *t = find_locked(id);
     if (t) {
         t->dead = true;
         list_del(&t->link);

@@ -9,12 +9,12 @@
 
 #define TIMER_SLACK_DEFAULT 50000u /* ns */
 
-static long set_name(u64 where)
+static long set_name(uaddr where)
 {
     struct thread *t = current();
     char name[16] = {0};
     /* Longer names are cut, without an error. */
-    if (strncpy_from_user(name, (char *)where, sizeof(name)) == -EFAULT)
+    if (strncpy_from_user(name, where, sizeof(name)) == -EFAULT)
         return -EFAULT;
     name[sizeof(name) - 1] = '\0';
     memcpy(t->comm, name, sizeof(name));
@@ -103,95 +103,95 @@ static long set_securebits(struct process *p, u64 new)
     return 0;
 }
 
-long sys_prctl(SYSCALL_ARGS)
+long sys_prctl(int option, u64 a2, u64 a3, u64 a4, u64 a5)
 {
     struct thread *t = current();
     struct process *p = t->process;
-    switch (a) {
+    switch (option) {
     case PR_SET_NAME:
-        return set_name((u64)b);
+        return set_name(user_at(a2));
     case PR_GET_NAME:
-        return copy_to_user((void *)b, t->comm, sizeof(t->comm));
+        return copy_to_user(user_at(a2), t->comm, sizeof(t->comm));
     case PR_SET_PDEATHSIG:
-        if (b < 0 || b > NSIG)
+        if (a2 > NSIG)
             return -EINVAL;
-        p->pdeathsig = (u32)b;
+        p->pdeathsig = (u32)a2;
         return 0;
     case PR_GET_PDEATHSIG:
-        return put_user((i32)p->pdeathsig, (i32 *)b);
+        return put_user((i32)p->pdeathsig, user_at(a2));
     case PR_SET_DUMPABLE:
-        if (b != 0 && b != 1)
+        if (a2 != 0 && a2 != 1)
             return -EINVAL;
-        p->dumpable = (u32)b;
+        p->dumpable = (u32)a2;
         return 0;
     case PR_GET_DUMPABLE:
         return p->dumpable;
     case PR_SET_KEEPCAPS:
-        if (b != 0 && b != 1)
+        if (a2 != 0 && a2 != 1)
             return -EINVAL;
-        p->keepcaps = (u32)b;
+        p->keepcaps = (u32)a2;
         return 0;
     case PR_GET_KEEPCAPS:
         return p->keepcaps;
     case PR_SET_NO_NEW_PRIVS:
-        if (b != 1 || c || d || e)
+        if (a2 != 1 || a3 || a4 || a5)
             return -EINVAL;
         p->cred.no_new_privs = true;
         return 0;
     case PR_GET_NO_NEW_PRIVS:
-        return b || c || d || e ? -EINVAL : p->cred.no_new_privs;
+        return a2 || a3 || a4 || a5 ? -EINVAL : p->cred.no_new_privs;
     case PR_SET_CHILD_SUBREAPER:
-        p->child_subreaper = !!b;
+        p->child_subreaper = !!a2;
         return 0;
     case PR_GET_CHILD_SUBREAPER:
-        return put_user((i32)p->child_subreaper, (i32 *)b);
+        return put_user((i32)p->child_subreaper, user_at(a2));
     case PR_CAPBSET_READ:
     case PR_CAPBSET_DROP:
-        return bounding(a, b);
+        return bounding(option, a2);
     case PR_CAP_AMBIENT:
-        return d || e || (b == PR_CAP_AMBIENT_CLEAR_ALL && c) ? -EINVAL : ambient(b, c);
+        return a4 || a5 || (a2 == PR_CAP_AMBIENT_CLEAR_ALL && a3) ? -EINVAL : ambient(a2, a3);
     case PR_GET_SECUREBITS:
         return securebits(p);
     case PR_SET_SECUREBITS:
-        return set_securebits(p, (u64)b);
+        return set_securebits(p, a2);
     case PR_GET_SECCOMP:
         return t->seccomp_mode;
     case PR_SET_SECCOMP:
-        return seccomp_prctl(b, (u64)c);
+        return seccomp_prctl((long)a2, user_at(a3));
     case PR_SET_TIMERSLACK: /* remembered: the host decides when a thread wakes */
-        t->timer_slack = b > 0 ? (u64)b : t->timer_slack_default;
+        t->timer_slack = a2 != 0 ? a2 : t->timer_slack_default;
         return 0;
     case PR_GET_TIMERSLACK:
         return (long)(t->timer_slack ? t->timer_slack : TIMER_SLACK_DEFAULT);
     case PR_GET_TID_ADDRESS:
-        return put_user(t->clear_child_tid, (u64 *)b);
+        return put_user(t->clear_child_tid, user_at(a2));
     case PR_SET_MM:
-        return set_mm(b, (u64)c);
+        return set_mm(a2, a3);
     case PR_GET_TSC:
-        return put_user((i32)PR_TSC_ENABLE, (i32 *)b);
+        return put_user((i32)PR_TSC_ENABLE, user_at(a2));
     case PR_SET_THP_DISABLE:
-        return c || d || e ? -EINVAL : 0;
+        return a3 || a4 || a5 ? -EINVAL : 0;
     case PR_SET_VMA: /* names of anonymous memory: shown nowhere */
         return 0;
     case PR_GET_THP_DISABLE:
-        return b || c || d || e ? -EINVAL : 0;
+        return a2 || a3 || a4 || a5 ? -EINVAL : 0;
     default:
-        log_debug("prctl option %ld is not there", a);
+        log_debug("prctl option %d is not there", option);
         return -EINVAL;
     }
 }
 
-long sys_arch_prctl(SYSCALL_ARGS)
+long sys_arch_prctl(int option, u64 address)
 {
     struct thread *t = current();
-    switch (a) {
+    switch (option) {
     case ARCH_SET_FS:
-        if ((u64)b >> 47)
+        if (address >> 47)
             return -EPERM;
-        t->fs_base = (u64)b;
+        t->fs_base = address;
         return 0;
     case ARCH_GET_FS:
-        return put_user(t->fs_base, (u64 *)b);
+        return put_user(t->fs_base, user_at(address));
     case ARCH_SET_GS: /* GS is the LibOS's way to itself */
     case ARCH_GET_GS:
     default:

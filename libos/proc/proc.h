@@ -49,7 +49,7 @@ void rusage_fill(struct process *p, bool children, struct rusage *out);
 struct seccomp_filter;
 void seccomp_put(struct seccomp_filter *f);
 void seccomp_copy(struct thread *to, const struct thread *from); /* a new thread has its maker's */
-long seccomp_prctl(long mode, u64 filter);
+long seccomp_prctl(long mode, uaddr filter);
 
 /* ---- signal.c ---- */
 struct sigqueue {
@@ -90,8 +90,8 @@ u64 thread_cpu_time(struct thread *t);
 struct timespec64 {
     i64 sec, nsec;
 };
-int timespec_from_user(u64 addr, u64 *ns); /* -EFAULT, -EINVAL */
-int timespec_to_user(u64 addr, u64 ns);
+int timespec_from_user(uaddr addr, u64 *ns); /* -EFAULT, -EINVAL */
+int timespec_to_user(uaddr addr, u64 ns);
 
 /* ---- exec.c, elf.c, stack.c, script.c ---- */
 #define EXEC_HEAD_SIZE 256

@@ -21,7 +21,7 @@ bool process_may_access(const struct process *p)
 }
 
 /* The caller's to free; total: bytes of all. */
-static int vectors_in(u64 from, u64 count, struct iovec_k **out, u64 *total)
+static int vectors_in(uaddr from, u64 count, struct iovec_k **out, u64 *total)
 {
     *out = NULL;
     *total = 0;
@@ -30,7 +30,7 @@ static int vectors_in(u64 from, u64 count, struct iovec_k **out, u64 *total)
     struct iovec_k *v = kmalloc(MAX(count, 1ul) * sizeof(*v));
     if (!v)
         return -ENOMEM;
-    int r = copy_from_user(v, (void *)from, count * sizeof(*v));
+    int r = copy_from_user(v, from, count * sizeof(*v));
     for (u64 i = 0; r == 0 && i < count; i++) {
         if (v[i].size > INT64_MAX - *total)
             r = -EINVAL;
@@ -81,10 +81,10 @@ static long transfer(struct mm *mm, struct cursor here, struct cursor there, boo
     while (r == 0 && piece(&here) && piece(&there)) {
         u64 local = here.v->base + here.at, remote = there.v->base + there.at;
         size_t n = MIN(MIN(piece(&here), piece(&there)), PAGE_SIZE - (remote & ~PAGE_MASK)), got;
-        if (write && copy_from_user(buf, (void *)local, n) < 0)
+        if (write && copy_from_user(buf, user_at(local), n) < 0)
             r = -EFAULT;
         got = r < 0 ? 0 : mm_access(mm, remote, buf, n, write, false);
-        if (!write && got && copy_to_user((void *)local, buf, got) < 0)
+        if (!write && got && copy_to_user(user_at(local), buf, got) < 0)
             got = 0;
         if (got < n)
             r = -EFAULT;
@@ -99,37 +99,40 @@ static long transfer(struct mm *mm, struct cursor here, struct cursor there, boo
     return done ? done : r;
 }
 
-static long process_vm(SYSCALL_ARGS, bool write)
+static long process_vm(int pid, uaddr local, u64 local_count, uaddr remote, u64 remote_count,
+                       u64 flags, bool write)
 {
-    struct iovec_k *local, *remote = NULL;
+    struct iovec_k *ours, *theirs = NULL;
     struct mm *mm = NULL;
     u64 here, there;
-    if (f)
+    if (flags)
         return -EINVAL;
-    long r = vectors_in((u64)b, (u64)c, &local, &here);
+    long r = vectors_in(local, local_count, &ours, &here);
     if (r < 0)
         return r;
     if (here)
-        r = vectors_in((u64)d, (u64)e, &remote, &there);
+        r = vectors_in(remote, remote_count, &theirs, &there);
     if (r == 0 && here && there)
-        r = find_mm((i32)a, &mm);
+        r = find_mm(pid, &mm);
     if (mm)
-        r = transfer(mm, (struct cursor){local, (u64)c, 0}, (struct cursor){remote, (u64)e, 0},
-                     write);
+        r = transfer(mm, (struct cursor){ours, local_count, 0},
+                     (struct cursor){theirs, remote_count, 0}, write);
     mm_put(mm);
-    kfree(local);
-    kfree(remote);
+    kfree(ours);
+    kfree(theirs);
     return r;
 }
 
-long sys_process_vm_readv(SYSCALL_ARGS)
+long sys_process_vm_readv(int pid, uaddr local, u64 local_count, uaddr remote, u64 remote_count,
+                          u64 flags)
 {
-    return process_vm(a, b, c, d, e, f, false);
+    return process_vm(pid, local, local_count, remote, remote_count, flags, false);
 }
 
-long sys_process_vm_writev(SYSCALL_ARGS)
+long sys_process_vm_writev(int pid, uaddr local, u64 local_count, uaddr remote, u64 remote_count,
+                           u64 flags)
 {
-    return process_vm(a, b, c, d, e, f, true);
+    return process_vm(pid, local, local_count, remote, remote_count, flags, true);
 }
 
 /* ---- kcmp ---- */
@@ -178,21 +181,21 @@ static long compare_files(struct files *a, u64 fd_a, struct files *b, u64 fd_b)
     return r;
 }
 
-long sys_kcmp(SYSCALL_ARGS)
+long sys_kcmp(int pid1, int pid2, int type, u64 index1, u64 index2)
 {
     struct object v = {0}, w = {0};
-    if (c < 0 || c >= KCMP_TYPES || c == KCMP_EPOLL_TFD)
-        return c == KCMP_EPOLL_TFD ? -EOPNOTSUPP : -EINVAL;
+    if (type < 0 || type >= KCMP_TYPES || type == KCMP_EPOLL_TFD)
+        return type == KCMP_EPOLL_TFD ? -EOPNOTSUPP : -EINVAL;
     long r = -ESRCH;
     mutex_lock(&g_process_lock);
-    struct thread *x = thread_find((i32)a), *y = thread_find((i32)b);
+    struct thread *x = thread_find(pid1), *y = thread_find(pid2);
     if (x && y && !(process_may_access(x->process) && process_may_access(y->process))) {
         r = -EPERM;
     } else if (x && y) {
-        v = object_of(x->process, c);
-        w = object_of(y->process, c);
+        v = object_of(x->process, type);
+        w = object_of(y->process, type);
         r = order(v.which, w.which);
     }
     mutex_unlock(&g_process_lock);
-    return r == 0 && c == KCMP_FILE ? compare_files(v.files, (u64)d, w.files, (u64)e) : r;
+    return r == 0 && type == KCMP_FILE ? compare_files(v.files, index1, w.files, index2) : r;
 }

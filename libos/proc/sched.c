@@ -13,7 +13,7 @@ static struct thread *find_locked(i32 pid)
     return pid == 0 ? current() : thread_find(pid);
 }
 
-long sys_sched_yield(SYSCALL_ARGS)
+long sys_sched_yield(void)
 {
     mm_yield();
     host_yield();
@@ -57,27 +57,27 @@ static void restrict_mask(u64 *mask, const u64 *wanted)
         memcpy(mask, both, sizeof(both));
 }
 
-long sys_sched_getaffinity(SYSCALL_ARGS)
+long sys_sched_getaffinity(int pid, u32 size, uaddr user_mask)
 {
     u64 mask[16];
     size_t need = (cpu_count() + 63) / 64 * 8;
-    if ((u64)b < need || (b & 7))
+    if ((u64)size < need || (size & 7))
         return -EINVAL;
     container_cpus(mask);
     mutex_lock(&g_process_lock);
-    struct thread *t = find_locked((i32)a);
+    struct thread *t = find_locked(pid);
     if (t)
         restrict_mask(mask, t->affinity);
     mutex_unlock(&g_process_lock);
     if (!t)
         return -ESRCH;
-    return copy_to_user((void *)c, mask, need) < 0 ? -EFAULT : (long)need;
+    return copy_to_user(user_mask, mask, need) < 0 ? -EFAULT : (long)need;
 }
 
-long sys_sched_setaffinity(SYSCALL_ARGS)
+long sys_sched_setaffinity(int pid, u32 size, uaddr user_mask)
 {
     u64 mask[16] = {0}, all[16];
-    if (copy_from_user(mask, (void *)c, MIN((size_t)b, sizeof(mask))) < 0)
+    if (copy_from_user(mask, user_mask, MIN((size_t)size, sizeof(mask))) < 0)
         return -EFAULT;
     container_cpus(all);
     for (u32 i = 0; i < 16; i++)
@@ -85,7 +85,7 @@ long sys_sched_setaffinity(SYSCALL_ARGS)
     struct process *me = current_process();
     long r = mask_is_empty(mask) ? -EINVAL : 0;
     mutex_lock(&g_process_lock);
-    struct thread *t = find_locked((i32)a);
+    struct thread *t = find_locked(pid);
     const struct cred *cred = t ? &t->process->cred : NULL;
     if (!t)
         r = -ESRCH;
@@ -189,111 +189,114 @@ static long sched_get(i32 pid, struct sched_attr *a)
     return r;
 }
 
-long sys_sched_getscheduler(SYSCALL_ARGS)
+long sys_sched_getscheduler(int pid)
 {
     struct sched_attr attr;
-    long r = sched_get((i32)a, &attr);
+    long r = sched_get(pid, &attr);
     return r < 0 ? r
                  : (long)(attr.sched_policy |
                           (attr.sched_flags & SCHED_FLAG_RESET_ON_FORK ? SCHED_RESET_ON_FORK : 0));
 }
 
-long sys_sched_setscheduler(SYSCALL_ARGS)
+long sys_sched_setscheduler(int pid, int policy, uaddr parameters)
 {
-    struct sched_attr attr = {.sched_policy = (u32)b & ~(u32)SCHED_RESET_ON_FORK,
-                              .sched_flags = b & SCHED_RESET_ON_FORK ? SCHED_FLAG_RESET_ON_FORK
-                                                                     : 0};
+    struct sched_attr attr = {.sched_policy = (u32)policy & ~(u32)SCHED_RESET_ON_FORK,
+                              .sched_flags = policy & SCHED_RESET_ON_FORK ? SCHED_FLAG_RESET_ON_FORK
+                                                                          : 0};
     i32 priority;
-    if ((i32)a < 0 || !c || (i32)b < 0 || attr.sched_policy == SCHED_DEADLINE)
+    if (pid < 0 || !parameters.at || policy < 0 || attr.sched_policy == SCHED_DEADLINE)
         return -EINVAL;
-    if (get_user(priority, (i32 *)c) < 0)
+    if (get_user(priority, parameters) < 0)
         return -EFAULT;
     attr.sched_priority = (u32)priority;
-    return sched_set((i32)a, &attr);
+    return sched_set(pid, &attr);
 }
 
-long sys_sched_getparam(SYSCALL_ARGS)
+long sys_sched_getparam(int pid, uaddr parameters)
 {
     struct sched_attr attr;
-    long r = b ? sched_get((i32)a, &attr) : -EINVAL;
+    long r = parameters.at ? sched_get(pid, &attr) : -EINVAL;
     i32 priority = r < 0 || !is_realtime(attr.sched_policy) ? 0 : (i32)attr.sched_priority;
-    return r < 0 ? r : put_user(priority, (i32 *)b);
+    return r < 0 ? r : put_user(priority, parameters);
 }
 
-long sys_sched_setparam(SYSCALL_ARGS)
+long sys_sched_setparam(int pid, uaddr parameters)
 {
     struct sched_attr attr;
     i32 priority;
-    if (!b || (i32)a < 0)
+    if (!parameters.at || pid < 0)
         return -EINVAL;
-    if (get_user(priority, (i32 *)b) < 0)
+    if (get_user(priority, parameters) < 0)
         return -EFAULT;
-    long r = sched_get((i32)a, &attr);
+    long r = sched_get(pid, &attr);
     attr.sched_priority = (u32)priority;
-    return r < 0 ? r : sched_set((i32)a, &attr);
+    return r < 0 ? r : sched_set(pid, &attr);
 }
 
-long sys_sched_getattr(SYSCALL_ARGS)
+long sys_sched_getattr(int pid, uaddr attributes, u32 size, u32 flags)
 {
     struct sched_attr attr = {0};
-    if (!b || (i32)a < 0 || (u64)c < SCHED_ATTR_SIZE_VER0 || (u64)c > PAGE_SIZE || d)
+    if (!attributes.at || pid < 0 || (u64)size < SCHED_ATTR_SIZE_VER0 || (u64)size > PAGE_SIZE ||
+        flags)
         return -EINVAL;
-    attr.size = (u32)MIN((u64)c, sizeof(attr));
-    long r = sched_get((i32)a, &attr);
-    return r < 0 ? r : copy_to_user((void *)b, &attr, attr.size);
+    attr.size = (u32)MIN((u64)size, sizeof(attr));
+    long r = sched_get(pid, &attr);
+    return r < 0 ? r : copy_to_user(attributes, &attr, attr.size);
 }
 
-long sys_sched_setattr(SYSCALL_ARGS)
+long sys_sched_setattr(int pid, uaddr attributes, u32 flags)
 {
     struct sched_attr attr = {0};
     u32 size;
-    if (!b || c || (i32)a < 0)
+    if (!attributes.at || flags || pid < 0)
         return -EINVAL;
-    if (get_user(size, (u32 *)b) < 0)
+    if (get_user(size, attributes) < 0)
         return -EFAULT;
     if (!size)
         size = SCHED_ATTR_SIZE_VER0;
     if (size < SCHED_ATTR_SIZE_VER0 || size > PAGE_SIZE) {
         u32 known = sizeof(attr);
-        return put_user(known, (u32 *)b) < 0 ? -EFAULT : -E2BIG;
+        return put_user(known, attributes) < 0 ? -EFAULT : -E2BIG;
     }
-    if (copy_from_user(&attr, (void *)b, MIN(size, sizeof(attr))) < 0)
+    if (copy_from_user(&attr, attributes, MIN(size, sizeof(attr))) < 0)
         return -EFAULT;
     if ((i32)attr.sched_policy < 0 || (attr.sched_flags & ~0x7full))
         return -EINVAL;
-    long r = sched_set((i32)a, &attr);
-    if (r == 0 && !is_realtime(attr.sched_policy) && attr.sched_policy != SCHED_DEADLINE && a == 0)
+    long r = sched_set(pid, &attr);
+    if (r == 0 && !is_realtime(attr.sched_policy) && attr.sched_policy != SCHED_DEADLINE &&
+        pid == 0)
         current()->nice = MIN(MAX(attr.sched_nice, -20), 19);
     return r;
 }
 
-long sys_sched_get_priority_max(SYSCALL_ARGS)
+long sys_sched_get_priority_max(int policy)
 {
-    if (a == SCHED_FIFO || a == SCHED_RR)
+    if (policy == SCHED_FIFO || policy == SCHED_RR)
         return 99;
-    return a == SCHED_NORMAL || a == SCHED_BATCH || a == SCHED_IDLE || a == SCHED_DEADLINE
+    return policy == SCHED_NORMAL || policy == SCHED_BATCH || policy == SCHED_IDLE ||
+                   policy == SCHED_DEADLINE
                ? 0
                : -EINVAL;
 }
 
-long sys_sched_get_priority_min(SYSCALL_ARGS)
+long sys_sched_get_priority_min(int policy)
 {
-    if (a == SCHED_FIFO || a == SCHED_RR)
+    if (policy == SCHED_FIFO || policy == SCHED_RR)
         return 1;
-    return sys_sched_get_priority_max(a, 0, 0, 0, 0, 0);
+    return sys_sched_get_priority_max(policy);
 }
 
-long sys_sched_rr_get_interval(SYSCALL_ARGS)
+long sys_sched_rr_get_interval(int pid, uaddr interval)
 {
     struct sched_attr attr;
-    long r = sched_get((i32)a, &attr);
+    long r = sched_get(pid, &attr);
     u64 ns = attr.sched_policy == SCHED_RR     ? 100000000
              : attr.sched_policy == SCHED_FIFO ? 0
                                                : 4000000;
-    return r < 0 ? r : timespec_to_user((u64)b, ns);
+    return r < 0 ? r : timespec_to_user(interval, ns);
 }
 
-long sys_getcpu(SYSCALL_ARGS)
+long sys_getcpu(uaddr user_cpu, uaddr user_node, uaddr cache)
 {
     /* Which one is the host's secret, and would be its word only: the first that it may be. */
     u32 cpu = 0, node = 0;
@@ -302,7 +305,8 @@ long sys_getcpu(SYSCALL_ARGS)
             cpu = i;
             break;
         }
-    if ((a && put_user(cpu, (u32 *)a) < 0) || (b && put_user(node, (u32 *)b) < 0))
+    if ((user_cpu.at && put_user(cpu, user_cpu) < 0) ||
+        (user_node.at && put_user(node, user_node) < 0))
         return -EFAULT;
     return 0;
 }
@@ -319,18 +323,18 @@ static bool matches(const struct process *p, long which, i32 who)
     }
 }
 
-long sys_getpriority(SYSCALL_ARGS)
+long sys_getpriority(int which, int who)
 {
     struct process *p;
     long best = -ESRCH;
-    if (a < PRIO_PROCESS || a > PRIO_USER)
+    if (which < PRIO_PROCESS || which > PRIO_USER)
         return -EINVAL;
     mutex_lock(&g_process_lock);
     list_for_each_entry (p, &g_processes, all)
-        if (matches(p, a, (i32)b))
+        if (matches(p, which, who))
             best = MAX(best, (long)(20 - p->nice));
-    if (best == -ESRCH && a == PRIO_PROCESS) {
-        struct thread *t = find_locked((i32)b);
+    if (best == -ESRCH && which == PRIO_PROCESS) {
+        struct thread *t = find_locked(who);
         if (t)
             best = 20 - t->nice;
     }
@@ -353,21 +357,21 @@ static long set_nice_locked(struct process *p, i32 nice)
     return 0;
 }
 
-long sys_setpriority(SYSCALL_ARGS)
+long sys_setpriority(int which, int who, int priority)
 {
     struct process *p;
-    i32 nice = MIN(MAX((i32)c, -20), 19);
+    i32 nice = MIN(MAX(priority, -20), 19);
     long r = -ESRCH;
-    if (a < PRIO_PROCESS || a > PRIO_USER)
+    if (which < PRIO_PROCESS || which > PRIO_USER)
         return -EINVAL;
     mutex_lock(&g_process_lock);
     list_for_each_entry (p, &g_processes, all)
-        if (matches(p, a, (i32)b)) {
+        if (matches(p, which, who)) {
             long one = set_nice_locked(p, nice);
             r = r == -ESRCH || one < 0 ? one : r;
         }
-    if (r == -ESRCH && a == PRIO_PROCESS) {
-        struct thread *t = find_locked((i32)b);
+    if (r == -ESRCH && which == PRIO_PROCESS) {
+        struct thread *t = find_locked(who);
         if (t) {
             t->nice = nice;
             r = 0;
@@ -385,40 +389,41 @@ long sys_setpriority(SYSCALL_ARGS)
 #define IOPRIO_IDLE     3
 #define IOPRIO_NORM     4
 
-long sys_ioprio_get(SYSCALL_ARGS)
+long sys_ioprio_get(int which, int who)
 {
     struct process *p;
     long r = -ESRCH;
-    if (a < 1 || a > 3)
+    if (which < 1 || which > 3)
         return -EINVAL;
     mutex_lock(&g_process_lock);
     list_for_each_entry (p, &g_processes, all)
-        if (matches(p, a - 1, (i32)b)) { /* the best: the lowest class that is one, then level */
+        if (matches(p, which - 1, who)) { /* the best: the lowest class that is one, then level */
             long one = p->ioprio ? (long)p->ioprio : IOPRIO_BE << 13 | IOPRIO_NORM;
-            r = r < 0 ? (a == 1 ? (long)p->ioprio : one) : MIN(r, one);
+            r = r < 0 ? (which == 1 ? (long)p->ioprio : one) : MIN(r, one);
         }
     mutex_unlock(&g_process_lock);
     return r;
 }
 
-long sys_ioprio_set(SYSCALL_ARGS)
+long sys_ioprio_set(int which, int who, int priority)
 {
-    u32 class = (u32)c >> 13, level = (u32)c & 7;
+    u32 class = (u32)priority >> 13, level = (u32)priority & 7;
     struct process *p, *me = current_process();
     long r = -ESRCH;
-    if (a < 1 || a > 3 || class > IOPRIO_IDLE || ((u32)c & 0x1fff) > 7 || (!class && level))
+    if (which < 1 || which > 3 || class > IOPRIO_IDLE || ((u32)priority & 0x1fff) > 7 ||
+        (!class && level))
         return -EINVAL;
     if (class == IOPRIO_RT && !capable(CAP_SYS_NICE) && !capable(CAP_SYS_ADMIN))
         return -EPERM;
     mutex_lock(&g_process_lock);
     list_for_each_entry (p, &g_processes, all) {
-        if (!matches(p, a - 1, (i32)b))
+        if (!matches(p, which - 1, who))
             continue;
         bool mine = p->cred.uid == me->cred.euid || p->cred.uid == me->cred.uid;
         r = mine || capable(CAP_SYS_NICE) ? 0 : -EPERM;
         if (r < 0)
             break;
-        p->ioprio = (u32)c & 0xffff;
+        p->ioprio = (u32)priority & 0xffff;
     }
     mutex_unlock(&g_process_lock);
     return r;

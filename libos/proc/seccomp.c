@@ -159,10 +159,10 @@ static long set_strict(void)
     return may ? 0 : -EINVAL;
 }
 
-static int filter_from_user(u64 from, struct seccomp_filter **out)
+static int filter_from_user(uaddr from, struct seccomp_filter **out)
 {
     struct sock_fprog prog;
-    if (get_user(prog, (void *)from) < 0)
+    if (get_user(prog, from) < 0)
         return -EFAULT;
     if (prog.len == 0 || prog.len > BPF_MAXINSNS || !prog.filter)
         return -EINVAL;
@@ -173,7 +173,7 @@ static int filter_from_user(u64 from, struct seccomp_filter **out)
         return -ENOMEM;
     ref_init(&f->refs);
     f->count = prog.len;
-    int r = copy_from_user(f->code, (void *)prog.filter, prog.len * sizeof(f->code[0]));
+    int r = copy_from_user(f->code, user_at((u64)prog.filter), prog.len * sizeof(f->code[0]));
     if (r == 0)
         r = bpf_check(f->code, f->count);
     if (r < 0)
@@ -216,7 +216,7 @@ static void give_to_all_locked(struct thread *me)
     }
 }
 
-static long set_filter(u32 flags, u64 from)
+static long set_filter(u32 flags, uaddr from)
 {
     struct thread *t = current();
     struct seccomp_filter *f;
@@ -249,19 +249,19 @@ static long set_filter(u32 flags, u64 from)
     return r;
 }
 
-long seccomp_prctl(long mode, u64 filter)
+long seccomp_prctl(long mode, uaddr filter)
 {
     if (mode == SECCOMP_MODE_STRICT)
         return set_strict();
     return mode == SECCOMP_MODE_FILTER ? set_filter(0, filter) : -EINVAL;
 }
 
-static long action_available(u32 flags, u64 from)
+static long action_available(u32 flags, uaddr from)
 {
     u32 action;
     if (flags)
         return -EINVAL;
-    if (get_user(action, (u32 *)from) < 0)
+    if (get_user(action, from) < 0)
         return -EFAULT;
     for (u32 i = 0; i < ARRAY_SIZE(g_severe); i++)
         if (action == g_severe[i] && action != SECCOMP_RET_USER_NOTIF)
@@ -269,20 +269,20 @@ static long action_available(u32 flags, u64 from)
     return -EOPNOTSUPP;
 }
 
-long sys_seccomp(SYSCALL_ARGS)
+long sys_seccomp(u32 operation, u32 flags, uaddr arguments)
 {
-    switch (a) {
+    switch (operation) {
     case SECCOMP_SET_MODE_STRICT:
-        return b || c ? -EINVAL : set_strict();
+        return flags || arguments.at ? -EINVAL : set_strict();
     case SECCOMP_SET_MODE_FILTER:
-        return set_filter((u32)b, (u64)c);
+        return set_filter(flags, arguments);
     case SECCOMP_GET_ACTION_AVAIL:
-        return action_available((u32)b, (u64)c);
+        return action_available(flags, arguments);
     case SECCOMP_GET_NOTIF_SIZES: {
         struct seccomp_notif_sizes sizes = {sizeof(struct seccomp_notif),
                                             sizeof(struct seccomp_notif_resp),
                                             sizeof(struct seccomp_data)};
-        return b ? -EINVAL : copy_to_user((void *)c, &sizes, sizeof(sizes));
+        return flags ? -EINVAL : copy_to_user(arguments, &sizes, sizeof(sizes));
     }
     default:
         return -EINVAL;

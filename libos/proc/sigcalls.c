@@ -8,46 +8,46 @@ static bool valid_signal(long sig)
     return sig >= 1 && sig <= NSIG;
 }
 
-long sys_rt_sigaction(SYSCALL_ARGS)
+long sys_rt_sigaction(int signal, uaddr action, uaddr user_old, u64 set_size)
 {
     struct process *p = current_process();
     struct ksigaction new, old;
-    if (d != 8 || !valid_signal(a))
+    if (set_size != 8 || !valid_signal(signal))
         return -EINVAL;
-    if (b && (SIG_BIT(a) & SIG_UNBLOCKABLE))
+    if (action.at && (SIG_BIT(signal) & SIG_UNBLOCKABLE))
         return -EINVAL;
-    if (b && copy_from_user(&new, (void *)b, sizeof(new)) < 0)
+    if (action.at && copy_from_user(&new, action, sizeof(new)) < 0)
         return -EFAULT;
     mutex_lock(&g_process_lock);
-    old = p->sighand->action[a - 1];
-    if (b) {
+    old = p->sighand->action[signal - 1];
+    if (action.at) {
         new.mask &= ~SIG_UNBLOCKABLE;
-        p->sighand->action[a - 1] = new;
+        p->sighand->action[signal - 1] = new;
         /* POSIX: what becomes ignored while it is pending is thrown away. */
         if (new.handler == HANDLER_IGN ||
-            (new.handler == HANDLER_DFL &&signal_default_ignored((int)a))) {
+            (new.handler == HANDLER_DFL &&signal_default_ignored(signal))) {
             struct thread *t;
-            signal_flush_queue(&p->sig_queue, &p->sig_pending, SIG_BIT(a));
+            signal_flush_queue(&p->sig_queue, &p->sig_pending, SIG_BIT(signal));
             list_for_each_entry (t, &p->threads, siblings)
-                signal_flush_queue(&t->sig_queue, &t->sig_pending, SIG_BIT(a));
+                signal_flush_queue(&t->sig_queue, &t->sig_pending, SIG_BIT(signal));
         }
     }
     mutex_unlock(&g_process_lock);
-    if (c && copy_to_user((void *)c, &old, sizeof(old)) < 0)
+    if (user_old.at && copy_to_user(user_old, &old, sizeof(old)) < 0)
         return -EFAULT;
     return 0;
 }
 
-long sys_rt_sigprocmask(SYSCALL_ARGS)
+long sys_rt_sigprocmask(int how, uaddr user_set, uaddr user_old, u64 set_size)
 {
     struct thread *t = current();
     u64 set, old = t->sig_mask;
-    if (d != 8)
+    if (set_size != 8)
         return -EINVAL;
-    if (b) {
-        if (get_user(set, (void *)b) < 0)
+    if (user_set.at) {
+        if (get_user(set, user_set) < 0)
             return -EFAULT;
-        switch (a) {
+        switch (how) {
         case SIG_BLOCK:
             set = old | set;
             break;
@@ -63,25 +63,25 @@ long sys_rt_sigprocmask(SYSCALL_ARGS)
         signal_set_mask_locked(t, set);
         mutex_unlock(&g_process_lock);
     }
-    if (c && put_user(old, (u64 *)c) < 0)
+    if (user_old.at && put_user(old, user_old) < 0)
         return -EFAULT;
     return 0;
 }
 
-long sys_rt_sigpending(SYSCALL_ARGS)
+long sys_rt_sigpending(uaddr user_set, u64 set_size)
 {
     u64 set = signal_pending_set() & current()->sig_mask;
-    if ((u64)b > 8)
+    if (set_size > 8)
         return -EINVAL;
-    return copy_to_user((void *)a, &set, (size_t)b);
+    return copy_to_user(user_set, &set, set_size);
 }
 
-long sys_rt_sigsuspend(SYSCALL_ARGS)
+long sys_rt_sigsuspend(uaddr user_set, u64 set_size)
 {
     u64 set;
-    if (b != 8)
+    if (set_size != 8)
         return -EINVAL;
-    if (get_user(set, (void *)a) < 0)
+    if (get_user(set, user_set) < 0)
         return -EFAULT;
     signal_mask_set_temporary(set);
     while (!signal_pending())
@@ -90,7 +90,7 @@ long sys_rt_sigsuspend(SYSCALL_ARGS)
     return -ERESTARTNOHAND;
 }
 
-long sys_pause(SYSCALL_ARGS)
+long sys_pause(void)
 {
     while (!signal_pending())
         if (thread_wait(NO_DEADLINE, true, NULL, 0) == -EINTR)
@@ -98,16 +98,16 @@ long sys_pause(SYSCALL_ARGS)
     return -ERESTARTNOHAND;
 }
 
-long sys_rt_sigtimedwait(SYSCALL_ARGS)
+long sys_rt_sigtimedwait(uaddr user_set, uaddr user_info, uaddr timeout, u64 set_size)
 {
     struct process *p = current_process();
     u64 set, ns, deadline = NO_DEADLINE;
-    if (d != 8)
+    if (set_size != 8)
         return -EINVAL;
-    if (get_user(set, (void *)a) < 0)
+    if (get_user(set, user_set) < 0)
         return -EFAULT;
-    if (c) {
-        int r = timespec_from_user((u64)c, &ns);
+    if (timeout.at) {
+        int r = timespec_from_user(timeout, &ns);
         if (r < 0)
             return r;
         deadline = clock_monotonic() + ns;
@@ -117,7 +117,7 @@ long sys_rt_sigtimedwait(SYSCALL_ARGS)
     int sig, r = 0;
     waitq_add(&p->signal_wait, &entry);
     while (!(sig = signal_dequeue(set, &info)) && r == 0) {
-        if (c && ns == 0)
+        if (timeout.at && ns == 0)
             r = -ETIMEDOUT;
         else
             r = thread_wait(deadline, true, NULL, 0);
@@ -125,10 +125,10 @@ long sys_rt_sigtimedwait(SYSCALL_ARGS)
     waitq_remove(&entry);
     if (!sig)
         return r == -ETIMEDOUT ? -EAGAIN : -EINTR;
-    if (b) {
+    if (user_info.at) {
         u8 out[128];
         siginfo_encode(&info, out);
-        if (copy_to_user((void *)b, out, sizeof(out)) < 0)
+        if (copy_to_user(user_info, out, sizeof(out)) < 0)
             return -EFAULT;
     }
     return sig;
@@ -196,10 +196,9 @@ static struct siginfo_k info_of_me(int sig, int code)
     return (struct siginfo_k){.signo = sig, .code = code, .pid = me->pid, .uid = me->cred.uid};
 }
 
-long sys_kill(SYSCALL_ARGS)
+long sys_kill(int pid, int signal)
 {
-    i32 pid = (i32)a;
-    int sig = (int)b, r;
+    int sig = signal, r;
     if (sig != 0 && !valid_signal(sig))
         return -EINVAL;
     if (pid == INT32_MIN)
@@ -236,24 +235,24 @@ static long send_to_thread(i32 tgid, i32 tid, int sig, const struct siginfo_k *i
     return r;
 }
 
-long sys_tkill(SYSCALL_ARGS)
+long sys_tkill(int tid, int signal)
 {
-    struct siginfo_k info = info_of_me((int)b, SI_TKILL);
-    return send_to_thread(0, (i32)a, (int)b, &info);
+    struct siginfo_k info = info_of_me(signal, SI_TKILL);
+    return send_to_thread(0, tid, signal, &info);
 }
 
-long sys_tgkill(SYSCALL_ARGS)
+long sys_tgkill(int group, int tid, int signal)
 {
-    struct siginfo_k info = info_of_me((int)c, SI_TKILL);
-    if ((i32)a <= 0)
+    struct siginfo_k info = info_of_me(signal, SI_TKILL);
+    if (group <= 0)
         return -EINVAL;
-    return send_to_thread((i32)a, (i32)b, (int)c, &info);
+    return send_to_thread(group, tid, signal, &info);
 }
 
-static int siginfo_decode(struct siginfo_k *info, int sig, u64 user)
+static int siginfo_decode(struct siginfo_k *info, int sig, uaddr user)
 {
     u8 raw[128];
-    if (copy_from_user(raw, (void *)user, sizeof(raw)) < 0)
+    if (copy_from_user(raw, user, sizeof(raw)) < 0)
         return -EFAULT;
     *info = (struct siginfo_k){.signo = sig};
     memcpy(&info->err, raw + 4, 4);
@@ -264,34 +263,34 @@ static int siginfo_decode(struct siginfo_k *info, int sig, u64 user)
     return 0;
 }
 
-long sys_rt_sigqueueinfo(SYSCALL_ARGS)
+long sys_rt_sigqueueinfo(int pid, int signal, uaddr user_info)
 {
     struct siginfo_k info;
-    int sig = (int)b;
-    int r = siginfo_decode(&info, sig, (u64)c);
+    int sig = signal;
+    int r = siginfo_decode(&info, sig, user_info);
     if (r < 0)
         return r;
     /* Only the kernel may say that it was the kernel, or kill(). */
-    if ((info.code >= 0 || info.code == SI_TKILL) && (i32)a != current_process()->pid)
+    if ((info.code >= 0 || info.code == SI_TKILL) && pid != current_process()->pid)
         return -EPERM;
     if (sig != 0 && !valid_signal(sig))
         return -EINVAL;
     mutex_lock(&g_process_lock);
-    struct process *p = find_any_locked((i32)a);
+    struct process *p = find_any_locked(pid);
     r = p ? send_checked_locked(p, &info, sig) : -ESRCH;
     mutex_unlock(&g_process_lock);
     return r;
 }
 
-long sys_rt_tgsigqueueinfo(SYSCALL_ARGS)
+long sys_rt_tgsigqueueinfo(int group, int tid, int signal, uaddr user_info)
 {
     struct siginfo_k info;
-    int r = siginfo_decode(&info, (int)c, (u64)d);
+    int r = siginfo_decode(&info, signal, user_info);
     if (r < 0)
         return r;
-    if ((info.code >= 0 || info.code == SI_TKILL) && (i32)a != current_process()->pid)
+    if ((info.code >= 0 || info.code == SI_TKILL) && group != current_process()->pid)
         return -EPERM;
-    if ((i32)a <= 0)
+    if (group <= 0)
         return -EINVAL;
-    return send_to_thread((i32)a, (i32)b, (int)c, &info);
+    return send_to_thread(group, tid, signal, &info);
 }

@@ -101,7 +101,7 @@ static int push_vectors(u64 *sp, u64 *fpstate)
     memcpy((u8 *)x + size, &magic2, sizeof(magic2));
     *sp = (*sp - size - FP_XSTATE_MAGIC2_SIZE) & ~63ull;
     *fpstate = *sp;
-    int r = copy_to_user((void *)*sp, x, size + FP_XSTATE_MAGIC2_SIZE);
+    int r = copy_to_user(user_at(*sp), x, size + FP_XSTATE_MAGIC2_SIZE);
     page_free(x, 1);
     return r;
 }
@@ -166,7 +166,7 @@ int signal_frame_push(struct thread *t, struct uregs *regs, const struct siginfo
     f.uc.sigmask = t->restore_mask ? t->saved_mask : t->sig_mask;
     fill_context(&f.uc.mc, regs, t, f.uc.sigmask, fpstate);
     siginfo_encode(info, f.info);
-    r = copy_to_user((void *)sp, &f, sizeof(f));
+    r = copy_to_user(user_at(sp), &f, sizeof(f));
     if (r < 0)
         return r;
     if (t->altstack_flags & SS_AUTODISARM)
@@ -211,12 +211,12 @@ static int pop_vectors(u64 fpstate)
         memcpy(x->legacy + 24, &mxcsr, sizeof(mxcsr));
     } else {
         u32 magic2 = 0;
-        r = copy_from_user(x, (void *)fpstate, XSAVE_LEGACY);
+        r = copy_from_user(x, user_at(fpstate), XSAVE_LEGACY);
         bool extended = r == 0 && x->sw.magic1 == FP_XSTATE_MAGIC1 && x->sw.xstate_size == size &&
-                        get_user(magic2, (void *)(fpstate + size)) == 0 &&
+                        get_user(magic2, user_at(fpstate + size)) == 0 &&
                         magic2 == FP_XSTATE_MAGIC2;
         if (extended)
-            r = copy_from_user((u8 *)x + XSAVE_LEGACY, (void *)(fpstate + XSAVE_LEGACY),
+            r = copy_from_user((u8 *)x + XSAVE_LEGACY, user_at(fpstate + XSAVE_LEGACY),
                                size - XSAVE_LEGACY);
         if (r == 0)
             sanitize_vectors(x, features, extended);
@@ -250,12 +250,12 @@ static void pop_context(struct uregs *r, const struct sigcontext *mc)
     r->orig_rax = (u64)-1;
 }
 
-long sys_rt_sigreturn(SYSCALL_ARGS)
+long sys_rt_sigreturn(void)
 {
     struct thread *t = current();
     struct uregs *regs = t->regs;
     struct rt_sigframe frame;
-    if (copy_from_user(&frame, (void *)(regs->rsp - 8), sizeof(frame)) < 0 ||
+    if (copy_from_user(&frame, user_at(regs->rsp - 8), sizeof(frame)) < 0 ||
         pop_vectors((u64)frame.uc.mc.fpstate) < 0) {
         signal_fault(SIGSEGV, SI_KERNEL, 0, 0, 0);
         thread_return_to_user();
@@ -276,7 +276,7 @@ long sys_rt_sigreturn(SYSCALL_ARGS)
     thread_return_to_user();
 }
 
-long sys_sigaltstack(SYSCALL_ARGS)
+long sys_sigaltstack(uaddr stack, uaddr user_old)
 {
     struct thread *t = current();
     stack_t new, old = {0};
@@ -285,8 +285,8 @@ long sys_sigaltstack(SYSCALL_ARGS)
     old.ss_size = t->altstack_size;
     old.ss_flags = (int)(t->altstack_size ? t->altstack_flags | (active ? SS_ONSTACK : 0)
                                           : SS_DISABLE);
-    if (a) {
-        if (get_user(new, (void *)a) < 0)
+    if (stack.at) {
+        if (get_user(new, stack) < 0)
             return -EFAULT;
         u32 mode = (u32) new.ss_flags & ~SS_AUTODISARM;
         if (active)
@@ -303,7 +303,7 @@ long sys_sigaltstack(SYSCALL_ARGS)
             t->altstack_flags = (u32) new.ss_flags &SS_AUTODISARM;
         }
     }
-    if (b && copy_to_user((void *)b, &old, sizeof(old)) < 0)
+    if (user_old.at && copy_to_user(user_old, &old, sizeof(old)) < 0)
         return -EFAULT;
     return 0;
 }

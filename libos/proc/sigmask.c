@@ -3,11 +3,11 @@
 #include "process.h"
 #include "user.h"
 
-int sigmask_enter(const void __user *mask, size_t size)
+int(sigmask_enter)(uaddr mask, size_t size)
 {
     u64 set;
 
-    if (mask == NULL)
+    if (!mask.at)
         return 0;
     if (size != sizeof(set))
         return -EINVAL;

@@ -200,10 +200,10 @@ int clock_deadline(i32 clock, bool absolute, u64 ns, u64 *deadline)
     return 0;
 }
 
-int timespec_from_user(u64 addr, u64 *ns)
+int timespec_from_user(uaddr addr, u64 *ns)
 {
     struct timespec64 ts;
-    if (get_user(ts, (void *)addr) < 0)
+    if (get_user(ts, addr) < 0)
         return -EFAULT;
     if (ts.sec < 0 || ts.nsec < 0 || ts.nsec >= 1000000000)
         return -EINVAL;
@@ -212,8 +212,8 @@ int timespec_from_user(u64 addr, u64 *ns)
     return 0;
 }
 
-int timespec_to_user(u64 addr, u64 ns)
+int timespec_to_user(uaddr addr, u64 ns)
 {
     struct timespec64 ts = {(i64)(ns / 1000000000), (i64)(ns % 1000000000)};
-    return copy_to_user((void *)addr, &ts, sizeof(ts));
+    return copy_to_user(addr, &ts, sizeof(ts));
 }

@@ -130,10 +130,8 @@ static int do_wait(const struct wait_request *r, struct wait_result *out)
     return result;
 }
 
-long sys_wait4(SYSCALL_ARGS)
+long sys_wait4(int pid, uaddr status, int options, uaddr usage)
 {
-    i32 pid = (i32)a;
-    u32 options = (u32)c;
     struct wait_request r = {.options = options | WEXITED};
     struct wait_result out;
     if (options & ~(u32)(WNOHANG | WUNTRACED | WCONTINUED | __WNOTHREAD | __WCLONE | __WALL))
@@ -149,9 +147,9 @@ long sys_wait4(SYSCALL_ARGS)
     int found = do_wait(&r, &out);
     if (found <= 0)
         return found;
-    if (b && put_user(out.status, (u32 *)b) < 0)
+    if (status.at && put_user(out.status, status) < 0)
         return -EFAULT;
-    if (d && copy_to_user((void *)d, &out.usage, sizeof(out.usage)) < 0)
+    if (usage.at && copy_to_user(usage, &out.usage, sizeof(out.usage)) < 0)
         return -EFAULT;
     return out.pid;
 }
@@ -172,10 +170,9 @@ static u32 siginfo_status(const struct wait_result *w)
 
 int pidfd_to_pid(int fd, bool *nonblock); /* pidfd.c */
 
-long sys_waitid(SYSCALL_ARGS)
+long sys_waitid(int type, int id, uaddr user_info, int options, uaddr usage)
 {
-    u32 options = (u32)d;
-    struct wait_request r = {.kind = (int)a, .id = (i32)b, .options = options};
+    struct wait_request r = {.kind = type, .id = id, .options = options};
     struct wait_result out;
     u8 info[128] = {0};
     bool nonblock = false;
@@ -184,7 +181,7 @@ long sys_waitid(SYSCALL_ARGS)
         return -EINVAL;
     if (!(options & (WEXITED | WSTOPPED | WCONTINUED)))
         return -EINVAL;
-    switch (a) {
+    switch (type) {
     case P_ALL:
         break;
     case P_PID:
@@ -199,7 +196,7 @@ long sys_waitid(SYSCALL_ARGS)
         break;
     case P_PIDFD:
         r.kind = P_PID;
-        r.id = pidfd_to_pid((int)b, &nonblock);
+        r.id = pidfd_to_pid(id, &nonblock);
         if (r.id < 0)
             return r.id;
         if (nonblock)
@@ -220,11 +217,11 @@ long sys_waitid(SYSCALL_ARGS)
                               .uid = out.uid,
                               .status = (i32)siginfo_status(&out)};
         siginfo_encode(&k, info);
-        if (e && copy_to_user((void *)e, &out.usage, sizeof(out.usage)) < 0)
+        if (usage.at && copy_to_user(usage, &out.usage, sizeof(out.usage)) < 0)
             return -EFAULT;
     }
     /* Linux writes only these fields, and zeroes when there was nothing. */
-    if (c && copy_to_user((void *)c, info, 32) < 0)
+    if (user_info.at && copy_to_user(user_info, info, 32) < 0)
         return -EFAULT;
     return 0;
 }

@@ -11,7 +11,7 @@ u64 deadline_after(u64 ns)
     return ns >= NO_DEADLINE - now ? NO_DEADLINE - 1 : now + ns;
 }
 
-int ns_from_timespec(const void __user *ts, u64 *ns)
+int(ns_from_timespec)(uaddr ts, u64 *ns)
 {
     struct __kernel_timespec t;
 
@@ -26,13 +26,13 @@ int ns_from_timespec(const void __user *ts, u64 *ns)
     return 0;
 }
 
-int deadline_from_timespec(const void __user *ts, u64 *deadline)
+int(deadline_from_timespec)(uaddr ts, u64 *deadline)
 {
     u64 ns;
     int r;
 
     *deadline = NO_DEADLINE;
-    if (ts == NULL)
+    if (!ts.at)
         return 0;
     r = ns_from_timespec(ts, &ns);
     if (r == 0)
@@ -40,12 +40,12 @@ int deadline_from_timespec(const void __user *ts, u64 *deadline)
     return r;
 }
 
-void put_remaining_time(void __user *ts, u64 deadline, bool timeval)
+void(put_remaining_time)(uaddr ts, u64 deadline, bool timeval)
 {
     i64 out[2] = {0, 0};
     u64 now, left;
 
-    if (ts == NULL || deadline == NO_DEADLINE)
+    if (!ts.at || deadline == NO_DEADLINE)
         return;
     now = deadline == 0 ? 0 : clock_monotonic();
     left = deadline > now ? deadline - now : 0;

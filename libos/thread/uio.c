@@ -10,6 +10,11 @@ void uio_init(struct uio *io, struct uio_segment *one, void *base, size_t size, 
     *io = (struct uio){.segments = one, .count = 1, .left = size, .user = user};
 }
 
+void uio_init_user(struct uio *io, struct uio_segment *one, uaddr base, size_t size)
+{
+    uio_init(io, one, (void *)base.at, size, true);
+}
+
 enum uio_direction { UIO_TO, UIO_FROM, UIO_ZERO };
 
 static int move_piece(const struct uio *io, void *at, void *data, size_t n, enum uio_direction dir)
@@ -17,17 +22,17 @@ static int move_piece(const struct uio *io, void *at, void *data, size_t n, enum
     switch (dir) {
     case UIO_TO:
         if (io->user)
-            return copy_to_user(at, data, n);
+            return copy_to_user(user_at((u64)at), data, n);
         memcpy(at, data, n);
         return 0;
     case UIO_FROM:
         if (io->user)
-            return copy_from_user(data, at, n);
+            return copy_from_user(data, user_at((u64)at), n);
         memcpy(data, at, n);
         return 0;
     default:
         if (io->user)
-            return clear_user(at, n);
+            return clear_user(user_at((u64)at), n);
         memset(at, 0, n);
         return 0;
     }

@@ -57,31 +57,37 @@ static bool store_u64(u64 *p, u64 v)
     return failed == 0;
 }
 
-/* A thread without residency (mm.h) would reach another process's memory. */
-static bool in_user_range(const void *p, size_t n)
+/* Behind the check: the one place that makes a pointer of a user address. */
+static void *behind(uaddr p)
 {
-    u64 a = (u64)p;
+    return (void *)p.at;
+}
+
+/* A thread without residency (mm.h) would reach another process's memory. */
+static bool in_user_range(uaddr p, size_t n)
+{
+    u64 a = p.at;
 
     return current()->mm != NULL && a >= g_layout->user_start &&
            n <= g_layout->user_end - g_layout->user_start && a <= g_layout->user_end - n;
 }
 
-int copy_from_user(void *dst, const void __user *src, size_t n)
+int(copy_from_user)(void *dst, uaddr src, size_t n)
 {
     if (!in_user_range(src, n))
         return n == 0 ? 0 : -EFAULT;
     if (n == 8) {
         u64 v;
 
-        if (!load_u64(&v, src))
+        if (!load_u64(&v, behind(src)))
             return -EFAULT;
         memcpy(dst, &v, 8);
         return 0;
     }
-    return copy_may_fault(dst, src, n) == 0 ? 0 : -EFAULT;
+    return copy_may_fault(dst, behind(src), n) == 0 ? 0 : -EFAULT;
 }
 
-int copy_to_user(void __user *dst, const void *src, size_t n)
+int(copy_to_user)(uaddr dst, const void *src, size_t n)
 {
     if (!in_user_range(dst, n))
         return n == 0 ? 0 : -EFAULT;
@@ -89,30 +95,29 @@ int copy_to_user(void __user *dst, const void *src, size_t n)
         u64 v;
 
         memcpy(&v, src, 8);
-        return store_u64(dst, v) ? 0 : -EFAULT;
+        return store_u64(behind(dst), v) ? 0 : -EFAULT;
     }
-    return copy_may_fault(dst, src, n) == 0 ? 0 : -EFAULT;
+    return copy_may_fault(behind(dst), src, n) == 0 ? 0 : -EFAULT;
 }
 
-int clear_user(void __user *dst, size_t n)
+int(clear_user)(uaddr dst, size_t n)
 {
     if (!in_user_range(dst, n))
         return n == 0 ? 0 : -EFAULT;
-    return zero_may_fault(dst, n) == 0 ? 0 : -EFAULT;
+    return zero_may_fault(behind(dst), n) == 0 ? 0 : -EFAULT;
 }
 
-ssize_t strncpy_from_user(char *dst, const void __user *src, size_t size)
+ssize_t(strncpy_from_user)(char *dst, uaddr src, size_t size)
 {
-    const char *s = src;
     size_t done = 0;
 
     while (done < size) {
         /* Not over a page's end: the string may stop before an unmapped page. */
-        size_t n = MIN(size - done, PAGE_SIZE - ((u64)(s + done) & (PAGE_SIZE - 1)));
+        size_t n = MIN(size - done, PAGE_SIZE - ((src.at + done) & (PAGE_SIZE - 1)));
         size_t len;
 
         n = MIN(n, 128ul);
-        if (copy_from_user(dst + done, s + done, n) < 0)
+        if (copy_from_user(dst + done, user_plus(src, done), n) < 0)
             return -EFAULT;
         len = strnlen(dst + done, n);
         done += len;
@@ -124,7 +129,7 @@ ssize_t strncpy_from_user(char *dst, const void __user *src, size_t size)
     return -ENAMETOOLONG;
 }
 
-int user_load_u32(u32 *value, const void __user *p)
+int(user_load_u32)(u32 *value, uaddr p)
 {
     u32 v = 0, failed = 1;
 
@@ -134,13 +139,13 @@ int user_load_u32(u32 *value, const void __user *p)
                      "xorl %1, %1\n"
                      "2:\n\t" EX_TABLE("1b", "2b")
                      : "+&r"(v), "+&r"(failed)
-                     : "m"(*(const u32 *)p)
+                     : "m"(*(const u32 *)behind(p))
                      : "memory", "cc");
     *value = v;
     return failed == 0 ? 0 : -EFAULT;
 }
 
-int user_cmpxchg_u32(void __user *p, u32 expected, u32 desired, u32 *old)
+int(user_cmpxchg_u32)(uaddr p, u32 expected, u32 desired, u32 *old)
 {
     u32 failed = 1;
 
@@ -149,7 +154,7 @@ int user_cmpxchg_u32(void __user *p, u32 expected, u32 desired, u32 *old)
     __asm__ volatile("1: lock cmpxchgl %3, %2\n\t"
                      "movl $0, %1\n"
                      "2:\n\t" EX_TABLE("1b", "2b")
-                     : "+&a"(expected), "+&r"(failed), "+m"(*(u32 *)p)
+                     : "+&a"(expected), "+&r"(failed), "+m"(*(u32 *)behind(p))
                      : "r"(desired)
                      : "memory", "cc");
     *old = expected;

@@ -13,7 +13,7 @@ struct user_timespec {
 };
 
 /* Target of an *at call by path, or by descriptor with AT_EMPTY_PATH. */
-static int target_at(int dirfd, const void __user *upath, u32 at_flags, struct dentry **out)
+static int target_at(int dirfd, uaddr upath, u32 at_flags, struct dentry **out)
 {
     char path[PATH_MAX];
     ssize_t n = strncpy_from_user(path, upath, PATH_MAX);
@@ -146,104 +146,88 @@ static int do_utimes(struct dentry *d, const struct user_timespec *times)
 }
 
 /* ---- system calls ---- */
-long sys_chmod(SYSCALL_ARGS);
-long sys_fchmod(SYSCALL_ARGS);
-long sys_fchmodat(SYSCALL_ARGS);
-long sys_fchmodat2(SYSCALL_ARGS);
-long sys_chown(SYSCALL_ARGS);
-long sys_lchown(SYSCALL_ARGS);
-long sys_fchown(SYSCALL_ARGS);
-long sys_fchownat(SYSCALL_ARGS);
-long sys_utimensat(SYSCALL_ARGS);
-long sys_futimesat(SYSCALL_ARGS);
-long sys_utimes(SYSCALL_ARGS);
-long sys_utime(SYSCALL_ARGS);
-long sys_chdir(SYSCALL_ARGS);
-long sys_fchdir(SYSCALL_ARGS);
-long sys_chroot(SYSCALL_ARGS);
-long sys_getcwd(SYSCALL_ARGS);
 
-long sys_fchmodat2(SYSCALL_ARGS)
+static long chmod_at(int dir, uaddr path, u32 mode, int flags)
 {
     struct dentry *target;
     int r;
 
-    if (d & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH))
+    if (flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH))
         return -EINVAL;
-    r = target_at((int)a, (const void *)b, (u32)d, &target);
+    r = target_at(dir, path, (u32)flags, &target);
     if (r < 0)
         return r;
-    r = do_chmod(target, (u32)c);
+    r = do_chmod(target, mode);
     dentry_put(target);
     return r;
 }
 
-long sys_fchmodat(SYSCALL_ARGS)
+long sys_fchmodat(int dir, uaddr path, u32 mode)
 {
-    return sys_fchmodat2(a, b, c, 0, 0, 0);
+    return chmod_at(dir, path, mode, 0);
 }
 
-long sys_chmod(SYSCALL_ARGS)
+long sys_chmod(uaddr path, u32 mode)
 {
-    return sys_fchmodat2(AT_FDCWD, a, b, 0, 0, 0);
+    return chmod_at(AT_FDCWD, path, mode, 0);
 }
 
-long sys_fchmod(SYSCALL_ARGS)
+long sys_fchmod(int fd, u32 mode)
 {
     struct dentry *target;
-    int r = target_fd((int)a, false, &target);
+    int r = target_fd(fd, false, &target);
 
     if (r < 0)
         return r;
-    r = do_chmod(target, (u32)b);
+    r = do_chmod(target, mode);
     dentry_put(target);
     return r;
 }
 
-long sys_fchownat(SYSCALL_ARGS)
+long sys_fchownat(int dir, uaddr path, u32 uid, u32 gid, int flags)
 {
     struct dentry *target;
     int r;
 
-    if (e & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH))
+    if (flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH))
         return -EINVAL;
-    r = target_at((int)a, (const void *)b, (u32)e, &target);
+    r = target_at(dir, path, (u32)flags, &target);
     if (r < 0)
         return r;
-    r = do_chown(target, (u32)c, (u32)d);
+    r = do_chown(target, uid, gid);
     dentry_put(target);
     return r;
 }
 
-long sys_chown(SYSCALL_ARGS)
+long sys_chown(uaddr path, u32 uid, u32 gid)
 {
-    return sys_fchownat(AT_FDCWD, a, b, c, 0, 0);
+    return sys_fchownat(AT_FDCWD, path, uid, gid, 0);
 }
 
-long sys_lchown(SYSCALL_ARGS)
+long sys_lchown(uaddr path, u32 uid, u32 gid)
 {
-    return sys_fchownat(AT_FDCWD, a, b, c, AT_SYMLINK_NOFOLLOW, 0);
+    return sys_fchownat(AT_FDCWD, path, uid, gid, AT_SYMLINK_NOFOLLOW);
 }
 
-long sys_fchown(SYSCALL_ARGS)
+long sys_fchown(int fd, u32 uid, u32 gid)
 {
     struct dentry *target;
-    int r = target_fd((int)a, false, &target);
+    int r = target_fd(fd, false, &target);
 
     if (r < 0)
         return r;
-    r = do_chown(target, (u32)b, (u32)c);
+    r = do_chown(target, uid, gid);
     dentry_put(target);
     return r;
 }
 
-static long utimes_at(int dirfd, u64 path, u32 flags, const struct user_timespec *times)
+static long utimes_at(int dirfd, uaddr path, u32 flags, const struct user_timespec *times)
 {
     struct dentry *target;
     int r;
 
-    r = path == 0 ? dirfd == AT_FDCWD ? -EFAULT : target_fd(dirfd, false, &target)
-                  : target_at(dirfd, (const void *)path, flags, &target);
+    r = !path.at ? dirfd == AT_FDCWD ? -EFAULT : target_fd(dirfd, false, &target)
+                 : target_at(dirfd, path, flags, &target);
     if (r < 0)
         return r;
     r = do_utimes(target, times);
@@ -251,23 +235,23 @@ static long utimes_at(int dirfd, u64 path, u32 flags, const struct user_timespec
     return r;
 }
 
-long sys_utimensat(SYSCALL_ARGS)
+long sys_utimensat(int dir, uaddr path, uaddr user_times, int flags)
 {
     struct user_timespec times[2];
 
-    if (d & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH))
+    if (flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH))
         return -EINVAL;
-    if (c && copy_from_user(times, (const void *)c, sizeof(times)) < 0)
+    if (user_times.at && copy_from_user(times, user_times, sizeof(times)) < 0)
         return -EFAULT;
-    return utimes_at((int)a, (u64)b, (u32)d, c ? times : NULL);
+    return utimes_at(dir, path, (u32)flags, user_times.at ? times : NULL);
 }
 
-long sys_futimesat(SYSCALL_ARGS)
+long sys_futimesat(int dir, uaddr path, uaddr user_times)
 {
     struct user_timespec times[2];
 
-    if (c) {
-        if (copy_from_user(times, (const void *)c, sizeof(times)) < 0)
+    if (user_times.at) {
+        if (copy_from_user(times, user_times, sizeof(times)) < 0)
             return -EFAULT;
         for (int i = 0; i < 2; i++) {
             if (times[i].nsec < 0 || times[i].nsec >= 1000000)
@@ -275,26 +259,26 @@ long sys_futimesat(SYSCALL_ARGS)
             times[i].nsec *= 1000;
         }
     }
-    return utimes_at((int)a, (u64)b, 0, c ? times : NULL);
+    return utimes_at(dir, path, 0, user_times.at ? times : NULL);
 }
 
-long sys_utimes(SYSCALL_ARGS)
+long sys_utimes(uaddr path, uaddr times)
 {
-    return sys_futimesat(AT_FDCWD, a, b, 0, 0, 0);
+    return sys_futimesat(AT_FDCWD, path, times);
 }
 
-long sys_utime(SYSCALL_ARGS)
+long sys_utime(uaddr path, uaddr user_times)
 {
     struct user_timespec times[2] = {{0, 0}, {0, 0}};
     i64 seconds[2];
 
-    if (b) {
-        if (copy_from_user(seconds, (const void *)b, sizeof(seconds)) < 0)
+    if (user_times.at) {
+        if (copy_from_user(seconds, user_times, sizeof(seconds)) < 0)
             return -EFAULT;
         times[0].sec = seconds[0];
         times[1].sec = seconds[1];
     }
-    return utimes_at(AT_FDCWD, (u64)a, 0, b ? times : NULL);
+    return utimes_at(AT_FDCWD, path, 0, user_times.at ? times : NULL);
 }
 
 /* Takes the reference of d. root: chroot. */
@@ -329,33 +313,33 @@ static long enter(struct dentry *d, bool root)
     return r;
 }
 
-static long enter_path(u64 path, bool root)
+static long enter_path(uaddr path, bool root)
 {
     struct dentry *target;
-    int r = path_lookup_user((const void *)path, LOOKUP_DIRECTORY, &target);
+    int r = path_lookup_user(path, LOOKUP_DIRECTORY, &target);
 
     return r < 0 ? r : enter(target, root);
 }
 
-long sys_chdir(SYSCALL_ARGS)
+long sys_chdir(uaddr path)
 {
-    return enter_path((u64)a, false);
+    return enter_path(path, false);
 }
 
-long sys_fchdir(SYSCALL_ARGS)
+long sys_fchdir(int fd)
 {
     struct dentry *target;
-    int r = target_fd((int)a, true, &target);
+    int r = target_fd(fd, true, &target);
 
     return r < 0 ? r : enter(target, false);
 }
 
-long sys_chroot(SYSCALL_ARGS)
+long sys_chroot(uaddr path)
 {
-    return enter_path((u64)a, true);
+    return enter_path(path, true);
 }
 
-long sys_getcwd(SYSCALL_ARGS)
+long sys_getcwd(uaddr user_buf, u64 room)
 {
     struct fs_context *fs = current_process()->fs;
     char buf[PATH_MAX], *path;
@@ -370,7 +354,7 @@ long sys_getcwd(SYSCALL_ARGS)
     if (is_err(path))
         return ptr_err(path);
     size = strlen(path) + 1;
-    if (size > (u64)b)
+    if (size > room)
         return -ERANGE;
-    return copy_to_user((void *)a, path, size) < 0 ? -EFAULT : (long)size;
+    return copy_to_user(user_buf, path, size) < 0 ? -EFAULT : (long)size;
 }

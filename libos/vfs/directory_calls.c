@@ -408,124 +408,108 @@ static int path_rename(int old_dir, const char *old, int new_dir, const char *ne
 }
 
 /* ---- system calls ---- */
-long sys_mkdir(SYSCALL_ARGS);
-long sys_mkdirat(SYSCALL_ARGS);
-long sys_rmdir(SYSCALL_ARGS);
-long sys_unlink(SYSCALL_ARGS);
-long sys_unlinkat(SYSCALL_ARGS);
-long sys_rename(SYSCALL_ARGS);
-long sys_renameat(SYSCALL_ARGS);
-long sys_renameat2(SYSCALL_ARGS);
-long sys_link(SYSCALL_ARGS);
-long sys_linkat(SYSCALL_ARGS);
-long sys_symlink(SYSCALL_ARGS);
-long sys_symlinkat(SYSCALL_ARGS);
-long sys_readlink(SYSCALL_ARGS);
-long sys_readlinkat(SYSCALL_ARGS);
 
-long sys_mkdirat(SYSCALL_ARGS)
+long sys_mkdirat(int dir, uaddr user_path, u32 mode)
 {
     char path[PATH_MAX];
-    ssize_t n = path_from_user(path, (const void *)b);
+    ssize_t n = path_from_user(path, user_path);
 
-    return n < 0 ? n : path_mkdir((int)a, path, (u32)c);
+    return n < 0 ? n : path_mkdir(dir, path, mode);
 }
 
-long sys_mkdir(SYSCALL_ARGS)
+long sys_mkdir(uaddr path, u32 mode)
 {
-    return sys_mkdirat(AT_FDCWD, a, b, 0, 0, 0);
+    return sys_mkdirat(AT_FDCWD, path, mode);
 }
 
-long sys_unlinkat(SYSCALL_ARGS)
+long sys_unlinkat(int dir, uaddr user_path, int flags)
 {
     char path[PATH_MAX];
     ssize_t n;
 
-    if (c & ~AT_REMOVEDIR)
+    if (flags & ~AT_REMOVEDIR)
         return -EINVAL;
-    n = path_from_user(path, (const void *)b);
-    return n < 0 ? n : path_unlink((int)a, path, (c & AT_REMOVEDIR) != 0);
+    n = path_from_user(path, user_path);
+    return n < 0 ? n : path_unlink(dir, path, (flags & AT_REMOVEDIR) != 0);
 }
 
-long sys_unlink(SYSCALL_ARGS)
+long sys_unlink(uaddr path)
 {
-    return sys_unlinkat(AT_FDCWD, a, 0, 0, 0, 0);
+    return sys_unlinkat(AT_FDCWD, path, 0);
 }
 
-long sys_rmdir(SYSCALL_ARGS)
+long sys_rmdir(uaddr path)
 {
-    return sys_unlinkat(AT_FDCWD, a, AT_REMOVEDIR, 0, 0, 0);
+    return sys_unlinkat(AT_FDCWD, path, AT_REMOVEDIR);
 }
 
-long sys_renameat2(SYSCALL_ARGS)
+long sys_renameat2(int from_dir, uaddr from, int to_dir, uaddr to, u32 flags)
 {
     char old[PATH_MAX], new[PATH_MAX];
     ssize_t n;
 
-    if ((e & ~(RENAME_NOREPLACE_FLAG | RENAME_EXCHANGE_FLAG)) ||
-        (e & (RENAME_NOREPLACE_FLAG | RENAME_EXCHANGE_FLAG)) ==
+    if ((flags & ~(RENAME_NOREPLACE_FLAG | RENAME_EXCHANGE_FLAG)) ||
+        (flags & (RENAME_NOREPLACE_FLAG | RENAME_EXCHANGE_FLAG)) ==
             (RENAME_NOREPLACE_FLAG | RENAME_EXCHANGE_FLAG))
         return -EINVAL;
-    n = path_from_user(old, (const void *)b);
-    return n < 0 ? n
-                 : path_rename((int)a, old, (int)c, new, (int)path_from_user(new, (const void *)d),
-                               (u32)e);
+    n = path_from_user(old, from);
+    return n < 0 ? n : path_rename(from_dir, old, to_dir, new, (int)path_from_user(new, to), flags);
 }
 
-long sys_renameat(SYSCALL_ARGS)
+long sys_renameat(int from_dir, uaddr from, int to_dir, uaddr to)
 {
-    return sys_renameat2(a, b, c, d, 0, 0);
+    return sys_renameat2(from_dir, from, to_dir, to, 0);
 }
 
-long sys_rename(SYSCALL_ARGS)
+long sys_rename(uaddr from, uaddr to)
 {
-    return sys_renameat2(AT_FDCWD, a, AT_FDCWD, b, 0, 0);
+    return sys_renameat2(AT_FDCWD, from, AT_FDCWD, to, 0);
 }
 
-long sys_linkat(SYSCALL_ARGS)
+long sys_linkat(int from_dir, uaddr from, int to_dir, uaddr to, int flags)
 {
     char old[PATH_MAX], new[PATH_MAX];
     struct dentry *target;
     ssize_t n;
     int r;
 
-    if (e & ~(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH))
+    if (flags & ~(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH))
         return -EINVAL;
-    if ((e & AT_EMPTY_PATH) && !fs_capable(CAP_DAC_READ_SEARCH))
+    if ((flags & AT_EMPTY_PATH) && !fs_capable(CAP_DAC_READ_SEARCH))
         return -ENOENT;
-    n = strncpy_from_user(old, (const void *)b, PATH_MAX);
+    n = strncpy_from_user(old, from, PATH_MAX);
     if (n < 0)
         return n;
-    r = path_lookup((int)a, old,
-                    (e & AT_SYMLINK_FOLLOW ? 0 : LOOKUP_NOFOLLOW) |
-                        (e & AT_EMPTY_PATH ? LOOKUP_EMPTY : 0),
+    r = path_lookup(from_dir, old,
+                    (flags & AT_SYMLINK_FOLLOW ? 0 : LOOKUP_NOFOLLOW) |
+                        (flags & AT_EMPTY_PATH ? LOOKUP_EMPTY : 0),
                     &target);
     if (r < 0)
         return r;
-    n = path_from_user(new, (const void *)d);
-    r = n < 0 ? (int)n : path_link(target, (int)c, new);
+    n = path_from_user(new, to);
+    r = n < 0 ? (int)n : path_link(target, to_dir, new);
     dentry_put(target);
     return r;
 }
 
-long sys_link(SYSCALL_ARGS)
+long sys_link(uaddr from, uaddr to)
 {
-    return sys_linkat(AT_FDCWD, a, AT_FDCWD, b, 0, 0);
+    return sys_linkat(AT_FDCWD, from, AT_FDCWD, to, 0);
 }
 
-long sys_symlinkat(SYSCALL_ARGS)
+long sys_symlinkat(uaddr user_target, int dir, uaddr user_path)
 {
     char target[PATH_MAX], path[PATH_MAX];
-    ssize_t n = path_from_user(target, (const void *)a);
+    ssize_t n = path_from_user(target, user_target);
 
     if (n >= 0)
-        n = path_from_user(path, (const void *)c);
-    return n < 0 ? n : path_symlink(target, (int)b, path);
+        n = path_from_user(path, user_path);
+    return n < 0 ? n : path_symlink(target, dir, path);
 }
 
-long sys_symlink(SYSCALL_ARGS)
+long sys_symlink(uaddr target, uaddr path)
 {
-    return sys_symlinkat(a, AT_FDCWD, b, 0, 0, 0);
+    return sys_symlinkat(target, AT_FDCWD, path);
 }
 
 /* What a magic link shows: the path of what it leads to. */
@@ -557,30 +541,30 @@ static ssize_t readlink_any(struct dentry *link, char *buf, size_t size)
     return n;
 }
 
-long sys_readlinkat(SYSCALL_ARGS)
+long sys_readlinkat(int dir, uaddr user_path, uaddr buf, int size)
 {
     char path[PATH_MAX], out[PATH_MAX];
     struct dentry *link;
-    ssize_t n = strncpy_from_user(path, (const void *)b, PATH_MAX);
+    ssize_t n = strncpy_from_user(path, user_path, PATH_MAX);
     int r;
 
     if (n < 0)
         return n;
-    if ((int)d <= 0)
+    if (size <= 0)
         return -EINVAL;
-    r = path_lookup((int)a, path, LOOKUP_NOFOLLOW | ((int)a != AT_FDCWD ? LOOKUP_EMPTY : 0), &link);
+    r = path_lookup(dir, path, LOOKUP_NOFOLLOW | (dir != AT_FDCWD ? LOOKUP_EMPTY : 0), &link);
     if (r < 0)
         return r;
-    n = S_ISLNK(link->inode->mode) ? readlink_any(link, out, MIN((size_t)(int)d, sizeof(out)))
+    n = S_ISLNK(link->inode->mode) ? readlink_any(link, out, MIN((size_t)size, sizeof(out)))
         : n == 0                   ? -ENOENT
                                    : -EINVAL;
     dentry_put(link);
-    if (n > 0 && copy_to_user((void *)c, out, (size_t)n) < 0)
+    if (n > 0 && copy_to_user(buf, out, (size_t)n) < 0)
         return -EFAULT;
     return n;
 }
 
-long sys_readlink(SYSCALL_ARGS)
+long sys_readlink(uaddr path, uaddr buf, int size)
 {
-    return sys_readlinkat(AT_FDCWD, a, b, c, 0, 0);
+    return sys_readlinkat(AT_FDCWD, path, buf, size);
 }

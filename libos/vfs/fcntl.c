@@ -53,16 +53,15 @@ static long set_flags(struct file *f, u32 flags)
     return 0;
 }
 
-static long record_lock(struct file *f, int cmd, u64 arg)
+static long record_lock(struct file *f, int cmd, uaddr user)
 {
     struct flock fl;
     int r;
 
-    if (copy_from_user(&fl, (const void *)arg, sizeof(fl)) < 0)
+    if (copy_from_user(&fl, user, sizeof(fl)) < 0)
         return -EFAULT;
     r = lock_fcntl(f, cmd, &fl);
-    if (r == 0 && (cmd == F_GETLK || cmd == F_OFD_GETLK) &&
-        copy_to_user((void *)arg, &fl, sizeof(fl)) < 0)
+    if (r == 0 && (cmd == F_GETLK || cmd == F_OFD_GETLK) && copy_to_user(user, &fl, sizeof(fl)) < 0)
         r = -EFAULT;
     return r;
 }
@@ -112,7 +111,7 @@ static long fcntl_file(struct file *f, int fd, int cmd, long arg)
     case F_OFD_GETLK:
     case F_OFD_SETLK:
     case F_OFD_SETLKW:
-        return record_lock(f, cmd, (u64)arg);
+        return record_lock(f, cmd, user_at(arg));
     case F_GETPIPE_SZ:
     case F_SETPIPE_SZ:
         return pipe_fcntl(f, (u32)cmd, arg);
@@ -131,7 +130,7 @@ static long fcntl_file(struct file *f, int fd, int cmd, long arg)
         return F_UNLCK;
     case F_GET_RW_HINT:
     case F_GET_FILE_RW_HINT:
-        return put_user((u64)0, (void *)arg);
+        return put_user((u64)0, user_at(arg));
     case F_SET_RW_HINT:
     case F_SET_FILE_RW_HINT:
         return 0;
@@ -142,17 +141,14 @@ static long fcntl_file(struct file *f, int fd, int cmd, long arg)
     }
 }
 
-long sys_fcntl(SYSCALL_ARGS);
-long sys_memfd_create(SYSCALL_ARGS);
-
-long sys_fcntl(SYSCALL_ARGS)
+long sys_fcntl(int fd, u32 command, u64 argument)
 {
-    struct file *file = fd_get((int)a);
+    struct file *file = fd_get(fd);
     long r;
 
     if (!file)
         return -EBADF;
-    r = fcntl_file(file, (int)a, (int)b, c);
+    r = fcntl_file(file, fd, (int)command, argument);
     file_put(file);
     return r;
 }

@@ -225,47 +225,42 @@ int fd_close(int fd)
 }
 
 /* ---- system calls ---- */
-long sys_close(SYSCALL_ARGS);
-long sys_dup(SYSCALL_ARGS);
-long sys_dup2(SYSCALL_ARGS);
-long sys_dup3(SYSCALL_ARGS);
-long sys_close_range(SYSCALL_ARGS);
 
-long sys_close(SYSCALL_ARGS)
+long sys_close(int fd)
 {
-    return fd_close((int)a);
+    return fd_close(fd);
 }
 
-long sys_dup(SYSCALL_ARGS)
+long sys_dup(int fd)
 {
-    struct file *file = fd_get((int)a);
+    struct file *file = fd_get(fd);
 
     return file ? fd_install(file, false) : -EBADF;
 }
 
-long sys_dup3(SYSCALL_ARGS)
+long sys_dup3(int from, int to, int flags)
 {
     struct file *file;
 
-    if ((c & ~O_CLOEXEC) || (int)a == (int)b)
+    if ((flags & ~O_CLOEXEC) || from == to)
         return -EINVAL;
-    if ((int)b < 0 || (u32)b >= fd_limit())
+    if (to < 0 || (u32)to >= fd_limit())
         return -EBADF;
-    file = fd_get((int)a);
-    return file ? fd_install_at((int)b, file, (c & O_CLOEXEC) != 0) : -EBADF;
+    file = fd_get(from);
+    return file ? fd_install_at(to, file, (flags & O_CLOEXEC) != 0) : -EBADF;
 }
 
-long sys_dup2(SYSCALL_ARGS)
+long sys_dup2(int from, int to)
 {
     struct file *file;
 
-    if ((int)a != (int)b)
-        return sys_dup3(a, b, 0, d, e, f);
-    file = fd_get((int)a);
+    if (from != to)
+        return sys_dup3(from, to, 0);
+    file = fd_get(from);
     if (!file)
         return -EBADF;
     file_put(file);
-    return b;
+    return to;
 }
 
 int files_unshare(struct process *p)
@@ -287,10 +282,9 @@ int files_unshare(struct process *p)
 #define CLOSE_RANGE_UNSHARE_FLAG (1u << 1)
 #define CLOSE_RANGE_CLOEXEC_FLAG (1u << 2)
 
-long sys_close_range(SYSCALL_ARGS)
+long sys_close_range(u32 first, u32 last, u32 flags)
 {
     struct process *p = current_process();
-    u32 first = (u32)a, last = (u32)b, flags = (u32)c;
 
     if (first > last || (flags & ~(CLOSE_RANGE_UNSHARE_FLAG | CLOSE_RANGE_CLOEXEC_FLAG)))
         return -EINVAL;

@@ -118,7 +118,7 @@ static int iterate_all(struct file *f, struct dirent_fill *x)
     return r;
 }
 
-static long do_getdents(int fd, u64 buf, u32 size, bool old_format)
+static long do_getdents(int fd, uaddr buf, u32 size, bool old_format)
 {
     struct dirent_fill x = {.size = MIN(size, 32768u), .old_format = old_format};
     struct fdref ref = fdref_get(fd);
@@ -142,7 +142,7 @@ static long do_getdents(int fd, u64 buf, u32 size, bool old_format)
     r = f->dentry->unlinked ? -ENOENT : iterate_all(f, &x);
     if (r >= 0 || x.used) {
         r = x.used ? (long)x.used : x.full ? -EINVAL : 0;
-        if (x.used && copy_to_user((void *)buf, x.buf, x.used) < 0) {
+        if (x.used && copy_to_user(buf, x.buf, x.used) < 0) {
             f->pos = before;
             r = -EFAULT;
         }
@@ -155,15 +155,12 @@ static long do_getdents(int fd, u64 buf, u32 size, bool old_format)
     return r;
 }
 
-long sys_getdents(SYSCALL_ARGS);
-long sys_getdents64(SYSCALL_ARGS);
-
-long sys_getdents64(SYSCALL_ARGS)
+long sys_getdents64(int fd, uaddr entries, u32 size)
 {
-    return do_getdents((int)a, (u64)b, (u32)c, false);
+    return do_getdents(fd, entries, size, false);
 }
 
-long sys_getdents(SYSCALL_ARGS)
+long sys_getdents(int fd, uaddr entries, u32 size)
 {
-    return do_getdents((int)a, (u64)b, (u32)c, true);
+    return do_getdents(fd, entries, size, true);
 }

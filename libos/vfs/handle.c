@@ -97,12 +97,12 @@ static int handle_of(struct inode *i, u32 flags, struct user_handle *h)
     return r;
 }
 
-long sys_name_to_handle_at(SYSCALL_ARGS)
+long sys_name_to_handle_at(int dir, uaddr user_path, uaddr handle, uaddr mount_id, int at_flags)
 {
     struct user_handle h = {0};
     char path[PATH_MAX];
     struct dentry *target;
-    u32 flags = (u32)e, room;
+    u32 flags = (u32)at_flags, room;
     u64 mount;
     ssize_t n;
     int r;
@@ -112,26 +112,26 @@ long sys_name_to_handle_at(SYSCALL_ARGS)
         (flags & (AT_HANDLE_FID | AT_HANDLE_CONNECTABLE_FLAG)) ==
             (AT_HANDLE_FID | AT_HANDLE_CONNECTABLE_FLAG))
         return -EINVAL;
-    n = strncpy_from_user(path, (const void *)b, PATH_MAX);
+    n = strncpy_from_user(path, user_path, PATH_MAX);
     if (n < 0)
         return n;
-    r = path_lookup((int)a, path,
+    r = path_lookup(dir, path,
                     (flags & AT_SYMLINK_FOLLOW ? 0 : LOOKUP_NOFOLLOW) |
                         (flags & AT_EMPTY_PATH ? LOOKUP_EMPTY : 0),
                     &target);
     if (r < 0)
         return r;
     mount = target->mount ? target->mount->id : 0;
-    r = get_user(room, (const u32 *)c) < 0 ? -EFAULT
-        : room > HANDLE_MOST               ? -EINVAL
-                                           : handle_of(target->inode, flags, &h);
+    r = get_user(room, handle) < 0 ? -EFAULT
+        : room > HANDLE_MOST       ? -EINVAL
+                                   : handle_of(target->inode, flags, &h);
     dentry_put(target);
     if (r < 0)
         return r;
     h.bytes = HANDLE_SIZE;
-    r = flags & AT_HANDLE_MNT_ID_UNIQUE_FLAG ? put_user(mount, (u64 *)d)
-                                             : put_user((i32)mount, (i32 *)d);
-    if (r < 0 || copy_to_user((void *)c, &h, room < HANDLE_SIZE ? sizeof(h.bytes) : sizeof(h)) < 0)
+    r = flags & AT_HANDLE_MNT_ID_UNIQUE_FLAG ? put_user(mount, mount_id)
+                                             : put_user((i32)mount, mount_id);
+    if (r < 0 || copy_to_user(handle, &h, room < HANDLE_SIZE ? sizeof(h.bytes) : sizeof(h)) < 0)
         return -EFAULT;
     return room < HANDLE_SIZE ? -EOVERFLOW : 0;
 }
@@ -180,7 +180,7 @@ static int open_inode(struct mount *m, struct inode *i, u32 flags, struct file *
     return r;
 }
 
-long sys_open_by_handle_at(SYSCALL_ARGS)
+long sys_open_by_handle_at(int mount, uaddr handle, int flags)
 {
     struct user_handle h = {0};
     struct dentry *at;
@@ -190,19 +190,19 @@ long sys_open_by_handle_at(SYSCALL_ARGS)
 
     if (!fs_capable(CAP_DAC_READ_SEARCH))
         return -EPERM;
-    if (copy_from_user(&h, (const void *)b, HANDLE_HEAD) < 0)
+    if (copy_from_user(&h, handle, HANDLE_HEAD) < 0)
         return -EFAULT;
     if (h.bytes == 0 || h.bytes > HANDLE_MOST)
         return -EINVAL;
-    r = mount_of((int)a, &at);
+    r = mount_of(mount, &at);
     if (r < 0)
         return r;
-    if (copy_from_user(&h, (const void *)b, HANDLE_HEAD + MIN((size_t)h.bytes, HANDLE_SIZE)) < 0)
+    if (copy_from_user(&h, handle, HANDLE_HEAD + MIN((size_t)h.bytes, HANDLE_SIZE)) < 0)
         r = -EFAULT;
     i = r == 0 && h.bytes == HANDLE_SIZE && h.type == TYPE_OPEN ? handle_inode(h.number) : NULL;
     if (r == 0)
-        r = i && at->mount ? open_inode(at->mount, i, (u32)c, &file) : -ESTALE;
+        r = i && at->mount ? open_inode(at->mount, i, (u32)flags, &file) : -ESTALE;
     inode_put(i);
     dentry_put(at);
-    return r < 0 ? r : fd_install(file, (c & O_CLOEXEC) != 0);
+    return r < 0 ? r : fd_install(file, (flags & O_CLOEXEC) != 0);
 }

@@ -437,12 +437,11 @@ int lock_fcntl(struct file *f, int cmd, struct flock *fl)
     return apply(f, &want, fl->l_type == F_UNLCK, cmd == F_SETLKW || cmd == F_OFD_SETLKW);
 }
 
-long sys_flock(SYSCALL_ARGS);
-long sys_flock(SYSCALL_ARGS)
+long sys_flock(int fd, int operation)
 {
-    struct fdref ref = fdref_get((int)a);
+    struct fdref ref = fdref_get(fd);
     struct lock want = {.kind = LOCK_FLOCK, .owner = ref.file, .end = INT64_MAX};
-    int op = (int)b & ~4 /* LOCK_NB */;
+    int op = operation & ~4 /* LOCK_NB */;
     long r;
 
     if (!ref.file)
@@ -454,7 +453,7 @@ long sys_flock(SYSCALL_ARGS)
     } else {
         want.write = op == 2;
         want.pid = current_process()->pid;
-        r = apply(ref.file, &want, op == 8, !(b & 4));
+        r = apply(ref.file, &want, op == 8, !(operation & 4));
     }
     fdref_put(ref);
     return r;

@@ -170,10 +170,6 @@ static int mount_detach(struct mount *m, bool lazy)
 }
 
 /* ---- system calls ---- */
-long sys_mount(SYSCALL_ARGS);
-long sys_umount2(SYSCALL_ARGS);
-long sys_pivot_root(SYSCALL_ARGS);
-long sys_sysfs(SYSCALL_ARGS);
 
 struct mount_request {
     char *source, *target, *type, *data;
@@ -230,18 +226,18 @@ static int do_mount(const struct mount_request *q)
     return r;
 }
 
-static int copy_string(char **out, long address, bool may_be_null)
+static int copy_string(char **out, uaddr address, bool may_be_null)
 {
     char *s;
     ssize_t n;
 
     *out = NULL;
-    if (!address)
+    if (!address.at)
         return may_be_null ? 0 : -EFAULT;
     s = kmalloc(PATH_MAX);
     if (!s)
         return -ENOMEM;
-    n = strncpy_from_user(s, (const void *)address, PATH_MAX);
+    n = strncpy_from_user(s, address, PATH_MAX);
     if (n < 0) {
         kfree(s);
         return (int)n;
@@ -250,19 +246,19 @@ static int copy_string(char **out, long address, bool may_be_null)
     return 0;
 }
 
-long sys_mount(SYSCALL_ARGS)
+long sys_mount(uaddr source, uaddr target, uaddr type, u64 flags, uaddr data)
 {
-    struct mount_request q = {.flags = (u64)d};
+    struct mount_request q = {.flags = flags};
     int r;
 
     if (!fs_capable(CAP_SYS_ADMIN))
         return -EPERM;
     if ((q.flags & MS_MGC_MSK) == MS_MGC_VAL)
         q.flags &= ~(u64)MS_MGC_MSK;
-    r = copy_string(&q.source, a, true);
-    r = r < 0 ? r : copy_string(&q.target, b, false);
-    r = r < 0 ? r : copy_string(&q.type, c, true);
-    r = r < 0 ? r : copy_string(&q.data, e, true);
+    r = copy_string(&q.source, source, true);
+    r = r < 0 ? r : copy_string(&q.target, target, false);
+    r = r < 0 ? r : copy_string(&q.type, type, true);
+    r = r < 0 ? r : copy_string(&q.data, data, true);
     if (r == 0 && !q.type &&
         !(q.flags &
           (MS_BIND | MS_REMOUNT | MS_MOVE | MS_PRIVATE | MS_SHARED | MS_SLAVE | MS_UNBINDABLE)))
@@ -283,31 +279,31 @@ long sys_mount(SYSCALL_ARGS)
 #define UMOUNT_EXPIRE   4
 #define UMOUNT_NOFOLLOW 8
 
-long sys_umount2(SYSCALL_ARGS)
+long sys_umount2(uaddr user_target, int flags)
 {
     struct dentry *target;
     struct mount *m;
     int r;
 
-    if ((b & ~15l) || ((b & UMOUNT_EXPIRE) && (b & (UMOUNT_FORCE | UMOUNT_DETACH))))
+    if ((flags & ~15) || ((flags & UMOUNT_EXPIRE) && (flags & (UMOUNT_FORCE | UMOUNT_DETACH))))
         return -EINVAL;
     if (!fs_capable(CAP_SYS_ADMIN))
         return -EPERM;
-    r = path_lookup_user((const void *)a, b & UMOUNT_NOFOLLOW ? LOOKUP_NOFOLLOW : 0, &target);
+    r = path_lookup_user(user_target, flags & UMOUNT_NOFOLLOW ? LOOKUP_NOFOLLOW : 0, &target);
     if (r < 0)
         return r;
     m = target->mount;
-    r = m && target == m->root ? mount_detach(m, (b & UMOUNT_DETACH) != 0) : -EINVAL;
+    r = m && target == m->root ? mount_detach(m, (flags & UMOUNT_DETACH) != 0) : -EINVAL;
     dentry_put(target);
     return r;
 }
 
-long sys_pivot_root(SYSCALL_ARGS)
+long sys_pivot_root(uaddr root, uaddr old)
 {
     return -EPERM;
 }
 
-static long fs_type_index(const void __user *name)
+static long fs_type_index(uaddr name)
 {
     char buf[64];
     ssize_t n = strncpy_from_user(buf, name, sizeof(buf));
@@ -322,17 +318,17 @@ static long fs_type_index(const void __user *name)
 }
 
 /* The kinds of file systems, by number. */
-long sys_sysfs(SYSCALL_ARGS)
+long sys_sysfs(int option, u64 a1, u64 a2)
 {
     const char *type;
     long count = 0;
 
-    switch ((int)a) {
+    switch (option) {
     case 1:
-        return fs_type_index((const void *)b);
+        return fs_type_index(user_at(a1));
     case 2:
-        type = b >= 0 && b < UINT32_MAX ? g_file_systems->name((u32)b) : NULL;
-        return type ? copy_to_user((void *)c, type, strlen(type) + 1) : -EINVAL;
+        type = a1 < UINT32_MAX ? g_file_systems->name((u32)a1) : NULL;
+        return type ? copy_to_user(user_at(a2), type, strlen(type) + 1) : -EINVAL;
     case 3:
         while (g_file_systems->name((u32)count))
             count++;

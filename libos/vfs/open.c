@@ -374,14 +374,8 @@ int path_bind(const char *path, u32 mode, struct socket_binding *b, struct dentr
 }
 
 /* ---- system calls ---- */
-long sys_open(SYSCALL_ARGS);
-long sys_openat(SYSCALL_ARGS);
-long sys_openat2(SYSCALL_ARGS);
-long sys_creat(SYSCALL_ARGS);
-long sys_mknod(SYSCALL_ARGS);
-long sys_mknodat(SYSCALL_ARGS);
 
-static long open_and_install(int dirfd, const void __user *upath, u32 flags, u32 mode, u64 resolve)
+static long open_and_install(int dirfd, uaddr upath, u32 flags, u32 mode, u64 resolve)
 {
     char path[PATH_MAX];
     struct file *f;
@@ -394,37 +388,36 @@ static long open_and_install(int dirfd, const void __user *upath, u32 flags, u32
     return r < 0 ? r : fd_install(f, (flags & O_CLOEXEC) != 0);
 }
 
-long sys_openat(SYSCALL_ARGS)
+long sys_openat(int dir, uaddr path, int flags, u32 mode)
 {
-    return open_and_install((int)a, (const void *)b, (u32)c & OPEN_FLAGS_KNOWN, (u32)d, 0);
+    return open_and_install(dir, path, (u32)flags & OPEN_FLAGS_KNOWN, mode, 0);
 }
 
-long sys_open(SYSCALL_ARGS)
+long sys_open(uaddr path, int flags, u32 mode)
 {
-    return open_and_install(AT_FDCWD, (const void *)a, (u32)b & OPEN_FLAGS_KNOWN, (u32)c, 0);
+    return open_and_install(AT_FDCWD, path, (u32)flags & OPEN_FLAGS_KNOWN, mode, 0);
 }
 
-long sys_creat(SYSCALL_ARGS)
+long sys_creat(uaddr path, u32 mode)
 {
-    return open_and_install(AT_FDCWD, (const void *)a, O_CREAT | O_WRONLY | O_TRUNC, (u32)b, 0);
+    return open_and_install(AT_FDCWD, path, O_CREAT | O_WRONLY | O_TRUNC, mode, 0);
 }
 
-long sys_openat2(SYSCALL_ARGS)
+long sys_openat2(int dir, uaddr path, uaddr user_how, u64 size)
 {
     struct open_how how = {0};
     u8 extra[64];
-    size_t size = (size_t)d;
 
     if (size < sizeof(how))
         return -EINVAL;
     if (size > PAGE_SIZE)
         return -E2BIG;
-    if (get_user(how, (const void *)c) < 0)
+    if (get_user(how, user_how) < 0)
         return -EFAULT;
     for (size_t at = sizeof(how); at < size;) {
         size_t n = MIN(sizeof(extra), size - at);
 
-        if (copy_from_user(extra, (const char *)c + at, n) < 0)
+        if (copy_from_user(extra, user_plus(user_how, at), n) < 0)
             return -EFAULT;
         for (size_t i = 0; i < n; i++)
             if (extra[i])
@@ -441,14 +434,14 @@ long sys_openat2(SYSCALL_ARGS)
         return -EINVAL;
     if (how.resolve & RESOLVE_CACHED)
         return -EAGAIN;
-    return open_and_install((int)a, (const void *)b, (u32)how.flags, (u32)how.mode, how.resolve);
+    return open_and_install(dir, path, (u32)how.flags, (u32)how.mode, how.resolve);
 }
 
-long sys_mknodat(SYSCALL_ARGS)
+long sys_mknodat(int dir, uaddr user_path, u32 mode, u32 dev)
 {
     char path[PATH_MAX];
-    u32 type = (u32)c & S_IFMT, dev = (u32)d;
-    ssize_t n = path_from_user(path, (const void *)b);
+    u32 type = mode & S_IFMT;
+    ssize_t n = path_from_user(path, user_path);
 
     if (n < 0)
         return n;
@@ -459,10 +452,10 @@ long sys_mknodat(SYSCALL_ARGS)
         return -EINVAL;
     if ((type == S_IFCHR || type == S_IFBLK) && !fs_capable(CAP_MKNOD))
         return -EPERM;
-    return path_mknod((int)a, path, (u32)c, type == S_IFCHR || type == S_IFBLK ? dev : 0, NULL);
+    return path_mknod(dir, path, mode, type == S_IFCHR || type == S_IFBLK ? dev : 0, NULL);
 }
 
-long sys_mknod(SYSCALL_ARGS)
+long sys_mknod(uaddr path, u32 mode, u32 dev)
 {
-    return sys_mknodat(AT_FDCWD, a, b, c, 0, 0);
+    return sys_mknodat(AT_FDCWD, path, mode, dev);
 }

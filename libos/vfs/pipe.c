@@ -348,7 +348,7 @@ static long pipe_ioctl(struct file *f, u32 cmd, u64 arg)
 
     if (cmd != FIONREAD_CMD)
         return -ENOTTY;
-    return put_user((i32)__atomic_load_n(&p->used, __ATOMIC_RELAXED), (void *)arg);
+    return put_user((i32)__atomic_load_n(&p->used, __ATOMIC_RELAXED), user_at(arg));
 }
 
 static void pipe_count(struct pipe *p, u32 flags, int by)
@@ -578,31 +578,29 @@ ssize_t pipe_tee(struct file *in, struct file *out, size_t n, bool nonblock)
 }
 
 /* ---- system calls ---- */
-long sys_pipe(SYSCALL_ARGS);
-long sys_pipe2(SYSCALL_ARGS);
 
-long sys_pipe2(SYSCALL_ARGS)
+long sys_pipe2(uaddr user_fds, int flags)
 {
     struct file *r, *w;
     i32 fds[2];
     int err;
 
-    if (b & ~(O_CLOEXEC | O_NONBLOCK | O_DIRECT))
+    if (flags & ~(O_CLOEXEC | O_NONBLOCK | O_DIRECT))
         return -EINVAL;
-    err = pipe_create(&r, &w, (u32)b);
+    err = pipe_create(&r, &w, (u32)flags);
     if (err < 0)
         return err;
-    fds[0] = fd_install(r, (b & O_CLOEXEC) != 0);
+    fds[0] = fd_install(r, (flags & O_CLOEXEC) != 0);
     if (fds[0] < 0) {
         file_put(w);
         return fds[0];
     }
-    fds[1] = fd_install(w, (b & O_CLOEXEC) != 0);
+    fds[1] = fd_install(w, (flags & O_CLOEXEC) != 0);
     if (fds[1] < 0) {
         fd_close(fds[0]);
         return fds[1];
     }
-    if (copy_to_user((void *)a, fds, sizeof(fds)) < 0) {
+    if (copy_to_user(user_fds, fds, sizeof(fds)) < 0) {
         fd_close(fds[0]);
         fd_close(fds[1]);
         return -EFAULT;
@@ -610,7 +608,7 @@ long sys_pipe2(SYSCALL_ARGS)
     return 0;
 }
 
-long sys_pipe(SYSCALL_ARGS)
+long sys_pipe(uaddr fds)
 {
-    return sys_pipe2(a, 0, 0, 0, 0, 0);
+    return sys_pipe2(fds, 0);
 }

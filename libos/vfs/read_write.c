@@ -5,7 +5,7 @@
 #define IOV_LIMIT       1024
 #define IOV_STACK       16
 #define SIGXFSZ         25
-#define RWF_ALL         0x1fl
+#define RWF_ALL         0x1f
 #define RWF_NOWAIT_FLAG 0x8
 #define RWF_APPEND_FLAG 0x10
 
@@ -40,23 +40,23 @@ static ssize_t transfer_at(struct file *f, struct uio *io, i64 off, bool write)
     return write ? vfs_write(f, io, &pos) : vfs_read(f, io, &pos);
 }
 
-static long rw_simple(long fd, long buf, long size, bool write, bool at, i64 off)
+static long rw_simple(int fd, uaddr buf, u64 size, bool write, bool at, i64 off)
 {
     struct uio_segment one;
     struct uio io;
-    struct fdref r = fdref_get((int)fd);
+    struct fdref r = fdref_get(fd);
     ssize_t n;
 
     if (unlikely(!r.file))
         return -EBADF;
-    uio_init(&io, &one, (void *)buf, MIN((u64)size, RW_LIMIT), true);
+    uio_init_user(&io, &one, buf, MIN(size, RW_LIMIT));
     n = at ? transfer_at(r.file, &io, off, write) : transfer(r.file, &io, write);
     fdref_put(r);
     return n;
 }
 
 /* The segments of a user iovec array; *own is to be freed when not NULL. */
-static int import_iovec(long iov, long count, struct uio *io, struct uio_segment *stack,
+static int import_iovec(uaddr iov, u64 count, struct uio *io, struct uio_segment *stack,
                         struct uio_segment **own)
 {
     struct uio_segment *segments = stack;
@@ -65,26 +65,26 @@ static int import_iovec(long iov, long count, struct uio *io, struct uio_segment
     _Static_assert(sizeof(struct user_iovec) == sizeof(struct uio_segment),
                    "an iovec is read as segments");
     *own = NULL;
-    if (count < 0 || count > IOV_LIMIT)
+    if (count > IOV_LIMIT)
         return -EINVAL;
     if (count > IOV_STACK) {
-        segments = *own = kmalloc((size_t)count * sizeof(*segments));
+        segments = *own = kmalloc(count * sizeof(*segments));
         if (!segments)
             return -ENOMEM;
     }
-    if (count && copy_from_user(segments, (const void *)iov, (size_t)count * sizeof(*segments)) < 0)
+    if (count && copy_from_user(segments, iov, count * sizeof(*segments)) < 0)
         return -EFAULT;
-    for (long i = 0; i < count; i++) {
+    for (u64 i = 0; i < count; i++) {
         if (segments[i].size > INT64_MAX)
             return -EINVAL;
         segments[i].size = MIN(segments[i].size, RW_LIMIT - total);
         total += segments[i].size;
     }
-    *io = (struct uio){.segments = segments, .count = (size_t)count, .left = total, .user = true};
+    *io = (struct uio){.segments = segments, .count = count, .left = total, .user = true};
     return 0;
 }
 
-static long rw_vector(long fd, long iov, long count, bool write, bool at, i64 off, long flags)
+static long rw_vector(int fd, uaddr iov, u64 count, bool write, bool at, i64 off, int flags)
 {
     struct uio_segment stack[IOV_STACK], *own;
     struct uio io;
@@ -93,7 +93,7 @@ static long rw_vector(long fd, long iov, long count, bool write, bool at, i64 of
 
     if (flags & ~RWF_ALL)
         return -EOPNOTSUPP;
-    r = fdref_get((int)fd);
+    r = fdref_get(fd);
     if (!r.file)
         return -EBADF;
     n = import_iovec(iov, count, &io, stack, &own);
@@ -111,93 +111,71 @@ static long rw_vector(long fd, long iov, long count, bool write, bool at, i64 of
 }
 
 /* ---- system calls ---- */
-long sys_read(SYSCALL_ARGS);
-long sys_write(SYSCALL_ARGS);
-long sys_pread64(SYSCALL_ARGS);
-long sys_pwrite64(SYSCALL_ARGS);
-long sys_readv(SYSCALL_ARGS);
-long sys_writev(SYSCALL_ARGS);
-long sys_preadv(SYSCALL_ARGS);
-long sys_pwritev(SYSCALL_ARGS);
-long sys_preadv2(SYSCALL_ARGS);
-long sys_pwritev2(SYSCALL_ARGS);
-long sys_lseek(SYSCALL_ARGS);
-long sys_truncate(SYSCALL_ARGS);
-long sys_ftruncate(SYSCALL_ARGS);
-long sys_fallocate(SYSCALL_ARGS);
-long sys_fsync(SYSCALL_ARGS);
-long sys_fdatasync(SYSCALL_ARGS);
-long sys_sync(SYSCALL_ARGS);
-long sys_syncfs(SYSCALL_ARGS);
-long sys_sync_file_range(SYSCALL_ARGS);
-long sys_fadvise64(SYSCALL_ARGS);
-long sys_readahead(SYSCALL_ARGS);
-long sys_ioctl(SYSCALL_ARGS);
 
-long sys_read(SYSCALL_ARGS)
+long sys_read(int fd, uaddr buf, u64 size)
 {
-    return rw_simple(a, b, c, false, false, 0);
+    return rw_simple(fd, buf, size, false, false, 0);
 }
 
-long sys_write(SYSCALL_ARGS)
+long sys_write(int fd, uaddr buf, u64 size)
 {
-    return rw_simple(a, b, c, true, false, 0);
+    return rw_simple(fd, buf, size, true, false, 0);
 }
 
-long sys_pread64(SYSCALL_ARGS)
+long sys_pread64(int fd, uaddr buf, u64 size, i64 offset)
 {
-    return d < 0 ? -EINVAL : rw_simple(a, b, c, false, true, d);
+    return offset < 0 ? -EINVAL : rw_simple(fd, buf, size, false, true, offset);
 }
 
-long sys_pwrite64(SYSCALL_ARGS)
+long sys_pwrite64(int fd, uaddr buf, u64 size, i64 offset)
 {
-    return d < 0 ? -EINVAL : rw_simple(a, b, c, true, true, d);
+    return offset < 0 ? -EINVAL : rw_simple(fd, buf, size, true, true, offset);
 }
 
-long sys_readv(SYSCALL_ARGS)
+long sys_readv(int fd, uaddr vector, u64 count)
 {
-    return rw_vector(a, b, c, false, false, 0, 0);
+    return rw_vector(fd, vector, count, false, false, 0, 0);
 }
 
-long sys_writev(SYSCALL_ARGS)
+long sys_writev(int fd, uaddr vector, u64 count)
 {
-    return rw_vector(a, b, c, true, false, 0, 0);
+    return rw_vector(fd, vector, count, true, false, 0, 0);
 }
 
-long sys_preadv(SYSCALL_ARGS)
+long sys_preadv(int fd, uaddr vector, u64 count, i64 low, u64 high)
 {
-    return d < 0 ? -EINVAL : rw_vector(a, b, c, false, true, d, 0);
+    return low < 0 ? -EINVAL : rw_vector(fd, vector, count, false, true, low, 0);
 }
 
-long sys_pwritev(SYSCALL_ARGS)
+long sys_pwritev(int fd, uaddr vector, u64 count, i64 low, u64 high)
 {
-    return d < 0 ? -EINVAL : rw_vector(a, b, c, true, true, d, 0);
+    return low < 0 ? -EINVAL : rw_vector(fd, vector, count, true, true, low, 0);
 }
 
-long sys_preadv2(SYSCALL_ARGS)
+long sys_preadv2(int fd, uaddr vector, u64 count, i64 low, u64 high, int flags)
 {
-    return d < -1 ? -EINVAL : rw_vector(a, b, c, false, true, d, f);
+    return low < -1 ? -EINVAL : rw_vector(fd, vector, count, false, true, low, flags);
 }
 
-long sys_pwritev2(SYSCALL_ARGS)
+long sys_pwritev2(int fd, uaddr vector, u64 count, i64 low, u64 high, int flags)
 {
-    return d < -1 ? -EINVAL : rw_vector(a, b, c, true, true, d, f);
+    return low < -1 ? -EINVAL : rw_vector(fd, vector, count, true, true, low, flags);
 }
 
-long sys_lseek(SYSCALL_ARGS)
+long sys_lseek(int fd, i64 offset, u32 whence)
 {
-    struct fdref r = fdref_get((int)a);
+    struct fdref r = fdref_get(fd);
     i64 n;
 
     if (!r.file)
         return -EBADF;
-    if ((u32)c > 4 /* SEEK_HOLE */) {
+    if (whence > 4 /* SEEK_HOLE */) {
         n = -EINVAL;
     } else if (!has_position(r.file)) {
         n = -ESPIPE;
     } else {
         mutex_lock(&r.file->pos_lock);
-        n = r.file->ops->seek(r.file, b, (int)c);
+        n = r.file->ops->seek(r.file, offset, (int)whence);
         mutex_unlock(&r.file->pos_lock);
     }
     fdref_put(r);
@@ -240,14 +218,14 @@ int inode_truncate(struct inode *i, u64 size)
     return r;
 }
 
-long sys_truncate(SYSCALL_ARGS)
+long sys_truncate(uaddr path, i64 size)
 {
     struct dentry *target;
     int r;
 
-    if (b < 0)
+    if (size < 0)
         return -EINVAL;
-    r = path_lookup_user((const void *)a, 0, &target);
+    r = path_lookup_user(path, 0, &target);
     if (r < 0)
         return r;
     if (S_ISDIR(target->inode->mode))
@@ -259,41 +237,41 @@ long sys_truncate(SYSCALL_ARGS)
     else
         r = inode_permission(target->inode, MAY_WRITE);
     if (r == 0)
-        r = inode_truncate(target->inode, (u64)b);
+        r = inode_truncate(target->inode, (u64)size);
     if (r == 0)
         notify_inode(target, IN_MODIFY);
     dentry_put(target);
     return r;
 }
 
-long sys_ftruncate(SYSCALL_ARGS)
+long sys_ftruncate(int fd, i64 size)
 {
-    struct fdref r = fdref_get((int)a);
+    struct fdref r = fdref_get(fd);
     long n;
 
     if (!r.file)
         return -EBADF;
-    if (b < 0 || (r.file->flags & O_ACCMODE) == O_RDONLY || !r.file->inode ||
+    if (size < 0 || (r.file->flags & O_ACCMODE) == O_RDONLY || !r.file->inode ||
         !S_ISREG(r.file->inode->mode))
         n = -EINVAL;
     else
-        n = truncate_counted(r.file->inode, (u64)b);
+        n = truncate_counted(r.file->inode, (u64)size);
     if (n == 0)
         notify_inode(r.file->dentry, IN_MODIFY);
     fdref_put(r);
     return n;
 }
 
-long sys_fallocate(SYSCALL_ARGS)
+long sys_fallocate(int fd, int mode, i64 offset, i64 size)
 {
-    struct fdref r = fdref_get((int)a);
+    struct fdref r = fdref_get(fd);
     long n;
 
     if (!r.file)
         return -EBADF;
-    if (c < 0 || d <= 0)
+    if (offset < 0 || size <= 0)
         n = -EINVAL;
-    else if (c > INT64_MAX - d)
+    else if (offset > INT64_MAX - size)
         n = -EFBIG;
     else if ((r.file->flags & O_ACCMODE) == O_RDONLY)
         n = -EBADF;
@@ -304,9 +282,9 @@ long sys_fallocate(SYSCALL_ARGS)
     else if (!r.file->ops->fallocate)
         n = S_ISREG(r.file->inode->mode) ? -EOPNOTSUPP : -ENODEV;
     else
-        n = b & 1 ? 0 : check_file_size((u64)(c + d));
-    if (n == 0 && r.file->ops->fallocate && c >= 0 && d > 0)
-        n = r.file->ops->fallocate(r.file, (int)b, (u64)c, (u64)d);
+        n = mode & 1 ? 0 : check_file_size((u64)(offset + size));
+    if (n == 0 && r.file->ops->fallocate && offset >= 0 && size > 0)
+        n = r.file->ops->fallocate(r.file, mode, (u64)offset, (u64)size);
     if (n == 0)
         notify_inode(r.file->dentry, IN_MODIFY);
     fdref_put(r);
@@ -330,24 +308,24 @@ static long do_fsync(int fd, bool data_only)
     return n;
 }
 
-long sys_fsync(SYSCALL_ARGS)
+long sys_fsync(int fd)
 {
-    return do_fsync((int)a, false);
+    return do_fsync(fd, false);
 }
 
-long sys_fdatasync(SYSCALL_ARGS)
+long sys_fdatasync(int fd)
 {
-    return do_fsync((int)a, true);
+    return do_fsync(fd, true);
 }
 
-long sys_sync(SYSCALL_ARGS)
+long sys_sync(void)
 {
     return 0; /* pass-through files are written at once; the rest lives in memory */
 }
 
-long sys_syncfs(SYSCALL_ARGS)
+long sys_syncfs(int fd)
 {
-    struct fdref r = fdref_get((int)a);
+    struct fdref r = fdref_get(fd);
 
     if (!r.file)
         return -EBADF;
@@ -357,14 +335,14 @@ long sys_syncfs(SYSCALL_ARGS)
     return 0;
 }
 
-long sys_sync_file_range(SYSCALL_ARGS)
+long sys_sync_file_range(int fd, i64 offset, i64 size, u32 flags)
 {
-    struct fdref r = fdref_get((int)a);
+    struct fdref r = fdref_get(fd);
     long n = 0, end;
 
     if (!r.file)
         return -EBADF;
-    if (b < 0 || c < 0 || __builtin_add_overflow(b, c, &end) || (d & ~7l))
+    if (offset < 0 || size < 0 || __builtin_add_overflow(offset, size, &end) || (flags & ~7u))
         n = -EINVAL;
     else if (!r.file->inode || S_ISCHR(r.file->inode->mode) || !has_position(r.file))
         n = -ESPIPE;
@@ -374,24 +352,24 @@ long sys_sync_file_range(SYSCALL_ARGS)
     return n;
 }
 
-long sys_fadvise64(SYSCALL_ARGS)
+long sys_fadvise64(int fd, i64 offset, i64 size, int advice)
 {
-    struct fdref r = fdref_get((int)a);
+    struct fdref r = fdref_get(fd);
     long n = 0;
 
     if (!r.file)
         return -EBADF;
     if (!has_position(r.file))
         n = -ESPIPE;
-    else if (c < 0 || d < 0 || d > 5)
+    else if (size < 0 || advice < 0 || advice > 5)
         n = -EINVAL;
     fdref_put(r);
     return n;
 }
 
-long sys_readahead(SYSCALL_ARGS)
+long sys_readahead(int fd, i64 offset, u64 size)
 {
-    struct fdref r = fdref_get((int)a);
+    struct fdref r = fdref_get(fd);
     long n = 0;
 
     if (!r.file)
@@ -427,7 +405,7 @@ static long ioctl_generic(struct file *f, int fd, u32 cmd, u64 arg, bool *done)
         mutex_unlock(&t->lock);
         return 0;
     case FIONBIO_CMD:
-        if (get_user(on, (const void *)arg) < 0)
+        if (get_user(on, user_at(arg)) < 0)
             return -EFAULT;
         if (on)
             __atomic_or_fetch(&f->flags, O_NONBLOCK, __ATOMIC_RELAXED);
@@ -436,39 +414,39 @@ static long ioctl_generic(struct file *f, int fd, u32 cmd, u64 arg, bool *done)
         *done = f->ops->ioctl == NULL || S_ISREG(f->inode ? f->inode->mode : 0);
         return 0;
     case FIOASYNC_CMD:
-        return get_user(on, (const void *)arg) < 0 ? -EFAULT : 0;
+        return get_user(on, user_at(arg)) < 0 ? -EFAULT : 0;
     case FIGETBSZ_CMD:
         if (f->inode && (S_ISREG(f->inode->mode) || S_ISDIR(f->inode->mode)))
-            return put_user((i32)PAGE_SIZE, (void *)arg);
+            return put_user((i32)PAGE_SIZE, user_at(arg));
         break;
     case FIONREAD_CMD:
         if (f->inode && S_ISREG(f->inode->mode))
             return put_user(
                 (i32)MIN(f->inode->size > f->pos ? f->inode->size - f->pos : 0, INT32_MAX),
-                (void *)arg);
+                user_at(arg));
         break;
     case FIOQSIZE_CMD:
         if (f->inode && (S_ISREG(f->inode->mode) || S_ISDIR(f->inode->mode)))
-            return put_user((i64)f->inode->size, (void *)arg);
+            return put_user((i64)f->inode->size, user_at(arg));
         break;
     }
     *done = false;
     return 0;
 }
 
-long sys_ioctl(SYSCALL_ARGS)
+long sys_ioctl(int fd, u32 command, u64 argument)
 {
-    struct fdref r = fdref_get((int)a);
+    struct fdref r = fdref_get(fd);
     bool done;
     long n;
 
     if (!r.file)
         return -EBADF;
-    n = ioctl_generic(r.file, (int)a, (u32)b, (u64)c, &done);
+    n = ioctl_generic(r.file, fd, command, argument, &done);
     if (!done) {
-        long own = r.file->ops->ioctl ? r.file->ops->ioctl(r.file, (u32)b, (u64)c) : -ENOTTY;
+        long own = r.file->ops->ioctl ? r.file->ops->ioctl(r.file, command, argument) : -ENOTTY;
 
-        n = (u32)b == FIONBIO_CMD ? 0 : own;
+        n = command == FIONBIO_CMD ? 0 : own;
     }
     fdref_put(r);
     return n;

@@ -54,19 +54,19 @@ static ssize_t pump(struct file *in, u64 *in_pos, struct file *out, u64 *out_pos
 struct place {
     struct file *f;
     u64 at;
-    u64 user; /* address, or 0 */
+    uaddr user; /* or NULL */
     bool own;
 };
 
-static int place_take(struct place *p, struct file *f, u64 user)
+static int place_take(struct place *p, struct file *f, uaddr user)
 {
     i64 at = 0;
 
     *p = (struct place){.f = f, .user = user};
-    if (user) {
+    if (user.at) {
         if (!f->ops->seek)
             return -ESPIPE;
-        if (get_user(at, (const void *)user) < 0)
+        if (get_user(at, user) < 0)
             return -EFAULT;
         if (at < 0)
             return -EINVAL;
@@ -82,14 +82,14 @@ static int place_give(struct place *p)
 {
     if (p->own)
         p->f->pos = p->at;
-    if (p->user)
-        return put_user((i64)p->at, (void *)p->user);
+    if (p->user.at)
+        return put_user((i64)p->at, p->user);
     return 0;
 }
 
 static int check_copy(struct file *in, struct file *out);
 
-static long transfer(int in_fd, u64 in_off, int out_fd, u64 out_off, size_t n,
+static long transfer(int in_fd, uaddr in_off, int out_fd, uaddr out_off, size_t n,
                      int (*check)(struct file *in, struct file *out))
 {
     struct file *in = fd_get(in_fd), *out = fd_get(out_fd);
@@ -154,39 +154,30 @@ static int check_splice(struct file *in, struct file *out)
     return out->flags & O_APPEND ? -EINVAL : 0;
 }
 
-long sys_sendfile(SYSCALL_ARGS);
-long sys_copy_file_range(SYSCALL_ARGS);
-long sys_splice(SYSCALL_ARGS);
-long sys_tee(SYSCALL_ARGS);
-long sys_vmsplice(SYSCALL_ARGS);
-long sys_writev(SYSCALL_ARGS);
-long sys_write(SYSCALL_ARGS);
-long sys_readv(SYSCALL_ARGS);
-
-long sys_sendfile(SYSCALL_ARGS)
+long sys_sendfile(int to, int from, uaddr offset, u64 size)
 {
-    return transfer((int)b, (u64)c, (int)a, 0, (size_t)d, check_sendfile);
+    return transfer(from, offset, to, user_at(0), size, check_sendfile);
 }
 
-long sys_copy_file_range(SYSCALL_ARGS)
+long sys_copy_file_range(int from, uaddr from_offset, int to, uaddr to_offset, u64 size, u32 flags)
 {
-    return f ? -EINVAL : transfer((int)a, (u64)b, (int)c, (u64)d, (size_t)e, check_copy);
+    return flags ? -EINVAL : transfer(from, from_offset, to, to_offset, size, check_copy);
 }
 
 #define SPLICE_NONBLOCK 2
 #define IOV_MAX_COUNT   1024
-#define SPLICE_ALL      15l
+#define SPLICE_ALL      15u
 
-long sys_splice(SYSCALL_ARGS)
+long sys_splice(int from, uaddr from_offset, int to, uaddr to_offset, u64 size, u32 flags)
 {
     struct file *in;
 
-    if (f & ~SPLICE_ALL)
+    if (flags & ~SPLICE_ALL)
         return -EINVAL;
-    if (e == 0)
+    if (size == 0)
         return 0;
-    if (f & SPLICE_NONBLOCK) { /* only the pipe side must not block */
-        in = fd_get((int)a);
+    if (flags & SPLICE_NONBLOCK) { /* only the pipe side must not block */
+        in = fd_get(from);
         if (in && file_is_pipe(in) && in->ops->poll &&
             !(in->ops->poll(in, NULL) & (POLL_IN | POLL_HUP))) {
             file_put(in);
@@ -195,21 +186,21 @@ long sys_splice(SYSCALL_ARGS)
         if (in)
             file_put(in);
     }
-    return transfer((int)a, (u64)b, (int)c, (u64)d, (size_t)e, check_splice);
+    return transfer(from, from_offset, to, to_offset, size, check_splice);
 }
 
-long sys_tee(SYSCALL_ARGS)
+long sys_tee(int from, int to, u64 size, u32 flags)
 {
     struct file *in, *out;
     long r = -EBADF;
 
-    if (d & ~SPLICE_ALL)
+    if (flags & ~SPLICE_ALL)
         return -EINVAL;
-    in = fd_get((int)a);
-    out = fd_get((int)b);
+    in = fd_get(from);
+    out = fd_get(to);
     if (in && out)
         r = file_is_pipe(in) && file_is_pipe(out) && in->inode != out->inode
-                ? pipe_tee(in, out, (size_t)c, (d & SPLICE_NONBLOCK) != 0)
+                ? pipe_tee(in, out, size, (flags & SPLICE_NONBLOCK) != 0)
                 : -EINVAL;
     if (in)
         file_put(in);
@@ -219,22 +210,21 @@ long sys_tee(SYSCALL_ARGS)
 }
 
 /* vmsplice waits for room, and then gives no more than there is. */
-static long fill_pipe(int fd, struct file *file, u64 iov, long count)
+static long fill_pipe(int fd, struct file *file, uaddr iov, u64 count)
 {
     long done = 0, r;
+    struct {
+        u64 base, size;
+    } v;
 
-    if (count < 0 || count > IOV_MAX_COUNT)
+    if (count > IOV_MAX_COUNT)
         return -EINVAL;
     r = file_wait(file, POLL_OUT, UINT64_MAX);
-    for (size_t room = pipe_room(file); r == 0 && count > 0; count--, iov += 16) {
-        struct {
-            u64 base, size;
-        } v;
-
-        if (copy_from_user(&v, (const void *)iov, sizeof(v)) < 0)
+    for (size_t room = pipe_room(file); r == 0 && count > 0; count--, iov.at += sizeof(v)) {
+        if (copy_from_user(&v, iov, sizeof(v)) < 0)
             r = -EFAULT;
         else if (v.size)
-            r = sys_write(fd, (long)v.base, (long)MIN(v.size, room), 0, 0, 0);
+            r = sys_write(fd, user_at(v.base), MIN(v.size, room));
         else
             continue;
         if (r < 0)
@@ -248,14 +238,14 @@ static long fill_pipe(int fd, struct file *file, u64 iov, long count)
     return done ? done : r == -EINTR ? -ERESTARTSYS : r;
 }
 
-long sys_vmsplice(SYSCALL_ARGS)
+long sys_vmsplice(int fd, uaddr vector, u64 count, u32 flags)
 {
     struct file *file;
     bool reads;
 
-    if (d & ~SPLICE_ALL)
+    if (flags & ~SPLICE_ALL)
         return -EINVAL;
-    file = fd_get((int)a);
+    file = fd_get(fd);
     if (!file)
         return -EBADF;
     reads = (file->flags & O_ACCMODE) == O_RDONLY;
@@ -263,11 +253,12 @@ long sys_vmsplice(SYSCALL_ARGS)
         file_put(file);
         return -EBADF;
     }
-    if ((d & SPLICE_NONBLOCK) && !(file->ops->poll(file, NULL) & (POLL_IN | POLL_OUT | POLL_HUP))) {
+    if ((flags & SPLICE_NONBLOCK) &&
+        !(file->ops->poll(file, NULL) & (POLL_IN | POLL_OUT | POLL_HUP))) {
         file_put(file);
         return -EAGAIN;
     }
-    long r = reads ? sys_readv(a, b, c, 0, 0, 0) : fill_pipe((int)a, file, (u64)b, c);
+    long r = reads ? sys_readv(fd, vector, count) : fill_pipe(fd, file, vector, count);
     file_put(file);
     return r;
 }

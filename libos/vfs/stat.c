@@ -38,8 +38,7 @@ static int file_stat(struct file *f, struct kstat *st)
 }
 
 /* The object that (dirfd, path, AT_* flags) names. */
-static int stat_at(int dirfd, const void __user *upath, u32 flags, struct kstat *st,
-                   struct mount **mount)
+static int stat_at(int dirfd, uaddr upath, u32 flags, struct kstat *st, struct mount **mount)
 {
     char path[PATH_MAX];
     struct dentry *d;
@@ -72,7 +71,7 @@ static int stat_at(int dirfd, const void __user *upath, u32 flags, struct kstat 
     return r;
 }
 
-static long put_stat(const struct kstat *k, void __user *out)
+static long put_stat(const struct kstat *k, uaddr out)
 {
     struct stat st = {
         .st_dev = k->dev,
@@ -97,43 +96,32 @@ static long put_stat(const struct kstat *k, void __user *out)
 }
 
 /* ---- system calls ---- */
-long sys_stat(SYSCALL_ARGS);
-long sys_lstat(SYSCALL_ARGS);
-long sys_fstat(SYSCALL_ARGS);
-long sys_newfstatat(SYSCALL_ARGS);
-long sys_statx(SYSCALL_ARGS);
-long sys_access(SYSCALL_ARGS);
-long sys_faccessat(SYSCALL_ARGS);
-long sys_faccessat2(SYSCALL_ARGS);
-long sys_statfs(SYSCALL_ARGS);
-long sys_fstatfs(SYSCALL_ARGS);
-long sys_ustat(SYSCALL_ARGS);
 
-long sys_newfstatat(SYSCALL_ARGS)
+long sys_newfstatat(int dir, uaddr path, uaddr user_st, int flags)
 {
     struct kstat st;
     struct mount *m;
     int r;
 
-    if (d & ~(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH))
+    if (flags & ~(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH))
         return -EINVAL;
-    r = stat_at((int)a, (const void *)b, (u32)d, &st, &m);
-    return r < 0 ? r : put_stat(&st, (void *)c);
+    r = stat_at(dir, path, (u32)flags, &st, &m);
+    return r < 0 ? r : put_stat(&st, user_st);
 }
 
-long sys_stat(SYSCALL_ARGS)
+long sys_stat(uaddr path, uaddr st)
 {
-    return sys_newfstatat(AT_FDCWD, a, b, 0, 0, 0);
+    return sys_newfstatat(AT_FDCWD, path, st, 0);
 }
 
-long sys_lstat(SYSCALL_ARGS)
+long sys_lstat(uaddr path, uaddr st)
 {
-    return sys_newfstatat(AT_FDCWD, a, b, AT_SYMLINK_NOFOLLOW, 0, 0);
+    return sys_newfstatat(AT_FDCWD, path, st, AT_SYMLINK_NOFOLLOW);
 }
 
-long sys_fstat(SYSCALL_ARGS)
+long sys_fstat(int fd, uaddr user_st)
 {
-    struct file *file = fd_get((int)a);
+    struct file *file = fd_get(fd);
     struct kstat st;
     int r;
 
@@ -141,7 +129,7 @@ long sys_fstat(SYSCALL_ARGS)
         return -EBADF;
     r = file_stat(file, &st);
     file_put(file);
-    return r < 0 ? r : put_stat(&st, (void *)b);
+    return r < 0 ? r : put_stat(&st, user_st);
 }
 
 static struct statx_timestamp statx_time(i64 t)
@@ -158,17 +146,17 @@ static u32 dev_minor(u64 dev)
     return (u32)((dev & 0xff) | (dev >> 12 & ~0xffu));
 }
 
-long sys_statx(SYSCALL_ARGS)
+long sys_statx(int dir, uaddr path, int flags, u32 mask, uaddr st)
 {
     struct statx x = {0};
     struct kstat k;
     struct mount *m = NULL;
     int r;
 
-    if ((c & ~(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | AT_STATX_SYNC_TYPE)) ||
-        (c & AT_STATX_SYNC_TYPE) == AT_STATX_SYNC_TYPE || (d & (long)STATX__RESERVED))
+    if ((flags & ~(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | AT_STATX_SYNC_TYPE)) ||
+        (flags & AT_STATX_SYNC_TYPE) == AT_STATX_SYNC_TYPE || (mask & STATX__RESERVED))
         return -EINVAL;
-    r = stat_at((int)a, (const void *)b, (u32)c, &k, &m);
+    r = stat_at(dir, path, (u32)flags, &k, &m);
     if (r < 0)
         return r;
     x.stx_mask = STATX_BASIC_STATS | STATX_BTIME | (m ? STATX_MNT_ID : 0);
@@ -190,7 +178,7 @@ long sys_statx(SYSCALL_ARGS)
     x.stx_dev_major = dev_major(k.dev);
     x.stx_dev_minor = dev_minor(k.dev);
     x.stx_mnt_id = m ? m->id : 0;
-    return copy_to_user((void *)e, &x, sizeof(x));
+    return copy_to_user(st, &x, sizeof(x));
 }
 
 /* access(2) asks for the real ids. */
@@ -204,49 +192,49 @@ static int permission_real(struct dentry *d, int mask)
     return inode_permission_as(&cred, d->inode, mask);
 }
 
-long sys_faccessat2(SYSCALL_ARGS)
+long sys_faccessat2(int dir, uaddr user_path, int mode, int flags)
 {
     char path[PATH_MAX];
     struct cred *cred = &current_process()->cred;
     struct dentry *target;
-    ssize_t n = strncpy_from_user(path, (const void *)b, PATH_MAX);
+    ssize_t n = strncpy_from_user(path, user_path, PATH_MAX);
     int r;
 
     if (n < 0)
         return n;
-    if ((c & ~7l) || (d & ~(AT_EACCESS | AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)))
+    if ((mode & ~7) || (flags & ~(AT_EACCESS | AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)))
         return -EINVAL;
-    r = path_lookup((int)a, path,
-                    (d & AT_SYMLINK_NOFOLLOW ? LOOKUP_NOFOLLOW : 0) |
-                        (d & AT_EMPTY_PATH ? LOOKUP_EMPTY : 0),
+    r = path_lookup(dir, path,
+                    (flags & AT_SYMLINK_NOFOLLOW ? LOOKUP_NOFOLLOW : 0) |
+                        (flags & AT_EMPTY_PATH ? LOOKUP_EMPTY : 0),
                     &target);
     if (r < 0)
         return r;
-    if ((c & MAY_WRITE) && dentry_readonly(target) &&
+    if ((mode & MAY_WRITE) && dentry_readonly(target) &&
         (S_ISREG(target->inode->mode) || S_ISDIR(target->inode->mode) ||
          S_ISLNK(target->inode->mode)))
         r = -EROFS;
-    else if ((c & MAY_EXEC) && S_ISREG(target->inode->mode) && dentry_noexec(target))
+    else if ((mode & MAY_EXEC) && S_ISREG(target->inode->mode) && dentry_noexec(target))
         r = -EACCES;
-    else if ((d & AT_EACCESS) || (cred->uid == cred->fsuid && cred->gid == cred->fsgid))
-        r = inode_permission(target->inode, (int)c);
+    else if ((flags & AT_EACCESS) || (cred->uid == cred->fsuid && cred->gid == cred->fsgid))
+        r = inode_permission(target->inode, mode);
     else
-        r = permission_real(target, (int)c);
+        r = permission_real(target, mode);
     dentry_put(target);
     return r;
 }
 
-long sys_faccessat(SYSCALL_ARGS)
+long sys_faccessat(int dir, uaddr path, int mode)
 {
-    return sys_faccessat2(a, b, c, 0, 0, 0);
+    return sys_faccessat2(dir, path, mode, 0);
 }
 
-long sys_access(SYSCALL_ARGS)
+long sys_access(uaddr path, int mode)
 {
-    return sys_faccessat2(AT_FDCWD, a, b, 0, 0, 0);
+    return sys_faccessat2(AT_FDCWD, path, mode, 0);
 }
 
-static long put_statfs(struct super *s, u32 mount_flags, void __user *out)
+static long put_statfs(struct super *s, u32 mount_flags, uaddr out)
 {
     struct host_statfs k = {.type = s->magic, .bsize = PAGE_SIZE, .namelen = NAME_LIMIT};
     struct statfs st = {0};
@@ -270,14 +258,14 @@ static long put_statfs(struct super *s, u32 mount_flags, void __user *out)
     return copy_to_user(out, &st, sizeof(st));
 }
 
-long sys_statfs(SYSCALL_ARGS)
+long sys_statfs(uaddr path, uaddr st)
 {
     struct dentry *target;
-    int r = path_lookup_user((const void *)a, 0, &target);
+    int r = path_lookup_user(path, 0, &target);
 
     if (r < 0)
         return r;
-    r = put_statfs(target->inode->super, target->mount ? target->mount->flags : 0, (void *)b);
+    r = put_statfs(target->inode->super, target->mount ? target->mount->flags : 0, st);
     dentry_put(target);
     return r;
 }
@@ -302,9 +290,9 @@ static struct dentry *root_of_dev(u32 dev)
     return found;
 }
 
-long sys_ustat(SYSCALL_ARGS)
+long sys_ustat(u32 dev, uaddr st)
 {
-    struct dentry *root = root_of_dev((u32)a);
+    struct dentry *root = root_of_dev(dev);
     struct host_statfs k = {0};
     struct ustat u;
     int r = 0;
@@ -317,19 +305,19 @@ long sys_ustat(SYSCALL_ARGS)
     memset(&u, 0, sizeof(u));
     u.blocks_free = (i32)k.bfree;
     u.inodes_free = k.ffree;
-    return r < 0 ? r : copy_to_user((void *)b, &u, sizeof(u));
+    return r < 0 ? r : copy_to_user(st, &u, sizeof(u));
 }
 
-long sys_fstatfs(SYSCALL_ARGS)
+long sys_fstatfs(int fd, uaddr st)
 {
     static struct super anon = {.type = "anon_inodefs", .magic = 0x09041934};
-    struct file *file = fd_get((int)a);
+    struct file *file = fd_get(fd);
     long r;
 
     if (!file)
         return -EBADF;
     r = put_statfs(file->inode && file->inode->super ? file->inode->super : &anon,
-                   file->dentry && file->dentry->mount ? file->dentry->mount->flags : 0, (void *)b);
+                   file->dentry && file->dentry->mount ? file->dentry->mount->flags : 0, st);
     file_put(file);
     return r;
 }

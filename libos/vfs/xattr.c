@@ -33,16 +33,16 @@ static int xattr_allowed(struct dentry *d, const char *name, bool write)
     return inode_permission(i, write ? MAY_WRITE : MAY_READ);
 }
 
-static int name_from_user(char *name, long address)
+static int name_from_user(char *name, uaddr address)
 {
-    ssize_t n = strncpy_from_user(name, (const void *)address, XATTR_NAME_MAX + 1);
+    ssize_t n = strncpy_from_user(name, address, XATTR_NAME_MAX + 1);
 
     if (n == -ENAMETOOLONG || n == 0)
         return -ERANGE;
     return n < 0 ? (int)n : 0;
 }
 
-static long get_one(struct dentry *d, long uname, long value, size_t size)
+static long get_one(struct dentry *d, uaddr uname, uaddr value, size_t size)
 {
     char name[XATTR_NAME_MAX + 1];
     void *buf = NULL;
@@ -61,13 +61,13 @@ static long get_one(struct dentry *d, long uname, long value, size_t size)
             return -ENOMEM;
     }
     r = d->inode->ops->getxattr(d->inode, name, buf, size);
-    if (r > 0 && size && copy_to_user((void *)value, buf, (size_t)r) < 0)
+    if (r > 0 && size && copy_to_user(value, buf, (size_t)r) < 0)
         r = -EFAULT;
     kfree(buf);
     return r;
 }
 
-static long set_one(struct dentry *d, long uname, long value, size_t size, int flags)
+static long set_one(struct dentry *d, uaddr uname, uaddr value, size_t size, int flags)
 {
     char name[XATTR_NAME_MAX + 1];
     void *buf;
@@ -87,7 +87,7 @@ static long set_one(struct dentry *d, long uname, long value, size_t size, int f
     buf = kmalloc(size ? size : 1);
     if (!buf)
         return -ENOMEM;
-    r = copy_from_user(buf, (const void *)value, size);
+    r = copy_from_user(buf, value, size);
     if (r == 0)
         r = d->inode->ops->setxattr(d->inode, name, buf, size, flags);
     kfree(buf);
@@ -96,7 +96,7 @@ static long set_one(struct dentry *d, long uname, long value, size_t size, int f
     return r;
 }
 
-static long list_all(struct dentry *d, long list, size_t size)
+static long list_all(struct dentry *d, uaddr list, size_t size)
 {
     char *buf = NULL;
     ssize_t r;
@@ -110,13 +110,13 @@ static long list_all(struct dentry *d, long list, size_t size)
             return -ENOMEM;
     }
     r = d->inode->ops->listxattr(d->inode, buf, size);
-    if (r > 0 && size && copy_to_user((void *)list, buf, (size_t)r) < 0)
+    if (r > 0 && size && copy_to_user(list, buf, (size_t)r) < 0)
         r = -EFAULT;
     kfree(buf);
     return r;
 }
 
-static long remove_one(struct dentry *d, long uname)
+static long remove_one(struct dentry *d, uaddr uname)
 {
     char name[XATTR_NAME_MAX + 1];
     int r = name_from_user(name, uname);
@@ -133,9 +133,9 @@ static long remove_one(struct dentry *d, long uname)
     return r;
 }
 
-static int by_fd(long fd, struct dentry **out)
+static int by_fd(int fd, struct dentry **out)
 {
-    struct fdref r = fdref_get((int)fd);
+    struct fdref r = fdref_get(fd);
 
     if (!r.file)
         return -EBADF;
@@ -144,25 +144,26 @@ static int by_fd(long fd, struct dentry **out)
     return is_err(*out) ? ptr_err(*out) : 0;
 }
 
-#define XATTR_CALL(name, find, expression) \
-    long sys_##name(SYSCALL_ARGS);         \
-    long sys_##name(SYSCALL_ARGS)          \
-    {                                      \
-        struct dentry *t;                  \
-        long r = find;                     \
-        if (r < 0)                         \
-            return r;                      \
-        r = expression;                    \
-        dentry_put(t);                     \
-        return r;                          \
+#define XATTR_CALL(call, by, find, expression, ...) \
+    long sys_##call(by, __VA_ARGS__)                \
+    {                                               \
+        struct dentry *t;                           \
+        long r = find;                              \
+        if (r < 0)                                  \
+            return r;                               \
+        r = expression;                             \
+        dentry_put(t);                              \
+        return r;                                   \
     }
 /* The three forms of each call differ in how the target is found. */
-#define XATTR_CALLS(name, expression)                                                       \
-    XATTR_CALL(name, path_lookup_user((const void *)a, 0, &t), expression)                  \
-    XATTR_CALL(l##name, path_lookup_user((const void *)a, LOOKUP_NOFOLLOW, &t), expression) \
-    XATTR_CALL(f##name, by_fd(a, &t), expression)
+#define XATTR_CALLS(call, expression, ...)                                                   \
+    XATTR_CALL(call, uaddr path, path_lookup_user(path, 0, &t), expression, __VA_ARGS__)     \
+    XATTR_CALL(l##call, uaddr path, path_lookup_user(path, LOOKUP_NOFOLLOW, &t), expression, \
+               __VA_ARGS__)                                                                  \
+    XATTR_CALL(f##call, int fd, by_fd(fd, &t), expression, __VA_ARGS__)
 
-XATTR_CALLS(getxattr, get_one(t, b, c, (size_t)d))
-XATTR_CALLS(setxattr, set_one(t, b, c, (size_t)d, (int)e))
-XATTR_CALLS(listxattr, list_all(t, b, (size_t)c))
-XATTR_CALLS(removexattr, remove_one(t, b))
+XATTR_CALLS(getxattr, get_one(t, name, value, size), uaddr name, uaddr value, u64 size)
+XATTR_CALLS(setxattr, set_one(t, name, value, size, flags), uaddr name, uaddr value, u64 size,
+            int flags)
+XATTR_CALLS(listxattr, list_all(t, list, size), uaddr list, u64 size)
+XATTR_CALLS(removexattr, remove_one(t, name), uaddr name)

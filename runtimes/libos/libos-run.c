@@ -2,7 +2,7 @@
 /*
  * For developers and tests: run one program from a root directory in the LibOS, without a container
  * around it.
- *   libos-run [--libos ELF] [--cache DIR] [--log LEVEL] [--env NAME=VALUE]...
+ *   libos-run [--libos ELF] [--cache DIR] [--log LEVEL] [--trace CALLS] [--env NAME=VALUE]...
  *             [--memory BYTES] [--threads N] [--bind SOURCE:TARGET]... [--production]
  *             --rootfs DIR -- program [args]
  * The exit code is the program's, 128 + n when signal n killed it, 125 when it could not be
@@ -92,7 +92,7 @@ static const struct bundle_mount g_mounts[] = {
 
 struct options {
     struct bundle_options bundle;
-    const char *log;
+    const char *log, *trace;
     const char *env[LIST_MAX + 1];
     size_t env_count;
     struct bundle_mount mounts[LIST_MAX];
@@ -154,6 +154,7 @@ static int run(struct options *o, char **argv, struct error *err)
         return -1;
     struct pal_init_args_v4 init = {.size = sizeof(init),
                                     .log_level = o->log,
+                                    .trace = o->trace,
                                     .enclave_type = type,
                                     .flags = o->bundle.settings.debug ? PAL_FLAG_DEBUG_ENCLAVE : 0,
                                     .enclave_fd = open(result.enclave, O_RDONLY | O_CLOEXEC),
@@ -203,19 +204,14 @@ static int run(struct options *o, char **argv, struct error *err)
 
 int main(int argc, char **argv)
 {
-    static const struct option long_options[] = {{"rootfs", required_argument, NULL, 'r'},
-                                                 {"libos", required_argument, NULL, 'l'},
-                                                 {"cache", required_argument, NULL, 'c'},
-                                                 {"key", required_argument, NULL, 'k'},
-                                                 {"log", required_argument, NULL, 'L'},
-                                                 {"env", required_argument, NULL, 'e'},
-                                                 {"bind", required_argument, NULL, 'b'},
-                                                 {"memory", required_argument, NULL, 'm'},
-                                                 {"threads", required_argument, NULL, 't'},
-                                                 {"stats", no_argument, NULL, 's'},
-                                                 {"production", no_argument, NULL, 'p'},
-                                                 {"aexnotify", no_argument, NULL, 'a'},
-                                                 {NULL, 0, NULL, 0}};
+    static const struct option long_options[] = {
+        {"rootfs", required_argument, NULL, 'r'}, {"libos", required_argument, NULL, 'l'},
+        {"cache", required_argument, NULL, 'c'},  {"key", required_argument, NULL, 'k'},
+        {"log", required_argument, NULL, 'L'},    {"trace", required_argument, NULL, 'T'},
+        {"env", required_argument, NULL, 'e'},    {"bind", required_argument, NULL, 'b'},
+        {"memory", required_argument, NULL, 'm'}, {"threads", required_argument, NULL, 't'},
+        {"stats", no_argument, NULL, 's'},        {"production", no_argument, NULL, 'p'},
+        {"aexnotify", no_argument, NULL, 'a'},    {NULL, 0, NULL, 0}};
     static struct options o = {.log = "warn"};
     bool stats = false, bad = false;
     uint64_t threads = 0;
@@ -240,6 +236,9 @@ int main(int argc, char **argv)
             break;
         case 'L':
             o.log = optarg;
+            break;
+        case 'T':
+            o.trace = optarg;
             break;
         case 's':
             stats = true;
@@ -272,6 +271,7 @@ int main(int argc, char **argv)
     }
     if (bad || o.bundle.rootfs == NULL || optind == argc) {
         fprintf(stderr, "usage: libos-run [--libos ELF] [--cache DIR] [--key PEM] [--log LEVEL] "
+                        "[--trace CALLS] "
                         "[--memory BYTES] [--threads N] [--env NAME=VALUE] "
                         "[--bind SOURCE:TARGET] [--stats] [--production] [--aexnotify] --rootfs "
                         "DIR -- program [args]\n");

@@ -189,6 +189,8 @@ static int boot(const struct pal_init_args_v4 *args, struct error *err)
                                  .mount_count = args->mount_count,
                                  .mount_fds = (uint64_t)mounts,
                                  .log_level = (uint32_t)log_level(args->log_level),
+                                 .trace = (uint64_t)args->trace,
+                                 .trace_size = args->trace != NULL ? strlen(args->trace) : 0,
                                  .uid_map = (uint64_t)facts.uid_map.data,
                                  .uid_map_size = facts.uid_map.size,
                                  .gid_map = (uint64_t)facts.gid_map.data,

@@ -20,6 +20,8 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
+#include <sys/uio.h>
 
 static char g_dir[] = "/tmp/meaningsXXXXXX";
 
@@ -443,6 +445,43 @@ static void single_errors(void)
     close(ep);
 }
 
+/* Of an int, Linux takes the lower half of the register: what is in the upper one does not count.
+ * Of a long it counts. */
+static void upper_halves(void)
+{
+    const long high = 1l << 32;
+    char byte, *p = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    struct iovec v = {&byte, 1};
+    struct timespec zero = {0, 0};
+    struct itimerval it;
+    int fds[2], fd = syscall(SYS_openat, 0xffffff9cl /* AT_FDCWD */, "halves",
+                             O_RDWR | O_CREAT | high, 0600 | high);
+    CHECK(p != MAP_FAILED && fd >= 0);
+    CHECK(syscall(SYS_fallocate, fd | high, high, 0, 1) == 0);
+    CHECK(syscall(SYS_preadv2, fd, &v, 1, 0, 0, high) == 1);
+    CHECK(syscall(SYS_sync_file_range, fd, 0, 0, high) == 0);
+    CHECK(syscall(SYS_fadvise64, fd, 0, 0, high) == 0);
+    CHECK(syscall(SYS_copy_file_range, fd, NULL, fd, NULL, 0, high) == 0);
+    CHECK(syscall(SYS_faccessat2, AT_FDCWD, "halves", high | R_OK, high) == 0);
+    CHECK(syscall(SYS_pipe2, fds, high) == 0);
+    CHECK(syscall(SYS_dup3, fds[0], fds[1], high | O_CLOEXEC) == fds[1]);
+    close(fds[0]);
+    close(fds[1]);
+    CHECK((fds[0] = syscall(SYS_memfd_create, "halves", high)) >= 0 && close(fds[0]) == 0);
+    CHECK((fds[0] = syscall(SYS_eventfd2, high, high)) >= 0 && close(fds[0]) == 0);
+    CHECK((fds[0] = syscall(SYS_pidfd_open, getpid() | high, high)) >= 0 && close(fds[0]) == 0);
+    CHECK(syscall(SYS_kill, getpid() | high, high) == 0);
+    CHECK(syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC | high, high, &zero, NULL) == 0);
+    CHECK(syscall(SYS_getitimer, high | ITIMER_REAL, &it) == 0);
+    CHECK(syscall(SYS_prctl, high | PR_GET_DUMPABLE, 0, 0, 0, 0) >= 0);
+    CHECK(syscall(SYS_madvise, p, 4096, high | MADV_NORMAL) == 0);
+    CHECK(syscall(SYS_mlock2, p, 4096, high) == 0);
+    CHECK(fails(syscall(SYS_mprotect, p, 4096, high | PROT_READ), EINVAL));
+    CHECK(fails(syscall(SYS_mremap, p, 4096, 4096, high), EINVAL));
+    CHECK(syscall(SYS_unlinkat, AT_FDCWD, "halves", high) == 0);
+    CHECK(munmap(p, 4096) == 0 && close(fd) == 0);
+}
+
 int main(void)
 {
     CHECK(mkdtemp(g_dir) && chdir(g_dir) == 0 && chmod(".", 0755) == 0);
@@ -466,6 +505,7 @@ int main(void)
     RUN(edges);
     RUN(scheduling);
     RUN(single_errors);
+    RUN(upper_halves);
     CHECK(chdir("/") == 0 && remove_tree(g_dir) == 0);
     return finish();
 }

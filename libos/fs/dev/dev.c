@@ -54,7 +54,7 @@ static long random_ioctl(struct file *f, u32 cmd, u64 arg)
 {
     switch (cmd) {
     case 0x80045200: /* RNDGETENTCNT */
-        return put_user((i32)256, (void *)arg);
+        return put_user((i32)256, user_at(arg));
     case 0x40045201: /* RNDADDTOENTCNT */
     case 0x40085203: /* RNDADDENTROPY */
     case 0x5204:     /* RNDZAPENTCNT */

@@ -139,7 +139,7 @@ static long slave_ioctl(struct file *f, u32 cmd, u64 arg)
         mutex_lock(&p->lock);
         n = cmd == FIONREAD ? ldisc_input_size(&p->ld) : ldisc_output_size(&p->ld);
         mutex_unlock(&p->lock);
-        return put_user((i32)n, (void *)arg);
+        return put_user((i32)n, user_at(arg));
     default:
         return pty_ioctl(p, true, cmd, arg);
     }
@@ -304,14 +304,14 @@ static long master_ioctl(struct file *f, u32 cmd, u64 arg)
 
     switch (cmd) {
     case TIOCGPTN:
-        return put_user((u32)p->t.index, (void *)arg);
+        return put_user((u32)p->t.index, user_at(arg));
     case TIOCSPTLCK:
-        if (get_user(v, (const void *)arg) < 0)
+        if (get_user(v, user_at(arg)) < 0)
             return -EFAULT;
         p->locked = v != 0;
         return 0;
     case TIOCGPTLCK:
-        return put_user((i32)p->locked, (void *)arg);
+        return put_user((i32)p->locked, user_at(arg));
     case TIOCGPTPEER:
         return open_peer(p, (u32)arg);
     case TIOCSIG:
@@ -324,20 +324,20 @@ static long master_ioctl(struct file *f, u32 cmd, u64 arg)
         mutex_lock(&g_tty_lock);
         v = !p->t.session ? 0 : cmd == TIOCGPGRP ? p->t.session->foreground : p->t.session->sid;
         mutex_unlock(&g_tty_lock);
-        return v ? put_user(v, (void *)arg) : -ENOTTY;
+        return v ? put_user(v, user_at(arg)) : -ENOTTY;
     case FIONREAD:
     case TIOCOUTQ:
         mutex_lock(&p->lock);
         n = cmd == FIONREAD ? ldisc_output_size(&p->ld) : ldisc_input_size(&p->ld);
         mutex_unlock(&p->lock);
-        return put_user((i32)n, (void *)arg);
+        return put_user((i32)n, user_at(arg));
     case TIOCPKT:
-        if (get_user(v, (const void *)arg) < 0)
+        if (get_user(v, user_at(arg)) < 0)
             return -EFAULT;
         p->packet = v != 0;
         return 0;
     case TIOCGPKT:
-        return put_user((i32)p->packet, (void *)arg);
+        return put_user((i32)p->packet, user_at(arg));
     default:
         return pty_ioctl(p, false, cmd, arg);
     }

@@ -34,10 +34,10 @@ static void change_termios(struct pty *p, struct termios *t)
 static long lock_termios(struct pty *p, bool set, u64 arg)
 {
     if (!set)
-        return copy_to_user((void *)arg, &p->termios_locked, sizeof(p->termios_locked));
+        return copy_to_user(user_at(arg), &p->termios_locked, sizeof(p->termios_locked));
     if (!fs_capable(CAP_SYS_ADMIN))
         return -EPERM;
-    return copy_from_user(&p->termios_locked, (const void *)arg, sizeof(p->termios_locked));
+    return copy_from_user(&p->termios_locked, user_at(arg), sizeof(p->termios_locked));
 }
 
 static long get_termios(struct pty *p, u32 cmd, u64 arg)
@@ -49,14 +49,14 @@ static long get_termios(struct pty *p, u32 cmd, u64 arg)
     t = p->ld.termios;
     mutex_unlock(&p->lock);
     if (cmd == TCGETS)
-        return copy_to_user((void *)arg, &t, sizeof(t));
+        return copy_to_user(user_at(arg), &t, sizeof(t));
     t2.c_iflag = t.c_iflag;
     t2.c_oflag = t.c_oflag;
     t2.c_cflag = t.c_cflag;
     t2.c_lflag = t.c_lflag;
     t2.c_line = t.c_line;
     memcpy(t2.c_cc, t.c_cc, sizeof(t.c_cc));
-    return copy_to_user((void *)arg, &t2, sizeof(t2));
+    return copy_to_user(user_at(arg), &t2, sizeof(t2));
 }
 
 static long set_termios(struct pty *p, bool slave, u32 cmd, u64 arg)
@@ -68,8 +68,8 @@ static long set_termios(struct pty *p, bool slave, u32 cmd, u64 arg)
 
     if (r < 0)
         return r;
-    if (copy_from_user(two ? (void *)&t2 : (void *)&t, (const void *)arg,
-                       two ? sizeof(t2) : sizeof(t)) < 0)
+    if (copy_from_user(two ? (void *)&t2 : (void *)&t, user_at(arg), two ? sizeof(t2) : sizeof(t)) <
+        0)
         return -EFAULT;
     if (two)
         termios_from2(&t, &t2);
@@ -100,7 +100,7 @@ static long get_termio(struct pty *p, u64 arg)
     o.line = p->ld.termios.c_line;
     memcpy(o.cc, p->ld.termios.c_cc, sizeof(o.cc));
     mutex_unlock(&p->lock);
-    return copy_to_user((void *)arg, &o, sizeof(o));
+    return copy_to_user(user_at(arg), &o, sizeof(o));
 }
 
 static long set_termio(struct pty *p, bool slave, u32 cmd, u64 arg)
@@ -111,7 +111,7 @@ static long set_termio(struct pty *p, bool slave, u32 cmd, u64 arg)
 
     if (r < 0)
         return r;
-    if (copy_from_user(&o, (const void *)arg, sizeof(o)) < 0)
+    if (copy_from_user(&o, user_at(arg), sizeof(o)) < 0)
         return -EFAULT;
     mutex_lock(&p->lock);
     t = p->ld.termios;
@@ -134,7 +134,7 @@ static long set_window(struct pty *p, u64 arg)
     typeof(p->size) size;
     bool changed;
 
-    if (copy_from_user(&size, (const void *)arg, sizeof(size)) < 0)
+    if (copy_from_user(&size, user_at(arg), sizeof(size)) < 0)
         return -EFAULT;
     mutex_lock(&p->lock);
     changed = memcmp(&size, &p->size, sizeof(size)) != 0;
@@ -183,9 +183,9 @@ long pty_ioctl(struct pty *p, bool slave, u32 cmd, u64 arg)
     case TIOCSLCKTRMIOS:
         return lock_termios(p, cmd == TIOCSLCKTRMIOS, arg);
     case TIOCGSOFTCAR:
-        return put_user((i32)((p->ld.termios.c_cflag & CLOCAL) != 0), (void *)arg);
+        return put_user((i32)((p->ld.termios.c_cflag & CLOCAL) != 0), user_at(arg));
     case TIOCGWINSZ:
-        return copy_to_user((void *)arg, &p->size, sizeof(p->size));
+        return copy_to_user(user_at(arg), &p->size, sizeof(p->size));
     case TIOCSWINSZ:
         return set_window(p, arg);
     case TCFLSH:
@@ -201,7 +201,7 @@ long pty_ioctl(struct pty *p, bool slave, u32 cmd, u64 arg)
     case TCSBRKP:
         return 0;
     case TIOCGETD:
-        return put_user((i32)0, (void *)arg);
+        return put_user((i32)0, user_at(arg));
     default:
         return -ENOTTY;
     }

@@ -224,7 +224,7 @@ static long set_foreground(struct tty *t, u64 arg)
     r = tty_check(t, SIG_TTOU);
     if (r < 0)
         return r;
-    if (get_user(pgid, (const void *)arg) < 0)
+    if (get_user(pgid, user_at(arg)) < 0)
         return -EFAULT;
     if (pgid < 0)
         return -EINVAL;
@@ -289,7 +289,7 @@ long tty_ioctl(struct tty *t, struct file *f, u32 cmd, u64 arg)
         else
             v = -1;
         mutex_unlock(&g_tty_lock);
-        return v < 0 ? -ENOTTY : put_user(v, (void *)arg);
+        return v < 0 ? -ENOTTY : put_user(v, user_at(arg));
     case TIOCSPGRP_CMD:
         return set_foreground(t, arg);
     case TIOCSCTTY_CMD:
@@ -300,7 +300,7 @@ long tty_ioctl(struct tty *t, struct file *f, u32 cmd, u64 arg)
     case TIOCNXCL_CMD:
         return 0;
     case TIOCGDEV_CMD:
-        return put_user((u32)TTY_DEV(TTY_MAJOR_PTS, t->index), (void *)arg);
+        return put_user((u32)TTY_DEV(TTY_MAJOR_PTS, t->index), user_at(arg));
     default:
         return -ENOIOCTLCMD;
     }

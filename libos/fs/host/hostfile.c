@@ -213,12 +213,12 @@ static long host_stream_ioctl(struct file *f, u32 cmd, u64 arg)
                 return r;
         }
         memset(buf, 0, sizeof(buf));
-        if (q->changes && copy_from_user(buf, (const void *)arg, q->size) < 0)
+        if (q->changes && copy_from_user(buf, user_at(arg), q->size) < 0)
             return -EFAULT;
         r = host_ioctl(h->hfd, cmd, buf, q->size);
         if (r < 0)
             return r;
-        return q->changes ? 0 : copy_to_user((void *)arg, buf, q->size);
+        return q->changes ? 0 : copy_to_user(user_at(arg), buf, q->size);
     }
     if (h->tty && (cmd == TCSBRK || cmd == TCXONC || cmd == TCFLSH)) /* the argument is a number */
         return host_ioctl(h->hfd, cmd, NULL, (size_t)arg);

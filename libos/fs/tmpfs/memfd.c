@@ -51,22 +51,22 @@ int memfs_make_file(const char *name, u32 seals, struct file **out)
 #define MFD_EXEC        16u
 #endif
 
-long sys_memfd_create(SYSCALL_ARGS)
+long sys_memfd_create(uaddr user_name, u32 flags)
 {
     char name[250];
     struct file *file;
     ssize_t n;
     int r;
 
-    if (b & ~(long)(MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL | MFD_EXEC))
+    if (flags & ~(long)(MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL | MFD_EXEC))
         return -EINVAL;
-    n = strncpy_from_user(name, (const void *)a, sizeof(name));
+    n = strncpy_from_user(name, user_name, sizeof(name));
     if (n < 0)
         return n == -ENAMETOOLONG ? -EINVAL : n;
-    r = memfs_make_file(name, b & (MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL) ? 0 : SEAL_SEAL, &file);
+    r = memfs_make_file(name, flags & (MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL) ? 0 : SEAL_SEAL, &file);
     if (r < 0)
         return r;
-    if (b & MFD_NOEXEC_SEAL)
+    if (flags & MFD_NOEXEC_SEAL)
         file->inode->mode &= ~0111u;
-    return fd_install(file, (b & MFD_CLOEXEC) != 0);
+    return fd_install(file, (flags & MFD_CLOEXEC) != 0);
 }

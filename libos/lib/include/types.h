@@ -36,8 +36,39 @@ typedef int64_t ssize_t;
 #define __noreturn                      __attribute__((noreturn))
 #define __printf(a, b)                  __attribute__((format(printf, a, b)))
 
-/* An address in an application's range: only copy_from_user and friends (user.h) look behind it. */
+/*
+ * An address of the application's, as it came: NULL, or pointing anywhere. It is no pointer, so it
+ * compiles neither where a trusted pointer is due nor the other way round; copy_from_user() and
+ * friends (user.h) look behind it.
+ */
+typedef struct {
+    u64 at;
+} uaddr;
+static inline uaddr user_at(u64 at)
+{
+    return (uaddr){at};
+}
+static inline uaddr user_plus(uaddr p, u64 n)
+{
+    return (uaddr){p.at + n};
+}
+#define USER_FIELD(p, type, member) user_plus(p, offsetof(type, member))
+/* The old spelling of such an address. */
 #define __user
+/* Of either spelling. */
+static inline uaddr user_same(uaddr p)
+{
+    return p;
+}
+static inline uaddr user_of(const void __user *p)
+{
+    return user_at((u64)p);
+}
+#ifdef USER_ADDRESSES_ONLY
+#define USER(p) (p)
+#else
+#define USER(p) _Generic((p), uaddr : user_same, default : user_of)(p)
+#endif
 
 /* Pointers that are negative errno: the last page of the address space is never mapped. */
 static inline bool is_err(const void *p)

@@ -77,7 +77,8 @@ void signal_mask_set_temporary(u64 mask);
 void signal_mask_restore(void);
 /* ppoll, pselect6, epoll_pwait: a temporary signal mask. enter: mask NULL changes nothing; size
  * must be 8. leave: puts the old mask back unless the call was interrupted: then delivery does. */
-int sigmask_enter(const void __user *mask, size_t size);
+int(sigmask_enter)(uaddr mask, size_t size);
+#define sigmask_enter(p, size) (sigmask_enter)(USER(p), size)
 void sigmask_leave(bool interrupted);
 void process_exit_group(u32 status) __noreturn; /* wait(2) status */
 /* Its threads leave on their next way to user code; g_process_lock held. */

@@ -5,11 +5,11 @@
 
 #include "types.h"
 
-int copy_from_user(void *dst, const void __user *src, size_t n); /* 0 or -EFAULT */
-int copy_to_user(void __user *dst, const void *src, size_t n);
-int clear_user(void __user *dst, size_t n);
+int copy_from_user(void *dst, uaddr src, size_t n); /* 0 or -EFAULT */
+int copy_to_user(uaddr dst, const void *src, size_t n);
+int clear_user(uaddr dst, size_t n);
 /* Length without NUL, -EFAULT, or -ENAMETOOLONG when no NUL within size. dst is terminated. */
-ssize_t strncpy_from_user(char *dst, const void __user *src, size_t size);
+ssize_t strncpy_from_user(char *dst, uaddr src, size_t size);
 #define get_user(x, p) copy_from_user(&(x), p, sizeof(x))
 #define put_user(x, p)                      \
     ({                                      \
@@ -17,8 +17,18 @@ ssize_t strncpy_from_user(char *dst, const void __user *src, size_t size);
         copy_to_user(p, &pu_, sizeof(pu_)); \
     })
 /* Atomic u32 operations on user memory, for futex and robust lists. 0 or -EFAULT. */
-int user_load_u32(u32 *value, const void __user *p);
-int user_cmpxchg_u32(void __user *p, u32 expected, u32 desired, u32 *old);
+int user_load_u32(u32 *value, uaddr p);
+int user_cmpxchg_u32(uaddr p, u32 expected, u32 desired, u32 *old);
+
+#ifndef USER_ADDRESSES_ONLY
+/* For code that still has pointers for user addresses: these take both (USER, types.h). */
+#define copy_from_user(dst, src, n)     (copy_from_user)(dst, USER(src), n)
+#define copy_to_user(dst, src, n)       (copy_to_user)(USER(dst), src, n)
+#define clear_user(dst, n)              (clear_user)(USER(dst), n)
+#define strncpy_from_user(dst, src, n)  (strncpy_from_user)(dst, USER(src), n)
+#define user_load_u32(value, p)         (user_load_u32)(value, USER(p))
+#define user_cmpxchg_u32(p, was, is, o) (user_cmpxchg_u32)(USER(p), was, is, o)
+#endif
 
 /*
  * A scattered transfer, user or LibOS memory: what read, readv, pread, recvmsg... hand to a file.
@@ -26,7 +36,7 @@ int user_cmpxchg_u32(void __user *p, u32 expected, u32 desired, u32 *old);
  * nothing could be.
  */
 struct uio_segment {
-    void *base;
+    void *base; /* of user memory: no pointer, only uio_to() and its kin know what it is */
     size_t size;
 };
 struct uio {
@@ -40,3 +50,4 @@ ssize_t uio_to(struct uio *io, const void *data, size_t n); /* into the io (read
 ssize_t uio_from(struct uio *io, void *data, size_t n);     /* out of the io (write) */
 ssize_t uio_zero(struct uio *io, size_t n);
 void uio_init(struct uio *io, struct uio_segment *one, void *base, size_t size, bool user);
+void uio_init_user(struct uio *io, struct uio_segment *one, uaddr base, size_t size);

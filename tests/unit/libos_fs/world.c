@@ -119,38 +119,41 @@ void mutex_unlock(struct mutex *m)
 }
 
 /* ---- user memory: the first page is the only bad address ---- */
-static bool bad(const void *p)
+static bool bad(uaddr p)
 {
-    return (uintptr_t)p < PAGE_SIZE;
+    return p.at < PAGE_SIZE;
 }
-int copy_from_user(void *dst, const void *src, size_t n)
+int(copy_from_user)(void *dst, uaddr src, size_t n)
 {
     if (n && bad(src))
         return -EFAULT;
-    memcpy(dst, src, n);
+    memcpy(dst, (const void *)src.at, n);
     return 0;
 }
-int copy_to_user(void *dst, const void *src, size_t n)
+int(copy_to_user)(uaddr dst, const void *src, size_t n)
 {
-    return copy_from_user(dst, bad(dst) ? NULL : src, n);
+    if (n && bad(dst))
+        return -EFAULT;
+    memcpy((void *)dst.at, src, n);
+    return 0;
 }
-int clear_user(void *dst, size_t n)
+int(clear_user)(uaddr dst, size_t n)
 {
     if (bad(dst))
         return -EFAULT;
-    memset(dst, 0, n);
+    memset((void *)dst.at, 0, n);
     return 0;
 }
-ssize_t strncpy_from_user(char *dst, const void *src, size_t size)
+ssize_t(strncpy_from_user)(char *dst, uaddr src, size_t size)
 {
     size_t n;
 
     if (bad(src))
         return -EFAULT;
-    n = strnlen(src, size);
+    n = strnlen((const char *)src.at, size);
     if (n == size)
         return -ENAMETOOLONG;
-    memcpy(dst, src, n + 1);
+    memcpy(dst, (const void *)src.at, n + 1);
     return (ssize_t)n;
 }
 /* ---- waiting: nobody else is there, so whoever would wait is interrupted ---- */

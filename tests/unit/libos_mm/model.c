@@ -167,7 +167,7 @@ struct file *fd_get(int fd)
 {
     return NULL;
 }
-int copy_to_user(void *dst, const void *src, size_t n)
+int(copy_to_user)(uaddr dst, const void *src, size_t n)
 {
     return -EFAULT;
 }
@@ -430,8 +430,7 @@ static void do_discard(struct member *m)
     bool hole = false;
     for (u32 k = i; k < i + n; k++)
         hole |= !m->pages[k].mapped;
-    BUG_ON(sys_madvise((long)(g_base + i * PAGE_SIZE), (long)(n * PAGE_SIZE), 4, 0, 0, 0) !=
-           (hole ? -ENOMEM : 0));
+    BUG_ON(sys_madvise(g_base + i * PAGE_SIZE, n * PAGE_SIZE, 4) != (hole ? -ENOMEM : 0));
     for (u32 k = i; k < i + n; k++)
         if (!m->pages[k].shared)
             m->pages[k].value = m->pages[k].fresh;

@@ -85,25 +85,25 @@ void mm_leave(struct mm *mm)
 
 /* ---- user memory ---- */
 
-int copy_from_user(void *dst, const void __user *src, size_t n)
+int(copy_from_user)(void *dst, uaddr src, size_t n)
 {
-    if (src == NULL && n > 0)
+    if (!src.at && n > 0)
         return -EFAULT;
-    memcpy(dst, src, n);
+    memcpy(dst, (const void *)src.at, n);
     return 0;
 }
 
-int copy_to_user(void __user *dst, const void *src, size_t n)
+int(copy_to_user)(uaddr dst, const void *src, size_t n)
 {
-    if (dst == NULL && n > 0)
+    if (!dst.at && n > 0)
         return -EFAULT;
-    memcpy(dst, src, n);
+    memcpy((void *)dst.at, src, n);
     return 0;
 }
 
 /* ---- files ---- */
 
-int clear_user(void __user *dst, size_t n)
+int(clear_user)(uaddr dst, size_t n)
 {
     return -EFAULT;
 }

@@ -3,6 +3,7 @@
  * table, names in an array. */
 #pragma once
 
+#include "decode.h"
 #include "host.h"
 #include "host_stub.h"
 #include "poll.h"
@@ -22,8 +23,13 @@ extern jmp_buf *g_expect_panic; /* where panic() goes in this thread's test */
 
 /* System calls with the types that tests have. */
 #define CALL(name, ...) CALL_(name, ##__VA_ARGS__, 0, 0, 0, 0, 0, 0)
-#define CALL_(name, a, b, c, d, e, f, ...) \
-    sys_##name((long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
+#define CALL_(name, a, b, c, d, e, f, ...)               \
+    decode_##name(&(struct uregs){.rdi = (u64)(long)(a), \
+                                  .rsi = (u64)(long)(b), \
+                                  .rdx = (u64)(long)(c), \
+                                  .r10 = (u64)(long)(d), \
+                                  .r8 = (u64)(long)(e),  \
+                                  .r9 = (u64)(long)(f)})
 long world_read(int fd, void *buf, size_t n);
 long world_write(int fd, const void *buf, size_t n);
 int world_close(int fd);
