@@ -495,7 +495,7 @@ static i64 remap_claimed(struct mm *mm, u64 old, u64 old_size, u64 new_size, u32
         return -ENOMEM;
     i64 r = -EFAULT;
     struct vma *v = vma_find(mm, old);
-    if (!v || v->end < old + old_size)
+    if (!v || old_size > v->end - old)
         goto out;
     if (v->flags & VMA_CANONICAL) {
         r = 0;

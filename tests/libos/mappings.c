@@ -483,6 +483,23 @@ static void larger_than_addresses(void)
     close(fd);
 }
 
+/* A size that leads round the end of all addresses is no part of a mapping. */
+static void remapped_round_the_end(void)
+{
+    char *p = mmap(NULL, 4 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(p != MAP_FAILED);
+    const size_t round = 0 - (size_t)p + PAGE;
+    char *at = mmap(NULL, 2 * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(at != MAP_FAILED);
+    p[0] = 'r';
+    CHECK(mremap(p, round, PAGE, 0) == MAP_FAILED);
+    CHECK(mremap(p, round, 2 * PAGE, MREMAP_MAYMOVE) == MAP_FAILED);
+    CHECK(mremap(p, round, 2 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, at) == MAP_FAILED);
+    CHECK(p[0] == 'r');
+    munmap(p, 4 * PAGE);
+    munmap(at, 2 * PAGE);
+}
+
 int main(int argc, char **argv)
 {
     char byte;
@@ -507,5 +524,6 @@ int main(int argc, char **argv)
     RUN(totals);
     RUN(names_on_one_line);
     RUN(larger_than_addresses);
+    RUN(remapped_round_the_end);
     return finish();
 }
