@@ -374,6 +374,13 @@ static void keep_localhost(void)
     dentry_put(d);
 }
 
+/* One that the LibOS does not have, and programs do without. Any other mount is there or nothing
+ * starts, whatever error the host has for it: the program took what is below for the volume. */
+static bool is_missing_device(const struct deployment_mount *m, int error)
+{
+    return m->kind == MANIFEST_MOUNT_DEVICE && error == -ENODEV;
+}
+
 /*
  * The project's own program, which the host has mapped behind the image: copied in, hashed, and put
  * into a file that nobody can change.
@@ -449,7 +456,7 @@ int fs_init(const struct manifest_image *manifest, const struct deployment *depl
             do_mount(&defaults[k]);
     for (u32 k = 0; k < deployment->mount_count; k++) {
         r = do_mount(&deployment->mounts[k]);
-        if (r < 0 && r != -ENODEV)
+        if (r < 0 && !is_missing_device(&deployment->mounts[k], r))
             return r;
     }
     keep_localhost();

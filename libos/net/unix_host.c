@@ -212,6 +212,16 @@ ssize_t unix_outer_recv(struct unix_sock *u, struct socket_msg *m)
     return outer->ops->recv(outer, m);
 }
 
+/*
+ * A name that the host gives is looked up, and when that leads to its mount the host is asked, and
+ * sees it. So no name of the enclave's own may be on the way but one that leads there anyhow:
+ * "/tmp/name/../../host/socket" would tell whether /tmp/name is there.
+ */
+static bool is_plain(const char *path)
+{
+    return path[0] == '/' && !path_goes_up(path);
+}
+
 void unix_name_arriving(u8 *name, u32 *len)
 {
     char path[sizeof(((struct sockaddr_un *)0)->sun_path) + 1] = {0};
@@ -220,8 +230,8 @@ void unix_name_arriving(u8 *name, u32 *len)
 
     if (*len > NAME_HEAD && name[NAME_HEAD] != 0) {
         memcpy(path, name + NAME_HEAD, *len - NAME_HEAD);
-        known = path_lookup(AT_FDCWD, path, 0, &d) == 0 && inode_is_outside(d->inode) &&
-                (d->inode->mode & S_IFMT) == S_IFSOCK;
+        known = is_plain(path) && path_lookup(AT_FDCWD, path, LOOKUP_NO_MAGIC, &d) == 0 &&
+                inode_is_outside(d->inode) && (d->inode->mode & S_IFMT) == S_IFSOCK;
         if (d != NULL)
             dentry_put(d);
     }

@@ -429,7 +429,7 @@ static int lookup_in(struct fs_context *fs, int dirfd, const char *path, u32 fla
 
     if (*path == 0 && !(flags & LOOKUP_EMPTY))
         return -ENOENT;
-    r = walk_begin_in(&w, fs, dirfd, path, 0);
+    r = walk_begin_in(&w, fs, dirfd, path, flags & LOOKUP_NO_MAGIC ? RESOLVE_NO_MAGICLINKS : 0);
     w.no_host_links = (flags & LOOKUP_NO_HOST_LINKS) != 0;
     if (r == 0)
         r = walk_full(&w, flags);

@@ -59,6 +59,7 @@ CASES = {
     "localhost-forged": Case("M3", ["--script", "sockets 60% localhost"], "network loopback", {"fine", "refused"}, 4),
     "one-domain": Case("M6", [], "domain", {"fine"}, 2),
     "huge-file": Case("sizes", ["--script", "STAT 50% size=9223372036854775807"], "mapped", {"fine", "application"}, 4),
+    "mount-refused": Case("mounts", ["--from-boot", "--script", "STAT #1 errno=19"], "memory", {"refused", "host"}),
     "file-pages": Case("sizes", ["--script", "READ 50% errno=14; READ 30% errno=4"], "mapped", {"fine", "application"}, 2),
     "configid-tail": Case("C3", ["--from-boot", "--script", "load #1 tail"], "memory", {"refused", "host"}, 2),
     "config-svn": Case("C3", ["--from-boot", "--script", "load #1 svn"], "memory", {"refused", "host"}),

@@ -317,3 +317,19 @@ EOF
     configure 'c["process"]["terminal"] = True'
     refused "enclave.stdio" rune --enclave create --bundle "$bundle" "$id"
 }
+
+@test "stdio: a terminal of the host is none where one way is kept from it" {
+    # shellcheck disable=SC2016 # the container's shell
+    arguments sh -c 'test -t 1 && echo "a terminal"; read -t 2 -r line <&1 && echo "read: $line"
+                     read -t 2 -r line </proc/self/fd/1 && echo "opened: $line"; echo end'
+    for value in host output; do
+        annotate stdio "$value"
+        run script -qec "rune --enclave run --bundle '$bundle' '$id'" /dev/null <<<"typed"
+        echo "$output"
+        [[ "$output" == *end* ]]
+        case $value in
+        host) [[ "$output" == *"a terminal"*"read: typed"* ]] ;;
+        output) [[ "$output" != *"a terminal"* && "$output" != *read:* && "$output" != *opened:* ]] ;;
+        esac
+    done
+}

@@ -17,8 +17,9 @@
 struct host_stream {
     struct inode i; /* its references are the stream's */
     int hfd;
-    bool positioned; /* regular file */
-    bool has_kept;   /* read already, but not by the program: atomic */
+    bool positioned;        /* regular file */
+    bool has_kept;          /* read already, but not by the program: atomic */
+    bool no_read, no_write; /* the policy keeps this way from the host */
     u8 kept;
     struct tty *tty;
 };
@@ -305,7 +306,10 @@ static int host_stream_setattr(struct inode *i, const struct setattr *a)
 static int host_stream_reopen(struct inode *i, struct file *f)
 {
     struct host_stream *h = container_of(i, struct host_stream, i);
+    u32 access = f->flags & O_ACCMODE;
 
+    if ((access != O_WRONLY && h->no_read) || (access != O_RDONLY && h->no_write))
+        return -EACCES;
     inode_get(i);
     f->ops = h->positioned ? &g_positioned_ops : &g_stream_ops;
     f->private = h;
@@ -502,6 +506,12 @@ static int install_null(struct files *files, int k)
     return 0;
 }
 
+/* A terminal goes both ways, and whether it is one is the host's word. */
+static bool may_be_terminal(void)
+{
+    return g_deployment.policy.stdin_host && g_deployment.policy.stdout_host;
+}
+
 static bool is_for_host(int k)
 {
     return k == 0 ? g_deployment.policy.stdin_host : g_deployment.policy.stdout_host;
@@ -530,12 +540,14 @@ int fs_install_stdio(struct files *files, const int hfds[3], bool terminal)
             r = -ENOMEM;
             continue;
         }
+        h->no_read = !g_deployment.policy.stdin_host;
+        h->no_write = !g_deployment.policy.stdout_host;
         if (tty && S_ISCHR(h->i.mode) &&
             (terminal || h->i.rdev == tty->i.rdev)) { /* one terminal, three descriptors of it */
             inode_put(&h->i);
             h = tty;
             inode_get(&h->i);
-        } else if (S_ISCHR(h->i.mode) && is_host_terminal(h->hfd)) {
+        } else if (may_be_terminal() && S_ISCHR(h->i.mode) && is_host_terminal(h->hfd)) {
             r = make_tty(h);
             tty = r == 0 ? h : NULL;
         }

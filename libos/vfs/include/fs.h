@@ -250,6 +250,7 @@ void fs_context_put(struct fs_context *c);
 #define LOOKUP_EMPTY     (1u << 2) /* AT_EMPTY_PATH */
 /* -ELOOP at a link of a pass-through mount: for places that the deployment names. */
 #define LOOKUP_NO_HOST_LINKS (1u << 3)
+#define LOOKUP_NO_MAGIC      (1u << 4) /* ELOOP for links of /proc that are no text */
 /* dirfd as in openat(2); path is a LibOS string. +1 reference on *out. Checks search permission of
  * the current process. */
 int path_lookup(int dirfd, const char *path, u32 flags, struct dentry **out);

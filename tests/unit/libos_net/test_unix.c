@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* UNIX sockets: streams, messages with descriptors, names, packets. */
+#include "fs.h"
 #include "tests.h"
+#include "unix.h"
 
 /* ---- streams ---- */
 
@@ -468,6 +470,28 @@ static void test_outside_datagrams(void **state)
     assert_int_equal(stub_unlink(own.sun_path), 0);
 }
 
+/* A name that the host gives is looked up only when that tells the host nothing. */
+static void test_names_arriving(void **state)
+{
+    static const char *const shy[] = {"/tmp/held/../../tmp/s", "../tmp/s", "tmp/s", "/..", "s/.."};
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    u32 len, asked = g_lookups;
+
+    for (size_t i = 0; i < ARRAY_SIZE(shy); i++) {
+        (void)snprintf(a.sun_path, sizeof(a.sun_path), "%s", shy[i]);
+        len = sizeof(a);
+        unix_name_arriving((u8 *)&a, &len);
+        assert_int_equal(len, offsetof(struct sockaddr_un, sun_path));
+    }
+    assert_int_equal(g_lookups, asked);
+    (void)snprintf(a.sun_path, sizeof(a.sun_path), "//tmp/arriving..");
+    len = sizeof(a);
+    unix_name_arriving((u8 *)&a, &len);
+    assert_int_equal(len, sizeof(a));
+    assert_int_equal(g_lookups, asked + 1);
+    assert_int_equal(g_lookup_flags, LOOKUP_NO_MAGIC);
+}
+
 int unix_tests(void)
 {
     const struct CMUnitTest tests[] = {
@@ -484,6 +508,7 @@ int unix_tests(void)
         cmocka_unit_test(test_outside_stream),
         cmocka_unit_test(test_inside_listener),
         cmocka_unit_test(test_outside_datagrams),
+        cmocka_unit_test(test_names_arriving),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -254,8 +254,12 @@ static struct dentry *name_add(const char *path, u32 mode)
     return NULL;
 }
 
+u32 g_lookups, g_lookup_flags;
+
 int path_lookup(int dirfd, const char *path, u32 flags, struct dentry **out)
 {
+    g_lookups++;
+    g_lookup_flags = flags;
     for (int i = 0; i < NAMES_MAX; i++) {
         if (g_names[i].path[0] != 0 && strcmp(g_names[i].path, path) == 0) {
             *out = &g_names[i].dentry;

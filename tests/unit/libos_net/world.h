@@ -17,9 +17,10 @@ int world_open_files(void);
 typedef void world_fn(void *arg);
 u64 world_thread(world_fn *fn, void *arg);
 
-extern u32 g_sigpipes;          /* sent so far */
-extern u64 g_signals_pending;   /* what signalfd sees */
-extern jmp_buf *g_expect_panic; /* where panic() goes in this thread's test */
+extern u32 g_sigpipes;                /* sent so far */
+extern u64 g_signals_pending;         /* what signalfd sees */
+extern u32 g_lookups, g_lookup_flags; /* of path_lookup(): how many, how the last */
+extern jmp_buf *g_expect_panic;       /* where panic() goes in this thread's test */
 
 /* System calls with the types that tests have. */
 #define CALL(name, ...) CALL_(name, ##__VA_ARGS__, 0, 0, 0, 0, 0, 0)
