@@ -29,7 +29,7 @@ for target in $build/tests/fuzz/fuzz-*; do
 done
 hostile=${BUILD:-build}
 [ -e "$hostile/build.ninja" ] || meson setup "$hostile"
-ninja -C "$hostile" tests/hostile/hostile-run tests/hostile/workload tests/hostile/libos-sanitized.elf tests/random/calls libos/libos.elf
+ninja -C "$hostile"
 echo "== hostile host, ${HOSTILE_SECONDS:-300} s"
 tests/hostile/hostile.py --build "$hostile" random "${HOSTILE_SECONDS:-300}" || status=1
 echo "== random calls, ${RANDOM_CALLS_SECONDS:-300} s"

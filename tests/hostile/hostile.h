@@ -84,6 +84,7 @@ enum what {
     W_TAIL,   /* the second half of CONFIGID */
     W_SVN,    /* CONFIGSVN */
     W_FILL,   /* what the host fills in has a variable that it may not give */
+    W_PROXY,  /* another ratls-proxy than the measured one */
     /* crafted.c, from here to W_BACK: */
     W_LESS,    /* asked for an odd part of what is asked */
     W_OTHER,   /* done with another descriptor */
@@ -168,8 +169,9 @@ struct host {
     unsigned limit;        /* seconds */
     _Atomic uint64_t lies; /* told so far */
     bool ignore_abort;
-    bool aexnotify;  /* the enclave is told of asynchronous exits */
-    const char *bad; /* what a program writes that found something wrong */
+    const char *proxy; /* ratls-proxy as the host serves it; the tenant wants one */
+    bool aexnotify;    /* the enclave is told of asynchronous exits */
+    const char *bad;   /* what a program writes that found something wrong */
 };
 extern struct host g_host;
 void __real_ocall_serve(struct boundary_area *area, uint64_t number);

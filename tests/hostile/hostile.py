@@ -71,6 +71,8 @@ CASES = {
     "given-path": Case("C1", ["--from-boot", "--script", "load #1 fill=2"], "memory", {"refused", "host"}),
     "given-form": Case("C1", ["--from-boot", "--script", "load #1 fill=3"], "memory", {"refused", "host"}),
     "given-allowed": Case("C1", ["--from-boot", "--script", "load #1 fill=4"], "memory"),
+    "proxy-honest": Case("C0", ["--proxy", "{proxy}"], "memory", {"fine"}, 2),
+    "proxy-changed": Case("C0", ["--proxy", "{proxy}", "--from-boot", "--script", "load #1 proxy"], "memory", {"refused", "host"}, 4),
     "image-changes": Case("C0", ["--script", "given ~50 any"], "sealed memory", {"fine", "application", "refused"}, 4),
     "boot-arguments": Case("C0", ["--from-boot", "--limit", "4", "--script", "ecall 60% wild; ecall 10% again"], "memory", HARMLESS, 8),
     "page-renewed": Case("H3", ["--script", "pages ~20000 renew", "--limit", "4"], "memory forks files", HARMLESS, 4),
@@ -117,6 +119,11 @@ class Bench:
             f.write(pattern(1 << 19))
         # The LibOS as it is installed, and the one with sanitizers.
         self.images = [f"{self.build}/libos/libos.elf", f"{self.build}/tests/hostile/libos-sanitized.elf"]
+        # Beside one there is ratls-proxy, which is then in the manifest.
+        proxied = os.path.join(self.work, "proxied")
+        os.mkdir(proxied)
+        self.proxied = [shutil.copy(i, proxied) for i in self.images]
+        self.proxy = shutil.copy(os.path.join(self.build, "src/tools/ratls-proxy"), proxied)
         self.symbols, self.workload = {}, None
 
     def close(self):
@@ -133,7 +140,8 @@ class Bench:
         return 0xC00000000 + self.symbols[image][name]
 
     def command(self, run, host):
-        return [f"{self.build}/tests/hostile/hostile-run", *run.options, "--", "--libos", self.images[run.image], "--production",
+        images = self.proxied if "--proxy" in run.options else self.images
+        return [f"{self.build}/tests/hostile/hostile-run", *run.options, "--", "--libos", images[run.image], "--production",
                 "--cache", f"{self.work}/cache", "--key", f"{self.work}/key.pem", "--bind", f"{host}:/host",
                 "--rootfs", f"{self.work}/root", "--", *run.command.split()]
 
@@ -220,7 +228,7 @@ def named(bench, names):
         case = CASES[name]
         for seed in range(1, case.seeds + 1):
             image = seed % 2
-            options = [o.replace("{kind}", str(seed - 1)) for o in case.options]
+            options = [o.replace("{kind}", str(seed - 1)).replace("{proxy}", bench.proxy) for o in case.options]
             options = [re.sub(r"\{(\w+)\}", lambda m: hex(bench.symbol(image, m.group(1))), o) for o in options]
             yield Run(name, image, ["--limit", str(LIMIT), "--seed", str(seed), *options], f"/bin/workload {case.parts}", case.ok)
 

@@ -51,6 +51,7 @@ static const char *const g_whats[W_COUNT] = {
     [W_SVN] = "svn",
     [W_RENEW] = "renew",
     [W_FILL] = "fill",
+    [W_PROXY] = "proxy",
     [W_LESS] = "less",
     [W_OTHER] = "other",
     [W_IN_USE] = "in-use",

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "enclave/bundle/bundle.h"
 #include "sgx/emulator/emulator.h"
@@ -39,6 +40,15 @@ static void make_writable(unsigned i)
         return;
     memcpy(copy, *g_files[i].start, *g_files[i].size);
     *g_files[i].start = copy;
+}
+
+/* "load" with "proxy": a byte of ratls-proxy, which is mapped behind the image. */
+static void load_proxy(void)
+{
+    const uint64_t size = (uint64_t)lseek(g_runtime.proxy_fd, 0, SEEK_END);
+    ((uint8_t *)g_runtime.image)[g_runtime.image_size - 1 - chance_below(size)] ^= 1u
+                                                                                   << chance_below(
+                                                                                          8);
 }
 
 /* "load": the value says which file. */
@@ -97,6 +107,8 @@ void outside_load(struct sgx_secs *secs)
     load_secs(lie, secs);
     if (lie->what == W_FILL)
         load_variable(lie);
+    else if (lie->what == W_PROXY)
+        load_proxy();
     else
         load_file(lie);
 }

@@ -23,6 +23,8 @@ int __wrap_bundle_deployment_build(const struct bundle_deployment *d, struct buf
     static const struct bundle_host_variable name = {"HOSTNAME", MANIFEST_VALUE_NAME};
     strict.host_variables = &name;
     strict.host_variable_count = 1;
+    if (g_host.proxy != NULL)
+        strict.ratls = "8443:8080";
     return __real_bundle_deployment_build(&strict, out, hash, err);
 }
 
