@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """Makes a signed Gramine manifest of an ordinary image. rune create runs it (src/enclave/gramine.c has the other side), for containers of
 runtimes/gramine whose image brings no manifest. A Python program, for Gramine's own tools, which sign, are such programs.

@@ -21,6 +21,7 @@
 #include "enclave/settings.h"
 
 #define ANSWER_MAX 65536
+#define PYTHON     "/usr/bin/python3" /* Gramine's tools are its programs, too */
 #define LIBRARY    "liberpal-gramine.so"
 
 bool gramine_is_runtime(const char *library)
@@ -145,17 +146,21 @@ static pid_t spawn_converter(const char *program, int request, int answer, struc
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent || dup2(request, STDIN_FILENO) < 0 || dup2(answer, STDOUT_FILENO) < 0)
         _exit(1);
-    execl(program, program, (char *)NULL);
+    execl(PYTHON, PYTHON, "-I", program, (char *)NULL); /* nothing of PYTHONPATH or the directory */
     _exit(127);
 }
 
 /* The converter's answer: a directory, or what is wrong. malloc'd; NULL with err. */
 static char *ask_converter(int request, struct error *err)
 {
-    cleanup_free char *program = locate_program("gramine-convert");
+    cleanup_free char *program = locate_program("gramine-convert.py");
     cleanup_buffer struct buffer text = BUFFER_INIT;
     int ends[2];
-    if (access(program, X_OK) < 0 || pipe2(ends, O_CLOEXEC) < 0) {
+    if (access(PYTHON, X_OK) < 0) {
+        error_errno(err, errno, "%s, by which manifests are made for Gramine", PYTHON);
+        return NULL;
+    }
+    if (access(program, R_OK) < 0 || pipe2(ends, O_CLOEXEC) < 0) {
         error_errno(err, errno, "%s (is the installation complete?)", program);
         return NULL;
     }
