@@ -74,14 +74,15 @@ __attribute__((format(printf, 2, 3))) static void add(struct buffer *out, const 
     va_end(args);
 }
 
-char *deployment_describe(const void *blob, size_t size, bool debug, bool *insecure)
+char *deployment_describe(const void *blob, size_t size, bool debug, const char *trace,
+                          bool *insecure)
 {
     struct summary s = {.exec = BUFFER_INIT, .links = BUFFER_INIT};
     struct buffer out = BUFFER_INIT;
     read_records(blob, size, &s);
     const bool any = s.policy.exec == MANIFEST_EXEC_ANY,
                loopback = s.policy.flags & MANIFEST_POLICY_LOOPBACK_HOST;
-    *insecure = any || loopback || debug || s.exec.size > 0 || s.links.size > 0;
+    *insecure = any || loopback || debug || trace != NULL || s.exec.size > 0 || s.links.size > 0;
     if (any)
         add(&out, "exec any (insecure)");
     if (s.policy.exec == MANIFEST_EXEC_LIST)
@@ -96,6 +97,8 @@ char *deployment_describe(const void *blob, size_t size, bool debug, bool *insec
         add(&out, "variables of the host by %zu rule%s", s.variables, s.variables == 1 ? "" : "s");
     if (debug)
         add(&out, "debuggable (insecure)");
+    if (trace != NULL)
+        add(&out, "system calls told to the host: %s (insecure)", trace);
     if (loopback)
         add(&out, "host loopback (insecure)");
     if (s.policy.flags & MANIFEST_POLICY_SIGNAL_ANY_PROCESS)

@@ -12,4 +12,5 @@
  * The blob is the one that was measured, and is read as such: of a malformed one nothing is said,
  * for the LibOS refuses it.
  */
-char *deployment_describe(const void *blob, size_t size, bool debug, bool *insecure);
+char *deployment_describe(const void *blob, size_t size, bool debug, const char *trace,
+                          bool *insecure);

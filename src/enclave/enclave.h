@@ -47,6 +47,7 @@ struct enclave_request {
     char *runtime;   /* absolute path of the PAL library */
     char *args;      /* may be NULL */
     char *log_level; /* may be NULL */
+    char *trace;     /* system calls whose trace is wanted; may be NULL */
     bool builtin;    /* the built-in LibOS: the bundle is converted */
     bool occlum;     /* Occlum's library: args is the directory of an instance (occlum.h) */
     struct enclave_build build;

@@ -55,7 +55,7 @@ struct runelet {
 
 /* ---- what the runtime tells us, on its threads ---- */
 
-static int log_threshold(const struct enclave_settings *settings, bool has_log)
+static int level_wanted(const struct enclave_settings *settings, bool has_log)
 {
     static const char *const names[] = {"fatal", "error", "warn", "info", "debug", "trace"};
     for (size_t i = 0; settings->log_level != NULL && i < array_count(names); i++)
@@ -65,6 +65,13 @@ static int log_threshold(const struct enclave_settings *settings, bool has_log)
         return -1;
     /* Without a log file the lines land among the application's own errors: only what matters. */
     return settings->log_debug ? 4 : has_log ? 2 : 1;
+}
+
+/* A trace of system calls has level 3, info, and is always shown. */
+static int log_threshold(const struct enclave_settings *settings, bool has_log)
+{
+    const int level = level_wanted(settings, has_log);
+    return settings->trace != NULL && level < 3 ? 3 : level;
 }
 
 static bool keep_reason(struct runelet *runelet, const char *message)
@@ -106,6 +113,9 @@ static void on_log(void *context, int level, const char *message)
         return;
     if (level < 0 || level > runelet->log_threshold)
         return;
+    /* Whoever asks for a trace sees it without --debug. */
+    if (level == 3 && runelet->settings.trace != NULL)
+        level = 2;
     log_message(levels[level < 4 ? level : 4], "enclave: %s", message);
 }
 
@@ -241,7 +251,8 @@ static void say_policy(struct runelet *runelet, int deployment_fd)
         pal_runtime_info(runelet->runtime, &info) < 0)
         return;
     cleanup_free char *text = deployment_describe(blob.data, blob.size,
-                                                  info.flags & PAL_FLAG_DEBUG_ENCLAVE, &insecure);
+                                                  info.flags & PAL_FLAG_DEBUG_ENCLAVE,
+                                                  runelet->settings.trace, &insecure);
     if (text[0] == '\0')
         return;
     if (insecure)
@@ -275,6 +286,7 @@ static int start_enclave(struct runelet *runelet, struct error *err)
         .size = sizeof(args),
         .args = runelet->settings.args,
         .log_level = runelet->settings.log_level,
+        .trace = runelet->settings.trace,
         .enclave_type = runelet->settings.type,
         .flags = (runelet->settings.debug_enclave ? PAL_FLAG_DEBUG_ENCLAVE : 0) |
                  (runelet->settings.no_kss ? PAL_FLAG_NO_KSS : 0),

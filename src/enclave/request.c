@@ -19,6 +19,7 @@ enum setting {
     SETTING_PATH,
     SETTING_ARGS,
     SETTING_LOG_LEVEL,
+    SETTING_TRACE,
     SETTING_CARRIER,
     SETTING_MODE,
     SETTING_SIZE,
@@ -48,6 +49,7 @@ static const struct {
     [SETTING_PATH] = {"enclave.runtime.path", "ENCLAVE_RUNTIME_PATH"},
     [SETTING_ARGS] = {"enclave.runtime.args", "ENCLAVE_RUNTIME_ARGS"},
     [SETTING_LOG_LEVEL] = {"enclave.runtime.loglevel", "ENCLAVE_RUNTIME_LOGLEVEL"},
+    [SETTING_TRACE] = {"enclave.trace", "ENCLAVE_TRACE"},
     [SETTING_CARRIER] = {NULL, "RUNE_CARRIER"},
     [SETTING_MODE] = {"enclave.mode", "ENCLAVE_MODE"},
     [SETTING_SIZE] = {"enclave.size", "ENCLAVE_SIZE"},
@@ -124,6 +126,20 @@ static int check_log_level(const char *level, struct error *err)
                      "enclave.runtime.loglevel \"%s\" is not known: use off, fatal, error, warn, "
                      "info, debug or trace",
                      level);
+}
+
+/* What programs do is not told of an enclave that is to protect them. */
+static int check_trace(const struct enclave_request *request, const char *trace, struct error *err)
+{
+    if (!request->builtin)
+        return error_set(err, "enclave.trace is for the built-in LibOS: enclave.runtime.path names "
+                              "another runtime");
+    if (request->build.mode != ENCLAVE_MODE_DEBUG)
+        return error_set(err,
+                         "enclave.trace \"%s\" tells the host what programs do: it needs "
+                         "enclave.mode debug",
+                         trace);
+    return 0;
 }
 
 /* Where the node has the PAL library of a carrier: the variable RUNE_CARRIER_NAME of rune. */
@@ -316,6 +332,7 @@ int enclave_request_read(const struct oci_config *config, bool forced, struct en
     const char *type = find(config, SETTING_TYPE), *path = find(config, SETTING_PATH);
     const char *carrier = find(config, SETTING_CARRIER);
     const char *args = find(config, SETTING_ARGS), *level = find(config, SETTING_LOG_LEVEL);
+    const char *trace = find(config, SETTING_TRACE);
     if (carrier != NULL && strcmp(carrier, "none") == 0)
         carrier = NULL;
     if (!forced && type == NULL && path == NULL && carrier == NULL)
@@ -324,13 +341,15 @@ int enclave_request_read(const struct oci_config *config, bool forced, struct en
     if ((type != NULL && check_type(type, err) < 0) ||
         (level != NULL && check_log_level(level, err) < 0) ||
         read_build(config, &out->build, err) < 0 || read_policy(config, out, err) < 0 ||
-        choose_runtime(carrier, path, out, err) < 0) {
+        choose_runtime(carrier, path, out, err) < 0 ||
+        (trace != NULL && check_trace(out, trace, err) < 0)) {
         enclave_request_release(out);
         return -1;
     }
     out->type = xstrdup(type != NULL ? type : "auto");
     out->args = args != NULL ? xstrdup(args) : NULL;
     out->log_level = level != NULL ? xstrdup(level) : NULL;
+    out->trace = trace != NULL ? xstrdup(trace) : NULL;
     return 1;
 }
 
@@ -341,6 +360,7 @@ void enclave_request_release(struct enclave_request *request)
     free(request->args);
     free(request->build.mounts);
     free(request->log_level);
+    free(request->trace);
     free(request->build.bound);
     free(request->build.image);
     free(request->build.signature);

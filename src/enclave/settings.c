@@ -41,6 +41,7 @@ int enclave_settings_write(const struct enclave_settings *settings, struct error
     set_string(json, "runtime", settings->runtime);
     set_string(json, "args", settings->args);
     set_string(json, "logLevel", settings->log_level);
+    set_string(json, "trace", settings->trace);
     json_object_set_new(json, "logJson", json_boolean(settings->log_json));
     json_object_set_new(json, "logDebug", json_boolean(settings->log_debug));
     json_object_set_new(json, "debugEnclave", json_boolean(settings->debug_enclave));
@@ -75,6 +76,7 @@ int enclave_settings_read(int fd, struct enclave_settings *out, struct error *er
         json_get_string(json, "", "runtime", &out->runtime, err) < 0 ||
         json_get_string(json, "", "args", &out->args, err) < 0 ||
         json_get_string(json, "", "logLevel", &out->log_level, err) < 0 ||
+        json_get_string(json, "", "trace", &out->trace, err) < 0 ||
         json_get_bool(json, "", "logJson", &out->log_json, err) < 0 ||
         json_get_bool(json, "", "logDebug", &out->log_debug, err) < 0 ||
         json_get_bool(json, "", "debugEnclave", &out->debug_enclave, err) < 0 ||

@@ -39,7 +39,7 @@
 
 struct enclave_settings {
     json_t *json; /* owns the strings */
-    const char *type, *runtime, *args, *log_level;
+    const char *type, *runtime, *args, *log_level, *trace;
     bool log_json, log_debug;
     bool debug_enclave, no_kss; /* PAL_FLAG_DEBUG_ENCLAVE, PAL_FLAG_NO_KSS */
     uint64_t memory_limit;

@@ -293,6 +293,20 @@ EOF
     [[ "$output" == *"enclave.mode default is production by now"* ]]
 }
 
+@test "enclave.trace shows the calls that it names, in an enclave for debugging only" {
+    arguments cat /log/a.log /log/none.log
+    annotate trace open,openat,exit_group
+    refused "enclave.mode debug" rune --enclave run --bundle "$bundle" "$id"
+    annotate mode debug
+    rune --log "$work/log" --enclave run --bundle "$bundle" "$id" >"$work/out" </dev/null || true
+    grep -qE 'enclave: \[pid 1\] open.*/log/none.log.*, O_RDONLY.* = -1 ENOENT' "$work/log"
+    grep -q 'exit_group(1) = ?' "$work/log"
+    run ! grep -q 'write(' "$work/log"
+    grep -q 'level=warning.*this enclave: .*system calls told to the host: open,openat,exit_group (insecure)' "$work/log"
+    annotate trace openat,opensesame
+    refused "opensesame" rune --enclave run --bundle "$bundle" "$id"
+}
+
 @test "the line at start counts host mounts, and nothing is said where there is nothing" {
     mkdir "$work/data"
     configure "c['mounts'] += [{'destination': '/data', 'type': 'bind', 'source': '$work/data', 'options': ['rbind', 'ro']}]"

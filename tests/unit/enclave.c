@@ -86,6 +86,11 @@ static void test_detected(void **state)
     assert_string_equal(request.log_level, "debug");
     enclave_request_release(&request);
 
+    assert_int_equal(
+        detect("", "\"enclave.mode\":\"debug\",\"enclave.trace\":\"all\"", true, &request, NULL), 1);
+    assert_string_equal(request.trace, "all");
+    enclave_request_release(&request);
+
     assert_int_equal(detect("", "\"enclave.runtime.path\":\"skeleton\"", false, &request, NULL), 1);
     assert_non_null(strstr(request.runtime, "/liberpal-skeleton.so"));
     assert_false(request.builtin);
@@ -190,13 +195,13 @@ static void test_policy_list(void **state)
         struct manifest_policy policy;
     } blob = {.record = {MANIFEST_POLICY, sizeof(struct manifest_policy)},
               .policy = {.exec = MANIFEST_EXEC_ANY, .flags = MANIFEST_POLICY_LOOPBACK_HOST}};
-    char *text = deployment_describe(&blob, sizeof(blob), true, &insecure);
+    char *text = deployment_describe(&blob, sizeof(blob), true, NULL, &insecure);
     assert_string_equal(text,
                         "exec any (insecure), debuggable (insecure), host loopback (insecure)");
     assert_true(insecure);
     free(text);
     for (size_t size = 0; size < sizeof(blob); size++) {
-        text = deployment_describe(&blob, size, false, &insecure);
+        text = deployment_describe(&blob, size, false, NULL, &insecure);
         assert_true(text[0] == '\0' && !insecure);
         free(text);
     }
@@ -335,6 +340,7 @@ static void test_settings(void **state)
     struct enclave_settings sent = {.type = "auto",
                                     .runtime = "/lib/x.so",
                                     .args = "a b",
+                                    .trace = "openat",
                                     .memory_limit = 1 << 30,
                                     .thread_limit = 99,
                                     .mounts = mounts,
@@ -348,6 +354,7 @@ static void test_settings(void **state)
     assert_string_equal(received.runtime, "/lib/x.so");
     assert_string_equal(received.args, "a b");
     assert_null(received.log_level);
+    assert_string_equal(received.trace, "openat");
     assert_int_equal(received.memory_limit, 1 << 30);
     assert_int_equal(received.thread_limit, 99);
     assert_int_equal(received.mount_count, 2);

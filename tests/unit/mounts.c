@@ -179,7 +179,7 @@ static void test_described(void **state)
         bool insecure;
         assert_int_equal(deployment_from_config(config, &g_none, cases[i].setting, &d, NULL), 0);
         assert_int_equal(bundle_deployment_build(&d.manifest, &blob, hash, NULL), 0);
-        char *line = deployment_describe(blob.data, blob.size, false, &insecure);
+        char *line = deployment_describe(blob.data, blob.size, false, NULL, &insecure);
         assert_string_equal(line, cases[i].line);
         assert_int_equal(insecure, cases[i].insecure);
         free(line);
