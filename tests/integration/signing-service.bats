@@ -393,6 +393,62 @@ CASES
     [[ $output == *"both a signing key and a signing service are configured"* ]]
 }
 
+# version DIRECTORY SVN: a bundle of its own image, that the service signs with this version
+version() {
+    bundle=$1
+    mkdir -p "$bundle/rootfs"/{bin,proc,dev,sys,tmp,etc}
+    cp "$box" "$bundle/rootfs/bin/busybox"
+    echo "$2" >"$bundle/rootfs/etc/version"
+    (cd "$bundle" && "$RUNE" spec)
+    configure 'c["process"]["terminal"] = False'
+    after_a_tick
+    rune-image convert --quiet --client-signing --cache "$cache" "$bundle/rootfs" >"$BATS_TEST_TMPDIR/out"
+    rune-image allow "$(dirname "$(sed -n 's/^enclave *\([^ ]*\).*/\1/p' "$BATS_TEST_TMPDIR/out")")" | jq -c ".isvProdId = ${3:-7} | .isvSvn = $2" >>"$work/allow.jsonl"
+}
+
+# key DIRECTORY NAME [ARGUMENT of the deployment]: what the file says, or its error
+key() {
+    bundle=$1
+    # shellcheck disable=SC2016 # expanded there
+    arguments /bin/busybox sh -c 'busybox od -An -tx1 /dev/attestation/keys/$KEY 2>&1' "${3:-}"
+    # The same deployment for all names: the host fills this one in.
+    KEY=$2 configure 'c["annotations"] = {"enclave.host.env": "default KEY"}' 'c["process"]["env"] = ["PATH=/bin", "KEY=" + os.environ["KEY"]]'
+    rune --enclave run --bundle "$bundle" "sign-$$-$RANDOM" </dev/null 2>"$BATS_TEST_TMPDIR/log" || true
+}
+
+@test "sealing: the next version opens what an earlier one sealed, an earlier one nothing of a later one" {
+    box=$(command -v busybox) && ldd "$box" 2>&1 | grep -q 'not a dynamic' || skip "no static busybox (busybox-static)"
+    # shellcheck disable=SC2034 # enclave.bash uses it
+    state=$BATS_TEST_TMPDIR/state one=$BATS_TEST_TMPDIR/one two=$BATS_TEST_TMPDIR/two other=$BATS_TEST_TMPDIR/other
+    export RUNE_CACHE_DIR=$cache RUNE_SIGNING_SERVER=https://127.0.0.1:$port RUNE_SIGNING_CA=$work/ca.pem
+    export RUNE_SIGNING_CERTIFICATE=$work/client.pem RUNE_SIGNING_CERTIFICATE_KEY=$work/client.key
+    version "$one" 1
+    version "$two" 2
+    version "$other" 2 8
+    first=$(key "$one" _sgx_mrsigner)
+    second=$(key "$two" _sgx_mrsigner)
+    [[ $first =~ ^(\ [0-9a-f]{2}){16}$ && $second =~ ^(\ [0-9a-f]{2}){16}$ ]] || { echo "$first, $second"; cat "$BATS_TEST_TMPDIR/log"; return 1; }
+    [ "$first" != "$second" ]
+    # Forward
+    [ "$(key "$two" _sgx_mrsigner.1)" = "$first" ]
+    [ "$(key "$two" _sgx_mrsigner.2)" = "$second" ]
+    [ "$(key "$one" _sgx_mrsigner.1)" = "$first" ]
+    # Not back
+    for name in _sgx_mrsigner.2 _sgx_mrsigner.65537 _sgx_mrsigner.-1 _sgx_mrsigner.01 _sgx_mrsigner. _sgx_mrsigner.1x _sgx_mrenclave.1; do
+        [[ $(key "$one" "$name") == *"No such file or directory"* ]] || { echo "$name"; return 1; }
+    done
+    # Not for another deployment, another product, or the same MRSIGNER without CONFIGID
+    [[ $(key "$two" _sgx_mrsigner.1 more) =~ ^(\ [0-9a-f]{2}){16}$ ]]
+    [ "$(key "$two" _sgx_mrsigner.1 more)" != "$first" ]
+    [ "$(key "$other" _sgx_mrsigner.1)" != "$first" ]
+    [ "$(key "$two" _sgx_mrenclave)" != "$(key "$one" _sgx_mrenclave)" ]
+    key "$two" _sgx_mrsigner >/dev/null
+    bundle=$two
+    configure 'c["annotations"]["enclave.kss"] = "false"'
+    run rune --enclave run --bundle "$two" "sign-$$-$RANDOM" </dev/null
+    [[ $output == *"_sgx_mrsigner: read error"* && $output == *"without KSS the key would be that of every deployment"* ]] || { echo "$output"; return 1; }
+}
+
 # ---- services that are not good ----
 
 bad_service() {

@@ -10,6 +10,7 @@
 #include "deployment.h"
 #include "manifest.h"
 #include "measured.h"
+#include "procfs.h"
 #include "sgx.h"
 #include "sgx_emulated.h"
 
@@ -328,34 +329,85 @@ static int show_host_values(struct pseudo_inode *p, struct text *t)
 
 /* ---- keys ---- */
 
-static int show_seal_key(struct pseudo_inode *p, struct text *t)
+/* Whoever has the signing key signs an enclave that reads such a key out. By default that is the
+ * operator, whose machine made it; and without CONFIGID in the key, who starts another command. */
+static int may_have_signer_key(void)
 {
-    bool signer = strcmp(p->entry->name, "_sgx_mrsigner") == 0,
-         kss = (g_self.attributes & SGX_ATTRIBUTE_KSS) != 0;
+    if ((g_manifest->flags & MANIFEST_SIGNED_ELSEWHERE) == 0) {
+        log_error("_sgx_mrsigner is refused: the enclave's signing key is on this machine, so its "
+                  "operator could derive the key; sign elsewhere (RUNE_SIGNING=client) or use "
+                  "_sgx_mrenclave");
+        return -EACCES;
+    }
+    if ((g_self.attributes & SGX_ATTRIBUTE_KSS) == 0) {
+        log_error("_sgx_mrsigner is refused: without KSS the key would be that of every deployment "
+                  "of the signer; use _sgx_mrenclave");
+        return -EACCES;
+    }
+    return 0;
+}
+
+static int show_key(struct text *t, u16 policy, u16 isv_svn)
+{
+    bool kss = (g_self.attributes & SGX_ATTRIBUTE_KSS) != 0;
     struct sgx_key_request q = {
         .key_name = KEY_NAME_SEAL,
-        .key_policy = (u16)((signer ? KEY_POLICY_MRSIGNER : KEY_POLICY_MRENCLAVE) |
-                            (kss ? KEY_POLICY_CONFIGID : 0)),
-        .isv_svn = g_self.isv_svn,
+        .key_policy = (u16)(policy | (kss ? KEY_POLICY_CONFIGID : 0)),
+        .isv_svn = isv_svn,
         .config_svn = g_self.config_svn,
         .attribute_mask = SEAL_ATTRIBUTES | (kss ? SGX_ATTRIBUTE_KSS : 0),
         .misc_mask = SEAL_MISC,
     };
     u8 key[KEY_SIZE];
 
-    /* Whoever has the signing key signs an enclave that reads this key out. By default that is the
-     * operator, whose machine made it. */
-    if (signer && (g_manifest->flags & MANIFEST_SIGNED_ELSEWHERE) == 0) {
-        log_error("_sgx_mrsigner is refused: the enclave's signing key is on this machine, so its "
-                  "operator could derive the key; sign elsewhere (RUNE_SIGNING=client) or use "
-                  "_sgx_mrenclave");
-        return -EACCES;
-    }
     memcpy(q.cpu_svn, g_self.cpu_svn, sizeof(q.cpu_svn));
     if (sgx_get_key(&q, key) != 0)
         return -EIO;
     text_add(t, key, sizeof(key));
     crypto_wipe(key, sizeof(key));
+    return 0;
+}
+
+static int show_enclave_key(struct pseudo_inode *p, struct text *t)
+{
+    return show_key(t, KEY_POLICY_MRENCLAVE, g_self.isv_svn);
+}
+
+static int show_signer_key(struct pseudo_inode *p, struct text *t)
+{
+    int r = may_have_signer_key();
+
+    return r < 0 ? r : show_key(t, KEY_POLICY_MRSIGNER, g_self.isv_svn);
+}
+
+/* ---- the signer's key of an earlier version: _sgx_mrsigner.SVN ---- */
+
+static int show_earlier_key(struct pseudo_inode *p, struct text *t)
+{
+    int r = may_have_signer_key();
+
+    return r < 0 ? r : show_key(t, KEY_POLICY_MRSIGNER, (u16)p->fd);
+}
+
+static const struct pseudo_entry g_earlier_key = {
+    .name = "_sgx_mrsigner.", .mode = S_IFREG | 0400, .show = show_earlier_key};
+
+/* Only up to this enclave's own version: EGETKEY gives nobody the key of a later one. */
+static int earlier_key_lookup(struct pseudo_inode *dir, const char *name, size_t len,
+                              struct inode **out)
+{
+    const size_t prefix = strlen(g_earlier_key.name);
+    int svn = -1;
+
+    if (len > prefix && strncmp(name, g_earlier_key.name, prefix) == 0)
+        svn = proc_parse_number(name + prefix, len - prefix);
+    if (svn < 0 || svn > g_self.isv_svn)
+        return -ENOENT;
+    *out = pseudo_inode_new(dir->i.super, &g_earlier_key, dir);
+    if (!*out)
+        return -ENOMEM;
+    pseudo_of(*out)->fd = svn;
+    (*out)->ino += KEY_MAX + 1 + (u32)svn;
     return 0;
 }
 
@@ -400,7 +452,9 @@ static int key_lookup(struct pseudo_inode *dir, const char *name, size_t len, st
     bool may_set = fs_uid() == 0 || fs_capable(CAP_DAC_OVERRIDE);
     u32 k, unused = KEY_MAX;
 
-    if (len >= sizeof(g_keys[0].name) || name[0] == '_')
+    if (name[0] == '_')
+        return earlier_key_lookup(dir, name, len, out);
+    if (len >= sizeof(g_keys[0].name))
         return -ENOENT;
     mutex_lock(&g_lock);
     for (k = 0; k < KEY_MAX; k++) {
@@ -436,8 +490,8 @@ static int key_iterate(struct pseudo_inode *dir, u64 pos, dirent_fn *fn, void *c
 }
 
 static const struct pseudo_entry g_key_entries[] = {
-    {.name = "_sgx_mrenclave", .mode = S_IFREG | 0400, .show = show_seal_key},
-    {.name = "_sgx_mrsigner", .mode = S_IFREG | 0400, .show = show_seal_key},
+    {.name = "_sgx_mrenclave", .mode = S_IFREG | 0400, .show = show_enclave_key},
+    {.name = "_sgx_mrsigner", .mode = S_IFREG | 0400, .show = show_signer_key},
     {0},
 };
 
