@@ -93,7 +93,7 @@ beside() {
 run_bats() { # FILE...: one after the other
     local file
     for file in "$@"; do
-        run_tap "$(basename "$file")" timeout 600 bats --tap "$file"
+        run_tap "$(basename "$file")" timeout 1200 bats --tap "$file"
     done
 }
 

@@ -35,7 +35,7 @@ verify() {
     run verify --nonce "$nonce"
     [ "$status" -eq 0 ]
     # What was measured when the image was converted is what the quote says.
-    measured=$(jq -r '.mrenclave // .MRENCLAVE' "$(find "$RUNE_CACHE_DIR" -name manifest.json | head -1)")
+    measured=$(built mrenclave)
     jq -n --arg m "$measured" '{mrenclave: $m}' >"$work/policy"
     run verify --nonce "$nonce" --policy "$work/policy"
     echo "$output"

@@ -45,7 +45,7 @@ client() { # ARGS... of ratls-client; its input is "hello"
     [ "$status" -eq 0 ]
     [ "$output" = HELLO ]
     grep -q "report_data" "$work/checks"
-    measured=$(jq -r '.mrenclave // .MRENCLAVE' "$(find "$RUNE_CACHE_DIR" -name manifest.json | head -1)")
+    measured=$(built mrenclave)
     jq -n --arg m "$measured" '{mrenclave: $m}' >"$work/policy"
     run client --allow-simulation --collateral "$work/sim" --policy "$work/policy"
     [ "$output" = HELLO ]
@@ -129,7 +129,7 @@ PY
     arguments httpd -f -p "127.0.0.1:$inside" -h /www
     rune run --detach --bundle "$bundle" "$id" >"$work/log" 2>&1 </dev/null || { cat "$work/log"; return 1; }
     within 60 listens || { cat "$work/log"; return 1; }
-    measured=$(jq -r '.mrenclave // .MRENCLAVE' "$(find "$RUNE_CACHE_DIR" -name manifest.json | head -1)")
+    measured=$(built mrenclave)
     jq -n --arg m "$measured" '{mrenclave: $m}' >"$work/policy"
     run bash -c "printf 'GET /index.html HTTP/1.0\r\n\r\n' | timeout -k 5 60 '$RUNE_STAGE/usr/bin/ratls-client' --quiet --allow-simulation \
         --collateral '$work/sim' --policy '$work/policy' 127.0.0.1:$port"

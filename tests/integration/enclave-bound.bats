@@ -48,11 +48,6 @@ open(sys.argv[1], 'w').write('{\n' + lines + '\n}\n')
 PYTHON
 }
 
-built() { # a key of the summary of the enclave that was built last
-    python3 -c 'import json, sys; print(json.load(open(sys.argv[1])).get(sys.argv[2]))' \
-        "$(ls -t "$RUNE_CACHE_DIR"/*/enclave-*/manifest.json | head -1)" "$1"
-}
-
 # outside TEXT: the start is refused with the LibOS's line
 outside() {
     refused "the deployment is outside of the image's bound: $1" rune run --bundle "$bundle" "$id"
@@ -127,7 +122,7 @@ inside() {
 @test "without KSS the bound holds too, and on SGX1" {
     configure "c['annotations']['enclave.kss'] = 'false'"
     inside HOME=/root
-    [ "$(built kss)" = False ]
+    [ "$(built kss)" = false ]
     configure "c['process']['env'].append('LD_PRELOAD=/x')"
     outside "environment variable LD_PRELOAD: no rule of env (bound.json:4) allows it"
     export RUNE_SGX_EMULATOR_FEATURES=sgx1
@@ -148,7 +143,7 @@ convert() { # [OPTION...]: MRENCLAVE
     [ "$(convert)" = "$first" ]
     grep -q '^bound  *[0-9a-f]\{64\}$' "$work/out"
     [ "$(built boundHash)" = "$(sed -n 's/^bound *//p' "$work/out")" ]
-    [[ "$(built bound)" == *"'name': 'COLOUR'"* ]]
+    [[ "$(built bound)" == *'"name": "COLOUR"'* ]]
     # The image stays; only the named bound differs from the first, by one byte.
     mv "$bundle/rootfs/.rune-bound.json" "$work/bound.json"
     local named

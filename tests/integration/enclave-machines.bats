@@ -22,13 +22,6 @@ setup() {
 
 teardown() { enclave_teardown; }
 
-# The summary of the enclave that was built last, a key of it.
-built() {
-    local file
-    file=$(ls -t "$RUNE_CACHE_DIR"/*/enclave-*/manifest.json | head -1)
-    python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))[sys.argv[2]])' "$file" "$1"
-}
-
 run_machine() { # WORD...: status and output
     arguments /bin/machine "$@"
     run rune run --bundle "$bundle" "$id"
@@ -39,7 +32,7 @@ run_machine() { # WORD...: status and output
     export RUNE_SGX_EMULATOR_FEATURES=sgx1
     run_machine memory 32
     [ "$status" -eq 0 ] && [[ "$output" == *good* ]]
-    [ "$(built sgx2) $(built kss)" = "False False" ]
+    [ "$(built sgx2) $(built kss)" = "false false" ]
     first=$(built mrenclave)
     run_machine attributes
     [ "$status" -eq 0 ] && [[ "$output" == *"kss 0 debug 0"* ]]
@@ -94,12 +87,12 @@ run_machine() { # WORD...: status and output
 
 @test "AEX-Notify is asked for, is another enclave, and is refused where the machine lacks it" {
     run_machine memory 8
-    [ "$status" -eq 0 ] && [ "$(built aexnotify)" = False ]
+    [ "$status" -eq 0 ] && [ "$(built aexnotify)" = false ]
     first=$(built mrenclave)
     rm -rf "${RUNE_CACHE_DIR:?}"/*
     annotate aexnotify true
     run_machine memory 8
-    [ "$status" -eq 0 ] && [ "$(built aexnotify)" = True ] && [ "$(built mrenclave)" != "$first" ]
+    [ "$status" -eq 0 ] && [ "$(built aexnotify)" = true ] && [ "$(built mrenclave)" != "$first" ]
     export RUNE_SGX_EMULATOR_FEATURES=sgx2,kss
     refused "this machine has no AEX-Notify" rune run --bundle "$bundle" "$id"
 }
@@ -120,12 +113,12 @@ run_machine() { # WORD...: status and output
     run "$image" convert --quiet --cache "$RUNE_CACHE_DIR" --key "$RUNE_SIGNING_KEY" --no-kss 12ab "$bundle/rootfs"
     [ "$status" -eq 1 ] && [[ "$output" == *"deployment hash"* ]]
     run "$image" convert --quiet --cache "$RUNE_CACHE_DIR" --key "$RUNE_SIGNING_KEY" --no-kss "$(printf '%064d' 7)" "$bundle/rootfs"
-    [ "$status" -eq 0 ] && [ "$(built kss)" = False ]
+    [ "$status" -eq 0 ] && [ "$(built kss)" = false ]
 }
 
 @test "mode: debug is in the attributes, production is the default and refuses it" {
     run_machine attributes
-    [[ "$output" == *"kss 1 debug 0"* ]] && [ "$(built debug)" = False ]
+    [[ "$output" == *"kss 1 debug 0"* ]] && [ "$(built debug)" = false ]
     annotate mode debug
     run_machine attributes
     [[ "$output" == *"kss 1 debug 1"* ]]
@@ -186,7 +179,7 @@ run_machine() { # WORD...: status and output
     configure "c['process']['env'] += ['ENCLAVE_MODE=debug', 'ENCLAVE_KSS=false', 'ENCLAVE_SIZE=8G', 'ENCLAVE_MEMORY=100M', 'ENCLAVE_THREADS=30']"
     run_machine attributes
     [[ "$output" == *"kss 0 debug 1"* ]]
-    [ "$(built enclaveSize) $(built memoryLimit) $(built kss)" = "8589934592 104857600 False" ]
+    [ "$(built enclaveSize) $(built memoryLimit) $(built kss)" = "8589934592 104857600 false" ]
     run_machine environment ENCLAVE_
     [ "$status" -eq 0 ] && [[ "$output" != *ENCLAVE_* ]]
 }

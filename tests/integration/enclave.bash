@@ -33,6 +33,12 @@ rune() {
     timeout --foreground -k 5 60 "$RUNE" --root "$state" "$@"
 }
 
+# built KEY: of the summary of the enclave that was built last. The cache has those of a file's other tests, too.
+built() {
+    # shellcheck disable=SC2012
+    jq -r --arg key "$1" '.[$key]' "$(ls -t "$RUNE_CACHE_DIR"/*/enclave-*/manifest.json | head -1)"
+}
+
 # use_pal v4 ARGS...: the test library of that version, and the entrypoint
 use_pal() {
     local library=$pals/libpal-$1.so
