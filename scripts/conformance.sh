@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # The slow suites, each whole: the kernel's SGX selftests, runc's bats files as root and as an ordinary user, crun's tests,
-# the load test, the LibOS's tests with enclave memory closed to the host, programs of Debian both ways. conformance.sh STAGE
+# the load test, the LibOS's tests and those of enclave containers with enclave memory closed to the host, programs of Debian both ways. conformance.sh STAGE
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 export RUNE_STAGE=$1 RUNE=$1/usr/bin/rune PATH=$1/usr/bin:$PATH
