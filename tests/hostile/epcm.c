@@ -2,8 +2,8 @@
 /*
  * Pages that are in another state than the one the enclave accepts: a row `accept WHEN STATE=KIND`
  * changes the EPCM just before the first EACCEPT or EACCEPTCOPY of that kind (of a TCS: each), as a
- * host can by EAUG, EMODPR, EMODT and its page tables. What follows must be the processor's refusal,
- * and the end.
+ * host can by EAUG, EMODPR, EMODT and its page tables. What follows must be a refusal,
+ * by the processor, and the end.
  *
  * A rewritten site calls this with the enclave's vector registers live: general registers only, and
  * nothing of libc.
