@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
+ * decode_NAME(regs): the system call with the arguments that are in the registers. One decoder a
+ * row. A register's low bytes are the parameter, so it is cut and its sign extended as Linux does.
+ */
+/*
  * decode_NAME(regs): the system call with the arguments that are in the registers. One decoder a row.
  * A register's low bytes are the parameter, so it is cut and its sign extended as Linux does it.
  */
