@@ -50,8 +50,8 @@ CALL(close_range, PARTIAL, "UNSHARE: not for one of several threads (ENOMEM)", (
 CALL(dup, DONE, "", (fd, fd))
 CALL(dup2, DONE, "", (fd, from), (fd, to))
 CALL(dup3, DONE, "", (fd, from), (fd, to), (fd_flags, flags))
-CALL(fcntl, PARTIAL, "no leases, no SIGIO, no F_NOTIFY", (fd, fd), (fcntl_command, command),
-     (hex, argument))
+CALL(fcntl, PARTIAL, "no SIGIO, leases and F_NOTIFY of files of the host", (fd, fd),
+     (fcntl_command, command), (hex, argument))
 CALL(flock, DONE, "", (fd, fd), (int, operation))
 CALL(pipe, DONE, "", (out, fds, "int"))
 CALL(pipe2, DONE, "", (out, fds, "int"), (fd_flags, flags))

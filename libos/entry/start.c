@@ -232,6 +232,7 @@ static int boot_steps(const struct boundary_boot *boot)
     }
     if (r == 0) {
         step = "processes";
+        g_file_async = &g_event_async;
         r = process_init(&g_hooks);
     }
     if (r == 0) {

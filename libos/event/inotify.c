@@ -70,8 +70,11 @@ struct inode *inotify_watch_remove(struct inotify_watch *w, bool tell)
             p = p->next_of_inode;
         p->next_of_inode = w->next_of_inode;
     }
-    list_del(&w->of_instance);
-    if (tell)
+    if (w->dir != NULL)
+        async_notify_gone(w);
+    else
+        list_del(&w->of_instance);
+    if (tell && w->dir == NULL)
         inotify_event_add(w->owner, w->wd, IN_IGNORED, 0, NULL, 0);
     kfree(w);
     return i;
@@ -84,19 +87,32 @@ static u32 tell(struct inode *i, u32 mask, u32 cookie, const char *name, size_t 
     u32 removed = 0;
 
     for (w = i->watches; w != NULL; w = next) {
-        u32 wanted = w->mask & mask & IN_ALL_EVENTS;
+        u32 wanted = w->mask & mask & (IN_ALL_EVENTS | (w->dir != NULL ? NOTIFY_RENAMED : 0));
 
         next = w->next_of_inode;
         if ((w->mask & mask & IN_EXCL_UNLINK) != 0)
             continue;
-        if (wanted != 0)
-            inotify_event_add(w->owner, w->wd, mask & ~(u32)IN_EXCL_UNLINK, cookie, name, len);
+        if (w->dir != NULL && wanted != 0) /* F_NOTIFY: nothing but a signal */
+            file_signal(w->dir, w->wd, POLL_MSG_CODE);
+        else if (wanted != 0)
+            inotify_event_add(w->owner, w->wd, mask & ~(IN_EXCL_UNLINK | NOTIFY_RENAMED), cookie,
+                              name, len);
         if ((mask & IN_DELETE_SELF) != 0 || (wanted != 0 && (w->mask & IN_ONESHOT) != 0)) {
             (void)inotify_watch_remove(w, true);
             removed++;
         }
     }
     return removed;
+}
+
+static void notify(struct inode *i, struct inode *dir, const char *name, size_t len, u32 mask,
+                   u32 cookie);
+
+void inotify_watch_directory(struct inotify_watch *w)
+{
+    w->next_of_inode = w->inode->watches;
+    w->inode->watches = w;
+    g_fs_notify = notify;
 }
 
 /* The VFS's hook. name given: an entry of dir; else i itself. */

@@ -16,8 +16,9 @@
 struct inotify_watch {
     struct inotify_watch *next_of_inode;
     struct list_head of_instance;
-    struct inotify *owner;
-    struct inode *inode; /* reference */
+    struct inotify *owner; /* NULL: */
+    struct file *dir;      /* F_NOTIFY of it, no reference; wd is the descriptor */
+    struct inode *inode;   /* reference */
     i32 wd;
     u32 mask;
     i32 host_wd; /* of the owner's host_fd; -1: none */
@@ -40,6 +41,12 @@ void inotify_event_add(struct inotify *n, i32 wd, u32 mask, u32 cookie, const ch
 /* Takes the watch off its inode, and tells of it; the caller drops the inode's reference after the
  * lock. */
 struct inode *inotify_watch_remove(struct inotify_watch *w, bool tell);
+/* A watch by F_NOTIFY. */
+void inotify_watch_directory(struct inotify_watch *w);
+
+/* ---- async.c ---- */
+#define POLL_MSG_CODE 3                          /* POLL_MSG of siginfo.h */
+void async_notify_gone(struct inotify_watch *w); /* g_watch_lock held */
 
 /* ---- inotify_host.c; g_watch_lock not held ---- */
 static inline int inotify_host_fd(const struct inotify *n)

@@ -56,8 +56,6 @@ struct sigqueue {
     struct list_head link;
     struct siginfo_k info;
 };
-int signal_send_process_locked(struct process *p, const struct siginfo_k *info, bool forced);
-int signal_send_thread_locked(struct thread *t, const struct siginfo_k *info, bool forced);
 bool signal_default_ignored(int sig);
 bool signal_default_stops(int sig);
 bool signal_default_dumps(int sig);

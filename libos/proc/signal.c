@@ -401,7 +401,7 @@ void siginfo_encode(const struct siginfo_k *i, u8 out[128])
             put32(out, 24, (u32)i->status);
             put32(out, 28, i->overrun);
         }
-    } else if (!user && i->signo == SIGIO) {
+    } else if (i->band || (!user && i->signo == SIGIO)) {
         put64(out, 16, i->value); /* band */
         put32(out, 24, (u32)i->status);
     } else {

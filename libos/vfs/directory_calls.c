@@ -298,7 +298,8 @@ static void rename_notify(struct walk *o, struct walk *n, struct inode *i, struc
     if (likely(!g_fs_notify))
         return;
     cookie = __atomic_add_fetch(&g_rename_cookie, 1, __ATOMIC_RELAXED);
-    notify_entry(o->at, o->last, o->last_len, i, IN_MOVED_FROM | dir, cookie);
+    notify_entry(o->at, o->last, o->last_len, i,
+                 IN_MOVED_FROM | dir | (o->at->inode == n->at->inode ? NOTIFY_RENAMED : 0), cookie);
     notify_entry(n->at, n->last, n->last_len, i, IN_MOVED_TO | dir, cookie);
     if (replaced)
         notify_links(replaced);

@@ -42,13 +42,20 @@ static long dup_fd(struct file *f, long min, bool cloexec)
     return fd_install_min((int)min, file_get(f), cloexec);
 }
 
-static long set_flags(struct file *f, u32 flags)
+static long set_flags(struct file *f, int fd, u32 flags)
 {
+    int r;
+
     if ((f->flags & O_APPEND) && !(flags & O_APPEND) && f->inode && (f->inode->seals & SEAL_WRITE))
         return -EPERM;
     if ((flags & O_NOATIME) && !(f->flags & O_NOATIME) && f->inode &&
         !inode_owner_or_capable(f->inode))
         return -EPERM;
+    if ((f->flags ^ flags) & FASYNC) {
+        r = file_set_async(f, fd, (flags & FASYNC) != 0);
+        if (r < 0)
+            return r;
+    }
     f->flags = (f->flags & ~(u32)SETTABLE) | (flags & SETTABLE);
     return 0;
 }
@@ -104,7 +111,7 @@ static long fcntl_file(struct file *f, int fd, int cmd, long arg)
         return -EBADF;
     switch (cmd) {
     case F_SETFL:
-        return set_flags(f, (u32)arg);
+        return set_flags(f, fd, (u32)arg);
     case F_GETLK:
     case F_SETLK:
     case F_SETLKW:
@@ -119,15 +126,17 @@ static long fcntl_file(struct file *f, int fd, int cmd, long arg)
         return f->inode && inode_is_memory(f->inode) ? (long)f->inode->seals : -EINVAL;
     case F_ADD_SEALS:
         return add_seals(f, (u32)arg);
-    case F_SETOWN: /* SIGIO is not sent; programs set an owner as a matter of form */
+    case F_SETOWN:
+    case F_SETOWN_EX:
     case F_SETSIG:
-    case F_SETLEASE:
-        return cmd == F_SETLEASE ? -EINVAL : 0;
     case F_GETOWN:
+    case F_GETOWN_EX:
     case F_GETSIG:
-        return 0;
+        return owner_fcntl(f, cmd, arg);
+    case F_SETLEASE:
+        return lease_set(f, fd, arg);
     case F_GETLEASE:
-        return F_UNLCK;
+        return lease_get(f);
     case F_GET_RW_HINT:
     case F_GET_FILE_RW_HINT:
         return put_user((u64)0, user_at(arg));
@@ -135,7 +144,9 @@ static long fcntl_file(struct file *f, int fd, int cmd, long arg)
     case F_SET_FILE_RW_HINT:
         return 0;
     case F_NOTIFY:
-        return -EINVAL;
+        if (!f->inode || !S_ISDIR(f->inode->mode))
+            return -ENOTDIR;
+        return g_file_async->notify(f, fd, (u32)arg);
     default:
         return -EINVAL;
     }

@@ -36,7 +36,11 @@ void file_put(struct file *f)
         return;
     if (unlikely(f->epoll_watch != NULL))
         g_file_unwatch(f);
+    if (unlikely(f->async != NULL))
+        g_file_async->release(f);
     i = f->inode;
+    if (unlikely(i && i->leases))
+        leases_release(f);
     if (i && i->locks)
         locks_release_file(f);
     if (unlikely(g_fs_notify) && f->dentry && !(f->flags & O_PATH))
@@ -51,6 +55,7 @@ void file_put(struct file *f)
         dentry_put(f->dentry);
     if (i)
         inode_put(i);
+    kfree(f->owner);
     kfree(f);
 }
 

@@ -59,7 +59,9 @@ void file_uncount_writer(struct file *f)
 {
     if (f->counts_writer)
         inode_uncount_writer(f->inode);
-    f->counts_writer = false;
+    if (f->counts_reader)
+        __atomic_sub_fetch(&f->inode->readers, 1, __ATOMIC_ACQ_REL);
+    f->counts_writer = f->counts_reader = false;
 }
 
 int dentry_open_flags(struct dentry *d, u32 flags, struct file **out)
@@ -75,8 +77,13 @@ int dentry_open_flags(struct dentry *d, u32 flags, struct file **out)
     if (!(flags & O_PATH) && S_ISREG(i->mode) && (flags & O_ACCMODE) != O_RDONLY) {
         r = inode_count_writer(i);
         f->counts_writer = r == 0;
+    } else if (!(flags & O_PATH) && S_ISREG(i->mode)) {
+        __atomic_add_fetch(&i->readers, 1, __ATOMIC_ACQ_REL);
+        f->counts_reader = true;
     }
     f->inode = inode_get(i);
+    if (r == 0 && !(flags & O_PATH))
+        r = lease_break(i, (flags & (O_ACCMODE | O_TRUNC)) != 0, (flags & O_NONBLOCK) != 0);
     if (r == 0 && !(flags & O_PATH))
         r = open_by_type(i, d, f);
     f->flags &= ~(u32)O_NOCTTY;

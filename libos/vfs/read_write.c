@@ -237,6 +237,8 @@ long sys_truncate(uaddr path, i64 size)
     else
         r = inode_permission(target->inode, MAY_WRITE);
     if (r == 0)
+        r = lease_break(target->inode, true, false);
+    if (r == 0)
         r = inode_truncate(target->inode, (u64)size);
     if (r == 0)
         notify_inode(target, IN_MODIFY);
@@ -414,7 +416,15 @@ static long ioctl_generic(struct file *f, int fd, u32 cmd, u64 arg, bool *done)
         *done = f->ops->ioctl == NULL || S_ISREG(f->inode ? f->inode->mode : 0);
         return 0;
     case FIOASYNC_CMD:
-        return get_user(on, user_at(arg)) < 0 ? -EFAULT : 0;
+        if (get_user(on, user_at(arg)) < 0)
+            return -EFAULT;
+        if ((on != 0) != ((f->flags & FASYNC) != 0) && file_set_async(f, fd, on != 0) < 0)
+            return -ENOMEM;
+        if (on)
+            __atomic_or_fetch(&f->flags, FASYNC, __ATOMIC_RELAXED);
+        else
+            __atomic_and_fetch(&f->flags, ~(u32)FASYNC, __ATOMIC_RELAXED);
+        return 0;
     case FIGETBSZ_CMD:
         if (f->inode && (S_ISREG(f->inode->mode) || S_ISDIR(f->inode->mode)))
             return put_user((i32)PAGE_SIZE, user_at(arg));

@@ -246,6 +246,7 @@ static const struct pseudo_entry g_fs[] = {
     SETTING("file-max"),
     PSEUDO_TEXT("file-nr", "256\t0\t1048576"),
     PSEUDO_DIR("inotify", g_inotify),
+    PSEUDO_TEXT("lease-break-time", "45"),
     PSEUDO_TEXT("nr_open", "1048576"),
     {.name = "pipe-max-size",
      .mode = S_IFREG | 0644,

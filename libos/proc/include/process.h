@@ -50,9 +50,13 @@ struct siginfo_k {
     u64 addr, value;
     i32 status;
     u32 timer_id, overrun;
+    bool band; /* of a file: value is si_band, status si_fd */
 };
 int signal_send_process(struct process *p, const struct siginfo_k *info);
 int signal_send_thread(struct thread *t, const struct siginfo_k *info);
+/* The same with g_process_lock held; forced: PID 1 gets SIGKILL and SIGSTOP too. */
+int signal_send_process_locked(struct process *p, const struct siginfo_k *info, bool forced);
+int signal_send_thread_locked(struct thread *t, const struct siginfo_k *info, bool forced);
 int signal_send_group(i32 pgid, const struct siginfo_k *info);
 /* A fault of the current thread's application code: forces sig (SIGSEGV, SIGILL, SIGFPE, SIGTRAP,
  * SIGBUS). */

@@ -117,6 +117,8 @@ struct inode {
     struct flock_list *locks;     /* POSIX and flock locks */
     void *bound;                  /* S_IFSOCK: net's socket bound here; S_IFIFO: vfs/pipe.c */
     void *watches;                /* event/inotify.c */
+    u32 readers;           /* open descriptions for reading alone, of a regular file (atomic) */
+    struct lease *leases;  /* vfs/lease.c */
     i32 writers;           /* descriptors open for writing; < 0: programs running (ETXTBSY) */
     u32 seals;             /* F_SEAL_* of a memfd */
     struct handle *handle; /* vfs/handle.c; NULL until the first */
@@ -191,8 +193,11 @@ struct file {
     int host_fd; /* for fdinfo and thread_wait; -1: none */
     /* "pipe", "socket", "eventfd"... for /proc/self/fd names of anonymous files. */
     const char *kind;
-    u64 id;            /* their inode number */
-    void *epoll_watch; /* event/epoll_item.c: the items that watch it; file_put() calls
+    u64 id;                   /* their inode number */
+    struct file_owner *owner; /* who gets its signals; NULL until somebody is named */
+    void *async;              /* event/async.c; NULL: nobody is told of anything */
+    bool counts_reader;       /* is one of inode.readers */
+    void *epoll_watch;        /* event/epoll_item.c: the items that watch it; file_put() calls
                           g_file_unwatch when not NULL */
 };
 
@@ -307,6 +312,25 @@ void poll_deadline(struct poll_table *pt, u64 when);
  * -ETIMEDOUT. */
 int file_wait(struct file *f, u16 events, u64 deadline);
 
+/* ---- signals of files (libos/vfs/owner.c) ---- */
+struct file_owner {
+    i32 type, pid; /* F_OWNER_*; pid 0: nobody */
+    u32 uid, euid; /* of who named it */
+    i32 sig;       /* F_SETSIG; 0: SIGIO, and nothing with it */
+};
+/* What event does for vfs: given at start. */
+struct file_async {
+    void (*signal)(const struct file_owner *o, int fd, int code); /* POLL_IN, ... */
+    int (*watch)(struct file *f, int fd, bool on);                /* O_ASYNC */
+    long (*notify)(struct file *f, int fd, u32 mask);             /* F_NOTIFY */
+    void (*release)(struct file *f);                              /* with f->async, at its end */
+};
+extern const struct file_async *g_file_async;
+/* type: F_OWNER_*. Without force only where nobody is named yet. */
+int file_set_owner(struct file *f, i32 type, i32 pid, bool force);
+/* To the owner of f, if there is one. */
+void file_signal(struct file *f, int fd, int code);
+
 /* ---- others ---- */
 #define PIPE_PAGES_SOFT 16384 /* beyond it, who has no capability gets small pipes */
 u32 pipe_size_max(void);      /* what F_SETPIPE_SZ gives to everybody */
@@ -317,5 +341,6 @@ int pipe_create(struct file **r, struct file **w, u32 flags);
  * on an entry of a directory; name NULL: on i itself. Called without locks. mask: IN_*; with
  * IN_EXCL_UNLINK it is of a file whose name is gone.
  */
+#define NOTIFY_RENAMED 0x10000000u /* with IN_MOVED_FROM: within its directory */
 extern void (*g_fs_notify)(struct inode *i, struct inode *dir, const char *name, size_t name_len,
                            u32 mask, u32 cookie);

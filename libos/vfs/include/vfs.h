@@ -222,6 +222,16 @@ ssize_t vfs_read(struct file *f, struct uio *io, u64 *pos);
 ssize_t vfs_write(struct file *f, struct uio *io, u64 *pos);
 u64 file_new_id(void);
 
+/* ---- owner.c, lease.c ---- */
+long owner_fcntl(struct file *f, int cmd, long arg); /* F_SETOWN and its kin */
+void file_clear_owner(struct file *f);
+int file_set_async(struct file *f, int fd, bool on);
+long lease_set(struct file *f, int fd, long type);
+long lease_get(struct file *f);
+void leases_release(struct file *f);
+/* Before i is opened or cut: 0, or -EAGAIN, -ERESTARTSYS. */
+int lease_break(struct inode *i, bool write, bool nonblock);
+
 /* ---- pipes (pipe.c) ---- */
 int fifo_open(struct inode *i, struct file *f);
 long pipe_fcntl(struct file *f, u32 cmd, long arg);
