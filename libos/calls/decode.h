@@ -3,10 +3,6 @@
  * decode_NAME(regs): the system call with the arguments that are in the registers. One decoder a
  * row. A register's low bytes are the parameter, so it is cut and its sign extended as Linux does.
  */
-/*
- * decode_NAME(regs): the system call with the arguments that are in the registers. One decoder a row.
- * A register's low bytes are the parameter, so it is cut and its sign extended as Linux does it.
- */
 #pragma once
 
 #include "current.h"

@@ -8,8 +8,8 @@
  *   REFUSE(name, errno, "note", parameters...)  always this error: no handler
  *
  * status is DONE or PARTIAL. A parameter is (kind, name), or (kind, name, "type") for user memory;
- * libos/calls/kinds.h has the kinds. Calls of Linux without a row return -ENOSYS and are logged once
- * by name.
+ * libos/calls/kinds.h has the kinds. Calls of Linux without a row return -ENOSYS and are logged
+ * once by name.
  *
  * S(name, function, status, "note") is the old form: the handler gets six registers.
  */
@@ -26,7 +26,10 @@
 #define CALL_JOIN_(a, b)                                 a##b
 #define CALL_JOIN(a, b)                                  CALL_JOIN_(a, b)
 #define CALL_PICK_(none, p1, p2, p3, p4, p5, p6, n, ...) n
-#define CALL_COUNT(...)                                  CALL_PICK_(0 __VA_OPT__(, ) __VA_ARGS__, 6, 5, 4, 3, 2, 1, 0)
+
+/* How many parameters. */
+#define CALL_COUNT(...) CALL_PICK_(0 __VA_OPT__(, ) __VA_ARGS__, 6, 5, 4, 3, 2, 1, 0)
+
 #define CALL_EACH_0(m, ...)
 #define CALL_EACH_1(m, a)                m(rdi, a)
 #define CALL_EACH_2(m, a, b)             CALL_EACH_1(m, a), m(rsi, b)
