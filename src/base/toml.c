@@ -259,7 +259,7 @@ static int number_text(struct reader *r, char text[NUMBER_MAX])
 
 static int read_number(struct reader *r, struct toml_entry *out)
 {
-    char text[NUMBER_MAX];
+    char text[NUMBER_MAX] = ""; /* the analyzer does not see that a prefix is there */
     const char *start = r->p;
     if (number_text(r, text) < 0)
         return -1;

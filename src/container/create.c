@@ -115,9 +115,7 @@ static json_t *new_state_tree(const struct creation *c)
 static int save_first_state(struct creation *c, struct error *err)
 {
     cleanup_json json_t *tree = new_state_tree(c);
-    cleanup_free char *text = json_text(tree, JSON_COMPACT);
-    if (oci_state_parse(text, strlen(text), &c->state, err) < 0 ||
-        oci_state_save(c->dir, c->state, err) < 0)
+    if (oci_state_from_json(tree, &c->state, err) < 0 || oci_state_save(c->dir, c->state, err) < 0)
         return -1;
     if (!c->options->config_edited)
         return replace_file_at(c->dir, "config.json", c->config->text.data, c->config->text.size,

@@ -157,8 +157,8 @@ int container_init_resume(int argc, char **argv, struct container_init **out, st
         init_report(init, err);
         return -1;
     }
-    cleanup_free char *config = json_text(json_object_get(root, "config"), JSON_COMPACT);
-    if (oci_config_parse(config, strlen(config), "config.json", &init->config, err) < 0) {
+    if (oci_config_from_json(json_object_get(root, "config"), "config.json", &init->config, err) <
+        0) {
         init_report(init, err);
         return -1;
     }

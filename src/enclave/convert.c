@@ -382,8 +382,8 @@ static int read_request(struct request *request, struct error *err)
     request->bound = bound ? xstrdup(bound) : NULL;
     request->image = image ? xstrdup(image) : NULL;
     request->signature = signature ? xstrdup(signature) : NULL;
-    cleanup_free char *text = json_text(json_object_get(json, "config"), JSON_COMPACT);
-    return oci_config_parse(text, strlen(text), "config.json", &request->config, err);
+    return oci_config_from_json(json_object_get(json, "config"), "config.json", &request->config,
+                                err);
 }
 
 int main(void)

@@ -166,7 +166,7 @@ static void adapt_devices(json_t *config)
     }
 }
 
-/* The tree is changed and read again, so that every reader of either form sees the same. */
+/* The tree is changed and its structures made again, so that readers of either see the same. */
 int enclave_adapt_config(const struct enclave_request *request, const char *rootfs,
                          struct oci_config **config, struct error *err)
 {
@@ -178,9 +178,8 @@ int enclave_adapt_config(const struct enclave_request *request, const char *root
     if (adapt_environment(env, rootfs, (*config)->process.uid, request->builtin))
         json_object_set_new(json, HOME_ADDED, json_true());
     adapt_devices(json);
-    cleanup_free char *text = json_text(json, JSON_COMPACT);
     struct oci_config *adapted = NULL;
-    int result = oci_config_parse(text, strlen(text), "config.json", &adapted, err);
+    int result = oci_config_from_json(json, "config.json", &adapted, err);
     if (result < 0)
         return result;
     oci_config_free(*config);

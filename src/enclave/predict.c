@@ -76,12 +76,6 @@ int enclave_predict(const char *bundle, struct buffer *blob, uint8_t hash[BUNDLE
     return rc < 0 ? error_wrap(err, "%s", bundle) : 0;
 }
 
-static int parse(const json_t *config, struct prediction *p, struct error *err)
-{
-    cleanup_free char *text = json_text(config, JSON_COMPACT);
-    return oci_config_parse(text, strlen(text), "config.json", &p->config, err);
-}
-
 /* As convert.c has it for a machine with all that the enclave wants. */
 static void settings_of(const struct enclave_build *build, const uint8_t hash[BUNDLE_HASH_SIZE],
                         struct bundle_settings *out)
@@ -99,12 +93,12 @@ static void settings_of(const struct enclave_build *build, const uint8_t hash[BU
         out->enclave_size = LAYOUT_SIZE_DEFAULT;
 }
 
-int enclave_predict_config(const json_t *config, const char *rootfs, struct buffer *blob,
+int enclave_predict_config(json_t *config, const char *rootfs, struct buffer *blob,
                            uint8_t hash[BUNDLE_HASH_SIZE], struct bundle_settings *settings,
                            struct error *err)
 {
     cleanup_prediction struct prediction p = {0};
-    int rc = parse(config, &p, err);
+    int rc = oci_config_from_json(config, "config.json", &p.config, err);
     if (rc == 0)
         rc = predict(&p, rootfs, blob, hash, err);
     if (rc == 0)
@@ -257,13 +251,13 @@ static int bound_of(const struct prediction *p, json_t *bound, struct error *err
     return set_policy(p, bound, err);
 }
 
-json_t *enclave_predict_bound(const json_t *config, const char *rootfs, struct error *err)
+json_t *enclave_predict_bound(json_t *config, const char *rootfs, struct error *err)
 {
     cleanup_prediction struct prediction p = {0};
     cleanup_buffer struct buffer blob = BUFFER_INIT;
     cleanup_json json_t *bound = json_object();
     uint8_t hash[BUNDLE_HASH_SIZE];
-    int rc = parse(config, &p, err);
+    int rc = oci_config_from_json(config, "config.json", &p.config, err);
     if (rc == 0)
         rc = predict(&p, rootfs, &blob, hash, err);
     if (rc == 0)

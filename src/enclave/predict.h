@@ -24,14 +24,14 @@ int enclave_describe_deployment(const struct buffer *blob, struct buffer *out, s
  * The same of a config.json as a value, for a root file system anywhere. *settings: what the
  * enclave is built with on a machine that has all that it wants.
  */
-int enclave_predict_config(const json_t *config, const char *rootfs, struct buffer *blob,
+int enclave_predict_config(json_t *config, const char *rootfs, struct buffer *blob,
                            uint8_t hash[BUNDLE_HASH_SIZE], struct bundle_settings *settings,
                            struct error *err);
 /*
  * A bound (docs/enclave.md) that allows that deployment, whatever the host fills in by its rules,
  * and no other. A new reference; NULL with err.
  */
-json_t *enclave_predict_bound(const json_t *config, const char *rootfs, struct error *err);
+json_t *enclave_predict_bound(json_t *config, const char *rootfs, struct error *err);
 
 /*
  * What differs between two deployments, in words: a line for each thing that the second has and

@@ -272,17 +272,24 @@ struct oci_config *oci_config_new(void)
     return config;
 }
 
-int oci_config_parse(const char *text, size_t size, const char *origin, struct oci_config **out,
-                     struct error *err)
+int oci_config_from_json(json_t *json, const char *origin, struct oci_config **out,
+                         struct error *err)
 {
     cleanup_config struct oci_config *config = xcalloc(1, sizeof(*config));
-    config->json = json_parse(text, size, origin, err);
-    if (!config->json)
-        return -1;
-    buffer_append(&config->text, text, size);
+    config->json = json_incref(json);
     if (parse_top(config, err) < 0)
         return error_wrap(err, "%s", origin);
     *out = take_ptr(config);
+    return 0;
+}
+
+int oci_config_parse(const char *text, size_t size, const char *origin, struct oci_config **out,
+                     struct error *err)
+{
+    cleanup_json json_t *json = json_parse(text, size, origin, err);
+    if (!json || oci_config_from_json(json, origin, out, err) < 0)
+        return -1;
+    buffer_append(&(*out)->text, text, size);
     return 0;
 }
 

@@ -274,6 +274,10 @@ int oci_config_load(const char *bundle, struct oci_config **out, struct error *e
 /* From text (the fuzz target's door); `origin` names it in messages. */
 int oci_config_parse(const char *text, size_t size, const char *origin, struct oci_config **out,
                      struct error *err);
+/* From a tree that is read already, of which it takes a reference: no `text` then. NULL is no
+ * object, and refused. Who changes the tree makes the configuration anew. */
+int oci_config_from_json(json_t *json, const char *origin, struct oci_config **out,
+                         struct error *err);
 void oci_config_free(struct oci_config *config);
 #define cleanup_config __attribute__((cleanup(oci_config_free_slot)))
 void oci_config_free_slot(struct oci_config **slot);

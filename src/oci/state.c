@@ -74,20 +74,22 @@ static int fill(struct oci_state *state, struct error *err)
     return 0;
 }
 
-int oci_state_parse(const char *text, size_t size, struct oci_state **out, struct error *err)
+int oci_state_from_json(json_t *json, struct oci_state **out, struct error *err)
 {
     struct oci_state *state = xcalloc(1, sizeof(*state));
-    state->json = json_parse(text, size, "state.json", err);
-    if (!state->json) {
-        oci_state_free(state);
-        return -1;
-    }
+    state->json = json_incref(json);
     if (fill(state, err) < 0) {
         oci_state_free(state);
         return error_wrap(err, "state.json");
     }
     *out = state;
     return 0;
+}
+
+int oci_state_parse(const char *text, size_t size, struct oci_state **out, struct error *err)
+{
+    cleanup_json json_t *json = json_parse(text, size, "state.json", err);
+    return json ? oci_state_from_json(json, out, err) : -1;
 }
 
 int oci_state_load(int dir, struct oci_state **out, struct error *err)

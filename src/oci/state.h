@@ -44,6 +44,8 @@ struct oci_state {
 
 /* A file of a later version is -ENOTSUP: nothing in it is believed. */
 int oci_state_parse(const char *text, size_t size, struct oci_state **out, struct error *err);
+/* From a tree that is read already, of which it takes a reference. */
+int oci_state_from_json(json_t *json, struct oci_state **out, struct error *err);
 int oci_state_load(int dir, struct oci_state **out, struct error *err);
 /* Writes state->json. */
 int oci_state_save(int dir, const struct oci_state *state, struct error *err);

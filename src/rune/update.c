@@ -185,8 +185,7 @@ static int merge(const struct oci_config *old, json_t *changes, struct oci_confi
         json_object_update_recursive(member_object(linux_, "intelRdt"), rdt);
     json_object_del(changes, "intelRdt");
     json_object_update_recursive(resources, changes);
-    cleanup_free char *text = json_text(old->json, JSON_COMPACT);
-    return oci_config_parse(text, strlen(text), "resources", out, err);
+    return oci_config_from_json(old->json, "resources", out, err);
 }
 
 static int run(int argc, char **argv, struct error *err)
@@ -210,8 +209,8 @@ static int run(int argc, char **argv, struct error *err)
     resources.device_count = 0;
     if (container_update(container, &resources, err) < 0)
         return -1;
-    if (replace_file_at(container->dir, "config.json", config->text.data, config->text.size, 0600,
-                        false, err) < 0)
+    cleanup_free char *text = json_text(config->json, JSON_COMPACT);
+    if (replace_file_at(container->dir, "config.json", text, strlen(text), 0600, false, err) < 0)
         return error_wrap(err, "the limits hold, but are not saved");
     return container->state->enclave ? enclave_update(container->dir, &resources, err) : 0;
 }

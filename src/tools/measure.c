@@ -159,7 +159,7 @@ static int print_difference(const struct buffer *expected, const char *rootfs, s
     return 0;
 }
 
-static int print_identity(const char *name, const enum engine *engine, const json_t *config,
+static int print_identity(const char *name, const enum engine *engine, json_t *config,
                           const struct measured_image *image, json_t *answer, struct error *err)
 {
     cleanup_buffer struct buffer blob = BUFFER_INIT;
@@ -188,7 +188,7 @@ static int print_identity(const char *name, const enum engine *engine, const jso
     return o.compare ? print_difference(&blob, image->rootfs, err) : 0;
 }
 
-static int print_bound(const json_t *config, const struct measured_image *image, struct error *err)
+static int print_bound(json_t *config, const struct measured_image *image, struct error *err)
 {
     cleanup_json json_t *bound = enclave_predict_bound(config, image->rootfs, err);
     if (!bound)

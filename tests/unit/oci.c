@@ -137,6 +137,34 @@ static void state_of_a_later_version_is_refused(void **state)
     assert_non_null(strstr(error_text(&err), "a newer rune made the container"));
 }
 
+/* What is read once goes on as a tree: the same structures, the same refusals, no text. */
+static void test_trees(void **state)
+{
+    static const char text[] = "{\"ociVersion\":\"1.2.0\",\"root\":{\"path\":\"r\"},\"process\":{"
+                               "\"args\":[\"a\"],\"cwd\":\"/\",\"user\":{\"uid\":1}}}";
+    cleanup_error struct error err = ERROR_INIT;
+    cleanup_config struct oci_config *config = NULL, *changed = NULL, *none = NULL;
+    json_t *json = json_parse(text, strlen(text), "config.json", &err);
+    assert_int_equal(oci_config_from_json(json, "config.json", &config, &err), 0);
+    assert_true(config->json == json && config->text.size == 0);
+    json_decref(json); /* the configuration has its own reference */
+    assert_string_equal(config->process.args.items[0], "a");
+
+    json_object_set_new(config->json, "hostname", json_string("web"));
+    assert_int_equal(oci_config_from_json(config->json, "config.json", &changed, &err), 0);
+    assert_null(config->hostname);
+    assert_string_equal(changed->hostname, "web");
+
+    json_object_del(changed->json, "root");
+    assert_true(oci_config_from_json(changed->json, "config.json", &none, &err) < 0);
+    assert_string_equal(error_text(&err), "config.json: root is missing");
+    assert_true(oci_config_from_json(NULL, "config.json", &none, &err) < 0);
+    assert_null(none);
+    struct oci_state *parsed = NULL;
+    assert_true(oci_state_from_json(changed->json, &parsed, &err) < 0);
+    assert_null(parsed);
+}
+
 static void test_seccomp(void **state)
 {
     static const char text[] = "{\"defaultAction\":\"SCMP_ACT_ERRNO\",\"syscalls\":[{\"names\":["
@@ -161,6 +189,7 @@ int main(void)
         cmocka_unit_test(test_mount_options),
         cmocka_unit_test(test_state),
         cmocka_unit_test(state_of_a_later_version_is_refused),
+        cmocka_unit_test(test_trees),
         cmocka_unit_test(test_seccomp),
     };
     return cmocka_run_group_tests_name("oci", tests, NULL, NULL);
