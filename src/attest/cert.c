@@ -166,7 +166,7 @@ static bool parse_signed(struct span der, struct span *tbs, struct span *signatu
     return true;
 }
 
-int cert_parse(struct span der, struct cert *out, struct error *err)
+static int cert_parse(struct span der, struct cert *out, struct error *err)
 {
     *out = (struct cert){.der = der};
     if (!parse_signed(der, &out->tbs, &out->signature) || !parse_tbs(out->tbs, out))

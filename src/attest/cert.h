@@ -19,8 +19,6 @@ struct cert {
     struct span sgx; /* value of Intel's SGX extension; empty when there is none */
 };
 
-int cert_parse(struct span der, struct cert *out, struct error *err);
-
 #define CHAIN_MAX 4
 
 /* Leaf first. Each certificate's issuer is the next one, the last one is its own. */

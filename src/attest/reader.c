@@ -107,6 +107,8 @@ static bool enter(struct reader *r)
     return ++r->depth <= READER_DEPTH_MAX || reader_fail(r, "nested too deeply");
 }
 
+static bool reader_skip(struct reader *r);
+
 static bool take_member(struct reader *r, const struct reader_field *fields, size_t count,
                         void *ctx, uint64_t *seen)
 {
@@ -183,7 +185,7 @@ static bool skip_word(struct reader *r)
     return r->at > start || reader_fail(r, "a value is expected");
 }
 
-bool reader_skip(struct reader *r)
+static bool reader_skip(struct reader *r)
 {
     struct span text;
     bool escaped;

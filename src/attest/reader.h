@@ -44,6 +44,5 @@ bool reader_hex(struct reader *r, uint8_t *out, size_t size);
 bool reader_uint(struct reader *r, uint64_t max, uint64_t *out);
 /* A string with a date (clock.h). */
 bool reader_date(struct reader *r, int64_t *out);
-bool reader_skip(struct reader *r);
 /* Nothing but white space is left. */
 bool reader_end(struct reader *r);

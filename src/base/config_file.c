@@ -17,10 +17,10 @@
 char *config_file_path(const char *variable, const char *file)
 {
     const char *path = secure_getenv(variable);
-    if (path != NULL && path[0] != '\0')
+    if (path && path[0] != '\0')
         return xstrdup(path);
     cleanup_free char *prefix = path_own_prefix();
-    if (prefix != NULL) {
+    if (prefix) {
         cleanup_free char *directory = path_join(prefix, SYSCONF_RELATIVE);
         cleanup_free char *beside = path_join(directory, file);
         if (access(beside, F_OK) == 0)
@@ -41,6 +41,6 @@ int config_file_read(const char *path, size_t limit, struct buffer *out, struct 
         (st.st_uid != 0 && st.st_uid != geteuid() && st.st_uid != UNMAPPED))
         return error_set(err, "%s: it must be a regular file of root that nobody else can write to",
                          path);
-    int result = read_all(fd, out, limit);
-    return result < 0 ? error_errno(err, -result, "%s", path) : 1;
+    int ret = read_all(fd, out, limit);
+    return ret < 0 ? error_errno(err, -ret, "%s", path) : 1;
 }

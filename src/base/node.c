@@ -26,7 +26,7 @@ static char *node_path(void)
 static int parse_emulator(const json_t *value, struct node_config *out)
 {
     const char *word = json_string_value(value);
-    if (word == NULL || (strcmp(word, "allow") != 0 && strcmp(word, "deny") != 0))
+    if (!word || (strcmp(word, "allow") != 0 && strcmp(word, "deny") != 0))
         return -1;
     out->emulator = strcmp(word, "allow") == 0;
     return 0;
@@ -64,7 +64,7 @@ static int parse(const char *path, const struct buffer *text, struct node_config
     json_error_t failure;
     cleanup_json json_t *json = json_loadb(buffer_text(text), text->size, JSON_REJECT_DUPLICATES,
                                            &failure);
-    if (json == NULL)
+    if (!json)
         return error_set(err, "%s: line %d: %s", path, failure.line, failure.text);
     if (!json_is_object(json))
         return error_set(err, "%s: a JSON object is expected", path);
@@ -90,9 +90,9 @@ static int read_node(const char *path, struct node_config *out, struct error *er
 {
     cleanup_buffer struct buffer text = BUFFER_INIT;
     *out = (struct node_config){.cache_gib = NODE_CACHE_GIB, .cache_days = NODE_CACHE_DAYS};
-    int result = config_file_read(path, NODE_LIMIT, &text, err);
-    if (result <= 0)
-        return result;
+    int ret = config_file_read(path, NODE_LIMIT, &text, err);
+    if (ret <= 0)
+        return ret;
     return parse(path, &text, out, err) < 0 ? -1 : 1;
 }
 
@@ -100,10 +100,10 @@ int node_allows_emulator(struct error *err)
 {
     struct node_config config;
     cleanup_free char *path = node_path();
-    int result = read_node(path, &config, err);
-    if (result < 0)
+    int ret = read_node(path, &config, err);
+    if (ret < 0)
         return -1;
-    if (result == 0)
+    if (ret == 0)
         return error_set(err,
                          "there is no %s that allows the emulator, which protects nothing: " REMEDY
                          ", write {\"emulator\": \"allow\"} to it",

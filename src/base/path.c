@@ -74,14 +74,14 @@ char *path_own_prefix(void)
 {
     char path[PATH_MAX];
     const char *original = secure_getenv("RUNE_EXECUTABLE"); /* src/rune/selfexe.c */
-    ssize_t size = original != NULL ? snprintf(path, sizeof(path), "%s", original)
-                                    : readlink("/proc/self/exe", path, sizeof(path) - 1);
+    ssize_t size = original ? snprintf(path, sizeof(path), "%s", original)
+                            : readlink("/proc/self/exe", path, sizeof(path) - 1);
     if (size <= 0 || (size_t)size >= sizeof(path))
         return NULL;
     path[size] = '\0';
     for (int level = 0; level < 2; level++) {
         char *slash = strrchr(path, '/');
-        if (slash == NULL)
+        if (!slash)
             return NULL;
         if (level == 1 && strcmp(slash, "/bin") != 0 && strcmp(slash, "/sbin") != 0)
             return NULL;

@@ -28,7 +28,8 @@
 
 static const char cgroup_mount[] = "/sys/fs/cgroup";
 
-bool cgroup_is_unified(void)
+/* True when the machine has only the unified hierarchy. */
+static bool cgroup_is_unified(void)
 {
     struct statfs fs;
     return statfs(cgroup_mount, &fs) == 0 && fs.f_type == CGROUP2_SUPER_MAGIC;
@@ -266,7 +267,7 @@ static const char *any_path(const struct cgroup *cgroup)
     return NULL;
 }
 
-bool cgroup_exists(const struct cgroup *cgroup)
+static bool cgroup_exists(const struct cgroup *cgroup)
 {
     return any_path(cgroup) != NULL;
 }
@@ -306,6 +307,9 @@ static bool may_go_without(const struct cgroup *cgroup, int code)
     return cgroup->optional && !cgroup->chosen && cgroup->v2 && !cgroup->systemd &&
            (code == EACCES || code == EPERM || code == EROFS || code == ENOENT);
 }
+
+static int cgroup_set(const struct cgroup *cgroup, const struct oci_resources *resources,
+                      struct error *err);
 
 int cgroup_create(struct cgroup *cgroup, const struct oci_config *config, pid_t pid,
                   struct error *err)
@@ -373,8 +377,8 @@ int cgroup_attach(const struct cgroup *cgroup, pid_t pid, struct error *err)
     return 0;
 }
 
-int cgroup_set(const struct cgroup *cgroup, const struct oci_resources *resources,
-               struct error *err)
+static int cgroup_set(const struct cgroup *cgroup, const struct oci_resources *resources,
+                      struct error *err)
 {
     if (cgroup->v2)
         return cgroup_v2_set(cgroup, resources, err);
@@ -589,22 +593,22 @@ int cgroup_remove(struct cgroup *cgroup, struct error *err)
         log_warning("%s", error_text(&failure));
     const char *key;
     json_t *value;
-    int result = 0;
+    int ret = 0;
     json_object_foreach (cgroup->paths, key, value) {
         const char *path = json_string_value(value);
-        int ret = 0;
+        int one = 0;
         /* Dying processes leave their cgroup a little later than they are gone. */
         for (int i = 0; i < 200; i++) {
-            ret = remove_tree(AT_FDCWD, path);
-            if (ret != -EBUSY || cgroup->existed)
+            one = remove_tree(AT_FDCWD, path);
+            if (one != -EBUSY || cgroup->existed)
                 break;
             nap(i < 10 ? 1 : 10);
         }
         /* Somebody else's processes in a directory that was there before us: it stays. */
-        if (ret == -EBUSY && cgroup->existed)
+        if (one == -EBUSY && cgroup->existed)
             continue;
-        if (ret < 0 && !(cgroup->optional && (ret == -EACCES || ret == -EPERM || ret == -EROFS)))
-            result = error_errno(err, -ret, "remove cgroup %s", path);
+        if (one < 0 && !(cgroup->optional && (one == -EACCES || one == -EPERM || one == -EROFS)))
+            ret = error_errno(err, -one, "remove cgroup %s", path);
     }
-    return result;
+    return ret;
 }

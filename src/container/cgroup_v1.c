@@ -176,7 +176,7 @@ static int set_memory_and_swap(struct setter *set, const struct oci_resources *r
     /* No limit at all, and nothing said about swap: unlimited as well. */
     if (limit.set && limit.value == -1 && !swap.set)
         swap = (struct oci_int64){true, -1};
-    if (!swap.set || cgroup_path(set->cgroup, "memory") == NULL)
+    if (!swap.set || !cgroup_path(set->cgroup, "memory"))
         return put_opt(set, "memory", "memory.limit_in_bytes", limit, err);
     if (open_controller(set, "memory", err) < 0)
         return -1;

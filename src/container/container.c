@@ -107,7 +107,9 @@ int container_config(const struct container *container, struct oci_config **out,
     return oci_config_parse(buffer_text(&text), text.size, "config.json", out, err);
 }
 
-char *container_state_document(const struct container *container, enum container_status status)
+/* The state document that hooks and `rune state` show, malloc'd. */
+static char *container_state_document(const struct container *container,
+                                      enum container_status status)
 {
     const struct oci_state *state = container->state;
     return state_document(state->version, container->id, container_status_name(status),

@@ -180,8 +180,6 @@ const char *container_status_name(enum container_status status);
 enum container_status container_status(const struct container *container);
 /* The configuration that the container was created with (a copy in its state directory). */
 int container_config(const struct container *container, struct oci_config **out, struct error *err);
-/* The state document that hooks and `rune state` show, malloc'd. */
-char *container_state_document(const struct container *container, enum container_status status);
 
 int container_start(struct container *container, struct error *err);
 /* Signal the init, or with `all` every process of the cgroup. */

@@ -120,7 +120,6 @@ struct spawn_request {
 pid_t spawn_process(const struct spawn_request *request, int *pidfd, struct error *err);
 /* In the child, first thing: cgroups, remaining namespaces. */
 int spawn_enter(const struct spawn_request *request, struct error *err);
-unsigned namespace_flag(enum oci_namespace_type type);
 /* Fill namespaces and join from the configuration. */
 int spawn_plan(const struct oci_config *config, struct spawn_request *request, struct error *err);
 void spawn_close(struct spawn_request *request);
@@ -160,7 +159,6 @@ int mount_on_fd(const char *source, int target, const char *type, unsigned long 
 int mount_detached(int mount_fd, int target);
 /* The set-up's own wrappers; glibc's headers are too old for some. */
 int sys_open_tree(int dirfd, const char *path, unsigned flags);
-int sys_move_mount(int from_fd, const char *from, int to_fd, const char *to, unsigned flags);
 int sys_mount_setattr(int dirfd, const char *path, unsigned flags, uint64_t set, uint64_t clear,
                       uint64_t propagation, int userns_fd);
 
@@ -277,19 +275,14 @@ int cgroup_update(struct cgroup *cgroup, const struct oci_resources *resources, 
 int cgroup_entrances(const struct cgroup *cgroup, int **files, size_t *count, int *dir,
                      struct error *err);
 int cgroup_attach(const struct cgroup *cgroup, pid_t pid, struct error *err);
-int cgroup_set(const struct cgroup *cgroup, const struct oci_resources *resources,
-               struct error *err);
 int cgroup_freeze(const struct cgroup *cgroup, bool frozen, struct error *err);
 bool cgroup_frozen(const struct cgroup *cgroup);
 int cgroup_signal_all(const struct cgroup *cgroup, int signal, struct error *err);
 int cgroup_remove(struct cgroup *cgroup, struct error *err);
 int cgroup_pids(const struct cgroup *cgroup, pid_t **pids, size_t *count, struct error *err);
-bool cgroup_exists(const struct cgroup *cgroup);
 void cgroup_release(struct cgroup *cgroup);
 /* From a container's state. */
 void cgroup_from_state(const struct oci_state *state, struct cgroup *out);
-/* True when the machine has only the unified hierarchy. */
-bool cgroup_is_unified(void);
 /* The directory by which a container is known to one controller, or NULL. */
 const char *cgroup_path(const struct cgroup *cgroup, const char *controller);
 int cgroup_v1_set(const struct cgroup *cgroup, const struct oci_resources *resources,

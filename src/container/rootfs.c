@@ -28,7 +28,7 @@ int sys_open_tree(int dirfd, const char *path, unsigned flags)
     return (int)syscall(SYS_open_tree, dirfd, path, flags);
 }
 
-int sys_move_mount(int from_fd, const char *from, int to_fd, const char *to, unsigned flags)
+static int sys_move_mount(int from_fd, const char *from, int to_fd, const char *to, unsigned flags)
 {
     return (int)syscall(SYS_move_mount, from_fd, from, to_fd, to, flags);
 }

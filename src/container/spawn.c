@@ -18,7 +18,7 @@
 #include "base/fd.h"
 #include "container/private.h"
 
-unsigned namespace_flag(enum oci_namespace_type type)
+static unsigned namespace_flag(enum oci_namespace_type type)
 {
     static const unsigned flags[OCI_NS_TYPES] = {
         [OCI_NS_USER] = CLONE_NEWUSER,     [OCI_NS_IPC] = CLONE_NEWIPC,

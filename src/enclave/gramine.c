@@ -124,7 +124,7 @@ static bool has_manifest(const char *rootfs, const char *cwd)
     cleanup_close int root = open(rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
     cleanup_close int fd = root < 0 ? -1
                                     : path_open_in_root(root, cwd, O_RDONLY | O_DIRECTORY, 0, NULL);
-    cleanup_dir DIR *directory = fd < 0 ? NULL : fdopendir(dup(fd));
+    cleanup_dir DIR *directory = fd < 0 ? NULL : fdopendir(fcntl(fd, F_DUPFD_CLOEXEC, 0));
     const struct dirent *entry;
     if (in_image(rootfs, GRAMINE_GSC_APPLICATION GRAMINE_MANIFEST))
         return true;

@@ -16,8 +16,6 @@ int oci_get_mappings(struct oci_config *config, const json_t *object, const char
                      const char *key, struct oci_id_mappings *out, struct error *err);
 int oci_get_opt_int64(const json_t *object, const char *where, const char *key,
                       struct oci_int64 *out, struct error *err);
-int oci_get_opt_uint64(const json_t *object, const char *where, const char *key,
-                       struct oci_uint64 *out, struct error *err);
 
 int oci_process_fill(const json_t *json, struct oci_config *config, struct oci_process *out,
                      struct error *err);

@@ -13,8 +13,8 @@ int oci_get_opt_int64(const json_t *object, const char *where, const char *key,
     return ret;
 }
 
-int oci_get_opt_uint64(const json_t *object, const char *where, const char *key,
-                       struct oci_uint64 *out, struct error *err)
+static int oci_get_opt_uint64(const json_t *object, const char *where, const char *key,
+                              struct oci_uint64 *out, struct error *err)
 {
     int ret = json_get_uint64(object, where, key, &out->value, err);
     out->set = ret > 0 || out->set;

@@ -186,8 +186,8 @@ static void judge_linux(const struct sgx_processor *p, struct sgx_findings *out)
 {
     for (unsigned i = 0; i < p->vulnerability_count; i++) {
         const char *state = p->vulnerabilities[i].state;
-        if (strncmp(state, "Vulnerable", 10) == 0 || strstr(state, "no microcode") != NULL ||
-            strstr(state, "SMT vulnerable") != NULL)
+        if (strncmp(state, "Vulnerable", 10) == 0 || strstr(state, "no microcode") ||
+            strstr(state, "SMT vulnerable"))
             find(out, "Linux says of %s: %s", p->vulnerabilities[i].name, state);
     }
 }

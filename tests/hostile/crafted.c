@@ -138,7 +138,8 @@ static void sender(struct boundary_area *area)
     if (area->ret < 0)
         return;
     memset(from.sun_path, 'x', sizeof(from.sun_path));
-    strcpy(from.sun_path, paths[chance_below(sizeof(paths) / sizeof(paths[0]))]);
+    const char *path = paths[chance_below(sizeof(paths) / sizeof(paths[0]))];
+    memcpy(from.sun_path, path, strlen(path) + 1);
     if (chance_below(4) == 0)
         memset(from.sun_path, 'y', sizeof(from.sun_path)); /* no NUL */
     uint16_t family;

@@ -522,7 +522,7 @@ static void domain_part(void)
         *memory = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     int status = 0;
     INSIDE(memory != MAP_FAILED);
-    strcpy(memory, SHOWN);
+    memcpy(memory, SHOWN, sizeof(SHOWN));
     snprintf(address, sizeof(address), "%#lx", (unsigned long)memory);
     pid_t pid = fork();
     INSIDE(pid >= 0);

@@ -233,9 +233,9 @@ int main(int argc, char **argv)
     if (argc >= 2 && strcmp(argv[1], "state") == 0)
         return state();
     if (argc >= 3 && strcmp(argv[1], "exit") == 0)
-        return atoi(argv[2]);
+        return (int)strtol(argv[2], NULL, 10);
     if (argc >= 3 && strcmp(argv[1], "pid") == 0)
-        return getpid() == atoi(argv[2]) && syscall(SYS_gettid) == getpid() ? 0 : 1;
+        return getpid() == strtol(argv[2], NULL, 10) && syscall(SYS_gettid) == getpid() ? 0 : 1;
     CHECK(argv[0][0] == '/');
     snprintf(g_self, sizeof(g_self), "%s", argv[0]);
     CHECK(mkdtemp(g_dir) != NULL);

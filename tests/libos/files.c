@@ -399,9 +399,9 @@ static void mappings(void)
     char *a = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     char *p = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
     CHECK(a != MAP_FAILED && p != MAP_FAILED);
-    strcpy(a + 100, "shared");
+    memcpy(a + 100, "shared", sizeof("shared"));
     CHECK(pread(fd, buf, 7, 100) == 7 && !strcmp(buf, "shared"));
-    strcpy(p + 200, "private");
+    memcpy(p + 200, "private", sizeof("private"));
     CHECK(pread(fd, buf, 7, 200) == 7 && buf[0] == 0);
     CHECK(pwrite(fd, "file", 5, 4096) == 5 && !strcmp(a + 4096, "file"));
     CHECK(msync(a, 8192, MS_SYNC) == 0 && munmap(a, 8192) == 0 && munmap(p, 8192) == 0);

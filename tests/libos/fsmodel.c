@@ -40,27 +40,29 @@ static void note(const char *op, const char *a, const char *b, long r)
         puts(line);
 }
 
+#define PATH_SIZE 64 /* more than four of the names, with what stands between them */
 static const char *const g_names[] = {"a", "b", "c", "dir", "link", "x.y"};
 
 /* One to four components, sometimes with dots, doubled or trailing slashes. */
-static void path(char *out)
+static void path(char out[PATH_SIZE])
 {
-    unsigned parts = 1 + rnd(4);
+    static const char *const odd[] = {".", "..", ""};
+    unsigned parts = 1 + rnd(4), n = 0;
     *out = 0;
     while (parts--) {
         unsigned k = rnd(40);
-        strcat(out, k == 0 ? "." : k == 1 ? ".." : k == 2 ? "" : g_names[rnd(6)]);
+        n += (unsigned)snprintf(out + n, PATH_SIZE - n, "%s", k < 3 ? odd[k] : g_names[rnd(6)]);
         if (parts)
-            strcat(out, rnd(20) ? "/" : "//");
+            n += (unsigned)snprintf(out + n, PATH_SIZE - n, "%s", rnd(20) ? "/" : "//");
     }
     if (rnd(12) == 0)
-        strcat(out, "/");
+        snprintf(out + n, PATH_SIZE - n, "/");
     if (!strncmp(out, "..", 2) || strstr(out, "/.."))
-        strcpy(out, "a/../b"); /* never leave the tree */
+        snprintf(out, PATH_SIZE, "a/../b"); /* never leave the tree */
     if (*out == '/')
         memmove(out, out + 1, strlen(out));
     if (*out == '/')
-        strcpy(out, "a");
+        snprintf(out, PATH_SIZE, "a");
 }
 
 static unsigned long content_hash(const char *p)
@@ -98,9 +100,11 @@ static void list(const char *p)
     }
     closedir(d);
     qsort(names, (size_t)count, sizeof(*names), by_name);
+    size_t n = 0;
     for (int i = 0; i < count; i++) {
-        strncat(text, names[i], sizeof(text) - strlen(text) - 2);
-        strcat(text, " ");
+        n += (size_t)snprintf(text + n, sizeof(text) - n, "%s ", names[i]);
+        if (n >= sizeof(text))
+            n = sizeof(text) - 1;
         free(names[i]);
     }
     note("list", p, text, count);

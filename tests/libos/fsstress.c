@@ -19,12 +19,14 @@ static unsigned rnd(unsigned *state, unsigned n)
     return (*state >> 16) % n;
 }
 
-static void path(unsigned *s, char *out)
+#define PATH_SIZE 16
+
+static void path(unsigned *s, char out[PATH_SIZE])
 {
-    sprintf(out, "d%u", rnd(s, 3));
+    int n = snprintf(out, PATH_SIZE, "d%u", rnd(s, 3));
     if (rnd(s, 2))
-        sprintf(out + strlen(out), "/e%u", rnd(s, 3));
-    sprintf(out + strlen(out), "/f%u", rnd(s, 4));
+        n += snprintf(out + n, PATH_SIZE - (size_t)n, "/e%u", rnd(s, 3));
+    snprintf(out + n, PATH_SIZE - (size_t)n, "/f%u", rnd(s, 4));
 }
 
 static void step(unsigned *s)
@@ -269,7 +271,7 @@ int main(void)
     char dir[] = "/tmp/stressXXXXXX", name[8];
     CHECK(mkdtemp(dir) && chdir(dir) == 0);
     for (int i = 0; i < 3; i++) {
-        sprintf(name, "d%d", i);
+        snprintf(name, sizeof(name), "d%d", i);
         CHECK(mkdir(name, 0700) == 0);
     }
     RUN(threads);

@@ -75,7 +75,7 @@ static void messages(void)
     int id = msgget(IPC_PRIVATE, 0600), s;
     CHECK(id >= 0 && msgsnd(id, &m, 6, 0) == 0);
     m.type = 1;
-    strcpy(m.text, "one");
+    memcpy(m.text, "one", sizeof("one"));
     CHECK(msgsnd(id, &m, 4, 0) == 0);
     CHECK(msgrcv(id, &r, 64, 2, IPC_NOWAIT) == -1 && errno == ENOMSG);
     CHECK(msgrcv(id, &r, 64, -3, 0) == 4 && r.type == 1 && strcmp(r.text, "one") == 0);

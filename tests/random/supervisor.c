@@ -86,7 +86,7 @@ static void show_processes(void)
     DIR *proc = opendir("/proc");
     struct dirent *e;
     while (proc && (e = readdir(proc))) {
-        if (atoi(e->d_name) <= 0)
+        if (strtol(e->d_name, NULL, 10) <= 0)
             continue;
         for (int i = 0; i < 2; i++) {
             snprintf(path, sizeof(path), "/proc/%s/%s", e->d_name, i == 0 ? "stat" : "syscall");
@@ -275,7 +275,7 @@ static unsigned kill_all(int signo)
     if (proc == NULL)
         BAD("/proc: errno %d", errno);
     while ((e = readdir(proc))) {
-        pid_t pid = atoi(e->d_name);
+        pid_t pid = (pid_t)strtol(e->d_name, NULL, 10);
         if (pid <= 0 || is_ours(pid))
             continue;
         count++;
@@ -303,12 +303,12 @@ static void reap(void)
 
 static void clear_mounts(void)
 {
-    char line[2000], *where;
+    char line[2000], *at, *where;
     for (int again = 1, times = 0; again && times < 200; times++) {
         FILE *mounts = fopen("/proc/self/mounts", "re");
         again = 0;
-        while (mounts && fgets(line, sizeof(line), mounts))
-            if (strtok(line, " ") && (where = strtok(NULL, " ")) &&
+        while (mounts && (at = fgets(line, sizeof(line), mounts)))
+            if (strsep(&at, " ") && (where = strsep(&at, " ")) &&
                 strncmp(where, PLACE, sizeof(PLACE) - 1) == 0)
                 again |= umount2(where, MNT_DETACH) == 0;
         if (mounts)
@@ -474,7 +474,7 @@ int supervise(int argc, char **argv)
         users &= strcmp(argv[i], "root") != 0;
         roots &= strcmp(argv[i], "user") != 0;
         if (strncmp(argv[i], "fail=", 5) == 0)
-            g_fail = (unsigned)atoi(argv[i] + 5);
+            g_fail = (unsigned)strtoul(argv[i] + 5, NULL, 10);
     }
     limit(RLIMIT_CORE, 0);
     g_say = fcntl(STDERR_FILENO, F_DUPFD, TRACE_FD + 1);
@@ -508,7 +508,8 @@ static int compare(char **argv)
     if (geteuid() == 0 && (setgroups(0, NULL) < 0 || setresgid(1000, 1000, 1000) < 0 ||
                            setresuid(1000, 1000, 1000) < 0))
         return 1;
-    for (int i = 0; i < atoi(argv[3]); i++, seed++) {
+    const long count = strtol(argv[3], NULL, 10);
+    for (long i = 0; i < count; i++, seed++) {
         struct run r;
         dprintf(TRACE_FD, "sequence %lx\n", (unsigned long)seed);
         umask(0);
@@ -548,7 +549,7 @@ int main(int argc, char **argv)
     if (argc == 6 && strcmp(argv[1], "round") == 0) {
         g_trace = strcmp(argv[5], "trace") == 0;
         round_process(strtoull(argv[2], NULL, 16), strcmp(argv[3], "user") == 0,
-                      (unsigned)atoi(argv[4]));
+                      (unsigned)strtoul(argv[4], NULL, 10));
     }
     struct run r;
     const bool known = argc >= 4 && strcmp(argv[1], "run") == 0;

@@ -158,7 +158,7 @@ int bound_each(struct bound_compiler *c, const json_t *value, bool single, uint3
 static const char *target_of(const json_t *item)
 {
     const char *target = json_string_value(json_object_get(item, "target"));
-    return target != NULL ? target : "";
+    return target ? target : "";
 }
 
 static int compare_targets(const void *a, const void *b)

@@ -255,7 +255,6 @@ struct bundle_sealed {
  * the LibOS's.
  */
 int bundle_sealed_open(const char *path, struct bundle_sealed *out, struct error *err);
-void bundle_sealed_close(struct bundle_sealed *sealed);
 
 /* Check a sealed image file on the host, every block. 0, or an error that names the first bad
  * block. */

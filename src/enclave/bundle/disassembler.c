@@ -28,7 +28,7 @@ static struct {
 static void load(void)
 {
     void *library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
-    if (library == NULL) {
+    if (!library) {
         log_error("the disassembler cannot be loaded: %s", dlerror());
         return;
     }

@@ -109,6 +109,8 @@ static int read_description(int dir, struct bundle_sealed *out, struct error *er
     return 0;
 }
 
+static void bundle_sealed_close(struct bundle_sealed *sealed);
+
 int bundle_sealed_open(const char *path, struct bundle_sealed *out, struct error *err)
 {
     const struct {
@@ -137,7 +139,7 @@ int bundle_sealed_open(const char *path, struct bundle_sealed *out, struct error
     return 0;
 }
 
-void bundle_sealed_close(struct bundle_sealed *sealed)
+static void bundle_sealed_close(struct bundle_sealed *sealed)
 {
     close_and_reset(&sealed->enclave);
     close_and_reset(&sealed->sigstruct);

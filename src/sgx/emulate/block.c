@@ -24,7 +24,7 @@ struct tcb {
     uintptr_t sysinfo, stack_guard, pointer_guard;
 };
 
-struct host_thread *g_host_threads;
+static struct host_thread *g_host_threads;
 struct host_actions g_host_actions;
 
 /*

@@ -31,7 +31,7 @@ struct frame {
     siginfo_t info;
 };
 
-uint64_t *host_mask(ucontext_t *uc)
+static uint64_t *host_mask(ucontext_t *uc)
 {
     return (uint64_t *)&uc->uc_sigmask;
 }

@@ -99,7 +99,6 @@ struct host_thread *host_block_new(void);
 void host_block_free(struct host_thread *t);
 void host_block_fork(struct host_thread *keep); /* in a child: only this thread is left */
 bool host_anybody_in(const struct sgx_handle *e);
-extern struct host_thread *g_host_threads;
 extern struct host_actions g_host_actions;
 
 /* memory.c: 0 or -EFAULT */
@@ -119,7 +118,6 @@ long host_sigprocmask(struct host_thread *t, ucontext_t *uc, int how, uint64_t s
                       uint64_t size);
 long host_sigaltstack(struct host_thread *t, const ucontext_t *uc, uint64_t ss, uint64_t old);
 int host_signals_setup(void);
-uint64_t *host_mask(ucontext_t *uc);
 bool host_handles(const struct host_thread *t, int signo);
 void host_xsave_store(ucontext_t *uc, const uint8_t *xsave, uint64_t xfrm);
 

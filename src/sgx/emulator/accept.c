@@ -47,14 +47,14 @@ int emu_get_secinfo(struct sgx_handle *e, uint64_t address, uint64_t *flags,
     return 0;
 }
 
-int emu_check_target(const struct sgx_handle *e, uint64_t address, struct emu_fault *fault)
+static int emu_check_target(const struct sgx_handle *e, uint64_t address, struct emu_fault *fault)
 {
     if ((address & (SGX_PAGE_SIZE - 1)) || !emu_inside(e, address, SGX_PAGE_SIZE))
         return gp(fault);
     return 0;
 }
 
-void emu_leaf_result(struct emu_leaf_regs *r, uint32_t code)
+static void emu_leaf_result(struct emu_leaf_regs *r, uint32_t code)
 {
     r->rax = code;
     r->rflags = (r->rflags & ~(uint64_t)FLAGS_ARITH) | (code ? FLAG_ZF : 0);

@@ -380,8 +380,6 @@ int emu_eacceptcopy(struct sgx_handle *e, struct emu_leaf_regs *r, struct emu_fa
 int emu_emodpe(struct sgx_handle *e, struct emu_leaf_regs *r, struct emu_fault *fault);
 int emu_get_secinfo(struct sgx_handle *e, uint64_t address, uint64_t *flags,
                     struct emu_fault *fault);
-int emu_check_target(const struct sgx_handle *e, uint64_t address, struct emu_fault *fault);
-void emu_leaf_result(struct emu_leaf_regs *r, uint32_t code);
 
 /* leaf.c */
 int emu_leaf(struct emu_thread *t, struct emu_leaf_regs *r, struct emu_fault *fault);

@@ -15,12 +15,25 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static int busy(void)
 {
     puts(errno == EAGAIN || errno == EACCES ? "busy" : strerror(errno));
     return 1;
+}
+
+/* 0 when the shell's command is done well. */
+static int run(const char *command)
+{
+    int status = 1;
+    pid_t pid = fork();
+    if (pid == 0) {
+        execl("/bin/sh", "sh", "-c", command, NULL);
+        _exit(127);
+    }
+    return pid < 0 || waitpid(pid, &status, 0) < 0 || status != 0;
 }
 
 int main(int argc, char **argv)
@@ -54,5 +67,5 @@ int main(int argc, char **argv)
         return busy();
     puts("got");
     fflush(stdout);
-    return argc > 4 ? system(argv[4]) != 0 : 0;
+    return argc > 4 ? run(argv[4]) : 0;
 }

@@ -235,7 +235,7 @@ static int poll_server(const char *path, int count)
     return 0;
 }
 
-static const char *events(uint32_t mask, char *out)
+static const char *events(uint32_t mask, char *out, size_t size)
 {
     static const struct {
         uint32_t bit;
@@ -255,10 +255,11 @@ static const char *events(uint32_t mask, char *out)
                  {IN_CLOSE_NOWRITE, "close"},
                  {IN_ACCESS, "access"},
                  {IN_ISDIR, "dir"}};
+    size_t n = 0;
     *out = 0;
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
         if (mask & names[i].bit)
-            strcat(strcat(out, *out ? "|" : ""), names[i].name);
+            n += (size_t)snprintf(out + n, size - n, "%s%s", n ? "|" : "", names[i].name);
     return out;
 }
 
@@ -282,13 +283,19 @@ static int watch(int seconds, char **paths)
             fail("read");
         for (ssize_t at = 0; at < n;) {
             struct inotify_event *e = (struct inotify_event *)(buf + at);
-            printf("%d %s %s\n", e->wd, events(e->mask, text), e->len ? e->name : "-");
+            printf("%d %s %s\n", e->wd, events(e->mask, text, sizeof(text)),
+                   e->len ? e->name : "-");
             at += (ssize_t)sizeof(*e) + e->len;
             if (e->len && strcmp(e->name, "stop") == 0)
                 end = 0;
         }
     }
     return 0;
+}
+
+static int number(const char *text)
+{
+    return (int)strtol(text, NULL, 10);
 }
 
 /* Process 1 of a container does not end by a signal that it has no handler for. */
@@ -303,20 +310,20 @@ int main(int argc, char **argv)
     signal(SIGALRM, too_long);
     alarm(100);
     if (argc > 4 && strcmp(argv[1], "as") == 0) {
-        if (setgid((gid_t)atoi(argv[3])) < 0 || setuid((uid_t)atoi(argv[2])) < 0)
+        if (setgid((gid_t)number(argv[3])) < 0 || setuid((uid_t)number(argv[2])) < 0)
             fail("setuid");
         argc -= 3;
         argv += 3;
     }
     if (argc >= 5 && strcmp(argv[1], "serve") == 0)
-        return serve(argv[2], argv[3], atoi(argv[4]));
+        return serve(argv[2], argv[3], number(argv[4]));
     if (argc >= 5 && strcmp(argv[1], "ask") == 0)
         return ask(argv[2], argv[3], argv[4], argv[5]);
     if (argc == 3 && strcmp(argv[1], "descriptor") == 0)
         return descriptor(argv[2]);
     if (argc == 4 && strcmp(argv[1], "poll") == 0)
-        return poll_server(argv[2], atoi(argv[3]));
+        return poll_server(argv[2], number(argv[3]));
     if (argc >= 4 && strcmp(argv[1], "watch") == 0)
-        return watch(atoi(argv[2]), argv + 3);
+        return watch(number(argv[2]), argv + 3);
     return 2;
 }
