@@ -6,18 +6,9 @@ bats_require_minimum_version 1.5.0
 load enclave
 
 setup() {
-    enclave_setup
-    busybox=$(command -v busybox) || skip "no busybox"
-    [ -n "$(find "$RUNE_STAGE" -name libos.elf)" ] || skip "no LibOS in $RUNE_STAGE"
+    busybox_setup sh cat sleep
     sgx-tools simulation-collateral "$work/sim"
-    mkdir -p "$bundle/rootfs/bin"
-    cp "$busybox" "$bundle/rootfs/bin/busybox"
-    ln -s busybox "$bundle/rootfs/bin/sh"
-    ln -s busybox "$bundle/rootfs/bin/cat"
-    ln -s busybox "$bundle/rootfs/bin/sleep"
     annotate type simulatedSgx
-    export RUNE_CACHE_DIR=$BATS_FILE_TMPDIR/cache RUNE_SIGNING_KEY=$BATS_FILE_TMPDIR/key.pem
-    mkdir -p "$RUNE_CACHE_DIR"
 }
 teardown() { enclave_teardown; }
 

@@ -6,18 +6,12 @@ bats_require_minimum_version 1.5.0
 load enclave
 
 setup() {
-    enclave_setup
-    busybox=$(command -v busybox) || skip "no busybox"
-    [ -n "$(find "$RUNE_STAGE" -name libos.elf)" ] || skip "no LibOS in $RUNE_STAGE"
-    mkdir -p "$bundle/rootfs/bin" "$bundle/rootfs/collateral"
-    cp "$busybox" "$bundle/rootfs/bin/busybox"
+    busybox_setup sh cat sleep nc tr httpd
+    mkdir -p "$bundle/rootfs/collateral"
     cp "$RUNE_STAGE/usr/bin/ratls-server" "$bundle/rootfs/bin"
-    for name in sh cat sleep nc tr httpd; do ln -s busybox "$bundle/rootfs/bin/$name"; done
     sgx-tools simulation-collateral "$work/sim"
     annotate type simulatedSgx
     configure 'c["linux"]["namespaces"] = [n for n in c["linux"]["namespaces"] if n["type"] != "network"]'
-    export RUNE_CACHE_DIR=$BATS_FILE_TMPDIR/cache RUNE_SIGNING_KEY=$BATS_FILE_TMPDIR/key.pem
-    mkdir -p "$RUNE_CACHE_DIR"
     port=$(free_port)
 }
 teardown() { enclave_teardown; }

@@ -7,18 +7,9 @@ bats_require_minimum_version 1.5.0
 load enclave
 
 setup() {
-    enclave_setup
-    busybox=$(command -v busybox) || skip "no busybox"
-    [ -n "$(find "$RUNE_STAGE" -name libos.elf)" ] || skip "no LibOS in $RUNE_STAGE"
-    mkdir -p "$bundle/rootfs/bin" "$bundle/rootfs/data"
-    cp "$busybox" "$bundle/rootfs/bin/busybox"
-    for applet in sh echo cat sleep id pwd env stty kill ps true; do
-        ln -s busybox "$bundle/rootfs/bin/$applet"
-    done
+    busybox_setup sh echo cat sleep id pwd env stty kill ps true
+    mkdir -p "$bundle/rootfs/data"
     configure 'c["root"]["readonly"] = False'
-    # One conversion for the whole file: the cache is keyed by content.
-    export RUNE_CACHE_DIR=$BATS_FILE_TMPDIR/cache RUNE_SIGNING_KEY=$BATS_FILE_TMPDIR/key.pem
-    mkdir -p "$RUNE_CACHE_DIR"
 }
 teardown() { enclave_teardown; }
 

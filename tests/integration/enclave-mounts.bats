@@ -8,21 +8,13 @@ bats_require_minimum_version 1.5.0
 load enclave
 
 setup() {
-    enclave_setup
-    busybox=$(command -v busybox) || skip "no busybox"
-    [ -n "$(find "$RUNE_STAGE" -name libos.elf)" ] || skip "no LibOS in $RUNE_STAGE"
-    mkdir -p "$bundle/rootfs"/{bin,data,srv,run/secrets} "$work/shared"
-    cp "$busybox" "$bundle/rootfs/bin/busybox"
-    for applet in sh echo cat sleep id pwd ls cp mv rm ln stat readlink realpath mkdir mkfifo touch chmod head seq tr true httpd wget grep \
-        tail wc timeout kill md5sum mount umount; do
-        ln -s busybox "$bundle/rootfs/bin/$applet"
-    done
+    busybox_setup sh echo cat sleep id pwd ls cp mv rm ln stat readlink realpath mkdir mkfifo touch chmod head seq tr true httpd \
+        wget grep tail wc timeout kill md5sum mount umount
+    mkdir -p "$bundle/rootfs"/{data,srv,run/secrets} "$work/shared"
     shared=$work/shared
     configure 'c["root"]["readonly"] = False' 'c["process"]["noNewPrivileges"] = False' \
         'c["mounts"].append({"destination": "/run/secrets", "type": "tmpfs", "source": "tmpfs", "options": ["mode=755"]})'
     bind /data "$shared" rbind rw
-    export RUNE_CACHE_DIR=$BATS_FILE_TMPDIR/cache RUNE_SIGNING_KEY=$BATS_FILE_TMPDIR/key.pem
-    mkdir -p "$RUNE_CACHE_DIR"
 }
 teardown() { enclave_teardown; }
 

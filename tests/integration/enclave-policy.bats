@@ -7,14 +7,8 @@ bats_require_minimum_version 1.5.0
 load enclave
 
 setup() {
-    enclave_setup
-    busybox=$(command -v busybox) || skip "no busybox"
-    [ -n "$(find "$RUNE_STAGE" -name libos.elf)" ] || skip "no LibOS in $RUNE_STAGE"
-    mkdir -p "$bundle/rootfs/bin" "$bundle/rootfs/tmp" "$bundle/rootfs/log/sub"
-    cp "$busybox" "$bundle/rootfs/bin/busybox"
-    for applet in sh echo cat sleep id pwd env kill true printf grep touch; do
-        ln -s busybox "$bundle/rootfs/bin/$applet"
-    done
+    busybox_setup sh echo cat sleep id pwd env kill true printf grep touch
+    mkdir -p "$bundle/rootfs/tmp" "$bundle/rootfs/log/sub"
     echo one >"$bundle/rootfs/log/a.log"
     echo two >"$bundle/rootfs/log/sub/b.log"
     echo shadow >"$bundle/rootfs/etc/shadow.log"
@@ -23,8 +17,6 @@ setup() {
         'c["process"]["user"] = {"uid": 1000, "gid": 1000}' \
         'c["process"]["capabilities"] = {}' \
         'c["process"]["env"] = ["PATH=/bin", "OWN=mine"]'
-    export RUNE_CACHE_DIR=$BATS_FILE_TMPDIR/cache RUNE_SIGNING_KEY=$BATS_FILE_TMPDIR/key.pem
-    mkdir -p "$RUNE_CACHE_DIR"
 }
 teardown() { enclave_teardown; }
 

@@ -19,6 +19,19 @@ enclave_setup() {
     background=()
 }
 
+# A container of busybox with these names, which the LibOS is to run. One conversion serves the whole file: the cache is keyed by content.
+busybox_setup() { # NAME...
+    local name
+    enclave_setup
+    busybox=$(command -v busybox) || skip "no busybox"
+    [ -n "$(find "$RUNE_STAGE" -name libos.elf)" ] || skip "no LibOS in $RUNE_STAGE"
+    mkdir -p "$bundle/rootfs/bin"
+    cp "$busybox" "$bundle/rootfs/bin/busybox"
+    for name in "$@"; do ln -s busybox "$bundle/rootfs/bin/$name"; done
+    export RUNE_CACHE_DIR=$BATS_FILE_TMPDIR/cache RUNE_SIGNING_KEY=$BATS_FILE_TMPDIR/key.pem
+    mkdir -p "$RUNE_CACHE_DIR"
+}
+
 enclave_teardown() {
     [ -n "${work:-}" ] || return 0
     for pid in "${background[@]}"; do
