@@ -14,6 +14,7 @@
 
 struct sysv_object {
     struct list_head link;
+    struct rb_node by_place, by_key; /* the key's only while it has one */
     struct refcount refs;
     i32 id, key; /* id: its place, and above it how often places were taken again */
     u32 uid, gid, cuid, cgid, mode, seq;
@@ -23,7 +24,10 @@ struct sysv_object {
 #define SYSV_PLACES 32768u
 struct sysv_class {
     struct list_head objects;
-    u32 count, max; /* at most SYSV_PLACES */
+    struct rb_root places, keys;
+    const char *limit, *next; /* in /proc/sys/kernel: how many there may be; where the next goes */
+    u32 limit_field;          /* the number of the line that is the limit */
+    u32 count;
     u32 last, turn; /* the place taken last, and the part of the id above it */
     u64 taken[SYSV_PLACES / 64];
     void (*destroy)(struct sysv_object *o);
@@ -37,8 +41,10 @@ struct sysv_object *sysv_find(struct sysv_class *c, i32 id); /* NULL: -EINVAL */
 struct sysv_object *sysv_nth(struct sysv_class *c, i32 place);
 i32 sysv_top(const struct sysv_class *c);
 bool sysv_permitted(const struct sysv_object *o,
-                    u32 want);                /* bits as in a mode, 0400 read, 0200 write */
-bool sysv_owned(const struct sysv_object *o); /* may be changed and removed */
+                    u32 want);              /* bits as in a mode, 0400 read, 0200 write */
+u32 sysv_limit(const struct sysv_class *c); /* at most SYSV_PLACES */
+void sysv_forget_key(struct sysv_class *c, struct sysv_object *o); /* it is IPC_PRIVATE now */
+bool sysv_owned(const struct sysv_object *o);                      /* may be changed and removed */
 void sysv_remove(struct sysv_class *c, struct sysv_object *o);
 void sysv_put(struct sysv_class *c, struct sysv_object *o);
 struct ipc64_perm;

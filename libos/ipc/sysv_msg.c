@@ -32,7 +32,8 @@ static void msg_destroy(struct sysv_object *o)
     kfree(q);
 }
 
-static struct sysv_class g_queues = {.max = 32000, .destroy = msg_destroy};
+static struct sysv_class g_queues = {
+    .limit = "msgmni", .next = "msg_next_id", .destroy = msg_destroy};
 
 static u64 seconds(void)
 {
@@ -237,13 +238,14 @@ static long change_locked(struct msg_queue *q, int cmd, const struct msqid64_ds 
 
 static long information(int cmd, uaddr to)
 {
-    struct msginfo info = {.msgmni = (int)g_queues.max,
+    const u32 max = sysv_limit(&g_queues);
+    struct msginfo info = {.msgmni = (int)max,
                            .msgmax = MESSAGE_MAX,
                            .msgmnb = QUEUE_MAX,
                            .msgssz = 16,
                            .msgseg = 0xffff,
                            .msgmap = QUEUE_MAX,
-                           .msgpool = (int)(g_queues.max * QUEUE_MAX / 1024),
+                           .msgpool = (int)(max * QUEUE_MAX / 1024),
                            .msgtql = QUEUE_MAX};
     struct sysv_object *o;
     mutex_lock(&g_sysv_lock);

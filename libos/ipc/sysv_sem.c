@@ -36,7 +36,8 @@ static void sem_destroy(struct sysv_object *o)
     kfree(s);
 }
 
-static struct sysv_class g_sems = {.max = 32000, .destroy = sem_destroy};
+static struct sysv_class g_sems = {
+    .limit = "sem", .limit_field = 3, .next = "sem_next_id", .destroy = sem_destroy};
 
 static u64 seconds(void)
 {
@@ -309,7 +310,7 @@ static long one_locked(struct sem_set *s, u32 number, int cmd, u64 arg)
 
 static long information(int cmd, uaddr to)
 {
-    struct seminfo info = {.semmni = (int)g_sems.max,
+    struct seminfo info = {.semmni = (int)sysv_limit(&g_sems),
                            .semmns = 1024000000,
                            .semmnu = 1024000000,
                            .semmsl = SEMS_MAX,

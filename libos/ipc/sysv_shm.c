@@ -28,7 +28,13 @@ static void shm_destroy(struct sysv_object *o)
     kfree(s);
 }
 
-static struct sysv_class g_segments = {.max = 4096, .destroy = shm_destroy};
+static struct sysv_class g_segments = {
+    .limit = "shmmni", .next = "shm_next_id", .destroy = shm_destroy};
+
+static u64 segment_max(void)
+{
+    return MIN(sysctl_number("shmmax", SEGMENT_MAX), SEGMENT_MAX);
+}
 
 static u64 seconds(void)
 {
@@ -86,13 +92,16 @@ long sys_shmget(int key, u64 size, u32 shmflg)
 {
     struct sysv_object *o;
     u32 flags = shmflg & ~(u32)(SHM_HUGETLB | SHM_NORESERVE);
+    bool huge = shmflg & SHM_HUGETLB; /* as when none is free */
     mutex_lock(&g_sysv_lock);
     collect_locked();
     long r = sysv_get(&g_segments, key, flags, &o);
     if (r == 0 && o)
         r = size > container_of(o, struct shm, o)->size ? -EINVAL : o->id;
+    else if (r == 0 && huge)
+        r = capable(CAP_IPC_LOCK) ? -ENOMEM : -EPERM;
     else if (r == 0)
-        r = size < 1 || size > SEGMENT_MAX ? -EINVAL : create_locked(key, size, flags);
+        r = size < 1 || size > segment_max() ? -EINVAL : create_locked(key, size, flags);
     mutex_unlock(&g_sysv_lock);
     return r;
 }
@@ -204,17 +213,18 @@ static long change_locked(struct shm *s, int cmd, const struct shmid64_ds *ds)
     }
     /* It goes with the last mapping; until then only its key is gone. */
     s->doomed = true;
-    s->o.key = IPC_PRIVATE;
+    sysv_forget_key(&g_segments, &s->o);
     collect_locked();
     return 0;
 }
 
 static long information(int cmd, uaddr to)
 {
-    struct shminfo64 limits = {.shmmax = SEGMENT_MAX,
+    const u32 max = sysv_limit(&g_segments);
+    struct shminfo64 limits = {.shmmax = segment_max(),
                                .shmmin = 1,
-                               .shmmni = g_segments.max,
-                               .shmseg = g_segments.max,
+                               .shmmni = max,
+                               .shmseg = max,
                                .shmall = SEGMENT_MAX / PAGE_SIZE};
     struct shm_info now = {0};
     struct sysv_object *o;

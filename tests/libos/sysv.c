@@ -185,6 +185,68 @@ static void information(void)
           semctl(n, 0, IPC_RMID) == 0);
 }
 
+static long setting(const char *path, const char *value)
+{
+    char old[64] = "";
+    FILE *f = fopen(path, value ? "r+" : "r");
+    if (!f || !fgets(old, sizeof(old), f))
+        return -2;
+    if (value) {
+        rewind(f);
+        fputs(value, f);
+    }
+    fclose(f);
+    return atol(old);
+}
+
+/* Who restores a checkpoint names the next identifier: the setting holds once. Natively only root
+ * of the machine may, so nothing is said of it there. */
+static void chosen_identifiers(void)
+{
+    static const char *const paths[] = {"/proc/sys/kernel/msg_next_id",
+                                        "/proc/sys/kernel/sem_next_id",
+                                        "/proc/sys/kernel/shm_next_id"};
+    for (int i = 0; i < 3; i++) {
+        if (access(paths[i], W_OK) < 0 || setting(paths[i], "70007") != -1)
+            continue;
+        int id = i == 0   ? msgget(IPC_PRIVATE, 0600)
+                 : i == 1 ? semget(IPC_PRIVATE, 1, 0600)
+                          : shmget(IPC_PRIVATE, 4096, 0600);
+        CHECK(id == 70007 && setting(paths[i], NULL) == -1);
+        CHECK(setting(paths[i], "70007") == -1);
+        int other = i == 0   ? msgget(IPC_PRIVATE, 0600)
+                    : i == 1 ? semget(IPC_PRIVATE, 1, 0600)
+                             : shmget(IPC_PRIVATE, 4096, 0600);
+        CHECK(other >= 0 && other != id);
+        CHECK((i == 0   ? msgctl(id, IPC_RMID, NULL) | msgctl(other, IPC_RMID, NULL)
+               : i == 1 ? semctl(id, 0, IPC_RMID) | semctl(other, 0, IPC_RMID)
+                        : shmctl(id, IPC_RMID, NULL) | shmctl(other, IPC_RMID, NULL)) == 0);
+    }
+}
+
+/* Thousands of objects, each found by key and by number, and no two under one key. */
+static void thousands_of_sets(void)
+{
+    enum { COUNT = 8000 };
+    static int ids[COUNT];
+    for (int i = 0; i < COUNT; i++)
+        ids[i] = semget(0x51000000 + i, 1, IPC_CREAT | IPC_EXCL | 0600);
+    int wrong = 0;
+    for (int i = 0; i < COUNT; i++)
+        wrong += ids[i] < 0 || semget(0x51000000 + i, 1, 0) != ids[i] ||
+                 semctl(ids[i], 0, GETVAL) != 0;
+    for (int i = 0; i < COUNT; i++)
+        wrong += semctl(ids[i], 0, IPC_RMID) != 0;
+    CHECK(wrong == 0 && semget(0x51000000, 1, 0) == -1 && errno == ENOENT);
+}
+
+static void no_huge_pages(void)
+{
+    errno = 0;
+    int id = shmget(IPC_PRIVATE, 2 << 20, 0600 | IPC_CREAT | 04000 /* SHM_HUGETLB */);
+    CHECK(id == -1 && (errno == ENOMEM || errno == EPERM));
+}
+
 int main(void)
 {
     RUN(semaphores);
@@ -192,5 +254,8 @@ int main(void)
     RUN(messages);
     RUN(shared_memory);
     RUN(information);
+    RUN(chosen_identifiers);
+    RUN(thousands_of_sets);
+    RUN(no_huge_pages);
     return finish();
 }

@@ -46,6 +46,8 @@ void fs_take_terminal(struct process *p);
 /* The numbers of a setting of /proc/sys by its last name; those that are not there keep their value
  * (fs/proc/proc_sys.c). */
 void sysctl_numbers(const char *name, u32 *values, size_t count);
+u64 sysctl_number(const char *name, u64 otherwise); /* one, which may be a big one */
+void sysctl_set(const char *name, const char *value);
 
 /*
  * The process whose /proc/PID directory f is, +1; -EBADF: it is none, -ESRCH: the process is gone.

@@ -114,6 +114,11 @@ static struct setting {
     {"file-max", "1048576"},
     {"msgmax", "8192"},
     {"msgmnb", "16384"},
+    {"msgmni", "32000"},
+    {"msg_next_id", "-1"}, /* libos/ipc */
+    {"sem_next_id", "-1"},
+    {"shm_next_id", "-1"},
+    {"printk", "4\t4\t1\t7"},
     {"tcp_syncookies", "1"},
     {"rmem_max", "212992"},
     {"wmem_max", "212992"},
@@ -124,53 +129,94 @@ static struct setting {
     {"max_queued_events", "16384"},
 };
 
-static struct setting *setting_of(struct pseudo_inode *p)
+static struct mutex g_settings_lock; /* values */
+
+static void copy_of(const char *name, char value[sizeof(g_settings[0].value)])
 {
+    value[0] = 0;
+    mutex_lock(&g_settings_lock);
     for (size_t k = 0; k < ARRAY_SIZE(g_settings); k++)
-        if (strcmp(g_settings[k].name, p->entry->name) == 0)
-            return &g_settings[k];
-    return NULL;
+        if (strcmp(g_settings[k].name, name) == 0)
+            memcpy(value, g_settings[k].value, sizeof(g_settings[k].value));
+    mutex_unlock(&g_settings_lock);
+}
+
+static const char *skip_blanks(const char *p)
+{
+    while (*p == ' ' || *p == '\t')
+        p++;
+    return p;
 }
 
 void sysctl_numbers(const char *name, u32 *values, size_t count)
 {
-    const char *p = NULL;
+    char text[sizeof(g_settings[0].value)];
+    const char *p = text;
 
-    for (size_t k = 0; k < ARRAY_SIZE(g_settings); k++)
-        if (strcmp(g_settings[k].name, name) == 0)
-            p = g_settings[k].value;
-    for (size_t i = 0; p != NULL && i < count; i++) {
+    copy_of(name, text);
+    for (size_t i = 0; i < count; i++) {
         u32 x = 0;
 
-        while (*p == ' ' || *p == '\t')
-            p++;
+        p = skip_blanks(p);
         if (*p < '0' || *p > '9')
             return;
         for (; *p >= '0' && *p <= '9'; p++)
-            x = MIN(x, 100000000u) * 10 + (u32)(*p - '0');
+            x = MIN(x, 400000000u) * 10 + (u32)(*p - '0');
         values[i] = x;
     }
 }
 
+u64 sysctl_number(const char *name, u64 otherwise)
+{
+    char text[sizeof(g_settings[0].value)];
+    const char *p = text;
+    u64 x = 0;
+
+    copy_of(name, text);
+    p = skip_blanks(p);
+    if (*p < '0' || *p > '9')
+        return otherwise;
+    for (; *p >= '0' && *p <= '9'; p++)
+        x = MIN(x, UINT64_MAX / 10 - 1) * 10 + (u64)(*p - '0');
+    return x;
+}
+
+void sysctl_set(const char *name, const char *value)
+{
+    mutex_lock(&g_settings_lock);
+    for (size_t k = 0; k < ARRAY_SIZE(g_settings); k++)
+        if (strcmp(g_settings[k].name, name) == 0)
+            strlcpy(g_settings[k].value, value, sizeof(g_settings[k].value));
+    mutex_unlock(&g_settings_lock);
+}
+
 static int show_setting(struct pseudo_inode *p, struct text *t)
 {
-    struct setting *s = setting_of(p);
+    char value[sizeof(g_settings[0].value)];
 
-    text_printf(t, "%s\n", s ? s->value : "0");
+    copy_of(p->entry->name, value);
+    text_printf(t, "%s\n", value[0] ? value : "0");
     return 0;
 }
 
 static ssize_t store_setting(struct pseudo_inode *p, const char *buf, size_t n)
 {
-    struct setting *s = setting_of(p);
+    char value[sizeof(g_settings[0].value)];
 
-    if (!s || n >= sizeof(s->value))
+    if (n >= sizeof(value))
         return -EINVAL;
-    strlcpy(s->value, buf, sizeof(s->value));
-    n = strlen(s->value);
-    while (n && s->value[n - 1] == '\n')
-        s->value[--n] = 0;
+    strlcpy(value, buf, sizeof(value));
+    n = strlen(value);
+    while (n && value[n - 1] == '\n')
+        value[--n] = 0;
+    sysctl_set(p->entry->name, value);
     return (ssize_t)strlen(buf);
+}
+
+/* Huge pages: as when the kernel finds no memory for them. */
+static ssize_t store_without_effect(struct pseudo_inode *p, const char *buf, size_t n)
+{
+    return (ssize_t)n;
 }
 
 #define SETTING(entry_name)                                                                      \
@@ -210,6 +256,8 @@ static const struct pseudo_entry g_kernel[] = {
     {.name = "hostname", .mode = S_IFREG | 0644, .show = show_hostname, .store = store_hostname},
     SETTING("msgmax"),
     SETTING("msgmnb"),
+    SETTING("msgmni"),
+    SETTING("msg_next_id"),
     PSEUDO_TEXT("ngroups_max", "65536"),
     PSEUDO_TEXT("osrelease", LIBOS_RELEASE),
     PSEUDO_TEXT("ostype", "Linux"),
@@ -217,14 +265,17 @@ static const struct pseudo_entry g_kernel[] = {
     PSEUDO_TEXT("overflowuid", "65534"),
     PSEUDO_TEXT("perf_event_paranoid", "3"),
     PSEUDO_TEXT("pid_max", "4194304"),
+    SETTING("printk"),
     PSEUDO_DIR("random", g_random),
     PSEUDO_TEXT("randomize_va_space", "2"),
     PSEUDO_TEXT("sched_rr_timeslice_ms", "100"),
     PSEUDO_DIR("seccomp", g_seccomp),
     SETTING("sem"),
+    SETTING("sem_next_id"),
     SETTING("shmall"),
     SETTING("shmmax"),
     SETTING("shmmni"),
+    SETTING("shm_next_id"),
     PSEUDO_TEXT("tainted", "0"),
     PSEUDO_TEXT("threads-max", "65536"),
     PSEUDO_TEXT("version", LIBOS_VERSION),
@@ -233,9 +284,16 @@ static const struct pseudo_entry g_kernel[] = {
 };
 
 static const struct pseudo_entry g_vm[] = {
-    SETTING("max_map_count"),     PSEUDO_TEXT("mmap_min_addr", "65536"),
-    SETTING("overcommit_memory"), SETTING("overcommit_ratio"),
-    SETTING("swappiness"),        {0},
+    SETTING("max_map_count"),
+    PSEUDO_TEXT("mmap_min_addr", "65536"),
+    SETTING("overcommit_memory"),
+    SETTING("overcommit_ratio"),
+    {.name = "nr_hugepages",
+     .mode = S_IFREG | 0644,
+     .show = show_setting,
+     .store = store_without_effect},
+    SETTING("swappiness"),
+    {0},
 };
 
 static const struct pseudo_entry g_inotify[] = {
