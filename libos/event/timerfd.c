@@ -160,6 +160,8 @@ static int timer_get(int fd, struct file **out)
 static int timer_set(struct timerfd *t, bool absolute, const struct setting *s, struct setting *old)
 {
     u64 deadline = NO_DEADLINE, value = to_ns(s->value_sec, s->value_nsec);
+    u64 interval = value != 0 ? to_ns(s->interval_sec, s->interval_nsec) : 0;
+    u64 late = absolute && interval ? clock_late(t->clock, value) : 0;
     int r = 0;
 
     if (value != 0)
@@ -169,8 +171,12 @@ static int timer_set(struct timerfd *t, bool absolute, const struct setting *s, 
     mutex_lock(&t->lock);
     setting_of(t, old);
     t->next = deadline;
-    t->interval = value != 0 ? to_ns(s->interval_sec, s->interval_nsec) : 0;
+    t->interval = interval;
     t->expired = 0;
+    if (late > 0) { /* it ran out already, and perhaps more than once */
+        t->expired = late / interval;
+        t->next -= MIN(late % interval, deadline - 1);
+    }
     mutex_unlock(&t->lock);
     waitq_wake(&t->wait, UINT32_MAX);
     return 0;

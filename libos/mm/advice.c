@@ -2,12 +2,11 @@
 /* What a process says of its memory: madvise, mlock and their kin, mincore. */
 #include "internal.h"
 #include "fs.h"
+#include "rlimit.h"
 #include "task.h"
 #include "syscall.h"
 #include <linux/capability.h>
 #include <linux/falloc.h>
-
-#define RLIMIT_MEMLOCK_INDEX 8
 
 /* 0 when every page of the range is mapped, else -ENOMEM. */
 static int all_mapped(struct mm *mm, u64 addr, u64 size)
@@ -179,28 +178,34 @@ struct locked {
     u64 all, inside;
 };
 
-static int count_locked(const struct vma *v, void *ctx)
+static void count_locked(const struct vma *v, struct locked *l)
 {
-    struct locked *l = ctx;
     if (!(v->flags & VMA_LOCKED))
-        return 0;
+        return;
     l->all += v->end - v->node.key;
     if (v->end > l->start && v->node.key < l->end)
         l->inside += MIN(v->end, l->end) - MAX(v->node.key, l->start);
-    return 0;
 }
 
-/* May so many bytes more, at addr, be locked? */
-static long may_lock(struct mm *mm, u64 addr, u64 size)
+long mm_may_lock_locked(struct mm *mm, u64 addr, u64 size)
 {
-    u64 limit = current_process()->rlimits[RLIMIT_MEMLOCK_INDEX].soft;
+    u64 limit = current_process()->rlimits[LIMIT_MEMLOCK].soft;
     struct locked l = {.start = addr, .end = addr + size};
     if (capable(CAP_IPC_LOCK) || limit == UINT64_MAX)
         return 0;
     if (limit == 0)
         return -EPERM;
-    mm_for_each(mm, count_locked, &l);
+    for (struct vma *v = vma_next_from(mm, 0); v; v = vma_after(v))
+        count_locked(v, &l);
     return l.all - l.inside + size > limit ? -ENOMEM : 0;
+}
+
+static long may_lock(struct mm *mm, u64 addr, u64 size)
+{
+    mutex_lock(&mm->lock);
+    long r = mm_may_lock_locked(mm, addr, size);
+    mutex_unlock(&mm->lock);
+    return r;
 }
 
 long mm_may_map_locked(struct mm *mm, u64 size, u32 flags)
@@ -266,7 +271,7 @@ long sys_munlock(u64 at, u64 bytes)
 long sys_mlockall(int flags)
 {
     struct mm *mm = current_process()->mm;
-    u64 limit = current_process()->rlimits[RLIMIT_MEMLOCK_INDEX].soft;
+    u64 limit = current_process()->rlimits[LIMIT_MEMLOCK].soft;
     if (!flags || (flags & ~(long)(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT)) || flags == MCL_ONFAULT)
         return -EINVAL;
     if (!capable(CAP_IPC_LOCK) && limit != UINT64_MAX) {

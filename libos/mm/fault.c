@@ -4,9 +4,10 @@
 #include "internal.h"
 #include "fs.h"
 
-#define AROUND      16 /* pages: what one fault commits */
-#define AROUND_FILE 8  /* of a file: each is copied, and most of a program is never run */
-#define AROUND_MANY 64 /* when the pages below are already there: a big range is being filled */
+#define AROUND      16  /* pages: what one fault commits */
+#define AROUND_FILE 8   /* of a file: each is copied, and most of a program is never run */
+#define SHARED_MANY 512 /* of shared memory: from here on */
+#define AROUND_MANY 64  /* when the pages below are already there: a big range is being filled */
 
 bool vma_clean(const struct vma *v)
 {
@@ -73,6 +74,8 @@ static int fault_locked(struct mm *mm, u64 addr, u32 flags)
 {
     struct vma *v = vma_find(mm, addr);
     if (!v)
+        v = vma_grow_down(mm, addr);
+    if (!v)
         return -EFAULT;
     u32 need = flags & FAULT_WRITE ? PROT_WRITE : flags & FAULT_EXEC ? PROT_EXEC : PROT_READ;
     if (!(page_prot(v) & need))
@@ -93,6 +96,8 @@ static int fault_locked(struct mm *mm, u64 addr, u32 flags)
     if (!v->file && addr >= vma_start(v) + AROUND * PAGE_SIZE &&
         (page_state(addr - PAGE_SIZE) & page_state(addr - AROUND * PAGE_SIZE) & PG_ACCEPTED))
         around = AROUND_MANY;
+    if (v->flags & MAP_SHARED) /* mincore() tells which pages of a small one were touched */
+        around = v->end - vma_start(v) < SHARED_MANY * PAGE_SIZE ? 0 : around;
     u64 first = MAX(addr & ~(block * PAGE_SIZE - 1), vma_start(v));
     u64 last = MIN((addr & ~(block * PAGE_SIZE - 1)) + around * PAGE_SIZE, v->end);
     int r = vma_fill_page(mm, v, addr);

@@ -62,15 +62,27 @@ struct vma *vma_after(struct vma *v);
 bool vma_any(struct mm *mm, u64 addr, u64 size, u32 flags, bool file);
 /* mmap(2): may a new mapping be locked, if it is to be? -EAGAIN, -EPERM. */
 long mm_may_map_locked(struct mm *mm, u64 size, u32 flags);
+/* May so many bytes more, at addr, be locked? The caller holds mm->lock. */
+long mm_may_lock_locked(struct mm *mm, u64 addr, u64 size);
 #define VMA_NO_WRITE 0x04000000u /* of a shared mapping whose file is not open for writing */
 /* Two neighbours at addr become one when they are alike. */
 void vma_try_merge(struct mm *mm, u64 addr);
 int vma_insert(struct mm *mm, u64 addr, u64 size, u32 prot, u32 flags, struct file *file, u64 off,
                bool was_writable);
+/* A new mapping in claimed space that is free of mm's own. What other members of the group have
+ * there makes room, unless it is the same. */
+int vma_map_at(struct mm *mm, u64 at, u64 size, u32 prot, u32 flags, struct file *file, u64 off);
 void vma_destroy(struct mm *mm, struct vma *v);
 int vma_split(struct mm *mm, u64 addr); /* make addr a boundary between VMAs */
 /* Drop VMAs and pages of the range; the caller holds mm->lock. */
 int unmap_locked(struct mm *mm, u64 addr, u64 size);
+
+/* ---- grow.c ---- */
+/* May mm have size bytes more, locked ones? -ENOMEM by RLIMIT_AS, -EAGAIN by RLIMIT_MEMLOCK. The
+ * caller holds mm->lock. */
+long mm_may_grow_locked(struct mm *mm, u64 size, bool locked);
+/* An access at addr, where nothing is: the mapping above grows down to it. NULL: it may not. */
+struct vma *vma_grow_down(struct mm *mm, u64 addr);
 
 /* ---- fault.c ---- */
 /* Commit one page of v with its right content. */
@@ -186,7 +198,8 @@ void mm_list_add(struct mm *mm);
 void mm_list_remove(struct mm *mm);
 
 /* ---- shared.c ---- */
-i64 shared_map(struct mm *mm, u64 addr, u64 size, u32 prot, u32 flags, struct file *file, u64 off);
+/* locked: VMA_LOCKED or 0 */
+i64 shared_map(struct mm *mm, u64 addr, u64 size, u32 prot, u32 locked, struct file *file, u64 off);
 int shared_fill_page(struct vma *v, u64 addr);
 int shared_protect(u64 addr, u64 size, u32 prot); /* pages_protect() of canonical addresses */
 void shared_unmap(struct vma *v);                 /* its VMA goes */

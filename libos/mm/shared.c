@@ -115,9 +115,10 @@ static struct shared_range *range_for(struct inode *inode, u64 off, u64 size)
 static void shared_put(u64 addr);
 
 /* One more mapping of what v maps already: it has the permissions of both. */
-static void map_again(struct vma *v, u32 prot, struct file *file)
+static void map_again(struct vma *v, u32 prot, u32 locked, struct file *file)
 {
     v->copies++;
+    v->flags |= locked;
     if ((prot & PROT_WRITE) && (v->file->flags & 3) != 2) {
         file_get(file);
         file_put(v->file);
@@ -130,7 +131,8 @@ static void map_again(struct vma *v, u32 prot, struct file *file)
 }
 
 /* mm->lock held: VMAs for [addr, addr + size), where some may be already. */
-static int map_range_locked(struct mm *mm, u64 addr, u64 size, u32 prot, struct file *file, u64 off)
+static int map_range_locked(struct mm *mm, u64 addr, u64 size, u32 prot, u32 locked,
+                            struct file *file, u64 off)
 {
     u64 end = addr + size;
     int e = vma_split(mm, addr);
@@ -141,7 +143,7 @@ static int map_range_locked(struct mm *mm, u64 addr, u64 size, u32 prot, struct 
         u64 next = v ? MIN(vma_start(v), end) : end;
         if (next > a) {
             shared_get(a);
-            e = vma_insert(mm, a, next - a, prot, MAP_SHARED | VMA_CANONICAL, file,
+            e = vma_insert(mm, a, next - a, prot, MAP_SHARED | VMA_CANONICAL | locked, file,
                            off + (a - addr), true);
             if (e < 0)
                 shared_put(a);
@@ -149,7 +151,7 @@ static int map_range_locked(struct mm *mm, u64 addr, u64 size, u32 prot, struct 
                 shared_protect(a, next - a, prot);
         }
         if (e == 0 && next < end) {
-            map_again(v, prot, file);
+            map_again(v, prot, locked, file);
             next = v->end;
         }
         a = next;
@@ -157,7 +159,7 @@ static int map_range_locked(struct mm *mm, u64 addr, u64 size, u32 prot, struct 
     return e;
 }
 
-i64 shared_map(struct mm *mm, u64 addr, u64 size, u32 prot, u32 flags, struct file *file, u64 off)
+i64 shared_map(struct mm *mm, u64 addr, u64 size, u32 prot, u32 locked, struct file *file, u64 off)
 {
     struct inode *inode = file->inode;
     if (!inode || !inode->ops->read_page)
@@ -182,7 +184,7 @@ i64 shared_map(struct mm *mm, u64 addr, u64 size, u32 prot, u32 flags, struct fi
     if (at >= 0) {
         int e = mm_lock_live(mm);
         if (e == 0) {
-            e = map_range_locked(mm, (u64)at, size, prot, file, off);
+            e = map_range_locked(mm, (u64)at, size, prot, locked, file, off);
             if (e == 0 && (e = mm_fill(mm, (u64)at, (u64)at + size)) < 0)
                 unmap_locked(mm, (u64)at, size);
             mm_unlock(mm);

@@ -2,16 +2,32 @@
 /* System calls of memory management. */
 #include "internal.h"
 #include "fs.h"
+#include "rlimit.h"
 #include "task.h"
 #include "syscall.h"
 #include <linux/fcntl.h>
 #include <linux/mman.h>
 
-#define RLIMIT_AS_INDEX 9
 #define MAP_KNOWN                                                                            \
     (MAP_TYPE | MAP_FIXED | MAP_ANONYMOUS | MAP_GROWSDOWN | MAP_DENYWRITE | MAP_EXECUTABLE | \
      MAP_LOCKED | MAP_NORESERVE | MAP_POPULATE | MAP_NONBLOCK | MAP_STACK | MAP_HUGETLB |    \
      MAP_FIXED_NOREPLACE | MAP_32BIT)
+
+/* RLIMIT_AS */
+static bool may_grow(const struct process *p, u64 size)
+{
+    u64 limit = p->rlimits[LIMIT_AS].soft;
+    return limit == UINT64_MAX || (p->mm->total << PAGE_SHIFT) + size <= limit;
+}
+
+/* /dev/zero is anonymous memory; a shared mapping has the rights of its descriptor. */
+static long map_zero(struct mm *mm, u64 addr, u64 size, u32 prot, u32 flags, struct file *file)
+{
+    bool readonly = (flags & MAP_TYPE) != MAP_PRIVATE && (file->flags & O_ACCMODE) != O_RDWR;
+    if (readonly && (prot & PROT_WRITE))
+        return -EACCES;
+    return mm_map(mm, addr, size, prot, flags | (readonly ? VMA_NO_WRITE : 0), NULL, 0);
+}
 
 long sys_mmap(u64 at, u64 size, u64 user_prot, u64 user_flags, int fd, u64 offset)
 {
@@ -35,12 +51,12 @@ long sys_mmap(u64 at, u64 size, u64 user_prot, u64 user_flags, int fd, u64 offse
     if (offset & ~PAGE_MASK)
         return -EINVAL;
     struct process *p = current_process();
-    u64 limit = p->rlimits[RLIMIT_AS_INDEX].soft;
-    if (limit != UINT64_MAX && (p->mm->total << PAGE_SHIFT) + size > limit)
+    if (!may_grow(p, size))
         return -ENOMEM;
     long may = mm_may_map_locked(p->mm, PAGE_UP(size), flags);
     if (may < 0)
         return may;
+    flags &= ~VMA_NO_WRITE;
     if (flags & MAP_ANONYMOUS)
         return mm_map(p->mm, at, size, prot & 7, flags, NULL, 0);
     struct file *file = fd_get(fd);
@@ -60,8 +76,8 @@ long sys_mmap(u64 at, u64 size, u64 user_prot, u64 user_flags, int fd, u64 offse
         r = -EPERM;
     else if (file->inode && file->inode->ops->read_page)
         r = mm_map(p->mm, at, size, prot & 7, flags, file, offset);
-    else if (file->ops->mmap)
-        r = mm_map(p->mm, at, size, prot & 7, flags | MAP_ANONYMOUS, NULL, 0); /* /dev/zero */
+    else if (file->ops->mmap) /* /dev/zero */
+        r = map_zero(p->mm, at, size, prot & 7, flags | MAP_ANONYMOUS, file);
     file_put(file);
     return r;
 }
@@ -73,8 +89,8 @@ long sys_munmap(u64 at, u64 size)
 
 long sys_mprotect(u64 at, u64 size, u64 prot)
 {
-    if (prot > UINT32_MAX || (prot & (PROT_GROWSDOWN | PROT_GROWSUP)))
-        return -EINVAL; /* no mapping grows */
+    if (prot > UINT32_MAX || (prot & PROT_GROWSUP))
+        return -EINVAL; /* no mapping grows up */
     return mm_protect(current_process()->mm, at, size, (u32)prot);
 }
 

@@ -2,6 +2,8 @@
 /* VMAs and the calls that change them: mmap, munmap, mprotect, mremap, brk. */
 #include "internal.h"
 #include "fs.h"
+#include "rlimit.h"
+#include "task.h"
 #include <linux/fcntl.h>
 
 #define EXEC_BRK_RESERVE (32ul << 20)
@@ -241,9 +243,7 @@ static i64 place(struct mm *mm, u64 hint, u64 size, u32 flags)
     return a ? (i64)a : -ENOMEM;
 }
 
-/* The range is free of mm's own. What other members of the group have there makes room, unless it
- * is the same. */
-static int map_at(struct mm *mm, u64 at, u64 size, u32 prot, u32 flags, struct file *file, u64 off)
+int vma_map_at(struct mm *mm, u64 at, u64 size, u32 prot, u32 flags, struct file *file, u64 off)
 {
     if ((flags & MAP_SHARED) && group_shares_at(mm, at, size))
         return -ENOMEM;
@@ -274,8 +274,9 @@ static i64 map_claimed(struct mm *mm, u64 addr, u64 size, u32 prot, u32 flags, s
     if (file && off > INT64_MAX - size)
         return -EOVERFLOW;
     bool fixed = flags & (MAP_FIXED | MAP_FIXED_NOREPLACE);
-    bool noreplace = flags & MAP_FIXED_NOREPLACE;
-    u32 keep = flags & (MAP_SHARED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_GROWSDOWN | MAP_NORESERVE);
+    bool noreplace = flags & MAP_FIXED_NOREPLACE, shared = false;
+    u32 keep = flags & (MAP_SHARED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_GROWSDOWN | MAP_NORESERVE |
+                        VMA_NO_WRITE);
     if ((flags & MAP_TYPE) == MAP_SHARED_VALIDATE)
         keep = (keep & ~MAP_TYPE) | MAP_SHARED;
     if ((flags & MAP_LOCKED) || mm->lock_future)
@@ -293,7 +294,13 @@ static i64 map_claimed(struct mm *mm, u64 addr, u64 size, u32 prot, u32 flags, s
         if (file->inode && file->inode->nid && !(prot & PROT_WRITE) && (file->flags & 3) == 0)
             keep = (keep & ~MAP_SHARED) | MAP_PRIVATE | VMA_NO_WRITE;
         else
-            return shared_map(mm, fixed ? addr : 0, size, prot, flags, file, off);
+            shared = true;
+    }
+    if (shared) {
+        i64 at = shared_map(mm, fixed ? addr : 0, size, prot, keep & VMA_LOCKED, file, off);
+        if (at >= 0 && ((flags & MAP_POPULATE) || (keep & VMA_LOCKED)) && prot)
+            mm_populate(mm, (u64)at, size);
+        return at;
     }
     if (mm_lock_live(mm) < 0)
         return -ENOMEM;
@@ -306,7 +313,7 @@ static i64 map_claimed(struct mm *mm, u64 addr, u64 size, u32 prot, u32 flags, s
     else
         r = unmap_locked(mm, addr, size) < 0 ? -ENOMEM : (i64)addr;
     if (r >= 0) {
-        int e = map_at(mm, (u64)r, size, prot, keep, file, off);
+        int e = vma_map_at(mm, (u64)r, size, prot, keep, file, off);
         if (e == 0 && (e = mm_fill(mm, (u64)r, (u64)r + size)) < 0)
             unmap_locked(mm, (u64)r, size);
         if (e < 0)
@@ -430,10 +437,20 @@ int mm_protect(struct mm *mm, u64 addr, u64 size, u32 prot)
     u64 end = addr + size;
     if (end < addr)
         return -ENOMEM;
+    bool down = prot & PROT_GROWSDOWN; /* from where the mapping begins */
     prot &= PROT_READ | PROT_WRITE | PROT_EXEC;
     if (mm_lock_live(mm) < 0)
         return -ENOMEM;
-    int r = vma_split(mm, addr);
+    struct vma *first = down ? vma_next_from(mm, addr) : NULL;
+    int r = 0;
+    if (down && (!first || vma_start(first) >= end))
+        r = -ENOMEM;
+    else if (down && !(first->flags & MAP_GROWSDOWN))
+        r = -EINVAL;
+    if (down && r == 0)
+        addr = vma_start(first);
+    if (r == 0)
+        r = vma_split(mm, addr);
     if (r == 0)
         r = vma_split(mm, end);
     u64 at = addr;
@@ -496,6 +513,10 @@ static i64 remap_claimed(struct mm *mm, u64 old, u64 old_size, u64 new_size, u32
     i64 r = -EFAULT;
     struct vma *v = vma_find(mm, old);
     if (!v || old_size > v->end - old)
+        goto out;
+    r = new_size <= old_size ? 0
+                             : mm_may_grow_locked(mm, new_size - old_size, v->flags & VMA_LOCKED);
+    if (r < 0)
         goto out;
     if (v->flags & VMA_CANONICAL) {
         r = 0;
@@ -595,12 +616,17 @@ i64 mm_brk(struct mm *mm, u64 brk)
         brk_reserve(mm);
     if (brk >= mm->brk_start && brk <= mm->brk_max && mm->brk_max) {
         u64 old = PAGE_UP(mm->brk), new = PAGE_UP(brk);
-        int r = 0;
+        u32 locked = mm->lock_future ? VMA_LOCKED : 0;
+        long r = 0;
         if (new > old) {
-            r = group_evict(mm, old, new - old);
+            r = brk - mm->brk_start > current_process()->rlimits[LIMIT_DATA].soft
+                    ? -ENOMEM
+                    : mm_may_grow_locked(mm, new - old, locked);
+            if (r == 0)
+                r = group_evict(mm, old, new - old);
             if (r == 0)
                 r = vma_insert(mm, old, new - old, PROT_READ | PROT_WRITE,
-                               MAP_PRIVATE | MAP_ANONYMOUS, NULL, 0, true);
+                               MAP_PRIVATE | MAP_ANONYMOUS | locked, NULL, 0, true);
             if (r == 0 && (r = mm_fill(mm, old, new)) < 0)
                 unmap_locked(mm, old, new - old);
         } else if (new < old) {

@@ -95,33 +95,43 @@ static int arm_ktimer_locked(struct ptimer *t)
     return ktimer_arm(&t->timer, clock_monotonic() + MAX(left, (u64)TICK_NS));
 }
 
+static void overrun_add(struct ptimer *t, u64 times)
+{
+    t->overrun = (u32)MIN((u64)t->overrun + times, INT32_MAX);
+}
+
 static void send_locked(struct ptimer *t)
 {
-    struct siginfo_k info = {
-        .signo = t->signo, .code = SI_TIMER, .timer_id = (u32)t->id, .value = t->value};
+    struct siginfo_k info = {.signo = t->signo,
+                             .code = SI_TIMER,
+                             .timer_id = (u32)t->id,
+                             .value = t->value,
+                             .timer = true};
     if (t->itimer) {
+        info.timer = false;
         info.code = SI_KERNEL;
         signal_send_process_locked(t->process, &info, false);
         return;
     }
     if (t->queued) {
-        t->overrun++;
+        overrun_add(t, 1);
         return;
     }
+    int r = -ESRCH;
     t->queued = true;
     if (t->notify_tid) {
         struct thread *target = thread_find(t->notify_tid);
         if (target && target->process == t->process)
-            signal_send_thread_locked(target, &info, false);
+            r = signal_send_thread_locked(target, &info, false);
     } else {
-        signal_send_process_locked(t->process, &info, false);
+        r = signal_send_process_locked(t->process, &info, false);
     }
     /* Ignored signals are never taken, so they cannot clear the mark. */
     u64 pending = t->process->sig_pending;
     struct thread *o;
     list_for_each_entry (o, &t->process->threads, siblings)
         pending |= o->sig_pending;
-    if (!(pending & SIG_BIT(t->signo)))
+    if (r < 0 || !(pending & SIG_BIT(t->signo)))
         t->queued = false;
 }
 
@@ -178,32 +188,46 @@ static void expire(struct ktimer *k)
     }
     if (t->interval) {
         u64 missed = (now - t->expires) / t->interval;
-        t->overrun += t->itimer ? 0 : (u32)MIN(missed, INT32_MAX);
+        overrun_add(t, t->itimer ? 0 : missed);
         t->expires += (missed + 1) * t->interval;
     } else {
         t->expires = 0;
     }
     if (t->signo)
         send_locked(t);
-    if (t->expires)
+    /* While its signal waits a timer has nothing to do: what it misses is counted then. */
+    if (t->expires && !t->queued)
         arm_ktimer_locked(t);
     mutex_unlock(&g_process_lock);
 }
 
+/* The signal of t does not wait any more: t goes on, and knows what it missed. */
+static void go_on_locked(struct ptimer *t)
+{
+    u64 now = t->queued && t->expires && t->interval ? clock_now_locked(t) : 0;
+    t->queued = false;
+    if (now >= t->expires && now) {
+        u64 missed = (now - t->expires) / t->interval + 1;
+        overrun_add(t, missed);
+        t->expires += missed * t->interval;
+    }
+    if (t->expires)
+        arm_ktimer_locked(t);
+}
+
 /* A thread takes a timer's signal: how often the timer ran out meanwhile goes with it. */
-int timers_signal_taken_locked(struct process *p, struct siginfo_k *info)
+void timers_signal_taken_locked(struct process *p, struct siginfo_k *info)
 {
     struct ptimer *t;
     if (!p->timers)
-        return 0;
+        return;
     list_for_each_entry (t, &p->timers->list, link)
         if ((u32)t->id == info->timer_id) {
-            t->queued = false;
+            go_on_locked(t);
             t->overrun_last = t->overrun;
             info->overrun = t->overrun;
             t->overrun = 0;
         }
-    return 0;
 }
 
 static void destroy_posix(struct timers *ts)
@@ -263,7 +287,10 @@ static u64 remaining_locked(const struct ptimer *t)
     u64 now = t->expires ? clock_now_locked(t) : 0;
     if (!t->expires)
         return 0;
-    return t->expires > now ? t->expires - now : 1;
+    if (t->expires > now)
+        return t->expires - now;
+    /* One that waits for its signal is not armed, and goes on in its interval all the same. */
+    return t->interval ? t->interval - (now - t->expires) % t->interval : 1;
 }
 
 /* ---- interval timers ---- */
@@ -487,10 +514,13 @@ long sys_timer_settime(int id, int flags, uaddr user_value, uaddr user_old)
     mutex_unlock(&g_process_lock);
     if (!t)
         return -EINVAL;
+    u64 interval = timespec_ns(&new.interval), late = 0;
     if (value && !cpu) {
-        int r = clock_deadline(clock, flags & 1 /* TIMER_ABSTIME */, value, &deadline);
+        bool absolute = flags & 1; /* TIMER_ABSTIME */
+        int r = clock_deadline(clock, absolute, value, &deadline);
         if (r < 0)
             return r;
+        late = absolute ? clock_late(clock, value) : 0;
     }
     mutex_lock(&g_process_lock);
     t = find_locked(id);
@@ -499,7 +529,11 @@ long sys_timer_settime(int id, int flags, uaddr user_value, uaddr user_old)
         old.value = timespec_of(remaining_locked(t));
         old.interval = timespec_of(t->interval);
         t->overrun = 0;
-        r = arm_locked(t, deadline, timespec_ns(&new.interval));
+        if (late && interval) { /* it ran out already, and more than once */
+            overrun_add(t, late / interval);
+            deadline -= MIN(late % interval, deadline - 1);
+        }
+        r = arm_locked(t, deadline, interval);
     }
     mutex_unlock(&g_process_lock);
     if (r == 0 && user_old.at)

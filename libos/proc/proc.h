@@ -54,6 +54,7 @@ long seccomp_prctl(long mode, uaddr filter);
 /* ---- signal.c ---- */
 struct sigqueue {
     struct list_head link;
+    struct process *owner; /* whose queue it is on, or whose thread's */
     struct siginfo_k info;
 };
 bool signal_default_ignored(int sig);
@@ -83,7 +84,7 @@ bool futex_robust_held(const struct thread *t); /* robust futexes that exit woul
 void timers_destroy(struct process *p);
 void timers_exec(struct process *p);
 void timers_cpu_limit_locked(struct process *p); /* rlimits[LIMIT_CPU] is new */
-int timers_signal_taken_locked(struct process *p, struct siginfo_k *info);
+void timers_signal_taken_locked(struct process *p, struct siginfo_k *info);
 u64 thread_cpu_time(struct thread *t);
 struct timespec64 {
     i64 sec, nsec;

@@ -37,17 +37,48 @@ bool signal_default_dumps(int sig)
     return SIG_DUMP_SET & SIG_BIT(sig);
 }
 
+static void queue_free(struct sigqueue *q)
+{
+    q->owner->sig_queued--;
+    __atomic_sub_fetch(&g_queued, 1, __ATOMIC_RELAXED);
+    list_del(&q->link);
+    kfree(q);
+}
+
 void signal_flush_queue(struct list_head *queue, u64 *pending, u64 set)
 {
     struct sigqueue *q, *n;
     list_for_each_entry_safe (q, n, queue, link) {
         if (!(set & SIG_BIT(q->info.signo)))
             continue;
-        list_del(&q->link);
-        kfree(q);
-        __atomic_sub_fetch(&g_queued, 1, __ATOMIC_RELAXED);
+        if (q->info.timer)
+            timers_signal_taken_locked(q->owner, &q->info);
+        queue_free(q);
     }
     *pending &= ~set;
+}
+
+u32 signal_queued_locked(const struct process *p)
+{
+    const struct process *o;
+    u32 n = 0;
+    list_for_each_entry (o, &g_processes, all)
+        if (o->cred.uid == p->cred.uid)
+            n += o->sig_queued;
+    return n;
+}
+
+/* As Linux: no limit for timers, whose room is taken when they are made, and for ordinary signals
+ * of the kernel and of kill(). */
+static bool room_locked(const struct process *p, const struct siginfo_k *info)
+{
+    u64 limit = p->rlimits[LIMIT_SIGPENDING].soft;
+    u32 all = __atomic_load_n(&g_queued, __ATOMIC_RELAXED);
+    if (all >= QUEUE_MAX)
+        return false;
+    if (all < limit || info->timer || (info->signo < SIGNAL_REALTIME && info->code >= 0))
+        return true;
+    return signal_queued_locked(p) < limit;
 }
 
 static void flush_everywhere_locked(struct process *p, u64 set)
@@ -70,22 +101,24 @@ static bool ignored_locked(struct process *p, struct thread *t, int sig, bool fo
     return handler == HANDLER_IGN || (handler == HANDLER_DFL && signal_default_ignored(sig));
 }
 
-static int enqueue_locked(struct list_head *queue, u64 *pending, const struct siginfo_k *info)
+static int enqueue_locked(struct process *p, struct list_head *queue, u64 *pending,
+                          const struct siginfo_k *info)
 {
     int sig = info->signo;
-    if (sig < SIGNAL_REALTIME && (*pending & SIG_BIT(sig)))
+    /* Each timer has its own entry, or it would wait for a signal that never comes. */
+    if (sig < SIGNAL_REALTIME && (*pending & SIG_BIT(sig)) && !info->timer)
         return 0;
-    struct sigqueue *q = NULL;
-    if (__atomic_add_fetch(&g_queued, 1, __ATOMIC_RELAXED) <= QUEUE_MAX)
-        q = kmalloc(sizeof(*q));
+    struct sigqueue *q = room_locked(p, info) ? kmalloc(sizeof(*q)) : NULL;
     if (!q) {
-        __atomic_sub_fetch(&g_queued, 1, __ATOMIC_RELAXED);
         /* Without room the signal still arrives, only what came with it is lost; sigqueue() is
          * told. */
         if (sig >= SIGNAL_REALTIME && info->code != SI_USER)
             return -EAGAIN;
     } else {
+        q->owner = p;
         q->info = *info;
+        p->sig_queued++;
+        __atomic_add_fetch(&g_queued, 1, __ATOMIC_RELAXED);
         list_add_tail(&q->link, queue);
     }
     *pending |= SIG_BIT(sig);
@@ -159,7 +192,7 @@ int signal_send_process_locked(struct process *p, const struct siginfo_k *info, 
         process_begin_exit_locked(p, SIGKILL);
         return 0;
     }
-    int r = enqueue_locked(&p->sig_queue, &p->sig_pending, info);
+    int r = enqueue_locked(p, &p->sig_queue, &p->sig_pending, info);
     if (r < 0)
         return r;
     choose_and_notify_locked(p, sig);
@@ -180,7 +213,7 @@ int signal_send_thread_locked(struct thread *t, const struct siginfo_k *info, bo
         process_begin_exit_locked(p, SIGKILL);
         return 0;
     }
-    int r = enqueue_locked(&t->sig_queue, &t->sig_pending, info);
+    int r = enqueue_locked(p, &t->sig_queue, &t->sig_pending, info);
     if (r < 0)
         return r;
     if (wants(t, sig))
@@ -264,9 +297,7 @@ static bool take_locked(struct list_head *queue, u64 *pending, u64 set, struct s
         return true;
     }
     *info = found->info;
-    list_del(&found->link);
-    kfree(found);
-    __atomic_sub_fetch(&g_queued, 1, __ATOMIC_RELAXED);
+    queue_free(found);
     return true;
 }
 
@@ -276,7 +307,7 @@ int signal_dequeue_locked(struct thread *t, u64 set, struct siginfo_k *info)
     if (!take_locked(&t->sig_queue, &t->sig_pending, set, info) &&
         !take_locked(&p->sig_queue, &p->sig_pending, set, info))
         return 0;
-    if (info->code == SI_TIMER)
+    if (info->timer)
         timers_signal_taken_locked(p, info);
     return info->signo;
 }

@@ -200,6 +200,12 @@ int clock_deadline(i32 clock, bool absolute, u64 ns, u64 *deadline)
     return 0;
 }
 
+u64 clock_late(i32 clock, u64 ns)
+{
+    u64 now;
+    return clock_read(clock, &now) == 0 && now > ns ? now - ns : 0;
+}
+
 int timespec_from_user(uaddr addr, u64 *ns)
 {
     struct timespec64 ts;

@@ -500,6 +500,106 @@ static void remapped_round_the_end(void)
     munmap(at, 2 * PAGE);
 }
 
+/* MAP_GROWSDOWN: touched below, it grows, but not near to another mapping, nor above its limit. */
+static void grow_too_near(void)
+{
+    char *at = mmap(NULL, 600 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    munmap(at + 4096, 599 * 4096);
+    char *top = mmap(at + 300 * 4096, 4096, PROT_READ | PROT_WRITE,
+                     MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_GROWSDOWN, -1, 0);
+    for (int i = 1; i < 20; i++)
+        top[-i * 4096] = 1;  /* far enough */
+    _exit(top[-100 * 4096]); /* too near */
+}
+
+static void grow_above_limit(void)
+{
+    struct rlimit few = {16 * 4096, 16 * 4096};
+    char *at = mmap(NULL, 600 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    munmap(at, 600 * 4096);
+    char *top = mmap(at + 599 * 4096, 4096, PROT_READ | PROT_WRITE,
+                     MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_GROWSDOWN, -1, 0);
+    setrlimit(RLIMIT_STACK, &few);
+    top[-14 * 4096] = 1;
+    _exit(top[-16 * 4096]);
+}
+
+static void grows_down(void)
+{
+    char *at = mmap(NULL, 600 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    munmap(at, 600 * 4096);
+    char *top = mmap(at + 599 * 4096, 4096, PROT_READ | PROT_WRITE,
+                     MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_GROWSDOWN, -1, 0);
+    CHECK(top == at + 599 * 4096);
+    for (int i = 0; i < 200; i++)
+        top[-i * 4096 + 5] = (char)i;
+    for (int i = 0; i < 200; i++)
+        CHECK(top[-i * 4096 + 5] == (char)i);
+    CHECK(mprotect(top, 4096, PROT_READ | PROT_GROWSDOWN) == 0);
+    CHECK(read(open("/dev/zero", O_RDONLY), top - 50 * 4096, 1) == -1 && errno == EFAULT);
+    CHECK(mprotect(at, 4096, PROT_READ | PROT_GROWSDOWN) == -1 && errno == ENOMEM);
+    munmap(top - 200 * 4096, 201 * 4096);
+    int near = in_child(grow_too_near), limit = in_child(grow_above_limit);
+    CHECK(WIFSIGNALED(near) && WTERMSIG(near) == SIGSEGV);
+    CHECK(WIFSIGNALED(limit) && WTERMSIG(limit) == SIGSEGV);
+}
+
+/* A shared mapping of /dev/zero has the rights of its descriptor. */
+static void rights_of_zero(void)
+{
+    int fd = open("/dev/zero", O_RDONLY);
+    char *p = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
+    CHECK(p != MAP_FAILED && mprotect(p, 4096, PROT_READ | PROT_WRITE) == -1 && errno == EACCES);
+    CHECK(mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) == MAP_FAILED &&
+          errno == EACCES);
+    char *q = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, fd, 0);
+    CHECK(q != MAP_FAILED && mprotect(q, 4096, PROT_READ | PROT_WRITE) == 0);
+    munmap(p, 4096);
+    munmap(q, 4096);
+    close(fd);
+}
+
+/* A file that is mapped shared is locked like other memory, and mincore() knows what is there. */
+static void locked_and_there(void)
+{
+    unsigned char there[8];
+    FILE *f = tmpfile();
+    CHECK(ftruncate(fileno(f), 4096) == 0);
+    char *p = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_LOCKED, fileno(f), 0);
+    CHECK(p != MAP_FAILED && msync(p, 4096, MS_INVALIDATE) == -1 && errno == EBUSY);
+    CHECK(munlock(p, 4096) == 0 && msync(p, 4096, MS_INVALIDATE) == 0);
+    munmap(p, 4096);
+    fclose(f);
+    p = mmap(NULL, 8 * 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    p[2 * 4096] = 1;
+    CHECK(mincore(p, 8 * 4096, there) == 0 && (there[2] & 1) && !(there[0] & 1) && !(there[7] & 1));
+    munmap(p, 8 * 4096);
+}
+
+/* Whoever may lock little: brk() and mremap() count, too. */
+static void grow_locked(void)
+{
+    struct rlimit few = {128 * 4096, 128 * 4096};
+    if (geteuid() == 0 && setresuid(65534, 65534, 65534) < 0)
+        _exit(77);
+    char *p = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(setrlimit(RLIMIT_MEMLOCK, &few) == 0 && mlock(p, 4096) == 0);
+    CHECK(mremap(p, 4096, 200 * 4096, MREMAP_MAYMOVE) == MAP_FAILED && errno == EAGAIN);
+    CHECK(mlockall(MCL_FUTURE) == 0);
+    CHECK(sbrk(256 * 4096) == (void *)-1 && errno == ENOMEM);
+    munlockall();
+    CHECK(sbrk(4096) != (void *)-1);
+    struct rlimit none = {0, 0};
+    CHECK(setrlimit(RLIMIT_DATA, &none) == 0 && sbrk(64 * 4096) == (void *)-1);
+    _exit(g_failed);
+}
+
+static void limits_of_growth(void)
+{
+    int status = in_child(grow_locked);
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
 int main(int argc, char **argv)
 {
     char byte;
@@ -525,5 +625,9 @@ int main(int argc, char **argv)
     RUN(names_on_one_line);
     RUN(larger_than_addresses);
     RUN(remapped_round_the_end);
+    RUN(grows_down);
+    RUN(rights_of_zero);
+    RUN(locked_and_there);
+    RUN(limits_of_growth);
     return finish();
 }

@@ -482,6 +482,27 @@ static void upper_halves(void)
     CHECK(munmap(p, 4096) == 0 && close(fd) == 0);
 }
 
+static void as_reader_of_the_log(void)
+{
+    char c;
+    if (geteuid() == 0 && setresuid(65534, 65534, 65534) < 0)
+        _exit(77);
+    CHECK(syscall(SYS_syslog, 2, &c, 0) == -1 && errno == EPERM);
+    _exit(g_failed);
+}
+
+static void kernel_log(void)
+{
+    CHECK(WEXITSTATUS(in_child(as_reader_of_the_log)) == 0);
+    if (geteuid() != 0)
+        return;
+    char c;
+    CHECK(syscall(SYS_syslog, 100, &c, 0) == -1 && errno == EINVAL);
+    CHECK(syscall(SYS_syslog, 3, &c, -1) == -1 && errno == EINVAL);
+    CHECK(syscall(SYS_syslog, 3, NULL, 1) == -1 && errno == EINVAL);
+    CHECK(syscall(SYS_syslog, 10, NULL, 0) > 0);
+}
+
 int main(void)
 {
     CHECK(mkdtemp(g_dir) && chdir(g_dir) == 0 && chmod(".", 0755) == 0);
@@ -507,5 +528,6 @@ int main(void)
     RUN(single_errors);
     RUN(upper_halves);
     CHECK(chdir("/") == 0 && remove_tree(g_dir) == 0);
+    RUN(kernel_log);
     return finish();
 }

@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <ucontext.h>
 
@@ -363,6 +364,44 @@ static void errors(void)
     CHECK(syscall(SYS_rt_sigaction, SIGUSR1, (void *)8, NULL, 8) == -1 && errno == EFAULT);
 }
 
+static int queued_signals(void)
+{
+    char line[256];
+    int n = -1, limit = -1;
+    FILE *f = fopen("/proc/self/status", "r");
+    while (f && fgets(line, sizeof(line), f))
+        if (sscanf(line, "SigQ: %d/%d", &n, &limit) == 2)
+            break;
+    if (f)
+        fclose(f);
+    return limit;
+}
+
+/* RLIMIT_SIGPENDING is of what carries something; an ordinary signal arrives all the same. */
+static void without_room(void)
+{
+    struct rlimit none = {0, 0};
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGRTMIN);
+    sigaddset(&set, SIGUSR1);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    CHECK(setrlimit(RLIMIT_SIGPENDING, &none) == 0);
+    CHECK(queued_signals() == 0);
+    CHECK(syscall(SYS_tgkill, getpid(), getpid(), SIGRTMIN) == -1 && errno == EAGAIN);
+    CHECK(sigqueue(getpid(), SIGRTMIN, (union sigval){.sival_int = 1}) == -1 && errno == EAGAIN);
+    CHECK(kill(getpid(), SIGUSR1) == 0);
+    siginfo_t info;
+    CHECK(sigwaitinfo(&set, &info) == SIGUSR1 && info.si_pid == getpid());
+    _exit(g_failed);
+}
+
+static void pending_limit(void)
+{
+    int status = in_child(without_room);
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
 int main(void)
 {
     RUN(raise_and_handle);
@@ -378,5 +417,6 @@ int main(void)
     RUN(child_signals);
     RUN(interrupts_computation);
     RUN(errors);
+    RUN(pending_limit);
     return finish();
 }

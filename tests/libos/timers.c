@@ -3,9 +3,11 @@
 #include "check.h"
 #include <pthread.h>
 #include <signal.h>
+#include <stdint.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
+#include <sys/timerfd.h>
 #include <sys/times.h>
 
 static volatile sig_atomic_t g_count, g_value, g_code;
@@ -212,6 +214,71 @@ static void cpu_timers(void)
     CHECK(timer_delete(id) == 0);
 }
 
+/* A timer that should have run out long ago did so more than once. */
+static void late_timers(void)
+{
+    timer_t t;
+    struct sigevent ev = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGRTMIN};
+    struct itimerspec its = {{0, 1}, {0, 0}};
+    uint64_t times = 0;
+    siginfo_t info;
+    sigset_t set, old;
+    sigemptyset(&set);
+    sigaddset(&set, SIGRTMIN);
+    sigprocmask(SIG_BLOCK, &set, &old);
+    clock_gettime(CLOCK_REALTIME, &its.it_value);
+    its.it_value.tv_sec -= 4;
+    CHECK(timer_create(CLOCK_REALTIME, &ev, &t) == 0);
+    CHECK(timer_settime(t, TIMER_ABSTIME, &its, NULL) == 0);
+    CHECK(sigwaitinfo(&set, &info) == SIGRTMIN && info.si_overrun == INT32_MAX);
+    CHECK(timer_getoverrun(t) == INT32_MAX);
+    CHECK(timer_delete(t) == 0);
+    struct timespec zero = {0, 0};
+    while (sigtimedwait(&set, &info, &zero) == SIGRTMIN)
+        ;
+    sigprocmask(SIG_SETMASK, &old, NULL);
+
+    int fd = timerfd_create(CLOCK_REALTIME, 0);
+    clock_gettime(CLOCK_REALTIME, &its.it_value);
+    its.it_value.tv_sec -= 10;
+    its.it_interval.tv_sec = 1;
+    CHECK(timerfd_settime(fd, TFD_TIMER_ABSTIME, &its, NULL) == 0);
+    CHECK(read(fd, &times, sizeof(times)) == sizeof(times) && times >= 10 && times <= 20);
+    close(fd);
+}
+
+/* Two timers with one signal that waits: each is told, and goes on. */
+static void timers_of_one_signal(void)
+{
+    timer_t t[2];
+    struct sigevent ev = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1};
+    struct itimerspec its = {{0, 5000000}, {0, 1000000}}, off = {{0, 0}, {0, 0}};
+    int seen[2] = {0, 0};
+    siginfo_t info;
+    sigset_t set, old;
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR1);
+    sigprocmask(SIG_BLOCK, &set, &old);
+    for (int i = 0; i < 2; i++) {
+        ev.sigev_value.sival_int = i;
+        CHECK(timer_create(CLOCK_MONOTONIC, &ev, &t[i]) == 0);
+        CHECK(timer_settime(t[i], 0, &its, NULL) == 0);
+    }
+    for (int i = 0; i < 20; i++) {
+        sleep_ms(10);
+        struct timespec zero = {0, 0};
+        while (sigtimedwait(&set, &info, &zero) == SIGUSR1)
+            seen[info.si_value.sival_int & 1]++;
+    }
+    CHECK(seen[0] >= 3 && seen[1] >= 3);
+    for (int i = 0; i < 2; i++)
+        CHECK(timer_settime(t[i], 0, &off, NULL) == 0 && timer_delete(t[i]) == 0);
+    struct timespec zero = {0, 0};
+    while (sigtimedwait(&set, &info, &zero) == SIGUSR1)
+        ;
+    sigprocmask(SIG_SETMASK, &old, NULL);
+}
+
 int main(void)
 {
     RUN(clocks);
@@ -219,6 +286,8 @@ int main(void)
     RUN(alarms);
     RUN(interrupted_sleep);
     RUN(posix_timers);
+    RUN(late_timers);
+    RUN(timers_of_one_signal);
     RUN(thread_timer);
     RUN(usage);
     RUN(cpu_timers);

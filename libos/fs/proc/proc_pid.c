@@ -211,7 +211,7 @@ static const char *state_name(char c)
     }
 }
 
-static void status_signals(struct text *t, struct process *proc)
+static void status_signals(struct text *t, struct process *proc, const struct thread *th)
 {
     u64 ignored = 0, caught = 0;
 
@@ -222,11 +222,12 @@ static void status_signals(struct text *t, struct process *proc)
             caught |= 1ull << k;
     }
     text_printf(t,
-                "SigQ:\t0/"
-                "127\nSigPnd:\t%016llx\nShdPnd:\t%016llx\nSigBlk:\t%016llx\nSigIgn:\t%"
+                "SigQ:\t%u/%llu\nSigPnd:\t%016llx\nShdPnd:\t%016llx\nSigBlk:\t%016llx\nSigIgn:\t%"
                 "016llx\nSigCgt:\t%016llx\n",
-                0ull, (unsigned long long)proc->sig_pending,
-                proc == fs_process() ? (unsigned long long)current()->sig_mask : 0ull,
+                signal_queued_locked(proc),
+                (unsigned long long)proc->rlimits[LIMIT_SIGPENDING].soft,
+                (unsigned long long)(th ? th->sig_pending : 0),
+                (unsigned long long)proc->sig_pending, (unsigned long long)(th ? th->sig_mask : 0),
                 (unsigned long long)ignored, (unsigned long long)caught);
 }
 
@@ -304,14 +305,14 @@ static int show_status(struct pseudo_inode *p, struct text *t)
     if (m.total)
         status_memory(t, &m);
     text_printf(t, "Threads:\t%u\n", proc->thread_count);
-    status_signals(t, proc);
+    struct thread *th = thread_find(p->tid ? p->tid : p->pid);
+    status_signals(t, proc, th);
     text_printf(t,
                 "CapInh:\t%016llx\nCapPrm:\t%016llx\nCapEff:\t%016llx\nCapBnd:\t%016llx\nCapAmb:\t%"
                 "016llx\nNoNewPrivs:\t%u\n",
                 (unsigned long long)c->cap_inheritable, (unsigned long long)c->cap_permitted,
                 (unsigned long long)c->cap_effective, (unsigned long long)c->cap_bounding,
                 (unsigned long long)c->cap_ambient, c->no_new_privs);
-    struct thread *th = thread_find(p->tid ? p->tid : p->pid);
     text_printf(t, "Seccomp:\t%u\nSeccomp_filters:\t%u\n", th ? th->seccomp_mode : 0,
                 th ? seccomp_filter_count(th) : 0);
     mutex_unlock(&g_process_lock);

@@ -51,7 +51,10 @@ struct siginfo_k {
     i32 status;
     u32 timer_id, overrun;
     bool band; /* of a file: value is si_band, status si_fd */
+    bool timer; /* of a timer, which keeps the room for it, and goes on when it is taken */
 };
+/* Queued signals of all processes of p's user, whom RLIMIT_SIGPENDING limits. */
+u32 signal_queued_locked(const struct process *p);
 int signal_send_process(struct process *p, const struct siginfo_k *info);
 int signal_send_thread(struct thread *t, const struct siginfo_k *info);
 /* The same with g_process_lock held; forced: PID 1 gets SIGKILL and SIGSTOP too. */
@@ -104,6 +107,7 @@ void ktimer_cancel_sync(struct ktimer *t);
  * a settable or CPU clock. */
 int clock_read(i32 clock, u64 *ns);
 int clock_deadline(i32 clock, bool absolute, u64 ns, u64 *deadline);
+u64 clock_late(i32 clock, u64 ns); /* how long ago it was ns by the clock; 0: it was not yet */
 
 /* ---- the system's names (proc/misc.c) ---- */
 /* As uname(2) gives them; they may be changed meanwhile. */

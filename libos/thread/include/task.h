@@ -61,6 +61,7 @@ struct process {
 
     u64 sig_pending;
     struct list_head sig_queue;
+    u32 sig_queued; /* entries of it and of its threads' queues */
     struct waitq wait_children; /* wait4 of this process */
     struct waitq exit_wait;     /* libenclave, pidfd: this process's end */
     struct waitq signal_wait;   /* signalfd, sigtimedwait */

@@ -397,6 +397,13 @@ int clock_deadline(i32 clock, bool absolute, u64 ns, u64 *deadline)
     return 0;
 }
 
+u64 clock_late(i32 clock, u64 ns)
+{
+    u64 now = clock_monotonic();
+
+    return now > ns ? now - ns : 0;
+}
+
 u64 random_u64(void)
 {
     u64 x;
