@@ -145,6 +145,13 @@ CALL(ioprio_get, DONE, "", (int, which), (int, who))
 CALL(ioprio_set, PARTIAL, "remembered, without effect", (int, which), (int, who), (int, priority))
 CALL(getcpu, PARTIAL, "the first that the thread may run on: the real one is the host's word",
      (out, cpu, "unsigned int"), (out, node, "unsigned int"), (out, cache, "void"))
+/* keys */
+CALL(add_key, PARTIAL, "keyring, user, logon, big_key", (text, type), (text, description),
+     (in, payload, "void"), (size, size), (int, keyring))
+CALL(request_key, PARTIAL, "nobody answers requests: as without /sbin/request-key", (text, type),
+     (text, description), (text, callout), (int, keyring))
+CALL(keyctl, PARTIAL, "no answers to requests, no persistent and no public keys", (int, command),
+     (ulong, arg1), (ulong, arg2), (ulong, arg3), (ulong, arg4))
 /* System V IPC */
 CALL(semget, DONE, "", (int, key), (int, count), (hex32, flags))
 CALL(semop, DONE, "", (int, id), (in, operations, "struct sembuf"), (uint, count))

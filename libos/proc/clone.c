@@ -69,6 +69,7 @@ static int share_or_copy(struct process *child, struct process *parent, u64 flag
         r = share_or_copy_sighand(child, parent, flags);
     if (r < 0)
         return r;
+    keys_copy(child, parent);
     if (flags & CLONE_FILES)
         ref_get(&parent->files->refs);
     child->files = (flags & CLONE_FILES) ? parent->files : files_copy(parent->files);
@@ -136,6 +137,7 @@ static void thread_set_up(struct thread *t, const struct clone_request *r)
         t->altstack_flags = me->altstack_flags;
     }
     seccomp_copy(t, me);
+    t->request_keyring = me->request_keyring;
     vector_copy_to(t);
 }
 

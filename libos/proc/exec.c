@@ -151,6 +151,8 @@ static void commit(struct thread *t, struct exec_image *image, bool use_old)
         mm_leave(old);
     }
     timers_exec(p);
+    keys_drop(p, false);
+    keys_thread_drop(current());
     g_process_hooks->exec(p);
     files_close_on_exec(p->files);
     signal_exec_reset(p);

@@ -153,6 +153,7 @@ static void give_back(struct process *p)
     struct fs_context *fs = p->fs;
     struct mm *mm = p->mm;
     timers_destroy(p);
+    keys_drop(p, true);
     g_process_hooks->exit(p);
     mutex_lock(&g_process_lock);
     p->files = NULL;
@@ -244,6 +245,7 @@ void thread_exit(u32 status)
     if (p->exec_thread && p->thread_count == 1)
         thread_wake(p->exec_thread);
     mutex_unlock(&g_process_lock);
+    keys_thread_drop(t);
     seccomp_put(t->seccomp);
     t->seccomp = NULL;
     if (last)

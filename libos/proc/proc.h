@@ -51,6 +51,11 @@ void seccomp_put(struct seccomp_filter *f);
 void seccomp_copy(struct thread *to, const struct thread *from); /* a new thread has its maker's */
 long seccomp_prctl(long mode, uaddr filter);
 
+/* ---- keyring.c ---- */
+void keys_copy(struct process *child, struct process *parent);
+void keys_thread_drop(struct thread *t);
+void keys_drop(struct process *p, bool session); /* its own keyring; the session's as well */
+
 /* ---- signal.c ---- */
 struct sigqueue {
     struct list_head link;

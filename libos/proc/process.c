@@ -66,6 +66,7 @@ void process_put(struct process *p)
     if (p->sighand && ref_put(&p->sighand->refs))
         kfree(p->sighand);
     signal_flush_queue(&p->sig_queue, &p->sig_pending, ~0ull);
+    keys_drop(p, true);
     if (p->session)
         session_put(p->session);
     kfree(p->cred.groups);

@@ -246,6 +246,49 @@ static const struct pseudo_entry g_seccomp[] = {
 
 static const struct pseudo_entry g_yama[] = {PSEUDO_TEXT("ptrace_scope", "1"), {0}};
 
+/* The limits of libos/proc/keys.c, a number each. */
+static u32 *key_limit(const struct pseudo_inode *p)
+{
+    static const char *const names[] = {"maxkeys", "maxbytes", "root_maxkeys", "root_maxbytes",
+                                        "gc_delay"};
+    struct key_limits *l = key_limits();
+    u32 *const values[] = {&l->maxkeys, &l->maxbytes, &l->root_maxkeys, &l->root_maxbytes,
+                           &l->gc_delay};
+
+    for (size_t k = 0; k < ARRAY_SIZE(names) - 1; k++)
+        if (strcmp(names[k], p->entry->name) == 0)
+            return values[k];
+    return values[ARRAY_SIZE(names) - 1];
+}
+
+static int show_key_limit(struct pseudo_inode *p, struct text *t)
+{
+    text_printf(t, "%u\n", *key_limit(p));
+    return 0;
+}
+
+static ssize_t store_key_limit(struct pseudo_inode *p, const char *buf, size_t n)
+{
+    u32 x = 0;
+
+    if (*buf < '0' || *buf > '9')
+        return -EINVAL;
+    for (; *buf >= '0' && *buf <= '9'; buf++)
+        x = MIN(x, 200000000u) * 10 + (u32)(*buf - '0');
+    __atomic_store_n(key_limit(p), x, __ATOMIC_RELAXED);
+    return (ssize_t)n;
+}
+
+#define KEY_LIMIT(entry_name)                                               \
+    {                                                                       \
+        .name = entry_name, .mode = S_IFREG | 0644, .show = show_key_limit, \
+        .store = store_key_limit                                            \
+    }
+static const struct pseudo_entry g_keys[] = {
+    KEY_LIMIT("gc_delay"),      KEY_LIMIT("maxbytes"),     KEY_LIMIT("maxkeys"),
+    KEY_LIMIT("root_maxbytes"), KEY_LIMIT("root_maxkeys"), {0},
+};
+
 static const struct pseudo_entry g_kernel[] = {
     PSEUDO_TEXT("cap_last_cap", "40"),
     SETTING("core_pattern"),
@@ -254,6 +297,7 @@ static const struct pseudo_entry g_kernel[] = {
      .show = show_domainname,
      .store = store_domainname},
     {.name = "hostname", .mode = S_IFREG | 0644, .show = show_hostname, .store = store_hostname},
+    PSEUDO_DIR("keys", g_keys),
     SETTING("msgmax"),
     SETTING("msgmnb"),
     SETTING("msgmni"),

@@ -228,6 +228,18 @@ static void add_line(void *ctx, const char *line)
         g_proc_sources->sysv_##kind(add_line, t);                  \
         return 0;                                                  \
     }
+static int show_keys(struct pseudo_inode *p, struct text *t)
+{
+    keys_show(add_line, t);
+    return 0;
+}
+
+static int show_key_users(struct pseudo_inode *p, struct text *t)
+{
+    key_users_show(add_line, t);
+    return 0;
+}
+
 SYSVIPC(shm)
 SYSVIPC(sem)
 SYSVIPC(msg)
@@ -270,6 +282,8 @@ static const struct pseudo_entry g_root_entries[] = {
                 "Character devices:\n  1 mem\n  5 /dev/tty\n  5 /dev/console\n  5 /dev/ptmx\n136 "
                 "pts\n\nBlock devices:"),
     {.name = "diskstats", .mode = S_IFREG | 0444, .text = ""},
+    PSEUDO_SHOW("key-users", show_key_users),
+    PSEUDO_SHOW("keys", show_keys),
     PSEUDO_SHOW("loadavg", show_loadavg),
     PSEUDO_SHOW("meminfo", show_meminfo),
     {.name = "mounts", .mode = S_IFLNK | 0777, .text = "self/mounts"},

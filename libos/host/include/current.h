@@ -67,6 +67,8 @@ struct thread {
     u64 affinity[16];
     u32 seccomp_mode; /* SECCOMP_MODE_* */
     struct seccomp_filter *seccomp;
+    struct key *thread_keys; /* proc/keyring.c; NULL: none yet */
+    i32 request_keyring;     /* KEY_REQKEY_DEFL_* */
     char comm[16];
     void (*kernel_fn)(void *arg); /* LibOS thread without user code */
     void *kernel_arg;

@@ -42,6 +42,16 @@ u64 container_thread_limit(void);                  /* 0: none */
 const char *container_id_map(bool gid);            /* as /proc/self/uid_map shows it */
 i32 container_oom_score_adj(void);
 
+/* ---- keys (proc/keys.c): limits of /proc/sys/kernel/keys, lines of /proc/keys ---- */
+struct key_limits {
+    u32 maxkeys, maxbytes, root_maxkeys, root_maxbytes;
+    u32 gc_delay; /* without effect: what nobody holds goes at once */
+};
+struct key_limits *key_limits(void);
+typedef void key_line(void *ctx, const char *line);
+void keys_show(key_line *line, void *ctx);
+void key_users_show(key_line *line, void *ctx);
+
 /* ---- signals (proc/signal.c) ---- */
 struct siginfo_k {
     i32 signo, err, code;

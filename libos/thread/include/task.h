@@ -83,6 +83,7 @@ struct process {
     struct waitq stop_wait;     /* threads of a stopped process */
     struct thread *exec_thread; /* ends all others and goes on alone */
     struct spawn *spawn;        /* proc/spawn.c: while created but not started */
+    struct key *process_keys, *session_keys; /* proc/keyring.c; NULL: none yet */
     u64 min_flt;
     u64 max_rss, child_max_rss; /* pages at the last look and at the end; of children waited for */
 };

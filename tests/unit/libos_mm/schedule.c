@@ -332,6 +332,23 @@ u64 clock_monotonic(void)
     return g_clock;
 }
 
+/* ---- what keys ask for: no process of the schedule has any ---- */
+
+u64 clock_realtime(void)
+{
+    return g_clock;
+}
+
+u64 random_u64(void)
+{
+    return g_clock;
+}
+
+void crypto_wipe(void *data, size_t size)
+{
+    memset(data, 0, size);
+}
+
 struct thread *thread_alloc(struct process *p)
 {
     for (u32 i = 0; i < FIBERS; i++) {
