@@ -270,18 +270,26 @@ static int do_mount(const struct deployment_mount *m)
     return r;
 }
 
-/* /dev/attestation, in whatever is mounted on /dev. */
-static void mount_attestation(void)
+/*
+ * /dev/attestation, in whatever is mounted on /dev. Without it there is no start: programs would
+ * find what a host that has its own directory on /dev put there.
+ */
+static int mount_attestation(void)
 {
     struct dentry *target;
     struct super *s;
+    int r = make_target("/dev/attestation", false, &target);
 
-    if (make_target("/dev/attestation", false, &target) < 0)
-        return;
-    s = attestation_create();
-    if (!is_err(s))
-        mount_attach(s, s->root, target, MS_NOSUID | MS_NOEXEC, "attestation", NULL, NULL);
-    dentry_put(target);
+    if (r == 0) {
+        s = attestation_create();
+        r = is_err(s) ? ptr_err(s)
+                      : mount_attach(s, s->root, target, MS_NOSUID | MS_NOEXEC, "attestation", NULL,
+                                     NULL);
+        dentry_put(target);
+    }
+    if (r < 0)
+        log_error("/dev/attestation cannot be mounted in what is mounted on /dev: error %d", -r);
+    return r;
 }
 
 static int mask_path(const char *path)
@@ -460,7 +468,9 @@ int fs_init(const struct manifest_image *manifest, const struct deployment *depl
             return r;
     }
     keep_localhost();
-    mount_attestation();
+    r = mount_attestation();
+    if (r < 0)
+        return r;
     if (deployment->ratls) {
         r = install_proxy(manifest);
         if (r < 0) {

@@ -322,6 +322,20 @@ PY
     rune delete --force "$id"
 }
 
+@test "mounts: without room for /dev/attestation in what is on /dev there is no start" {
+    # rune mounts no /dev of the host; another one that loads the enclave could.
+    local build
+    build=$(dirname "$RUNE_STAGE")
+    mkdir "$work/dev"
+    mount -t tmpfs -o ro none "$work/dev"
+    run timeout -k 5 120 "$build/runtimes/libos/libos-run" --libos "$build/libos/libos.elf" --cache "$work/cache" --key "$work/key.pem" \
+        --rootfs "$bundle/rootfs" --bind "$work/dev:/dev" -- /bin/true
+    umount "$work/dev"
+    echo "$output"
+    [ "$status" -eq 125 ]
+    [[ "$output" == *"/dev/attestation cannot be mounted"* ]]
+}
+
 @test "mounts: names, contents and races of a bind mount as Linux has them" {
     local program
     for program in fsmodel fsstress; do
