@@ -63,6 +63,7 @@ static int run(int argc, char **argv, struct error *err)
     struct ratls_prover *prover;
     char *problem = NULL, *rest = NULL;
     pthread_t thread;
+    bool started = false;
 
     (void)argc;
     open_null();
@@ -77,7 +78,10 @@ static int run(int argc, char **argv, struct error *err)
             return -1;
         if (pthread_create(&thread, NULL, forward, f) != 0)
             return error_set(err, "start a thread");
+        started = true;
     }
+    if (!started)
+        return error_set(err, "%s: expected PORT:PORT, outside and inside", argv[0]);
     pthread_join(thread, NULL);
     return 0;
 }
