@@ -139,7 +139,7 @@ def lines(paths):
         head = text.split("\n", 2)
         if not any("SPDX-License-Identifier: Apache-2.0" in line for line in head[:2]):
             yield f"{path}:1: the SPDX line is missing"
-        if path.endswith(".h") and "#pragma once" not in text and not re.search(r"/(trusted_names|table_\w+)\.h$", path):
+        if path.endswith(".h") and "#pragma once" not in text and not re.search(r"/(trusted_names|table_\w+|calls|kinds)\.h$", path):
             yield f"{path}:1: #pragma once is missing"
 
 

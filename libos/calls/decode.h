@@ -26,13 +26,6 @@
     {                                                          \
         return -(error);                                       \
     }
-#define S(name, function, status, note)                                                     \
-    static inline long decode_##name(const struct uregs *regs)                              \
-    {                                                                                       \
-        return function((long)regs->rdi, (long)regs->rsi, (long)regs->rdx, (long)regs->r10, \
-                        (long)regs->r8, (long)regs->r9);                                    \
-    }
 #include "calls.h"
 #undef CALL
 #undef REFUSE
-#undef S

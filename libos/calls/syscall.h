@@ -10,8 +10,6 @@
  * status is DONE or PARTIAL. A parameter is (kind, name), or (kind, name, "type") for user memory;
  * libos/calls/kinds.h has the kinds. Calls of Linux without a row return -ENOSYS and are logged
  * once by name.
- *
- * S(name, function, status, "note") is the old form: the handler gets six registers.
  */
 #pragma once
 
@@ -51,16 +49,11 @@
 #define PARAMETERS_5
 #define PARAMETERS_6
 
-typedef long syscall_fn(long a, long b, long c, long d, long e, long f);
-#define SYSCALL_ARGS long a, long b, long c, long d, long e, long f
-
 /* Prototypes of all of them. */
-#define S(name, function, status, note) syscall_fn function;
 #define CALL(name, status, note, ...)                               \
     long sys_##name(CALL_JOIN(PARAMETERS_, CALL_COUNT(__VA_ARGS__)) \
                         CALL_EACH(PARAMETER_DECLARE __VA_OPT__(, ) __VA_ARGS__));
 #define REFUSE(name, error, note, ...)
 #include "calls.h"
-#undef S
 #undef CALL
 #undef REFUSE

@@ -14,9 +14,8 @@ PARAMETER = re.compile(rf'\(\s*(\w+),\s*(\w+)(?:,\s*{STRING})?\s*\)')
 ROWS = {  # name, then status or errno, then note, then parameters
     "CALL": re.compile(rf'CALL\((\w+),\s*(DONE|PARTIAL),\s*{STRING}((?:,\s*{PARAMETER.pattern})*)\)[ \t]*$', re.MULTILINE),
     "REFUSE": re.compile(rf'REFUSE\((\w+),\s*(E\w+),\s*{STRING}((?:,\s*{PARAMETER.pattern})*)\)[ \t]*$', re.MULTILINE),
-    "S": re.compile(rf'S\((\w+),\s*\w+,\s*(DONE|PARTIAL),\s*{STRING}()\)[ \t]*$', re.MULTILINE),
 }
-START = re.compile(r"^(CALL|REFUSE|S)\(", re.MULTILINE)
+START = re.compile(r"^(CALL|REFUSE)\(", re.MULTILINE)
 KIND = re.compile(r"^KIND\((\w+), (\w+), \w+\)", re.MULTILINE)
 TYPES = {"u32": "unsigned int", "u64": "unsigned long", "i64": "long"}
 NUMBER = re.compile(r"^#define __NR_(\w+)\s+(\d+)\s*$")
@@ -55,7 +54,7 @@ def read_tables(paths, kinds):
             if start[1] == "REFUSE":
                 status, note = "refused", m[2] + (": " + note if note else "")
             parameters = ", ".join(declare(kinds, *p) for p in PARAMETER.findall(m[4]))
-            calls[m[1]] = (status, note, f"({parameters})" if start[1] != "S" else "")
+            calls[m[1]] = (status, note, f"({parameters})")
     return calls
 
 

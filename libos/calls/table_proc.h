@@ -190,7 +190,8 @@ REFUSE(kexec_load, EPERM, "", (hex, entry), (ulong, count), (in, segments, "stru
 REFUSE(kexec_file_load, EPERM, "", (fd, kernel), (fd, initrd), (ulong, size), (text, command),
        (hex, flags))
 REFUSE(reboot, EPERM, "", (int, magic), (int, magic2), (uint, command), (in, argument, "void"))
-CALL(syslog, PARTIAL, "an empty log: the LibOS writes to the host's", (int, type), (out, buf, "char"), (int, size))
+CALL(syslog, PARTIAL, "an empty log: the LibOS writes to the host's", (int, type),
+     (out, buf, "char"), (int, size))
 REFUSE(swapon, EPERM, "", (text, path), (int, flags))
 REFUSE(swapoff, EPERM, "", (text, path))
 REFUSE(iopl, EPERM, "", (uint, level))

@@ -15,13 +15,11 @@
 #define VECTOR_PF 14
 
 static long (*const g_table[SYSCALL_COUNT])(const struct uregs *regs) = {
-#define CALL(name, status, note, ...)   [__NR_##name] = decode_##name,
-#define REFUSE(name, error, note, ...)  [__NR_##name] = decode_##name,
-#define S(name, function, status, note) [__NR_##name] = decode_##name,
+#define CALL(name, status, note, ...)  [__NR_##name] = decode_##name,
+#define REFUSE(name, error, note, ...) [__NR_##name] = decode_##name,
 #include "calls.h"
 #undef CALL
 #undef REFUSE
-#undef S
 };
 
 static u8 g_logged[SYSCALL_COUNT]; /* missing calls that were logged */

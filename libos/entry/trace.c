@@ -37,7 +37,7 @@ static const struct kind {
 #undef KIND
 };
 
-/* Per call: the kinds of its parameters, each plus one. Old rows: not typed. */
+/* Per call: the kinds of its parameters, each plus one. Calls without a row are not typed. */
 static const struct signature {
     bool typed;
     u8 kinds[PARAMETERS];
@@ -45,12 +45,10 @@ static const struct signature {
 #define KIND_OF__(kind) KIND_##kind + 1
 #define KIND_OF_(kind)  KIND_OF__(kind)
 #define KIND_OF(reg, p) KIND_OF_(PARAMETER_KIND p)
-#define S(name, function, status, note)
 #define CALL(name, status, note, ...) \
     [__NR_##name] = {true, {CALL_EACH(KIND_OF __VA_OPT__(, ) __VA_ARGS__)}},
 #define REFUSE(name, error, note, ...) CALL(name, , note __VA_OPT__(, ) __VA_ARGS__)
 #include "calls.h"
-#undef S
 #undef CALL
 #undef REFUSE
 };

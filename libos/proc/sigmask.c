@@ -3,7 +3,7 @@
 #include "process.h"
 #include "user.h"
 
-int(sigmask_enter)(uaddr mask, size_t size)
+int sigmask_enter(uaddr mask, size_t size)
 {
     u64 set;
 

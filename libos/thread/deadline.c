@@ -11,7 +11,7 @@ u64 deadline_after(u64 ns)
     return ns >= NO_DEADLINE - now ? NO_DEADLINE - 1 : now + ns;
 }
 
-int(ns_from_timespec)(uaddr ts, u64 *ns)
+int ns_from_timespec(uaddr ts, u64 *ns)
 {
     struct __kernel_timespec t;
 
@@ -26,7 +26,7 @@ int(ns_from_timespec)(uaddr ts, u64 *ns)
     return 0;
 }
 
-int(deadline_from_timespec)(uaddr ts, u64 *deadline)
+int deadline_from_timespec(uaddr ts, u64 *deadline)
 {
     u64 ns;
     int r;
@@ -40,7 +40,7 @@ int(deadline_from_timespec)(uaddr ts, u64 *deadline)
     return r;
 }
 
-void(put_remaining_time)(uaddr ts, u64 deadline, bool timeval)
+void put_remaining_time(uaddr ts, u64 deadline, bool timeval)
 {
     i64 out[2] = {0, 0};
     u64 now, left;

@@ -72,7 +72,7 @@ static bool in_user_range(uaddr p, size_t n)
            n <= g_layout->user_end - g_layout->user_start && a <= g_layout->user_end - n;
 }
 
-int(copy_from_user)(void *dst, uaddr src, size_t n)
+int copy_from_user(void *dst, uaddr src, size_t n)
 {
     if (!in_user_range(src, n))
         return n == 0 ? 0 : -EFAULT;
@@ -87,7 +87,7 @@ int(copy_from_user)(void *dst, uaddr src, size_t n)
     return copy_may_fault(dst, behind(src), n) == 0 ? 0 : -EFAULT;
 }
 
-int(copy_to_user)(uaddr dst, const void *src, size_t n)
+int copy_to_user(uaddr dst, const void *src, size_t n)
 {
     if (!in_user_range(dst, n))
         return n == 0 ? 0 : -EFAULT;
@@ -100,14 +100,14 @@ int(copy_to_user)(uaddr dst, const void *src, size_t n)
     return copy_may_fault(behind(dst), src, n) == 0 ? 0 : -EFAULT;
 }
 
-int(clear_user)(uaddr dst, size_t n)
+int clear_user(uaddr dst, size_t n)
 {
     if (!in_user_range(dst, n))
         return n == 0 ? 0 : -EFAULT;
     return zero_may_fault(behind(dst), n) == 0 ? 0 : -EFAULT;
 }
 
-ssize_t(strncpy_from_user)(char *dst, uaddr src, size_t size)
+ssize_t strncpy_from_user(char *dst, uaddr src, size_t size)
 {
     size_t done = 0;
 
@@ -129,7 +129,7 @@ ssize_t(strncpy_from_user)(char *dst, uaddr src, size_t size)
     return -ENAMETOOLONG;
 }
 
-int(user_load_u32)(u32 *value, uaddr p)
+int user_load_u32(u32 *value, uaddr p)
 {
     u32 v = 0, failed = 1;
 
@@ -145,7 +145,7 @@ int(user_load_u32)(u32 *value, uaddr p)
     return failed == 0 ? 0 : -EFAULT;
 }
 
-int(user_cmpxchg_u32)(uaddr p, u32 expected, u32 desired, u32 *old)
+int user_cmpxchg_u32(uaddr p, u32 expected, u32 desired, u32 *old)
 {
     u32 failed = 1;
 

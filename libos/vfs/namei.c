@@ -4,14 +4,14 @@
 
 #include <linux/openat2.h>
 
-ssize_t(path_from_user)(char *buf, uaddr path)
+ssize_t path_from_user(char *buf, uaddr path)
 {
     ssize_t n = strncpy_from_user(buf, path, PATH_MAX);
 
     return n == 0 ? -ENOENT : n;
 }
 
-int(path_lookup_user)(uaddr path, u32 flags, struct dentry **out)
+int path_lookup_user(uaddr path, u32 flags, struct dentry **out)
 {
     char buf[PATH_MAX];
     ssize_t n = path_from_user(buf, path);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Gramine as an enclave runtime: a PAL of version 4 (include/pal.h) whose one process is Gramine's
- * loader, with the manifest that the image brings. The loader opens the SGX device itself; where the
- * enclave is to be emulated it is started by sgx-emulate. docs/runtimes.md.
+ * loader, with the manifest that the image brings. The loader opens the SGX device itself; where
+ * the enclave is to be emulated it is started by sgx-emulate. docs/runtimes.md.
  */
 #define PAL_VERSION 4
 #include "pal.h"

@@ -36,8 +36,8 @@ int write_all(int fd, const void *data, size_t size)
 
 /*
  * SIG_IGN for the moment of the write would not do: a process that blocks its signals (the one that
- * stays in the foreground does) gets the signal as a pending one, and dies of it once the old action
- * and the old mask are back.
+ * stays in the foreground does) gets the signal as a pending one, and dies of it once the old
+ * action and the old mask are back.
  */
 ssize_t write_no_sigpipe(int fd, const void *data, size_t size)
 {

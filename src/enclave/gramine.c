@@ -179,8 +179,8 @@ static char *ask_converter(int request, struct error *err)
     return NULL;
 }
 
-/* Names of the variables that the host may fill in: enclave.host.env. Without them a container would
- * have an enclave of its own, by its HOSTNAME. */
+/* Names of the variables that the host may fill in: enclave.host.env. Without them a container
+ * would have an enclave of its own, by its HOSTNAME. */
 static int given_names(const struct enclave_policy_wish *wish, const struct oci_process *process,
                        json_t *names, struct error *err)
 {

@@ -87,7 +87,8 @@ static void test_detected(void **state)
     enclave_request_release(&request);
 
     assert_int_equal(
-        detect("", "\"enclave.mode\":\"debug\",\"enclave.trace\":\"all\"", true, &request, NULL), 1);
+        detect("", "\"enclave.mode\":\"debug\",\"enclave.trace\":\"all\"", true, &request, NULL),
+        1);
     assert_string_equal(request.trace, "all");
     enclave_request_release(&request);
 

@@ -34,7 +34,7 @@ struct pseudo_entry {
     int (*lookup)(struct pseudo_inode *dir, const char *name, size_t len, struct inode **out);
     int (*iterate)(struct pseudo_inode *dir, u64 pos, dirent_fn *fn, void *ctx);
     const struct file_ops *fops; /* instead of show and store */
-    /* A number that changes when there is news of the file: poll(2) tells of it once, by POLLPRI. */
+    /* A number that changes when the file has news: poll(2) tells of it once, by POLLPRI. */
     u64 (*news)(void);
     struct waitq *news_wait; /* woken then */
     const char *text;        /* constant text (or link target) instead of show */

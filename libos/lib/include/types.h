@@ -53,22 +53,6 @@ static inline uaddr user_plus(uaddr p, u64 n)
     return (uaddr){p.at + n};
 }
 #define USER_FIELD(p, type, member) user_plus(p, offsetof(type, member))
-/* The old spelling of such an address. */
-#define __user
-/* Of either spelling. */
-static inline uaddr user_same(uaddr p)
-{
-    return p;
-}
-static inline uaddr user_of(const void __user *p)
-{
-    return user_at((u64)p);
-}
-#ifdef USER_ADDRESSES_ONLY
-#define USER(p) (p)
-#else
-#define USER(p) _Generic((p), uaddr : user_same, default : user_of)(p)
-#endif
 
 /* Pointers that are negative errno: the last page of the address space is never mapped. */
 static inline bool is_err(const void *p)

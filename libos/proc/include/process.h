@@ -60,7 +60,7 @@ struct siginfo_k {
     u64 addr, value;
     i32 status;
     u32 timer_id, overrun;
-    bool band; /* of a file: value is si_band, status si_fd */
+    bool band;  /* of a file: value is si_band, status si_fd */
     bool timer; /* of a timer, which keeps the room for it, and goes on when it is taken */
 };
 /* Queued signals of all processes of p's user, whom RLIMIT_SIGPENDING limits. */
@@ -94,8 +94,7 @@ void signal_mask_set_temporary(u64 mask);
 void signal_mask_restore(void);
 /* ppoll, pselect6, epoll_pwait: a temporary signal mask. enter: mask NULL changes nothing; size
  * must be 8. leave: puts the old mask back unless the call was interrupted: then delivery does. */
-int(sigmask_enter)(uaddr mask, size_t size);
-#define sigmask_enter(p, size) (sigmask_enter)(USER(p), size)
+int sigmask_enter(uaddr mask, size_t size);
 void sigmask_leave(bool interrupted);
 void process_exit_group(u32 status) __noreturn; /* wait(2) status */
 /* Its threads leave on their next way to user code; g_process_lock held. */

@@ -61,7 +61,7 @@ struct process {
 
     u64 sig_pending;
     struct list_head sig_queue;
-    u32 sig_queued; /* entries of it and of its threads' queues */
+    u32 sig_queued;             /* entries of it and of its threads' queues */
     struct waitq wait_children; /* wait4 of this process */
     struct waitq exit_wait;     /* libenclave, pidfd: this process's end */
     struct waitq signal_wait;   /* signalfd, sigtimedwait */
@@ -80,9 +80,9 @@ struct process {
     bool vfork_pending; /* the parent waits until this process execs or ends */
     bool reaped;        /* out of the tree */
     struct waitq vfork_wait;
-    struct waitq stop_wait;     /* threads of a stopped process */
-    struct thread *exec_thread; /* ends all others and goes on alone */
-    struct spawn *spawn;        /* proc/spawn.c: while created but not started */
+    struct waitq stop_wait;                  /* threads of a stopped process */
+    struct thread *exec_thread;              /* ends all others and goes on alone */
+    struct spawn *spawn;                     /* proc/spawn.c: while created but not started */
     struct key *process_keys, *session_keys; /* proc/keyring.c; NULL: none yet */
     u64 min_flt;
     u64 max_rss, child_max_rss; /* pages at the last look and at the end; of children waited for */

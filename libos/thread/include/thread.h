@@ -149,14 +149,11 @@ void thread_unpark_lock(struct thread *t);
 u64 deadline_after(u64 ns);
 /* Reads a timespec argument; NULL: NO_DEADLINE. A time of zero gives 0: do not wait. -EFAULT,
  * -EINVAL. */
-int(deadline_from_timespec)(uaddr ts, u64 *deadline);
-int(ns_from_timespec)(uaddr ts, u64 *ns);
+int deadline_from_timespec(uaddr ts, u64 *deadline);
+int ns_from_timespec(uaddr ts, u64 *ns);
 /* What is left until the deadline, for the calls that write it back. Failure to write is ignored,
  * as Linux does. */
-void(put_remaining_time)(uaddr ts, u64 deadline, bool timeval);
-#define deadline_from_timespec(p, out) (deadline_from_timespec)(USER(p), out)
-#define ns_from_timespec(p, out)       (ns_from_timespec)(USER(p), out)
-#define put_remaining_time(p, at, tv)  (put_remaining_time)(USER(p), at, tv)
+void put_remaining_time(uaddr ts, u64 deadline, bool timeval);
 
 /* ---- for entry (libos/thread/thread.c) ---- */
 /* Limits of threads, 0: none: measured (enclave.threads), and what the host wants. */

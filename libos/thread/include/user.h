@@ -20,16 +20,6 @@ ssize_t strncpy_from_user(char *dst, uaddr src, size_t size);
 int user_load_u32(u32 *value, uaddr p);
 int user_cmpxchg_u32(uaddr p, u32 expected, u32 desired, u32 *old);
 
-#ifndef USER_ADDRESSES_ONLY
-/* For code that still has pointers for user addresses: these take both (USER, types.h). */
-#define copy_from_user(dst, src, n)     (copy_from_user)(dst, USER(src), n)
-#define copy_to_user(dst, src, n)       (copy_to_user)(USER(dst), src, n)
-#define clear_user(dst, n)              (clear_user)(USER(dst), n)
-#define strncpy_from_user(dst, src, n)  (strncpy_from_user)(dst, USER(src), n)
-#define user_load_u32(value, p)         (user_load_u32)(value, USER(p))
-#define user_cmpxchg_u32(p, was, is, o) (user_cmpxchg_u32)(USER(p), was, is, o)
-#endif
-
 /*
  * A scattered transfer, user or LibOS memory: what read, readv, pread, recvmsg... hand to a file.
  * uio_to/uio_from move at most n bytes and advance; they return the bytes moved, or -EFAULT when

@@ -269,11 +269,9 @@ int path_mknod(int dirfd, const char *path, u32 mode, u64 rdev, struct dentry **
 int path_bind(const char *path, u32 mode, struct socket_binding *b, struct dentry **out);
 /* A path copied from the application into buf (PATH_MAX bytes): length, or -EFAULT, -ENAMETOOLONG,
  * -ENOENT when empty. */
-ssize_t(path_from_user)(char *buf, uaddr path);
-#define path_from_user(buf, p) (path_from_user)(buf, USER(p))
+ssize_t path_from_user(char *buf, uaddr path);
 /* path_lookup() of such a path, from the current directory. */
-int(path_lookup_user)(uaddr path, u32 flags, struct dentry **out);
-#define path_lookup_user(p, flags, out) (path_lookup_user)(USER(p), flags, out)
+int path_lookup_user(uaddr path, u32 flags, struct dentry **out);
 struct dentry *dentry_get(struct dentry *d);
 void dentry_put(struct dentry *d);
 /* Absolute path as the current process sees it into buf; returns the start inside buf or an

@@ -123,28 +123,28 @@ static bool bad(uaddr p)
 {
     return p.at < PAGE_SIZE;
 }
-int(copy_from_user)(void *dst, uaddr src, size_t n)
+int copy_from_user(void *dst, uaddr src, size_t n)
 {
     if (n && bad(src))
         return -EFAULT;
     memcpy(dst, (const void *)src.at, n);
     return 0;
 }
-int(copy_to_user)(uaddr dst, const void *src, size_t n)
+int copy_to_user(uaddr dst, const void *src, size_t n)
 {
     if (n && bad(dst))
         return -EFAULT;
     memcpy((void *)dst.at, src, n);
     return 0;
 }
-int(clear_user)(uaddr dst, size_t n)
+int clear_user(uaddr dst, size_t n)
 {
     if (bad(dst))
         return -EFAULT;
     memset((void *)dst.at, 0, n);
     return 0;
 }
-ssize_t(strncpy_from_user)(char *dst, uaddr src, size_t size)
+ssize_t strncpy_from_user(char *dst, uaddr src, size_t size)
 {
     size_t n;
 

@@ -167,7 +167,7 @@ struct file *fd_get(int fd)
 {
     return NULL;
 }
-int(copy_to_user)(uaddr dst, const void *src, size_t n)
+int copy_to_user(uaddr dst, const void *src, size_t n)
 {
     return -EFAULT;
 }

@@ -388,8 +388,8 @@ bool dentry_noexec(const struct dentry *d) { return false; }
 struct inode *inode_get(struct inode *i) { return i; }
 void inode_put(struct inode *i) {}
 struct file *fd_get(int fd) { return NULL; }
-int(copy_to_user)(uaddr dst, const void *src, size_t n) { return -EFAULT; }
-int(copy_from_user)(void *dst, uaddr src, size_t n) { return -EFAULT; }
+int copy_to_user(uaddr dst, const void *src, size_t n) { return -EFAULT; }
+int copy_from_user(void *dst, uaddr src, size_t n) { return -EFAULT; }
 void host_event(u32 type, i32 pid, i32 status, const char *message) {}
 int host_sites_read(u64 off, void *buf, size_t n) { return -EIO; }
 void sha256_once(const void *prefix, size_t prefix_size, const void *data, size_t size,

@@ -85,7 +85,7 @@ void mm_leave(struct mm *mm)
 
 /* ---- user memory ---- */
 
-int(copy_from_user)(void *dst, uaddr src, size_t n)
+int copy_from_user(void *dst, uaddr src, size_t n)
 {
     if (!src.at && n > 0)
         return -EFAULT;
@@ -93,7 +93,7 @@ int(copy_from_user)(void *dst, uaddr src, size_t n)
     return 0;
 }
 
-int(copy_to_user)(uaddr dst, const void *src, size_t n)
+int copy_to_user(uaddr dst, const void *src, size_t n)
 {
     if (!dst.at && n > 0)
         return -EFAULT;
@@ -103,7 +103,7 @@ int(copy_to_user)(uaddr dst, const void *src, size_t n)
 
 /* ---- files ---- */
 
-int(clear_user)(uaddr dst, size_t n)
+int clear_user(uaddr dst, size_t n)
 {
     return -EFAULT;
 }
