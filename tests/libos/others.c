@@ -290,6 +290,17 @@ static void tables(void)
     }
 }
 
+/* One number, as sizes of CPU sets are computed from it; the others are lists. */
+static void highest_processor(void)
+{
+    char buf[32] = "";
+    char *end;
+    int fd = open("/sys/devices/system/cpu/kernel_max", O_RDONLY);
+    CHECK(fd >= 0 && read(fd, buf, sizeof(buf) - 1) > 0);
+    CHECK(strtol(buf, &end, 10) + 1 >= sysconf(_SC_NPROCESSORS_ONLN) && strcmp(end, "\n") == 0);
+    close(fd);
+}
+
 int main(void)
 {
     RUN(locks);
@@ -301,5 +312,6 @@ int main(void)
     RUN(processor);
     RUN(memory_file);
     RUN(tables);
+    RUN(highest_processor);
     return finish();
 }

@@ -120,7 +120,7 @@ static int show_node_meminfo(struct pseudo_inode *p, struct text *t)
 }
 
 static const struct pseudo_entry g_cpus[] = {
-    PSEUDO_SHOW("kernel_max", show_cpu_list),
+    PSEUDO_TEXT("kernel_max", "1023"), /* CONFIG_NR_CPUS - 1 */
     PSEUDO_TEXT("isolated", ""),
     PSEUDO_TEXT("offline", ""),
     PSEUDO_SHOW("online", show_cpu_list),
