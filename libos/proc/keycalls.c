@@ -35,7 +35,9 @@ static long text_from_user(uaddr from, char **out)
     ssize_t n = strncpy_from_user(text, from, DESCRIPTION_MAX);
     if (n <= 0 || n >= DESCRIPTION_MAX) {
         kfree(text);
-        return n == -EFAULT ? -EFAULT : n == 0 ? 0 : -EINVAL;
+        if (n > 0 || n == -ENAMETOOLONG)
+            return -EINVAL;
+        return n;
     }
     *out = text;
     return 0;

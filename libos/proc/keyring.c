@@ -61,7 +61,7 @@ void key_unlink_everywhere(const struct key *k)
     }
 }
 
-u64 keyring_walk(void)
+static u64 keyring_walk(void)
 {
     static u64 walks;
     return ++walks;
@@ -205,7 +205,9 @@ static long session_ring(bool create, struct key **out)
 
 static long own_ring(struct key **where, const char *name, bool create, struct key **out)
 {
-    long r = *where ? 0 : create ? make_ring(name, RING_PERM, where) : -ENOKEY;
+    long r = 0;
+    if (!*where)
+        r = create ? make_ring(name, RING_PERM, where) : -ENOKEY;
     *out = *where;
     return r;
 }
@@ -224,7 +226,9 @@ static long special_ring(i32 id, bool create, struct key **out)
     case KEY_SPEC_USER_KEYRING:
     case KEY_SPEC_USER_SESSION_KEYRING:
         r = user_rings(&u);
-        *out = r < 0 ? NULL : id == KEY_SPEC_USER_KEYRING ? u->ring : u->session_ring;
+        *out = NULL;
+        if (r >= 0)
+            *out = id == KEY_SPEC_USER_KEYRING ? u->ring : u->session_ring;
         return r;
     case KEY_SPEC_REQKEY_AUTH_KEY:
     case KEY_SPEC_REQUESTOR_KEYRING:
@@ -350,17 +354,24 @@ long key_search(struct key *ring, bool possessed, enum key_kind kind, const char
     return s.found ? 0 : s.why;
 }
 
+/* The nearest one that there is. */
+static i32 default_ring(void)
+{
+    if (current()->thread_keys)
+        return KEY_SPEC_THREAD_KEYRING;
+    if (current_process()->process_keys)
+        return KEY_SPEC_PROCESS_KEYRING;
+    if (current_process()->session_keys)
+        return KEY_SPEC_SESSION_KEYRING;
+    return KEY_SPEC_USER_SESSION_KEYRING;
+}
+
 long keyring_default(struct key **out)
 {
-    struct process *p = current_process();
-    i32 id = current()->request_keyring;
-    if (id == KEY_REQKEY_DEFL_DEFAULT)
-        id = current()->thread_keys ? KEY_REQKEY_DEFL_THREAD_KEYRING
-             : p->process_keys      ? KEY_REQKEY_DEFL_PROCESS_KEYRING
-             : p->session_keys      ? KEY_REQKEY_DEFL_SESSION_KEYRING
-                                    : KEY_REQKEY_DEFL_USER_SESSION_KEYRING;
+    i32 wanted = current()->request_keyring;
+    i32 id = wanted == KEY_REQKEY_DEFL_DEFAULT ? default_ring() : -wanted;
     struct key *k;
-    long r = special_ring(-id, true, &k);
+    long r = special_ring(id, true, &k);
     if (r == 0 && !key_allows((struct key_ref){k, true}, KEY_WRITE))
         r = -EACCES;
     if (r < 0)

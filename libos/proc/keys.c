@@ -90,7 +90,11 @@ long key_create(enum key_kind kind, const char *description, void *payload, size
     struct key *k = u ? kzalloc(sizeof(*k)) : NULL;
     if (k)
         k->description = kstrdup(description);
-    long r = !k || !k->description ? -ENOMEM : fits(u, 1, (i64)(named + size)) ? 0 : -EDQUOT;
+    long r = 0;
+    if (!k || !k->description)
+        r = -ENOMEM;
+    else if (!fits(u, 1, (i64)(named + size)))
+        r = -EDQUOT;
     if (r < 0) {
         if (k)
             kfree(k->description);

@@ -77,7 +77,6 @@ void key_unlink_everywhere(const struct key *k);
 /* The key that an id or a KEY_SPEC_* names, which grants `need`; create: special ones are made.
  * With a reference. partial: whatever its state is. */
 long key_lookup(i32 id, bool create, bool partial, u32 need, struct key_ref *out);
-u64 keyring_walk(void); /* the number of a new walk */
 /* The first in the keyring and those in it, or in all keyrings of the caller when NULL. */
 long key_search(struct key *ring, bool possessed, enum key_kind kind, const char *description,
                 struct key **out);
