@@ -188,10 +188,13 @@ int sgx_emulated_secret(const char *label, uint8_t out[32], struct error *err)
     if (rc < 0)
         return rc;
     memcpy(message, domain, sizeof(domain));
-    if (strlen(label) > sizeof(message) - sizeof(domain))
-        rc = error_errno(err, ENAMETOOLONG, "%s", label);
-    else
-        memcpy(message + sizeof(domain), label, strlen(label));
+    /* The label, and zeros up to the end. */
+    for (size_t at = sizeof(domain), i = 0; rc == 0 && label[i]; at++, i++) {
+        if (at == sizeof(message))
+            rc = error_errno(err, ENAMETOOLONG, "%s", label);
+        else
+            message[at] = (uint8_t)label[i];
+    }
     if (rc == 0 &&
         !HMAC(EVP_sha256(), root.secret, sizeof(root.secret), message, sizeof(message), out, &size))
         rc = error_code(err, EIO, "derive a key of the software SGX: HMAC failed");
