@@ -552,5 +552,6 @@ json_t *inspect_file(int fd, struct error *err)
         error_set(err, "none of the kinds that are known: enclave, SIGSTRUCT, report, quote, "
                        "manifest, deployment");
     munmap(map, c.size);
+    // cppcheck-suppress returnDanglingLifetime // what show() makes has nothing of c
     return out;
 }

@@ -121,12 +121,9 @@ static int show_node_meminfo(struct pseudo_inode *p, struct text *t)
 
 static const struct pseudo_entry g_cpus[] = {
     PSEUDO_TEXT("kernel_max", "1023"), /* CONFIG_NR_CPUS - 1 */
-    PSEUDO_TEXT("isolated", ""),
-    PSEUDO_TEXT("offline", ""),
-    PSEUDO_SHOW("online", show_cpu_list),
-    PSEUDO_SHOW("possible", show_cpu_list),
-    PSEUDO_SHOW("present", show_cpu_list),
-    {0},
+    PSEUDO_TEXT("isolated", ""),           PSEUDO_TEXT("offline", ""),
+    PSEUDO_SHOW("online", show_cpu_list),  PSEUDO_SHOW("possible", show_cpu_list),
+    PSEUDO_SHOW("present", show_cpu_list), {0},
 };
 static const struct pseudo_entry g_node0[] = {
     PSEUDO_SHOW("cpulist", show_cpu_list),
