@@ -73,6 +73,8 @@ shim_teardown_file() {
     stop_daemon containerd
     [ ! -e "$state" ] || [ -z "$(ls "$state")" ] || echo "# containers are left in $state: $(ls "$state")" >&3
     rm -rf "$state"
+    # What was above the containers' own cgroups; empty, or it stays and shows.
+    find /sys/fs/cgroup -depth -type d -name "$CONTAINERD_NAMESPACE" -exec rmdir {} + 2>/dev/null || true
     clients_teardown_file
 }
 
