@@ -9,7 +9,7 @@ declare -A sets=(
              erofs-utils lowdown"
     [demo]="mmdebstrap erofs-utils jq"
     [test]="bats libcmocka-dev cryptsetup-bin mmdebstrap musl-tools clang libclang-rt-14-dev python3
-            jq gawk runc strace uidmap util-linux procps iproute2 xz-utils bzip2 dpkg-dev busybox-static cpio criu zstd softhsm2 libengine-pkcs11-openssl"
+            jq gawk runc strace uidmap util-linux procps iproute2 xz-utils bzip2 dpkg-dev busybox-static cpio criu zstd curl openssl softhsm2 libengine-pkcs11-openssl"
     [conformance]="crun mmdebstrap bsdutils"
     [clients]="docker.io containerd podman conmon iptables netavark containernetworking-plugins busybox-static bsdutils
                python3-grpcio python3-websocket protobuf-compiler"
