@@ -3,7 +3,6 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <openssl/evp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +15,7 @@
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "sgx/emulated.h"
+#include "sgx/measure.h"
 #include "runtime.h"
 
 struct runtime g_runtime = {
@@ -132,10 +132,8 @@ static int load_enclave(const struct pal_init_args_v4 *args, struct error *err)
         .debug = args->flags & PAL_FLAG_DEBUG_ENCLAVE,
         .fixed_base = true, /* the LibOS is linked for it, and sees to it (entry.S) */
         .kss = driver->kss && !(args->flags & PAL_FLAG_NO_KSS)}; /* CONFIGID names the deployment */
-    unsigned size = 0;
-    if (options.kss && EVP_Digest(g_runtime.deployment, g_runtime.deployment_size,
-                                  options.config_id, &size, EVP_sha256(), NULL) != 1)
-        return error_set(err, "hash the deployment");
+    if (options.kss)
+        sgx_sha256(g_runtime.deployment, g_runtime.deployment_size, options.config_id);
     return sgx_enclave_load(driver, args->enclave_fd, &sig, &options, &g_runtime.enclave, err);
 }
 
@@ -400,11 +398,8 @@ int pal_get_info(struct pal_info_v4 *info)
         full.flags |= PAL_FLAG_DEBUG_ENCLAVE;
     const char *tee = e->driver->emulated ? "Intel SGX (emulated)" : "Intel SGX";
     memcpy(full.tee, tee, strlen(tee) + 1);
-    if (e->attributes.flags & SGX_ATTR_KSS) {
-        unsigned size;
-        EVP_Digest(g_runtime.deployment, g_runtime.deployment_size, full.config_id, &size,
-                   EVP_sha256(), NULL);
-    }
+    if (e->attributes.flags & SGX_ATTR_KSS)
+        sgx_sha256(g_runtime.deployment, g_runtime.deployment_size, full.config_id);
     size_t n = info->size < sizeof(full) ? info->size : sizeof(full);
     memcpy(info, &full, n);
     return 0;

@@ -46,12 +46,10 @@ static int walk(const struct enclave_file *file, const struct sink *sink, struct
 static int add_to_hash(void *ctx, const struct enclave_file_range *range, uint64_t offset,
                        const void *src, uint64_t length, struct error *err)
 {
-    int rc = 0;
-
-    for (uint64_t at = 0; rc == 0 && at < length; at += SGX_PAGE_SIZE)
-        rc = sgx_measure_page(ctx, offset + at, range->secinfo_flags, (const uint8_t *)src + at,
-                              range->flags & ENCLAVE_FILE_MEASURED, err);
-    return rc;
+    for (uint64_t at = 0; at < length; at += SGX_PAGE_SIZE)
+        sgx_measure_page(ctx, offset + at, range->secinfo_flags, (const uint8_t *)src + at,
+                         range->flags & ENCLAVE_FILE_MEASURED);
+    return 0;
 }
 
 int sgx_enclave_measure(int enclave_fd, uint8_t mrenclave[32], struct error *err)
@@ -65,7 +63,7 @@ int sgx_enclave_measure(int enclave_fd, uint8_t mrenclave[32], struct error *err
     if (rc == 0)
         rc = walk(file, &(struct sink){add_to_hash, m}, err);
     if (rc == 0)
-        rc = sgx_measure_final(m, mrenclave, err);
+        sgx_measure_final(m, mrenclave);
     sgx_measure_free(m);
     enclave_file_close(file);
     return rc;

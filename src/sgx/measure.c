@@ -5,12 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <openssl/evp.h>
+#include <nettle/sha2.h>
 
 #include "base/error.h"
 
 struct sgx_measurement {
-    EVP_MD_CTX *hash;
+    struct sha256_ctx hash;
 };
 
 /* Every leaf adds one such block to the hash; EEXTEND also adds its 256 bytes of data. */
@@ -20,13 +20,6 @@ struct measure_block {
 };
 _Static_assert(sizeof(struct measure_block) == 64, "a block is one SHA-256 block");
 
-static int update(struct sgx_measurement *m, const void *data, size_t size, struct error *err)
-{
-    if (EVP_DigestUpdate(m->hash, data, size) != 1)
-        return error_code(err, EIO, "measure the enclave: SHA-256 failed");
-    return 0;
-}
-
 int sgx_measure_create(struct sgx_measurement **out, uint64_t size, uint32_t ssa_frame_size,
                        struct error *err)
 {
@@ -35,44 +28,38 @@ int sgx_measure_create(struct sgx_measurement **out, uint64_t size, uint32_t ssa
 
     if (!m)
         return error_errno(err, ENOMEM, "measure the enclave");
-    m->hash = EVP_MD_CTX_new();
-    if (!m->hash || EVP_DigestInit_ex(m->hash, EVP_sha256(), NULL) != 1) {
-        sgx_measure_free(m);
-        return error_code(err, EIO, "measure the enclave: no SHA-256");
-    }
+    sha256_init(&m->hash);
     memcpy(block.body, &ssa_frame_size, sizeof(ssa_frame_size));
     memcpy(block.body + 4, &size, sizeof(size));
-    int rc = update(m, &block, sizeof(block), err);
-    if (rc < 0) {
-        sgx_measure_free(m);
-        return rc;
-    }
+    sha256_update(&m->hash, sizeof(block), (const uint8_t *)&block);
     *out = m;
     return 0;
 }
 
-static int measure_add(struct sgx_measurement *m, uint64_t offset, uint64_t secinfo_flags,
-                       struct error *err)
+void sgx_sha256(const void *data, uint64_t size, uint8_t digest[32])
 {
-    struct measure_block block = {.tag = "EADD"};
+    struct sha256_ctx ctx;
 
-    memcpy(block.body, &offset, sizeof(offset));
-    memcpy(block.body + 8, &secinfo_flags, sizeof(secinfo_flags));
-    return update(m, &block, sizeof(block), err);
+    sha256_init(&ctx);
+    sha256_update(&ctx, size, data);
+    sha256_digest(&ctx, 32, digest);
 }
 
 /* All that a page adds to the hash, in one piece: an update costs as much as a block. */
-int sgx_measure_page(struct sgx_measurement *m, uint64_t offset, uint64_t secinfo_flags,
-                     const void *data, int measure, struct error *err)
+void sgx_measure_page(struct sgx_measurement *m, uint64_t offset, uint64_t secinfo_flags,
+                      const void *data, bool measure)
 {
+    struct measure_block add = {.tag = "EADD"};
     struct {
         struct measure_block block;
         uint8_t data[SGX_EEXTEND_SIZE];
     } extend[SGX_PAGE_SIZE / SGX_EEXTEND_SIZE];
-    int rc = measure_add(m, offset, secinfo_flags, err);
 
-    if (rc < 0 || !measure)
-        return rc;
+    memcpy(add.body, &offset, sizeof(offset));
+    memcpy(add.body + 8, &secinfo_flags, sizeof(secinfo_flags));
+    sha256_update(&m->hash, sizeof(add), (const uint8_t *)&add);
+    if (!measure)
+        return;
     memset(extend, 0, sizeof(extend));
     for (unsigned i = 0; i < SGX_PAGE_SIZE / SGX_EEXTEND_SIZE; i++) {
         const uint64_t at = offset + i * SGX_EEXTEND_SIZE;
@@ -81,22 +68,15 @@ int sgx_measure_page(struct sgx_measurement *m, uint64_t offset, uint64_t secinf
         if (data)
             memcpy(extend[i].data, (const uint8_t *)data + i * SGX_EEXTEND_SIZE, SGX_EEXTEND_SIZE);
     }
-    return update(m, extend, sizeof(extend), err);
+    sha256_update(&m->hash, sizeof(extend), (const uint8_t *)extend);
 }
 
-int sgx_measure_final(struct sgx_measurement *m, uint8_t mrenclave[32], struct error *err)
+void sgx_measure_final(struct sgx_measurement *m, uint8_t mrenclave[32])
 {
-    unsigned size = 0;
-
-    if (EVP_DigestFinal_ex(m->hash, mrenclave, &size) != 1 || size != 32)
-        return error_code(err, EIO, "measure the enclave: SHA-256 failed");
-    return 0;
+    sha256_digest(&m->hash, 32, mrenclave);
 }
 
 void sgx_measure_free(struct sgx_measurement *m)
 {
-    if (!m)
-        return;
-    EVP_MD_CTX_free(m->hash);
     free(m);
 }

@@ -3,25 +3,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <openssl/bn.h>
-#include <openssl/core_names.h>
-#include <openssl/err.h>
-#include <openssl/evp.h>
-#include <openssl/pem.h>
-#include <openssl/rsa.h>
-#include <openssl/sha.h>
-
-#include "base/cleanup.h"
 #include "base/error.h"
 #include "base/fd.h"
-#include "sgx/signing_key.h"
+#include "sgx/measure.h"
 
-#define RSA_BITS     (SGX_RSA_SIZE * 8)
 #define SIGNED1_SIZE offsetof(struct sgx_sigstruct, modulus)
 #define SIGNED2_AT   offsetof(struct sgx_sigstruct, miscselect)
 #define SIGNED2_SIZE (offsetof(struct sgx_sigstruct, reserved4) - SIGNED2_AT)
@@ -29,25 +18,6 @@ _Static_assert(SIGNED1_SIZE + SIGNED2_SIZE == SGX_SIGNING_MATERIAL_SIZE, "signed
 
 static const uint8_t g_header[16] = {6, 0, 0, 0, 0xe1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0};
 static const uint8_t g_header2[16] = {1, 1, 0, 0, 0x60, 0, 0, 0, 0x60, 0, 0, 0, 1, 0, 0, 0};
-
-static void free_bn(BIGNUM **n)
-{
-    BN_free(*n);
-}
-
-static void free_bn_ctx(BN_CTX **ctx)
-{
-    BN_CTX_free(*ctx);
-}
-
-static void free_md_ctx(EVP_MD_CTX **ctx)
-{
-    EVP_MD_CTX_free(*ctx);
-}
-
-#define cleanup_bn     __attribute__((cleanup(free_bn)))
-#define cleanup_bn_ctx __attribute__((cleanup(free_bn_ctx)))
-#define cleanup_md_ctx __attribute__((cleanup(free_md_ctx)))
 
 void sgx_sigstruct_fill(const struct sgx_sign_params *params, struct sgx_sigstruct *out)
 {
@@ -77,91 +47,153 @@ void sgx_sigstruct_signing_material(const struct sgx_sigstruct *s,
 
 void sgx_sigstruct_mrsigner(const struct sgx_sigstruct *s, uint8_t mrsigner[32])
 {
-    SHA256(s->modulus, sizeof(s->modulus), mrsigner);
+    sgx_sha256(s->modulus, sizeof(s->modulus), mrsigner);
 }
 
-/* Put the key's modulus and exponent into the structure; refuses what SGX cannot use. */
-static int take_key(struct sgx_sigstruct *s, EVP_PKEY *key, const char *path, struct error *err)
+/* ---- the signature, as the processor checks it: by Q1 and Q2, without a division ---- */
+
+#define LIMBS (SGX_RSA_SIZE / sizeof(uint64_t))
+
+/* Numbers of 3072 bits and products of two, the least significant limb first */
+struct number {
+    uint64_t limb[LIMBS];
+};
+struct product {
+    uint64_t limb[2 * LIMBS];
+};
+
+static void load(const uint8_t bytes[SGX_RSA_SIZE], struct number *out)
 {
-    cleanup_bn BIGNUM *n = NULL;
-    cleanup_bn BIGNUM *e = NULL;
-
-    if (!EVP_PKEY_is_a(key, "RSA") || EVP_PKEY_get_bits(key) != RSA_BITS)
-        return error_code(err, EINVAL, "signing key %s: not an RSA key of 3072 bits", path);
-    if (EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_RSA_N, &n) != 1 ||
-        EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_RSA_E, &e) != 1)
-        return error_code(err, EIO, "signing key %s: no modulus", path);
-    if (!BN_is_word(e, 3))
-        return error_code(err, EINVAL,
-                          "signing key %s: the public exponent must be 3 "
-                          "(openssl genrsa -3 3072 makes one)",
-                          path);
-    if (BN_bn2lebinpad(n, s->modulus, SGX_RSA_SIZE) != SGX_RSA_SIZE)
-        return error_code(err, EIO, "signing key %s: modulus does not fit", path);
-    s->exponent = 3;
-    return 0;
+    memcpy(out->limb, bytes, sizeof(out->limb));
 }
 
-/* Q1 = floor(s^2 / n), Q2 = floor(s * (s^2 mod n) / n): the processor's shortcut for s^3 mod n. */
-static int compute_q(const struct sgx_sigstruct *s, uint8_t q1[SGX_RSA_SIZE],
-                     uint8_t q2[SGX_RSA_SIZE], struct error *err)
+static void multiply(const struct number *a, const struct number *b, struct product *out)
 {
-    cleanup_bn_ctx BN_CTX *ctx = BN_CTX_new();
-    cleanup_bn BIGNUM *n = BN_lebin2bn(s->modulus, SGX_RSA_SIZE, NULL);
-    cleanup_bn BIGNUM *sig = BN_lebin2bn(s->signature, SGX_RSA_SIZE, NULL);
-    cleanup_bn BIGNUM *t = BN_new();
-    cleanup_bn BIGNUM *q = BN_new();
-    cleanup_bn BIGNUM *r = BN_new();
-
-    if (!ctx || !n || !sig || !t || !q || !r)
-        return error_errno(err, ENOMEM, "SIGSTRUCT");
-    if (BN_is_zero(n) || BN_cmp(sig, n) >= 0)
-        return error_code(err, EINVAL, "SIGSTRUCT: the signature is not smaller than the modulus");
-    if (BN_sqr(t, sig, ctx) != 1 || BN_div(q, r, t, n, ctx) != 1 ||
-        BN_bn2lebinpad(q, q1, SGX_RSA_SIZE) < 0 || BN_mul(t, sig, r, ctx) != 1 ||
-        BN_div(q, NULL, t, n, ctx) != 1 || BN_bn2lebinpad(q, q2, SGX_RSA_SIZE) < 0)
-        return error_code(err, EIO, "SIGSTRUCT: Q1 and Q2 cannot be computed");
-    return 0;
+    memset(out, 0, sizeof(*out));
+    for (size_t i = 0; i < LIMBS; i++) {
+        uint64_t carry = 0;
+        for (size_t j = 0; j < LIMBS; j++) {
+            const unsigned __int128 sum = (unsigned __int128)a->limb[i] * b->limb[j] +
+                                          out->limb[i + j] + carry;
+            out->limb[i + j] = (uint64_t)sum;
+            carry = (uint64_t)(sum >> 64);
+        }
+        out->limb[i + LIMBS] = carry;
+    }
 }
 
-/* s^3 mod n must be the PKCS #1 v1.5 encoding of the SHA-256 of the signed bytes, all of it. */
-static int check_signature(const struct sgx_sigstruct *s, struct error *err)
+static bool is_less(const struct number *a, const struct number *b)
+{
+    for (size_t i = LIMBS; i-- > 0;)
+        if (a->limb[i] != b->limb[i])
+            return a->limb[i] < b->limb[i];
+    return false;
+}
+
+/* a -= b; returns what is to be borrowed. */
+static uint64_t subtract(struct number *a, const struct number *b)
+{
+    uint64_t borrow = 0;
+
+    for (size_t i = 0; i < LIMBS; i++) {
+        const unsigned __int128 difference = (unsigned __int128)a->limb[i] - b->limb[i] - borrow;
+        a->limb[i] = (uint64_t)difference;
+        borrow = difference >> 64 ? 1 : 0;
+    }
+    return borrow;
+}
+
+/* *out = a * b mod n, bit by bit: slow, and for no more than a message. */
+static void multiply_slowly(const struct number *a, const struct number *b, const struct number *n,
+                            struct number *out)
+{
+    struct product value;
+
+    multiply(a, b, &value);
+    memset(out, 0, sizeof(*out));
+    for (size_t bit = 2 * LIMBS * 64; bit-- > 0;) {
+        uint64_t carry = value.limb[bit / 64] >> bit % 64 & 1;
+        for (size_t i = 0; i < LIMBS; i++) {
+            const uint64_t top = out->limb[i] >> 63;
+            out->limb[i] = out->limb[i] << 1 | carry;
+            carry = top;
+        }
+        if (carry || !is_less(out, n))
+            (void)subtract(out, n);
+    }
+}
+
+/* *out = a * b mod n, where q is the quotient. False when it is not, so when *out is not in 0..n-1:
+ * there is one such q only. */
+static bool multiply_mod(const struct number *a, const struct number *b, const struct number *q,
+                         const struct number *n, struct number *out)
+{
+    struct product value, multiple;
+    uint64_t borrow = 0, rest = 0;
+
+    multiply(a, b, &value);
+    multiply(q, n, &multiple);
+    for (size_t i = 0; i < 2 * LIMBS; i++) {
+        const unsigned __int128 difference = (unsigned __int128)value.limb[i] - multiple.limb[i] -
+                                             borrow;
+        borrow = difference >> 64 ? 1 : 0;
+        if (i < LIMBS)
+            out->limb[i] = (uint64_t)difference;
+        else
+            rest |= (uint64_t)difference;
+    }
+    return !borrow && !rest && is_less(out, n);
+}
+
+/* The PKCS #1 v1.5 encoding of the SHA-256 of the signed bytes, all of it. */
+static void expected_number(const struct sgx_sigstruct *s, struct number *out)
 {
     static const uint8_t digest_info[] = {0x30, 0x31, 0x30, 0x0d, 0x06, 0x09, 0x60,
                                           0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02,
                                           0x01, 0x05, 0x00, 0x04, 0x20};
-    cleanup_bn_ctx BN_CTX *ctx = BN_CTX_new();
-    cleanup_bn BIGNUM *n = BN_lebin2bn(s->modulus, SGX_RSA_SIZE, NULL);
-    cleanup_bn BIGNUM *m = BN_lebin2bn(s->signature, SGX_RSA_SIZE, NULL);
-    cleanup_bn BIGNUM *e = BN_new();
-    uint8_t material[SGX_SIGNING_MATERIAL_SIZE], expected[SGX_RSA_SIZE], found[SGX_RSA_SIZE];
-
-    if (!ctx || !n || !m || !e || BN_set_word(e, 3) != 1)
-        return error_errno(err, ENOMEM, "SIGSTRUCT");
-    if (BN_num_bits(n) != RSA_BITS || !BN_is_odd(n))
-        return error_code(err, EINVAL, "SIGSTRUCT: the modulus is not one of 3072 bits");
-    if (BN_cmp(m, n) >= 0)
-        return error_code(err, EINVAL, "SIGSTRUCT: the signature is not smaller than the modulus");
-    if (BN_mod_exp(m, m, e, n, ctx) != 1 || BN_bn2binpad(m, found, SGX_RSA_SIZE) < 0)
-        return error_code(err, EIO, "SIGSTRUCT: the signature cannot be computed");
-
     const size_t hash_at = SGX_RSA_SIZE - 32, info_at = hash_at - sizeof(digest_info);
-    memset(expected, 0xff, sizeof(expected));
-    expected[0] = 0;
-    expected[1] = 1;
-    expected[info_at - 1] = 0;
-    memcpy(expected + info_at, digest_info, sizeof(digest_info));
+    uint8_t material[SGX_SIGNING_MATERIAL_SIZE], big[SGX_RSA_SIZE], little[SGX_RSA_SIZE];
+
+    memset(big, 0xff, sizeof(big));
+    big[0] = 0;
+    big[1] = 1;
+    big[info_at - 1] = 0;
+    memcpy(big + info_at, digest_info, sizeof(digest_info));
     sgx_sigstruct_signing_material(s, material);
-    SHA256(material, sizeof(material), expected + hash_at);
-    if (memcmp(expected, found, sizeof(expected)) != 0)
+    sgx_sha256(material, sizeof(material), big + hash_at);
+    for (size_t i = 0; i < sizeof(big); i++)
+        little[i] = big[sizeof(big) - 1 - i];
+    load(little, out);
+}
+
+static int check_signature(const struct sgx_sigstruct *s, struct error *err)
+{
+    struct number n, signature, q1, q2, square, cube, expected;
+
+    load(s->modulus, &n);
+    load(s->signature, &signature);
+    load(s->q1, &q1);
+    load(s->q2, &q2);
+    if (!(n.limb[LIMBS - 1] >> 63) || !(n.limb[0] & 1))
+        return error_code(err, EINVAL, "SIGSTRUCT: the modulus is not one of 3072 bits");
+    if (!is_less(&signature, &n))
+        return error_code(err, EINVAL, "SIGSTRUCT: the signature is not smaller than the modulus");
+    const bool fits = multiply_mod(&signature, &signature, &q1, &n, &square) &&
+                      multiply_mod(&square, &signature, &q2, &n, &cube);
+    if (!fits) {
+        multiply_slowly(&signature, &signature, &n, &square);
+        multiply_slowly(&square, &signature, &n, &cube);
+    }
+    expected_number(s, &expected);
+    if (memcmp(&cube, &expected, sizeof(cube)) != 0)
         return error_code(err, EPERM, "SIGSTRUCT: the signature does not match its contents");
+    if (!fits)
+        return error_code(err, EINVAL, "SIGSTRUCT: Q1 or Q2 does not belong to the signature");
     return 0;
 }
 
 int sgx_sigstruct_check(const struct sgx_sigstruct *s, struct error *err)
 {
-    uint8_t q1[SGX_RSA_SIZE], q2[SGX_RSA_SIZE];
-
     if (memcmp(s->header, g_header, sizeof(g_header)) != 0 ||
         memcmp(s->header2, g_header2, sizeof(g_header2)) != 0)
         return error_code(err, EINVAL, "SIGSTRUCT: not a SIGSTRUCT (header)");
@@ -170,61 +202,7 @@ int sgx_sigstruct_check(const struct sgx_sigstruct *s, struct error *err)
     for (size_t i = 0; i < sizeof(s->reserved4); i++)
         if (s->reserved4[i])
             return error_code(err, EINVAL, "SIGSTRUCT: a reserved byte is not zero");
-    int rc = check_signature(s, err);
-    if (rc == 0)
-        rc = compute_q(s, q1, q2, err);
-    if (rc < 0)
-        return rc;
-    if (memcmp(q1, s->q1, sizeof(q1)) != 0 || memcmp(q2, s->q2, sizeof(q2)) != 0)
-        return error_code(err, EINVAL, "SIGSTRUCT: Q1 or Q2 does not belong to the signature");
-    return 0;
-}
-
-/* Store a big-endian signature, complete the structure and prove it. */
-static int finish(struct sgx_sigstruct *s, const uint8_t signature[SGX_RSA_SIZE], struct error *err)
-{
-    for (unsigned i = 0; i < SGX_RSA_SIZE; i++)
-        s->signature[i] = signature[SGX_RSA_SIZE - 1 - i];
-    int rc = compute_q(s, s->q1, s->q2, err);
-    return rc < 0 ? rc : sgx_sigstruct_check(s, err);
-}
-
-int sgx_sigstruct_sign(struct sgx_sigstruct *s, const char *name, struct error *err)
-{
-    cleanup_pkey EVP_PKEY *key = NULL;
-    cleanup_md_ctx EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    uint8_t material[SGX_SIGNING_MATERIAL_SIZE], signature[SGX_RSA_SIZE];
-    size_t size = sizeof(signature);
-
-    int rc = sgx_key_open(name, true, &key, err);
-    if (rc < 0)
-        return rc;
-    cleanup_free char *shown = sgx_key_name(name);
-    rc = take_key(s, key, shown, err);
-    if (rc < 0)
-        return rc;
-    sgx_sigstruct_signing_material(s, material);
-    if (!ctx || EVP_DigestSignInit(ctx, NULL, EVP_sha256(), NULL, key) != 1 ||
-        EVP_DigestSign(ctx, signature, &size, material, sizeof(material)) != 1 ||
-        size != sizeof(signature))
-        return error_code(err, EIO, "sign with %s: OpenSSL failed: %s", shown,
-                          ERR_reason_error_string(ERR_peek_last_error()));
-    return finish(s, signature, err);
-}
-
-int sgx_sigstruct_import(struct sgx_sigstruct *s, const char *public_key_path,
-                         const uint8_t signature[SGX_RSA_SIZE], struct error *err)
-{
-    cleanup_file FILE *file = fopen(public_key_path, "re");
-    cleanup_pkey EVP_PKEY *key = NULL;
-
-    if (!file)
-        return error_errno(err, errno, "public key %s", public_key_path);
-    key = PEM_read_PUBKEY(file, NULL, NULL, NULL);
-    if (!key)
-        return error_code(err, EINVAL, "public key %s: not a PEM public key", public_key_path);
-    int rc = take_key(s, key, public_key_path, err);
-    return rc < 0 ? rc : finish(s, signature, err);
+    return check_signature(s, err);
 }
 
 int sgx_sigstruct_read(int fd, struct sgx_sigstruct *out, struct error *err)

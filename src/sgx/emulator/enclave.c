@@ -11,8 +11,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include <openssl/crypto.h>
-
 #include "base/log.h"
 #include "sgx/emulator/emulator.h"
 #include "sgx/emulator/machine.h"
@@ -259,9 +257,7 @@ static int add_one(struct sgx_handle *e, uint64_t page, const uint8_t *src,
             return error_errno(err, -rc, "EADD: mprotect");
         memcpy(emu_address(e, page), src, SGX_PAGE_SIZE);
     }
-    rc = sgx_measure_page(e->measurement, offset, secinfo->flags, src, measure, err);
-    if (rc < 0)
-        return rc;
+    sgx_measure_page(e->measurement, offset, secinfo->flags, src, measure);
     uint32_t perm = secinfo->flags & SGX_SECINFO_PERM_MASK;
     uint32_t max = is_tcs ? EPCM_R | EPCM_W : perm;
     emu_epcm_set(e, page,
@@ -369,7 +365,7 @@ static int emulated_init(struct sgx_handle *e, const struct sgx_sigstruct *s, st
     }
     pthread_mutex_lock(&e->build);
     if (e->measurement)
-        rc = sgx_measure_final(e->measurement, e->secs.mrenclave, err);
+        sgx_measure_final(e->measurement, e->secs.mrenclave);
     sgx_measure_free(e->measurement);
     e->measurement = NULL;
     if (rc == 0)
@@ -459,7 +455,7 @@ static void emulated_close(struct sgx_handle *e)
         close(e->memory_fd);
     sgx_measure_free(e->measurement);
     free(e->mappings);
-    OPENSSL_cleanse(&e->root, sizeof(e->root));
+    explicit_bzero(&e->root, sizeof(e->root));
     pthread_mutex_destroy(&e->build);
     free(e);
 }

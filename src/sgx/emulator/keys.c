@@ -13,10 +13,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <openssl/core_names.h>
-#include <openssl/crypto.h>
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
+#include <nettle/cmac.h>
+#include <nettle/hmac.h>
+#include <nettle/memops.h>
 
 #include "../../../abi/sgx_emulated.h"
 #include "base/cleanup.h"
@@ -66,7 +65,7 @@ static int make_root(int dir, struct error *err)
     if (rc == 0 && linkat(dir, temporary, dir, ROOT_NAME, 0) < 0 && errno != EEXIST)
         rc = -errno;
     unlinkat(dir, temporary, 0);
-    OPENSSL_cleanse(secret, sizeof(secret));
+    explicit_bzero(secret, sizeof(secret));
     return rc < 0 ? error_errno(err, -rc, "make the emulated SGX root key") : 0;
 }
 
@@ -170,11 +169,21 @@ int sgx_emulated_preload(struct error *err)
     struct emu_root root;
     int rc = emu_root_load(&root, err);
 
-    OPENSSL_cleanse(&root, sizeof(root));
+    explicit_bzero(&root, sizeof(root));
     return rc;
 }
 
 /* ---- derivation ---- */
+
+static void hmac(const struct emu_root *root, const void *data, size_t size, uint8_t out[32])
+{
+    struct hmac_sha256_ctx ctx;
+
+    hmac_sha256_set_key(&ctx, sizeof(root->secret), root->secret);
+    hmac_sha256_update(&ctx, size, data);
+    hmac_sha256_digest(&ctx, 32, out);
+    explicit_bzero(&ctx, sizeof(ctx));
+}
 
 int sgx_emulated_secret(const char *label, uint8_t out[32], struct error *err)
 {
@@ -182,7 +191,6 @@ int sgx_emulated_secret(const char *label, uint8_t out[32], struct error *err)
     static const char domain[8] = {'S', 'G', 'X', 'E', 'M', 'U', 'Q', 'E'};
     struct emu_root root;
     uint8_t message[sizeof(domain) + 64] = {0};
-    unsigned size = 32;
     int rc = emu_root_load(&root, err);
 
     if (rc < 0)
@@ -195,40 +203,29 @@ int sgx_emulated_secret(const char *label, uint8_t out[32], struct error *err)
         else
             message[at] = (uint8_t)label[i];
     }
-    if (rc == 0 &&
-        !HMAC(EVP_sha256(), root.secret, sizeof(root.secret), message, sizeof(message), out, &size))
-        rc = error_code(err, EIO, "derive a key of the software SGX: HMAC failed");
-    OPENSSL_cleanse(&root, sizeof(root));
+    if (rc == 0)
+        hmac(&root, message, sizeof(message), out);
+    explicit_bzero(&root, sizeof(root));
     return rc;
 }
 
 static void derive(const struct emu_root *root, const struct key_dependencies *d, uint8_t key[16])
 {
     uint8_t full[32];
-    unsigned size = sizeof(full);
 
-    if (!HMAC(EVP_sha256(), root->secret, sizeof(root->secret), (const uint8_t *)d, sizeof(*d),
-              full, &size))
-        emu_die("HMAC failed");
+    hmac(root, d, sizeof(*d), full);
     memcpy(key, full, 16);
-    OPENSSL_cleanse(full, sizeof(full));
+    explicit_bzero(full, sizeof(full));
 }
 
-static int cmac(const uint8_t key[16], const void *data, size_t size, uint8_t mac[16])
+static void cmac(const uint8_t key[16], const void *data, size_t size, uint8_t mac[16])
 {
-    EVP_MAC *algorithm = EVP_MAC_fetch(NULL, "CMAC", NULL);
-    EVP_MAC_CTX *ctx = algorithm ? EVP_MAC_CTX_new(algorithm) : NULL;
-    char cipher[] = "AES-128-CBC";
-    OSSL_PARAM params[] = {OSSL_PARAM_utf8_string(OSSL_MAC_PARAM_CIPHER, cipher, 0),
-                           OSSL_PARAM_END};
-    size_t done = 0;
-    int ok = ctx && EVP_MAC_init(ctx, key, 16, params) == 1 &&
-             EVP_MAC_update(ctx, data, size) == 1 && EVP_MAC_final(ctx, mac, &done, 16) == 1 &&
-             done == 16;
+    struct cmac_aes128_ctx ctx;
 
-    EVP_MAC_CTX_free(ctx);
-    EVP_MAC_free(algorithm);
-    return ok ? 0 : -EIO;
+    cmac_aes128_set_key(&ctx, key);
+    cmac_aes128_update(&ctx, size, data);
+    cmac_aes128_digest(&ctx, 16, mac);
+    explicit_bzero(&ctx, sizeof(ctx));
 }
 
 static struct key_dependencies dependencies(uint16_t name)
@@ -271,12 +268,10 @@ int sgx_emulated_report_verify(const struct sgx_report *report, const struct sgx
     if (!sgx_cpusvn_is_emulated(report->body.cpu_svn))
         return error_code(err, EPERM, "the report does not say that it is of an emulated enclave");
     report_key(&root, target, report->key_id, key);
-    rc = cmac(key, &report->body, sizeof(report->body), mac);
-    OPENSSL_cleanse(&root, sizeof(root));
-    OPENSSL_cleanse(key, sizeof(key));
-    if (rc < 0)
-        return error_errno(err, -rc, "check the report: AES-CMAC");
-    if (CRYPTO_memcmp(mac, report->mac, sizeof(mac)) != 0)
+    cmac(key, &report->body, sizeof(report->body), mac);
+    explicit_bzero(&root, sizeof(root));
+    explicit_bzero(key, sizeof(key));
+    if (!memeql_sec(mac, report->mac, sizeof(mac)))
         return error_code(err, EPERM,
                           "the report was not made by an emulated enclave of this machine for "
                           "this target");
@@ -342,9 +337,8 @@ int emu_ereport(struct sgx_handle *e, struct emu_leaf_regs *r, struct emu_fault 
         return -1;
     memcpy(report.key_id, e->root.key_id, sizeof(report.key_id));
     report_key(&e->root, &target, report.key_id, key);
-    if (cmac(key, b, sizeof(*b), report.mac) < 0)
-        emu_die("AES-CMAC failed");
-    OPENSSL_cleanse(key, sizeof(key));
+    cmac(key, b, sizeof(*b), report.mac);
+    explicit_bzero(key, sizeof(key));
     return emu_write(e, r->rdx, &report, sizeof(report), fault);
 }
 
@@ -436,7 +430,7 @@ int emu_egetkey(struct sgx_handle *e, struct emu_leaf_regs *r, struct emu_fault 
         requested_key(e, &q, key);
     }
     int rc = code == SGX_SUCCESS ? emu_write(e, r->rcx, key, sizeof(key), fault) : 0;
-    OPENSSL_cleanse(key, sizeof(key));
+    explicit_bzero(key, sizeof(key));
     if (rc < 0)
         return rc;
     r->rax = code;
