@@ -301,6 +301,46 @@ overlay() {
         skip "no overlay on this file system"
 }
 
+# store NAME: a layer where containerd keeps it, of the files of $work/root; its path
+store() {
+    local layer=$work/$1/io.containerd.snapshotter.v1.overlayfs/snapshots/7/fs
+    mkdir -p "$(dirname "$layer")"
+    cp -a "$work/root" "$layer"
+    echo "$layer"
+}
+
+@test "layers of an engine's store are looked at once, and again for an image that is to be made" {
+    [ "$(id -u)" -eq 0 ] || skip "mounting needs root"
+    layer=$(store engine)
+    after_a_tick
+    overlay merged "$layer"
+    overlay other "$layer"
+    convert "$work/merged" >"$work/out1"
+    echo changed >"$layer/etc/motd" # as no engine does: who looks at the files sees it
+    after_a_tick
+    convert "$work/other" | grep -q cached
+    rm -rf "$cache"/[0-9a-f]*[0-9a-f]
+    convert "$work/other" >"$work/out2"
+    [ "$(grep '^root hash' "$work/out1")" != "$(grep '^root hash' "$work/out2")" ]
+    convert "$work/merged" | grep -q cached
+    [ "$(ls "$cache/layers" | wc -l)" -eq 1 ]
+}
+
+@test "a layer of an engine's store that is replaced is another" {
+    [ "$(id -u)" -eq 0 ] || skip "mounting needs root"
+    layer=$(store engine)
+    after_a_tick
+    overlay merged "$layer"
+    convert "$work/merged" >"$work/out1"
+    umount "$work/merged"
+    rm -rf "$layer" "$work/merged.work" && cp -a "$work/root" "$layer"
+    after_a_tick
+    overlay merged "$layer"
+    echo changed >"$layer/etc/motd"
+    convert "$work/merged" >"$work/out2"
+    ! grep -q cached "$work/out2" || false
+}
+
 @test "containers with mount points of their own in thin layers share an image, with the same root hash anywhere" {
     [ "$(id -u)" -eq 0 ] || skip "mounting needs root"
     for n in 1 2; do # as Docker makes them

@@ -188,16 +188,59 @@ static bool is_init_layer(const char *path)
     return access(mark, F_OK) == 0;
 }
 
-static int fingerprint_layer(const char *path, bool may_be_thin, struct hash *h,
-                             struct fingerprint *out, struct error *err)
+struct layers_walk {
+    struct hash *hash;
+    struct fingerprint *out;
+    int cache;
+    bool walk;
+};
+
+static int walk_layer(const char *path, struct layer_memo *memo, struct error *err)
 {
-    if (may_be_thin && thin_fingerprint(path, h, &out->thin))
-        return 0;
+    struct fingerprint found = {0};
     cleanup_close int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (dir < 0)
         return error_errno(err, errno, "layer %s", path);
-    hash_add(h, "layer", 5);
-    return walk_tree(dir, path, h, out, err);
+    struct hash *h = hash_new();
+    int ret = walk_tree(dir, path, h, &found, err);
+    hash_end(h, memo->hash);
+    hash_free(h);
+    memo->entries = found.entries;
+    memo->bytes = found.bytes;
+    memo->newest_change = found.newest_change;
+    return ret;
+}
+
+/* The upper directory is a container's own, and has no memo. */
+static int find_layer(const struct layers_walk *walk, const char *path, bool lower,
+                      struct layer_memo *memo, struct error *err)
+{
+    char name[LAYER_MEMO_NAME];
+    const bool kept = lower && walk->cache >= 0 && layer_memo_name(path, name);
+    if (kept && !walk->walk && layer_memo_read(walk->cache, name, memo))
+        return 0;
+    int ret = walk_layer(path, memo, err);
+    if (ret == 0 && kept)
+        layer_memo_write(walk->cache, name, memo);
+    return ret;
+}
+
+static int fingerprint_layer(const struct layers_walk *walk, const char *path, bool lower,
+                             bool may_be_thin, struct error *err)
+{
+    struct layer_memo memo = {0};
+    if (may_be_thin && thin_fingerprint(path, walk->hash, &walk->out->thin))
+        return 0;
+    int ret = find_layer(walk, path, lower, &memo, err);
+    if (ret < 0)
+        return ret;
+    hash_add(walk->hash, "layer", 5);
+    hash_add(walk->hash, memo.hash, sizeof(memo.hash));
+    walk->out->entries += memo.entries;
+    walk->out->bytes += memo.bytes;
+    if (memo.newest_change > walk->out->newest_change)
+        walk->out->newest_change = memo.newest_change;
+    return 0;
 }
 
 /* Owners as the merged tree shows them: the same layers may be mounted with an id mapping. */
@@ -221,17 +264,18 @@ static int fingerprint_owners(int root, const char *where, struct hash *h, struc
  * Containers of one image share the lower layers, whatever their own mounts and upper directories
  * are called: key on the layers, topmost first.
  */
-static int fingerprint_layers(int root, const char *where, const struct layers *layers,
-                              struct hash *h, struct fingerprint *out, struct error *err)
+static int fingerprint_layers(const struct layers_walk *walk, int root, const char *where,
+                              const struct layers *layers, struct error *err)
 {
-    int ret = layers->upper ? fingerprint_layer(layers->upper, true, h, out, err) : 0;
+    int ret = layers->upper ? fingerprint_layer(walk, layers->upper, false, true, err) : 0;
     for (size_t i = 0; ret == 0 && i < layers->lower_count; i++)
-        ret = fingerprint_layer(layers->lower[i], i == 0 && is_init_layer(layers->lower[i]), h, out,
-                                err);
-    return ret < 0 ? ret : fingerprint_owners(root, where, h, err);
+        ret = fingerprint_layer(walk, layers->lower[i], true,
+                                i == 0 && is_init_layer(layers->lower[i]), err);
+    return ret < 0 ? ret : fingerprint_owners(root, where, walk->hash, err);
 }
 
-int fingerprint_tree(const char *rootfs, struct fingerprint *out, struct error *err)
+int fingerprint_tree(const char *rootfs, int cache, bool walk, struct fingerprint *out,
+                     struct error *err)
 {
     memset(out, 0, sizeof(*out));
     cleanup_close int dir = open(rootfs, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -242,7 +286,8 @@ int fingerprint_tree(const char *rootfs, struct fingerprint *out, struct error *
     struct layers layers = {0};
     int ret = -1;
     if (layers_find(rootfs, &layers) == 1) {
-        ret = fingerprint_layers(dir, rootfs, &layers, h, out, NULL);
+        const struct layers_walk layered = {h, out, cache, walk};
+        ret = fingerprint_layers(&layered, dir, rootfs, &layers, NULL);
         out->layered = ret == 0;
         layers_release(&layers);
     }

@@ -33,6 +33,7 @@ struct maker {
     char *mkfs;
     const char *cache_path;
     int cache;
+    bool walk; /* look at every file: an image is to be made */
     struct fingerprint fingerprint;
     char key[2 * BUNDLE_HASH_SIZE + 1];
 };
@@ -190,7 +191,7 @@ static int pack_directory(struct maker *maker, const struct cache_entry *entry, 
     (void)sync_file_range(*image, 0, 0,
                           SYNC_FILE_RANGE_WRITE); /* a head start for fdatasync later */
     struct fingerprint after;
-    int ret = fingerprint_tree(maker->rootfs, &after, err);
+    int ret = fingerprint_tree(maker->rootfs, maker->cache, true, &after, err);
     if (ret < 0)
         return ret;
     bool changed = memcmp(after.hash, maker->fingerprint.hash, sizeof(after.hash)) != 0;
@@ -259,7 +260,9 @@ static int compute_key(struct maker *maker, struct error *err)
 {
     const struct bundle_tree *tree = maker->options->tree;
     fingerprint_release(&maker->fingerprint);
-    int ret = tree ? 0 : fingerprint_tree(maker->rootfs, &maker->fingerprint, err);
+    int ret = tree ? 0
+                   : fingerprint_tree(maker->rootfs, maker->cache, maker->walk, &maker->fingerprint,
+                                      err);
     if (ret < 0)
         return ret;
     uint8_t key[BUNDLE_HASH_SIZE];
@@ -316,6 +319,14 @@ static int find_or_make(struct maker *maker, char **path, int *dir, struct image
     if (ret == 0)
         ret = settle(maker, err);
     *converted = false;
+    if (ret == 0 && open_entry(maker, path, dir, info) == 0)
+        return 0;
+    maker->walk = true;
+    if (ret == 0 && maker->fingerprint.layered) {
+        ret = compute_key(maker, err);
+        if (ret == 0)
+            ret = settle(maker, err);
+    }
     for (int attempt = 0; ret == 0 && attempt < ATTEMPTS; attempt++) {
         if (open_entry(maker, path, dir, info) == 0)
             return 0;

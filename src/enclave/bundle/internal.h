@@ -25,9 +25,8 @@ static inline void put_hex(char *out, const uint8_t *data, size_t size)
     out[2 * size] = 0;
 }
 
-/* ---- hash.c: SHA-256 by OpenSSL ---- */
-/* Failing to hash is failing to allocate: it ends the process. */
-struct hash; /* EVP_MD_CTX */
+/* ---- hash.c: SHA-256 by nettle, which needs no library to load and no initialisation ---- */
+struct hash;
 struct hash *hash_new(void);
 void hash_begin(struct hash *h);
 void hash_add(struct hash *h, const void *data, size_t size);
@@ -55,7 +54,22 @@ struct fingerprint {
     struct thin_paths thin; /* what its thin layers bring: of no fixed time */
 };
 void fingerprint_release(struct fingerprint *fingerprint);
-int fingerprint_tree(const char *rootfs, struct fingerprint *out, struct error *err);
+/* cache: where memos of layers are, -1 for none. `walk`: all is looked at, memos or not. */
+int fingerprint_tree(const char *rootfs, int cache, bool walk, struct fingerprint *out,
+                     struct error *err);
+
+/* ---- layer_memo.c: what an engine's layers were found to be ---- */
+#define LAYER_MEMO_NAME (sizeof("layers/") + 2 * BUNDLE_HASH_SIZE)
+struct layer_memo {
+    uint8_t hash[BUNDLE_HASH_SIZE];
+    uint64_t entries, bytes;
+    int64_t newest_change;
+};
+/* False: the layer is not one of an engine's store. */
+bool layer_memo_name(const char *layer, char name[LAYER_MEMO_NAME]);
+bool layer_memo_read(int cache, const char *name, struct layer_memo *out);
+void layer_memo_write(int cache, const char *name, const struct layer_memo *memo);
+void layer_memo_trim(int cache, int64_t oldest);
 
 /* ---- layers.c: the directories below an overlay mount ---- */
 struct layers {

@@ -127,6 +127,9 @@ int bundle_cache_trim(const char *cache_dir, uint64_t bytes, uint32_t days,
             out->left -= item->bytes;
         }
     }
+    cleanup_close int cache = days ? open(cache_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    if (cache >= 0)
+        layer_memo_trim(cache, oldest);
     for (size_t i = 0; i < items.count; i++)
         free((char *)(uintptr_t)items.list[i].name);
     free(items.list);
