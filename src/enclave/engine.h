@@ -8,10 +8,14 @@
  *   name, image      texts; `image` as it is written
  *   entrypoint, args lists of texts, in place of the image's
  *   env              list of NAME=value, behind the image's
- *   user, cwd        texts, as `docker run -u` and `-w` take them
- *   hostname         text
+ *   user, cwd, umask texts, as `docker run -u` and `-w` take them
+ *   hostname, domainname             texts
+ *   ipc, network     texts, whose name space: "host"
  *   tty, readonly, noNewPrivileges   booleans
- *   mounts           list of {target, source, readonly, file} or {target, tmpfs: "options"}
+ *   unmasked         boolean: no path of /proc and /sys is masked or read-only
+ *   readonlyTmpfs    boolean: Podman's tmpfs of a read-only root, there by default
+ *   mounts           list of {target, source, readonly, file, volume} or {target, readonly,
+ *                    tmpfs: "options", size, mode}; `volume` for those that the engine makes
  *   capAdd, capDrop, groups          lists of texts
  *   sysctls          object; ulimits: object of "soft:hard"; annotations: object of texts
  *   shmSize          text

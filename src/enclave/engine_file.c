@@ -19,20 +19,56 @@ static const char *text_of(const json_t *object, const char *key)
 
 /* Members that change nothing that is measured. */
 static const char *const g_ignored[] = {
-    "build",         "cgroup_parent", "container_name",
-    "cpu_count",     "cpu_percent",   "cpu_shares",
-    "cpus",          "cpuset",        "depends_on",
-    "deploy",        "dns",           "dns_opt",
-    "dns_search",    "expose",        "external_links",
-    "extra_hosts",   "healthcheck",   "image",
-    "ipc",           "labels",        "links",
-    "logging",       "mem_limit",     "mem_reservation",
-    "memswap_limit", "network_mode",  "networks",
-    "oom_score_adj", "pid",           "pids_limit",
-    "platform",      "ports",         "profiles",
-    "pull_policy",   "restart",       "runtime",
-    "scale",         "stdin_open",    "stop_grace_period",
-    "stop_signal",   "uts",
+    "build",
+    "cgroup_parent",
+    "container_name",
+    "cpu_count",
+    "cpu_percent",
+    "cpu_shares",
+    "cpus",
+    "cpuset",
+    "depends_on",
+    "deploy",
+    "dns",
+    "dns_opt",
+    "dns_search",
+    "expose",
+    "external_links",
+    "extra_hosts",
+    "healthcheck",
+    "image",
+    "labels",
+    "links",
+    "logging",
+    "mem_limit",
+    "mem_reservation",
+    "memswap_limit",
+    "networks",
+    "oom_score_adj",
+    "pid",
+    "pids_limit",
+    "platform",
+    "ports",
+    "profiles",
+    "pull_policy",
+    "restart",
+    "runtime",
+    "scale",
+    "stdin_open",
+    "stop_grace_period",
+    "stop_signal",
+    "uts",
+    "blkio_config",
+    "cpu_period",
+    "cpu_quota",
+    "cpu_rt_period",
+    "cpu_rt_runtime",
+    "device_cgroup_rules",
+    "devices",
+    "isolation",
+    "mac_address",
+    "mem_swappiness",
+    "oom_kill_disable",
 };
 
 static int fail(struct error *err, const char *service, const char *what)
@@ -92,7 +128,8 @@ static json_t *words_of(const json_t *value, struct error *err)
 static void add_bind(json_t *mounts, const char *directory, const char *source, const char *target,
                      bool readonly)
 {
-    json_t *mount = json_pack("{s:s, s:b}", "target", target, "readonly", readonly);
+    json_t *mount = json_pack("{s:s, s:b, s:b}", "target", target, "readonly", readonly, "volume",
+                              !source || (source[0] != '/' && source[0] != '.'));
     cleanup_free char *path = source && source[0] == '.' ? path_join(directory, source) : NULL;
     if (path || (source && source[0] == '/'))
         json_object_set_new(mount, "source", json_string(path ? path : source));
@@ -150,6 +187,8 @@ static int add_security(json_t *wish, const json_t *list)
         const char *text = json_string_value(json_array_get(list, i));
         if (text && strncmp(text, "no-new-privileges", 17) == 0 && !strstr(text, "false"))
             json_object_set_new(wish, "noNewPrivileges", json_true());
+        if (text && strcmp(text, "systempaths=unconfined") == 0)
+            json_object_set_new(wish, "unmasked", json_true());
     }
     return 0;
 }
@@ -169,10 +208,8 @@ static int take_member(json_t *wish, const char *service, const char *key, json_
 {
     static const struct {
         const char *key, *member;
-    } texts[] = {{"user", "user"},
-                 {"working_dir", "cwd"},
-                 {"hostname", "hostname"},
-                 {"shm_size", "shmSize"}},
+    } texts[] = {{"user", "user"},        {"working_dir", "cwd"}, {"hostname", "hostname"},
+                 {"shm_size", "shmSize"}, {"ipc", "ipc"},         {"network_mode", "network"}},
       booleans[] = {{"tty", "tty"}, {"read_only", "readonly"}},
       lists[] = {{"cap_add", "capAdd"}, {"cap_drop", "capDrop"}, {"group_add", "groups"}},
       words[] = {{"command", "args"}, {"entrypoint", "entrypoint"}};

@@ -15,6 +15,7 @@ enum effect {
     NO_VALUE,
     TEXT,   /* member = value */
     LIST,   /* member += value */
+    WORDS,  /* member += each of value's, between commas */
     TRUE,   /* member = true */
     PAIR,   /* member[NAME] = value of NAME=value */
     ENV,    /* NAME=value; NAME alone is of the caller's environment */
@@ -24,6 +25,7 @@ enum effect {
     SECURITY,
     ENTRYPOINT,
     REFUSED,
+    REFUSED_FLAG,
 };
 struct line_option {
     const char *name, *letter;
@@ -43,13 +45,19 @@ static const struct line_option g_options[] = {
     {"volume", "v", VOLUME, NULL},
     {"mount", NULL, MOUNT, NULL},
     {"tmpfs", NULL, TMPFS, NULL},
-    {"cap-add", NULL, LIST, "capAdd"},
-    {"cap-drop", NULL, LIST, "capDrop"},
+    {"cap-add", NULL, WORDS, "capAdd"},
+    {"cap-drop", NULL, WORDS, "capDrop"},
     {"group-add", NULL, LIST, "groups"},
     {"sysctl", NULL, PAIR, "sysctls"},
     {"ulimit", NULL, PAIR, "ulimits"},
     {"annotation", NULL, PAIR, "annotations"},
     {"shm-size", NULL, TEXT, "shmSize"},
+    {"ipc", NULL, TEXT, "ipc"},
+    {"network", NULL, TEXT, "network"},
+    {"net", NULL, TEXT, "network"},
+    {"umask", NULL, TEXT, "umask"},
+    {"read-only-tmpfs", NULL, TRUE, "readonlyTmpfs"},
+    {"systemd", NULL, TRUE, "systemd"},
     {"security-opt", NULL, SECURITY, NULL},
     {"name", NULL, TEXT, "name"},
     {"interactive", "i", NO_VALUE, NULL},
@@ -62,13 +70,35 @@ static const struct line_option g_options[] = {
     {"quiet", "q", NO_VALUE, NULL},
     {"null-io", NULL, NO_VALUE, NULL},
     {"net-host", NULL, NO_VALUE, NULL},
+    {"disable-content-trust", NULL, NO_VALUE, NULL},
+    {"replace", NULL, NO_VALUE, NULL},
+    {"tls-verify", NULL, NO_VALUE, NULL},
+    {"passwd", NULL, NO_VALUE, NULL},
+    {"attach", "a", NOTHING, NULL},
+    {"detach-keys", NULL, NOTHING, NULL},
+    {"isolation", NULL, NOTHING, NULL},
+    {"storage-opt", NULL, NOTHING, NULL},
+    {"link-local-ip", NULL, NOTHING, NULL},
+    {"kernel-memory", NULL, NOTHING, NULL},
+    {"memory-swappiness", NULL, NOTHING, NULL},
+    {"cpu-rt-period", NULL, NOTHING, NULL},
+    {"cpu-rt-runtime", NULL, NOTHING, NULL},
+    {"cpuset-mems", NULL, NOTHING, NULL},
+    {"blkio-weight-device", NULL, NOTHING, NULL},
+    {"device-read-bps", NULL, NOTHING, NULL},
+    {"device-read-iops", NULL, NOTHING, NULL},
+    {"device-write-bps", NULL, NOTHING, NULL},
+    {"device-write-iops", NULL, NOTHING, NULL},
+    {"cgroup-conf", NULL, NOTHING, NULL},
+    {"device", NULL, NOTHING, NULL},
+    {"device-cgroup-rule", NULL, NOTHING, NULL},
+    {"domainname", NULL, TEXT, "domainname"},
+    {"health-start-period", NULL, NOTHING, NULL},
     {"publish", "p", NOTHING, NULL},
     {"runtime", NULL, NOTHING, NULL},
     {"runc-binary", NULL, NOTHING, NULL},
     {"runc-root", NULL, NOTHING, NULL},
     {"cgroup", NULL, NOTHING, NULL},
-    {"network", NULL, NOTHING, NULL},
-    {"net", NULL, NOTHING, NULL},
     {"network-alias", NULL, NOTHING, NULL},
     {"ip", NULL, NOTHING, NULL},
     {"ip6", NULL, NOTHING, NULL},
@@ -102,7 +132,6 @@ static const struct line_option g_options[] = {
     {"stop-timeout", NULL, NOTHING, NULL},
     {"pull", NULL, NOTHING, NULL},
     {"platform", NULL, NOTHING, NULL},
-    {"ipc", NULL, NOTHING, NULL},
     {"pid", NULL, NOTHING, NULL},
     {"uts", NULL, NOTHING, NULL},
     {"snapshotter", NULL, NOTHING, NULL},
@@ -112,8 +141,11 @@ static const struct line_option g_options[] = {
     {"health-interval", NULL, NOTHING, NULL},
     {"health-retries", NULL, NOTHING, NULL},
     {"health-timeout", NULL, NOTHING, NULL},
-    {"privileged", NULL, REFUSED, "gives the capabilities of the node's kernel: name them"},
-    {"init", NULL, REFUSED, "runs a program of the host, and an enclave runs none"},
+    {"privileged", NULL, REFUSED_FLAG, "gives the capabilities of the node's kernel: name them"},
+    {"userns", NULL, REFUSED, "maps users, which is not known to measure"},
+    {"http-proxy", NULL, REFUSED_FLAG, "takes variables of the caller's: name them"},
+    {"env-host", NULL, REFUSED_FLAG, "takes variables of the caller's: name them"},
+    {"init", NULL, REFUSED_FLAG, "runs a program of the host, and an enclave runs none"},
     {"env-file", NULL, REFUSED, "is not read here: give its lines by --env"},
     {"volumes-from", NULL, REFUSED, "is not looked up here: give the volumes"},
 };
@@ -134,20 +166,49 @@ static json_t *object_of(json_t *wish, const char *member)
     return object;
 }
 
+/* What else a volume's options say counts where the engine hands it on. */
+static int add_volume_option(const char *option, bool *readonly, struct buffer *rest,
+                             struct error *err)
+{
+    static const char *const kept[] = {"noexec", "nosuid", "nodev", "exec", "suid", "dev"};
+    static const char *const without[] = {
+        "rw",      "z",      "Z",      "nocopy", "copy",   "rprivate",  "private",
+        "rshared", "shared", "rslave", "slave",  "cached", "delegated", "consistent",
+        "U",       "idmap",  "bind",   "rbind",  ""};
+    if (strcmp(option, "ro") == 0) {
+        *readonly = true;
+        return 0;
+    }
+    for (size_t i = 0; i < array_count(kept); i++) {
+        if (strcmp(option, kept[i]) == 0) {
+            buffer_append_format(rest, "%s%s", rest->size ? "," : "", option);
+            return 0;
+        }
+    }
+    for (size_t i = 0; i < array_count(without); i++)
+        if (strcmp(option, without[i]) == 0)
+            return 0;
+    return error_set(err, "option \"%s\" is not known to measure", option);
+}
+
 static int add_volume(json_t *wish, const char *value, struct error *err)
 {
     cleanup_free char *copy = xstrdup(value);
     char *rest = copy, *source = strsep(&rest, ":"), *target = strsep(&rest, ":"), *option;
+    cleanup_buffer struct buffer options = BUFFER_INIT;
     bool readonly = false;
     if (!target) { /* a volume without a name */
         target = source;
         source = NULL;
     }
     while (rest && (option = strsep(&rest, ",")) != NULL)
-        readonly = readonly || strcmp(option, "ro") == 0;
+        if (add_volume_option(option, &readonly, &options, err) < 0)
+            return error_wrap(err, "-v %s", value);
     if (target[0] != '/')
         return error_set(err, "-v %s: the target is no absolute path", value);
-    json_t *mount = json_pack("{s:s, s:b}", "target", target, "readonly", readonly);
+    json_t *mount = json_pack("{s:s, s:b, s:b, s:s}", "target", target, "readonly", readonly,
+                              "volume", !source || (source[0] != '/' && source[0] != '.'),
+                              "options", buffer_text(&options));
     if (source && source[0] == '/')
         json_object_set_new(mount, "source", json_string(source));
     json_array_append_new(list_of(wish, "mounts"), mount);
@@ -160,12 +221,13 @@ static int add_mount(json_t *wish, const char *value, struct error *err)
     cleanup_free char *copy = xstrdup(value);
     cleanup_json json_t *mount = json_object();
     char *rest = copy, *word, *option;
-    bool readonly = false, tmpfs = false;
+    bool readonly = false, tmpfs = false, volume = true; /* a volume, where nothing is said */
     cleanup_buffer struct buffer options = BUFFER_INIT;
     while ((word = strsep(&rest, ",")) != NULL) {
         char *key = strsep(&word, "=");
         if (strcmp(key, "type") == 0) {
             tmpfs = word && strcmp(word, "tmpfs") == 0;
+            volume = word && strcmp(word, "volume") == 0;
         } else if (strcmp(key, "source") == 0 || strcmp(key, "src") == 0) {
             if (word && word[0] == '/')
                 json_object_set_new(mount, "source", json_string(word));
@@ -179,9 +241,10 @@ static int add_mount(json_t *wish, const char *value, struct error *err)
                 readonly = readonly || strcmp(option, "ro") == 0;
                 buffer_append_format(&options, "%s%s", options.size ? "," : "", option);
             }
-        } else if (strncmp(key, "tmpfs-", 6) == 0 && word) {
-            buffer_append_format(&options, "%s%s=%s", options.size ? "," : "", key + 6, word);
-        } else if (strncmp(key, "bind-", 5) != 0 && strcmp(key, "consistency") != 0) {
+        } else if ((strcmp(key, "tmpfs-size") == 0 || strcmp(key, "tmpfs-mode") == 0) && word) {
+            json_object_set_new(mount, key + 6, json_string(word));
+        } else if (strncmp(key, "bind-", 5) != 0 && strncmp(key, "volume-", 7) != 0 &&
+                   strcmp(key, "consistency") != 0) {
             return error_set(err, "--mount %s: \"%s\" is not known to measure", value, key);
         }
     }
@@ -189,8 +252,8 @@ static int add_mount(json_t *wish, const char *value, struct error *err)
     if (!target || target[0] != '/')
         return error_set(err, "--mount %s: give target=/ABSOLUTE/PATH", value);
     json_object_set_new(mount, "readonly", json_boolean(readonly));
-    if (tmpfs)
-        json_object_set_new(mount, "tmpfs", json_string(buffer_text(&options)));
+    json_object_set_new(mount, "volume", json_boolean(volume));
+    json_object_set_new(mount, tmpfs ? "tmpfs" : "options", json_string(buffer_text(&options)));
     json_array_append(list_of(wish, "mounts"), mount);
     return 0;
 }
@@ -200,6 +263,8 @@ static int add_security(json_t *wish, const char *value, struct error *err)
     if (strcmp(value, "no-new-privileges") == 0 || strcmp(value, "no-new-privileges:true") == 0 ||
         strcmp(value, "no-new-privileges=true") == 0)
         json_object_set_new(wish, "noNewPrivileges", json_true());
+    else if (strcmp(value, "systempaths=unconfined") == 0)
+        json_object_set_new(wish, "unmasked", json_true());
     else if (strncmp(value, "mask", 4) == 0 || strncmp(value, "unmask", 6) == 0 ||
              strncmp(value, "systempaths", 11) == 0)
         return error_set(err, "--security-opt %s is not known to measure", value);
@@ -215,11 +280,24 @@ static int add_env(json_t *wish, const char *value, struct error *err)
     return 0;
 }
 
+static int add_words(json_t *list, const char *value)
+{
+    cleanup_free char *copy = xstrdup(value);
+    char *rest = copy, *word;
+    while ((word = strsep(&rest, ",")) != NULL)
+        json_array_append_new(list, json_string(word));
+    return 0;
+}
+
+static bool takes_value(const struct line_option *option)
+{
+    return option->effect != NO_VALUE && option->effect != TRUE && option->effect != REFUSED_FLAG;
+}
+
 static int apply(json_t *wish, const struct line_option *option, const char *value,
                  struct error *err)
 {
-    const bool alone = option->effect == TRUE || option->effect == NO_VALUE ||
-                       option->effect == REFUSED;
+    const bool alone = !takes_value(option);
     if (!value && !alone)
         return error_set(err, "--%s needs a value", option->name);
     const char *equal = value ? strchr(value, '=') : NULL;
@@ -233,6 +311,8 @@ static int apply(json_t *wish, const struct line_option *option, const char *val
     case LIST:
         json_array_append_new(list_of(wish, option->member), json_string(value));
         return 0;
+    case WORDS:
+        return add_words(list_of(wish, option->member), value);
     case TRUE:
         json_object_set_new(wish, option->member,
                             json_boolean(!value || strcmp(value, "false") != 0));
@@ -259,6 +339,9 @@ static int apply(json_t *wish, const struct line_option *option, const char *val
         json_object_set_new(wish, "entrypoint", value[0] ? json_pack("[s]", value) : json_array());
         return 0;
     case REFUSED:
+    case REFUSED_FLAG:
+        if (value && (strcmp(value, "false") == 0 || strcmp(value, "host") == 0))
+            return 0; /* what is so anyway */
         return error_set(err, "--%s %s", option->name, option->member);
     default:
         return 0;
@@ -279,13 +362,6 @@ static const struct line_option *find_letter(char letter)
         if (g_options[i].letter && g_options[i].letter[0] == letter)
             return &g_options[i];
     return NULL;
-}
-
-static bool takes_value(const struct line_option *option)
-{
-    return option->effect != NO_VALUE && option->effect != TRUE &&
-           !(option->effect == REFUSED &&
-             (strcmp(option->name, "init") == 0 || strcmp(option->name, "privileged") == 0));
 }
 
 /* One argument that begins with a dash, perhaps with the next as its value; how many were used. */
@@ -322,6 +398,16 @@ static int take_option(json_t *wish, int argc, char **argv, struct error *err)
     return 1;
 }
 
+/* Podman takes a JSON list as well as one word. */
+static void split_entrypoint(json_t *wish)
+{
+    const char *text = json_string_value(json_array_get(json_object_get(wish, "entrypoint"), 0));
+    json_t *list = text && text[0] == '[' ? json_parse(text, strlen(text), "--entrypoint", NULL)
+                                          : NULL;
+    if (list)
+        json_object_set_new(wish, "entrypoint", list);
+}
+
 json_t *engine_line(int argc, char **argv, enum engine *engine, struct error *err)
 {
     cleanup_json json_t *wish = json_object();
@@ -348,6 +434,8 @@ json_t *engine_line(int argc, char **argv, enum engine *engine, struct error *er
         error_set(err, "the line names no image");
         return NULL;
     }
+    if (*engine == ENGINE_PODMAN)
+        split_entrypoint(wish);
     json_object_set_new(wish, "image", json_string(argv[at++]));
     if (*engine == ENGINE_CTR && at < argc)
         json_object_set_new(wish, "name", json_string(argv[at++]));

@@ -137,6 +137,12 @@ PYTHON
     says "gives the capabilities of the node's kernel" docker run --privileged app sh
     says "its value, which is measured (COLOUR=VALUE)" docker run -e COLOUR app sh
     says "podman takes the node's own limit of processes" podman run app sh
+    says "all capabilities are those of the node's kernel" podman run --ulimit nproc=1 --cap-add ALL app sh
+    says "podman adds mounts for /sbin/init" podman run --ulimit nproc=1 app /sbin/init
+    says "the working directory here is no absolute path" docker run -w here app sh
+    says 'shared memory of "much": expected bytes' docker run --shm-size much app sh
+    says 'option "O" is not known to measure' podman run --ulimit nproc=1 -v /tmp:/tmp:O app sh
+    says "give SOFT or SOFT:HARD, -1 for no limit" docker run --ulimit core=x app sh
     says "--frobnicate is not known to measure" docker run --frobnicate app sh
     says "the host name is measured" docker run -e ENCLAVE_HOST_ENV=none app sh
     says 'no user "nobody"' docker run -u nobody app sh

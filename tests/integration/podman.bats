@@ -223,12 +223,12 @@ debian() { # the image, imported by the first test that needs it
 @test "an enclave container has the identity that rune-image measure predicts, each time" {
     unset CONTAINERS_CONF # Podman's own defaults, and the limits by name
     pod save --format docker-archive -o "$work/save.tar" busybox >/dev/null
-    line=(podman run --annotation enclave.type=auto -u user -w /tmp -v "$work/busybox:/data:ro" --tmpfs /scratch:size=1m -e COLOUR=blue
+    line=(podman run --network none --annotation enclave.type=auto -u user -w /tmp -v "$work/busybox:/data:ro" --tmpfs /scratch:size=1m -e COLOUR=blue
         --ulimit nofile=100:200 --ulimit nproc=1000:1000 --cap-add SYS_TIME --cap-drop KILL --group-add 50 --security-opt no-new-privileges
         busybox sh -c "$show_identity")
     expected=$(predicted "$work/save.tar" "${line[@]}")
     [ "${#expected}" -eq 129 ]
     for _ in 1 2; do
-        [ "$(pod_run --rm "${line[@]:2}" 2>/dev/null | identity_of)" = "$expected" ]
+        [ "$(pod_run --rm "${line[@]:4}" 2>/dev/null | identity_of)" = "$expected" ]
     done
 }
