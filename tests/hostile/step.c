@@ -26,6 +26,10 @@ static _Atomic uint32_t g_sweep;
 
 struct emu_thread *__real_emu_enclu(struct emu_image *image, void *xsave);
 struct emu_thread *__wrap_emu_enclu(struct emu_image *image, void *xsave);
+struct emu_tcs *__real_emu_tcs_take(struct sgx_handle *e, const struct emu_image *image,
+                                    struct emu_fault *out);
+struct emu_tcs *__wrap_emu_tcs_take(struct sgx_handle *e, const struct emu_image *image,
+                                    struct emu_fault *out);
 int __real_emu_signal_enclave(int signo, siginfo_t *info, ucontext_t *uc, struct emu_thread *t);
 int __wrap_emu_signal_enclave(int signo, siginfo_t *info, ucontext_t *uc, struct emu_thread *t);
 void __real_emu_signal_host(int signo, siginfo_t *info, ucontext_t *uc);
@@ -51,23 +55,28 @@ static void by_row(bool told)
  * was interrupted there breaks only the host: it gets #GP. With AEX-Notify an EENTER goes on there
  * too.
  */
-static bool is_anothers(uint64_t leaf, uint64_t address)
+static bool is_anothers(uint32_t leaf, const struct emu_tcs *tcs)
 {
-    const struct sgx_handle *e = emu_find(address);
-    const struct emu_tcs *tcs = e ? atomic_load(&e->tcs[emu_page(e, address)]) : NULL;
-    return tcs != NULL && tcs->cssa > 0 && (leaf == SGX_ERESUME || tcs->notify) &&
-           *host_tcs_user(address, tcs->cssa - 1) != (uint64_t)emu_thread_current();
+    return tcs->cssa > 0 && (leaf == SGX_ERESUME || tcs->notify) &&
+           *host_tcs_user(tcs->address, tcs->cssa - 1) != (uint64_t)emu_thread_current();
+}
+
+/* Asked of a TCS that is taken: before that another thread may still be on it, and interrupted. */
+struct emu_tcs *__wrap_emu_tcs_take(struct sgx_handle *e, const struct emu_image *image,
+                                    struct emu_fault *out)
+{
+    struct emu_tcs *tcs = __real_emu_tcs_take(e, image, out);
+    if (tcs == NULL || !is_anothers((uint32_t)image->rax, tcs))
+        return tcs;
+    atomic_store(&tcs->busy, 0);
+    *out = (struct emu_fault){.vector = X86_GP};
+    return NULL;
 }
 
 struct emu_thread *__wrap_emu_enclu(struct emu_image *image, void *xsave)
 {
-    const uint64_t leaf = (uint32_t)image->rax, tcs = image->rbx;
+    const uint64_t tcs = image->rbx;
     watch_spare(xsave, EMU_XSAVE_SIZE);
-    if (is_anothers(leaf, tcs)) {
-        image->rdi = X86_GP;
-        image->rsi = image->rdx = 0;
-        return NULL;
-    }
     struct emu_thread *t = __real_emu_enclu(image, xsave);
     if (t == NULL)
         return NULL;

@@ -9,6 +9,7 @@
  *   epc.c       how many pages there are; writing back and loading
  *   modify.c    SGX2 through the driver: EMODPR, EMODT, EREMOVE
  *   enter.S     __vdso_sgx_enter_enclave, ENCLU from outside, the start of every signal handler
+ *   tcs.c       who is on a TCS
  *   enter.c     EENTER, ERESUME, EEXIT, AEX
  *   signal.c    which signal is an exception, which is an interrupt; handlers of the host
  *   thread.c    per-thread state, signal stacks, Syscall User Dispatch
@@ -209,6 +210,11 @@ static inline bool emu_inside(const struct sgx_handle *e, uint64_t address, uint
            size <= e->size - (address - e->base);
 }
 
+static inline bool emu_canonical(uint64_t address)
+{
+    return (int64_t)(address << 16) >> 16 == (int64_t)address;
+}
+
 static inline uint64_t emu_page(const struct sgx_handle *e, uint64_t address)
 {
     return (address - e->base) >> SGX_PAGE_SHIFT;
@@ -337,6 +343,12 @@ void emu_signal_entry(int signo, siginfo_t *info, void *context);
 void emu_restorer(void);
 _Noreturn void emu_run_on_stack(void *frame, void (*handler)(int, siginfo_t *, void *), int signo,
                                 siginfo_t *info, void *context, const uint64_t *mask);
+
+/* tcs.c */
+/* Take the TCS in `image->rbx` for the calling thread; NULL, and how the leaf faults. Its fields are
+ * then the caller's until `busy` is 0 again. */
+struct emu_tcs *emu_tcs_take(struct sgx_handle *e, const struct emu_image *image,
+                             struct emu_fault *fault);
 
 /* enter.c */
 /* EENTER or ERESUME of `image`: fills in what to load and returns the thread; NULL for a fault,

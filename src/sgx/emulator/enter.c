@@ -95,11 +95,6 @@ static struct sgx_ssa_gpr *frame_gpr(const struct sgx_handle *e, uint64_t frame)
     return (struct sgx_ssa_gpr *)(frame + e->ssa_frame_size - sizeof(struct sgx_ssa_gpr));
 }
 
-static bool canonical(uint64_t address)
-{
-    return (int64_t)(address << 16) >> 16 == (int64_t)address;
-}
-
 static int gp(struct emu_fault *fault)
 {
     *fault = (struct emu_fault){.vector = X86_GP};
@@ -120,39 +115,6 @@ static int check_frame(struct sgx_handle *e, uint64_t frame, struct emu_fault *f
     return 0;
 }
 
-/* Take the TCS in `image->rbx`, or say how the leaf faults: what EENTER and ERESUME both check. */
-static struct emu_tcs *take_tcs(struct sgx_handle *e, const struct emu_image *image,
-                                struct emu_fault *fault)
-{
-    const uint32_t usable = EPCM_VALID | EPCM_TYPE(SGX_PT_TCS);
-
-    gp(fault);
-    if (image->rbx & (SGX_PAGE_SIZE - 1))
-        return NULL;
-    if (!e) {
-        *fault = (struct emu_fault){.vector = X86_PF,
-                                    .error = X86_PF_USER | X86_PF_PRESENT | X86_PF_SGX,
-                                    .address = image->rbx};
-        return NULL;
-    }
-    if (!canonical(image->rcx) || !e->created)
-        return NULL;
-    const uint64_t page = emu_page(e, image->rbx);
-    struct emu_tcs *tcs = atomic_load(&e->tcs[page]);
-    uint32_t entry = atomic_load(&e->epcm[page]);
-    if (!tcs || (entry & (usable | EPCM_TYPE_MASK | EPCM_PENDING | EPCM_MODIFIED)) != usable) {
-        fault->vector = X86_PF;
-        fault->address = image->rbx;
-        fault->error = X86_PF_USER | (entry & EPCM_VALID ? X86_PF_PRESENT | X86_PF_SGX : 0);
-        return NULL;
-    }
-    if (tcs->malformed || !e->initialized ||
-        tcs->notify != !!(e->secs.attributes.flags & SGX_ATTR_AEX_NOTIFY))
-        return NULL;
-    unsigned idle = 0;
-    return atomic_compare_exchange_strong(&tcs->busy, &idle, 1) ? tcs : NULL;
-}
-
 static int enter(struct sgx_handle *e, struct emu_tcs *tcs, struct emu_image *image,
                  struct emu_fault *fault)
 {
@@ -161,7 +123,7 @@ static int enter(struct sgx_handle *e, struct emu_tcs *tcs, struct emu_image *im
     uint64_t frame = frame_address(e, tcs, tcs->cssa);
     if (check_frame(e, frame, fault) < 0)
         return -1;
-    if (!canonical(tcs->entry) || !canonical(tcs->fsbase) || !canonical(tcs->gsbase))
+    if (!emu_canonical(tcs->entry) || !emu_canonical(tcs->fsbase) || !emu_canonical(tcs->gsbase))
         return gp(fault);
     struct sgx_ssa_gpr *gpr = frame_gpr(e, frame);
     gpr->ursp = image->rsp;
@@ -210,7 +172,7 @@ static int resume(struct sgx_handle *e, struct emu_tcs *tcs, struct emu_image *i
     if (wants_notice(e, tcs))
         return enter(e, tcs, image, fault);
     struct sgx_ssa_gpr *gpr = frame_gpr(e, frame);
-    if (!canonical(gpr->rip) || !canonical(gpr->fsbase) || !canonical(gpr->gsbase) ||
+    if (!emu_canonical(gpr->rip) || !emu_canonical(gpr->fsbase) || !emu_canonical(gpr->gsbase) ||
         load_xsave(e, (const void *)frame, xsave) < 0)
         return gp(fault);
     tcs->aep = image->rcx;
@@ -254,7 +216,7 @@ struct emu_thread *emu_enclu(struct emu_image *image, void *xsave)
     if (!t)
         emu_die("no memory for a thread's signal stack");
     if (leaf == SGX_EENTER || leaf == SGX_ERESUME)
-        tcs = take_tcs(e, image, &fault);
+        tcs = emu_tcs_take(e, image, &fault);
     if (tcs) {
         emu_thread_guard_syscalls(t, e);
         emu_trap_thread(t);

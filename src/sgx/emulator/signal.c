@@ -477,12 +477,22 @@ enum emu_verdict emu_signal_judge(int signo, siginfo_t *info, ucontext_t *uc, st
     return judge_all(signo, info, t, uc, fault);
 }
 
+/* emu_signal_entry goes by RIP where GS base is 0. But a host can jump anywhere, to NULL say. */
+static bool is_jump_of_host(const struct emu_thread *t, const ucontext_t *uc)
+{
+    return !t->tcs && t->enc_gs == 0 && emu_find((uint64_t)uc->uc_mcontext.gregs[REG_RIP]);
+}
+
 /* 1: go on in the enclave, 0: the context is now one of host code. */
 int emu_signal_enclave(int signo, siginfo_t *info, ucontext_t *uc, struct emu_thread *t)
 {
     struct emu_fault fault;
     int saved = errno;
 
+    if (is_jump_of_host(t, uc)) {
+        emu_signal_host(signo, info, uc);
+        return 0;
+    }
     emu_processor_begin();
     enum emu_verdict v = emu_signal_judge(signo, info, uc, t, &fault);
 

@@ -70,19 +70,18 @@ MARK(emu_site_eexit_pushed)
 .Leexit_miss: /* SIGILL finishes it, the long way */
     ud2
 3:  mov C_THREAD(%rax), %rdx
+    mov T_HOST_FS(%rdx), %rcx
+    wrfsbase %rcx
+    mov T_HOST_GS(%rdx), %rcx
+    wrgsbase %rcx
     mov C_AEP(%rax), %rcx
-MARK(emu_site_eexit_leave)
+MARK(emu_site_eexit_leave) /* from here on RAX has the TCS */
     movq $0, C_THREAD(%rax)
-MARK(emu_site_eexit_busy)
+    movq $0, T_TCS(%rdx)
+    pop %rdx
+MARK(emu_site_eexit_popped) /* the stack is another thread's as soon as the TCS is */
     movl $0, C_BUSY(%rax)
 MARK(emu_site_eexit_left)
-    movq $0, T_TCS(%rdx)
-    mov T_HOST_FS(%rdx), %rax
-    wrfsbase %rax
-    mov T_HOST_GS(%rdx), %rax
-    wrgsbase %rax
-    pop %rdx
-MARK(emu_site_eexit_popped)
     mov $EEXIT, %eax
     lea 8(%rsp), %rsp
 MARK(emu_site_eexit_last)

@@ -25,9 +25,9 @@ _Static_assert(offsetof(struct emu_tcs, aep) == C_AEP, "layout.h");
 _Static_assert(offsetof(struct emu_tcs, busy) == C_BUSY, "layout.h");
 
 extern const char emu_site_return[], emu_site_eexit[], emu_site_eexit_pushed[],
-    emu_site_eexit_leave[], emu_site_eexit_busy[], emu_site_eexit_left[], emu_site_eexit_popped[],
-    emu_site_eexit_last[], emu_site_eexit_end[], emu_site_body[], emu_site_tail[],
-    emu_site_tail_end[], emu_site_fault[], emu_site_held[];
+    emu_site_eexit_leave[], emu_site_eexit_popped[], emu_site_eexit_left[], emu_site_eexit_last[],
+    emu_site_eexit_end[], emu_site_body[], emu_site_tail[], emu_site_tail_end[], emu_site_fault[],
+    emu_site_held[];
 extern const uint64_t g_emu_site_pushes[][2];
 
 #define CALL_SIZE 5
@@ -233,21 +233,21 @@ static void finish_eexit(struct emu_thread *t, ucontext_t *uc)
 {
     greg_t *regs = uc->uc_mcontext.gregs;
     const uint64_t rip = (uint64_t)regs[REG_RIP];
+    const bool leaving = rip >= (uint64_t)emu_site_eexit_leave;
     uint64_t rsp = (uint64_t)regs[REG_RSP];
-    struct emu_tcs *tcs = t->tcs;
+    struct emu_tcs *tcs = leaving ? (struct emu_tcs *)regs[REG_RAX] : t->tcs;
 
     if (within(rip, emu_site_eexit_pushed, emu_site_eexit_popped))
         regs[REG_RDX] = (greg_t)pop(&rsp);
     if (rip < (uint64_t)emu_site_eexit_last)
         rsp += sizeof(uint64_t);
     regs[REG_RSP] = (greg_t)rsp;
-    if (rip <= (uint64_t)emu_site_eexit_leave) {
+    if (rip < (uint64_t)emu_site_eexit_left) {
         regs[REG_RCX] = (greg_t)tcs->aep;
+        t->tcs = NULL;
         tcs->thread = NULL;
-    }
-    if (rip <= (uint64_t)emu_site_eexit_busy)
         atomic_store(&tcs->busy, 0);
-    t->tcs = NULL;
+    }
     regs[REG_RAX] = SGX_EEXIT;
     regs[REG_RIP] = regs[REG_RBX];
 }

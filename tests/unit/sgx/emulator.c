@@ -628,6 +628,35 @@ static void restricts_to_any_permissions_but_writing_alone(void)
     assert_int_equal(run.exception_error_code & X86_PF_SGX, X86_PF_SGX);
 }
 
+/* ---- host code that jumps into the enclave ---- */
+
+static sigjmp_buf g_jumped;
+
+static void on_jump(int signo, siginfo_t *info, void *context)
+{
+    (void)signo, (void)info, (void)context;
+    siglongjmp(g_jumped, 1);
+}
+
+/* As through a NULL pointer, where ELRANGE starts at 0. */
+static void a_jump_of_the_host_into_the_enclave_is_a_fault_of_the_host(void)
+{
+    const struct sigaction act = {.sa_sigaction = on_jump, .sa_flags = SA_SIGINFO};
+    const uint64_t nowhere = g_enclave->base + TEST_HOLE + 0x300000;
+    struct sigaction old;
+
+    if (getenv("RUNE_SGX_EMULATOR_ISOLATE"))
+        skip();                                            /* ends the process there */
+    ok_call(TEST_READ, g_enclave->base + TEST_CODE, 0, 0); /* this thread was inside */
+    assert_int_equal(g_driver->sigaction(SIGSEGV, &act, &old), 0);
+    const int jumped = sigsetjmp(g_jumped, 1);
+    if (!jumped)
+        ((void (*)(void))nowhere)();
+    assert_int_equal(g_driver->sigaction(SIGSEGV, &old, NULL), 0);
+    assert_int_equal(jumped, 1);
+    assert_int_equal(ok_call(TEST_ADD, 2, 3, 0), 5);
+}
+
 /* ---- rewritten ENCLU sites ---- */
 
 static void *pester(void *arg)
@@ -771,6 +800,7 @@ int main(void)
         TEST(restricts_and_removes),
         TEST(restricts_to_any_permissions_but_writing_alone),
         EMULATED(ignores_with_any_flags),
+        EMULATED(a_jump_of_the_host_into_the_enclave_is_a_fault_of_the_host),
         EMULATED(sites_work_under_signals),
         EMULATED(sites_work_while_the_stack_comes_and_goes),
         TEST(reports_exceptions),
