@@ -70,6 +70,7 @@ while tcb:
 for tid, attention, park, frames in stacks:
     print(f'thread {tid} attention {attention:x} park {park:x}' + ('' if frames else ': not in an ocall'))
     if frames:
+        frames = [a for a in frames if a > 0]  # the last one may be no return address
         out = subprocess.run(['addr2line', '-fse', elf] + [hex(a - 1) for a in frames], check=True, capture_output=True,
                              text=True).stdout.splitlines()
         for name, place in zip(out[::2], out[1::2]):

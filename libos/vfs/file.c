@@ -28,12 +28,10 @@ struct file *file_get(struct file *f)
     return f;
 }
 
-void file_put(struct file *f)
+static void file_end(struct file *f)
 {
     struct inode *i;
 
-    if (!f || !ref_put(&f->refs))
-        return;
     if (unlikely(f->epoll_watch != NULL))
         g_file_unwatch(f);
     if (unlikely(f->async != NULL))
@@ -57,6 +55,31 @@ void file_put(struct file *f)
         inode_put(i);
     kfree(f->owner);
     kfree(f);
+}
+
+/*
+ * A file may hold others: sockets have files in flight, those are sockets with files in flight. How
+ * deep is the program's choice, so what goes while another file goes waits for that one's end.
+ */
+void file_put(struct file *f)
+{
+    struct thread *t = current();
+
+    if (!f || !ref_put(&f->refs))
+        return;
+    if (t->ending_file) {
+        f->next_ended = t->ended_files;
+        t->ended_files = f;
+        return;
+    }
+    t->ending_file = true;
+    while (f) {
+        file_end(f);
+        f = t->ended_files;
+        if (f)
+            t->ended_files = f->next_ended;
+    }
+    t->ending_file = false;
 }
 
 const struct file_ops g_path_file_ops = {0};

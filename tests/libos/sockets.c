@@ -97,6 +97,26 @@ static int receive_fd(int via, struct ucred *cred)
     return fd;
 }
 
+/* A socket in flight holds a socket in flight, and so on: all go when the last one is closed. */
+static void a_chain_in_flight_goes_at_once(void)
+{
+    int s[2], next[2];
+    char byte;
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, s) == 0);
+    const int first = fcntl(s[0], F_DUPFD_CLOEXEC, 0);
+    for (int i = 0; i < 900; i++) {
+        CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, next) == 0);
+        send_fd(next[0], s[1]);
+        close(s[0]);
+        close(s[1]);
+        memcpy(s, next, sizeof(s));
+    }
+    close(s[0]);
+    close(s[1]);
+    CHECK(read(first, &byte, 1) == 0);
+    close(first);
+}
+
 static void descriptors(void)
 {
     int s[2], p[2], one = 1;
@@ -649,6 +669,7 @@ int main(void)
 {
     RUN(pair_across_fork);
     RUN(descriptors);
+    RUN(a_chain_in_flight_goes_at_once);
     RUN(credentials_go_with_bytes);
     RUN(credentials_before_accept);
     RUN(groups_of_the_peer);

@@ -198,22 +198,34 @@ static int inode_for(struct host_inode *dir, const char *name, size_t len,
     return 0;
 }
 
-static void host_destroy(struct inode *i)
+static void host_destroy_one(struct host_inode *h)
 {
-    struct host_inode *h = host_of(i), *parent;
-    struct host_super *s = host_super_of(i);
-
-    mutex_lock(&s->lock);
-    leave_tree(h);
-    parent = h->parent;
-    mutex_unlock(&s->lock);
     if (h->map_fd >= 0)
         host_close(h->map_fd);
-    host_drop_locks(i, NULL);
+    host_drop_locks(&h->i, NULL);
     kfree(h->name);
     kfree(h);
-    if (parent)
-        inode_put(&parent->i);
+}
+
+/* An inode holds its parent. How deep they lie is the host's word: a loop, not one call in the
+ * other. */
+static void host_destroy(struct inode *i)
+{
+    struct host_super *s = host_super_of(i);
+
+    while (i) {
+        struct host_inode *h = host_of(i);
+
+        mutex_lock(&s->lock);
+        leave_tree(h);
+        i = h->parent ? &h->parent->i : NULL;
+        mutex_unlock(&s->lock);
+        host_destroy_one(h);
+        if (i && !ref_put(&i->refs))
+            i = NULL;
+        if (i)
+            inode_forget(i);
+    }
 }
 
 int host_refresh(struct host_inode *h, struct host_stat *st)

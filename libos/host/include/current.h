@@ -35,6 +35,8 @@ struct thread {
     struct host_memory *host;   /* the host thread's shared area */
     u32 wake_depth, wake_count; /* wake_begin(): wake-ups that wait for wake_end() */
     struct thread *wakes[8];
+    struct file *ended_files; /* file_put(): without a reference, to be closed after this one */
+    bool ending_file;
     struct list_head siblings; /* in process->threads, under process lock */
 
     /* signals (proc/signal.c) */

@@ -199,6 +199,7 @@ struct file {
     bool counts_reader;       /* is one of inode.readers */
     void *epoll_watch;        /* event/epoll_item.c: the items that watch it; file_put() calls
                           g_file_unwatch when not NULL */
+    struct file *next_ended;  /* vfs/file.c: in thread.ended_files */
 };
 
 /* The last reference of f, which is watched, goes: before ops->release. Set by event/epoll.c when

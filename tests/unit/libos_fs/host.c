@@ -7,9 +7,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 void test_set_gs(void *p)
@@ -34,6 +36,32 @@ void test_die(const char *what)
 void *test_pages(unsigned long count)
 {
     return aligned_alloc(4096, count * 4096);
+}
+
+static void (*g_stack_fn)(void *);
+static void *g_stack_arg;
+
+static void on_stack(void)
+{
+    g_stack_fn(g_stack_arg);
+}
+
+void test_on_stack(unsigned long size, void (*fn)(void *), void *arg)
+{
+    static ucontext_t here, there;
+    char *stack = mmap(NULL, size + 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+                       0);
+
+    if (stack == MAP_FAILED || mprotect(stack, 4096, PROT_NONE) < 0 || getcontext(&there) < 0)
+        test_die("no stack");
+    g_stack_fn = fn;
+    g_stack_arg = arg;
+    there.uc_stack.ss_sp = stack + 4096;
+    there.uc_stack.ss_size = size;
+    there.uc_link = &here;
+    makecontext(&there, on_stack, 0);
+    swapcontext(&here, &there);
+    munmap(stack, size + 4096);
 }
 
 static int run(const char *const argv[])

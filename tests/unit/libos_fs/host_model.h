@@ -6,8 +6,8 @@
 #define MODEL_ROOT 5 /* the mount's descriptor */
 
 struct model_node {
-    char path[64], text[128]; /* a link's target, a file's contents */
-    u32 mode, uid;            /* mode 0: not there */
+    char path[PATH_MAX], text[128]; /* a link's target, a file's contents */
+    u32 mode, uid;                  /* mode 0: not there */
     u64 ino, rdev;
     size_t size;
 };

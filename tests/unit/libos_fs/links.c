@@ -4,7 +4,9 @@
  * of link in every position, gets nothing of the enclave and changes nothing there.
  */
 #include "host_model.h"
+#include "layout.h"
 #include "manifest.h"
+#include "vfs.h"
 #include "test_host.h"
 
 #include <asm/stat.h>
@@ -652,6 +654,53 @@ static void there_and_not_there(void **state)
     is(CALL(umount2, "/host"), 0);
 }
 
+/* ---- trees as deep as paths are long ---- */
+
+#define DEPTH 2000
+
+/* What the LibOS asks for is a directory. */
+static void always_a_directory(const char *call, const char *path)
+{
+    static struct model_node *last;
+
+    if (strcmp(call, "stat") != 0 || !*path || model_find(path))
+        return;
+    if (last)
+        last->mode = 0;
+    last = model_put(path, S_IFDIR | 0755, NULL);
+}
+
+static void put_inode(void *inode)
+{
+    inode_put(inode);
+}
+
+/* An inode holds its parent, after all names are forgotten as well. The last one may go anywhere:
+ * on the LibOS's stack of a thread. */
+static void deep_trees_go_without_recursion(void **state)
+{
+    static char path[PATH_MAX];
+    struct mount *m;
+    struct inode *deepest;
+    struct dentry *d;
+
+    mount_host(0);
+    g_model_hook = always_a_directory;
+    is(CALL(chdir, "/host"), 0);
+    for (size_t k = 0; k < DEPTH; k++)
+        memcpy(path + 2 * k, "a/", 3);
+    is(path_lookup(AT_FDCWD, path, 0, &d), 0);
+    m = d->mount;
+    deepest = inode_get(d->inode);
+    dentry_put(d);
+    is(CALL(chdir, "/"), 0);
+    dcache_prune_mount(m);
+    is(m->dentries, 1);
+    test_on_stack(LAYOUT_STACK_SIZE, put_inode, deepest);
+    is(m->super->root->refs.n, 2); /* the mount's and its root's name */
+    is(CALL(umount2, "/host"), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -666,6 +715,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(flags_stay, start, stop),
         cmocka_unit_test_setup_teardown(mount_points_stay, start, stop),
         cmocka_unit_test_setup_teardown(there_and_not_there, start, stop),
+        cmocka_unit_test_setup_teardown(deep_trees_go_without_recursion, start, stop),
     };
 
     return cmocka_run_group_tests_name("libos-fs-links", tests, NULL, NULL);

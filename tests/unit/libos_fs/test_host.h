@@ -15,3 +15,5 @@ void *test_pages(unsigned long count);
  * malloc'ed. */
 int test_make_image(const struct test_file *files, unsigned count, unsigned char **image,
                     unsigned long *size);
+/* Call fn(arg) on a stack of this size, which ends in a page that nobody may touch. */
+void test_on_stack(unsigned long size, void (*fn)(void *), void *arg);
