@@ -378,6 +378,7 @@ static int spawn_proxy(const struct boundary_process *h)
         .umask = 077,
         .capabilities = g_deployment.capabilities,
         .bounding = g_deployment.bounding,
+        .helper = true,
     };
     int r = process_spawn(&spec, &g_proxy);
 

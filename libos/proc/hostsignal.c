@@ -23,12 +23,17 @@ static struct process *find_locked(i32 pid)
     return NULL;
 }
 
+static bool is_of_host(const struct process *p)
+{
+    return p->report_to_host && !p->helper;
+}
+
 /* May the host name this process at all? NULL: there is none. */
 static int check_target_locked(const struct process *p)
 {
     if (!p)
         return -ESRCH;
-    return p->pid == 1 || p->report_to_host || g_deployment.policy.signal_any ? 0 : -EPERM;
+    return p->pid == 1 || is_of_host(p) || g_deployment.policy.signal_any ? 0 : -EPERM;
 }
 
 static int send_to_all(const struct siginfo_k *info)
@@ -50,7 +55,7 @@ static int send_to_one(i32 pid, const struct siginfo_k *info)
     struct process *p = find_locked(pid);
     int r = check_target_locked(p);
     /* What the host started by exec it may also end. */
-    bool own = r == 0 && p->report_to_host && pid != 1 && info->signo == SIGKILL;
+    bool own = r == 0 && is_of_host(p) && pid != 1 && info->signo == SIGKILL;
     if (r == 0 && !own && !policy_signal(info->signo))
         r = -EPERM;
     if (r == 0)

@@ -79,6 +79,7 @@ static int set_up(struct process *p, const struct process_spec *s)
     p->fs->umask = s->umask;
     p->pgid = p->pid;
     p->report_to_host = true;
+    p->helper = s->helper;
     p->oom_score_adj = container_oom_score_adj();
     p->state = PROCESS_NEW;
     return 0;

@@ -146,6 +146,7 @@ struct process_spec { /* from the manifest or from rune exec; strings are LibOS 
     const char *cwd;
     int hfds[3];
     bool terminal, first;
+    bool helper; /* not the host's: its signals do not reach it alone */
     u32 uid, gid, umask, group_count;
     u32 *groups;
     u64 capabilities; /* permitted and effective */

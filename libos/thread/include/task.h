@@ -49,6 +49,7 @@ struct process {
     enum process_state state;
     u32 exit_status; /* as wait(2) */
     bool group_exit, exec_done, report_to_host;
+    bool helper;     /* the LibOS started it: not one that the host may signal alone */
     i32 exit_signal; /* SIGCHLD, 0 none */
     u32 wait_event;  /* stopped/continued not yet reported */
 

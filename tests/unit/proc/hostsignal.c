@@ -43,9 +43,11 @@ int signal_send_group(i32 pgid, const struct siginfo_k *info)
 
 /* Process 1, a helper of it, and one that the host started on a terminal. */
 static struct session g_session = {.foreground = 77};
-static struct process g_p[3] = {{.pid = 1, .report_to_host = true},
+/* And a helper that the LibOS started itself (ratls-proxy). */
+static struct process g_p[4] = {{.pid = 1, .report_to_host = true},
                                 {.pid = 2},
-                                {.pid = 3, .report_to_host = true, .session = &g_session}};
+                                {.pid = 3, .report_to_host = true, .session = &g_session},
+                                {.pid = 4, .report_to_host = true, .helper = true}};
 
 static int setup(void **state)
 {
@@ -91,14 +93,25 @@ static void test_helpers(void **state)
     assert_int_equal(send(9, SIGTERM), -ESRCH);
     assert_int_equal(g_count, 0);
     assert_int_equal(send(1, SIGKILL), 0);
-    assert_int_equal(g_count, 3);
+    assert_int_equal(g_count, 4);
     assert_int_equal(send(1, SIGSTOP), 0);
-    assert_int_equal(g_count, 3);
+    assert_int_equal(g_count, 4);
     assert_int_equal(send(-1, SIGKILL), 0);
-    assert_int_equal(g_count, 3);
+    assert_int_equal(g_count, 4);
     g_deployment.policy.signal_any = true;
     assert_int_equal(send(2, SIGTERM), 0);
     assert_int_equal(send(2, SIGHUP), -EPERM);
+}
+
+static void a_helper_of_the_libos_is_not_the_host_s_to_kill(void **state)
+{
+    for (int sig = 1; sig <= 64; sig++)
+        assert_int_equal(send(4, sig), -EPERM);
+    assert_int_equal(process_kill_foreground(4, SIGINT), -EPERM);
+    assert_int_equal(g_count, 0);
+    g_deployment.policy.signal_any = true;
+    assert_int_equal(send(4, SIGTERM), 0);
+    assert_int_equal(send(4, SIGHUP), -EPERM);
 }
 
 /* What it started the host may end, whatever the list says. */
@@ -134,6 +147,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_listed, setup),
         cmocka_unit_test_setup(test_helpers, setup),
+        cmocka_unit_test_setup(a_helper_of_the_libos_is_not_the_host_s_to_kill, setup),
         cmocka_unit_test_setup(test_own, setup),
         cmocka_unit_test_setup(test_terminal, setup),
     };
