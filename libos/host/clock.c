@@ -141,7 +141,7 @@ static u64 read_clock(bool real)
         return read_clock(real);
     }
     /* TSCs of two processors may differ by a little. */
-    return real ? realtime : never_back(&g_clock.last, ns);
+    return real ? never_back(&g_clock.last_real, realtime) : never_back(&g_clock.last, ns);
 }
 
 u64 clock_monotonic(void)

@@ -411,36 +411,61 @@ static int earlier_key_lookup(struct pseudo_inode *dir, const char *name, size_t
     return 0;
 }
 
-/* Keys that programs, or provisioning on their behalf, have set: shared by the whole container.
- * p->fd: index + 1. */
+/*
+ * Keys that programs, or provisioning on their behalf, have set: shared by the whole container. A
+ * name takes its place when its key is set, not when somebody asks for it.
+ */
 static struct named_key {
     char name[64];
     bool set;
     u8 value[KEY_SIZE];
 } g_keys[KEY_MAX] = {{.name = "default"}};
 
+/* Of a name, set or not: what a listing says and what stat() says is the same. */
+static u64 key_ino(const struct pseudo_inode *dir, const char *name)
+{
+    u64 h = 0;
+
+    while (*name)
+        h = (h ^ (u8)*name++) * 0x100000001b3ull;
+    return dir->i.ino + (1ull << 32) + (h >> 33);
+}
+
+/* With g_lock. "": the first that is free. KEY_MAX: none. */
+static u32 key_find(const char *name)
+{
+    u32 k = 0;
+
+    while (k < KEY_MAX && strcmp(g_keys[k].name, name) != 0)
+        k++;
+    return k;
+}
+
 static int show_named_key(struct pseudo_inode *p, struct text *t)
 {
-    struct named_key *k = &g_keys[p->fd - 1];
-
     mutex_lock(&g_lock);
-    if (k->set)
-        text_add(t, k->value, KEY_SIZE);
+    const u32 k = key_find(p->name);
+    if (k < KEY_MAX && g_keys[k].set)
+        text_add(t, g_keys[k].value, KEY_SIZE);
     mutex_unlock(&g_lock);
     return 0;
 }
 
 static ssize_t store_named_key(struct pseudo_inode *p, const char *buf, size_t n)
 {
-    struct named_key *k = &g_keys[p->fd - 1];
-
     if (n != KEY_SIZE)
         return -EACCES;
     mutex_lock(&g_lock);
-    memcpy(k->value, buf, KEY_SIZE);
-    k->set = true;
+    u32 k = key_find(p->name);
+    if (k == KEY_MAX)
+        k = key_find("");
+    if (k < KEY_MAX) {
+        strlcpy(g_keys[k].name, p->name, sizeof(g_keys[k].name));
+        memcpy(g_keys[k].value, buf, KEY_SIZE);
+        g_keys[k].set = true;
+    }
     mutex_unlock(&g_lock);
-    return (ssize_t)n;
+    return k < KEY_MAX ? (ssize_t)n : -ENOSPC;
 }
 
 static const struct pseudo_entry g_named_key = {
@@ -448,33 +473,26 @@ static const struct pseudo_entry g_named_key = {
 
 static int key_lookup(struct pseudo_inode *dir, const char *name, size_t len, struct inode **out)
 {
-    /* Others do not use up the names by asking for them. */
     bool may_set = fs_uid() == 0 || fs_capable(CAP_DAC_OVERRIDE);
-    u32 k, unused = KEY_MAX;
 
     if (name[0] == '_')
         return earlier_key_lookup(dir, name, len, out);
-    if (len >= sizeof(g_keys[0].name))
+    if (len == 0 || len >= sizeof(g_keys[0].name))
         return -ENOENT;
-    mutex_lock(&g_lock);
-    for (k = 0; k < KEY_MAX; k++) {
-        if (strncmp(g_keys[k].name, name, len) == 0 && g_keys[k].name[len] == 0)
-            break;
-        if (!g_keys[k].name[0] && unused == KEY_MAX)
-            unused = k;
-    }
-    if (k == KEY_MAX && unused < KEY_MAX && may_set) { /* any name may be set */
-        k = unused;
-        memcpy(g_keys[k].name, name, len);
-    }
-    mutex_unlock(&g_lock);
-    if (k == KEY_MAX)
-        return may_set ? -ENOSPC : -ENOENT;
-    *out = pseudo_inode_new(dir->i.super, &g_named_key, dir);
-    if (!*out)
+    char *copy = kstrndup(name, len);
+    if (!copy)
         return -ENOMEM;
-    pseudo_of(*out)->fd = (i32)k + 1;
-    (*out)->ino += k + 1;
+    mutex_lock(&g_lock);
+    const u32 k = key_find(copy);
+    mutex_unlock(&g_lock);
+    const bool there = k < KEY_MAX || may_set; /* any name may be set */
+    *out = there ? pseudo_inode_new(dir->i.super, &g_named_key, dir) : NULL;
+    if (!*out) {
+        kfree(copy);
+        return there ? -ENOMEM : -ENOENT;
+    }
+    pseudo_of(*out)->name = copy;
+    (*out)->ino = key_ino(dir, copy);
     return 0;
 }
 
@@ -483,7 +501,8 @@ static int key_iterate(struct pseudo_inode *dir, u64 pos, dirent_fn *fn, void *c
     for (u64 k = pos; k < KEY_MAX; k++) {
         if (!g_keys[k].name[0] || (k && !g_keys[k].set))
             continue;
-        if (!fn(ctx, g_keys[k].name, strlen(g_keys[k].name), dir->i.ino + k + 1, DT_REG, k + 1))
+        if (!fn(ctx, g_keys[k].name, strlen(g_keys[k].name), key_ino(dir, g_keys[k].name), DT_REG,
+                k + 1))
             return 1;
     }
     return 0;

@@ -304,6 +304,7 @@ static int pseudo_setattr(struct inode *i, const struct setattr *a)
 
 static void pseudo_destroy(struct inode *i)
 {
+    kfree(pseudo_of(i)->name);
     kfree(pseudo_of(i));
 }
 

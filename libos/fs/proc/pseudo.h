@@ -56,7 +56,8 @@ struct pseudo_inode {
     struct inode i;
     const struct pseudo_entry *entry;
     i32 pid, tid, fd;
-    u64 start; /* of the process: a pid may come again */
+    u64 start;  /* of the process: a pid may come again */
+    char *name; /* of one that has no row in a table, where its directory wants it; kmalloc'ed */
 };
 static inline struct pseudo_inode *pseudo_of(struct inode *i)
 {

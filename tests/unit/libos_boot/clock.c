@@ -14,6 +14,7 @@
 #define SECOND 1000000000ull
 
 int printf(const char *fmt, ...);
+int test_tsc_behind(u64 ticks); /* tsc.c */
 
 static struct enclave_layout g_test_layout = {.size = 4096, .flags = LAYOUT_FLAG_SGX2};
 const struct enclave_layout *g_layout = &g_test_layout;
@@ -111,6 +112,18 @@ int main(void)
     start = tsc();
     run(2, &monotonic, &realtime);
     CHECK(tsc() - start < 1000000000);
+
+    /* On a processor whose TSC is behind, neither goes back. */
+    for (start = tsc(); tsc() - start < 60000000;)
+        ;
+    monotonic = clock_monotonic();
+    realtime = clock_realtime();
+    if (test_tsc_behind(50000000) == 0) {
+        u64 m = clock_monotonic(), r = clock_realtime();
+        test_tsc_behind(0);
+        CHECK(m >= monotonic);
+        CHECK(r >= realtime);
+    }
 
     /* SGX1: each look is the host's. */
     g_test_layout.flags = 0;

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The keys of /dev/attestation that programs set (libos/fs/proc/attestation.c). */
+#include "boundary.h"
+#include "crypto.h"
+#include "deployment.h"
+#include "host.h"
+#include "host_model.h"
+#include "measured.h"
+#include "sgx.h"
+#include "test_host.h"
+#include "../../../libos/fs/fs_private.h"
+
+#include <setjmp.h>
+#include <stdlib.h>
+#include <cmocka.h>
+
+#define is(a, b) assert_int_equal((long)(a), (long)(b))
+#define KEYS     32 /* at most, one of them `default` */
+
+/* ---- what the other files of the directory stand on ---- */
+
+struct deployment g_deployment;
+const struct manifest_image *g_manifest;
+struct sgx_report_body g_self;
+
+void crypto_wipe(void *data, size_t size)
+{
+    memset(data, 0, size);
+}
+
+int host_get_target_info(u8 target_info[512])
+{
+    return -EIO;
+}
+
+ssize_t host_get_quote(const u8 report[SGX_REPORT_SIZE], u8 *quote, size_t n)
+{
+    return -EIO;
+}
+
+int sgx_report(const u8 target_info[512], const u8 report_data[64], u8 report[432])
+{
+    return -EIO;
+}
+
+int sgx_get_key(const struct sgx_key_request *request, u8 key[16])
+{
+    return -EIO;
+}
+
+int proc_parse_number(const char *name, size_t len)
+{
+    return -1;
+}
+
+void process_put(struct process *p)
+{
+}
+
+u32 cpu_count(void)
+{
+    return 1;
+}
+
+struct process *process_find(i32 pid)
+{
+    return NULL;
+}
+
+/* ---- the tests ---- */
+
+static int start(void **state)
+{
+    static bool mounted;
+    struct super *s;
+    struct dentry *d;
+
+    if (mounted)
+        return 0;
+    mounted = true;
+    world_start(memfs_create("tmpfs", 8 << 20, 0755, 0, 0));
+    is(CALL(mkdir, "/a", 0755), 0);
+    s = attestation_create();
+    assert_false(is_err(s));
+    is(path_lookup(AT_FDCWD, "/a", 0, &d), 0);
+    is(mount_attach(s, s->root, d, 0, "attestation", NULL, NULL), 0);
+    dentry_put(d);
+    return 0;
+}
+
+static const char *path_of(unsigned k)
+{
+    static char path[32];
+
+    snprintf(path, sizeof(path), "/a/keys/k%u", k);
+    return path;
+}
+
+static long set(const char *path, char c)
+{
+    char value[16];
+    long fd = CALL(open, path, O_WRONLY), n;
+
+    memset(value, c, sizeof(value));
+    n = fd < 0 ? fd : CALL(write, fd, value, sizeof(value));
+    if (fd >= 0)
+        CALL(close, fd);
+    return n;
+}
+
+/* Its first byte; -1 when it was never set. */
+static long get(const char *path)
+{
+    char value[16];
+    long fd = CALL(open, path, O_RDONLY), n;
+
+    assert_true(fd >= 0);
+    n = CALL(read, fd, value, sizeof(value));
+    CALL(close, fd);
+    return n == 16 ? value[0] : -1;
+}
+
+static void names_that_are_only_asked_for_use_up_nothing(void **state)
+{
+    for (unsigned k = 1000; k < 1000 + 3 * KEYS; k++)
+        is(get(path_of(k)), -1);
+    is(set("/a/keys/mine", 'm'), 16);
+    is(get("/a/keys/mine"), 'm');
+}
+
+static void a_key_keeps_its_name_and_value_when_all_are_taken(void **state)
+{
+    for (unsigned k = 0; k < KEYS - 2; k++)
+        is(set(path_of(k), (char)k), 16);
+    is(set(path_of(KEYS), 'x'), -ENOSPC);
+    is(get(path_of(KEYS)), -1);
+    for (unsigned k = 0; k < KEYS - 2; k++)
+        is(get(path_of(k)), k);
+    is(set("/a/keys/default", 'd'), 16);
+    is(set("/a/keys/mine", 'n'), 16);
+    is(get("/a/keys/default"), 'd');
+    is(get("/a/keys/mine"), 'n');
+}
+
+static void others_may_not_ask_for_names_that_are_not_set(void **state)
+{
+    struct cred old = g_test_process.cred;
+
+    g_test_process.cred.fsuid = 1000;
+    g_test_process.cred.cap_effective = 0;
+    is(CALL(open, "/a/keys/unknown", O_RDONLY), -ENOENT);
+    is(CALL(open, "/a/keys/mine", O_RDONLY), -EACCES);
+    g_test_process.cred = old;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(names_that_are_only_asked_for_use_up_nothing, start),
+        cmocka_unit_test_setup(a_key_keeps_its_name_and_value_when_all_are_taken, start),
+        cmocka_unit_test_setup(others_may_not_ask_for_names_that_are_not_set, start),
+    };
+
+    return cmocka_run_group_tests_name("libos-fs-attestation", tests, NULL, NULL);
+}
