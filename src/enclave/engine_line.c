@@ -420,6 +420,13 @@ json_t *engine_line(int argc, char **argv, enum engine *engine, struct error *er
         error_set(err, "give the line from its start: %s run [OPTIONS] IMAGE", program);
         return NULL;
     }
+    for (int i = 0; i < argc; i++) {
+        cleanup_json json_t *word = json_string(argv[i]);
+        if (!word) { /* it would be left out */
+            error_set(err, "word %d of the line is not UTF-8", i + 1);
+            return NULL;
+        }
+    }
     while (at < argc && argv[at][0] == '-' && argv[at][1]) {
         if (strcmp(argv[at], "--") == 0) {
             at++;

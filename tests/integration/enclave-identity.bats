@@ -142,6 +142,7 @@ PYTHON
     says "the working directory here is no absolute path" docker run -w here app sh
     says 'shared memory of "much": expected bytes' docker run --shm-size much app sh
     says 'option "O" is not known to measure' podman run --ulimit nproc=1 -v /tmp:/tmp:O app sh
+    says "word 4 of the line is not UTF-8" docker run app $'\xff'
     says "give SOFT or SOFT:HARD, -1 for no limit" docker run --ulimit core=x app sh
     says "--frobnicate is not known to measure" docker run --frobnicate app sh
     says "the host name is measured" docker run -e ENCLAVE_HOST_ENV=none app sh
