@@ -193,6 +193,17 @@ static int build(struct process *p, const struct process_spec *s)
     return 0;
 }
 
+/* Process 1 takes all others with it: from then on none comes, or its end would have no end. */
+static int publish(struct process *p)
+{
+    mutex_lock(&g_process_lock);
+    int r = p->pid == 1 || (g_init && !g_init->group_exit) ? 0 : -ESRCH;
+    if (r == 0)
+        process_publish_locked(p, NULL);
+    mutex_unlock(&g_process_lock);
+    return r;
+}
+
 int process_spawn(const struct process_spec *spec, i32 *pid)
 {
     struct thread *me = current();
@@ -204,14 +215,18 @@ int process_spawn(const struct process_spec *spec, i32 *pid)
     me->process = p;
     int r = build(p, spec);
     me->process = borrowed;
+    if (r == 0)
+        r = publish(p);
     if (r < 0) {
+        /* It never runs, and never ends: what its end would give back goes here. */
+        if (p->session && p->session->tty)
+            g_process_hooks->session_end(p->session);
+        if (p->spawn && p->spawn->thread)
+            process_thread_remove(p->spawn->thread);
         kfree(p->spawn);
         process_put(p);
         return r;
     }
-    mutex_lock(&g_process_lock);
-    process_publish_locked(p, NULL);
-    mutex_unlock(&g_process_lock);
     *pid = p->pid;
     return 0;
 }

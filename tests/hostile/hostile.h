@@ -66,25 +66,26 @@ enum what {
     W_SWEEP,     /* one AEX, later by one instruction each time, on the way back from another */
     W_SKIP,      /* do not enter where the enclave expects it */
     W_WRONG_TCS,
-    W_QUIET,  /* a page disappears, and is back without a word */
-    W_TELL,   /* ... and the enclave hears of the fault */
-    W_USER,   /* ... of programs only; it hears of it, even when the page is back */
-    W_SWAP,   /* ... and another one disappears */
-    W_STACK,  /* ... and the thread's LibOS stack disappears; of that fault the enclave hears */
-    W_ENTRY,  /* ... of user code, then the one that the row names; of that the enclave hears */
-    W_CPUID,  /* ... with CPUID instructions, which are #UD from there on, as on hardware */
-    W_RENEW,  /* ... for a new one, of zeros, that waits to be accepted (EREMOVE, EAUG) */
-    W_REPORT, /* ask for a REPORT over the host's data */
-    W_EXEC,   /* ask for a process */
-    W_KILL,   /* send a signal */
-    W_REPLAY, /* not done: what was the answer once */
-    W_LOCAL,  /* whoever it is, the answer names localhost, and control data has descriptors */
-    W_CUT,    /* what the enclave is given is shorter, */
-    W_GROW,   /* longer */
-    W_TAIL,   /* the second half of CONFIGID */
-    W_SVN,    /* CONFIGSVN */
-    W_FILL,   /* what the host fills in has a variable that it may not give */
-    W_PROXY,  /* another ratls-proxy than the measured one */
+    W_QUIET,    /* a page disappears, and is back without a word */
+    W_TELL,     /* ... and the enclave hears of the fault */
+    W_USER,     /* ... of programs only; it hears of it, even when the page is back */
+    W_SWAP,     /* ... and another one disappears */
+    W_STACK,    /* ... and the thread's LibOS stack disappears; of that fault the enclave hears */
+    W_ENTRY,    /* ... of user code, then the one that the row names; of that the enclave hears */
+    W_CPUID,    /* ... with CPUID instructions, which are #UD from there on, as on hardware */
+    W_RENEW,    /* ... for a new one, of zeros, that waits to be accepted (EREMOVE, EAUG) */
+    W_REPORT,   /* ask for a REPORT over the host's data */
+    W_EXEC,     /* ask for a process */
+    W_KILL,     /* send a signal */
+    W_TERMINAL, /* a process with a terminal, that there is or is not; the tenant allows it */
+    W_REPLAY,   /* not done: what was the answer once */
+    W_LOCAL,    /* whoever it is, the answer names localhost, and control data has descriptors */
+    W_CUT,      /* what the enclave is given is shorter, */
+    W_GROW,     /* longer */
+    W_TAIL,     /* the second half of CONFIGID */
+    W_SVN,      /* CONFIGSVN */
+    W_FILL,     /* what the host fills in has a variable that it may not give */
+    W_PROXY,    /* another ratls-proxy than the measured one */
     /* crafted.c, from here to W_BACK: */
     W_LESS,    /* asked for an odd part of what is asked */
     W_OTHER,   /* done with another descriptor */

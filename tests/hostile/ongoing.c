@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What goes on by itself while the enclave runs: one host thread for each such row. */
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "pal.h"
 #include "sgx/arch.h"
 #include "tests/hostile/hostile.h"
 
@@ -134,6 +136,44 @@ static void exec(void)
         fault("the host has started process %ld in the enclave", (long)pid);
 }
 
+/* A terminal whose other side nobody reads; the descriptors are the enclave's to close. */
+static void give_terminal(int32_t stdio[3])
+{
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    static int terminal = -1;
+
+    pthread_mutex_lock(&lock);
+    if (terminal < 0) {
+        int other = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+        if (other >= 0 && unlockpt(other) == 0)
+            terminal = open(ptsname(other), O_RDWR | O_NOCTTY | O_CLOEXEC);
+    }
+    pthread_mutex_unlock(&lock);
+    for (int i = 0; i < 3; i++)
+        stdio[i] = dup(terminal);
+}
+
+/* What `rune exec -t` does, of a program that is not there as often as of one that is. */
+static void exec_on_terminal(void)
+{
+    static const char there[] = "\0/\0/bin/workload\0terminals\0A=B";
+    static const char nowhere[] = "\0/\0/bin/worknone\0terminals\0A=B";
+    _Static_assert(sizeof(there) == sizeof(nowhere), "one size");
+    struct {
+        struct boundary_process head;
+        char strings[sizeof(there)];
+    } p = {.head = {.size = sizeof(p.head) + sizeof(there),
+                    .argc = 2,
+                    .envc = 1,
+                    .flags = PAL_PROCESS_TERMINAL}};
+
+    memcpy(p.strings, chance_below(2) ? there : nowhere, sizeof(there));
+    give_terminal(p.head.stdio);
+    int64_t pid = ecall(ECALL_CREATE_PROCESS, (uint64_t)&p, NULL, NULL, NULL);
+    if (pid > 0)
+        ecall(ECALL_START_PROCESS, (uint64_t)pid, NULL, NULL, NULL);
+}
+
 static void kill_some(void)
 {
     const uint64_t number = chance_below(4) ? ECALL_KILL : ECALL_KILL_FOREGROUND;
@@ -192,6 +232,9 @@ static void stray(const struct lie *lie)
         return;
     case W_KILL:
         kill_some();
+        return;
+    case W_TERMINAL:
+        exec_on_terminal();
         return;
     default:
         break;

@@ -16,9 +16,11 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <termios.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -267,5 +269,38 @@ void clock_part(void)
         const struct timespec ms = {0, 1000000};
         if (nanosleep(&ms, NULL) == 0)
             INSIDE(now_of(CLOCK_MONOTONIC) - m >= 1000000);
+    }
+}
+
+/* ---- terminals that come and go with the processes that the host starts ---- */
+
+static void look_at_terminal(const char *name)
+{
+    int fd = open(name, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+    struct termios t;
+    struct stat st;
+    pid_t group;
+
+    if (fd < 0)
+        return;
+    INSIDE(fstat(fd, &st) == 0 && S_ISCHR(st.st_mode));
+    ioctl(fd, TCGETS, &t);
+    ioctl(fd, TIOCGPGRP, &group);
+    ioctl(fd, TIOCSCTTY, 1);
+    close(fd);
+}
+
+void terminals_part(void)
+{
+    static const char *const names[] = {"/dev/console", "/dev/pts/0", "/dev/pts/1", "/dev/tty"};
+
+    const bool started = isatty(0);
+
+    if (started) /* as daemons do; the session has it still */
+        for (int fd = 0; fd < 3; fd++)
+            close(fd);
+    for (int round = started ? 76 : 0; round < 80; round++) {
+        look_at_terminal(names[round % 4]);
+        usleep(started ? 0 : 1000);
     }
 }

@@ -20,6 +20,10 @@ int __wrap_bundle_deployment_build(const struct bundle_deployment *d, struct buf
     struct bundle_deployment strict = *d;
     strict.policy = (struct bundle_policy){
         .exec = MANIFEST_EXEC_NONE, .flags = MANIFEST_POLICY_STDOUT, .log_level = 2};
+    if (lies_have(W_TERMINAL)) {
+        strict.policy.exec = MANIFEST_EXEC_ANY;
+        strict.policy.flags |= MANIFEST_POLICY_STDIN;
+    }
     static const struct bundle_host_variable name = {"HOSTNAME", MANIFEST_VALUE_NAME};
     strict.host_variables = &name;
     strict.host_variable_count = 1;

@@ -561,7 +561,7 @@ static const struct part {
     {"random", random_part},   {"registers", registers_part}, {"host", host_part},
     {"network", network_part}, {"signals", signals_part},     {"loopback", loopback_part},
     {"sealed", sealed_part},   {"clock", clock_part},         {"shared", shared_part},
-    {"mapped", mapped_part},   {"tree", tree_part},
+    {"mapped", mapped_part},   {"tree", tree_part},           {"terminals", terminals_part},
 };
 #define PARTS (sizeof(g_parts) / sizeof(g_parts[0]))
 

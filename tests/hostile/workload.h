@@ -29,6 +29,7 @@ void host_part(void);
 void network_part(void);
 void sealed_part(void);
 void clock_part(void);
+void terminals_part(void);
 
 /* shared.c */
 void shared_part(void);

@@ -135,7 +135,7 @@ int device_open(struct inode *i, struct file *f)
         return t ? open_tty(t, f) : -ENXIO;
     case DEV(5, 1):
         t = host_console();
-        return t ? open_tty(tty_get(t), f) : -EIO;
+        return t ? open_tty(t, f) : -EIO;
     case DEV(5, 2):
         return ptmx_open(i, f);
     default:

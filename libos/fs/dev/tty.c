@@ -67,14 +67,8 @@ struct tty *tty_by_index(u32 index)
     mutex_lock(&g_tty_lock);
     t = index < TTY_MAX ? g_ttys[index] : NULL;
     /* A tty whose last reference is going is on its way out of the table. */
-    if (t) {
-        u32 n = __atomic_load_n(&t->refs.n, __ATOMIC_RELAXED);
-
-        while (n && !__atomic_compare_exchange_n(&t->refs.n, &n, n + 1, true, __ATOMIC_ACQUIRE,
-                                                 __ATOMIC_RELAXED))
-            ;
-        t = n ? t : NULL;
-    }
+    if (t && !ref_get_live(&t->refs))
+        t = NULL;
     mutex_unlock(&g_tty_lock);
     return t;
 }
@@ -254,7 +248,7 @@ static long set_controlling(struct tty *t, bool steal)
             t->session->tty = NULL;
             t->session->foreground = 0;
             t->session = NULL;
-            t->refs.n--; /* the former session's; the caller holds one */
+            (void)ref_put(&t->refs); /* the former session's; the caller holds one */
             attach(t, p->session, p->pgid);
         }
     } else {

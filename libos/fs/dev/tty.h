@@ -51,5 +51,5 @@ void tty_set_controlling(struct tty *t, struct process *leader);
 
 int ptmx_open(struct inode *i, struct file *f); /* pty.c */
 extern u32 g_pts_gid, g_pts_mode;               /* of new nodes: mount options of devpts */
-/* The container's terminal, or NULL (hostfile.c). */
+/* The container's terminal, +1, or NULL (hostfile.c). */
 struct tty *host_console(void);

@@ -21,15 +21,20 @@ struct host_stream {
     bool has_kept;          /* read already, but not by the program: atomic */
     bool no_read, no_write; /* the policy keeps this way from the host */
     u8 kept;
+    bool is_terminal;
+    u32 index; /* of the terminal */
+    /* Alive for open files, which hold it; for all else stream_tty(). NULL: none, or no more. */
     struct tty *tty;
 };
 
+/* A terminal may control a session, and be opened by its name, when all of its files are closed: it
+ * keeps the stream. */
 struct host_tty {
     struct tty t;
-    struct host_stream *stream;
+    struct host_stream *stream; /* a reference */
 };
 
-static struct host_tty *g_console;
+static struct host_tty *g_console; /* under g_tty_lock */
 
 static void uio_skip(struct uio *io, size_t n)
 {
@@ -237,6 +242,7 @@ static void host_stream_release(struct file *f)
 {
     struct host_stream *h = f->private;
 
+    tty_put(h->tty);
     inode_put(&h->i);
 }
 
@@ -258,25 +264,39 @@ static const struct file_ops g_positioned_ops = {
     .release = host_stream_release,
 };
 
+/* The terminal that the stream is of, +1; NULL: it is none, or its end is near. */
+static struct tty *stream_tty(struct host_stream *h)
+{
+    struct tty *t = h->is_terminal ? tty_by_index(h->index) : NULL;
+
+    if (t && t != __atomic_load_n(&h->tty, __ATOMIC_ACQUIRE)) {
+        tty_put(t);
+        t = NULL;
+    }
+    return t;
+}
+
 static int host_stream_getattr(struct inode *i, struct kstat *st)
 {
     struct host_stream *h = container_of(i, struct host_stream, i);
+    struct tty *t = stream_tty(h);
     struct host_stat hs;
 
     *st = (struct kstat){
-        .dev = h->tty ? 0x17 : 0xd,
-        .ino = h->tty ? h->tty->index + 3 : i->ino,
-        .mode = h->tty ? S_IFCHR | h->tty->mode : i->mode,
+        .dev = t ? 0x17 : 0xd,
+        .ino = t ? t->index + 3 : i->ino,
+        .mode = t ? S_IFCHR | t->mode : i->mode,
         .nlink = 1,
-        .uid = h->tty ? h->tty->uid : i->uid,
-        .gid = h->tty ? h->tty->gid : i->gid,
-        .rdev = h->tty ? TTY_DEV(TTY_MAJOR_PTS, h->tty->index) : i->rdev,
+        .uid = t ? t->uid : i->uid,
+        .gid = t ? t->gid : i->gid,
+        .rdev = t ? TTY_DEV(TTY_MAJOR_PTS, t->index) : i->rdev,
         .blksize = PAGE_SIZE,
         .atime = i->atime,
         .mtime = i->mtime,
         .ctime = i->ctime,
         .btime = i->ctime,
     };
+    tty_put(t);
     if (h->positioned && host_stat(h->hfd, "", true, &hs) == 0) {
         st->size = hs.size;
         st->blocks = hs.blocks;
@@ -287,19 +307,22 @@ static int host_stream_getattr(struct inode *i, struct kstat *st)
 static int host_stream_setattr(struct inode *i, const struct setattr *a)
 {
     struct host_stream *h = container_of(i, struct host_stream, i);
+    struct tty *t;
 
     if (a->valid & SETATTR_SIZE)
         return h->positioned ? host_ftruncate(h->hfd, a->size) : -EINVAL;
-    if (h->tty) {
-        if (a->valid & SETATTR_MODE)
-            h->tty->mode = a->mode & 07777;
-        if (a->valid & SETATTR_UID)
-            h->tty->uid = a->uid;
-        if (a->valid & SETATTR_GID)
-            h->tty->gid = a->gid;
+    t = stream_tty(h);
+    if (!t) {
+        setattr_copy(i, a);
         return 0;
     }
-    setattr_copy(i, a);
+    if (a->valid & SETATTR_MODE)
+        t->mode = a->mode & 07777;
+    if (a->valid & SETATTR_UID)
+        t->uid = a->uid;
+    if (a->valid & SETATTR_GID)
+        t->gid = a->gid;
+    tty_put(t);
     return 0;
 }
 
@@ -310,6 +333,8 @@ static int host_stream_reopen(struct inode *i, struct file *f)
 
     if ((access != O_WRONLY && h->no_read) || (access != O_RDONLY && h->no_write))
         return -EACCES;
+    if (h->is_terminal && !stream_tty(h)) /* the file's reference */
+        return -EIO;
     inode_get(i);
     f->ops = h->positioned ? &g_positioned_ops : &g_stream_ops;
     f->private = h;
@@ -322,8 +347,6 @@ static void host_stream_destroy(struct inode *i)
     struct host_stream *h = container_of(i, struct host_stream, i);
 
     host_close(h->hfd);
-    if (h->tty)
-        tty_put(h->tty);
     kfree(h);
 }
 
@@ -373,7 +396,9 @@ static struct file *stream_file(struct host_stream *h, u32 flags)
     if (!f)
         return NULL;
     f->private = h;
-    inode_get(&h->i); /* released by ops->release */
+    inode_get(&h->i); /* released by ops->release, as the terminal is */
+    if (h->tty)
+        tty_get(h->tty);
     f->inode = inode_get(&h->i);
     f->host_fd = h->hfd;
     f->kind = S_ISSOCK(h->i.mode) ? "socket" : "pipe";
@@ -390,6 +415,7 @@ static int host_tty_open(struct tty *t, struct file *f)
     struct host_tty *h = container_of(t, struct host_tty, t);
 
     inode_get(&h->stream->i);
+    tty_get(t);
     f->ops = &g_stream_ops;
     f->private = h->stream;
     f->host_fd = h->stream->hfd;
@@ -400,8 +426,12 @@ static void host_tty_destroy(struct tty *t)
 {
     struct host_tty *h = container_of(t, struct host_tty, t);
 
+    mutex_lock(&g_tty_lock);
     if (g_console == h)
         g_console = NULL;
+    mutex_unlock(&g_tty_lock);
+    __atomic_store_n(&h->stream->tty, NULL, __ATOMIC_RELEASE);
+    inode_put(&h->stream->i);
     kfree(h);
 }
 
@@ -412,6 +442,7 @@ static bool is_host_terminal(int hfd)
     return host_ioctl(hfd, TCGETS, &t, sizeof(t)) >= 0;
 }
 
+/* h->tty, whose reference is the caller's. */
 static int make_tty(struct host_stream *h)
 {
     struct host_tty *t = kzalloc(sizeof(*t));
@@ -419,7 +450,7 @@ static int make_tty(struct host_stream *h)
 
     if (!t)
         return -ENOMEM;
-    ref_init(&t->t.refs); /* the stream's */
+    ref_init(&t->t.refs);
     t->t.open = host_tty_open;
     t->t.destroy = host_tty_destroy;
     t->t.mode = 0620;
@@ -430,16 +461,26 @@ static int make_tty(struct host_stream *h)
         kfree(t);
         return r;
     }
+    inode_get(&h->i); /* the terminal's */
     h->tty = &t->t;
+    h->is_terminal = true;
+    h->index = t->t.index;
     h->i.mode = S_IFCHR | 0620;
+    mutex_lock(&g_tty_lock);
     if (!g_console)
         g_console = t;
+    mutex_unlock(&g_tty_lock);
     return 0;
 }
 
 struct tty *host_console(void)
 {
-    return g_console ? &g_console->t : NULL;
+    struct tty *t;
+
+    mutex_lock(&g_tty_lock);
+    t = g_console && ref_get_live(&g_console->t.refs) ? &g_console->t : NULL;
+    mutex_unlock(&g_tty_lock);
+    return t;
 }
 
 /* A file on a terminal gets the name of its node, so that ttyname(3) finds it. */
@@ -523,6 +564,7 @@ int fs_install_stdio(struct files *files, const int hfds[3], bool terminal)
     int r = 0;
 
     for (int k = 0; k < 3; k++) {
+        struct tty *made = NULL;
         struct file *f;
 
         if (hfds[k] < 0)
@@ -548,17 +590,23 @@ int fs_install_stdio(struct files *files, const int hfds[3], bool terminal)
             h = tty;
             inode_get(&h->i);
         } else if (may_be_terminal() && S_ISCHR(h->i.mode) && is_host_terminal(h->hfd)) {
-            r = make_tty(h);
-            tty = r == 0 ? h : NULL;
+            int e = make_tty(h);
+
+            r = r < 0 ? r : e;
+            made = h->tty;
+            tty = made ? h : NULL;
         }
         f = stream_file(h, h->tty ? O_RDWR : k == 0 ? O_RDONLY : O_WRONLY);
         if (f && h->tty)
             name_tty(f, h);
-        inode_put(&h->i);
         if (!f) {
             r = -ENOMEM;
-            continue;
+            tty = NULL; /* it may end here */
         }
+        tty_put(made);
+        inode_put(&h->i);
+        if (!f)
+            continue;
         install(files, k, f);
     }
     return r;
