@@ -27,7 +27,7 @@ struct super *sysfs_create(void);
 struct super *cgroupfs_create(void);
 struct super *hostfs_create(int hfd, u32 flags); /* MANIFEST_MOUNT_* */
 /* The mount of a file is /etc/hosts: what it says of localhost is the enclave's own. At boot. */
-void hostfs_keep_localhost(struct super *super);
+int hostfs_keep_localhost(struct super *super);
 struct super *attestation_create(void);
 void file_systems_register(void); /* types.c: once, at start */
 

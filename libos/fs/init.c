@@ -370,16 +370,20 @@ static bool has_mount(const struct deployment *d, const char *target)
     return false;
 }
 
-/* Whichever mount it is that programs find there. */
-static void keep_localhost(void)
+/* Whichever mount it is that programs find there: a file, whatever kind of file the host says. */
+static int keep_localhost(void)
 {
     struct dentry *d;
+    int r = 0;
 
     if (path_lookup(AT_FDCWD, "/etc/hosts", LOOKUP_NO_HOST_LINKS, &d) < 0)
-        return;
+        return 0;
     if (dentry_untrusted(d) && d->inode == d->mount->super->root)
-        hostfs_keep_localhost(d->mount->super);
+        r = hostfs_keep_localhost(d->mount->super);
     dentry_put(d);
+    if (r < 0)
+        log_error("mount /etc/hosts: the host says that it is no regular file");
+    return r;
 }
 
 /* One that the LibOS does not have, and programs do without. Any other mount is there or nothing
@@ -467,8 +471,9 @@ int fs_init(const struct manifest_image *manifest, const struct deployment *depl
         if (r < 0 && !is_missing_device(&deployment->mounts[k], r))
             return r;
     }
-    keep_localhost();
-    r = mount_attestation();
+    r = keep_localhost();
+    if (r == 0)
+        r = mount_attestation();
     if (r < 0)
         return r;
     if (deployment->ratls) {

@@ -311,14 +311,15 @@ static ssize_t hs_send(struct socket *s, struct socket_msg *m)
 {
     u8 small[SMALL], *buf = small;
     size_t room = MIN(m->io->left, (size_t)CHUNK);
-    u16 family = AF_INET;
+    u16 family = (u16)s->domain;
     ssize_t r;
 
     if (s->type != SOCK_STREAM && m->io->left > DATAGRAM)
         return -EMSGSIZE;
-    /* raw(7) takes an address of no family for one of IPv4: it has to be seen for what it is. */
-    if (s->domain == AF_INET && m->name_len >= sizeof(family) && m->name[0] == AF_UNSPEC &&
-        m->name[1] == 0)
+    /* raw(7) takes an address of no family for one of its own, as UDP does for IPv4: it has to be
+     * seen for what it is. */
+    if ((s->domain == AF_INET || (s->domain == AF_INET6 && s->type == SOCK_RAW)) &&
+        m->name_len >= sizeof(family) && m->name[0] == AF_UNSPEC && m->name[1] == 0)
         memcpy(m->name, &family, sizeof(family));
     r = m->name_len > 0 && s->domain != AF_UNIX
             ? host_name_leaving(m->name, m->name_len, true, &host_of(s)->asked_resolver)

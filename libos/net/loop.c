@@ -170,7 +170,8 @@ int loop_outer_make(struct loop_sock *s, struct socket **out)
     return r;
 }
 
-u16 loop_outer_port(struct socket *outer)
+/* Its port as the host tells, 0: none. */
+static u16 loop_outer_port(struct socket *outer)
 {
     u8 name[ADDRESS_MAX];
     u32 len = 0;
@@ -198,6 +199,13 @@ static int may_bind(const struct loop_name *n)
     return n->port != 0 && n->port < start && !capable(CAP_NET_BIND_SERVICE) ? -EACCES : 0;
 }
 
+u16 loop_chosen_port(struct socket *outer)
+{
+    const struct loop_name n = {.port = loop_outer_port(outer)};
+
+    return may_bind(&n) == 0 ? n.port : 0;
+}
+
 /* A wildcard: the host's port and the one inside are the same, so either may refuse. With port 0
  * the host chooses. s->lock is held. */
 static int bind_both(struct loop_sock *s, struct loop_name n)
@@ -218,7 +226,7 @@ static int bind_both(struct loop_sock *s, struct loop_name n)
         if (r == 0 && any_port) {
             struct loop_name chosen = n;
 
-            chosen.port = loop_outer_port(outer);
+            chosen.port = loop_chosen_port(outer);
             r = chosen.port == 0 ? -EADDRNOTAVAIL : loop_port_bind(s, &chosen);
         }
         if (r < 0 && s->outer == NULL)
@@ -235,6 +243,7 @@ static int bind_both(struct loop_sock *s, struct loop_name n)
 static int bind_outside(struct loop_sock *s, const struct loop_name *n, const u8 *name, u32 len)
 {
     struct socket *outer = s->outer;
+    struct loop_name chosen = *n;
     int r = outer == NULL ? outer_create(s, &outer) : 0;
 
     if (r < 0)
@@ -246,12 +255,16 @@ static int bind_outside(struct loop_sock *s, const struct loop_name *n, const u8
         return r;
     }
     outer_publish(s, outer);
+    chosen.port = loop_outer_port(outer);
     mutex_lock(&g_loop_ports);
-    s->local = *n;
-    s->local.port = loop_outer_port(outer);
-    s->bound = true;
+    if (list_empty(&s->port_link)) { /* else it was connected meanwhile */
+        s->local = chosen;
+        s->bound = true;
+    } else {
+        r = -EINVAL;
+    }
     mutex_unlock(&g_loop_ports);
-    return 0;
+    return r;
 }
 
 static int loop_bind(struct socket *sock, const u8 *name, u32 len)
@@ -463,7 +476,7 @@ static int datagram_connect(struct loop_sock *s, struct loop_name *to, const u8 
         outer = loop_outer(s);
         if (outer != NULL && s->local.port == 0) { /* the port it has outside, if nobody has it */
             from = loop_is_v4(to) ? g_loop_localhost4 : g_loop_localhost6;
-            from.port = loop_outer_port(outer);
+            from.port = loop_chosen_port(outer);
             if (from.port != 0)
                 (void)loop_port_bind(s, &from);
         }

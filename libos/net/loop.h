@@ -218,8 +218,9 @@ void loop_put(struct loop_sock *s);
 int loop_outer_make(struct loop_sock *s, struct socket **out);
 /* The outer half or NULL, ready for a call of its operations on behalf of s. */
 struct socket *loop_outer(struct loop_sock *s);
-/* Its port as the host tells, 0: none. */
-u16 loop_outer_port(struct socket *outer);
+/* The port that the host gave it, for one inside that has none yet: none that a program had to be
+ * allowed to have. 0: none. */
+u16 loop_chosen_port(struct socket *outer);
 /* The address that s has towards an inner one. */
 struct loop_name loop_source_for(const struct loop_sock *s, const struct loop_name *to);
 /* A wildcard as destination is this machine. */

@@ -181,7 +181,7 @@ static int autobind(struct loop_sock *s)
         any.addr[10] = any.addr[11] = 0xff;
     mutex_lock(&s->lock);
     if (s->local.port == 0) {
-        any.port = outer != NULL ? loop_outer_port(outer) : 0;
+        any.port = outer != NULL ? loop_chosen_port(outer) : 0;
         r = any.port != 0 ? loop_port_bind(s, &any) : -EADDRINUSE;
         any.port = 0;
         if (r < 0)

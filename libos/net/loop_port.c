@@ -104,6 +104,11 @@ int loop_port_bind(struct loop_sock *s, const struct loop_name *name)
         tries = count;
     }
     mutex_lock(&g_loop_ports);
+    /* While the host was asked for a port, another thread's call may have had one. */
+    if (!list_empty(&s->port_link)) {
+        r = -EINVAL;
+        tries = 0;
+    }
     for (u32 i = 0; r < 0 && i < tries; i++) {
         if (name->port == 0)
             n.port = (u16)(low + (start + i) % count);

@@ -263,6 +263,9 @@ static int rename_check(struct walk *o, struct walk *n, struct dentry *od, struc
         r = may_delete(n->at, nd, S_ISDIR(nd->inode->mode));
     else
         r = may_delete(n->at, nd, is_dir);
+    /* The host might say that it is empty, and put one of its own in place of what is mounted. */
+    if (r == 0 && nd->inode && !(flags & RENAME_EXCHANGE_FLAG) && nd->mounts_below)
+        r = -ENOTEMPTY;
     if (r == 0 && is_dir && o->at != n->at)
         r = inode_permission(od->inode, MAY_WRITE);
     if (r == 0 && !o->at->inode->ops->rename)

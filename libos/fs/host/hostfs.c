@@ -99,6 +99,8 @@ static i64 time_of(i64 sec, u32 nsec)
 static void take_facts(struct inode *i, const struct host_stat *st)
 {
     i->mode = (i->mode & S_IFMT) | (st->mode & 07777);
+    if (host_super_of(i)->hosts) /* nobody is kept from it */
+        i->mode |= 0444;
     i->uid = st->uid;
     i->gid = st->gid;
     i->nlink = (u32)MIN(st->nlink, UINT32_MAX);
@@ -277,7 +279,7 @@ static int host_getattr(struct inode *i, struct kstat *st)
     int r = host_refresh(host_of(i), &hs);
 
     /* Removed meanwhile: what was known, as for an open file without a name. */
-    if (r < 0 && r != -ENOENT && r != -ESTALE)
+    if (r < 0 && r != -ENOENT && r != -ESTALE && !host_super_of(i)->hosts)
         return r;
     *st = (struct kstat){
         .dev = i->super->dev,
@@ -314,13 +316,8 @@ static int set_size(struct inode *i, u64 size)
         return fd;
     r = host_ftruncate(fd, size);
     host_close(fd);
-    if (r == 0) {
-        bool shorter = size < i->size;
-
+    if (r == 0)
         i->size = size;
-        if (shorter)
-            mm_cut_file(i, size);
-    }
     return r;
 }
 
@@ -356,12 +353,17 @@ static int set_attributes(struct inode *i, const struct setattr *a)
 
 static int host_setattr(struct inode *i, const struct setattr *a)
 {
+    u64 before = i->size;
     struct own_change own;
     int r;
 
     own_begin(&own, host_of(i), OWN_OPENED | IN_ATTRIB | IN_MODIFY);
     r = set_attributes(i, a);
     own_end(&own);
+    /* Not within: who has a page of the file come holds its memory, and waits for its own change to
+     * begin. */
+    if ((a->valid & SETATTR_SIZE) && i->size < before)
+        mm_cut_file(i, i->size);
     return r;
 }
 
@@ -587,7 +589,7 @@ static const struct inode_ops g_host_ops = {
 static const struct inode_ops g_hosts_ops = {
     .getattr = host_getattr,
     .setattr = host_setattr,
-    .open = hostfs_open,
+    .open = hosts_open,
     .destroy = host_destroy,
 };
 
@@ -645,12 +647,14 @@ struct super *hostfs_create(int hfd, u32 flags)
     return &s->s;
 }
 
-void hostfs_keep_localhost(struct super *super)
+int hostfs_keep_localhost(struct super *super)
 {
     struct host_super *s = container_of(super, struct host_super, s);
 
     if (!S_ISREG(super->root->mode))
-        return;
+        return -EINVAL;
     s->hosts = true;
     super->root->ops = &g_hosts_ops;
+    super->root->mode |= 0444;
+    return 0;
 }

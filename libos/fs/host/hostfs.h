@@ -81,6 +81,7 @@ void own_end(struct own_change *o);
 size_t hosts_text(const char *text, size_t size, char *out);
 #define HOSTS_ROOM(size) ((size) + 256)
 u64 hosts_size(struct host_inode *h);
+int hosts_open(struct inode *i, struct file *f);
 ssize_t hosts_read(struct file *f, struct uio *io, u64 *pos);
 i64 hosts_seek(struct file *f, i64 off, int whence);
 

@@ -4,7 +4,8 @@
  * gets the enclave's own loopback, so these lines come first and the host's lines have no such
  * names. The text is made when the file is read from its start and stays for that open file: a
  * host that changes its file between two reads puts no name together. No mappings, for the same
- * reason.
+ * reason. And the enclave's own lines are there for everybody, whatever the host says: who cannot
+ * read this file asks the DNS for localhost, which is the host.
  */
 #include "hostfs.h"
 
@@ -159,14 +160,14 @@ static int read_all(int fd, char **out, size_t *size)
     return 0;
 }
 
+/* fd -1, or one that cannot be read: the host says nothing. */
 static int load(int fd, char **out, size_t *size)
 {
     char *text = NULL, *own;
     size_t n = 0;
-    int r = read_all(fd, &text, &n);
 
-    if (r < 0)
-        return r;
+    if (fd >= 0 && read_all(fd, &text, &n) < 0)
+        n = 0;
     own = kmalloc(HOSTS_ROOM(n));
     if (own)
         *size = hosts_text(text, n, own);
@@ -181,12 +182,41 @@ u64 hosts_size(struct host_inode *h)
     char *text = NULL;
     size_t size = 0;
 
-    if (fd < 0)
-        return 0;
     if (load(fd, &text, &size) == 0)
         kfree(text);
-    host_close(fd);
+    if (fd >= 0)
+        host_close(fd);
     return size;
+}
+
+static ssize_t alone_read(struct file *f, struct uio *io, u64 *pos)
+{
+    ssize_t r = *pos < sizeof(g_own) - 1
+                    ? uio_to(io, g_own + *pos, MIN(io->left, sizeof(g_own) - 1 - (size_t)*pos))
+                    : 0;
+
+    if (r > 0)
+        *pos += (u64)r;
+    return r;
+}
+
+static i64 alone_seek(struct file *f, i64 off, int whence)
+{
+    return generic_seek(f, off, whence, sizeof(g_own) - 1);
+}
+
+/* The host opens nothing. */
+static const struct file_ops g_alone_ops = {.read = alone_read, .seek = alone_seek};
+
+int hosts_open(struct inode *i, struct file *f)
+{
+    int r = hostfs_open(i, f);
+
+    if (r < 0 && (f->flags & O_ACCMODE) == O_RDONLY) {
+        f->ops = &g_alone_ops;
+        r = 0;
+    }
+    return r;
 }
 
 static int load_again(struct file *f, struct host_open *o)

@@ -8,6 +8,7 @@
 static struct model_node g_nodes[NODES];
 static u64 g_next_ino;
 void (*g_model_hook)(const char *call, const char *path);
+int g_model_error;
 
 struct model_node *model_find(const char *path)
 {
@@ -46,6 +47,7 @@ void model_reset(void)
 {
     memset(g_nodes, 0, sizeof(g_nodes));
     g_model_hook = NULL;
+    g_model_error = 0;
     model_put("", S_IFDIR | 0755, NULL);
 }
 
@@ -68,6 +70,8 @@ int host_stat(int dir, const char *path, bool follow, struct host_stat *st)
 {
     struct model_node *n = asked("stat", dir, path);
 
+    if (g_model_error)
+        return g_model_error;
     if (!n)
         return -ENOENT;
     *st = (struct host_stat){.dev = 1,
@@ -84,6 +88,8 @@ int host_open(int dir, const char *path, int flags, u32 mode)
 {
     struct model_node *n = asked("open", dir, path);
 
+    if (g_model_error)
+        return g_model_error;
     if (n && (flags & O_CREAT) && (flags & O_EXCL))
         return -EEXIST;
     if (!n && (flags & O_CREAT))
@@ -97,6 +103,8 @@ ssize_t host_read(int hfd, void *buf, size_t n, off_t off)
 {
     struct model_node *m = asked("read", hfd, "");
 
+    if (g_model_error)
+        return g_model_error;
     n = (size_t)off >= m->size ? 0 : MIN(n, m->size - (size_t)off);
     memcpy(buf, m->text + off, n);
     return (ssize_t)n;

@@ -91,7 +91,7 @@ static void mount_hosts(const char *text)
     is(path_lookup(AT_FDCWD, "/hosts", 0, &d), 0);
     is(mount_attach(s, s->root, d, 0, "host", NULL, NULL), 0);
     dentry_put(d);
-    hostfs_keep_localhost(s);
+    is(hostfs_keep_localhost(s), 0);
 }
 
 static int start(void **state)
@@ -154,6 +154,75 @@ static void stays_for_one_reader(void **state)
     is(CALL(close, fd), 0);
 }
 
+static void check_own_lines(long fd)
+{
+    char buf[600];
+
+    assert_true(fd >= 0);
+    is(CALL(pread64, fd, buf, sizeof(buf), 0), strlen(OWN));
+    assert_memory_equal(buf, OWN, strlen(OWN));
+}
+
+/* Who could not read it would ask the DNS for localhost, which is the host. */
+static void is_there_whatever_the_host_says(void **state)
+{
+    static const int errors[] = {-ENOENT, -EACCES, -EIO, -ENOMEM, -ELOOP, -EINTR, -EAGAIN};
+    struct stat st;
+
+    mount_hosts("10.0.0.1 b\n");
+    long open_before = CALL(open, "/hosts", O_RDONLY);
+    for (size_t i = 0; i < ARRAY_SIZE(errors); i++) {
+        g_model_error = errors[i];
+        long fd = CALL(open, "/hosts", O_RDONLY | O_CLOEXEC);
+        check_own_lines(fd);
+        is(CALL(lseek, fd, 0, SEEK_END), strlen(OWN));
+        is(CALL(close, fd), 0);
+        check_own_lines(open_before);
+        is(CALL(stat, "/hosts", &st), 0);
+        is(st.st_size, strlen(OWN));
+        is(CALL(access, "/hosts", 4), 0);
+    }
+    g_model_error = 0;
+    is(CALL(close, open_before), 0);
+}
+
+/* Another user than the file's, as the host has it, reads it as well. */
+static void is_there_for_everybody(void **state)
+{
+    const struct cred before = g_test_process.cred;
+    struct cred *c = &g_test_process.cred;
+
+    mount_hosts("");
+    model_find("hosts")->mode = S_IFREG;
+    model_find("hosts")->uid = 7;
+    c->uid = c->euid = c->suid = c->fsuid = 1000;
+    c->cap_effective = c->cap_permitted = 0;
+    long fd = CALL(open, "/hosts", O_RDONLY);
+    check_own_lines(fd);
+    is(CALL(close, fd), 0);
+    fd = CALL(open, "/hosts", O_RDONLY); /* with what the host said by now */
+    check_own_lines(fd);
+    is(CALL(close, fd), 0);
+    g_test_process.cred = before;
+}
+
+/* A FIFO, say, would have no lines but the host's. */
+static void is_a_file(void **state)
+{
+    static const u32 kinds[] = {S_IFIFO, S_IFSOCK, S_IFCHR};
+
+    mount_hosts("");
+    for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+        model_put("other", kinds[i] | 0644, "");
+        struct super *s = hostfs_create(host_open(MODEL_ROOT, "other", O_RDONLY, 0),
+                                        MANIFEST_MOUNT_IS_FILE);
+        assert_false(is_err(s));
+        assert_true(hostfs_keep_localhost(s) < 0);
+        inode_put(s->root);
+        s->destroy(s);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -161,6 +230,9 @@ int main(void)
         cmocka_unit_test(any_bytes),
         cmocka_unit_test_setup_teardown(is_live, start, stop),
         cmocka_unit_test_setup_teardown(stays_for_one_reader, start, stop),
+        cmocka_unit_test_setup_teardown(is_there_whatever_the_host_says, start, stop),
+        cmocka_unit_test_setup_teardown(is_there_for_everybody, start, stop),
+        cmocka_unit_test_setup_teardown(is_a_file, start, stop),
     };
 
     return cmocka_run_group_tests_name("libos-fs-hosts", tests, NULL, NULL);

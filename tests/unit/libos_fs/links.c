@@ -628,6 +628,11 @@ static void mount_points_stay(void **state)
     check_text("/host/a/b/key", "secret");
     is(CALL(rmdir, "/host/a"), -ENOTEMPTY);
     check_text("/host/a/b/key", "secret");
+    model_put("a", S_IFDIR | 0755, NULL); /* empty, for the host */
+    model_put("new", S_IFDIR | 0755, NULL);
+    model_put("new/b", S_IFDIR | 0755, NULL);
+    is(CALL(rename, "/host/new", "/host/a"), -ENOTEMPTY);
+    check_text("/host/a/b/key", "secret");
     model_put("a", S_IFDIR | 0755, NULL);
     is(CALL(rename, "/host/a", "/host/c"), 0);
     check_text("/host/c/b/key", "secret");
@@ -701,6 +706,45 @@ static void deep_trees_go_without_recursion(void **state)
     is(CALL(umount2, "/host"), 0);
 }
 
+static int g_under_way, g_cuts;
+
+static bool begin_change(void)
+{
+    g_under_way++;
+    return true;
+}
+static void end_change(const struct own_change *o)
+{
+    g_under_way--;
+}
+static void no_change_under_way(void)
+{
+    g_cuts++;
+    is(g_under_way, 0);
+}
+
+/* Who takes a page of a file away needs the memory of those that have it mapped; and they, while a
+ * page of theirs comes, wait for such a change to end. */
+static void changes_end_before_pages_go(void **state)
+{
+    static struct outside_watch watch = {begin_change, end_change};
+    struct dentry *d;
+
+    model_put("f", S_IFREG | 0644, "text");
+    mount_host(0);
+    is(path_lookup(AT_FDCWD, "/host/f", 0, &d), 0);
+    d->inode->watches = (struct inotify_watch *)&watch; /* there is one */
+    g_outside_watch = &watch;
+    g_test_cut = no_change_under_way;
+    is(CALL(truncate, "/host/f", 1), 0);
+    is(g_cuts, 1);
+    g_test_cut = NULL;
+    g_outside_watch = NULL;
+    d->inode->watches = NULL;
+    dentry_put(d);
+    is(CALL(umount2, "/host"), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -716,6 +760,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(mount_points_stay, start, stop),
         cmocka_unit_test_setup_teardown(there_and_not_there, start, stop),
         cmocka_unit_test_setup_teardown(deep_trees_go_without_recursion, start, stop),
+        cmocka_unit_test_setup_teardown(changes_end_before_pages_go, start, stop),
     };
 
     return cmocka_run_group_tests_name("libos-fs-links", tests, NULL, NULL);

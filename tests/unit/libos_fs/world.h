@@ -7,6 +7,7 @@
 extern struct process g_test_process;
 void world_start(struct super *root);
 void world_stop(void);
+extern void (*g_test_cut)(void); /* of mm_cut_file() */
 
 /* CALL(open, "/x", O_RDONLY): the arguments that are left out are 0. */
 #define CALL(name, ...) CALL_(name, __VA_ARGS__, 0, 0, 0, 0, 0)

@@ -388,8 +388,14 @@ int host_setsockopt(int hfd, int level, int name, const void *val, uint32_t len)
 int host_getsockname(int hfd, void *addr, uint32_t *len, int peer)
 {
     int r = (peer ? getpeername : getsockname)(hfd, addr, len);
+    void (*late)(void) = g_hostile.late;
 
+    g_hostile.late = NULL;
+    if (late != NULL)
+        late();
     if (r == 0)
         bend(addr, len);
+    if (r == 0 && g_hostile.port != 0)
+        memcpy((char *)addr + 2, &g_hostile.port, sizeof(g_hostile.port));
     return (int)RESULT(r);
 }

@@ -14,6 +14,8 @@ struct host_hostile {
     uint32_t control_data; /* bytes that the first control message claims */
     uint32_t epoll_events; /* added to every event */
     uint32_t epoll_data;   /* added to every token */
+    void (*late)(void);    /* called once, before the next answer to getsockname() */
+    uint16_t port;         /* that it gives, in network order; 0: the true one */
 };
 extern struct host_hostile g_hostile;
 

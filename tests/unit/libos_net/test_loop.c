@@ -331,6 +331,43 @@ static void test_end_while_waiting(void **state)
     close_all(c, 2);
 }
 
+static int g_early;
+static struct sockaddr_in g_peer;
+
+static void send_early(void)
+{
+    assert_int_equal(CALL(sendto, g_early, "early", 5, 0, &g_peer, sizeof(g_peer)), 5);
+}
+
+/* While the host is asked for the port that connect() takes inside as well, another thread sends,
+ * and the socket has one already. */
+static void test_late_port(void **state)
+{
+    struct sockaddr_in out, own, again = {.sin_family = AF_INET};
+    u32 len = sizeof(own);
+    char buf[8];
+    int fd[3], more;
+
+    fd[0] = wildcard(SOCK_DGRAM, &g_peer);
+    fd[1] = g_early = (int)CALL(socket, AF_INET, SOCK_DGRAM, 0);
+    fd[2] = wildcard(SOCK_DGRAM, &out);
+    out.sin_addr.s_addr = 0x080000c0;
+    assert_int_equal(CALL(sendto, fd[1], "out", 3, 0, &out, sizeof(out)), 3);
+    g_hostile.late = send_early;
+    assert_int_equal(CALL(connect, fd[1], &g_peer, sizeof(g_peer)), 0);
+    assert_null(g_hostile.late);
+    assert_int_equal(world_read(fd[0], buf, sizeof(buf)), 5);
+    assert_int_equal(CALL(getsockname, fd[1], &own, &len), 0);
+    assert_int_equal(world_close(fd[1]), 0);
+    /* Its port is nobody's now. */
+    more = (int)CALL(socket, AF_INET, SOCK_DGRAM, 0);
+    again.sin_addr.s_addr = 0x0100007f;
+    again.sin_port = own.sin_port;
+    assert_int_equal(CALL(bind, more, &again, sizeof(again)), 0);
+    fd[1] = more;
+    close_all(fd, 3);
+}
+
 int loop_tests(void)
 {
     const struct CMUnitTest tests[] = {
@@ -342,6 +379,7 @@ int loop_tests(void)
         cmocka_unit_test(test_edge),
         cmocka_unit_test(test_many),
         cmocka_unit_test(test_end_while_waiting),
+        cmocka_unit_test(test_late_port),
     };
 
     return cmocka_run_group_tests(tests, inside, outside);
