@@ -106,6 +106,8 @@ RULES = [
      "pipe2(), fcntl(F_DUPFD_CLOEXEC), epoll_create1()", "int fd = dup(0);", "int fd = dup2(0, 1);"),
     ("NULL tests", NULL_TESTS, r"== NULL|!= NULL(?!;)", "!p, or p", "if (p == NULL)", "bool there = p != NULL; if (!p)"),
     ("a status is ret", DIALECT, r"\bint (rc|result|r)\b( =|;)", "call it ret", "int rc = f();", "int ret = f(); int root;"),
+    ("limits by name", ("libos/*.c",), r"->rlimits\[\d+\]", "LIMIT_* of rlimit.h",
+     "p->rlimits[7].soft", "p->rlimits[LIMIT_NOFILE].soft; h->rlimits[2 * i]; struct rlimit64 r[16];"),
     ("nested ?:", PRODUCT, nested_conditions, "if, or a table",
      "x = a ? b : c ? d : e;", "f(a ? b : c, d ? e : f); x = a[i ? 0 : 1] ? b : c;"),
     ("goto goes down", PRODUCT, upward_gotos, "a loop",

@@ -37,7 +37,7 @@ static long set_cloexec(int fd, bool on)
 
 static long dup_fd(struct file *f, long min, bool cloexec)
 {
-    if (min < 0 || (u64)min >= current_process()->rlimits[7].soft)
+    if (min < 0 || (u64)min >= current_process()->rlimits[LIMIT_NOFILE].soft)
         return -EINVAL;
     return fd_install_min((int)min, file_get(f), cloexec);
 }

@@ -2,8 +2,7 @@
 /* Descriptor tables. */
 #include "vfs.h"
 
-#define FD_MAX              (1u << 20)
-#define RLIMIT_NOFILE_INDEX 7
+#define FD_MAX (1u << 20)
 
 struct files *files_create(void)
 {
@@ -143,7 +142,7 @@ static int table_grow(struct files *t, u32 want)
 
 static u32 fd_limit(void)
 {
-    u64 soft = current_process()->rlimits[RLIMIT_NOFILE_INDEX].soft;
+    u64 soft = current_process()->rlimits[LIMIT_NOFILE].soft;
 
     return soft > FD_MAX ? FD_MAX : (u32)soft;
 }

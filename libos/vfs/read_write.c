@@ -187,7 +187,7 @@ static int check_file_size(u64 size)
 {
     struct process *p = fs_process();
 
-    if (p && size > p->rlimits[1].soft) {
+    if (p && size > p->rlimits[LIMIT_FSIZE].soft) {
         thread_raise(THREAD_SIGXFSZ);
         return -EFBIG;
     }

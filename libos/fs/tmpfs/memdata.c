@@ -465,7 +465,7 @@ static ssize_t write_run(struct mem_inode *m, struct uio *io, u64 off)
 static u64 size_limit(void)
 {
     struct process *p = fs_process();
-    u64 soft = p ? p->rlimits[1].soft : UINT64_MAX;
+    u64 soft = p ? p->rlimits[LIMIT_FSIZE].soft : UINT64_MAX;
 
     return MIN(soft, (u64)INT64_MAX);
 }

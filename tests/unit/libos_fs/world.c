@@ -40,7 +40,7 @@ void world_start(struct super *root)
     p->cred.cap_effective = p->cred.cap_permitted = ~0ull;
     for (size_t k = 0; k < ARRAY_SIZE(p->rlimits); k++)
         p->rlimits[k] = (struct rlimit64){UINT64_MAX, UINT64_MAX};
-    p->rlimits[7] = (struct rlimit64){1024, 1024};
+    p->rlimits[LIMIT_NOFILE] = (struct rlimit64){1024, 1024};
     dcache_init();
     if (mount_attach(root, root->root, NULL, 0, "test", NULL, NULL) < 0)
         test_die("mount the root");
