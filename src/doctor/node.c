@@ -20,7 +20,7 @@ enum { FILE_MAX = 1 << 20, ROOM_LEAST_GIB = 2 };
 
 void check_installation(const struct node *node, struct finding *out)
 {
-    const char *const programs[] = {"init-runelet", "enclave-convert"};
+    const char *const programs[] = {"init-runelet", "enclave-convert", "enclave-make"};
     cleanup_free char *libos = locate_runtime_file("libos.elf");
 
     (void)node;

@@ -18,6 +18,7 @@
 #include "base/node.h"
 #include "base/path.h"
 #include "enclave/bundle/bundle.h"
+#include "enclave/convert.h"
 #include "enclave/deployment.h"
 #include "enclave/enclave.h"
 #include "enclave/progress.h"
@@ -225,8 +226,11 @@ static int find_or_convert(const struct request *request, const struct bundle_se
         .client_signing = request->signature || (signing && strcmp(signing, "client") == 0),
         .progress = progress_step,
         .progress_ctx = progress,
+        .miss = converter_make,
     };
     struct bundle_service service;
+    if (options.client_signing)
+        converter_make();
     int status = options.client_signing ? 0 : find_service(&service, err);
     if (status > 0)
         options.service = &service;

@@ -17,7 +17,8 @@
 struct progress {
     pthread_mutex_t lock;
     pthread_cond_t ended;
-    pthread_t thread;
+    pthread_t thread; /* from the first step on: a start that finds all has none */
+    struct timespec deadline;
     bool has_thread, shown, over;
     char *step;
 };
@@ -34,13 +35,10 @@ static void show(struct progress *progress)
 static void *patience(void *argument)
 {
     struct progress *progress = argument;
-    struct timespec deadline;
-    clock_gettime(CLOCK_REALTIME, &deadline);
-    deadline.tv_sec += PATIENCE_SECONDS;
     pthread_mutex_lock(&progress->lock);
     int code = 0;
     while (!progress->over && code == 0)
-        code = pthread_cond_timedwait(&progress->ended, &progress->lock, &deadline);
+        code = pthread_cond_timedwait(&progress->ended, &progress->lock, &progress->deadline);
     if (!progress->over && progress->step != NULL)
         show(progress);
     progress->shown = true; /* steps of later show at once */
@@ -53,7 +51,8 @@ struct progress *progress_start(void)
     struct progress *progress = xcalloc(1, sizeof(*progress));
     pthread_mutex_init(&progress->lock, NULL);
     pthread_cond_init(&progress->ended, NULL);
-    progress->has_thread = pthread_create(&progress->thread, NULL, patience, progress) == 0;
+    clock_gettime(CLOCK_REALTIME, &progress->deadline);
+    progress->deadline.tv_sec += PATIENCE_SECONDS;
     return progress;
 }
 
@@ -65,6 +64,8 @@ void progress_step(void *ctx, const char *step)
     progress->step = xstrdup(step);
     if (progress->shown)
         show(progress);
+    else if (!progress->has_thread)
+        progress->has_thread = pthread_create(&progress->thread, NULL, patience, progress) == 0;
     pthread_mutex_unlock(&progress->lock);
 }
 

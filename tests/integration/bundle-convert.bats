@@ -508,3 +508,10 @@ PY
     run "$tool" verify "$work/copy" "$hash"
     [ "$status" -eq 1 ]
 }
+
+@test "a start that finds its enclave loads no OpenSSL" {
+    libexec=$RUNE_STAGE/usr/libexec/rune
+    [ -x "$libexec/enclave-convert" ] || skip "nothing is staged"
+    ! ldd "$libexec/enclave-convert" | grep libcrypto || false
+    ldd "$libexec/enclave-make" | grep -q libcrypto
+}

@@ -4,8 +4,6 @@
 #include <fcntl.h>
 #include <jansson.h>
 #include <limits.h>
-#include <openssl/evp.h>
-#include <openssl/pem.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -153,6 +151,8 @@ static int hash_signer(struct enclave_maker *maker, int image_dir, struct error 
     bool there = identify(maker->key_path, &id) == 0;
     if (there && hash_known(image_dir, "signer-hash", &id, maker->signer))
         return 0;
+    if (maker->options->miss)
+        maker->options->miss();
     int ret = signing_key_prepare(maker->key_path, maker->signer, err);
     if (ret == 0 && there)
         hash_keep(image_dir, "signer-hash", &id, maker->signer);
@@ -362,6 +362,8 @@ int enclave_prepare(const struct bundle_options *options, int image_dir, const c
     if (ret == 0)
         compute_key(&maker, name);
     if (ret == 0 && !enclave_exists(image_dir, name)) {
+        if (options->miss)
+            options->miss();
         cache_sweep(image_dir);
         ret = make_enclave(&maker, image_dir, name, &result->enclave_built, err);
     }

@@ -84,6 +84,9 @@ struct bundle_options {
      * NULL. */
     void (*progress)(void *ctx, const char *step);
     void *progress_ctx;
+    /* Called before anything is made, or a key is asked, while no lock is held; need not return.
+     * May be NULL. */
+    void (*miss)(void);
 };
 
 struct bundle_result {

@@ -321,6 +321,8 @@ static int find_or_make(struct maker *maker, char **path, int *dir, struct image
     *converted = false;
     if (ret == 0 && open_entry(maker, path, dir, info) == 0)
         return 0;
+    if (ret == 0 && maker->options->miss)
+        maker->options->miss();
     maker->walk = true;
     if (ret == 0 && maker->fingerprint.layered) {
         ret = compute_key(maker, err);

@@ -60,37 +60,13 @@ int signing_key_prepare(const char *key, uint8_t signer[BUNDLE_HASH_SIZE], struc
     return 0;
 }
 
-int signing_read(int dir, const char *name, struct sgx_sigstruct *out, struct error *err)
-{
-    cleanup_close int fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return error_errno(err, errno, "open %s", name);
-    return sgx_sigstruct_read(fd, out, err);
-}
-
-static int store(int dir, const char *name, const struct sgx_sigstruct *s, struct error *err)
-{
-    return replace_file_at(dir, name, s, sizeof(*s), 0600, true, err);
-}
-
-int signing_material_write(int dir, int enclave_fd, bool debug, struct error *err)
-{
-    struct sgx_sign_params params;
-    struct sgx_sigstruct s;
-    int ret = sgx_sign_params_from_file(enclave_fd, debug, &params, err);
-    if (ret < 0)
-        return ret;
-    sgx_sigstruct_fill(&params, &s);
-    return store(dir, SIGNING_UNSIGNED, &s, err);
-}
-
 int signing_sign(int dir, const char *key, struct error *err)
 {
     struct sgx_sigstruct s;
     int ret = signing_read(dir, SIGNING_UNSIGNED, &s, err);
     if (ret == 0)
         ret = sgx_sigstruct_sign(&s, key, err);
-    return ret < 0 ? ret : store(dir, SIGNING_SIGNED, &s, err);
+    return ret < 0 ? ret : signing_store(dir, SIGNING_SIGNED, &s, err);
 }
 
 static int open_enclave_dir(const char *path, struct error *err)
@@ -132,5 +108,5 @@ int bundle_signature_import(const char *enclave_dir, const char *signature, cons
     ret = signing_read(dir, SIGNING_UNSIGNED, &s, err);
     if (ret == 0)
         ret = sgx_sigstruct_import(&s, public_key, (const uint8_t *)raw.data, err);
-    return ret < 0 ? ret : store(dir, SIGNING_SIGNED, &s, err);
+    return ret < 0 ? ret : signing_store(dir, SIGNING_SIGNED, &s, err);
 }
