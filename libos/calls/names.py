@@ -5,7 +5,7 @@ import re
 import subprocess
 import sys
 
-calls_path, errnos_path, *compiler = sys.argv[1:]  # the compiler: several words with ccache in front
+newer, calls_path, errnos_path, *compiler = sys.argv[1:]  # the compiler: several words with ccache in front
 
 
 def defined(header, pattern):
@@ -25,5 +25,5 @@ def write(path, count, table, names):
         f.write('};\n')
 
 
-write(calls_path, 'SYSCALL_COUNT', 'g_syscall_names', defined('asm/unistd.h', r'#define __NR_(\w+) (\d+)\n'))
+write(calls_path, 'SYSCALL_COUNT', 'g_syscall_names', defined(newer, r'#define __NR_(\w+) (\d+)\n'))
 write(errnos_path, 'ERRNO_COUNT', 'g_errno_names', defined('asm/errno.h', r'#define (E\w+) (\d+)\n'))

@@ -58,14 +58,17 @@ def read_tables(paths, kinds):
     return calls
 
 
-def read_numbers(path):
-    with open(path, encoding="utf-8") as f:
-        return {m[1]: int(m[2]) for m in map(NUMBER.match, f) if m}
+def read_numbers(*paths):
+    numbers = {}
+    for path in paths:
+        with open(path, encoding="utf-8") as f:
+            numbers.update({m[1]: int(m[2]) for m in map(NUMBER.match, f) if m})
+    return numbers
 
 
 def render(calls, numbers):
     # Numbers come and go with the header's version; those that only newer headers know would make the page differ by machine.
-    known = {name: n for name, n in numbers.items() if n <= 450}
+    known = {name: n for name, n in numbers.items() if n <= 462}
     unknown = sorted(set(calls) - set(numbers))
     if unknown:
         sys.exit("not system calls of x86-64: " + ", ".join(unknown))
@@ -102,7 +105,7 @@ def main():
     header = args.unistd or next((h for h in HEADERS if os.path.exists(h)), None)
     if header is None:
         sys.exit("no <asm/unistd_64.h>: install linux-libc-dev")
-    page = render(read_tables(tables, read_kinds(os.path.join(here, "kinds.h"))), read_numbers(header))
+    page = render(read_tables(tables, read_kinds(os.path.join(here, "kinds.h"))), read_numbers(header, os.path.join(here, "newer.h")))
     if args.check:
         with open(args.check, encoding="utf-8") as f:
             if f.read() != page:

@@ -72,6 +72,13 @@ CALL(faccessat2, DONE, "", (at_fd, dir), (path, path), (access_mode, mode), (at_
 CALL(chmod, DONE, "", (path, path), (mode, mode))
 CALL(fchmod, DONE, "", (fd, fd), (mode, mode))
 CALL(fchmodat, DONE, "", (at_fd, dir), (path, path), (mode, mode))
+CALL(cachestat, PARTIAL, "files in memory; of others nothing is kept", (fd, fd),
+     (in, range, "struct cachestat_range"), (out, result, "struct cachestat"), (uint, flags))
+CALL(listmount, PARTIAL, "of the one namespace", (in, request, "struct mnt_id_req"),
+     (out, ids, "u64"), (ulong, count), (uint, flags))
+CALL(statmount, PARTIAL, "what Linux 6.8 tells", (in, request, "struct mnt_id_req"),
+     (out, buf, "struct statmount"), (ulong, size), (uint, flags))
+CALL(fchmodat2, DONE, "", (at_fd, dir), (path, path), (mode, mode), (uint, flags))
 CALL(chown, DONE, "", (path, path), (id, uid), (id, gid))
 CALL(lchown, DONE, "", (path, path), (id, uid), (id, gid))
 CALL(fchown, DONE, "", (fd, fd), (id, uid), (id, gid))

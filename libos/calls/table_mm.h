@@ -22,7 +22,12 @@ CALL(process_vm_readv, DONE, "", (pid, pid), (in, local, "struct iovec"), (ulong
      (in, remote, "struct iovec"), (ulong, remote_count), (ulong, flags))
 CALL(process_vm_writev, DONE, "", (pid, pid), (in, local, "struct iovec"), (ulong, local_count),
      (in, remote, "struct iovec"), (ulong, remote_count), (ulong, flags))
-CALL(mbind, PARTIAL, "accepted, no effect", (address, at), (ulong, size), (ulong, mode),
+CALL(mseal, DONE, "", (address, at), (size, size), (hex, flags))
+CALL(mbind, PARTIAL, "remembered: there is one node", (address, at), (ulong, size), (ulong, mode),
      (in, nodes, "unsigned long"), (ulong, node_count), (uint, flags))
-CALL(set_mempolicy, PARTIAL, "accepted, no effect", (int, mode), (in, nodes, "unsigned long"),
-     (ulong, node_count))
+CALL(set_mempolicy, PARTIAL, "remembered: there is one node", (int, mode),
+     (in, nodes, "unsigned long"), (ulong, node_count))
+CALL(get_mempolicy, DONE, "", (out, mode, "int"), (out, nodes, "unsigned long"),
+     (ulong, node_count), (address, at), (hex, flags))
+CALL(migrate_pages, DONE, "checked; one node has nowhere to move them", (pid, pid),
+     (ulong, node_count), (in, from, "unsigned long"), (in, to, "unsigned long"))

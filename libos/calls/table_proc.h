@@ -63,6 +63,8 @@ CALL(restart_syscall, DONE, "")
 CALL(futex, PARTIAL, "no FUTEX_WAIT_REQUEUE_PI; PI locks hand over ownership, not priority",
      (inout, word, "u32"), (futex_op, operation), (uint, value), (hex, timeout),
      (inout, word2, "u32"), (uint, value3))
+CALL(futex_waitv, DONE, "", (in, waiters, "struct futex_waitv"), (uint, count), (uint, flags),
+     (in, timeout, "struct timespec"), (clock, clock))
 CALL(set_robust_list, DONE, "", (in, head, "struct robust_list_head"), (size, size))
 CALL(get_robust_list, DONE, "", (pid, pid), (out, head, "struct robust_list_head *"),
      (out, size, "size_t"))
@@ -179,6 +181,7 @@ CALL(sysinfo, DONE, "", (out, info, "struct sysinfo"))
 CALL(getrandom, DONE, "from the processor, never from the host", (out, buf, "void"), (size, size),
      (uint, flags))
 CALL(personality, PARTIAL, "remembered, without effect", (uint, persona))
+CALL(lsm_list_modules, DONE, "capability", (out, ids, "u64"), (inout, size, "u32"), (uint, flags))
 CALL(umask, DONE, "", (mode, mask))
 CALL(membarrier, PARTIAL, "offers no command", (int, command), (uint, flags), (int, cpu))
 CALL(vhangup, PARTIAL, "without effect")
@@ -199,6 +202,6 @@ REFUSE(ioperm, EPERM, "", (ulong, from), (ulong, count), (int, on))
 REFUSE(bpf, EPERM, "", (int, command), (inout, attributes, "union bpf_attr"), (uint, size))
 REFUSE(perf_event_open, EPERM, "", (inout, attributes, "struct perf_event_attr"), (pid, pid),
        (int, cpu), (fd, group), (hex, flags))
-REFUSE(acct, EPERM, "", (text, path))
+CALL(acct, PARTIAL, "does not pause when the file system is full", (path, path))
 CALL(kcmp, PARTIAL, "no KCMP_EPOLL_TFD", (pid, pid1), (pid, pid2), (int, type), (ulong, index1),
      (ulong, index2))

@@ -2,13 +2,13 @@
 /* System calls by number. The tables of libos/calls are the only place that says what there is. */
 #include "exception.h"
 #include "lib.h"
+#include "newer.h"
 #include "process.h"
 #include "start.h"
 #include "decode.h"
 #include "syscall_names.h" /* generated: SYSCALL_COUNT, g_syscall_names */
 #include "tcb.h"
 #include "trace.h"
-#include <asm/unistd.h>
 #include <asm/signal.h>
 #include <asm-generic/siginfo.h>
 

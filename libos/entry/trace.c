@@ -9,7 +9,7 @@
 #include "syscall.h"
 #include "thread.h"
 #include "user.h"
-#include <asm/unistd.h>
+#include "newer.h"
 #include <linux/fcntl.h>
 
 #define TEXT_MAX   160 /* of a path that is shown */

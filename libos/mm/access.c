@@ -115,6 +115,8 @@ static int access_page(struct mm *mm, u64 addr, void *buf, size_t n, bool write,
     if (!v || (v->flags & VMA_TRAMPOLINE))
         return -EFAULT;
     bool shared = v->flags & (MAP_SHARED | VMA_CANONICAL);
+    if (v->flags & VMA_GUARD)
+        return -EFAULT;
     if (!(v->prot & (write ? PROT_WRITE : PROT_READ | PROT_EXEC)) && !(force && !(write && shared)))
         return -EFAULT;
     if (!write)

@@ -8,8 +8,7 @@
 #include <linux/capability.h>
 #include <linux/falloc.h>
 
-/* 0 when every page of the range is mapped, else -ENOMEM. */
-static int all_mapped(struct mm *mm, u64 addr, u64 size)
+int mm_all_mapped(struct mm *mm, u64 addr, u64 size)
 {
     u64 at = addr;
     mm_lock(mm);
@@ -22,8 +21,7 @@ static int all_mapped(struct mm *mm, u64 addr, u64 size)
     return at < addr + size ? -ENOMEM : 0;
 }
 
-/* Changes VMA_* flags of what is mapped in the range. */
-static int change_flags(struct mm *mm, u64 addr, u64 size, u32 set, u32 clear)
+int vma_change_flags(struct mm *mm, u64 addr, u64 size, u32 set, u32 clear)
 {
     u64 end = addr + size;
     if (mm_lock_live(mm) < 0)
@@ -65,6 +63,10 @@ static int discard(struct mm *mm, u64 addr, u64 size)
         if (!v || vma_start(v) >= addr + size)
             break;
         u64 from = MAX(at, vma_start(v)), to = MIN(addr + size, v->end);
+        if (v->flags & VMA_GUARD) { /* nothing is there, and stays so */
+            at = to;
+            continue;
+        }
         if (!(v->flags & (MAP_SHARED | VMA_CANONICAL))) {
             r = group_own(mm, from, to - from);
             if (r < 0)
@@ -119,29 +121,85 @@ static int punch(struct mm *mm, u64 addr, u64 size)
     return r;
 }
 
+/* As mseal(2): what would lose the content of sealed anonymous memory that is not writable. */
+static bool sealed_content(struct mm *mm, u64 addr, u64 size)
+{
+    bool found = false;
+    mm_lock(mm);
+    for (struct vma *v = vma_next_from(mm, addr); v && vma_start(v) < addr + size && !found;
+         v = vma_after(v))
+        found = (v->flags & VMA_SEALED) && !(v->prot & PROT_WRITE) && !v->file &&
+                !(v->flags & MAP_SHARED);
+    mm_unlock(mm);
+    return found;
+}
+
+#ifndef MADV_GUARD_INSTALL /* Linux 6.13 */
+#define MADV_GUARD_INSTALL 102
+#define MADV_GUARD_REMOVE  103
+#endif
+
+/* The pages of the range go, and an access is SIGSEGV whatever the protection says. */
+static long guard(struct mm *mm, u64 addr, u64 size)
+{
+    if (!pages_dynamic())
+        return -EINVAL; /* with SGX1 no page can be taken away */
+    if (vma_any(mm, addr, size, MAP_SHARED | VMA_LOCKED, true))
+        return -EINVAL;
+    int r = mm_all_mapped(mm, addr, size);
+    if (r < 0 || !size)
+        return r;
+    r = vma_change_flags(mm, addr, size, VMA_GUARD, 0);
+    if (r < 0 || mm_lock_live(mm) < 0)
+        return -ENOMEM;
+    r = group_own(mm, addr, size);
+    if (r == 0) {
+        group_drop_pages(mm, addr, size);
+        pages_trim(addr, size); /* what other members left in place as nobody's */
+    }
+    mm_unlock(mm);
+    return r;
+}
+
 static long advise(struct mm *mm, u64 addr, u64 size, int advice)
 {
     switch (advice) {
     case MADV_DONTNEED:
+        if (sealed_content(mm, addr, size))
+            return -EPERM;
         if (vma_any(mm, addr, size, VMA_LOCKED, false))
             return -EINVAL;
         return size ? discard(mm, addr, size) : 0;
     case MADV_DONTNEED_LOCKED:
+        if (sealed_content(mm, addr, size))
+            return -EPERM;
         return size ? discard(mm, addr, size) : 0;
     case MADV_REMOVE:
         return punch(mm, addr, size);
     case MADV_WIPEONFORK:
+        if (sealed_content(mm, addr, size))
+            return -EPERM;
         if (vma_any(mm, addr, size, MAP_SHARED, true))
             return -EINVAL;
-        return change_flags(mm, addr, size, VMA_WIPE, 0);
+        return vma_change_flags(mm, addr, size, VMA_WIPE, 0);
     case MADV_KEEPONFORK:
-        return change_flags(mm, addr, size, 0, VMA_WIPE);
+        return vma_change_flags(mm, addr, size, 0, VMA_WIPE);
     case MADV_DONTFORK:
-        return change_flags(mm, addr, size, VMA_DONTFORK, 0);
+        if (sealed_content(mm, addr, size))
+            return -EPERM;
+        return vma_change_flags(mm, addr, size, VMA_DONTFORK, 0);
     case MADV_DOFORK:
-        return change_flags(mm, addr, size, 0, VMA_DONTFORK);
+        return vma_change_flags(mm, addr, size, 0, VMA_DONTFORK);
     case MADV_FREE:
+        if (sealed_content(mm, addr, size))
+            return -EPERM;
         return vma_any(mm, addr, size, MAP_SHARED, true) ? -EINVAL : 0;
+    case MADV_GUARD_INSTALL:
+        return sealed_content(mm, addr, size) ? -EPERM : guard(mm, addr, size);
+    case MADV_GUARD_REMOVE:
+        return vma_any(mm, addr, size, MAP_SHARED, true)
+                   ? -EINVAL
+                   : vma_change_flags(mm, addr, size, 0, VMA_GUARD);
     case MADV_PAGEOUT:
     case MADV_COLD:
         return vma_any(mm, addr, size, VMA_LOCKED, false) ? -EINVAL : 0;
@@ -168,7 +226,7 @@ long sys_madvise(u64 at, u64 bytes, int advice)
     if (advice == MADV_POPULATE_READ || advice == MADV_POPULATE_WRITE)
         return size ? mm_populate(mm, at, size) : 0;
     long r = advise(mm, at, size, advice);
-    return r < 0 ? r : all_mapped(mm, at, size);
+    return r < 0 ? r : mm_all_mapped(mm, at, size);
 }
 
 /* ---- mlock: nothing is paged out; what a process locked is there, counted and limited ---- */
@@ -225,7 +283,7 @@ static int bring_in(struct mm *mm, u64 addr, u64 end)
     for (struct vma *v = vma_next_from(mm, addr); r == 0 && v && vma_start(v) < end;
          v = vma_after(v)) {
         u64 to = MIN(v->end, end);
-        for (u64 a = MAX(addr, vma_start(v)); r == 0 && (v->prot & PG_PERMS) && a < to;
+        for (u64 a = MAX(addr, vma_start(v)); r == 0 && (vma_access(v) & PG_PERMS) && a < to;
              a += PAGE_SIZE)
             if (!(page_state(a) & PG_ACCEPTED) && vma_fill_page(mm, v, a) == -ENOMEM)
                 r = -ENOMEM;
@@ -242,9 +300,9 @@ static long lock_range(u64 addr, u64 bytes, bool on_fault)
         return -EINVAL;
     long r = may_lock(mm, start, size);
     if (r == 0)
-        r = all_mapped(mm, start, size);
+        r = mm_all_mapped(mm, start, size);
     if (r == 0)
-        r = change_flags(mm, start, size, VMA_LOCKED, 0);
+        r = vma_change_flags(mm, start, size, VMA_LOCKED, 0);
     return r < 0 || on_fault ? r : bring_in(mm, start, start + size);
 }
 
@@ -264,8 +322,8 @@ long sys_munlock(u64 at, u64 bytes)
     u64 start = at & PAGE_MASK, size = PAGE_UP(bytes + (at - start));
     if (start + size < start)
         return -EINVAL;
-    long r = all_mapped(mm, start, size);
-    return r < 0 ? r : change_flags(mm, start, size, 0, VMA_LOCKED);
+    long r = mm_all_mapped(mm, start, size);
+    return r < 0 ? r : vma_change_flags(mm, start, size, 0, VMA_LOCKED);
 }
 
 long sys_mlockall(int flags)
@@ -283,7 +341,7 @@ long sys_mlockall(int flags)
     mm->lock_future = flags & MCL_FUTURE;
     if (!(flags & MCL_CURRENT))
         return 0;
-    long r = change_flags(mm, 0, UINT64_MAX & PAGE_MASK, VMA_LOCKED, 0);
+    long r = vma_change_flags(mm, 0, UINT64_MAX & PAGE_MASK, VMA_LOCKED, 0);
     return r < 0 || (flags & MCL_ONFAULT) ? r : bring_in(mm, 0, UINT64_MAX);
 }
 
@@ -291,7 +349,7 @@ long sys_munlockall(void)
 {
     struct mm *mm = current_process()->mm;
     mm->lock_future = false;
-    return change_flags(mm, 0, UINT64_MAX & PAGE_MASK, 0, VMA_LOCKED);
+    return vma_change_flags(mm, 0, UINT64_MAX & PAGE_MASK, 0, VMA_LOCKED);
 }
 
 /* ---- mincore ---- */

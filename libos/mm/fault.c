@@ -78,7 +78,7 @@ static int fault_locked(struct mm *mm, u64 addr, u32 flags)
     if (!v)
         return -EFAULT;
     u32 need = flags & FAULT_WRITE ? PROT_WRITE : flags & FAULT_EXEC ? PROT_EXEC : PROT_READ;
-    if (!(page_prot(v) & need))
+    if (!(page_prot(v) & need) || (v->flags & VMA_GUARD))
         return -EACCES;
     addr = PAGE_DOWN(addr);
     u8 s = page_state(addr);
@@ -138,6 +138,8 @@ int mm_populate(struct mm *mm, u64 addr, u64 size)
         struct vma *v = vma_find(mm, a);
         u8 s = page_state(a);
         if (!v)
+            r = -EFAULT;
+        else if (v->flags & VMA_GUARD)
             r = -EFAULT;
         else if (!(s & PG_ACCEPTED))
             r = vma_fill_page(mm, v, a);

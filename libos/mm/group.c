@@ -136,7 +136,7 @@ static void refill_stale(struct mm *mm, struct vma *v)
          a = page_next_accepted(a + PAGE_SIZE, v->end)) {
         if (!(page_state(a) & PG_STALE))
             continue;
-        if (v->prot & PG_PERMS)
+        if (vma_access(v) & PG_PERMS)
             vma_refill_page(mm, v, a);
         else
             pages_trim(a, PAGE_SIZE);
@@ -146,7 +146,8 @@ static void refill_stale(struct mm *mm, struct vma *v)
 /* The saved pages of v whose place is there, or can be had. */
 static int take_saved(struct mm *mm, struct vma *v)
 {
-    if (!(v->prot & PG_PERMS)) /* pages of a PROT_NONE range stay saved, and the place empty */
+    /* Pages of a PROT_NONE range stay saved, and the place empty. */
+    if (!(vma_access(v) & PG_PERMS))
         return 0;
     for (u64 a = saved_next(mm, vma_start(v)); a < v->end; a = saved_next(mm, a + PAGE_SIZE))
         if (saved_take(mm, a, v->prot) < 0 && !pages_dynamic())
@@ -165,7 +166,7 @@ static int load_in(struct mm *mm)
                 return r;
             refill_stale(mm, v);
         }
-        pages_protect(vma_start(v), v->end - vma_start(v), v->prot);
+        pages_protect(vma_start(v), v->end - vma_start(v), vma_access(v));
     }
     return mm_fill(mm, 0, UINT64_MAX);
 }

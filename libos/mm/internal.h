@@ -58,6 +58,20 @@ struct vma *vma_after(struct vma *v);
 #define VMA_CANONICAL 0x80000000u /* a shared file mapping at its canonical address */
 #define VMA_WIPE      0x20000000u /* MADV_WIPEONFORK */
 #define VMA_DONTFORK  0x10000000u /* MADV_DONTFORK */
+#define VMA_SEALED    0x02000000u /* mseal(2) */
+#define VMA_GUARD     0x01000000u /* MADV_GUARD_INSTALL: no access, whatever prot says */
+#define VMA_POLICY    0x00fc0000u /* mbind(2), as mempolicy.c puts it there */
+/* The access that pages of v give. */
+static inline u32 vma_access(const struct vma *v)
+{
+    return v->flags & VMA_GUARD ? 0 : v->prot;
+}
+/* mseal(2): is any of the range sealed? The caller holds mm->lock. */
+bool vma_sealed(struct mm *mm, u64 addr, u64 size);
+/* 0 when every page of the range is mapped, else -ENOMEM. */
+int mm_all_mapped(struct mm *mm, u64 addr, u64 size);
+/* Changes VMA_* flags of what is mapped in the range. */
+int vma_change_flags(struct mm *mm, u64 addr, u64 size, u32 set, u32 clear);
 /* A VMA of the range has one of these flags, or a file when that matters. */
 bool vma_any(struct mm *mm, u64 addr, u64 size, u32 flags, bool file);
 /* mmap(2): may a new mapping be locked, if it is to be? -EAGAIN, -EPERM. */

@@ -117,14 +117,3 @@ long sys_msync(u64 at, u64 size, int flags)
         return -EBUSY;
     return mm_sync(current_process()->mm, at, PAGE_UP(size));
 }
-
-/* There is one kind of memory. */
-long sys_mbind(u64 at, u64 size, u64 mode, uaddr nodes, u64 node_count, u32 flags)
-{
-    return 0;
-}
-
-long sys_set_mempolicy(int mode, uaddr nodes, u64 node_count)
-{
-    return 0;
-}

@@ -310,6 +310,8 @@ static i64 map_claimed(struct mm *mm, u64 addr, u64 size, u32 prot, u32 flags, s
     else if (noreplace && vma_next_from(mm, addr) &&
              vma_start(vma_next_from(mm, addr)) < addr + size)
         r = -EEXIST;
+    else if (vma_sealed(mm, addr, size))
+        r = -EPERM;
     else
         r = unmap_locked(mm, addr, size) < 0 ? -ENOMEM : (i64)addr;
     if (r >= 0) {
@@ -362,7 +364,7 @@ int mm_unmap(struct mm *mm, u64 addr, u64 size)
         return -EINVAL;
     if (mm_lock_live(mm) < 0)
         return -ENOMEM;
-    int r = unmap_range(mm, addr, size, false);
+    int r = vma_sealed(mm, addr, size) ? -EPERM : unmap_range(mm, addr, size, false);
     space_release_unused(mm->space, addr, size);
     mm_unlock(mm);
     return r;
@@ -449,6 +451,8 @@ int mm_protect(struct mm *mm, u64 addr, u64 size, u32 prot)
         r = -EINVAL;
     if (down && r == 0)
         addr = vma_start(first);
+    if (r == 0 && vma_sealed(mm, addr, end - addr))
+        r = -EPERM;
     if (r == 0)
         r = vma_split(mm, addr);
     if (r == 0)
@@ -512,7 +516,10 @@ static i64 remap_claimed(struct mm *mm, u64 old, u64 old_size, u64 new_size, u32
         return -ENOMEM;
     i64 r = -EFAULT;
     struct vma *v = vma_find(mm, old);
-    if (!v || old_size > v->end - old)
+    if (v && (vma_sealed(mm, old, MAX(old_size, PAGE_SIZE)) ||
+              ((flags & MREMAP_FIXED) && vma_sealed(mm, new_addr, new_size))))
+        r = -EPERM;
+    if (r == -EPERM || !v || old_size > v->end - old)
         goto out;
     r = new_size <= old_size ? 0
                              : mm_may_grow_locked(mm, new_size - old_size, v->flags & VMA_LOCKED);
@@ -630,7 +637,7 @@ i64 mm_brk(struct mm *mm, u64 brk)
             if (r == 0 && (r = mm_fill(mm, old, new)) < 0)
                 unmap_locked(mm, old, new - old);
         } else if (new < old) {
-            r = unmap_locked(mm, new, old - new);
+            r = vma_sealed(mm, new, old - new) ? -EPERM : unmap_locked(mm, new, old - new);
         }
         if (r == 0)
             mm->brk = brk;

@@ -117,6 +117,7 @@ static void thread_set_up(struct thread *t, const struct clone_request *r)
     t->nice = me->nice;
     t->timer_slack = t->timer_slack_default = me->timer_slack;
     memcpy(t->affinity, me->affinity, sizeof(t->affinity));
+    t->mempolicy = me->mempolicy;
     bool resets = me->policy & SCHED_RESET_ON_FORK;
     t->policy = resets ? SCHED_NORMAL : me->policy;
     t->priority = resets ? 0 : me->priority;

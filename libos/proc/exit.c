@@ -178,6 +178,7 @@ static void give_back(struct process *p)
 
 static void process_end(struct process *p)
 {
+    acct_process(p);
     give_back(p);
     if (p == g_init)
         end_everything(p);

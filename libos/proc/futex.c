@@ -139,12 +139,9 @@ void futex_wake_address(struct mm *mm, u64 addr, u32 count)
     futex_wake(key_of(mm, addr, false), count, FUTEX_BITSET_MATCH_ANY);
 }
 
-/* Sleeps until woken; w is queued and unlocked. Takes it out of whatever queue it is in. */
-static int sleep_and_unqueue(struct futex_waiter *w, u64 deadline)
+/* Takes w out of whatever queue it is in; false: somebody woke it before. */
+static bool unqueue(struct futex_waiter *w)
 {
-    int r = 0;
-    while (!__atomic_load_n(&w->woken, __ATOMIC_ACQUIRE) && r == 0)
-        r = thread_wait(deadline, true, NULL, 0);
     for (;;) {
         struct futex_bucket *b = __atomic_load_n(&w->bucket, __ATOMIC_ACQUIRE);
         mutex_lock(&b->lock);
@@ -152,13 +149,21 @@ static int sleep_and_unqueue(struct futex_waiter *w, u64 deadline)
             mutex_unlock(&b->lock);
             continue;
         }
-        if (w->woken)
-            r = 0;
-        else
+        bool queued = !w->woken;
+        if (queued)
             list_del(&w->link);
         mutex_unlock(&b->lock);
-        return r;
+        return queued;
     }
+}
+
+/* Sleeps until woken; w is queued and unlocked. */
+static int sleep_and_unqueue(struct futex_waiter *w, u64 deadline)
+{
+    int r = 0;
+    while (!__atomic_load_n(&w->woken, __ATOMIC_ACQUIRE) && r == 0)
+        r = thread_wait(deadline, true, NULL, 0);
+    return unqueue(w) ? r : 0;
 }
 
 static int queue_if_equal(struct futex_waiter *w, u64 addr, u32 expected)
@@ -511,6 +516,87 @@ long sys_futex(uaddr word1, int operation, u32 value, u64 timeout, uaddr word2, 
     default:
         return -ENOSYS;
     }
+}
+
+/* ---- futex_waitv: until one of several is woken ---- */
+
+/* The index of one that was woken, of those that were queued; -1: none was. */
+static int unqueue_all(struct futex_waiter *w, u32 count)
+{
+    int woken = -1;
+    for (u32 i = 0; i < count; i++)
+        if (!unqueue(&w[i]))
+            woken = (int)i;
+    return woken;
+}
+
+static bool any_woken(const struct futex_waiter *w, u32 count)
+{
+    for (u32 i = 0; i < count; i++)
+        if (__atomic_load_n(&w[i].woken, __ATOMIC_ACQUIRE))
+            return true;
+    return false;
+}
+
+static int waiter_from_user(struct futex_waiter *w, u64 *addr, u32 *expected, uaddr user)
+{
+    struct futex_waitv v;
+    if (get_user(v, user) < 0)
+        return -EFAULT;
+    if ((v.flags & ~(u32)FUTEX_PRIVATE_FLAG) != FUTEX_32 || v.__reserved || v.val > UINT32_MAX ||
+        (v.uaddr & 3))
+        return -EINVAL;
+    *addr = v.uaddr;
+    *expected = (u32)v.val;
+    w->thread = current();
+    w->bitset = FUTEX_BITSET_MATCH_ANY;
+    w->key = key_of(current_process()->mm, v.uaddr, v.flags & FUTEX_PRIVATE_FLAG);
+    return 0;
+}
+
+static long wait_for_any(struct futex_waiter *w, uaddr user_waiters, u32 count, u64 deadline)
+{
+    u32 queued = 0;
+    int r = 0;
+    /* All are looked at before any of them waits, as on Linux. */
+    for (u32 pass = 0; pass < 2; pass++)
+        for (u32 i = 0; r == 0 && i < count; i++) {
+            uaddr user = user_plus(user_waiters, i * sizeof(struct futex_waitv));
+            u64 addr;
+            u32 expected;
+            r = waiter_from_user(&w[i], &addr, &expected, user);
+            if (r == 0 && pass == 1)
+                r = queue_if_equal(&w[i], addr, expected);
+            queued += r == 0 && pass == 1;
+        }
+    while (r == 0 && !any_woken(w, queued))
+        r = thread_wait(deadline, true, NULL, 0);
+    int woken = unqueue_all(w, queued);
+    if (woken >= 0)
+        return woken;
+    return r == -EINTR ? -ERESTARTSYS : r;
+}
+
+long sys_futex_waitv(uaddr waiters, u32 count, u32 flags, uaddr timeout, int clock)
+{
+    u64 deadline = NO_DEADLINE, ns;
+    if (flags || !count || count > FUTEX_WAITV_MAX || !waiters.at)
+        return -EINVAL;
+    if (timeout.at) {
+        if (clock != CLOCK_REALTIME && clock != CLOCK_MONOTONIC)
+            return -EINVAL;
+        int r = timespec_from_user(timeout, &ns);
+        if (r == 0)
+            r = clock_deadline(clock, true, ns, &deadline);
+        if (r < 0)
+            return r;
+    }
+    struct futex_waiter *w = kzalloc(count * sizeof(*w));
+    if (!w)
+        return -ENOMEM;
+    long r = wait_for_any(w, waiters, count, deadline);
+    kfree(w);
+    return r;
 }
 
 /* ---- robust lists ---- */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* pidfd_open and friends: a descriptor that names a process and becomes readable when it ends. */
 #include "proc.h"
+#include <linux/ioctl.h>
 #include <linux/poll.h>
 
 #define PIDFD_NONBLOCK 04000
@@ -30,7 +31,69 @@ static void pidfd_info(struct file *f, struct fdinfo *to)
     fdinfo_line(to, "Pid:\t%d\nNSpid:\t%d\n", pid, pid);
 }
 
+/* struct pidfd_info of Linux 6.13 and later; the first 64 bytes are its first version. */
+struct pidfd_info {
+    u64 mask, cgroup_id;
+    u32 pid, tgid, ppid;
+    u32 ruid, rgid, euid, egid, suid, sgid, fsuid, fsgid;
+    i32 exit_code;
+};
+#define PIDFD_GET_INFO_TYPE 0xff /* of ioctl numbers */
+#define PIDFD_GET_INFO_NR   11
+#define INFO_PID            0x1ull
+#define INFO_CREDS          0x2ull
+#define INFO_EXIT           0x8ull /* when asked for, and the process has been waited for */
+
+static long info_fill(struct process *p, struct pidfd_info *info, u64 wanted)
+{
+    long r = 0;
+    mutex_lock(&g_process_lock);
+    if (p->reaped) {
+        r = wanted & INFO_EXIT ? 0 : -ESRCH;
+        info->mask = INFO_EXIT;
+        info->exit_code = (i32)p->exit_status;
+    } else {
+        const struct cred *c = &p->cred;
+        *info = (struct pidfd_info){.mask = INFO_PID | INFO_CREDS,
+                                    .pid = (u32)p->pid,
+                                    .tgid = (u32)p->pid,
+                                    .ppid = p->parent ? (u32)p->parent->pid : 0,
+                                    .ruid = c->uid,
+                                    .rgid = c->gid,
+                                    .euid = c->euid,
+                                    .egid = c->egid,
+                                    .suid = c->suid,
+                                    .sgid = c->sgid,
+                                    .fsuid = c->fsuid,
+                                    .fsgid = c->fsgid};
+    }
+    mutex_unlock(&g_process_lock);
+    return r;
+}
+
+static long pidfd_ioctl(struct file *f, u32 cmd, u64 arg)
+{
+    struct pidfd_info info = {0};
+    u32 size = _IOC_SIZE(cmd);
+    u64 wanted;
+    if (_IOC_TYPE(cmd) != PIDFD_GET_INFO_TYPE || _IOC_NR(cmd) != PIDFD_GET_INFO_NR ||
+        _IOC_DIR(cmd) != (_IOC_READ | _IOC_WRITE))
+        return -ENOTTY;
+    if (!arg || size < sizeof(info))
+        return -EINVAL;
+    if (get_user(wanted, user_at(arg)) < 0)
+        return -EFAULT;
+    long r = info_fill(f->private, &info, wanted);
+    if (r < 0)
+        return r;
+    /* What a later version of the structure has besides is zero. */
+    if (size > sizeof(info) && clear_user(user_at(arg + sizeof(info)), size - sizeof(info)) < 0)
+        return -EFAULT;
+    return copy_to_user(user_at(arg), &info, sizeof(info)) < 0 ? -EFAULT : 0;
+}
+
 static const struct file_ops g_pidfd_ops = {
+    .ioctl = pidfd_ioctl,
     .fdinfo = pidfd_info,
     .read = pidfd_no_io,
     .write = pidfd_no_io,

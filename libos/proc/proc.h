@@ -80,6 +80,9 @@ int signal_frame_push(struct thread *t, struct uregs *regs, const struct siginfo
                       const struct ksigaction *action);
 size_t signal_frame_max(void); /* AT_MINSIGSTKSZ */
 
+/* ---- acct.c ---- */
+void acct_process(struct process *p); /* a record of its end, where they are kept */
+
 /* ---- futex.c ---- */
 void futex_wake_address(struct mm *mm, u64 addr, u32 count);
 void futex_robust_exit(struct thread *t);

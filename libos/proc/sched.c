@@ -311,6 +311,27 @@ long sys_getcpu(uaddr user_cpu, uaddr user_node, uaddr cache)
     return 0;
 }
 
+/* All memory is of one node, so there is nothing to move; the arguments are checked. */
+long sys_migrate_pages(int pid, u64 node_count, uaddr from, uaddr to)
+{
+    bool node, wanted;
+    long r = mempolicy_nodes(from, node_count, &node);
+    if (r == 0)
+        r = mempolicy_nodes(to, node_count, &wanted);
+    if (r < 0)
+        return r;
+    mutex_lock(&g_process_lock);
+    struct thread *t = find_locked(pid);
+    if (!t)
+        r = -ESRCH;
+    else if (!process_may_access(t->process))
+        r = -EPERM;
+    else if (!wanted)
+        r = -EINVAL;
+    mutex_unlock(&g_process_lock);
+    return r;
+}
+
 static bool matches(const struct process *p, long which, i32 who)
 {
     switch (which) {

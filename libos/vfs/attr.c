@@ -167,6 +167,11 @@ long sys_fchmodat(int dir, uaddr path, u32 mode)
     return chmod_at(dir, path, mode, 0);
 }
 
+long sys_fchmodat2(int dir, uaddr path, u32 mode, u32 flags)
+{
+    return chmod_at(dir, path, mode, (int)flags);
+}
+
 long sys_chmod(uaddr path, u32 mode)
 {
     return chmod_at(AT_FDCWD, path, mode, 0);

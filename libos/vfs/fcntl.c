@@ -94,6 +94,23 @@ static long add_seals(struct file *f, u32 seals)
     return r;
 }
 
+#ifndef F_DUPFD_QUERY /* Linux 6.10 and 6.12 */
+#define F_DUPFD_QUERY   (F_LINUX_SPECIFIC_BASE + 3)
+#define F_CREATED_QUERY (F_LINUX_SPECIFIC_BASE + 4)
+#endif
+
+/* Are the two descriptors of one open file? */
+static long same_file(const struct file *f, int other_fd)
+{
+    struct file *other = fd_get(other_fd);
+
+    if (!other)
+        return -EBADF;
+    bool same = other == f;
+    file_put(other);
+    return same;
+}
+
 static long fcntl_file(struct file *f, int fd, int cmd, long arg)
 {
     switch (cmd) {
@@ -106,6 +123,8 @@ static long fcntl_file(struct file *f, int fd, int cmd, long arg)
         return set_cloexec(fd, (arg & FD_CLOEXEC) != 0);
     case F_GETFL:
         return f->flags;
+    case F_DUPFD_QUERY:
+        return same_file(f, (int)arg);
     }
     if (f->flags & O_PATH)
         return -EBADF;
@@ -126,6 +145,8 @@ static long fcntl_file(struct file *f, int fd, int cmd, long arg)
         return f->inode && inode_is_memory(f->inode) ? (long)f->inode->seals : -EINVAL;
     case F_ADD_SEALS:
         return add_seals(f, (u32)arg);
+    case F_CREATED_QUERY:
+        return f->created;
     case F_SETOWN:
     case F_SETOWN_EX:
     case F_SETSIG:

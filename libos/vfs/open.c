@@ -272,6 +272,8 @@ static int open_last(struct walk *w, u32 flags, u32 mode, struct file **out)
         r = -EISDIR;
     else
         r = open_existing(d, flags, created, out);
+    if (r == 0)
+        (*out)->created = created;
     dentry_put(d);
     return r;
 }

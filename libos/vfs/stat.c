@@ -146,6 +146,10 @@ static u32 dev_minor(u64 dev)
     return (u32)((dev & 0xff) | (dev >> 12 & ~0xffu));
 }
 
+#ifndef STATX_MNT_ID_UNIQUE /* Linux 6.8 */
+#define STATX_MNT_ID_UNIQUE 0x4000u
+#endif
+
 long sys_statx(int dir, uaddr path, int flags, u32 mask, uaddr st)
 {
     struct statx x = {0};
@@ -178,6 +182,10 @@ long sys_statx(int dir, uaddr path, int flags, u32 mask, uaddr st)
     x.stx_dev_major = dev_major(k.dev);
     x.stx_dev_minor = dev_minor(k.dev);
     x.stx_mnt_id = m ? m->id : 0;
+    if (m && (mask & STATX_MNT_ID_UNIQUE)) {
+        x.stx_mask ^= STATX_MNT_ID | STATX_MNT_ID_UNIQUE;
+        x.stx_mnt_id = mount_unique_id(m);
+    }
     return copy_to_user(st, &x, sizeof(x));
 }
 

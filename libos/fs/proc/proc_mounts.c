@@ -59,16 +59,19 @@ static void one_mount(struct text *t, const struct mount *m, const char *path, e
 /* The roots of all mounts are collected first: dentry_path() takes the tree lock itself. */
 static int show(struct text *t, enum format format)
 {
-    struct dentry *roots[128];
+    struct dentry **roots = NULL;
     struct mount *m;
-    size_t count = 0;
+    size_t count = 0, room = 0;
     char *buf = kmalloc(PATH_MAX);
 
     if (!buf)
         return -ENOMEM;
     mutex_lock(&g_tree_lock);
     list_for_each_entry (m, &g_mounts, link)
-        if (count < ARRAY_SIZE(roots))
+        room++;
+    roots = kmalloc(MAX(room, 1) * sizeof(struct dentry *));
+    if (roots)
+        list_for_each_entry (m, &g_mounts, link)
             roots[count++] = dentry_get(m->root);
     mutex_unlock(&g_tree_lock);
     for (size_t k = 0; k < count; k++) {
@@ -78,8 +81,10 @@ static int show(struct text *t, enum format format)
             one_mount(t, roots[k]->mount, path, format);
         dentry_put(roots[k]);
     }
+    int r = roots ? 0 : -ENOMEM;
+    kfree(roots);
     kfree(buf);
-    return 0;
+    return r;
 }
 
 int proc_show_mounts(struct pseudo_inode *p, struct text *t)

@@ -4,7 +4,7 @@
 
 #include "pseudo.h"
 
-#define LIBOS_RELEASE "6.1.0-libos"
+#define LIBOS_RELEASE "6.13.0-libos"
 #define LIBOS_VERSION "#1 SMP enclave LibOS"
 
 extern const struct pseudo_entry g_proc_sys_entries[];            /* proc_sys.c */

@@ -67,6 +67,7 @@ struct thread {
     u64 exited;              /* left its process */
     /* sched_setaffinity(): remembered, the host decides; all 0: every processor. */
     u64 affinity[16];
+    u32 mempolicy;    /* set_mempolicy(2), as libos/mm/mempolicy.c puts it there */
     u32 seccomp_mode; /* SECCOMP_MODE_* */
     struct seccomp_filter *seccomp;
     struct key *thread_keys; /* proc/keyring.c; NULL: none yet */

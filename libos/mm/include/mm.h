@@ -159,6 +159,9 @@ void mm_shared_write(struct inode *inode, u64 off, const void *data, size_t n);
  */
 void mm_cut_file(struct inode *inode, u64 size);
 
+/* A mask of memory nodes as user memory has it, of which only node 0 can be: -EINVAL, -EFAULT. */
+int mempolicy_nodes(uaddr user_mask, u64 count, bool *node);
+
 /* Called once at start: user range. */
 struct enclave_layout;
 /* measured: enclave.memory; wanted: what the host gives of the container's limit. 0: none. The

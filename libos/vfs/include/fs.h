@@ -197,6 +197,7 @@ struct file {
     struct file_owner *owner; /* who gets its signals; NULL until somebody is named */
     void *async;              /* event/async.c; NULL: nobody is told of anything */
     bool counts_reader;       /* is one of inode.readers */
+    bool created;             /* open(2) made the file */
     void *epoll_watch;        /* event/epoll_item.c: the items that watch it; file_put() calls
                           g_file_unwatch when not NULL */
     struct file *next_ended;  /* vfs/file.c: in thread.ended_files */

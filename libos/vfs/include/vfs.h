@@ -137,7 +137,8 @@ extern struct waitq g_mounts_wait;
 /* Mount super (its root inode, or another one for a bind) on target (NULL: the root). */
 int mount_attach(struct super *super, struct inode *root, struct dentry *target, u32 flags,
                  const char *source, const char *options, const char *bind_path);
-void mount_free(struct mount *m); /* its last dentry is gone */
+u64 mount_unique_id(const struct mount *m); /* statmount.c: its number that is never used again */
+void mount_free(struct mount *m);           /* its last dentry is gone */
 int mount_bind(struct dentry *source, struct dentry *target, u32 flags);
 /* MS_* for d. What the file system says for good stays, however it is mounted again. An anonymous
  * object (memfd, pipe, socket), which /proc/PID/fd leads to, has no mount. */

@@ -409,6 +409,7 @@ int spawn_start_locked(struct process *p) { return 0; }
 u64 thread_cpu_time(struct thread *t) { return 0; }
 void timers_cpu_limit_locked(struct process *p) {}
 void timers_destroy(struct process *p) {}
+void acct_process(struct process *p) {}
 size_t strlcpy(char *d, const char *s, size_t n) { d[0] = 0; return 0; }
 static void nothing(struct process *p) {}
 // clang-format on
