@@ -61,9 +61,9 @@ while tcb:
         if rsp:
             frames.append(u64(rsp + 48) - base)
             rbp = u64(rsp + 40)
-            while rbp and len(frames) < 24:
+            while base < rbp < base + (64 << 30) and len(frames) < 24:
                 frames.append(u64(rbp + 8) - base)
-                rbp = u64(rbp)
+                rbp = u64(rbp) if u64(rbp) > rbp else 0
         stacks.append((u32(thread + tid_off), u32(thread + attention_off), u32(thread + park_off), frames))
     tcb = u64(tcb + next_off)
 

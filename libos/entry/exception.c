@@ -218,6 +218,12 @@ static int process_page(struct thread *t, const struct fault_info *f)
     return r == 0 || r == -EFAULT || r == -EACCES || r == -EIO ? r : -ENOMEM;
 }
 
+/* Code that mm may be running itself. */
+static bool is_of_mm(const struct exception_entry *e)
+{
+    return e == NULL || e->kind == EX_KIND_ENCLU || e->kind == EX_KIND_HOST;
+}
+
 static bool is_outside_elrange(u64 addr)
 {
     return addr >= ((const struct enclave_layout *)tcb()->head.layout)->size;
@@ -234,9 +240,9 @@ static bool repairable(const struct exception_entry *e, const struct kernel_fram
 
     *fixup = false;
     /* The LibOS's own access to a page of a process, which it put there; so too what EACCEPTCOPY
-     * reads. */
-    if ((e == NULL || e->kind == EX_KIND_ENCLU) && f->vector == VECTOR_PF &&
-        f->addr < (u64)__libos_start && mm_page_there(f->addr, (f->error_code & PF_WRITE) != 0))
+     * reads, and what is copied from a file of the host. */
+    if (is_of_mm(e) && f->vector == VECTOR_PF && f->addr < (u64)__libos_start &&
+        mm_page_there(f->addr, (f->error_code & PF_WRITE) != 0))
         return true;
     if (e == NULL)
         return false;

@@ -10,7 +10,7 @@
 static size_t copy_words(void *dst, const void *src, size_t words)
 {
     __asm__ volatile("1: rep movsq\n"
-                     "2:\n\t" EX_TABLE("1b", "2b")
+                     "2:\n\t" EX_TABLE_KIND("1b", "2b", EX_HOST)
                      : "+D"(dst), "+S"(src), "+c"(words)
                      :
                      : "memory");
