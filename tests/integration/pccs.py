@@ -2,12 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """A stand-in for a PCCS, good and bad: pccs.py COLLATERAL PORT-FILE LOG [PEM]. The first part of the path says how it behaves; with
 certificate and key in PEM it speaks TLS."""
-import http.server
-import os
-import ssl
 import sys
-import time
 import urllib.parse
+
+sys.dont_write_bytecode = True
+import stand_in
 
 directory, port_file, log = sys.argv[1:4]
 API = {
@@ -23,18 +22,7 @@ def read(name):
         return file.read()
 
 
-class Handler(http.server.BaseHTTPRequestHandler):
-    def log_message(self, *args):
-        pass
-
-    def answer(self, status, body, headers=()):
-        self.send_response(status)
-        for name, value in headers:
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
+class Handler(stand_in.Handler):
     def do_GET(self):
         with open(log, "a") as file:
             file.write(self.path + "\n")
@@ -48,27 +36,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         _, mode, tee, rest = path.split("/", 3)
         name = rest.split("/", 2)[2]
         query = urllib.parse.parse_qs(query)
-        if mode == "slow":  # a byte a second
-            self.send_response(200)
-            self.end_headers()
-            for _ in range(60):
-                self.wfile.write(b"{")
-                self.wfile.flush()
-                time.sleep(1)
-            return
-        if mode == "endless":
-            self.send_response(200)
-            self.end_headers()
-            while True:
-                self.wfile.write(b" " * 65536)
-        if mode == "headers":
-            self.send_response(200)
-            for i in range(5000):
-                self.send_header(f"X-{i}", "y" * 100)
-            self.end_headers()
-            return
-        if mode == "redirect":
-            return self.answer(302, b"", [("Location", "http://127.0.0.1:1/elsewhere")])
+        if self.misbehave(mode, "http://127.0.0.1:1/elsewhere"):
+            return None
         if mode == "unknown" or tee != "sgx" or name not in API:
             return self.answer(404, b"no")
         if mode == "busy":
@@ -90,16 +59,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             body = b"<html>please log in</html>"
         if name == "rootcacrl" and mode == "good":  # as a PCCS serves it
             body = body.hex().encode()
-        self.answer(200, body, headers)
+        return self.answer(200, body, headers)
 
 
-server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-server.daemon_threads = True
-if len(sys.argv) > 4:
-    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    tls.load_cert_chain(sys.argv[4])
-    server.socket = tls.wrap_socket(server.socket, server_side=True)
-with open(port_file + ".new", "w") as out:
-    out.write(str(server.server_port))
-os.rename(port_file + ".new", port_file)
-server.serve_forever()
+stand_in.serve(Handler, port_file, sys.argv[4] if len(sys.argv) > 4 else None)

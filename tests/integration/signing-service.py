@@ -2,27 +2,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """A stand-in for a signing service that behaves badly: signing-service.py PORT-FILE PEM SIGSTRUCT. The first part of the path says how; SIGSTRUCT
 is what the lying ones send."""
-import http.server
-import os
 import ssl
 import sys
 import time
 
+sys.dont_write_bytecode = True
+import stand_in
+
 port_file, pem, sigstruct = sys.argv[1:4]
 
 
-class Handler(http.server.BaseHTTPRequestHandler):
-    def log_message(self, *args):
-        pass
-
-    def answer(self, status, body, headers=()):
-        self.send_response(status)
-        for name, value in headers:
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
+class Handler(stand_in.Handler):
     def do_POST(self):
         self.rfile.read(int(self.headers["Content-Length"]))
         try:
@@ -31,27 +21,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
             pass
 
     def serve(self, mode):
-        if mode == "slow":  # a byte a second
-            self.send_response(200)
-            self.end_headers()
-            for _ in range(60):
-                self.wfile.write(b"x")
-                self.wfile.flush()
-                time.sleep(1)
-        elif mode == "silent":
+        if self.misbehave(mode, "https://127.0.0.1:1/elsewhere"):
+            return
+        if mode == "silent":
             time.sleep(60)
-        elif mode == "endless":
-            self.send_response(200)
-            self.end_headers()
-            while True:
-                self.wfile.write(b" " * 65536)
-        elif mode == "headers":
-            self.send_response(200)
-            for i in range(5000):
-                self.send_header(f"X-{i}", "y" * 100)
-            self.end_headers()
-        elif mode == "redirect":
-            self.answer(302, b"", [("Location", "https://127.0.0.1:1/elsewhere")])
         elif mode == "html":
             self.answer(404, b"<html>nothing here</html>")
         elif mode == "escapes":
@@ -71,15 +44,4 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.answer(503, b"")
 
 
-class Server(http.server.ThreadingHTTPServer):
-    daemon_threads = True
-
-
-server = Server(("127.0.0.1", 0), Handler)
-context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-context.load_cert_chain(pem)
-server.socket = context.wrap_socket(server.socket, server_side=True)
-with open(port_file + ".new", "w") as file:
-    file.write(str(server.server_address[1]))
-os.rename(port_file + ".new", port_file)
-server.serve_forever()
+stand_in.serve(Handler, port_file, pem)
