@@ -121,7 +121,7 @@ for suite in "${suites[@]}"; do
     asan)
         start=$SECONDS
         asan=$(dirname "$build")/build-asan
-        if { [ -e "$asan/build.ninja" ] || meson setup "$asan" --optimization=1 -Db_sanitize=address,undefined -Db_lundef=false -Dwerror=false; } \
+        if { [ -e "$asan/build.ninja" ] || meson setup "$asan" --optimization=1 -Dc_args=-g1 -Db_sanitize=address,undefined -Db_lundef=false -Dwerror=false; } \
             >"$logs/asan-build.log" 2>&1 && ninja -C "$asan" meson-test-prereq >>"$logs/asan-build.log" 2>&1; then
             run_meson asan "$asan"
         else
