@@ -6,6 +6,11 @@ repo=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
 : "${RUNE:=$RUNE_STAGE/usr/bin/rune}"
 export RUNE_STAGE RUNE
 
+# Entries of the cache that are images: beside them is what was learned of an engine's layers.
+cached_images() {
+    find "$RUNE_CACHE_DIR" -mindepth 1 -maxdepth 1 ! -name layers -printf '%f\n' | sort
+}
+
 # configure 'python statements over c, the configuration of $bundle' ...
 configure() {
     CONFIG=$bundle/config.json python3 - "$@" <<'PY'

@@ -117,7 +117,7 @@ starts() { # OPTIONS...: in the background, its output in a file
 
 @test "enclave: by annotation and by environment: output, exit codes, directory, mounts; the image is converted once" {
     [ "$(box --rm --annotation enclave.type=auto -- cat /dev/attestation/attestation_type 2>/dev/null | head -c 1 | wc -c)" -eq 1 ]
-    made=$(ls "$RUNE_CACHE_DIR")
+    made=$(cached_images)
     [ "$(wc -w <<<"$made")" -eq 1 ]
     mkdir "$work/$name"
     echo from outside >"$work/$name/file"
@@ -127,7 +127,7 @@ starts() { # OPTIONS...: in the background, its output in a file
     [ "$(cat "$work/$name/reply")" = back ]
     run -1 box --rm --annotation enclave.type=auto -- no-such-program
     [[ "$output" == *'"no-such-program": executable file not found in $PATH'* ]]
-    [ "$(ls "$RUNE_CACHE_DIR")" = "$made" ]
+    [ "$(cached_images)" = "$made" ]
 }
 
 @test "enclave: exec, SIGTERM, pause, a terminal" {

@@ -302,17 +302,17 @@ debian() { # the image, imported by the first test that needs it
 
 @test "enclave: run, output on both streams, exit codes; the second run of an image converts nothing" {
     debian
-    before=$(ls "$RUNE_CACHE_DIR" | wc -l)
+    before=$(cached_images | wc -l)
     run -0 --separate-stderr docker run --rm --runtime rune-enclave debian python3 -c 'import sys; print(open("/dev/attestation/attestation_type").read(), 6*7)'
     [[ "$output" == *42 ]]
-    made=$(ls "$RUNE_CACHE_DIR")
+    made=$(cached_images)
     [ "$(wc -w <<<"$made")" -eq $((before + 1)) ]
     run -9 docker run --rm --runtime rune-enclave debian bash -c 'echo to the error stream >&2; exit 9'
     [[ "$output" == *"to the error stream"* ]]
     run -137 docker run --rm --runtime rune-enclave debian sh -c 'python3 -c "import os; os.kill(os.getpid(), 9)"; exit $?'
     run -127 docker run --name "$name" --runtime rune-enclave debian /no/such/program
     [[ "$output" == *"/no/such/program"* ]]
-    [ "$(ls "$RUNE_CACHE_DIR")" = "$made" ]
+    [ "$(cached_images)" = "$made" ]
 }
 
 @test "enclave: user, directory, environment, host name, volumes, tmpfs, input" {

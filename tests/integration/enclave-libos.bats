@@ -206,9 +206,9 @@ C
     arguments sh -c 'echo x >/etc/new'
     rune --enclave run --bundle "$bundle" "$id" </dev/null 2>/dev/null
     [ ! -e "$bundle/rootfs/etc/new" ]
-    count=$(ls "$RUNE_CACHE_DIR" | wc -l)
+    count=$(cached_images | wc -l)
     rune --enclave run --bundle "$bundle" "$id" </dev/null 2>/dev/null
-    [ "$(ls "$RUNE_CACHE_DIR" | wc -l)" -eq "$count" ]
+    [ "$(cached_images | wc -l)" -eq "$count" ]
 }
 
 @test "libos: kill -9 of rune during conversion and start: delete --force leaves nothing" {

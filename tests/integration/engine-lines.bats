@@ -7,7 +7,7 @@ bats_require_minimum_version 1.5.0
 load clients
 
 setup_file() {
-    [ -n "${RUNE_CHECK_ENGINES:-}" ] || skip "slow: RUNE_CHECK_ENGINES=1 (tests/conformance/full-identity.sh)"
+    [ -n "${RUNE_CHECK_ENGINES:-}" ] || return 0
     clients_setup_file dockerd docker containerd podman conmon busybox jq
     cat >"$work/catch" <<SH
 #!/bin/sh
@@ -49,6 +49,10 @@ teardown_file() {
     [ ! -S "$work/sock" ] || docker ps -aq | xargs -r docker rm -f >/dev/null
     stop_daemon dockerd
     clients_teardown_file
+}
+
+setup() {
+    [ -n "${RUNE_CHECK_ENGINES:-}" ] || skip "slow: RUNE_CHECK_ENGINES=1 (tests/conformance/full-identity.sh)"
 }
 
 pod() {

@@ -179,7 +179,7 @@ debian() { # the image, imported by the first test that needs it
     debian
     run -0 --separate-stderr pod_run --rm --annotation enclave.type=auto debian python3 -c 'print(open("/dev/attestation/attestation_type").read(), 6*7)'
     [[ "$output" == *42 ]]
-    made=$(ls "$RUNE_CACHE_DIR")
+    made=$(cached_images)
     [ "$(wc -w <<<"$made")" -eq 1 ]
     mkdir "$work/$name"
     echo from outside >"$work/$name/file"
@@ -188,7 +188,7 @@ debian() { # the image, imported by the first test that needs it
     [ "$output" = $'5\n60\n/usr/lib\nblue\nbox\nfrom outside' ]
     run -127 pod_run --rm --annotation enclave.type=auto debian /no/such/program
     run -126 pod_run --rm --annotation enclave.type=auto debian /etc/passwd
-    [ "$(ls "$RUNE_CACHE_DIR")" = "$made" ]
+    [ "$(cached_images)" = "$made" ]
 }
 
 @test "enclave: exec, logs, SIGTERM by stop, two at once, a terminal" {

@@ -18,7 +18,7 @@ where='test -e /dev/attestation && echo inside || echo outside'
 @test "by annotation, by environment, by the runtime's name: output, exit code, input; the image is converted once" {
     [ "$(box --rm -- sh -c "$where")" = outside ]
     [ "$(box --rm --annotation enclave.type=auto -- sh -c "$where" 2>/dev/null)" = inside ]
-    made=$(ls "$RUNE_CACHE_DIR")
+    made=$(cached_images)
     [ "$(wc -w <<<"$made")" -eq 1 ]
     [ "$(box --rm --env ENCLAVE_TYPE=auto -- sh -c "$where" 2>/dev/null)" = inside ]
     [ "$(box --rm --env RUNE_CARRIER=libos -- sh -c "$where" 2>/dev/null)" = inside ]
@@ -28,7 +28,7 @@ where='test -e /dev/attestation && echo inside || echo outside'
     [[ "$output" == *'"no-such-program": executable file not found in $PATH'* ]]
     run -1 box --rm --annotation enclave.type=nonsense -- true
     [[ "$output" == *"OCI runtime create failed: "*nonsense* ]]
-    [ "$(ls "$RUNE_CACHE_DIR")" = "$made" ]
+    [ "$(cached_images)" = "$made" ]
     gone_entirely "$name"
 }
 
@@ -81,7 +81,7 @@ where='test -e /dev/attestation && echo inside || echo outside'
         [ $status -eq $((i % 5)) ]
         [ "$(cat "$work/$name.$i")" = "$i" ]
     done
-    [ "$(ls "$RUNE_CACHE_DIR" | wc -l)" -eq 1 ]
+    [ "$(cached_images | wc -l)" -eq 1 ]
 }
 
 @test "the shim's configuration: what it says reaches rune, unknown keys warn, wrong values are refused with their line" {
