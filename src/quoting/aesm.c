@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -17,7 +18,6 @@
 #include "quoting/aesm.pb-c.h"
 
 #define ANSWER_MAX    65536u
-#define KEY_ID_SIZE   256
 #define KEY_NOT_READY 42 /* the service has lost its attestation key: ask for the target again */
 
 /* Which attestation key: sgx_att_key_id_t of ECDSA P-256 in Intel's quoting enclave. */
@@ -29,7 +29,7 @@ struct key_id {
     uint32_t algorithm;
 } __attribute__((packed));
 
-static void fill_key_id(uint8_t out[KEY_ID_SIZE])
+void aesm_key_id(uint8_t out[AESM_KEY_ID_SIZE])
 {
     const struct key_id id = {
         .mrsigner_length = 32,
@@ -37,11 +37,12 @@ static void fill_key_id(uint8_t out[KEY_ID_SIZE])
                      0x77, 0xc6, 0x8a, 0x82, 0x9a, 0x00, 0x56, 0xac, 0x8d, 0xed, 0x70,
                      0x14, 0x0b, 0x08, 0x1b, 0x09, 0x44, 0x90, 0xc5, 0x7b, 0xff},
         .prod_id = 1,
-        .algorithm = 2,
+        .algorithm = AESM_ALGORITHM_ECDSA,
     };
 
     _Static_assert(sizeof(id) == 158, "sgx_ql_att_key_id_t");
-    memset(out, 0, KEY_ID_SIZE);
+    _Static_assert(offsetof(struct key_id, algorithm) == AESM_ALGORITHM_AT, "aesm.h");
+    memset(out, 0, AESM_KEY_ID_SIZE);
     memcpy(out, &id, sizeof(id));
 }
 
@@ -253,11 +254,11 @@ static uint32_t microseconds(int64_t deadline)
 static int init(const struct quoting_options *o, int64_t deadline, struct sgx_targetinfo *out,
                 struct error *err)
 {
-    uint8_t key_id[KEY_ID_SIZE];
+    uint8_t key_id[AESM_KEY_ID_SIZE];
     Aesm__InitRequest part = AESM__INIT_REQUEST__INIT;
     Aesm__Request request = AESM__REQUEST__INIT;
 
-    fill_key_id(key_id);
+    aesm_key_id(key_id);
     part.has_key_id = part.has_room = part.has_timeout = 1;
     part.key_id = (ProtobufCBinaryData){sizeof(key_id), key_id};
     part.public_key_id = 1;
@@ -283,11 +284,11 @@ static int init(const struct quoting_options *o, int64_t deadline, struct sgx_ta
 static int get_size(const struct quoting_options *o, int64_t deadline, uint32_t *size,
                     uint32_t *refusal, struct error *err)
 {
-    uint8_t key_id[KEY_ID_SIZE];
+    uint8_t key_id[AESM_KEY_ID_SIZE];
     Aesm__SizeRequest part = AESM__SIZE_REQUEST__INIT;
     Aesm__Request request = AESM__REQUEST__INIT;
 
-    fill_key_id(key_id);
+    aesm_key_id(key_id);
     part.has_key_id = part.has_timeout = 1;
     part.key_id = (ProtobufCBinaryData){sizeof(key_id), key_id};
     part.timeout = microseconds(deadline);
@@ -312,11 +313,11 @@ static int get_quote(const struct quoting_options *o, const struct sgx_report *r
                      uint32_t size, int64_t deadline, struct buffer *out, uint32_t *refusal,
                      struct error *err)
 {
-    uint8_t key_id[KEY_ID_SIZE];
+    uint8_t key_id[AESM_KEY_ID_SIZE];
     Aesm__QuoteRequest part = AESM__QUOTE_REQUEST__INIT;
     Aesm__Request request = AESM__REQUEST__INIT;
 
-    fill_key_id(key_id);
+    aesm_key_id(key_id);
     part.has_key_id = part.has_timeout = 1;
     part.key_id = (ProtobufCBinaryData){sizeof(key_id), key_id};
     part.report = (ProtobufCBinaryData){sizeof(*report), (uint8_t *)report};

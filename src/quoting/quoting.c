@@ -82,3 +82,15 @@ int quoting_quote(struct quoting *q, const struct sgx_report *report, struct buf
                              : aesm_quote(&q->options, report, out, err);
     return rc < 0 ? rc : check_quote(report, out, err);
 }
+
+int quoting_quote_size(struct quoting *q, size_t *out, struct error *err)
+{
+    static const struct sgx_report_body body;
+    cleanup_buffer struct buffer quote = BUFFER_INIT;
+    int rc = q->options.emulated ? open_simulation(q, err) : -ENOTSUP;
+
+    if (rc == 0)
+        rc = simulation_sign(q->simulation, 3, QUOTE_BODY_SGX, &body, &quote, err);
+    *out = quote.size;
+    return rc;
+}

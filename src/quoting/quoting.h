@@ -41,3 +41,13 @@ int quoting_target_info(struct quoting *quoting, struct sgx_targetinfo *out, str
  * report that was not made for the quoting enclave here. */
 int quoting_quote(struct quoting *quoting, const struct sgx_report *report, struct buffer *out,
                   struct error *err);
+/* How large its quotes are; of the software SGX only. */
+int quoting_quote_size(struct quoting *quoting, size_t *out, struct error *err);
+
+/*
+ * A stand-in for aesmd: answers each request that comes by the connected socket, until it is
+ * closed. Target and quotes are those of `quoting`, which is of the software SGX; it answers all
+ * of what aesmd is asked for ECDSA quotes, but for the report of the quoting enclave (nonce).
+ * Other requests are "not available", as from an aesmd without the plugin.
+ */
+void quoting_stand_in(struct quoting *quoting, int socket);

@@ -51,6 +51,18 @@ teardown() { enclave_teardown; }
     [[ "$output" == *-1* ]]
 }
 
+@test "a quote by Intel's protocol is good where simulation is allowed, and nowhere else" {
+    local judge=(sgx-tools verify-quote --collateral "$BATS_TEST_TMPDIR/sim" --policy "$BATS_TEST_TMPDIR/policy")
+    sgx-tools simulation-collateral "$BATS_TEST_TMPDIR/sim"
+    echo '{"allow_debug": true}' >"$BATS_TEST_TMPDIR/policy" # the test's enclave is debuggable
+    SGX_TEST_QUOTE=$BATS_TEST_TMPDIR/quote "$EMULATE" "$RUNE_STAGE/../tests/conformance/test-sgx-emulate" quotes_come_by_intels_protocol
+    run "${judge[@]}" --allow-simulation "$BATS_TEST_TMPDIR/quote"
+    echo "$output"
+    [ "$status" -eq 0 ]
+    run "${judge[@]}" "$BATS_TEST_TMPDIR/quote"
+    [ "$status" -eq 4 ]
+}
+
 @test "rune: a runtime that knows the SGX device only runs by it where the enclave is emulated, and not as intelSgx" {
     configure "c['annotations'] = {'enclave.type': 'auto', 'enclave.runtime.path': '$RUNE_STAGE/../tests/conformance/libpal-device.so'}" "c['root']['readonly'] = False"
     arguments add

@@ -325,6 +325,58 @@ static void each_fault_is_one_line_and_in_time(void **state)
     }
 }
 
+/* ---- the product's own stand-in, asked by the product's own client ---- */
+
+static void emulated_service(struct quoting *q, int listener)
+{
+    for (int i = 0; i < 3; i++) { /* target, size, quote */
+        const int fd = accept(listener, NULL, NULL);
+        quoting_stand_in(q, fd);
+        close(fd);
+    }
+}
+
+static void *emulated_service_thread(void *listener)
+{
+    const struct quoting_options options = {.emulated = true, .directory = -1};
+    struct quoting *q = quoting_new(&options);
+
+    emulated_service(q, *(int *)listener);
+    quoting_free(q);
+    return NULL;
+}
+
+static void the_stand_in_names_its_target_and_refuses_other_reports(void **state)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    const struct quoting_options local = {.emulated = true, .directory = -1};
+    const struct quoting_options options = {.directory = g.dir, .name = "emulated"};
+    struct quoting *q = quoting_new(&options), *emulated = quoting_new(&local);
+    struct sgx_targetinfo target, wanted;
+    struct buffer out = BUFFER_INIT;
+    struct error err = ERROR_INIT;
+    pthread_t thread;
+
+    (void)state;
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s/emulated", g.directory);
+    int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(listener, (struct sockaddr *)&address, sizeof(address)), 0);
+    assert_int_equal(listen(listener, 4), 0);
+    assert_int_equal(pthread_create(&thread, NULL, emulated_service_thread, &listener), 0);
+    assert_int_equal(quoting_target_info(q, &target, &err), 0);
+    assert_int_equal(quoting_target_info(emulated, &wanted, &err), 0);
+    assert_memory_equal(&target, &wanted, sizeof(target));
+    assert_int_equal(quoting_quote(q, &g.report, &out, &err), -EIO);
+    assert_non_null(strstr(error_text(&err), "takes the report for wrong"));
+    pthread_join(thread, NULL);
+    close(listener);
+    unlink(address.sun_path);
+    error_release(&err);
+    buffer_release(&out);
+    quoting_free(emulated);
+    quoting_free(q);
+}
+
 static void absent_service_is_named(void **state)
 {
     const struct quoting_options options[] = {
@@ -400,6 +452,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(honest_service_is_asked_in_order, start, stop),
         cmocka_unit_test_setup_teardown(lost_key_is_asked_for_again, start, stop),
         cmocka_unit_test_setup_teardown(each_fault_is_one_line_and_in_time, start, stop),
+        cmocka_unit_test_setup_teardown(the_stand_in_names_its_target_and_refuses_other_reports,
+                                        start, stop),
         cmocka_unit_test_setup_teardown(absent_service_is_named, start, stop),
         cmocka_unit_test_setup_teardown(service_with_a_full_queue_is_given_up, start, stop),
     };

@@ -211,6 +211,8 @@ static long serve(struct host_thread *t, ucontext_t *uc, const struct call *c)
         return looks(t, c, 1);
     case SYS_ioctl:
         return ioctls(t, c);
+    case SYS_connect:
+        return host_aesm_address(t, c->a[1], c->a[2]) ? host_aesm_connect(t, (int)c->a[0]) : PASS;
     case SYS_close:
         return closes(c, (uint32_t)c->a[0], (uint32_t)c->a[0]);
     case SYS_dup2:
@@ -249,13 +251,14 @@ static long serve(struct host_thread *t, ucontext_t *uc, const struct call *c)
 static bool is_plain(uint64_t number)
 {
     static const uint16_t seen[] = {
-        SYS_open,   SYS_openat,       SYS_openat2,        SYS_stat,         SYS_lstat,
-        SYS_access, SYS_newfstatat,   SYS_statx,          SYS_faccessat,    SYS_faccessat2,
-        SYS_ioctl,  SYS_close,        SYS_dup2,           SYS_dup3,         SYS_close_range,
-        SYS_mmap,   SYS_mprotect,     SYS_pkey_mprotect,  SYS_munmap,       SYS_madvise,
-        SYS_mremap, SYS_rt_sigaction, SYS_rt_sigprocmask, SYS_sigaltstack,  SYS_arch_prctl,
-        SYS_prctl,  SYS_clone3,       SYS_exit,           SYS_clone,        SYS_fork,
-        SYS_vfork,  SYS_execve,       SYS_execveat,       SYS_rt_sigreturn, SYS_restart_syscall};
+        SYS_open,           SYS_openat,       SYS_openat2,        SYS_stat,        SYS_lstat,
+        SYS_access,         SYS_newfstatat,   SYS_statx,          SYS_faccessat,   SYS_faccessat2,
+        SYS_ioctl,          SYS_close,        SYS_dup2,           SYS_dup3,        SYS_close_range,
+        SYS_mmap,           SYS_mprotect,     SYS_pkey_mprotect,  SYS_munmap,      SYS_madvise,
+        SYS_mremap,         SYS_rt_sigaction, SYS_rt_sigprocmask, SYS_sigaltstack, SYS_arch_prctl,
+        SYS_prctl,          SYS_clone3,       SYS_exit,           SYS_clone,       SYS_fork,
+        SYS_vfork,          SYS_connect,      SYS_execve,         SYS_execveat,    SYS_rt_sigreturn,
+        SYS_restart_syscall};
 
     for (size_t i = 0; i < sizeof(seen) / sizeof(seen[0]); i++)
         if (seen[i] == number)

@@ -15,6 +15,7 @@
  *   maps.c       mmap, mprotect, munmap of enclave memory
  *   vdso.c       a vDSO with __vdso_sgx_enter_enclave
  *   cpuid.c      CPUID of a machine with SGX
+ *   aesm.c       the stand-in for aesmd
  *   memory.c     the program's memory, which may not be there
  *
  * The core is a static program with a libc of its own. It runs in signal handlers only, with all
@@ -141,6 +142,8 @@ void host_process_clone(struct host_thread *t, ucontext_t *uc, uint64_t flags, u
 void host_process_child(struct host_thread *t); /* entry.S: a new thread is there */
 void host_process_exec(struct host_thread *t, ucontext_t *uc);
 bool host_process_exec_failed(struct host_thread *t, ucontext_t *uc);
+/* Call serve(fd) in a process that has no other descriptor, and is no child of the program's. */
+long host_process_serve(struct host_thread *t, void (*serve)(int fd), int fd);
 _Noreturn void host_process_exit(struct host_thread *t, uint64_t status);
 
 /* device.c; with g_host_lock */
@@ -187,3 +190,7 @@ int host_vdso_setup(uint64_t *auxv);
 void host_cpuid_setup(void);
 void host_cpuid_thread(void);
 bool host_cpuid(ucontext_t *uc, const struct host_thread *t);
+
+/* aesm.c */
+bool host_aesm_address(const struct host_thread *t, uint64_t address, uint64_t size);
+long host_aesm_connect(struct host_thread *t, int socket);

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 
 #include "sgx/emulate/emulate.h"
 
@@ -62,6 +63,36 @@ static long fork_now(struct host_thread *t, uint64_t flags, uint64_t ptid, uint6
     if (rc == 0)
         fork_child(t);
     return rc;
+}
+
+static void close_others(int fd)
+{
+    if (fd > 0)
+        host_syscall(SYS_close_range, 0L, (long)fd - 1, 0L);
+    host_syscall(SYS_close_range, (long)fd + 1, (long)UINT32_MAX, 0L);
+}
+
+/* Twice, so that the program need not wait for it: its parent is then who adopts orphans. */
+long host_process_serve(struct host_thread *t, void (*serve)(int fd), int fd)
+{
+    lock_for_fork();
+    const long rc = host_syscall(SYS_clone, 0L, 0L, 0L, 0L, 0L);
+    unlock_after_fork(rc == 0);
+    if (rc < 0)
+        return rc;
+    if (rc == 0) {
+        atomic_store(&g_host_lock, 0);
+        if (host_syscall(SYS_clone, 0L, 0L, 0L, 0L, 0L) == 0) {
+            host_block_set_tid(t);
+            close_others(fd);
+            serve(fd);
+        }
+        for (;;)
+            host_syscall(SYS_exit_group, 0L);
+    }
+    while (host_syscall(SYS_wait4, rc, 0L, (long)__WCLONE, 0L) == -EINTR)
+        ;
+    return 0;
 }
 
 /* The frame of `uc`, vector state and all, at the top of the new thread's signal stack. */

@@ -67,6 +67,9 @@ int host_dispatch(void)
                              (long)g_host_handover->region_size, &block);
 }
 
+/* Of the libc: its tables of characters are a thread's, and its threads do this as they begin. */
+void __ctype_init(void);
+
 int host_attach_thread(struct host_thread *t)
 {
     stack_t stack = {.ss_sp = (uint8_t *)t + EMU_STACK_AT,
@@ -74,6 +77,7 @@ int host_attach_thread(struct host_thread *t)
 
     t->pid = (int)host_syscall(SYS_getpid);
     host_block_set_tid(t);
+    __ctype_init();
     emu_thread_adopt(&t->core);
     const long rc = host_syscall(SYS_sigaltstack, &stack, 0L);
     if (rc < 0)
