@@ -33,9 +33,12 @@ static long missing(u64 number)
 
 static inline long run(struct thread *t, struct uregs *regs)
 {
-    u64 number = regs->orig_rax;
+    u64 number;
     long r;
 
+    if (unlikely(t->tracee != NULL) && !tracee_call_begin(t, regs))
+        return (long)regs->rax;
+    number = regs->orig_rax;
     if (unlikely(t->seccomp_mode != 0) && !seccomp_allows(t, regs, &r))
         return r;
     if (unlikely(number >= SYSCALL_COUNT || g_table[number] == NULL))
@@ -69,6 +72,8 @@ void syscall_dispatch(struct uregs *regs)
     regs->rax = (u64)r;
     if (unlikely(r <= -ERESTARTSYS && r >= -ERESTART_RESTARTBLOCK))
         __atomic_fetch_or(&t->attention, ATTENTION_SIGNAL, __ATOMIC_SEQ_CST);
+    if (unlikely(t->tracee != NULL))
+        tracee_call_end(t);
 }
 
 /* A handler's or a signal frame's address that no program has: the jump there would be ours. */

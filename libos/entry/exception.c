@@ -359,6 +359,8 @@ static void undefined_instruction(struct uregs *regs)
 
     /* Not #BP: an enclave that is not being debugged raises #UD for INT3 (SDM volume 3D). */
     if (copy_from_user(code, user_at(regs->rip), 1) == 0 && code[0] == 0xcc) {
+        if (step_hit(current(), regs->rip))
+            return;
         regs->rip++;
         signal_fault(SIGTRAP, SI_KERNEL, 0, VECTOR_BP, 0);
         return;

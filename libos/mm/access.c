@@ -81,9 +81,7 @@ static int write_private(struct mm *mm, struct vma *v, u64 addr, const void *buf
     u64 page = PAGE_DOWN(addr);
     bool resident = !mm->space->shared || mm->space->resident == mm;
     if (vma_clean(v)) {
-        /* Others may see the file's page in place as well. */
-        if (mm->space->shared)
-            return -EFAULT;
+        /* As mprotect(PROT_WRITE): who sees the file's page in place as well gets it anew. */
         v->was_writable = true;
     }
     if (!resident || !(v->prot & PG_PERMS))

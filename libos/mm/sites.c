@@ -113,7 +113,7 @@ static int insert_trampolines(struct mm *mm, struct vma *v, u64 at, u64 size, u6
 void sites_attach(struct mm *mm, struct vma *v)
 {
     const struct sites_file *f = v && v->file->inode ? file_sites(v->file->inode->nid) : NULL;
-    if (!f || v->was_writable || (v->flags & MAP_SHARED))
+    if (!f || mm->plain || v->was_writable || (v->flags & MAP_SHARED))
         return;
     u64 first = first_at(f, v->file_offset);
     u64 last = first_at(f, v->file_offset + (v->end - vma_start(v)));
@@ -130,6 +130,8 @@ bool sites_share(struct mm *mm, struct vma *v, const struct vma *twin)
     u64 at = twin->trampolines;
     if (!at)
         return true; /* neither has any */
+    if (mm->plain)
+        return false;
     u64 last = first_at(file_sites(v->file->inode->nid), v->file_offset + (v->end - vma_start(v)));
     u64 size = PAGE_UP((last - twin->first_site) * STRIDE);
     struct vma *mine = vma_next_from(mm, at);

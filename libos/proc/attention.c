@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The way back to user code when somebody wants something of the thread: signals, stop, exit,
  * restart of calls. */
-#include "proc.h"
+#include "tracee.h"
 #include "host.h"
 #include "pal.h"
 
@@ -19,8 +19,12 @@ static void wait_while_stopped(struct thread *t)
     struct wait_entry e;
     waitq_add(&p->stop_wait, &e);
     while (__atomic_load_n(&p->state, __ATOMIC_ACQUIRE) == PROCESS_STOPPED && !p->group_exit &&
-           !(p->exec_thread && p->exec_thread != t))
-        thread_wait(NO_DEADLINE, false, NULL, 0);
+           !(p->exec_thread && p->exec_thread != t)) {
+        if (t->tracee && tracee_group_stop(t))
+            break;
+        if (__atomic_load_n(&p->state, __ATOMIC_ACQUIRE) == PROCESS_STOPPED)
+            thread_wait(NO_DEADLINE, false, NULL, 0);
+    }
     waitq_remove(&e);
 }
 
@@ -31,13 +35,15 @@ static void stop_locked(struct thread *t, int sig)
     if (p->group_exit)
         return;
     p->state = PROCESS_STOPPED;
-    p->wait_event = WAIT_EVENT_STOPPED;
+    tracee_stopping_locked(p);
+    p->wait_event = tracee_of_parent(p) ? 0 : WAIT_EVENT_STOPPED;
     p->wait_status = (u32)sig << 8 | 0x7f;
     p->stop_signal = (u32)sig;
     list_for_each_entry (o, &p->threads, siblings)
         if (o != t)
             thread_notify(o, ATTENTION_STOP);
-    signal_notify_parent_locked(p, CLD_STOPPED, sig);
+    if (p->wait_event)
+        signal_notify_parent_locked(p, CLD_STOPPED, sig);
     if (p->report_to_host)
         host_event(PAL_EVENT_STOPPED, p->pid, (i32)p->wait_status, NULL);
 }
@@ -61,12 +67,19 @@ static int next_handled(struct thread *t, struct siginfo_k *info, struct ksigact
         leave_if_ending(t);
         if (p->state == PROCESS_STOPPED)
             wait_while_stopped(t);
+        if (unlikely(t->tracee != NULL))
+            tracee_trap(t);
         leave_if_ending(t);
         mutex_lock(&g_process_lock);
         int sig = signal_dequeue_locked(t, ~t->sig_mask, info);
         if (!sig) {
             mutex_unlock(&g_process_lock);
             return 0;
+        }
+        bool forced = info->forced;
+        if (t->tracee && sig != SIGKILL && (sig = tracee_signal_locked(t, info)) == 0) {
+            mutex_unlock(&g_process_lock);
+            continue;
         }
         struct ksigaction *a = &p->sighand->action[sig - 1];
         *action = *a;
@@ -77,7 +90,7 @@ static int next_handled(struct thread *t, struct siginfo_k *info, struct ksigact
             return 1;
         }
         bool drop = a->handler == HANDLER_IGN || signal_default_ignored(sig) ||
-                    (p == g_init && sig != SIGKILL && sig != SIGSTOP);
+                    (p == g_init && sig != SIGKILL && sig != SIGSTOP && !forced);
         if (!drop && signal_default_stops(sig)) {
             if (sig == SIGSTOP || !process_group_orphaned(p->pgid))
                 stop_locked(t, sig);
@@ -215,12 +228,16 @@ void attention_handle(struct uregs *regs)
     while (next_handled(t, &info, &action)) {
         deliver(t, regs, &info, &action);
         delivered = true;
+        if (step_wanted(t)) /* a step into the handler */
+            signal_fault(SIGTRAP, TRAP_TRACE, regs->rip, 1, 0);
     }
-    if (delivered)
-        return;
-    if ((i64)regs->orig_rax >= 0)
-        restart_without_handler(t, regs);
-    signal_mask_restore();
+    if (!delivered) {
+        if ((i64)regs->orig_rax >= 0)
+            restart_without_handler(t, regs);
+        signal_mask_restore();
+    }
+    if (unlikely(t->tracee != NULL || t->step_armed))
+        step_prepare(t, regs);
 }
 
 void signal_force(const struct siginfo_k *info)
@@ -231,9 +248,16 @@ void signal_force(const struct siginfo_k *info)
     mutex_lock(&g_process_lock);
     u64 handler = p->sighand->action[sig - 1].handler;
     bool caught = handler > HANDLER_IGN && !(t->sig_mask & SIG_BIT(sig));
+    if (!caught && t->tracee) { /* as Linux: its tracer may still let it live */
+        p->sighand->action[sig - 1].handler = HANDLER_DFL;
+        t->sig_mask &= ~SIG_BIT(sig);
+        caught = true;
+    }
     if (caught) {
         signal_flush_queue(&t->sig_queue, &t->sig_pending, SIG_BIT(sig));
-        caught = signal_send_thread_locked(t, info, true) == 0;
+        struct siginfo_k forced = *info;
+        forced.forced = true;
+        caught = signal_send_thread_locked(t, &forced, true) == 0;
     }
     mutex_unlock(&g_process_lock);
     if (caught)

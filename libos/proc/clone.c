@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* clone, clone3, fork, vfork: new threads and processes from the calling one. */
-#include "proc.h"
+#include "tracee.h"
 #include <linux/sched.h>
 
 #define CLONE_NAMESPACES                                                                          \
@@ -173,11 +173,13 @@ static long clone_thread(const struct clone_request *r)
     if (p->state == PROCESS_STOPPED)
         t->attention |= ATTENTION_STOP;
     mutex_unlock(&g_process_lock);
+    tracee_inherit(t, r->flags, PTRACE_EVENT_CLONE);
     int started = ending ? -EAGAIN : thread_start(t, &regs);
     if (started < 0) {
         process_thread_remove(t);
         return -EAGAIN;
     }
+    tracee_event(PTRACE_EVENT_CLONE, (u64)tid);
     return tid;
 }
 
@@ -236,6 +238,13 @@ static void publish(struct process *child, u64 flags)
     mutex_unlock(&g_process_lock);
 }
 
+static u32 event_of(const struct clone_request *r)
+{
+    if (r->flags & CLONE_VFORK)
+        return PTRACE_EVENT_VFORK;
+    return r->exit_signal == SIGCHLD ? PTRACE_EVENT_FORK : PTRACE_EVENT_CLONE;
+}
+
 static long clone_process(const struct clone_request *r)
 {
     struct process *me = current_process();
@@ -259,8 +268,11 @@ static long clone_process(const struct clone_request *r)
         child->mm = mm_get(mm);
     else
         e = mm_fork(mm, &child->mm); /* gives up residency: no user memory from here on */
-    if (e == 0)
+    u32 event = event_of(r);
+    if (e == 0) {
         publish(child, r->flags);
+        tracee_inherit(t, r->flags, event);
+    }
     if (e == 0 && thread_start(t, &regs) < 0) {
         e = -EAGAIN;
         mutex_lock(&g_process_lock);
@@ -273,8 +285,12 @@ static long clone_process(const struct clone_request *r)
         mm_enter(mm);
         return e;
     }
-    if (r->flags & CLONE_VFORK)
+    if (!(r->flags & CLONE_UNTRACED))
+        tracee_event(event, (u64)pid);
+    if (r->flags & CLONE_VFORK) {
         vfork_wait(child);
+        tracee_event(PTRACE_EVENT_VFORK_DONE, (u64)pid);
+    }
     process_put(child);
     mm_enter(mm);
     return pid;

@@ -2,6 +2,7 @@
 /* execve and execveat. The new program is loaded beside the old one; only then do the other threads
  * end and the old one go. */
 #include "exec.h"
+#include "tracee.h"
 #include <linux/fcntl.h>
 
 #define STRING_MAX  (128ul << 10)
@@ -92,6 +93,10 @@ static int become_only_thread(struct thread *t)
     mutex_lock(&g_process_lock);
     int r = p->group_exit ? -EAGAIN : 0;
     p->exec_thread = NULL;
+    if (r == 0 && p->first_tracee && t->tid != p->pid)
+        tracee_forget_locked(p->first_tracee); /* another thread has its number now */
+    if (r == 0 && t->tracee)
+        t->tracee->tid = p->pid;
     if (r == 0)
         t->tid = p->pid; /* whoever calls exec becomes the main thread */
     mutex_unlock(&g_process_lock);
@@ -134,6 +139,7 @@ static void thread_reset(struct thread *t, const struct exec_image *image)
     t->set_child_tid = 0;
     t->restart = NULL;
     t->fs_base = 0;
+    t->step_armed = t->step_call = false;
     t->fault_addr = t->fault_error = t->fault_trap = 0;
     memcpy(t->comm, image->comm, sizeof(t->comm));
 }
@@ -269,6 +275,7 @@ static long do_exec(int dirfd, uaddr path, uaddr argv, uaddr env, u32 flags)
 {
     if (flags & ~(u32)(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW))
         return -EINVAL;
+    i32 old_tid = current()->tid;
     struct request *q = kzalloc(sizeof(*q));
     if (!q)
         return -ENOMEM;
@@ -293,6 +300,10 @@ static long do_exec(int dirfd, uaddr path, uaddr argv, uaddr env, u32 flags)
     request_free(q);
     if (r < 0)
         return r;
+    if (unlikely(current()->tracee != NULL)) {
+        tracee_exec(old_tid);
+        tracee_call_end(current());
+    }
     thread_return_to_user();
 }
 

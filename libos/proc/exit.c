@@ -4,7 +4,7 @@
  * makes it a zombie, finds new parents for its children and tells the parent, libenclave, or
  * nobody.
  */
-#include "proc.h"
+#include "tracee.h"
 #include "host.h"
 #include "pal.h"
 
@@ -12,6 +12,8 @@
 void process_begin_exit_locked(struct process *p, u32 status)
 {
     struct thread *t;
+    if (p->group_exit && status == SIGKILL)
+        tracee_let_go_locked(p);
     if (p->group_exit || p->state == PROCESS_ZOMBIE)
         return;
     p->group_exit = true;
@@ -77,7 +79,7 @@ static bool parent_ignores_children(const struct process *parent)
 }
 
 /* The zombie p has a parent (or none): who hears of it, and does it stay? */
-static void announce_locked(struct process *p)
+void process_announce_locked(struct process *p)
 {
     struct process *parent = p->parent;
     if (!parent || parent->state == PROCESS_ZOMBIE) {
@@ -112,7 +114,8 @@ static void leave_children_locked(struct process *p)
             list_add_tail(&c->sibling, &heir->children);
         if (c->state == PROCESS_ZOMBIE) {
             c->exit_signal = SIGCHLD;
-            announce_locked(c);
+            if (!c->first_tracee)
+                process_announce_locked(c);
             continue;
         }
         c->exit_signal = SIGCHLD;
@@ -185,6 +188,7 @@ static void process_end(struct process *p)
     if (p->session && p->session->sid == p->pid && p->session->tty)
         g_process_hooks->session_end(p->session);
     mutex_lock(&g_process_lock);
+    tracer_end_locked(p);
     leave_children_locked(p);
     p->state = PROCESS_ZOMBIE;
     signal_flush_queue(&p->sig_queue, &p->sig_pending, ~0ull);
@@ -196,7 +200,8 @@ static void process_end(struct process *p)
     bool report = p->report_to_host;
     if (p == g_init)
         g_init = NULL;
-    announce_locked(p);
+    if (!tracee_process_end_locked(p))
+        process_announce_locked(p);
     mutex_unlock(&g_process_lock);
     if (report)
         host_event(PAL_EVENT_EXITED, pid, (i32)status, NULL);
@@ -219,7 +224,9 @@ void thread_exit(u32 status)
 {
     struct thread *t = current();
     struct process *p = t->process;
+    tracee_event(PTRACE_EVENT_EXIT, p->group_exit ? p->exit_status : status);
     if (p->mm) {
+        step_disarm(t);
         bool last = p->thread_count == 1;
         futex_robust_exit(t);
         clear_child_tid(t, last);
@@ -232,6 +239,7 @@ void thread_exit(u32 status)
         mm_leave(p->mm);
     u64 blocked_work = p->sig_pending & ~t->sig_mask;
     t->exited = 1;
+    tracee_thread_end_locked(t, status);
     if (blocked_work)
         signal_retarget_locked(t, blocked_work);
     p->utime += thread_cpu_time(t);

@@ -2,6 +2,7 @@
 /* From a name to a program in memory: scripts, permissions, credentials, ELF and its interpreter,
  * the stack. */
 #include "exec.h"
+#include "tracee.h"
 #include <linux/securebits.h>
 #include <linux/auxvec.h>
 #include <linux/mman.h>
@@ -149,7 +150,7 @@ static void credentials(const struct program *p, struct exec_image *image)
     const struct inode *i = p->dentry->inode;
     *c = current_process()->cred;
     u32 old_euid = c->euid, old_egid = c->egid;
-    if (!c->no_new_privs && !dentry_nosuid(p->dentry)) {
+    if (!c->no_new_privs && !dentry_nosuid(p->dentry) && !tracee_unsafe(current())) {
         if (i->mode & S_ISUID_)
             c->euid = i->uid;
         if ((i->mode & (S_ISGID_ | S_IXGRP_)) == (S_ISGID_ | S_IXGRP_))
@@ -318,6 +319,7 @@ int exec_load(struct dentry *program, const char *path, char **argv, char **env,
         set_comm(image->comm, path);
         image->mm = mm_create();
         if (image->mm) {
+            image->mm->plain = current()->tracee != NULL;
             /* Resident from the first page on: another program that wants the same addresses waits
              * until this one rests. */
             mm_leave(old);

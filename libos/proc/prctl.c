@@ -119,6 +119,14 @@ long sys_prctl(int option, u64 a2, u64 a3, u64 a4, u64 a5)
         return 0;
     case PR_GET_PDEATHSIG:
         return put_user((i32)p->pdeathsig, user_at(a2));
+    case PR_SET_PTRACER: {
+        struct process *by = (i32)a2 > 0 ? process_find((i32)a2) : NULL;
+        if ((i32)a2 > 0 && !by)
+            return -EINVAL;
+        process_put(by);
+        p->ptracer = (i32)a2;
+        return 0;
+    }
     case PR_SET_DUMPABLE:
         if (a2 != 0 && a2 != 1)
             return -EINVAL;

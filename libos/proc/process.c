@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The process tree: objects, identifiers, look-up. Life and death are in clone.c, exec.c and
  * exit.c. */
-#include "proc.h"
+#include "tracee.h"
 #include <linux/capability.h>
 
 struct process *g_init;
@@ -16,6 +16,7 @@ static void process_set_up(struct process *p)
     list_init(&p->all);
     list_init(&p->threads);
     list_init(&p->sig_queue);
+    list_init(&p->tracees);
     waitq_init(&p->wait_children);
     waitq_init(&p->exit_wait);
     waitq_init(&p->signal_wait);
@@ -187,6 +188,9 @@ struct thread *process_thread_add(struct process *p, i32 tid)
 char process_state_char(struct process *p, i32 tid)
 {
     const struct thread *t, *main = NULL;
+    list_for_each_entry (t, &p->threads, siblings)
+        if (t->tid == (tid ? tid : p->pid) && t->tracee && t->tracee->stopped)
+            return 't';
     if (p->state == PROCESS_STOPPED || p->state == PROCESS_ZOMBIE)
         return p->state == PROCESS_STOPPED ? 'T' : 'Z';
     list_for_each_entry (t, &p->threads, siblings)
@@ -233,6 +237,8 @@ void process_thread_remove(struct thread *t)
     mutex_lock(&g_process_lock);
     list_del(&t->siblings);
     p->thread_count--;
+    if (t->tracee)
+        tracee_forget_locked(t->tracee);
     mutex_unlock(&g_process_lock);
     seccomp_put(t->seccomp);
     t->seccomp = NULL;

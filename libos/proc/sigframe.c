@@ -273,6 +273,8 @@ long sys_rt_sigreturn(void)
         t->altstack_size = disable ? 0 : frame.uc.ss_size;
         t->altstack_flags = disable ? 0 : flags & SS_AUTODISARM;
     }
+    if (unlikely(t->tracee != NULL))
+        tracee_call_end(t);
     thread_return_to_user();
 }
 

@@ -4,7 +4,7 @@
  * A signal becomes visible to its thread through thread_notify(); the thread takes it in
  * attention.c on its way back to user code.
  */
-#include "proc.h"
+#include "tracee.h"
 #include "host.h"
 #include "pal.h"
 
@@ -95,6 +95,8 @@ static bool ignored_locked(struct process *p, struct thread *t, int sig, bool fo
     u64 handler = p->sighand ? p->sighand->action[sig - 1].handler : HANDLER_DFL;
     if (t && (t->sig_mask & SIG_BIT(sig)))
         return false; /* it may be caught by the time it is unblocked */
+    if (t && t->tracee && sig != SIGKILL)
+        return false; /* its tracer hears of all */
     /* PID 1 gets only what it has a handler for; the host may kill and stop it. */
     if (p == g_init && handler == HANDLER_DFL && !(forced && (SIG_BIT(sig) & SIG_UNBLOCKABLE)))
         return true;
@@ -171,6 +173,7 @@ void process_continue_locked(struct process *p)
         return;
     p->state = PROCESS_RUNNING;
     p->wait_event = WAIT_EVENT_CONTINUED;
+    tracee_continued_locked(p);
     waitq_wake(&p->stop_wait, UINT32_MAX);
     signal_notify_parent_locked(p, CLD_CONTINUED, SIGCONT);
     if (p->report_to_host)
@@ -180,8 +183,13 @@ void process_continue_locked(struct process *p)
 int signal_send_process_locked(struct process *p, const struct siginfo_k *info, bool forced)
 {
     int sig = info->signo;
-    if (p->state == PROCESS_ZOMBIE || p->group_exit)
+    if (p->state == PROCESS_ZOMBIE)
         return 0;
+    if (p->group_exit) {
+        if (sig == SIGKILL)
+            process_begin_exit_locked(p, SIGKILL);
+        return 0;
+    }
     job_control_locked(p, sig);
     struct thread *main = NULL;
     if (!list_empty(&p->threads))
@@ -204,8 +212,13 @@ int signal_send_thread_locked(struct thread *t, const struct siginfo_k *info, bo
 {
     struct process *p = t->process;
     int sig = info->signo;
-    if (p->state == PROCESS_ZOMBIE || p->group_exit || t->exited)
+    if (p->state == PROCESS_ZOMBIE || t->exited)
         return 0;
+    if (p->group_exit) {
+        if (sig == SIGKILL)
+            process_begin_exit_locked(p, SIGKILL);
+        return 0;
+    }
     job_control_locked(p, sig);
     if (ignored_locked(p, t, sig, forced))
         return 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* wait4 and waitid: children that ended, stopped or went on. */
-#include "proc.h"
+#include "tracee.h"
 #include "resource.h"
 #include <linux/wait.h>
 
@@ -68,7 +68,7 @@ static int check_child_locked(struct process *me, struct process *c, u32 options
 {
     bool keep = options & WNOWAIT;
     if (c->state == PROCESS_ZOMBIE) {
-        if (!(options & WEXITED))
+        if (!(options & WEXITED) || c->first_tracee) /* its tracer comes first */
             return 0;
         describe(c, c->exit_status, out);
         u32 sig = c->exit_status & 0x7f;
@@ -95,6 +95,48 @@ static int check_child_locked(struct process *me, struct process *c, u32 options
     return 1;
 }
 
+/* Of a thread that me traces; as above. Its stops are told whatever the options. */
+static int check_tracee_locked(struct tracee *e, u32 options, struct wait_result *out)
+{
+    bool keep = options & WNOWAIT;
+    if (!e->event || (e->ended && !(options & WEXITED)))
+        return 0;
+    describe(e->process, e->status, out);
+    out->pid = e->tid;
+    u32 sig = e->status & 0x7f;
+    if (!e->ended)
+        out->code = CLD_TRAPPED;
+    else
+        out->code = sig ? CLD_KILLED : CLD_EXITED;
+    if (keep)
+        return 1;
+    e->event = false;
+    if (e->ended)
+        tracee_forget_locked(e);
+    return 1;
+}
+
+static bool tracee_matches(const struct tracee *e, const struct wait_request *r)
+{
+    return r->kind == P_ALL || (r->kind == P_PID && e->tid == r->id) ||
+           (r->kind == P_PGID && e->process->pgid == r->id);
+}
+
+static int scan_tracees_locked(struct process *me, const struct wait_request *r,
+                               struct wait_result *out)
+{
+    struct tracee *e, *n;
+    int found = -ECHILD;
+    list_for_each_entry_safe (e, n, &me->tracees, link) {
+        if (!tracee_matches(e, r))
+            continue;
+        found = check_tracee_locked(e, r->options, out);
+        if (found == 1)
+            break;
+    }
+    return found;
+}
+
 static int scan(const struct wait_request *r, struct wait_result *out)
 {
     struct process *me = current_process(), *c, *n;
@@ -106,6 +148,10 @@ static int scan(const struct wait_request *r, struct wait_result *out)
         found = check_child_locked(me, c, r->options, out);
         if (found == 1)
             break;
+    }
+    if (found != 1) {
+        int traced = scan_tracees_locked(me, r, out);
+        found = traced == -ECHILD ? found : traced;
     }
     mutex_unlock(&g_process_lock);
     return found;
@@ -161,6 +207,8 @@ static u32 siginfo_status(const struct wait_result *w)
         return w->status >> 8 & 0xff;
     case CLD_STOPPED:
         return w->status >> 8 & 0xff;
+    case CLD_TRAPPED:
+        return w->status >> 8;
     case CLD_CONTINUED:
         return SIGCONT;
     default:

@@ -204,6 +204,8 @@ static const char *state_name(char c)
         return "R (running)";
     case 'T':
         return "T (stopped)";
+    case 't':
+        return "t (tracing stop)";
     case 'Z':
         return "Z (zombie)";
     default:
@@ -291,9 +293,10 @@ static int show_status(struct pseudo_inode *p, struct text *t)
     add_comm(t, comm);
     text_printf(t,
                 "\nUmask:\t%04o\nState:\t%s\nTgid:\t%d\nNgid:\t0\nPid:\t%d\nPPid:\t%"
-                "d\nTracerPid:\t0\n",
+                "d\nTracerPid:\t%d\n",
                 proc->fs ? proc->fs->umask : 0, state_name(process_state_char(proc, p->tid)),
-                p->pid, p->tid ? p->tid : p->pid, ppid);
+                p->pid, p->tid ? p->tid : p->pid, ppid,
+                process_tracer_locked(p->tid ? p->tid : p->pid));
     text_printf(t, "Uid:\t%u\t%u\t%u\t%u\nGid:\t%u\t%u\t%u\t%u\nFDSize:\t%u\nGroups:\t", c->uid,
                 c->euid, c->suid, c->fsuid, c->gid, c->egid, c->sgid, c->fsgid,
                 files ? files->size : 0);

@@ -9,6 +9,7 @@
 
 struct process;
 struct seccomp_filter;
+struct tracee;
 struct mm;
 struct host_memory;
 
@@ -70,6 +71,12 @@ struct thread {
     u32 mempolicy;    /* set_mempolicy(2), as libos/mm/mempolicy.c puts it there */
     u32 seccomp_mode; /* SECCOMP_MODE_* */
     struct seccomp_filter *seccomp;
+    struct tracee *tracee; /* proc/tracee.c; NULL: nobody traces it */
+    bool step_armed;       /* proc/step.c: a breakpoint is at step_at, where step_byte was */
+    bool step_call;        /* the step is a system call */
+    u8 step_byte;
+    u64 step_at;
+    int resume_signal;       /* what its tracer lets it go on with */
     struct key *thread_keys; /* proc/keyring.c; NULL: none yet */
     i32 request_keyring;     /* KEY_REQKEY_DEFL_* */
     char comm[16];

@@ -60,6 +60,7 @@ struct mm {
         u64 size, top;
     } search[MM_SEARCH_CLASSES];
     bool told_full; /* that addresses ran out */
+    bool plain;     /* it is debugged: the program's code as it is in its files (sites.c) */
 };
 
 struct mm *mm_create(void);

@@ -20,6 +20,7 @@ char process_state_char(struct process *p, i32 tid);
 u32 cpu_count(void);                     /* 1..1024 */
 u64 process_cpu_time(struct process *p); /* ns, user and system, so far */
 struct thread *thread_find(i32 tid);     /* g_process_lock held by the caller */
+i32 process_tracer_locked(i32 tid);      /* who traces that thread; 0: nobody */
 /* As ptrace(2): may the current process look into p? */
 bool process_may_access(const struct process *p);
 /* No member has a parent in another group of the same session: a stop would never end
@@ -30,6 +31,14 @@ bool process_group_orphaned(i32 pgid);
  * the thread. (proc/seccomp.c) */
 u32 seccomp_filter_count(const struct thread *t);
 bool seccomp_allows(struct thread *t, struct uregs *regs, long *result);
+
+/* ---- a traced thread's system calls and breakpoints (proc/tracee.c, proc/step.c) ---- */
+/* Before a call, whose number and arguments the tracer may change; false: it is not made, and
+ * regs->rax is its result. */
+bool tracee_call_begin(struct thread *t, struct uregs *regs);
+void tracee_call_end(struct thread *t);
+/* INT3 at rip is that of a single step, of t or of another thread; false: the program's own. */
+bool step_hit(struct thread *t, u64 rip);
 
 /* ---- what the host says of the container (proc/container.c) ---- */
 struct boundary_limits;
@@ -60,8 +69,9 @@ struct siginfo_k {
     u64 addr, value;
     i32 status;
     u32 timer_id, overrun;
-    bool band;  /* of a file: value is si_band, status si_fd */
-    bool timer; /* of a timer, which keeps the room for it, and goes on when it is taken */
+    bool band;   /* of a file: value is si_band, status si_fd */
+    bool forced; /* of a fault: process 1 ends of it as well */
+    bool timer;  /* of a timer, which keeps the room for it, and goes on when it is taken */
 };
 /* Queued signals of all processes of p's user, whom RLIMIT_SIGPENDING limits. */
 u32 signal_queued_locked(const struct process *p);

@@ -86,7 +86,10 @@ struct process {
     struct spawn *spawn;                     /* proc/spawn.c: while created but not started */
     struct key *process_keys, *session_keys; /* proc/keyring.c; NULL: none yet */
     u64 min_flt;
-    u64 max_rss, child_max_rss; /* pages at the last look and at the end; of children waited for */
+    struct list_head tracees;    /* proc/tracee.c: threads that it traces */
+    struct tracee *first_tracee; /* of its first thread, which has ended */
+    i32 ptracer;                 /* PR_SET_PTRACER: a process, -1 any */
+    u64 max_rss, child_max_rss;  /* pages at the last look and at the end; of children waited for */
 };
 
 #define WAIT_EVENT_STOPPED   1u

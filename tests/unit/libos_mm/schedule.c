@@ -14,7 +14,7 @@
  */
 #include "internal.h"
 #include "fs.h"
-#include "proc.h"
+#include "tracee.h"
 #include "deployment.h"
 #include "manifest.h"
 #include "host.h"
@@ -405,6 +405,13 @@ void files_put(struct files *f) {}
 void fs_context_put(struct fs_context *fs) {}
 void process_note_rss(struct process *p) {}
 void seccomp_put(struct seccomp_filter *f) {}
+void step_disarm(struct thread *t) {}
+void tracee_event(u32 event, u64 message) {}
+void tracee_forget_locked(struct tracee *e) {}
+void tracee_let_go_locked(struct process *p) {}
+bool tracee_process_end_locked(struct process *p) { return false; }
+void tracee_thread_end_locked(struct thread *t, u32 status) {}
+void tracer_end_locked(struct process *p) {}
 int spawn_start_locked(struct process *p) { return 0; }
 u64 thread_cpu_time(struct thread *t) { return 0; }
 void timers_cpu_limit_locked(struct process *p) {}
