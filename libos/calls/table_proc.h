@@ -36,10 +36,8 @@ CALL(seccomp, PARTIAL, "no SECCOMP_FILTER_FLAG_NEW_LISTENER", (uint, operation),
 CALL(arch_prctl, PARTIAL, "GS belongs to the LibOS", (int, option), (address, address))
 CALL(unshare, PARTIAL, "CLONE_FS and CLONE_FILES; namespaces: EPERM", (hex, flags))
 REFUSE(setns, EPERM, "", (fd, fd), (hex32, type))
-CALL(
-    ptrace, PARTIAL,
-    "no seccomp events, no SYSEMU, no debug registers; without enclave.mode=debug descendants only",
-    (long, request), (long, pid), (address, address), (hex, data))
+CALL(ptrace, PARTIAL, "no seccomp events, SYSEMU, debug registers; production: descendants only",
+     (long, request), (long, pid), (address, address), (hex, data))
 REFUSE(rseq, ENOSYS, "a thread cannot tell when the host moved it", (inout, area, "struct rseq"),
        (uint, size), (int, flags), (hex32, signature))
 /* signals */
