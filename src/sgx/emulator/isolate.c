@@ -112,24 +112,24 @@ void emu_isolate_enter(struct sgx_handle *e)
     emu_unlock(e);
 }
 
-static uint64_t now(void)
+static uint64_t now(clockid_t clock)
 {
     struct timespec t = {0};
 
-    syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &t); /* no RDTSC, which may fault (trap.c) */
+    syscall(SYS_clock_gettime, clock, &t); /* no RDTSC, which may fault (trap.c) */
     return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
-/* Each time; but where it is dear, for an enclave of many mappings, for a part of the time only. */
+/* Each time; but where it is dear, for an enclave of many mappings, for a part of the time only. The
+ * processor's time counts: on a busy machine little takes long. */
 static void lower(struct sgx_handle *e)
 {
-    const uint64_t start = now();
-
-    if (start < e->next_lower)
+    if (now(CLOCK_MONOTONIC) < e->next_lower)
         return;
+    const uint64_t start = now(CLOCK_THREAD_CPUTIME_ID);
     emu_lower_everything(e);
-    const uint64_t end = now();
-    e->next_lower = end - start < LOWER_CHEAP ? 0 : end + 10 * (end - start);
+    const uint64_t cost = now(CLOCK_THREAD_CPUTIME_ID) - start;
+    e->next_lower = cost < LOWER_CHEAP ? 0 : now(CLOCK_MONOTONIC) + 10 * cost;
 }
 
 void emu_isolate_leave(struct sgx_handle *e)
