@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Pages that are in another state than the one the enclave accepts: a row `accept WHEN STATE=KIND`
- * changes the EPCM just before the first EACCEPT or EACCEPTCOPY of that kind (of a TCS: each), as a
- * host can by EAUG, EMODPR, EMODT and its page tables. What follows must be a refusal,
- * by the processor, and the end.
+ * changes the EPCM just before the first EACCEPT or EACCEPTCOPY of that kind (of a TCS, or a page
+ * that is trimmed: each), as a host can by EAUG, EMODPR, EMODT and its page tables. What follows
+ * must be a refusal, by the processor, and the end.
  *
  * A rewritten site calls this with the enclave's vector registers live: general registers only, and
  * nothing of libc.
@@ -93,7 +93,8 @@ static int before(struct sgx_handle *e, const struct emu_leaf_regs *r, enum kind
         return moved(r->rcx, fault);
     if (kind != (enum kind)g_row->value || !emu_inside(e, r->rcx, SGX_PAGE_SIZE))
         return 0;
-    if (g_host.lies > 0 && kind != KIND_TCS) /* the enclave does without, and tries again */
+    /* Without a TCS, or the guard of its stack, there is one thread less, maybe in a child: no end. */
+    if (g_host.lies > 0 && kind != KIND_TCS && kind != KIND_TRIMMED)
         return 0;
     const uint64_t page = emu_page(e, r->rcx);
     const uint32_t entry = emu_augment(e, page);
