@@ -22,10 +22,21 @@ export PATH=$RUNE_STAGE/usr/bin:$PATH
 export RUNE=$RUNE_STAGE/usr/bin/rune
 export RUNE_CHECK_IMAGES=${RUNE_CHECK_IMAGES:-$build/images}
 
-# add PASSED FAILED SKIPPED NAME SECONDS
+# The processor's time of the children that this shell has waited for, in s; less what was told before.
+told_cpu=0
+new_cpu() {
+    local stat
+    read -r -a stat <"/proc/$BASHPID/stat"
+    new_cpu=$(((stat[15] + stat[16]) / hertz - told_cpu))
+    told_cpu=$((told_cpu + new_cpu))
+}
+hertz=$(getconf CLK_TCK)
+
+# add PASSED FAILED SKIPPED NAME SECONDS: the second time is the processor's, without that of daemons.
 add() {
+    new_cpu
     echo "$1 $2 $3" >>"$counts"
-    printf '== %-34s %4d passed %3d failed %3d skipped  %4ds\n' "$4" "$1" "$2" "$3" "$5"
+    printf '== %-34s %4d passed %3d failed %3d skipped  %4ds %4ds cpu\n' "$4" "$1" "$2" "$3" "$5" "$new_cpu"
 }
 
 # Their names are told once more at the end, where who reads a cut log looks.
@@ -33,10 +44,10 @@ note_failures() { # NAME LOG
     grep -E '^(not ok|FAIL)' "$2" | sed "s|^|$1: |" >>"$failures"
 }
 
-# A meson test directory: one case for each test that meson knows.
-run_meson() { # NAME BUILDDIR
+# A meson test directory: one case for each test that meson knows, of a suite if one is named.
+run_meson() { # NAME BUILDDIR [OPTION...]
     local start=$SECONDS log=$logs/$1.log
-    meson test -C "$2" --no-rebuild --print-errorlogs --num-processes 2 --timeout-multiplier 4 >"$log" 2>&1
+    meson test -C "$2" "${@:3}" --no-rebuild --print-errorlogs --num-processes 2 --timeout-multiplier 4 >"$log" 2>&1
     local status=$?
     local ok bad skip
     ok=$(sed -n 's/^Ok: *\([0-9]*\).*/\1/p' "$log") bad=$(sed -n 's/^Fail: *\([0-9]*\).*/\1/p' "$log")
@@ -87,7 +98,7 @@ beside() {
     while [ "$(jobs -pr | wc -l)" -ge "$lanes" ]; do
         wait -n
     done
-    { text=$("$@") || text=$(add 0 1 0 "$2: its lane was ended" 0); echo "$text"; } &
+    { text=$(told_cpu=0; "$@") || text=$(add 0 1 0 "$2: its lane was ended" 0); echo "$text"; } &
 }
 
 run_bats() { # FILE...: one after the other
@@ -117,7 +128,7 @@ run_libos() {
 
 for suite in "${suites[@]}"; do
     case $suite in
-    unit) run_meson unit "$build" ;;
+    unit) run_meson unit "$build" --suite unsanitized ;; # asan runs the others
     asan)
         start=$SECONDS
         asan=$(dirname "$build")/build-asan
