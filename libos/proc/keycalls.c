@@ -167,6 +167,12 @@ static long negate_locked(int kind, const char *name, struct key *ring)
     return r < 0 ? r : -ENOKEY;
 }
 
+/* Who may find a key may not yet have it in a keyring of his own, and so possess it. */
+static long link_found(struct key *ring, struct key_ref found)
+{
+    return key_allows(found, KEY_LINK) ? keyring_link(ring, found.key) : -EACCES;
+}
+
 static long request_locked(int kind, const char *name, bool make, i32 to)
 {
     struct key_ref ring = {0};
@@ -176,7 +182,7 @@ static long request_locked(int kind, const char *name, bool make, i32 to)
         return r;
     r = kind < 0 ? -ENOKEY : key_search(NULL, true, (enum key_kind)kind, name, &k);
     if (r == 0) {
-        r = ring.key ? keyring_link(ring.key, k) : 0;
+        r = ring.key ? link_found(ring.key, (struct key_ref){k, true}) : 0;
         if (r == 0)
             r = (long)k->by_serial.key;
     } else if (r == -ENOKEY && kind >= 0 && make) {
@@ -378,7 +384,7 @@ static long search_locked(i32 in, int kind, const char *name, i32 to)
         r = kind < 0 ? -ENOKEY
                      : key_search(ring.key, ring.possessed, (enum key_kind)kind, name, &k);
     if (r == 0 && dest.key)
-        r = keyring_link(dest.key, k);
+        r = link_found(dest.key, (struct key_ref){k, ring.possessed});
     if (r == 0)
         r = (long)k->by_serial.key;
     if (k)

@@ -269,9 +269,9 @@ static ssize_t write_packet(struct pipe *p, struct uio *io)
 }
 
 /* Bytes that have to find room together. */
-static u32 write_need(const struct file *f, const struct uio *io)
+static u32 write_need(bool packets, const struct uio *io)
 {
-    if (f->flags & O_DIRECT)
+    if (packets)
         return (u32)MIN(io->left, (size_t)PIPE_ATOMIC);
     return io->left > PIPE_ATOMIC ? 1 : (u32)io->left; /* need not be atomic: as it fits */
 }
@@ -280,16 +280,18 @@ static ssize_t pipe_write(struct file *f, struct uio *io, u64 *pos)
 {
     struct pipe *p = f->private;
     ssize_t done = 0, r = 0;
-    u32 need = write_need(f, io);
+    /* Once: F_SETFL of another thread must not come between what is needed and what is written. */
+    const bool packets = (f->flags & O_DIRECT) != 0;
+    u32 need = write_need(packets, io);
 
     while (io->left) {
-        if (f->flags & O_DIRECT)
-            need = write_need(f, io);
+        if (packets)
+            need = write_need(packets, io);
         mutex_lock(&p->lock);
         r = !p->readers ? -EPIPE : ring_allocate(p);
         if (r == 0 && p->size - p->used >= need) {
-            r = f->flags & O_DIRECT ? write_packet(p, io)
-                                    : ring_write(p, io, MIN(io->left, (size_t)(p->size - p->used)));
+            r = packets ? write_packet(p, io)
+                        : ring_write(p, io, MIN(io->left, (size_t)(p->size - p->used)));
             mutex_unlock(&p->lock);
             waitq_wake_data(&p->read_queue);
             if (r <= 0)

@@ -124,6 +124,37 @@ static void whose_they_are(void)
     CHECK(other > 0 && other != ctl(KEYCTL_GET_KEYRING_ID, KEY_SPEC_THREAD_KEYRING, 1, 0, 0));
 }
 
+static long g_ring, g_found;
+
+/* May search the keyring and find the key in it, not link it: so he never possesses, and reads it. */
+static void as_finder(void)
+{
+    char byte;
+    if (ctl(KEYCTL_JOIN_SESSION_KEYRING, 0, 0, 0, 0) < 0)
+        _exit(1);
+    if (geteuid() != 0 || setresuid(65534, 65534, 65534) < 0)
+        _exit(0);
+    CHECK(ctl(KEYCTL_SEARCH, g_ring, (long)"user", (long)"found", 0) == g_found);
+    CHECK(ctl(KEYCTL_SEARCH, g_ring, (long)"user", (long)"found", KEY_SPEC_PROCESS_KEYRING) == -1 &&
+          errno == EACCES);
+    CHECK(ctl(KEYCTL_READ, g_found, (long)&byte, 1, 0) == -1 && errno == EACCES);
+    _exit(g_failed);
+}
+
+static void found_by_another(void)
+{
+    if (!g_there)
+        return;
+    g_ring = add("keyring", "to be searched", NULL, 0, KEY_SPEC_PROCESS_KEYRING);
+    g_found = add("user", "found", "x", 1, (int)g_ring);
+    CHECK(ctl(KEYCTL_SETPERM, g_ring, 0x3f3f0008, 0, 0) == 0);
+    CHECK(ctl(KEYCTL_SETPERM, g_found, 0x3f3f0008, 0, 0) == 0);
+    CHECK(WEXITSTATUS(in_child(as_finder)) == 0);
+    CHECK(ctl(KEYCTL_SETPERM, g_found, 0x0b000000, 0, 0) == 0);
+    CHECK(request("user", "found", NULL, 0) == g_found);
+    CHECK(request("user", "found", NULL, KEY_SPEC_THREAD_KEYRING) == -1 && errno == EACCES);
+}
+
 static void without_room(void)
 {
     char name[32];
@@ -153,6 +184,7 @@ int main(void)
     RUN(states);
     RUN(keyrings);
     RUN(whose_they_are);
+    RUN(found_by_another);
     RUN(quota);
     return finish();
 }

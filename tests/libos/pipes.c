@@ -260,6 +260,47 @@ static void packets(void)
     close(p[1]);
 }
 
+static int g_changing = 1;
+
+static void *change_kind(void *fd)
+{
+    while (__atomic_load_n(&g_changing, __ATOMIC_RELAXED)) {
+        fcntl(*(int *)fd, F_SETFL, O_NONBLOCK | O_DIRECT);
+        fcntl(*(int *)fd, F_SETFL, O_NONBLOCK);
+    }
+    return NULL;
+}
+
+static void *fill_up(void *fd)
+{
+    static char big[9999];
+    while (__atomic_load_n(&g_changing, __ATOMIC_RELAXED))
+        if (write(*(int *)fd, big, sizeof(big)) < 0)
+            CHECK(errno == EAGAIN);
+    return NULL;
+}
+
+/* A pipe holds what it has room for, also when another thread makes it one of packets meanwhile. */
+static void packets_by_another(void)
+{
+    char buf[777];
+    int p[2], n = 0, most = 0;
+    pthread_t t[2];
+    CHECK(pipe2(p, O_NONBLOCK) == 0);
+    CHECK(pthread_create(&t[0], NULL, change_kind, &p[1]) == 0);
+    CHECK(pthread_create(&t[1], NULL, fill_up, &p[1]) == 0);
+    for (double end = now() + 0.5; now() < end && most <= 65536;) {
+        CHECK(ioctl(p[0], FIONREAD, &n) == 0);
+        most = n > most ? n : most;
+        CHECK(read(p[0], buf, sizeof(buf)) > 0 || errno == EAGAIN);
+    }
+    __atomic_store_n(&g_changing, 0, __ATOMIC_RELAXED);
+    CHECK(pthread_join(t[0], NULL) == 0 && pthread_join(t[1], NULL) == 0);
+    CHECK(most <= 65536);
+    close(p[0]);
+    close(p[1]);
+}
+
 int main(void)
 {
     RUN(basics);
@@ -271,5 +312,6 @@ int main(void)
     RUN(reopened);
     RUN(copied);
     RUN(packets);
+    RUN(packets_by_another);
     return finish();
 }

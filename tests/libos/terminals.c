@@ -267,6 +267,36 @@ static void forked_shell(void)
     close(m);
 }
 
+/* Who kept the node of a terminal that is gone has nothing of the next one of that number. */
+static void of_another(void)
+{
+    char name[64], kept[32];
+    struct stat before, after;
+    open_pair();
+    CHECK(ptsname_r(g_master, name, sizeof(name)) == 0);
+    int fd = open(name, O_PATH);
+    close_pair();
+    open_pair();
+    snprintf(kept, sizeof(kept), "/proc/self/fd/%d", fd);
+    CHECK(fstat(g_slave, &before) == 0);
+    CHECK(fails(open(kept, O_RDWR | O_NOCTTY), EIO));
+    chmod(kept, 0666);
+    CHECK(fstat(g_slave, &after) == 0 && before.st_mode == after.st_mode);
+    close(fd);
+    close_pair();
+}
+
+/* TIOCSIG: what keys can send, for the foreground group may be another user's. */
+static void sent_by_master(void)
+{
+    static const int refused[] = {0, SIGHUP, SIGKILL, SIGSEGV, SIGTERM, SIGSTOP, 64};
+    open_pair();
+    for (size_t i = 0; i < sizeof(refused) / sizeof(*refused); i++)
+        CHECK(fails(ioctl(g_master, TIOCSIG, refused[i]), EINVAL));
+    CHECK(ioctl(g_master, TIOCSIG, SIGINT) == 0);
+    close_pair();
+}
+
 /* A session leader that opens a terminal with O_NOCTTY does not get it; its child's session may. */
 static void not_controlling(void)
 {
@@ -298,5 +328,7 @@ int main(void)
     RUN(hangup);
     RUN(forked_shell);
     RUN(not_controlling);
+    RUN(of_another);
+    RUN(sent_by_master);
     return finish();
 }

@@ -110,7 +110,7 @@ int device_open(struct inode *i, struct file *f)
     if (!S_ISCHR(i->mode))
         return -ENXIO;
     if (TTY_DEV_MAJOR(i->rdev) == TTY_MAJOR_PTS) {
-        t = tty_by_index(TTY_DEV_MINOR(i->rdev));
+        t = tty_of_device(i);
         return t ? open_tty(t, f) : -EIO;
     }
     switch (i->rdev) {

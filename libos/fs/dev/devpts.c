@@ -7,11 +7,26 @@
 struct pts_inode {
     struct inode i;
     u32 index;
+    u64 id; /* of the terminal: its number is another's when it is gone */
 };
+
+static const struct inode_ops g_pts_ops;
+
+struct tty *tty_of_device(struct inode *i)
+{
+    struct pts_inode *n = container_of(i, struct pts_inode, i);
+    struct tty *t = tty_by_index(i->ops == &g_pts_ops ? n->index : TTY_DEV_MINOR(i->rdev));
+
+    if (t && i->ops == &g_pts_ops && t->id != n->id) {
+        tty_put(t);
+        t = NULL;
+    }
+    return t;
+}
 
 static int pts_getattr(struct inode *i, struct kstat *st)
 {
-    struct tty *t = tty_by_index(container_of(i, struct pts_inode, i)->index);
+    struct tty *t = tty_of_device(i);
 
     inode_stat_plain(i, st);
     if (t) {
@@ -25,7 +40,7 @@ static int pts_getattr(struct inode *i, struct kstat *st)
 
 static int pts_setattr(struct inode *i, const struct setattr *a)
 {
-    struct tty *t = tty_by_index(container_of(i, struct pts_inode, i)->index);
+    struct tty *t = tty_of_device(i);
 
     if (!t)
         return -EIO;
@@ -85,6 +100,7 @@ static int devpts_lookup(struct inode *dir, const char *name, size_t len, struct
     *out = pts_node(dir->super, index + 3, S_IFCHR | t->mode, TTY_DEV(TTY_MAJOR_PTS, index));
     if (*out) {
         container_of(*out, struct pts_inode, i)->index = index;
+        container_of(*out, struct pts_inode, i)->id = t->id;
         (*out)->uid = t->uid;
         (*out)->gid = t->gid;
         (*out)->atime = (*out)->mtime = (*out)->ctime = t->created;
@@ -123,13 +139,10 @@ static const struct inode_ops g_devpts_dir = {
 
 static bool devpts_valid(struct dentry *d)
 {
-    u64 rdev = d->inode->rdev;
-    struct tty *t = TTY_DEV_MAJOR(rdev) == TTY_MAJOR_PTS ? tty_by_index((u32)(d->inode->ino - 3))
-                                                         : NULL;
-    bool same = rdev == TTY_DEV(5, 2) || (t && t->created == d->inode->ctime);
+    struct tty *t = NULL;
+    bool same = d->inode->rdev == TTY_DEV(5, 2) || (t = tty_of_device(d->inode)) != NULL;
 
-    if (t)
-        tty_put(t);
+    tty_put(t);
     return same;
 }
 

@@ -13,7 +13,10 @@
 #include <asm/ioctls.h>
 
 #define SIG_HUP  1
+#define SIG_INT  2
+#define SIG_QUIT 3
 #define SIG_CONT 18
+#define SIG_TSTP 20
 
 static struct pty *pty_of(struct tty *t)
 {
@@ -293,7 +296,14 @@ static long open_peer(struct pty *p, u32 flags)
 
     snprintf(path, sizeof(path), "/dev/pts/%u", p->t.index);
     r = path_open(AT_FDCWD, path, flags, 0, &f);
-    return r < 0 ? r : fd_install(f, (flags & O_CLOEXEC) != 0);
+    if (r < 0)
+        return r;
+    /* What is mounted there may be the host's, and not devpts. */
+    if (f->ops != &g_slave_ops || f->private != p) {
+        file_put(f);
+        return -EIO;
+    }
+    return fd_install(f, (flags & O_CLOEXEC) != 0);
 }
 
 static long master_ioctl(struct file *f, u32 cmd, u64 arg)
@@ -315,7 +325,8 @@ static long master_ioctl(struct file *f, u32 cmd, u64 arg)
     case TIOCGPTPEER:
         return open_peer(p, (u32)arg);
     case TIOCSIG:
-        if (arg < 1 || arg > 31)
+        /* As keys can: the group may be another user's, in whose terminal its owner runs. */
+        if (arg != SIG_INT && arg != SIG_QUIT && arg != SIG_TSTP)
             return -EINVAL;
         tty_signal_foreground(&p->t, (int)arg);
         return 0;

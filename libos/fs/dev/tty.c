@@ -43,6 +43,7 @@ int tty_register(struct tty *t)
         if (!g_ttys[k]) {
             g_ttys[k] = t;
             t->index = k;
+            t->id = file_new_id();
             t->created = (i64)clock_realtime();
             r = 0;
             break;

@@ -18,6 +18,7 @@
 struct tty {
     struct refcount refs;
     u32 index; /* /dev/pts/N */
+    u64 id;    /* no other terminal has or had it */
     /* It controls; no reference: tty_session_end() clears it. Under g_tty_lock. */
     struct session *session;
     u32 mode, uid, gid; /* of its node in devpts */
@@ -35,7 +36,9 @@ void tty_put(struct tty *t);
 int tty_register(struct tty *t);
 void tty_unregister(struct tty *t);
 struct tty *tty_by_index(u32 index); /* +1 or NULL */
-struct tty *tty_of_current(void);    /* the controlling terminal, +1 or NULL */
+/* That the inode is a node of, and not a later one of the same number: +1 or NULL. */
+struct tty *tty_of_device(struct inode *i);
+struct tty *tty_of_current(void); /* the controlling terminal, +1 or NULL */
 /* A session leader without terminal that opens one without O_NOCTTY gets it. */
 void tty_opened(struct tty *t, struct file *f);
 /* May the current process read (SIGTTIN) or change (SIGTTOU) it now? 0, or -EIO, -ERESTARTSYS after
