@@ -112,10 +112,23 @@ static void describe_failure(const struct connection *c, const char *what, struc
     ERR_clear_error();
 }
 
+/*
+ * The plain side sees a reset, not an orderly end. TLS that ends without close_notify was cut by
+ * the network, and so by its operator: what is behind must not take the part for the whole.
+ */
+static void side_abort(struct side *s)
+{
+    if (s->fd >= 0)
+        setsockopt(s->fd, SOL_SOCKET, SO_LINGER, &(struct linger){.l_onoff = 1},
+                   sizeof(struct linger));
+}
+
 static void connection_fail(struct connection *c, const char *what, int code)
 {
     struct error err = ERROR_INIT;
     struct relay *r = c->relay;
+
+    side_abort(&c->plain);
 
     if (code)
         error_errno(&err, code, "%s", what);

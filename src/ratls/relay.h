@@ -2,7 +2,8 @@
 /*
  * Connections of which one side is TLS and the other is plain: what ratls-proxy, ratls-server and
  * ratls-client are made of. One thread, any number of connections. The end of each direction is
- * passed on by itself (shutdown(2), close_notify).
+ * passed on by itself (shutdown(2), close_notify). A connection that fails, or is cut without
+ * close_notify, ends with a reset of a plain side that is TCP.
  */
 #pragma once
 

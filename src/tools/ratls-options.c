@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <openssl/crypto.h>
+
 #include "base/alloc.h"
 #include "base/buffer.h"
 #include "base/cleanup.h"
@@ -155,6 +157,9 @@ int ratls_open_prover(struct ratls_prover **out, struct error *err)
     struct ratls_prover_options options = {
         .forms = RATLS_INTEROPERABLE | (g_ratls.gramine ? (unsigned)RATLS_GRAMINE : 0)};
 
+    /* openssl.cnf may lie in a bind mount, so be the operator's: it chooses providers and the source
+     * of random numbers. The first call of OpenSSL says that it is not read. */
+    OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL);
     if (g_ratls.embed) {
         options.collateral = embed;
         struct attest_verifier *v = attest_verifier_new();

@@ -145,3 +145,14 @@ END
     [ "$status" -eq 1 ]
     [ "${#lines[@]}" -eq 1 ]
 }
+
+@test "a prover in an enclave reads no openssl.cnf, which may be the operator's" {
+    printf '%s\n' 'config_diagnostics = 1' 'openssl_conf = all' '[all]' 'providers = none' '[none]' 'null = chosen' '[chosen]' 'activate = 1' \
+        >"$WORK/openssl.cnf"
+    for program in "$RUNE_STAGE/usr/bin/ratls-server" "$(find "$RUNE_STAGE/usr" -name ratls-proxy) 1:2"; do
+        # shellcheck disable=SC2086
+        OPENSSL_CONF=$WORK/openssl.cnf run $program
+        [ "$status" -eq 1 ]
+        [[ "$output" == *"there is no /dev/attestation: this is not an enclave" ]]
+    done
+}

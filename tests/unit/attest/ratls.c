@@ -26,6 +26,7 @@
 #include "ratls.h"
 #include "ratls/cbor.h"
 #include "ratls/evidence.h"
+#include "ratls/relay.h"
 
 static struct simulation *g_simulation;
 static struct attest_verifier *g_verifier, *g_plain; /* with the simulation root, and without */
@@ -459,6 +460,77 @@ static void handshakes_prove_one_way_and_both(void **state)
     ratls_prover_free(p);
 }
 
+/* ---- the relay ---- */
+
+static int listen_anywhere(struct address *at)
+{
+    const struct sockaddr_in any = {.sin_family = AF_INET,
+                                    .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    at->size = sizeof(at->storage);
+    assert_int_equal(bind(fd, (const struct sockaddr *)&any, sizeof(any)), 0);
+    assert_int_equal(listen(fd, 8), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&at->storage, &at->size), 0);
+    return fd;
+}
+
+static void *run_relay(void *options)
+{
+    struct error err = ERROR_INIT;
+
+    relay_run(options, &err);
+    return NULL;
+}
+
+/* What a server behind the relay reads at the end of a client that says hello, and good-bye or
+ * not. */
+static ssize_t end_of_client(SSL_CTX *client, const struct address *relay, int behind, bool bye)
+{
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    SSL *ssl = SSL_new(client);
+    char got[16];
+
+    assert_int_equal(connect(fd, (const struct sockaddr *)&relay->storage, relay->size), 0);
+    SSL_set_fd(ssl, fd);
+    assert_int_equal(SSL_connect(ssl), 1);
+    assert_int_equal(SSL_write(ssl, "hello", 5), 5);
+    int server = accept4(behind, NULL, NULL, SOCK_CLOEXEC);
+    assert_int_equal(recv(server, got, sizeof(got), 0), 5);
+    if (bye)
+        SSL_shutdown(ssl);
+    close(fd);
+    ssize_t n = recv(server, got, sizeof(got), 0);
+    if (n < 0)
+        n = -errno;
+    SSL_free(ssl);
+    close(server);
+    return n;
+}
+
+static void what_is_cut_is_no_end_behind_the_relay(void **state)
+{
+    static struct address relay, behind;
+    static struct relay_options options;
+    struct ratls_prover *p = prover(&(struct ratls_prover_options){.collateral = give_collateral});
+    struct ratls_demand d = demand();
+    SSL_CTX *client = ratls_client_context(NULL, &d, NULL);
+    pthread_t thread;
+    int server = listen_anywhere(&behind);
+
+    (void)state;
+    options = (struct relay_options){.ctx = ratls_server_context(p, NULL, NULL),
+                                     .listener = listen_anywhere(&relay),
+                                     .to = &behind,
+                                     .quiet = true};
+    assert_int_equal(pthread_create(&thread, NULL, run_relay, &options), 0);
+    pthread_detach(thread); /* it serves until the program ends */
+    assert_int_equal(end_of_client(client, &relay, server, true), 0);
+    assert_int_equal(end_of_client(client, &relay, server, false), -ECONNRESET);
+    SSL_CTX_free(client);
+    close(server);
+}
+
 static void old_versions_are_refused(void **state)
 {
     struct ratls_prover *p = prover(&(struct ratls_prover_options){0});
@@ -638,6 +710,7 @@ int main(void)
         cmocka_unit_test(malformed_evidence_is_named),
         cmocka_unit_test(handshakes_prove_one_way_and_both),
         cmocka_unit_test(old_versions_are_refused),
+        cmocka_unit_test(what_is_cut_is_no_end_behind_the_relay),
         cmocka_unit_test(keys_are_renewed_before_they_or_the_collateral_age),
         cmocka_unit_test(certificate_serves_without_quotes_until_it_expires),
         cmocka_unit_test(genuine_certificates_verify),
