@@ -5,6 +5,7 @@
 
 #include "deployment.h"
 #include "procfs.h"
+#include "tty.h"
 
 static u32 mount_flags(u32 flags)
 {
@@ -292,24 +293,42 @@ static int mount_attestation(void)
     return r;
 }
 
+/* What masks a file: a null device of the LibOS's own. What /dev/null is, the host says where its
+ * directory is mounted on /dev. */
+static int mask_file(struct dentry *d)
+{
+    struct super *s = memfs_create("tmpfs", PAGE_SIZE, 0755, 0, 0);
+    struct inode *null;
+    int r;
+
+    if (is_err(s))
+        return ptr_err(s);
+    mutex_lock(&s->root->lock);
+    r = s->root->ops->create(s->root, "null", 4, S_IFCHR | 0666, TTY_DEV(1, 3), &null);
+    mutex_unlock(&s->root->lock);
+    if (r < 0)
+        return r;
+    null->uid = null->gid = 0;
+    r = mount_attach(s, null, d, MS_NOSUID, "tmpfs", NULL, "/null");
+    inode_put(null);
+    return r;
+}
+
+static int mask_directory(struct dentry *d)
+{
+    struct super *s = memfs_create("tmpfs", PAGE_SIZE, 0755, 0, 0);
+
+    return is_err(s) ? ptr_err(s) : mount_attach(s, s->root, d, MS_RDONLY, "tmpfs", NULL, NULL);
+}
+
 static int mask_path(const char *path)
 {
-    struct dentry *d, *null;
-    struct super *s;
+    struct dentry *d;
     int r = path_lookup(AT_FDCWD, path, LOOKUP_NO_HOST_LINKS, &d);
 
     if (r < 0)
         return r == -ENOENT || r == -ENOTDIR ? 0 : r;
-    if (S_ISDIR(d->inode->mode)) {
-        s = memfs_create("tmpfs", PAGE_SIZE, 0755, 0, 0);
-        r = is_err(s) ? ptr_err(s) : mount_attach(s, s->root, d, MS_RDONLY, "tmpfs", NULL, NULL);
-    } else {
-        r = path_lookup(AT_FDCWD, "/dev/null", 0, &null);
-        if (r == 0) {
-            r = mount_bind(null, d, 0);
-            dentry_put(null);
-        }
-    }
+    r = S_ISDIR(d->inode->mode) ? mask_directory(d) : mask_file(d);
     dentry_put(d);
     return r;
 }

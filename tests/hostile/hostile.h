@@ -172,6 +172,7 @@ struct host {
     bool ignore_abort;
     const char *proxy; /* ratls-proxy as the host serves it; the tenant wants one */
     bool aexnotify;    /* the enclave is told of asynchronous exits */
+    bool gives_stdin;  /* the tenant takes standard input from the host */
     const char *bad;   /* what a program writes that found something wrong */
 };
 extern struct host g_host;

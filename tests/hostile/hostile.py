@@ -60,6 +60,7 @@ CASES = {
     "localhost-forged": Case("M3", ["--script", "sockets 60% localhost"], "network loopback", {"fine", "refused"}, 4),
     "one-domain": Case("M6", [], "domain", {"fine"}, 2),
     "huge-file": Case("sizes", ["--script", "STAT 50% size=9223372036854775807"], "mapped", {"fine", "application"}, 4),
+    "masked": Case("mounts", ["--host-dev", "--stdin"], "masked"),
     "mount-refused": Case("mounts", ["--from-boot", "--script", "STAT #1 errno=19"], "memory", {"refused", "host"}),
     "file-pages": Case("sizes", ["--script", "READ 50% errno=14; READ 30% errno=4"], "mapped", {"fine", "application"}, 2),
     "configid-tail": Case("C3", ["--from-boot", "--script", "load #1 tail"], "memory", {"refused", "host"}, 2),
@@ -118,6 +119,11 @@ class Bench:
             shutil.copy(os.path.join(self.build, "tests/hostile", name), os.path.join(root, "bin", name))
         with open(os.path.join(root, "pattern"), "wb") as f:
             f.write(pattern(1 << 19))
+        # The tenant masks it (tenant.c), and a host may have its own /dev.
+        os.mkdir(os.path.join(self.work, "dev"))
+        for name in ["root/masked", "dev/null"]:
+            with open(os.path.join(self.work, name), "w", encoding="ascii") as f:
+                f.write("not to be seen\n")
         # The LibOS as it is installed, and the one with sanitizers.
         self.images = [f"{self.build}/libos/libos.elf", f"{self.build}/tests/hostile/libos-sanitized.elf"]
         # Beside one there is ratls-proxy, which is then in the manifest.
@@ -142,8 +148,10 @@ class Bench:
 
     def command(self, run, host):
         images = self.proxied if "--proxy" in run.options else self.images
-        return [f"{self.build}/tests/hostile/hostile-run", *run.options, "--", "--libos", images[run.image], "--production",
-                "--cache", f"{self.work}/cache", "--key", f"{self.work}/key.pem", "--bind", f"{host}:/host",
+        options = [o for o in run.options if o != "--host-dev"]
+        dev = ["--bind", f"{self.work}/dev:/dev"] if "--host-dev" in run.options else []
+        return [f"{self.build}/tests/hostile/hostile-run", *options, "--", "--libos", images[run.image], "--production",
+                "--cache", f"{self.work}/cache", "--key", f"{self.work}/key.pem", "--bind", f"{host}:/host", *dev,
                 "--rootfs", f"{self.work}/root", "--", *run.command.split()]
 
     def run(self, run):

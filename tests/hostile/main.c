@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * hostile-run [--seed N] [--plan NAME]... [--script ROWS]... [--limit SECONDS] [--from-boot]
- *             [--ignore-abort] [--proxy FILE] [--aexnotify] [--base ADDRESS] [--bad TEXT] [--]
- *             LIBOS-RUN'S ARGUMENTS
+ *             [--ignore-abort] [--proxy FILE] [--aexnotify] [--stdin] [--base ADDRESS] [--bad TEXT]
+ *             [--] LIBOS-RUN'S ARGUMENTS
  * The exit code is the outcome: 0 fine, 1 application, 2 refused, 3 hang, 4 host, 5 fault.
  */
 #include <fcntl.h>
@@ -41,13 +41,19 @@ static void list_plans(void)
 
 int __wrap_main(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"seed", required_argument, NULL, 's'},   {"plan", required_argument, NULL, 'p'},
-        {"script", required_argument, NULL, 'x'}, {"limit", required_argument, NULL, 'l'},
-        {"bad", required_argument, NULL, 'B'},    {"base", required_argument, NULL, 'b'},
-        {"from-boot", no_argument, NULL, 'f'},    {"ignore-abort", no_argument, NULL, 'i'},
-        {"proxy", required_argument, NULL, 'r'},  {"plans", no_argument, NULL, 'P'},
-        {"aexnotify", no_argument, NULL, 'a'},    {NULL, 0, NULL, 0}};
+    static const struct option options[] = {{"seed", required_argument, NULL, 's'},
+                                            {"plan", required_argument, NULL, 'p'},
+                                            {"script", required_argument, NULL, 'x'},
+                                            {"limit", required_argument, NULL, 'l'},
+                                            {"bad", required_argument, NULL, 'B'},
+                                            {"base", required_argument, NULL, 'b'},
+                                            {"from-boot", no_argument, NULL, 'f'},
+                                            {"ignore-abort", no_argument, NULL, 'i'},
+                                            {"proxy", required_argument, NULL, 'r'},
+                                            {"plans", no_argument, NULL, 'P'},
+                                            {"aexnotify", no_argument, NULL, 'a'},
+                                            {"stdin", no_argument, NULL, 'I'},
+                                            {NULL, 0, NULL, 0}};
     int bad = 0;
 
     for (int c; (c = getopt_long(argc, argv, "+", options, NULL)) != -1;) {
@@ -83,6 +89,9 @@ int __wrap_main(int argc, char **argv)
             break;
         case 'a':
             g_host.aexnotify = true;
+            break;
+        case 'I':
+            g_host.gives_stdin = true;
             break;
         case 'P':
             list_plans();

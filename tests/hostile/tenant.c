@@ -24,9 +24,13 @@ int __wrap_bundle_deployment_build(const struct bundle_deployment *d, struct buf
         strict.policy.exec = MANIFEST_EXEC_ANY;
         strict.policy.flags |= MANIFEST_POLICY_STDIN;
     }
+    if (g_host.gives_stdin)
+        strict.policy.flags |= MANIFEST_POLICY_STDIN;
     static const struct bundle_host_variable name = {"HOSTNAME", MANIFEST_VALUE_NAME};
     strict.host_variables = &name;
     strict.host_variable_count = 1;
+    static const char *const masked[] = {"/masked", NULL};
+    strict.masked_paths = masked;
     if (g_host.proxy != NULL)
         strict.ratls = "8443:8080";
     return __real_bundle_deployment_build(&strict, out, hash, err);

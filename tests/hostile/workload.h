@@ -30,6 +30,7 @@ void network_part(void);
 void sealed_part(void);
 void clock_part(void);
 void terminals_part(void);
+void masked_part(void);
 
 /* shared.c */
 void shared_part(void);
