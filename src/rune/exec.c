@@ -200,7 +200,7 @@ static int execute(int argc, char **argv, bool *asked, struct error *err)
     return status;
 }
 
-static int run(int argc, char **argv, struct error *err)
+int exec_run(int argc, char **argv, struct error *err)
 {
     bool asked = false;
     int status = execute(argc, argv, &asked, err);
@@ -232,7 +232,7 @@ const struct command command_exec = {
     .option_count = array_count(options),
     .min_arguments = 1,
     .max_arguments = -1,
-    .run = run,
+    .run = exec_run,
     .protect = true,
     .keep_order = true,
 };

@@ -42,6 +42,7 @@ static const struct command *const g_commands[] = {
     &command_attest,
     &command_attest_host,
     &command_checkpoint,
+    &command_cp,
     &command_create,
     &command_delete,
     &command_doctor,

@@ -7,7 +7,7 @@ bats_require_minimum_version 1.5.0
 load enclave
 
 setup() {
-    busybox_setup sh echo cat sleep id pwd env kill true printf grep touch
+    busybox_setup sh echo cat sleep id pwd env kill true printf grep touch tar
     mkdir -p "$bundle/rootfs/tmp" "$bundle/rootfs/log/sub"
     echo one >"$bundle/rootfs/log/a.log"
     echo two >"$bundle/rootfs/log/sub/b.log"
@@ -108,6 +108,21 @@ denied() {
     denied "user" --user 0 "$id" cat /log/a.log
     denied "capabilities" --cap CAP_CHOWN "$id" cat /log/a.log
     denied "terminal" --tty "$id" cat /log/a.log
+}
+
+@test "cp copies what the programs wrote, and into it, where a list allows tar" {
+    annotate exec '[["tar", "-cf", "-", "-C", "/tmp", "made"], ["tar", "-xf", "-", "-C", "/tmp/in"], ["cat", "/tmp/in/given"]]'
+    start sh -c 'mkdir /tmp/made /tmp/in; echo inside >/tmp/made/file; echo ready; sleep 1000'
+    within 20 grep -q ready "$work/out"
+    mkdir "$work/taken"
+    rune cp "$id":/tmp/made/ - | tar -x -C "$work/taken"
+    [ "$(cat "$work/taken/made/file")" = inside ]
+    echo outside >"$work/given"
+    tar -c -C "$work" given | rune cp - "$id:/tmp/in"
+    [ "$(rune exec "$id" cat /tmp/in/given)" = outside ]
+    run -126 rune cp "$id:/etc" -
+    echo "$output"
+    [[ "$output" == *"permission denied"*"no entry"* ]]
 }
 
 @test "a listed command has the container's environment and directory, but for what its entry names" {

@@ -453,3 +453,24 @@ assert l["mountExtensions"]["idmap"]["enabled"]
 assert "enclave." in f["potentiallyUnsafeConfigAnnotations"]
 PY
 }
+
+@test "cp: a tar archive out of the container, and into it" {
+    configure 'c["process"]["args"] = ["sleep", "1000"]' 'c["root"]["readonly"] = False'
+    rune run --detach "$id" >/dev/null 2>&1 </dev/null
+    run rune cp "$id:/etc/passwd" -
+    echo "$output"
+    [ "$status" -ne 0 ]
+    [[ "$output" == *'"tar": executable file not found'* ]]
+    ln rootfs/bin/busybox rootfs/bin/tar
+    [ "$(rune cp "$id:etc/passwd" - | tar -tf -)" = passwd ]
+    echo given >"$work/-given"
+    tar -c -C "$work" ./-given | rune cp - "$id:/tmp"
+    [ "$(rune cp "$id:/tmp/-given" - | tar -xO)" = given ]
+    for words in "- -" "$id:/etc $id:/tmp" "- $id" "- :/tmp" "- $id:"; do
+        # shellcheck disable=SC2086 # words
+        run rune cp $words </dev/null
+        echo "$output"
+        [ "$status" -eq 1 ]
+        [ "${#lines[@]}" -eq 1 ]
+    done
+}
