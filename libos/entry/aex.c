@@ -26,12 +26,12 @@ static bool g_told; /* ATTRIBUTES.AEXNOTIFY */
 
 void aex_init(void)
 {
-    g_told = (g_self.attributes & SGX_ATTRIBUTE_AEXNOTIFY) != 0;
+    g_told = (g_self.attributes.flags & SGX_ATTR_AEX_NOTIFY) != 0;
 }
 
 void aex_enter(const struct tcb *t)
 {
-    ssa_tail(t)->aexnotify = g_told;
+    ssa_tail(t)->gpr.aexnotify = g_told;
 }
 
 bool aex_take(struct tcb *t)
@@ -40,14 +40,14 @@ bool aex_take(struct tcb *t)
 
     if (!is_told(s))
         return false;
-    if (!is_aex_code(s->rip)) {
+    if (!is_aex_code(s->gpr.rip)) {
         ssa_save(&t->resume, s);
         t->resume.rflags &= ~RFLAGS_TF;
-        if (is_user_code(s->rip))
+        if (is_user_code(s->gpr.rip))
             t->bare = false;
     }
     vector_load((const void *)t->head.ssa);
-    write_fs_base(s->fsbase);
+    write_fs_base(s->gpr.fsbase);
     return true;
 }
 

@@ -372,7 +372,7 @@ int deployment_load(const void *blob, size_t size)
 
     sha256_once(NULL, 0, blob, size, digest);
     if ((g_manifest->flags & MANIFEST_KSS) != 0) {
-        if ((g_self.attributes & SGX_ATTRIBUTE_KSS) == 0 ||
+        if ((g_self.attributes.flags & SGX_ATTR_KSS) == 0 ||
             memcmp(g_self.config_id + 32, zero, 32) != 0) {
             log_error("the enclave has no CONFIGID, which the manifest binds the deployment to");
             return -EPERM;

@@ -12,8 +12,6 @@
 #include <asm/signal.h>
 #include <asm-generic/siginfo.h>
 
-#define VECTOR_PF 14
-
 static long (*const g_table[SYSCALL_COUNT])(const struct uregs *regs) = {
 #define CALL(name, status, note, ...)  [__NR_##name] = decode_##name,
 #define REFUSE(name, error, note, ...) [__NR_##name] = decode_##name,
@@ -91,7 +89,7 @@ void return_prepare(struct uregs *regs)
         unlikely(__atomic_load_n(&t->attention, __ATOMIC_SEQ_CST) != 0 || is_nowhere(regs->rip))) {
         t->regs = regs;
         if (t->attention == 0)
-            signal_fault(SIGSEGV, SEGV_MAPERR, regs->rip, VECTOR_PF, 0);
+            signal_fault(SIGSEGV, SEGV_MAPERR, regs->rip, X86_PF, 0);
         attention_handle(regs);
     }
     vector_restore();

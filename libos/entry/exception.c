@@ -17,22 +17,6 @@
 #include <asm/signal.h>
 #include <asm-generic/siginfo.h>
 
-#define EXITINFO_VALID (1u << 31)
-
-#define VECTOR_DE 0
-#define VECTOR_DB 1
-#define VECTOR_BP 3
-#define VECTOR_BR 5
-#define VECTOR_UD 6
-#define VECTOR_GP 13
-#define VECTOR_PF 14
-#define VECTOR_MF 16
-#define VECTOR_AC 17
-#define VECTOR_XM 19
-
-#define PF_WRITE (1u << 1)
-#define PF_INSTR (1u << 4)
-
 #define RFLAGS_USER \
     0x40dd5ull /* CF PF AF ZF SF DF OF AC; never TF: single steps are not supported */
 #define RED_ZONE 128
@@ -59,32 +43,32 @@ static const struct exception_entry *entry_of(u64 rip)
 
 void ssa_save(struct uregs *r, const struct ssa_tail *s)
 {
-    r->r15 = s->r15;
-    r->r14 = s->r14;
-    r->r13 = s->r13;
-    r->r12 = s->r12;
-    r->rbp = s->rbp;
-    r->rbx = s->rbx;
-    r->r11 = s->r11;
-    r->r10 = s->r10;
-    r->r9 = s->r9;
-    r->r8 = s->r8;
-    r->rax = s->rax;
-    r->rcx = s->rcx;
-    r->rdx = s->rdx;
-    r->rsi = s->rsi;
-    r->rdi = s->rdi;
+    r->r15 = s->gpr.r15;
+    r->r14 = s->gpr.r14;
+    r->r13 = s->gpr.r13;
+    r->r12 = s->gpr.r12;
+    r->rbp = s->gpr.rbp;
+    r->rbx = s->gpr.rbx;
+    r->r11 = s->gpr.r11;
+    r->r10 = s->gpr.r10;
+    r->r9 = s->gpr.r9;
+    r->r8 = s->gpr.r8;
+    r->rax = s->gpr.rax;
+    r->rcx = s->gpr.rcx;
+    r->rdx = s->gpr.rdx;
+    r->rsi = s->gpr.rsi;
+    r->rdi = s->gpr.rdi;
     r->orig_rax = (u64)-1;
-    r->rip = s->rip;
-    r->rflags = s->rflags;
-    r->rsp = s->rsp;
+    r->rip = s->gpr.rip;
+    r->rflags = s->gpr.rflags;
+    r->rsp = s->gpr.rsp;
 }
 
 static void redirect(struct ssa_tail *s, const char *entry, u64 rsp)
 {
-    s->rip = (u64)entry;
-    s->rsp = rsp;
-    s->rflags = 2;
+    s->gpr.rip = (u64)entry;
+    s->gpr.rsp = rsp;
+    s->gpr.rflags = 2;
 }
 
 /* Of what was interrupted, and of t->resume where that is what aex.c was about to go back to. */
@@ -104,7 +88,7 @@ static void to_panic(struct ssa_tail *s, const struct fault_info *fault, u64 ure
 static void fault_on_the_way(struct tcb *t, struct ssa_tail *s, const struct fault_info *fault,
                              u64 uregs)
 {
-    if (fault->vector != VECTOR_PF || fault->addr >= (u64)__libos_start ||
+    if (fault->vector != X86_PF || fault->addr >= (u64)__libos_start ||
         !is_user_code(t->resume.rip)) {
         to_panic(s, fault, uregs);
         return;
@@ -127,11 +111,11 @@ static bool is_again(struct tcb *t, const struct ssa_tail *s, const struct fault
     u64 page = fault->addr & ~(PAGE_SIZE - 1);
     const struct exception_entry *e;
 
-    if (fault->vector != VECTOR_PF || fault->addr < (u64)__libos_start ||
-        (is_user_code(s->rip) && page != (u64)t)) /* a rewritten call site reads that */
+    if (fault->vector != X86_PF || fault->addr < (u64)__libos_start ||
+        (is_user_code(s->gpr.rip) && page != (u64)t)) /* a rewritten call site reads that */
         return false;
-    e = entry_of(s->rip);
-    if (e != NULL && e->kind == EX_KIND_ENCLU && page == s->rcx)
+    e = entry_of(s->gpr.rip);
+    if (e != NULL && e->kind == EX_KIND_ENCLU && page == s->gpr.rcx)
         return false; /* it may never have been there */
     if (page != t->away_page)
         t->patience = 0;
@@ -142,28 +126,28 @@ static bool is_again(struct tcb *t, const struct ssa_tail *s, const struct fault
 /* What ERESUME is to continue with. */
 static void judge(struct tcb *t, struct ssa_tail *s)
 {
-    bool real = (s->exitinfo & EXITINFO_VALID) != 0;
-    struct fault_info fault = {s->exitinfo & 0xff, 0, 0};
+    bool real = (s->gpr.exitinfo & SGX_EXITINFO_VALID) != 0;
+    struct fault_info fault = {s->gpr.exitinfo & 0xff, 0, 0};
     u64 uregs = t->head.stack_top - UREGS_FRAME;
     struct kernel_frame *frame;
 
-    if (fault.vector == VECTOR_PF || fault.vector == VECTOR_GP) {
-        fault.error_code = s->fault_error;
-        fault.addr = s->fault_address;
+    if (fault.vector == X86_PF || fault.vector == X86_GP) {
+        fault.error_code = s->exinfo.errcd;
+        fault.addr = s->exinfo.maddr;
     }
-    s->exitinfo = 0; /* a second entry on this frame must not see it again */
+    s->gpr.exitinfo = 0; /* a second entry on this frame must not see it again */
     t->aex++;
     if (t->current == NULL && !real)
         return;
     if (real && is_told(s) && is_again(t, s, &fault))
         return;
     t->patience = 0;
-    if (is_aex_code(s->rip)) {
+    if (is_aex_code(s->gpr.rip)) {
         if (real)
             fault_on_the_way(t, s, &fault, uregs);
         return;
     }
-    if (is_user_code(s->rip)) {
+    if (is_user_code(s->gpr.rip)) {
         if (!real && is_told(s)) /* aex_touch() looks whether it is a kick */
             return;
         ssa_save((struct uregs *)uregs, s);
@@ -174,11 +158,11 @@ static void judge(struct tcb *t, struct ssa_tail *s)
         return;
     }
     if (!real) {
-        if (s->rip >= (u64)user_window_start && s->rip < (u64)user_window_end)
+        if (s->gpr.rip >= (u64)user_window_start && s->gpr.rip < (u64)user_window_end)
             redirect(s, user_window_restart, uregs);
         return;
     }
-    frame = (struct kernel_frame *)((s->rsp - RED_ZONE - sizeof(*frame)) & ~15ul);
+    frame = (struct kernel_frame *)((s->gpr.rsp - RED_ZONE - sizeof(*frame)) & ~15ul);
     if ((u64)frame < t->head.stack_top - LAYOUT_STACK_SIZE || (u64)frame >= t->head.stack_top) {
         /* of entry.S, where RSP is the host's or the application's, or it overflowed */
         to_panic(s, &fault, uregs);
@@ -211,8 +195,8 @@ bool exception_stage1(void)
  */
 static int process_page(struct thread *t, const struct fault_info *f)
 {
-    u32 flags = ((f->error_code & PF_WRITE) != 0 ? FAULT_WRITE : 0) |
-                ((f->error_code & PF_INSTR) != 0 ? FAULT_EXEC : 0);
+    u32 flags = ((f->error_code & X86_PF_WRITE) != 0 ? FAULT_WRITE : 0) |
+                ((f->error_code & X86_PF_INSTR) != 0 ? FAULT_EXEC : 0);
     int r = mm_fault(t->mm, f->addr, flags);
 
     return r == 0 || r == -EFAULT || r == -EACCES || r == -EIO ? r : -ENOMEM;
@@ -241,18 +225,18 @@ static bool repairable(const struct exception_entry *e, const struct kernel_fram
     *fixup = false;
     /* The LibOS's own access to a page of a process, which it put there; so too what EACCEPTCOPY
      * reads, and what is copied from a file of the host. */
-    if (is_of_mm(e) && f->vector == VECTOR_PF && f->addr < (u64)__libos_start &&
-        mm_page_there(f->addr, (f->error_code & PF_WRITE) != 0))
+    if (is_of_mm(e) && f->vector == X86_PF && f->addr < (u64)__libos_start &&
+        mm_page_there(f->addr, (f->error_code & X86_PF_WRITE) != 0))
         return true;
     if (e == NULL)
         return false;
     *fixup = true;
     if (e->kind == EX_KIND_PROBE)
-        return f->vector == VECTOR_UD;
+        return f->vector == X86_UD;
     if (e->kind == EX_KIND_ENCLU) /* the page that it is about; #GP: the processor's own conflict */
-        return f->vector == VECTOR_GP ||
-               (f->vector == VECTOR_PF && (f->addr & ~(PAGE_SIZE - 1)) == frame->regs.rcx);
-    if (f->vector != VECTOR_PF)
+        return f->vector == X86_GP ||
+               (f->vector == X86_PF && (f->addr & ~(PAGE_SIZE - 1)) == frame->regs.rcx);
+    if (f->vector != X86_PF)
         return false;
     if (is_outside_elrange(f->addr))
         return true;
@@ -281,9 +265,9 @@ void kernel_fault(struct kernel_frame *frame)
  * else is the LibOS's own fault. */
 static const char *cause(const struct fault_info *f)
 {
-    if (f->vector == VECTOR_PF && f->addr >= (u64)__libos_start && !is_outside_elrange(f->addr))
+    if (f->vector == X86_PF && f->addr >= (u64)__libos_start && !is_outside_elrange(f->addr))
         return TAKEN_AWAY;
-    if (f->vector == VECTOR_PF && f->addr - (u64)tcb()->area < sizeof(struct boundary_area))
+    if (f->vector == X86_PF && f->addr - (u64)tcb()->area < sizeof(struct boundary_area))
         return AREA_GONE;
     return "LibOS fault";
 }
@@ -346,9 +330,9 @@ static void page_fault(const struct fault_info *f)
     if (r == -ENOMEM)
         __atomic_fetch_or(&t->attention, ATTENTION_MEMORY, __ATOMIC_SEQ_CST);
     else if (r == -EIO)
-        signal_fault(SIGBUS, BUS_ADRERR, f->addr, VECTOR_PF, f->error_code);
+        signal_fault(SIGBUS, BUS_ADRERR, f->addr, X86_PF, f->error_code);
     else
-        signal_fault(SIGSEGV, r == -EACCES ? SEGV_ACCERR : SEGV_MAPERR, f->addr, VECTOR_PF,
+        signal_fault(SIGSEGV, r == -EACCES ? SEGV_ACCERR : SEGV_MAPERR, f->addr, X86_PF,
                      f->error_code);
 }
 
@@ -362,7 +346,7 @@ static void undefined_instruction(struct uregs *regs)
         if (step_hit(current(), regs->rip))
             return;
         regs->rip++;
-        signal_fault(SIGTRAP, SI_KERNEL, 0, VECTOR_BP, 0);
+        signal_fault(SIGTRAP, SI_KERNEL, 0, X86_BP, 0);
         return;
     }
     if (copy_from_user(code, user_at(regs->rip), 2) == 0 && code[0] == 0x0f) {
@@ -385,7 +369,7 @@ static void undefined_instruction(struct uregs *regs)
             return;
         }
     }
-    signal_fault(SIGILL, ILL_ILLOPN, regs->rip, VECTOR_UD, 0);
+    signal_fault(SIGILL, ILL_ILLOPN, regs->rip, X86_UD, 0);
 }
 
 void fault_user(struct uregs *regs)
@@ -393,10 +377,9 @@ void fault_user(struct uregs *regs)
     static const struct {
         u8 vector, signal, code;
     } map[] = {
-        {VECTOR_DE, SIGFPE, FPE_INTDIV}, {VECTOR_DB, SIGTRAP, TRAP_TRACE},
-        {VECTOR_BP, SIGTRAP, SI_KERNEL}, {VECTOR_BR, SIGSEGV, SI_KERNEL},
-        {VECTOR_GP, SIGSEGV, SI_KERNEL}, {VECTOR_MF, SIGFPE, FPE_FLTINV},
-        {VECTOR_AC, SIGBUS, BUS_ADRALN}, {VECTOR_XM, SIGFPE, FPE_FLTINV},
+        {X86_DE, SIGFPE, FPE_INTDIV}, {X86_DB, SIGTRAP, TRAP_TRACE}, {X86_BP, SIGTRAP, SI_KERNEL},
+        {X86_BR, SIGSEGV, SI_KERNEL}, {X86_GP, SIGSEGV, SI_KERNEL},  {X86_MF, SIGFPE, FPE_FLTINV},
+        {X86_AC, SIGBUS, BUS_ADRALN}, {X86_XM, SIGFPE, FPE_FLTINV},
     };
     struct thread *t = current();
     struct fault_info f = tcb()->fault;
@@ -404,17 +387,17 @@ void fault_user(struct uregs *regs)
     t->regs = regs;
     t->fs_base = read_fs_base();
     regs->rflags &= RFLAGS_USER;
-    if (f.vector == VECTOR_PF) {
+    if (f.vector == X86_PF) {
         page_fault(&f);
         return;
     }
-    if (f.vector == VECTOR_UD) {
+    if (f.vector == X86_UD) {
         undefined_instruction(regs);
         return;
     }
     for (size_t i = 0; i < ARRAY_SIZE(map); i++) {
         if (map[i].vector == f.vector) {
-            bool at = f.vector != VECTOR_GP && f.vector != VECTOR_BP;
+            bool at = f.vector != X86_GP && f.vector != X86_BP;
 
             signal_fault(map[i].signal, map[i].code, at ? regs->rip : 0, f.vector, f.error_code);
             return;

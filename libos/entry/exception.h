@@ -9,7 +9,7 @@
 /* Is the enclave told of AEX of this thread (AEX-Notify)? */
 static inline bool is_told(const struct ssa_tail *s)
 {
-    return (s->aexnotify & 1) != 0;
+    return (s->gpr.aexnotify & 1) != 0;
 }
 
 /* LibOS code has its own addresses, user code all others. */

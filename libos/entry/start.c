@@ -194,7 +194,7 @@ static const struct proc_sources g_sources = {
 
 static int boot_steps(const struct boundary_boot *boot)
 {
-    u8 report[432];
+    u8 report[SGX_REPORT_SIZE];
     const char *step, *refusal;
     int r;
 
@@ -203,7 +203,7 @@ static int boot_steps(const struct boundary_boot *boot)
     refusal = self_refusal(&g_self, g_manifest->flags);
     if (refusal != NULL)
         panic("the enclave refuses to run: %s", refusal);
-    vector_init(g_self.xfrm);
+    vector_init(g_self.attributes.xfrm);
     aex_init();
     aex_enter(tcb());
     host_set_image(boot);
@@ -244,7 +244,7 @@ static int boot_steps(const struct boundary_boot *boot)
     else
         log_info("LibOS started%s: ELRANGE %lu MiB, XFRM %lx",
                  sgx_cpusvn_is_emulated(g_self.cpu_svn) ? " in an emulated enclave" : "",
-                 (unsigned long)(g_layout->size >> 20), (unsigned long)g_self.xfrm);
+                 (unsigned long)(g_layout->size >> 20), (unsigned long)g_self.attributes.xfrm);
     return r;
 }
 
@@ -434,7 +434,7 @@ static i64 ecall_create_process(u64 argument)
 static i64 ecall_report(void)
 {
     static const u8 data[64] = BOUNDARY_HOST_REPORT;
-    u8 target[512], report[432];
+    u8 target[SGX_TARGETINFO_SIZE], report[SGX_REPORT_SIZE];
     int r;
 
     host_get(0, target, sizeof(target));

@@ -377,7 +377,7 @@ int pages_protect(u64 addr, u64 size, u32 prot)
 static void trim_run(u64 addr, u64 end)
 {
     u64 size = end - addr;
-    if (host_sgx_modify_type(addr, size, SGX_PAGE_TYPE_TRIM) < 0)
+    if (host_sgx_modify_type(addr, size, SGX_PT_TRIM) < 0)
         panic("the host refuses to trim enclave pages");
     for (u64 a = addr; a < end; a += PAGE_SIZE) {
         int e = sgx_eaccept(a, SGX_SECINFO_TRIM | SGX_SECINFO_MODIFIED);

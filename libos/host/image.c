@@ -5,7 +5,7 @@
 
 void enclave_untold(void)
 {
-    ssa_tail(tcb())->aexnotify = 0;
+    ssa_tail(tcb())->gpr.aexnotify = 0;
 }
 
 bool is_image_constant(const char *s)

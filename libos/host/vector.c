@@ -12,7 +12,6 @@
 #define LEGACY_STATE  3ull /* x87 and SSE: with FCW and MXCSR, always saved */
 #define MXCSR_DEFAULT 0x1f80
 #define FCW_DEFAULT   0x37f
-#define XFRM_AVX512   0xe0ull
 
 struct xsave_head {
     u16 fcw, fsw;

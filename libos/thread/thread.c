@@ -80,7 +80,7 @@ void threads_init(u32 static_tcs, u64 measured, u64 wanted)
  * place stays ours. */
 static int make_guard(u64 page)
 {
-    int r = host_sgx_modify_type(page, PAGE_SIZE, SGX_PAGE_TYPE_TRIM);
+    int r = host_sgx_modify_type(page, PAGE_SIZE, SGX_PT_TRIM);
 
     if (r == 0 && sgx_eaccept(page, SGX_SECINFO_TRIM | SGX_SECINFO_MODIFIED) != 0)
         r = -EIO;
@@ -128,7 +128,7 @@ static int add_tcs(void)
     };
     r = make_guard(base);
     if (r == 0)
-        r = host_sgx_modify_type(tcs, PAGE_SIZE, SGX_PAGE_TYPE_TCS);
+        r = host_sgx_modify_type(tcs, PAGE_SIZE, SGX_PT_TCS);
     if (r == 0 && sgx_eaccept(tcs, SGX_SECINFO_TCS | SGX_SECINFO_MODIFIED) != 0)
         r = -EIO;
     if (r == 0)

@@ -10,7 +10,7 @@
 
 #include "base/error.h"
 #include "pal.h"
-#include "sgx/arch.h"
+#include "sgx_arch.h"
 
 /* What the container's root holds for Gramine. */
 struct gramine_image {

@@ -356,7 +356,7 @@ int pal_resize(int pid, uint16_t rows, uint16_t columns)
 
 struct report_call {
     const void *target_info;
-    uint8_t report[432];
+    uint8_t report[SGX_REPORT_SIZE];
 };
 
 static void report_fill(struct boundary_area *area, void *context)

@@ -16,7 +16,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "call.h"
-#include "sgx/arch.h"
+#include "sgx_arch.h"
 #include "sgx/enclave_file.h"
 #include "sgx/sigstruct.h"
 

@@ -4,7 +4,7 @@
 
 #include "attest/span.h"
 #include "base/error.h"
-#include "sgx/arch.h"
+#include "sgx_arch.h"
 
 #define QUOTE_SIZE_MAX 65536u
 

@@ -13,7 +13,7 @@
 #include "attest.h"
 #include "base/buffer.h"
 #include "base/error.h"
-#include "sgx/arch.h"
+#include "sgx_arch.h"
 
 struct simulation;
 

@@ -15,7 +15,7 @@
 #include "base/fd.h"
 #include "base/node.h"
 #include "doctor/doctor.h"
-#include "sgx/arch.h"
+#include "sgx_arch.h"
 #include "sgx/processor.h"
 
 enum { CONNECT_MS = 3000, FILE_MAX = 1 << 20 };

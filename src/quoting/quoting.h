@@ -13,7 +13,7 @@
 
 #include "base/buffer.h"
 #include "base/error.h"
-#include "sgx/arch.h"
+#include "sgx_arch.h"
 
 struct quoting;
 

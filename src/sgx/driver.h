@@ -15,7 +15,7 @@
 #include <stdint.h>
 #include <asm/sgx.h>
 
-#include "arch.h"
+#include "sgx_arch.h"
 
 struct error;
 struct sgx_handle; /* an enclave being built or running; private to the driver */

@@ -8,7 +8,7 @@
 
 #include <stdint.h>
 
-#include "arch.h"
+#include "sgx_arch.h"
 
 struct error;
 

@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 
 #include "base/error.h"
-#include "sgx/arch.h"
+#include "sgx_arch.h"
 
 /* What the public struct points into. */
 struct owned {

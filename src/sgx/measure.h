@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "arch.h"
+#include "sgx_arch.h"
 
 struct error;
 struct sgx_measurement;

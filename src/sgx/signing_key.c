@@ -23,7 +23,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/fd.h"
-#include "sgx/arch.h"
+#include "sgx_arch.h"
 #include "sgx/sigstruct.h"
 
 #define RSA_BITS (SGX_RSA_SIZE * 8)

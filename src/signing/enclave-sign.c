@@ -17,7 +17,7 @@
 #include "base/number.h"
 #include "cli/cli.h"
 #include "enclave/bundle/service.h"
-#include "sgx/arch.h"
+#include "sgx_arch.h"
 
 enum { TIMEOUT_DEFAULT = 60, TIMEOUT_MOST = 3600, REASON_MAX = 400 };
 

@@ -2,7 +2,7 @@
 /* sgx-tools: structures as lines of text. */
 #pragma once
 
-#include "sgx/arch.h"
+#include "sgx_arch.h"
 #include "sgx/info.h"
 
 void dump_sigstruct(const struct sgx_sigstruct *s);

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "sgx/arch.h"
+#include "sgx_arch.h"
 #include "tests/hostile/hostile.h"
 
 #define DECOY_MAX (64ull << 20)

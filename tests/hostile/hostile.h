@@ -25,7 +25,7 @@
 #include <stdint.h>
 
 #include "runtimes/libos/runtime.h"
-#include "sgx/arch.h"
+#include "sgx_arch.h"
 
 /* ---- lies.c ---- */
 

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "pal.h"
-#include "sgx/arch.h"
+#include "sgx_arch.h"
 #include "tests/hostile/hostile.h"
 
 #define KICK_SIGNAL (STEP_SIGNAL - 1) /* runtimes/libos/thread.c */

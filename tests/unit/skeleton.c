@@ -15,7 +15,7 @@
 #include <cmocka.h>
 
 #include "pal_exit.h"
-#include "sgx/arch.h"
+#include "sgx_arch.h"
 
 static struct pal_runtime *g_runtime;
 

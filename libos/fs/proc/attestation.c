@@ -14,13 +14,9 @@
 #include "sgx.h"
 #include "sgx_emulated.h"
 
-#define QUOTE_MAX            8192u
-#define KEY_SIZE             16u
-#define KEY_MAX              32u
-#define KEY_NAME_SEAL        4u
-#define KEY_POLICY_MRENCLAVE 1u
-#define KEY_POLICY_MRSIGNER  2u
-#define KEY_POLICY_CONFIGID  8u
+#define QUOTE_MAX 8192u
+#define KEY_SIZE  16u
+#define KEY_MAX   32u
 #define SEAL_ATTRIBUTES \
     0xff0000000000000bull /* what must not change: INIT, DEBUG, MODE64BIT and the reserved */
 #define SEAL_MISC 0xf0000000u
@@ -38,7 +34,7 @@ struct user_state {
     u32 uid;
     u64 start;
     u8 report_data[64];
-    u8 target_info[512];
+    u8 target_info[SGX_TARGETINFO_SIZE];
 };
 
 static struct mutex g_lock;
@@ -120,7 +116,7 @@ static struct user_state *make_state(bool own, const struct user_state *from)
     return s;
 }
 
-static void get_state(u8 report_data[64], u8 target_info[512])
+static void get_state(u8 report_data[64], u8 target_info[SGX_TARGETINFO_SIZE])
 {
     static const struct user_state nothing;
     const struct user_state *s;
@@ -134,7 +130,7 @@ static void get_state(u8 report_data[64], u8 target_info[512])
     if (report_data)
         memcpy(report_data, s->report_data, 64);
     if (target_info)
-        memcpy(target_info, s->target_info, 512);
+        memcpy(target_info, s->target_info, SGX_TARGETINFO_SIZE);
     mutex_unlock(&g_lock);
 }
 
@@ -149,7 +145,7 @@ static bool is_host_data(const char *buf, size_t n)
 static ssize_t set_state(const char *buf, size_t n, bool report_data)
 {
     struct user_state *states[2];
-    size_t size = report_data ? 64 : 512;
+    size_t size = report_data ? 64 : SGX_TARGETINFO_SIZE;
 
     mutex_lock(&g_lock);
     drop_dead();
@@ -169,7 +165,7 @@ static ssize_t set_state(const char *buf, size_t n, bool report_data)
 
 static bool has_quotes(void)
 {
-    u8 target[512];
+    u8 target[SGX_TARGETINFO_SIZE];
 
     return host_get_target_info(target) >= 0;
 }
@@ -200,7 +196,7 @@ static ssize_t store_report_data(struct pseudo_inode *p, const char *buf, size_t
 
 static int show_target_info(struct pseudo_inode *p, struct text *t)
 {
-    u8 target[512];
+    u8 target[SGX_TARGETINFO_SIZE];
 
     get_state(NULL, target);
     text_add(t, target, sizeof(target));
@@ -215,24 +211,13 @@ static ssize_t store_target_info(struct pseudo_inode *p, const char *buf, size_t
 /* TARGETINFO of this enclave (SDM 3D, 38.16). */
 static int show_my_target_info(struct pseudo_inode *p, struct text *t)
 {
-    struct {
-        u8 mrenclave[32];
-        u64 attributes, xfrm;
-        u8 cet_attributes, reserved1;
-        u16 config_svn;
-        u32 miscselect;
-        u8 reserved2[8];
-        u8 config_id[64];
-        u8 reserved3[384];
-    } target = {
+    struct sgx_targetinfo target = {
         .attributes = g_self.attributes,
-        .xfrm = g_self.xfrm,
         .cet_attributes = g_self.cet_attributes,
         .config_svn = g_self.config_svn,
         .miscselect = g_self.miscselect,
     };
 
-    _Static_assert(sizeof(target) == 512, "TARGETINFO");
     memcpy(target.mrenclave, g_self.mrenclave, sizeof(target.mrenclave));
     memcpy(target.config_id, g_self.config_id, sizeof(target.config_id));
     text_add(t, &target, sizeof(target));
@@ -241,7 +226,7 @@ static int show_my_target_info(struct pseudo_inode *p, struct text *t)
 
 static int show_report(struct pseudo_inode *p, struct text *t)
 {
-    u8 data[64], target[512], report[432];
+    u8 data[64], target[SGX_TARGETINFO_SIZE], report[SGX_REPORT_SIZE];
 
     get_state(data, target);
     if (sgx_report(target, data, report) != 0)
@@ -252,7 +237,7 @@ static int show_report(struct pseudo_inode *p, struct text *t)
 
 static int show_quote(struct pseudo_inode *p, struct text *t)
 {
-    u8 data[64], target[512], report[432], *quote;
+    u8 data[64], target[SGX_TARGETINFO_SIZE], report[SGX_REPORT_SIZE], *quote;
     ssize_t n;
     int r = host_get_target_info(target);
 
@@ -339,7 +324,7 @@ static int may_have_signer_key(void)
                   "_sgx_mrenclave");
         return -EACCES;
     }
-    if ((g_self.attributes & SGX_ATTRIBUTE_KSS) == 0) {
+    if ((g_self.attributes.flags & SGX_ATTR_KSS) == 0) {
         log_error("_sgx_mrsigner is refused: without KSS the key would be that of every deployment "
                   "of the signer; use _sgx_mrenclave");
         return -EACCES;
@@ -349,13 +334,13 @@ static int may_have_signer_key(void)
 
 static int show_key(struct text *t, u16 policy, u16 isv_svn)
 {
-    bool kss = (g_self.attributes & SGX_ATTRIBUTE_KSS) != 0;
-    struct sgx_key_request q = {
-        .key_name = KEY_NAME_SEAL,
-        .key_policy = (u16)(policy | (kss ? KEY_POLICY_CONFIGID : 0)),
+    bool kss = (g_self.attributes.flags & SGX_ATTR_KSS) != 0;
+    struct sgx_keyrequest q = {
+        .key_name = SGX_KEY_SEAL,
+        .key_policy = (u16)(policy | (kss ? SGX_POLICY_CONFIGID : 0)),
         .isv_svn = isv_svn,
         .config_svn = g_self.config_svn,
-        .attribute_mask = SEAL_ATTRIBUTES | (kss ? SGX_ATTRIBUTE_KSS : 0),
+        .attribute_mask.flags = SEAL_ATTRIBUTES | (kss ? SGX_ATTR_KSS : 0),
         .misc_mask = SEAL_MISC,
     };
     u8 key[KEY_SIZE];
@@ -370,14 +355,14 @@ static int show_key(struct text *t, u16 policy, u16 isv_svn)
 
 static int show_enclave_key(struct pseudo_inode *p, struct text *t)
 {
-    return show_key(t, KEY_POLICY_MRENCLAVE, g_self.isv_svn);
+    return show_key(t, SGX_POLICY_MRENCLAVE, g_self.isv_svn);
 }
 
 static int show_signer_key(struct pseudo_inode *p, struct text *t)
 {
     int r = may_have_signer_key();
 
-    return r < 0 ? r : show_key(t, KEY_POLICY_MRSIGNER, g_self.isv_svn);
+    return r < 0 ? r : show_key(t, SGX_POLICY_MRSIGNER, g_self.isv_svn);
 }
 
 /* ---- the signer's key of an earlier version: _sgx_mrsigner.SVN ---- */
@@ -386,7 +371,7 @@ static int show_earlier_key(struct pseudo_inode *p, struct text *t)
 {
     int r = may_have_signer_key();
 
-    return r < 0 ? r : show_key(t, KEY_POLICY_MRSIGNER, (u16)p->fd);
+    return r < 0 ? r : show_key(t, SGX_POLICY_MRSIGNER, (u16)p->fd);
 }
 
 static const struct pseudo_entry g_earlier_key = {

@@ -13,6 +13,7 @@
 #pragma once
 
 #include "types.h"
+#include "sgx_arch.h"
 
 struct host_memory; /* hostmem.h */
 struct boundary_boot;
@@ -138,9 +139,7 @@ int host_sgx_protect(u64 addr, u64 size, u32 prot);
 int host_thread_create(void); /* a host thread that will enter with ECALL_THREAD */
 void host_yield(void);
 /* Quote over a report made for the quoting enclave. */
-int host_get_target_info(u8 target_info[512]);
-#define SGX_REPORT_SIZE      432
-#define SGX_REPORT_BODY_SIZE 384
+int host_get_target_info(u8 target_info[SGX_TARGETINFO_SIZE]);
 /* A quote whose body is the report's, without what follows it. Whether its signatures are good, its
  * verifier finds out. */
 ssize_t host_get_quote(const u8 report[SGX_REPORT_SIZE], u8 *quote, size_t n);

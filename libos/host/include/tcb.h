@@ -44,6 +44,7 @@
 #ifndef __ASSEMBLER__
 #include "current.h"
 #include "layout.h"
+#include "sgx_arch.h"
 
 struct host_memory;
 
@@ -115,13 +116,8 @@ static inline struct tcb *tcb(void)
 
 /* The end of an SSA frame: GPRSGX, with EXINFO below it (SDM volume 3D, "State Save Area"). */
 struct ssa_tail {
-    u64 fault_address;
-    u32 fault_error, reserved0;
-    u64 rax, rcx, rdx, rbx, rsp, rbp, rsi, rdi, r8, r9, r10, r11, r12, r13, r14, r15;
-    u64 rflags, rip, ursp, urbp;
-    u32 exitinfo;
-    u8 reserved1[3], aexnotify; /* bit 0: ERESUME of this frame is an entry (AEX-Notify) */
-    u64 fsbase, gsbase;
+    struct sgx_ssa_exinfo exinfo;
+    struct sgx_ssa_gpr gpr;
 };
 _Static_assert(sizeof(struct ssa_tail) == 16 + 184, "GPRSGX and EXINFO");
 

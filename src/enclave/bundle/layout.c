@@ -7,7 +7,7 @@
 
 #include "base/alloc.h"
 #include "enclave/bundle/layout_build.h"
-#include "sgx/arch.h"
+#include "sgx_arch.h"
 #include "sgx/enclave_file.h"
 
 #define RW        (ENCLAVE_FILE_R | ENCLAVE_FILE_W)

@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 #include "enclave/bundle/internal.h"
-#include "sgx/arch.h"
+#include "sgx_arch.h"
 
 struct signing_request {
     uint8_t root_hash[BUNDLE_HASH_SIZE], salt[BUNDLE_HASH_SIZE], sites_hash[BUNDLE_HASH_SIZE];

@@ -34,7 +34,7 @@
 #include <ucontext.h>
 
 #include "base/error.h"
-#include "sgx/arch.h"
+#include "sgx_arch.h"
 #include "sgx/driver.h"
 #include "sgx/emulator/layout.h"
 #include "sgx/machine.h"

@@ -15,7 +15,7 @@
 
 #include "enclave/bundle/layout_build.h"
 #include "layout.h"
-#include "sgx/arch.h"
+#include "sgx_arch.h"
 #include "sgx/enclave_file.h"
 #include "sgx/loader.h"
 

@@ -16,7 +16,7 @@
 #include "boundary.h"
 #include "enclave_file.h"
 #include "image.h"
-#include "sgx/arch.h"
+#include "sgx_arch.h"
 #include "sgx/driver.h"
 #include "sgx/enclave_file.h"
 #include "sgx/loader.h"

@@ -8,7 +8,7 @@
 #include "enclave/bundle/layout_build.h"
 #include "layout.h"
 #include "manifest.h"
-#include "sgx/arch.h"
+#include "sgx_arch.h"
 #include "sgx/sigstruct.h"
 
 #define IMAGE_SIZE (64ull << 30) /* of its ELRANGE: there is room for it at another base */

@@ -43,7 +43,7 @@ int sgx_report(const u8 target_info[512], const u8 report_data[64], u8 report[43
     return -EIO;
 }
 
-int sgx_get_key(const struct sgx_key_request *request, u8 key[16])
+int sgx_get_key(const struct sgx_keyrequest *request, u8 key[16])
 {
     return -EIO;
 }

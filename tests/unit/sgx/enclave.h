@@ -5,7 +5,7 @@
 
 #include <stdint.h>
 
-#include "sgx/arch.h"
+#include "sgx_arch.h"
 
 /* What REPORT and KEY take and give is in host memory. */
 enum test_command {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The SGX architecture: structures, leaf numbers and error codes as Intel's SDM volume 3D defines
- * them. Nothing of Linux and nothing of ours is in here.
+ * The SGX architecture, for both sides: structures, leaf numbers and error codes as Intel's SDM
+ * volume 3D defines them. Nothing of Linux and nothing of ours is in here.
  */
 #pragma once
 
@@ -122,6 +122,9 @@ enum x86_vector {
 #define SGX_SECINFO_TYPE_SHIFT 8
 #define SGX_SECINFO_TYPE_MASK  (0xffull << SGX_SECINFO_TYPE_SHIFT)
 #define SGX_SECINFO_TYPE(t)    ((uint64_t)(t) << SGX_SECINFO_TYPE_SHIFT)
+#define SGX_SECINFO_TCS        SGX_SECINFO_TYPE(SGX_PT_TCS)
+#define SGX_SECINFO_REG        SGX_SECINFO_TYPE(SGX_PT_REG)
+#define SGX_SECINFO_TRIM       SGX_SECINFO_TYPE(SGX_PT_TRIM)
 
 enum sgx_page_kind {
     SGX_PT_SECS = 0,
@@ -265,6 +268,11 @@ struct sgx_keyrequest {
     uint8_t reserved2[434];
 };
 
+/* For buffers of bytes */
+#define SGX_REPORT_BODY_SIZE 384u
+#define SGX_REPORT_SIZE      432u
+#define SGX_TARGETINFO_SIZE  512u
+
 #define SGX_RSA_SIZE 384u
 
 struct sgx_sigstruct {
@@ -312,12 +320,12 @@ _Static_assert(sizeof(struct sgx_pageinfo) == 32, "PAGEINFO");
 _Static_assert(sizeof(struct sgx_ssa_gpr) == 184, "GPRSGX");
 _Static_assert(offsetof(struct sgx_ssa_gpr, exitinfo) == 160, "GPRSGX");
 _Static_assert(offsetof(struct sgx_ssa_gpr, fsbase) == 168, "GPRSGX");
-_Static_assert(sizeof(struct sgx_report_body) == 384, "REPORTBODY");
+_Static_assert(sizeof(struct sgx_report_body) == SGX_REPORT_BODY_SIZE, "REPORTBODY");
 _Static_assert(offsetof(struct sgx_report_body, mrenclave) == 64, "REPORTBODY");
 _Static_assert(offsetof(struct sgx_report_body, config_id) == 192, "REPORTBODY");
 _Static_assert(offsetof(struct sgx_report_body, report_data) == 320, "REPORTBODY");
-_Static_assert(sizeof(struct sgx_report) == 432, "REPORT");
-_Static_assert(sizeof(struct sgx_targetinfo) == 512, "TARGETINFO");
+_Static_assert(sizeof(struct sgx_report) == SGX_REPORT_SIZE, "REPORT");
+_Static_assert(sizeof(struct sgx_targetinfo) == SGX_TARGETINFO_SIZE, "TARGETINFO");
 _Static_assert(offsetof(struct sgx_targetinfo, config_id) == 64, "TARGETINFO");
 _Static_assert(sizeof(struct sgx_keyrequest) == 512, "KEYREQUEST");
 _Static_assert(offsetof(struct sgx_keyrequest, key_id) == 40, "KEYREQUEST");
