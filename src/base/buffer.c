@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/hex.h"
 
 char *buffer_reserve(struct buffer *buf, size_t extra)
 {
@@ -62,6 +63,12 @@ void buffer_append_format(struct buffer *buf, const char *fmt, ...)
     va_start(args, fmt);
     buffer_append_vformat(buf, fmt, args);
     va_end(args);
+}
+
+void buffer_append_hex(struct buffer *buf, const void *data, size_t size)
+{
+    hex_format(buffer_reserve(buf, 2 * size), data, size);
+    buf->size += 2 * size;
 }
 
 void buffer_consume(struct buffer *buf, size_t size)

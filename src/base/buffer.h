@@ -29,6 +29,8 @@ void buffer_append_format(struct buffer *buf, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 void buffer_append_vformat(struct buffer *buf, const char *fmt, va_list args)
     __attribute__((format(printf, 2, 0)));
+/* Two lower-case digits a byte. */
+void buffer_append_hex(struct buffer *buf, const void *data, size_t size);
 /* Drop the first `size` bytes. */
 void buffer_consume(struct buffer *buf, size_t size);
 void buffer_clear(struct buffer *buf);

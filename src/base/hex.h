@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 static inline int hex_digit(char c)
 {
@@ -27,7 +28,7 @@ static inline bool hex_parse(const char *text, size_t length, uint8_t *out, size
     return true;
 }
 
-/* 2 * size digits and a NUL. Returns out. */
+/* 2 * size digits and a NUL, lower case. Returns out. */
 static inline char *hex_format(char *out, const void *data, size_t size)
 {
     static const char digits[] = "0123456789abcdef";
@@ -39,4 +40,14 @@ static inline char *hex_format(char *out, const void *data, size_t size)
     }
     out[2 * size] = 0;
     return out;
+}
+
+/* 2 * size digits and a newline. */
+static inline void hex_print(FILE *to, const void *data, size_t size)
+{
+    const uint8_t *bytes = data;
+
+    for (size_t i = 0; i < size; i++)
+        fprintf(to, "%02x", bytes[i]);
+    putc('\n', to);
 }

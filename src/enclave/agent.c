@@ -12,6 +12,7 @@
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/fd.h"
+#include "base/hex.h"
 #include "base/log.h"
 #include "enclave/process.h"
 
@@ -72,12 +73,6 @@ static void answer_errno(struct connection *connection, int result, const char *
     answer_error(connection, -result, message);
 }
 
-static void to_hex(char *out, const uint8_t *data, size_t size)
-{
-    for (size_t i = 0; i < size; i++)
-        snprintf(out + 2 * i, 3, "%02x", data[i]);
-}
-
 static void answer_info(struct connection *connection)
 {
     struct pal_runtime *runtime = connection->agent->runtime;
@@ -87,9 +82,9 @@ static void answer_info(struct connection *connection)
     int result = pal_runtime_info(runtime, &info);
     if (result == 0) {
         char mrenclave[65], mrsigner[65], config_id[129];
-        to_hex(mrenclave, info.mrenclave, sizeof(info.mrenclave));
-        to_hex(mrsigner, info.mrsigner, sizeof(info.mrsigner));
-        to_hex(config_id, info.config_id, sizeof(info.config_id));
+        hex_format(mrenclave, info.mrenclave, sizeof(info.mrenclave));
+        hex_format(mrsigner, info.mrsigner, sizeof(info.mrsigner));
+        hex_format(config_id, info.config_id, sizeof(info.config_id));
         json_object_set_new(json, "tee",
                             json_stringn(info.tee, strnlen(info.tee, sizeof(info.tee))));
         json_object_set_new(json, "simulated", json_boolean(info.flags & PAL_FLAG_SIMULATION));

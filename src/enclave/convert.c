@@ -179,8 +179,7 @@ static int find_signature(const struct request *request, const struct bundle_res
                                  result->mrenclave, fd, err);
     if (status != 0 || result->sigstruct)
         return status < 0 ? status : 0;
-    for (size_t i = 0; i < sizeof(result->mrenclave); i++)
-        buffer_append_format(&hex, "%02x", result->mrenclave[i]);
+    buffer_append_hex(&hex, result->mrenclave, sizeof(result->mrenclave));
     return error_set(err,
                      "the enclave in %s has no signature yet: sign MRENCLAVE %s (rune-image "
                      "export-signing) and import the signature, or give it by enclave.signature",

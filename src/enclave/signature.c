@@ -23,10 +23,8 @@ static int check(const struct sgx_sigstruct *s, const uint8_t mrenclave[32], str
         return 0;
     cleanup_buffer struct buffer has = BUFFER_INIT;
     cleanup_buffer struct buffer needs = BUFFER_INIT;
-    for (unsigned i = 0; i < sizeof(s->mrenclave); i++) {
-        buffer_append_format(&has, "%02x", s->mrenclave[i]);
-        buffer_append_format(&needs, "%02x", mrenclave[i]);
-    }
+    buffer_append_hex(&has, s->mrenclave, sizeof(s->mrenclave));
+    buffer_append_hex(&needs, mrenclave, sizeof(s->mrenclave));
     return error_set(err, "it signs MRENCLAVE %s, and this enclave has %s", buffer_text(&has),
                      buffer_text(&needs));
 }
@@ -62,8 +60,7 @@ static int from_directory(const char *dir, const uint8_t mrenclave[32], int *fd,
     struct sgx_sigstruct s;
 
     buffer_append_format(&path, "%s/", dir);
-    for (unsigned i = 0; i < 32; i++)
-        buffer_append_format(&path, "%02x", mrenclave[i]);
+    buffer_append_hex(&path, mrenclave, sizeof(s.mrenclave));
     buffer_append_text(&path, ".sigstruct");
     cleanup_close int file = open(buffer_text(&path), O_RDONLY | O_CLOEXEC);
     if (file < 0)

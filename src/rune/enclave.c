@@ -5,6 +5,7 @@
 
 #include "base/cleanup.h"
 #include "base/fd.h"
+#include "base/hex.h"
 #include "enclave/agent.h"
 #include "rune/commands.h"
 
@@ -24,11 +25,10 @@ static int read_hex(const char *text, unsigned char *data, size_t size, struct e
     if (length % 2 != 0 || length / 2 > size)
         return error_set(err, "--data: at most %zu bytes, two digits each", size);
     for (size_t i = 0; i < length; i++) {
-        static const char digits[] = "0123456789abcdef";
-        const char *digit = strchr(digits, text[i] | 0x20);
-        if (!digit || !*digit)
+        int digit = hex_digit(text[i]);
+        if (digit < 0)
             return error_set(err, "--data: \"%c\" is not a hexadecimal digit", text[i]);
-        data[i / 2] = (unsigned char)(data[i / 2] << 4 | (digit - digits));
+        data[i / 2] = (unsigned char)(data[i / 2] << 4 | digit);
     }
     return 0;
 }

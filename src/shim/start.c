@@ -114,8 +114,7 @@ static char *socket_path(const char *dir, const struct shim_arguments *arguments
     sha256_digest(&context, sizeof(hash), hash);
     struct buffer out = BUFFER_INIT;
     buffer_append_format(&out, "%s/", dir);
-    for (size_t i = 0; i < sizeof(hash); i++)
-        buffer_append_format(&out, "%02x", hash[i]);
+    buffer_append_hex(&out, hash, sizeof(hash));
     return buffer_take(&out);
 }
 

@@ -5,6 +5,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "base/hex.h"
 #include "cli/cli.h"
 #include "sgx/signing_key.h"
 #include "sgx/sigstruct.h"
@@ -51,10 +52,8 @@ static int serve(struct signd *signd, struct error *err)
         return -1;
     if (!o.check)
         return signd_serve(signd, err);
-    printf("MRSIGNER ");
-    for (size_t i = 0; i < sizeof(mrsigner); i++)
-        printf("%02x", mrsigner[i]);
-    putchar('\n');
+    fputs("MRSIGNER ", stdout);
+    hex_print(stdout, mrsigner, sizeof(mrsigner));
     return 0;
 }
 

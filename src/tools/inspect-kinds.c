@@ -40,8 +40,7 @@ static void put_hex(json_t *to, const char *key, const void *data, size_t size)
 {
     cleanup_buffer struct buffer text = BUFFER_INIT;
 
-    for (size_t i = 0; i < size; i++)
-        buffer_append_format(&text, "%02x", ((const uint8_t *)data)[i]);
+    buffer_append_hex(&text, data, size);
     json_object_set_new(to, key, json_string(buffer_text(&text)));
 }
 

@@ -12,6 +12,7 @@
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
+#include "base/hex.h"
 #include "base/json.h"
 #include "base/path.h"
 #include "enclave/engine.h"
@@ -135,12 +136,6 @@ static const char *path_of_image(const char *name, const char *first)
 
 /* ---- one container ---- */
 
-static void append_hex(char out[2 * BUNDLE_HASH_SIZE + 1], const uint8_t hash[BUNDLE_HASH_SIZE])
-{
-    for (size_t i = 0; i < BUNDLE_HASH_SIZE; i++)
-        snprintf(out + 2 * i, 3, "%02x", hash[i]);
-}
-
 /* What a config.json of the node's has else. */
 static int print_difference(const struct buffer *expected, const char *rootfs, struct error *err)
 {
@@ -171,8 +166,9 @@ static int print_identity(const char *name, const enum engine *engine, json_t *c
         ret = read_mrenclave(image->path, engine, &settings, mrenclave, err);
     if (ret < 0)
         return ret;
-    append_hex(hex[0], configid);
-    append_hex(hex[1], mrenclave);
+    hex_format(hex[0], configid, sizeof(configid));
+    if (!o.configid_only)
+        hex_format(hex[1], mrenclave, sizeof(mrenclave));
     json_t *item = json_pack("{s:s}", "name", name);
     if (!settings.no_kss)
         json_object_set_new(item, "configid", json_string(hex[0]));

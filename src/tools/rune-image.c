@@ -10,6 +10,7 @@
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
+#include "base/hex.h"
 #include "base/json.h"
 #include "base/number.h"
 #include "base/path.h"
@@ -29,15 +30,8 @@ static int parse_size(const char *option, const char *text, uint64_t max, uint64
 static int parse_hash(const char *what, const char *text, uint8_t hash[BUNDLE_HASH_SIZE],
                       struct error *err)
 {
-    if (strlen(text) != 2 * BUNDLE_HASH_SIZE ||
-        strspn(text, "0123456789abcdefABCDEF") != 2 * BUNDLE_HASH_SIZE)
+    if (!hex_parse(text, strlen(text), hash, BUNDLE_HASH_SIZE))
         return error_set(err, "\"%s\" is not a %s: 64 hexadecimal digits", text, what);
-    for (size_t i = 0; i < BUNDLE_HASH_SIZE; i++) {
-        unsigned byte = 0;
-        if (sscanf(text + 2 * i, "%2x", &byte) != 1)
-            return error_set(err, "\"%s\" is not a %s", text, what);
-        hash[i] = (uint8_t)byte;
-    }
     return 0;
 }
 
@@ -50,9 +44,7 @@ static void show_step(void *ctx, const char *step)
 static void print_hash(const char *label, const uint8_t hash[BUNDLE_HASH_SIZE])
 {
     printf("%-11s", label);
-    for (int i = 0; i < BUNDLE_HASH_SIZE; i++)
-        printf("%02x", hash[i]);
-    putchar('\n');
+    hex_print(stdout, hash, BUNDLE_HASH_SIZE);
 }
 
 static void print_result(const struct bundle_result *r, double seconds)

@@ -7,6 +7,7 @@
 #include "../../abi/sgx_emulated.h"
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/hex.h"
 #include "base/node.h"
 #include "sgx/processor.h"
 #include "sgx/sigstruct.h"
@@ -15,12 +16,8 @@
 
 void dump_hex(const char *label, const void *data, size_t size)
 {
-    const uint8_t *bytes = data;
-
     printf(LABEL, label);
-    for (size_t i = 0; i < size; i++)
-        printf("%02x", bytes[i]);
-    putchar('\n');
+    hex_print(stdout, data, size);
 }
 
 static void flags(const char *label, uint64_t value)

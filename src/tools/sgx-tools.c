@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/hex.h"
 #include "cli/cli.h"
 #include "inspect.h"
 #include "sgx-dump.h"
@@ -62,9 +63,7 @@ static int run_measure(int argc, char **argv, struct error *err)
     int rc = sgx_enclave_measure(fd, mrenclave, err);
     if (rc < 0)
         return error_wrap(err, "%s", argv[0]);
-    for (size_t i = 0; i < sizeof(mrenclave); i++)
-        printf("%02x", mrenclave[i]);
-    putchar('\n');
+    hex_print(stdout, mrenclave, sizeof(mrenclave));
     return 0;
 }
 

@@ -184,7 +184,7 @@ static void compute_key(const struct enclave_maker *maker, char name[80])
     hash_end(h, key);
     hash_free(h);
     char hex[2 * BUNDLE_HASH_SIZE + 1];
-    put_hex(hex, key, sizeof(key));
+    hex_format(hex, key, sizeof(key));
     snprintf(name, 80, "enclave-%.32s", hex);
 }
 
@@ -197,12 +197,12 @@ static int write_summary(int dir, const struct enclave_maker *maker, const char 
         return ret;
     char root[65], enclave[65], signer[65] = "", sites[65];
     uint8_t mrsigner[BUNDLE_HASH_SIZE];
-    put_hex(root, maker->manifest.root_hash, 32);
-    put_hex(sites, maker->manifest.sites_hash, 32);
-    put_hex(enclave, s.mrenclave, 32);
+    hex_format(root, maker->manifest.root_hash, 32);
+    hex_format(sites, maker->manifest.sites_hash, 32);
+    hex_format(enclave, s.mrenclave, 32);
     if (!maker->options->client_signing) {
         sgx_sigstruct_mrsigner(&s, mrsigner);
-        put_hex(signer, mrsigner, 32);
+        hex_format(signer, mrsigner, 32);
     }
     cleanup_json json_t *json = json_pack(
         "{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:i, s:b, s:b, s:b, s:b, s:i, s:i}",
@@ -218,7 +218,7 @@ static int write_summary(int dir, const struct enclave_maker *maker, const char 
         return error_set(err, "manifest.json: out of memory");
     if (maker->bound.size) {
         char bound[65];
-        put_hex(bound, maker->bound_hash, 32);
+        hex_format(bound, maker->bound_hash, 32);
         json_object_set_new(json, "boundHash", json_string(bound));
         json_object_set_new(
             json, "bound",

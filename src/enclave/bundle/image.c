@@ -86,9 +86,9 @@ bool image_info_load(int dir, struct image_info *info)
 static int save_info(int dir, const struct image_info *info, struct error *err)
 {
     char root_hash[2 * BUNDLE_HASH_SIZE + 1], salt[sizeof(root_hash)], sites[sizeof(root_hash)];
-    put_hex(root_hash, info->seal.root_hash, BUNDLE_HASH_SIZE);
-    put_hex(salt, info->seal.salt, BUNDLE_HASH_SIZE);
-    put_hex(sites, info->sites_hash, BUNDLE_HASH_SIZE);
+    hex_format(root_hash, info->seal.root_hash, BUNDLE_HASH_SIZE);
+    hex_format(salt, info->seal.salt, BUNDLE_HASH_SIZE);
+    hex_format(sites, info->sites_hash, BUNDLE_HASH_SIZE);
     cleanup_json json_t *json = json_pack(
         "{s:i, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:s, s:I, s:I, s:I}", "format", (int)PACK_FORMAT,
         "rootHash", root_hash, "salt", salt, "saltSize", (json_int_t)info->seal.salt_size, "levels",
@@ -275,7 +275,7 @@ static int compute_key(struct maker *maker, struct error *err)
     add_maps(h, &maker->options->gids);
     hash_end(h, key);
     hash_free(h);
-    put_hex(maker->key, key, sizeof(key));
+    hex_format(maker->key, key, sizeof(key));
     return 0;
 }
 

@@ -9,21 +9,12 @@
 
 #include "base/buffer.h"
 #include "base/error.h"
+#include "base/hex.h"
 #include "enclave/bundle/bundle.h"
 
 /* Private to src/enclave/bundle. Change when the same tree would be packed to other bytes: old
  * entries are then not found. */
 #define PACK_FORMAT 4u
-
-static inline void put_hex(char *out, const uint8_t *data, size_t size)
-{
-    static const char digits[] = "0123456789abcdef";
-    for (size_t i = 0; i < size; i++) {
-        out[2 * i] = digits[data[i] >> 4];
-        out[2 * i + 1] = digits[data[i] & 15];
-    }
-    out[2 * size] = 0;
-}
 
 /* ---- hash.c: SHA-256 by nettle, which needs no library to load and no initialisation ---- */
 struct hash;

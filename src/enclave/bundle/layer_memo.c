@@ -102,7 +102,7 @@ bool layer_memo_name(const char *layer, char name[LAYER_MEMO_NAME])
     hash_end(h, key);
     hash_free(h);
     memcpy(name, MEMO_DIRECTORY "/", sizeof(MEMO_DIRECTORY));
-    put_hex(name + sizeof(MEMO_DIRECTORY), key, sizeof(key));
+    hex_format(name + sizeof(MEMO_DIRECTORY), key, sizeof(key));
     return true;
 }
 

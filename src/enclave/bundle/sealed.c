@@ -96,12 +96,12 @@ static int read_description(int dir, struct bundle_sealed *out, struct error *er
         json_get_bool(manifest, "", "aexnotify", &out->aexnotify, err) < 0 ||
         json_get_uint64(manifest, "", "enclaveSize", &out->enclave_size, err) < 0)
         return -1;
-    put_hex(hex, info.seal.root_hash, BUNDLE_HASH_SIZE);
+    hex_format(hex, info.seal.root_hash, BUNDLE_HASH_SIZE);
     if (strcmp(hex, root_hash) != 0)
         return error_set(err, "the enclave is of another image than the one beside it");
     if (sgx_sigstruct_read(out->sigstruct, &s, err) < 0 || sgx_sigstruct_check(&s, err) < 0)
         return -1;
-    put_hex(hex, s.mrenclave, BUNDLE_HASH_SIZE);
+    hex_format(hex, s.mrenclave, BUNDLE_HASH_SIZE);
     if (strcmp(hex, mrenclave) != 0)
         return error_set(err, "the signature is of another enclave than the one beside it");
     memcpy(out->mrenclave, s.mrenclave, sizeof(out->mrenclave));
