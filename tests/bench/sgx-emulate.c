@@ -35,7 +35,7 @@ static void by_libc(void)
     getppid();
 }
 
-/* A form that cannot be rewritten: the number comes from elsewhere. */
+/* The number comes from elsewhere, so that there is no mov to rewrite. */
 static void by_number(void)
 {
     raw(g_number);

@@ -17,9 +17,9 @@ row() { # WHAT OURS PEER
     awk -v w="$1" -v a="$2" -v b="$3" 'BEGIN { printf "%-62s %9.0f ns  outside %6.0f ns  %6.1f x\n", w, a, b, a / b }'
 }
 row "system call of libc, no enclave" "${inside[0]}" "${outside[0]}"
-row "system call that cannot be rewritten, no enclave" "${inside[1]}" "${outside[1]}"
+row "system call of another form, no enclave" "${inside[1]}" "${outside[1]}"
 row "system call of libc, with an enclave" "${inside[2]}" "${outside[0]}"
-row "system call that cannot be rewritten, with an enclave" "${inside[3]}" "${outside[1]}"
+row "system call of another form, with an enclave" "${inside[3]}" "${outside[1]}"
 printf '%-62s %9d ns\n' "EENTER and EEXIT by the program's own ENCLU" "${inside[4]}"
 
 [ -n "${GRAMINE_PREFIX:-}" ] || { echo "gramine-sgx: GRAMINE_PREFIX is not set: skipped"; exit 0; }

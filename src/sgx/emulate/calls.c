@@ -95,11 +95,38 @@ static long closes(const struct call *c, uint64_t first, uint64_t last)
 
 /* ---- memory ---- */
 
+/* What the program has not mapped, so that it is a hole to it, may be a page of site.c. */
+static long around_sites(const struct call *c)
+{
+    const uint64_t end = c->a[0] + c->a[1];
+    long rc = 0;
+
+    if (c->number == SYS_mmap)
+        host_note("memory cannot be mapped where sgx-emulate has some of its own: %#llx",
+                  (unsigned long long)c->a[0]);
+    if (c->number != SYS_munmap)
+        return -ENOMEM;
+    if (c->a[0] & (SGX_PAGE_SIZE - 1))
+        return -EINVAL;
+    for (uint64_t at = c->a[0]; rc == 0 && at < end; at += SGX_PAGE_SIZE) {
+        const uint64_t stop = host_sites_next(at, end);
+        if (stop > at) {
+            emu_word_lock(&g_host_lock);
+            rc = host_munmap(at, stop - at);
+            emu_word_unlock(&g_host_lock);
+        }
+        at = stop;
+    }
+    return rc;
+}
+
 static long maps(const struct call *c)
 {
     const int flags = (int)c->a[3], prot = (int)c->a[2];
     long rc = PASS;
 
+    if ((flags & MAP_FIXED) && host_sites_next(c->a[0], c->a[0] + c->a[1]) < c->a[0] + c->a[1])
+        return around_sites(c);
     if (atomic_load(&g_host_device_count) == 0)
         return PASS;
     emu_word_lock(&g_host_lock);
@@ -124,8 +151,12 @@ static long maps(const struct call *c)
 
 static long changes(const struct call *c)
 {
+    const bool moves = c->number == SYS_mremap && (c->a[3] & MREMAP_FIXED);
     long rc = PASS;
 
+    if (host_sites_next(c->a[0], c->a[0] + c->a[1]) < c->a[0] + c->a[1] ||
+        (moves && host_sites_next(c->a[4], c->a[4] + c->a[2]) < c->a[4] + c->a[2]))
+        return around_sites(c);
     if (!host_maps_touch(c->a[0], c->a[1])) /* without the lock: a hint */
         return PASS;
     emu_word_lock(&g_host_lock);
@@ -247,8 +278,7 @@ static long serve(struct host_thread *t, ucontext_t *uc, const struct call *c)
     }
 }
 
-/* Calls that serve() never looks at, so that their place may go to the kernel for good. */
-static bool is_plain(uint64_t number)
+bool host_call_is_plain(uint64_t number)
 {
     static const uint16_t seen[] = {
         SYS_open,           SYS_openat,       SYS_openat2,        SYS_stat,        SYS_lstat,
@@ -299,7 +329,8 @@ void host_call(struct host_thread *t, ucontext_t *uc)
         regs[REG_RAX] = (greg_t)rc;
         return;
     }
-    const uint64_t gate = host_gate(t, (uint64_t)regs[REG_RIP], c.number, is_plain(c.number));
+    const uint64_t gate = host_gate(t, (uint64_t)regs[REG_RIP], c.number,
+                                    host_call_is_plain(c.number));
     if (gate)
         regs[REG_RIP] = (greg_t)gate;
     else /* no room for another: without its signals, then */

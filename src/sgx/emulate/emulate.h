@@ -10,6 +10,7 @@
  *   deliver.c    signals to the program's own handlers; rt_sigreturn, masks, stacks
  *   calls.c      system calls of the program, by Syscall User Dispatch
  *   gate.c       system calls that are not ours, done in the program's own context
+ *   site.c       instructions made jumps though they are shorter
  *   process.c    clone, fork, vfork, exec, exit
  *   device.c     descriptors and ioctls of /dev/sgx_enclave
  *   maps.c       mmap, mprotect, munmap of enclave memory
@@ -123,7 +124,10 @@ bool host_handles(const struct host_thread *t, int signo);
 void host_xsave_store(ucontext_t *uc, const uint8_t *xsave, uint64_t xfrm);
 
 /* calls.c */
+#define HOST_CALLS 512u /* numbers from here on are seen, each */
 void host_call(struct host_thread *t, ucontext_t *uc);
+/* Calls that the core never looks at, so that their place may go to the kernel for good. */
+bool host_call_is_plain(uint64_t number);
 
 /* gate.c */
 int host_gates_setup(void);
@@ -135,6 +139,23 @@ uint64_t host_gate_origin(uint64_t rip);
 void host_gates_lock(void);
 void host_gates_unlock(void);
 uint64_t host_gate_exec(void); /* a `syscall` and a `ud2` behind it */
+/* A gate's trap for a call that the core is to see: the address behind it in the program, else 0. */
+uint64_t host_gate_seen(uint64_t rip);
+
+/* site.c; with the gates' lock where not said otherwise */
+/*
+ * The instruction `expected` of `size` bytes (2 or 3) at `at`, of text that nobody writes, becomes
+ * a jump to `target`. memory: a descriptor of /proc/self/mem. False: it cannot be, or is something
+ * else by now, and nothing is changed.
+ */
+bool host_site_patch(uint64_t at, const uint8_t *expected, unsigned size, uint64_t target,
+                     int memory);
+/* Without the lock: RIP in a slot is where that jumps to. */
+uint64_t host_site_target(uint64_t rip);
+/* Without the lock: the INT3 of an instruction that is being changed; run it again. */
+bool host_site_trap(const struct host_thread *t, ucontext_t *uc);
+/* Without the lock: where the first page of slots in [start, end) is, or end. */
+uint64_t host_sites_next(uint64_t start, uint64_t end);
 
 /* process.c */
 void host_process_clone(struct host_thread *t, ucontext_t *uc, uint64_t flags, uint64_t stack,

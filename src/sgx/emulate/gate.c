@@ -6,11 +6,16 @@
  *
  *     0   mov $number, %eax        entered here from a patched instruction only
  *     5   syscall
- *     7   jmp *(0)                 and the address behind the program's instruction
+ *     7   jmp *16                  the address behind the program's instruction
+ *    16   that address
+ *    32   is the call plain?       entered here from a `syscall` that is a jump (site.c)
+ *    49   jmp 5                    it is
+ *    51   ud2                      it is not, and is seen to as if the `syscall` had trapped
  *
  * Where the program's code is `mov $number, %eax; syscall`, as nearly all of libc's is, and
  * nothing may ever want to see the call, the mov becomes a jump to the gate: then it costs no
- * signal. The `syscall` stays, for jumps to it.
+ * signal. The `syscall` stays, for jumps to it. Elsewhere it becomes a jump itself once it has
+ * trapped a few times. The question changes RCX and R11 only, as a system call does, and no flag.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,15 +26,24 @@
 
 #include "sgx/emulate/emulate.h"
 
-#define GATE_SIZE  32
-#define GATE_COUNT (HOST_GATES_SIZE / GATE_SIZE)
-#define GATE_EXEC  0 /* index of the gate for exec */
-#define AT_CALL    5
-#define AT_AFTER   7
-#define AT_TARGET  13
-#define PROBES     64
+#define GATE_SIZE    64
+#define GATE_COUNT   (HOST_GATES_SIZE / GATE_SIZE)
+#define GATE_EXEC    0 /* index of the gate for exec */
+#define AT_CALL      5
+#define AT_AFTER     7
+#define AT_TARGET    16
+#define AT_HITS      24
+#define AT_ASKS      32
+#define AT_SEEN      51
+#define SYSCALL_SIZE 2
+#define PROBES       64
+#define HOT          8    /* traps before a `syscall` is made a jump */
+#define TRIED        0xff /* it was tried */
+#define PLAIN_COUNT  0x10000
 
 static atomic_uint g_lock;
+/* By the low 16 bits of the number: 1, the kernel may have it unseen. */
+static uint8_t g_plain[PLAIN_COUNT];
 
 static uint8_t *gate_at(uint64_t index)
 {
@@ -55,6 +69,8 @@ int host_gates_setup(void)
     if (p < 0)
         return (int)p;
     memcpy(gate_at(GATE_EXEC) + AT_CALL, exec, sizeof(exec));
+    for (uint64_t number = 0; number < HOST_CALLS; number++)
+        g_plain[number] = host_call_is_plain(number);
     return 0;
 }
 
@@ -65,12 +81,23 @@ uint64_t host_gate_exec(void)
 
 static void fill(uint8_t *gate, uint64_t after, uint64_t number)
 {
-    static const uint8_t code[] = {0x0f, 0x05, 0xff, 0x25, 0, 0, 0, 0};
+    static const uint8_t code[] = {0x0f, 0x05, 0xff, 0x25, 3, 0, 0, 0};
+    static const uint8_t asks[] = {
+        0x4c, 0x8d, 0x1d, 0,    0,    0, 0, /* lea g_plain(%rip), %r11 */
+        0x0f, 0xb7, 0xc8,                   /* movzwl %ax, %ecx */
+        0x41, 0x0f, 0xb6, 0x0c, 0x0b,       /* movzbl (%r11, %rcx), %ecx */
+        0xe3, 0x02,                         /* jrcxz to the ud2 */
+        0xeb, 0xd2,                         /* jmp to the syscall */
+        0x0f, 0x0b,                         /* ud2 */
+    };
     const uint32_t low = (uint32_t)number;
+    const uint32_t plain = (uint32_t)((uint64_t)g_plain - ((uint64_t)gate + AT_ASKS + 7));
 
     gate[0] = 0xb8;
     memcpy(gate + 1, &low, sizeof(low));
     memcpy(gate + AT_CALL, code, sizeof(code));
+    memcpy(gate + AT_ASKS, asks, sizeof(asks));
+    memcpy(gate + AT_ASKS + 3, &plain, sizeof(plain));
     memcpy(gate + AT_TARGET, &after, sizeof(after));
 }
 
@@ -150,6 +177,22 @@ static void patch(const struct host_thread *t, uint64_t after, uint64_t number, 
     host_syscall(SYS_mprotect, page, (long)SGX_PAGE_SIZE, (long)(PROT_READ | PROT_EXEC));
 }
 
+/* The `syscall` itself becomes a jump. */
+static void patch_call(uint64_t after, const uint8_t *gate)
+{
+    static const uint8_t call[SYSCALL_SIZE] = {0x0f, 0x05};
+    const uint64_t at = after - sizeof(call);
+
+    if (!is_text(at) || !is_text(after + SYSCALL_SIZE))
+        return;
+    const long memory = host_syscall(SYS_openat, (long)AT_FDCWD, "/proc/self/mem",
+                                     (long)(O_RDWR | O_CLOEXEC));
+    if (memory < 0)
+        return;
+    (void)host_site_patch(at, call, sizeof(call), (uint64_t)gate + AT_ASKS, (int)memory);
+    host_syscall(SYS_close, memory);
+}
+
 uint64_t host_gate(const struct host_thread *t, uint64_t after, uint64_t number, bool may_patch)
 {
     bool fresh;
@@ -158,6 +201,10 @@ uint64_t host_gate(const struct host_thread *t, uint64_t after, uint64_t number,
     uint8_t *gate = find(after, number, &fresh);
     if (gate && fresh && may_patch)
         patch(t, after, number, gate);
+    if (gate && may_patch && gate[AT_HITS] != TRIED && ++gate[AT_HITS] == HOT) {
+        gate[AT_HITS] = TRIED;
+        patch_call(after, gate);
+    }
     emu_word_unlock(&g_lock);
     return gate ? (uint64_t)gate + AT_CALL : 0;
 }
@@ -174,7 +221,7 @@ void host_gates_unlock(void)
 
 uint64_t host_gate_origin(uint64_t rip)
 {
-    const uint64_t offset = rip - g_host_handover->gates;
+    const uint64_t offset = host_site_target(rip) - g_host_handover->gates;
 
     if (offset >= HOST_GATES_SIZE || offset < GATE_SIZE)
         return rip;
@@ -182,9 +229,18 @@ uint64_t host_gate_origin(uint64_t rip)
     switch (offset % GATE_SIZE) {
     case 0:
         return after - AT_AFTER;
-    case AT_CALL:
-        return after - 2;
-    default:
+    case AT_AFTER:
         return after;
+    default:
+        return after - SYSCALL_SIZE;
     }
+}
+
+uint64_t host_gate_seen(uint64_t rip)
+{
+    const uint64_t offset = rip - g_host_handover->gates;
+
+    return offset < HOST_GATES_SIZE && offset % GATE_SIZE == AT_SEEN
+               ? target_of(gate_at(offset / GATE_SIZE))
+               : 0;
 }

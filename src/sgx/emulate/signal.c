@@ -183,11 +183,19 @@ void host_signal(int signo, siginfo_t *info, ucontext_t *uc, struct host_thread 
 
     if (t->core.magic != EMU_THREAD_MAGIC)
         emu_die("a signal on a stack that is none of sgx-emulate's");
+    if (signo == SIGTRAP && fault && host_site_trap(t, uc))
+        return;
     if (t->core.tcs) {
         in_enclave(t, signo, info, uc);
         return;
     }
     if (signo == SIGSYS && info->si_code == SYS_USER_DISPATCH) {
+        host_call(t, uc);
+        return;
+    }
+    const uint64_t after = signo == SIGILL && fault ? host_gate_seen((uint64_t)regs[REG_RIP]) : 0;
+    if (after) {
+        regs[REG_RIP] = (greg_t)after;
         host_call(t, uc);
         return;
     }

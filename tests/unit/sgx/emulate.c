@@ -520,6 +520,150 @@ static void children_of_busy_threads_do_not_wait_for_them(void)
     munmap(g_places, PLACES * PLACE_SIZE);
 }
 
+/* ---- instructions that are made jumps ---- */
+
+#define CELL_SIZE  192
+#define CELL_COUNT 128
+#define CALLERS    3
+#define ROUNDS     300
+
+/* (number, argument) -> result, as compilers have it; and result + 1 if the carry flag is kept */
+static const uint8_t g_compares[] = {
+    0x89, 0xf8, 0x89, 0xf7, 0xf9, 0x0f, 0x05,       /* eax = edi, edi = esi, stc, syscall */
+    0x48, 0x3d, 0x01, 0xf0, 0xff, 0xff, 0x90, 0xc3, /* cmp $-4095, %rax; nop; ret */
+};
+static const uint8_t g_carries[] = {
+    0x89, 0xf8, 0x89, 0xf7, 0xf9, 0x0f, 0x05,             /* the same */
+    0x0f, 0x92, 0xc1, 0x0f, 0xb6, 0xc9, 0x48, 0x01, 0xc8, /* setc %cl; movzbl; add %rcx, %rax */
+    0xc3,
+};
+#define CALL_AT 5 /* of the `syscall` in each */
+
+typedef long cell(long number, long argument);
+static uint8_t *g_cells;
+static _Atomic long g_wrong;
+static volatile int g_waiting;
+
+/* One at each offset in a cache line, of either kind. */
+static uint8_t *cell_at(unsigned i)
+{
+    return g_cells + (size_t)i * CELL_SIZE + i % 64;
+}
+
+static void call_cells(void *argument)
+{
+    const long tid = raw(SYS_gettid), parent = raw(SYS_getppid);
+
+    (void)argument;
+    g_waiting--;
+    while (g_waiting > 0)
+        ;
+    for (int round = 0; round < ROUNDS; round++) {
+        for (unsigned i = 0; i < CELL_COUNT; i++) {
+            cell *call = (cell *)(uintptr_t)cell_at(i);
+            g_wrong += call(SYS_gettid, 0) != tid + (i & 1);
+            g_wrong += call(SYS_getppid, 0) != parent + (i & 1);
+            if (round % 16 == 0) /* a call that is seen, by the same instruction */
+                g_wrong += call(SYS_close, 12345) != -EBADF + (int)(i & 1);
+        }
+    }
+}
+
+static bool is_start(uint64_t rip)
+{
+    static const uint8_t starts[] = {0, 2, 4, CALL_AT, CALL_AT + 2, 10, 13, 14, 16};
+    const uint64_t offset = (rip - (uint64_t)g_cells) % CELL_SIZE;
+    const uint64_t i = (rip - (uint64_t)g_cells) / CELL_SIZE;
+
+    for (size_t k = 0; k < sizeof(starts); k++)
+        if (offset == i % 64 + starts[k])
+            return true;
+    return false;
+}
+
+/* The program's code only, at its instructions. */
+static void looks_where(int signo, siginfo_t *info, void *context)
+{
+    const uint64_t rip = (uint64_t)((ucontext_t *)context)->uc_mcontext.gregs[REG_RIP];
+    const uint64_t cells = rip - (uint64_t)g_cells;
+
+    (void)signo;
+    (void)info;
+    if (cells < (uint64_t)CELL_SIZE * CELL_COUNT)
+        g_wrong += !is_start(rip);
+    g_seen.count++;
+}
+
+static uint64_t slot_of(const uint8_t *jump)
+{
+    const unsigned prefix = jump[0] == 0x48;
+    int32_t distance;
+
+    memcpy(&distance, jump + prefix + 1, sizeof(distance));
+    return (uint64_t)jump + prefix + 5 + (uint64_t)(int64_t)distance;
+}
+
+static bool is_jump(const uint8_t *code)
+{
+    return code[0] == 0xe9 || (code[0] == 0x48 && code[1] == 0xe9);
+}
+
+static void calls_become_jumps_under_threads(void)
+{
+    const size_t size = (CELL_COUNT + 1) * CELL_SIZE;
+    const struct itimerval often = {.it_interval = {.tv_usec = 300}, .it_value = {.tv_usec = 300}};
+    const struct itimerval never = {.it_value = {.tv_usec = 0}};
+    volatile int *threads[CALLERS];
+    unsigned jumps = 0;
+
+    g_cells = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    EXPECT(g_cells != MAP_FAILED);
+    for (unsigned i = 0; i < CELL_COUNT; i++)
+        memcpy(cell_at(i), i & 1 ? g_carries : g_compares,
+               i & 1 ? sizeof(g_carries) : sizeof(g_compares));
+    EXPECT(mprotect(g_cells, size, PROT_READ | PROT_EXEC) == 0);
+    watch(SIGALRM, SA_RESTART, false);
+    EXPECT(raw_sigaction(SIGALRM, looks_where, SA_RESTART) == 0);
+    g_wrong = 0;
+    g_waiting = CALLERS + 1;
+    for (unsigned i = 0; i < CALLERS; i++)
+        threads[i] = raw_thread(call_cells, NULL);
+    raw(SYS_setitimer, (long)ITIMER_REAL, &often, 0L);
+    g_waiting--;
+    for (unsigned i = 0; i < CALLERS; i++)
+        raw_wait(threads[i]);
+    raw(SYS_setitimer, (long)ITIMER_REAL, &never, 0L);
+    EXPECT(g_wrong == 0 && g_seen.count > 0);
+    for (unsigned i = 0; i < CELL_COUNT; i++)
+        jumps += is_jump(cell_at(i) + CALL_AT);
+    printf("# %u of %d are jumps\n", jumps, CELL_COUNT);
+    EXPECT(jumps > CELL_COUNT / 2);
+}
+
+static void jumps_keep_their_pages(void)
+{
+    unsigned i = 0;
+
+    while (i < CELL_COUNT && !is_jump(cell_at(i) + CALL_AT))
+        i++;
+    EXPECT(i < CELL_COUNT);
+    if (i == CELL_COUNT)
+        return;
+    uint8_t *code = cell_at(i);
+    const long code_adds = i & 1;
+    const uint64_t page = slot_of(code + CALL_AT) & ~4095ull;
+    EXPECT(raw(SYS_munmap, page - 4096, 3L * 4096) == 0);
+    EXPECT(raw(SYS_mprotect, page, 4096L, (long)PROT_NONE) == -ENOMEM);
+    EXPECT(raw(SYS_mmap, page, 4096L, (long)PROT_NONE,
+               (long)(MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED), -1L, 0L) == -ENOMEM);
+    EXPECT(((cell *)(uintptr_t)code)(SYS_getppid, 0) - getppid() == code_adds);
+    const pid_t child = (pid_t)raw(SYS_fork);
+    if (child == 0)
+        raw(SYS_exit_group,
+            ((cell *)(uintptr_t)code)(SYS_getpid, 0) - getpid() == code_adds ? 6L : 1L);
+    EXPECT(wait_for(child) == 6);
+}
+
 /* ---- descriptors ---- */
 
 static int pass(int fd)
@@ -658,6 +802,8 @@ int main(int argc, char **argv)
         T(quotes_come_by_intels_protocol),
         T(children_have_enclaves_of_their_own),
         T(children_of_busy_threads_do_not_wait_for_them),
+        T(calls_become_jumps_under_threads),
+        T(jumps_keep_their_pages),
         T(descriptors_are_passed_and_closed),
         T(enclaves_come_and_go),
         T(device_is_probed),
