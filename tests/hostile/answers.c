@@ -473,6 +473,9 @@ void answer_lie(const struct lie *lie, struct boundary_area *area, uint64_t numb
     case W_CONTRACT:
         within_contract(lie, area, a);
         break;
+    case W_USER:
+        pages_ongoing(lie);
+        break;
     case W_LOCAL:
         localhost(area, number);
         break;

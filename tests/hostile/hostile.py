@@ -60,6 +60,7 @@ CASES = {
     "localhost-forged": Case("M3", ["--script", "sockets 60% localhost"], "network loopback", {"fine", "refused"}, 4),
     "one-domain": Case("M6", [], "domain", {"fine"}, 2),
     "huge-file": Case("sizes", ["--script", "STAT 50% size=9223372036854775807"], "mapped", {"fine", "application"}, 4),
+    "filled-page-gone": Case("mm", ["--script", "READ #1-5000 user=0x600000000", "--limit", "20"], "turns"),
     "masked": Case("mounts", ["--host-dev", "--stdin"], "masked"),
     "mount-refused": Case("mounts", ["--from-boot", "--script", "STAT #1 errno=19"], "memory", {"refused", "host"}),
     "file-pages": Case("sizes", ["--script", "READ 50% errno=14; READ 30% errno=4"], "mapped", {"fine", "application"}, 2),

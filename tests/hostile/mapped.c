@@ -124,14 +124,79 @@ static void map_files(void)
     }
 }
 
-void mapped_part(void)
+/* ---- at an address that parent and child use in turns (libos/mm/group.c) ---- */
+
+#define TURNS_AT    ((uint64_t *)0x600000000)
+#define TURNS_PAGES 4
+
+static void pass_on(int fd)
 {
-    for (int child = 0; child < 2; child++) {
+    char c = 0;
+    INSIDE(write(fd, &c, 1) == 1);
+}
+
+static bool my_turn(int fd)
+{
+    char c;
+    return read(fd, &c, 1) == 1;
+}
+
+static void in_turns_child(const int mine[2], const int others[2])
+{
+    close(mine[1]);
+    void *p = mmap(TURNS_AT, TURNS_PAGES * PAGE, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+    for (uint64_t round = 0; p == TURNS_AT && my_turn(mine[0]); round++) {
+        for (size_t page = 0; page < TURNS_PAGES; page++) {
+            INSIDE(TURNS_AT[page * PAGE / 8] == (round ? pattern(page, round - 1) : 0));
+            TURNS_AT[page * PAGE / 8] = pattern(page, round);
+        }
+        pass_on(others[1]);
+    }
+    _exit(p != TURNS_AT);
+}
+
+/*
+ * The parent has a file of the host there, and the child memory of its own: whenever it is the
+ * parent's turn the file is read into place, while mm's locks are held.
+ */
+static void in_turns(void)
+{
+    const struct sigaction act = {.sa_handler = on_gone};
+    const size_t size = TURNS_PAGES * PAGE;
+    int to_child[2], to_parent[2], status, fd = open("/host/turns", O_RDWR | O_CREAT, 0600);
+
+    sigaction(SIGBUS, &act, NULL);
+    INSIDE(pipe(to_child) == 0 && pipe(to_parent) == 0);
+    if (fd < 0 || ftruncate(fd, (off_t)size) < 0 ||
+        mmap(TURNS_AT, size, PROT_READ, MAP_PRIVATE | MAP_FIXED_NOREPLACE, fd, 0) != TURNS_AT)
+        return;
+    touch((char *)TURNS_AT, size, false);
+    pid_t pid = fork();
+    INSIDE(pid >= 0 || host_may(errno));
+    if (pid == 0)
+        in_turns_child(to_child, to_parent);
+    close(to_parent[1]);
+    for (int round = 0; pid > 0 && round < 10; round++) {
+        pass_on(to_child[1]);
+        if (!my_turn(to_parent[0]))
+            break;
+        touch((char *)TURNS_AT, size, false);
+    }
+    close(to_child[1]);
+    if (pid > 0 && waitpid(pid, &status, 0) == pid)
+        INSIDE(!WIFSIGNALED(status) || WTERMSIG(status) == SIGKILL);
+}
+
+/* In a child, which may be killed for want of memory. */
+static void in_children(void (*fn)(void), int times)
+{
+    for (int child = 0; child < times; child++) {
         int status = 0;
         pid_t pid = fork();
         INSIDE(pid >= 0 || host_may(errno));
         if (pid == 0) {
-            map_files();
+            fn();
             _exit(0);
         }
         if (pid < 0 || waitpid(pid, &status, 0) != pid)
@@ -140,6 +205,16 @@ void mapped_part(void)
         if (WIFSIGNALED(status))
             refused("a child with mapped files was killed");
     }
+}
+
+void mapped_part(void)
+{
+    in_children(map_files, 2);
+}
+
+void turns_part(void)
+{
+    in_children(in_turns, 1);
 }
 
 /* ---- as a tree ---- */

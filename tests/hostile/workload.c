@@ -562,7 +562,7 @@ static const struct part {
     {"network", network_part}, {"signals", signals_part},     {"loopback", loopback_part},
     {"sealed", sealed_part},   {"clock", clock_part},         {"shared", shared_part},
     {"mapped", mapped_part},   {"tree", tree_part},           {"terminals", terminals_part},
-    {"masked", masked_part},
+    {"masked", masked_part},   {"turns", turns_part},
 };
 #define PARTS (sizeof(g_parts) / sizeof(g_parts[0]))
 

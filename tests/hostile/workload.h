@@ -37,4 +37,5 @@ void shared_part(void);
 
 /* mapped.c */
 void mapped_part(void);
+void turns_part(void);
 void tree_part(void);
