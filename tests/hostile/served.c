@@ -10,8 +10,10 @@
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -20,6 +22,8 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <termios.h>
 #include <time.h>
 #include <unistd.h>
@@ -224,11 +228,61 @@ static void datagram_outside(bool six)
     close(fd);
 }
 
+#define RAW_PROTOCOL 253 /* for experiments (RFC 3692) */
+
+/* A raw socket reaches the host's loopback by its name of the outside only, and hears of it so. */
+static void raw_outside(bool six)
+{
+    union address to = outside(six, 0, false), own = to;
+    const socklen_t size = six ? sizeof(to.six) : sizeof(to.four);
+    int fd = socket(six ? AF_INET6 : AF_INET, SOCK_RAW | SOCK_CLOEXEC, RAW_PROTOCOL);
+    if (fd < 0)
+        return;
+    if (six)
+        own.six.sin6_addr = in6addr_loopback;
+    else
+        own.four.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    INSIDE(sendto(fd, "hello", 5, MSG_DONTWAIT, &own.any, size) < 0);
+    own.any.sa_family = AF_UNSPEC;
+    INSIDE(sendto(fd, "hello", 5, MSG_DONTWAIT, &own.any, size) < 0);
+    for (int i = 0; i < 4; i++)
+        sendto(fd, "hello", 5, MSG_DONTWAIT, &to.any, size);
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    for (int i = 0; i < 4 && poll(&p, 1, 50) > 0; i++)
+        receive(fd);
+    close(fd);
+}
+
+/* Who may not have a port below 1024 gets none by asking the host for any. */
+static void any_port(bool six)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct none[2] = {{0}};
+
+    INSIDE(syscall(SYS_capset, &header, none) == 0);
+    for (int i = 0; i < 16; i++) {
+        int fd = bound(six, i % 2 ? SOCK_STREAM : SOCK_DGRAM);
+        const in_port_t port = ntohs(port_of(fd));
+        INSIDE(port == 0 || port >= 1024);
+        close(fd);
+    }
+    _exit(0);
+}
+
 void network_part(void)
 {
     for (int round = 0; round < 8; round++) {
         stream_outside(round % 2);
         datagram_outside(round % 2);
+        raw_outside(round % 2);
+    }
+    for (int six = 0; six < 2; six++) {
+        int status = 0;
+        pid_t pid = fork();
+        if (pid == 0)
+            any_port(six);
+        if (pid > 0 && waitpid(pid, &status, 0) == pid)
+            INSIDE(status == 0 || (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL));
     }
 }
 

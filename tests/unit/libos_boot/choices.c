@@ -18,6 +18,7 @@
 #include "image.h"
 #include "sgx_arch.h"
 #include "sgx/driver.h"
+#include "sgx/emulator/emulator.h"
 #include "sgx/enclave_file.h"
 #include "sgx/loader.h"
 
@@ -378,6 +379,36 @@ static void signed_as_built(void)
            "without the AEX-Notify that it was built for EADD refuses its TCS, whoever signs: %s",
            error_text(&err));
     error_release(&err);
+    host_close(&h);
+}
+
+/* Anybody can sign, with any product and version: what EREPORT says then is not the tenant's, but
+ * for MRENCLAVE. */
+static void signed_by_another(void)
+{
+    struct error err = ERROR_INIT;
+    uint8_t tenant[32], host[32];
+    struct host h;
+
+    host_open(&h, true, false);
+    sgx_sigstruct_mrsigner(&h.image.sigstruct, tenant);
+    const uint8_t *const mrenclave = h.image.params.mrenclave;
+    const uint16_t svn = h.image.params.isv_svn, product = h.image.params.isv_prod_id;
+    h.image.params.isv_svn = (uint16_t)(svn + 7);
+    h.image.params.isv_prod_id = (uint16_t)(product + 9);
+    image_sign(&h.image, IMAGE_OF_HOST);
+    sgx_sigstruct_mrsigner(&h.image.sigstruct, host);
+    if (!expect(host_load(&h, &err) == 0, "EINIT takes another signer's SIGSTRUCT"))
+        abort();
+    h.ocall = stay_in_clock;
+    boot(&h);
+    expect(!h.aborted && h.ocalls > 0, "and it runs: a verifier tells it");
+    const struct sgx_secs *secs = &h.enclave->handle->secs;
+    expect(memcmp(secs->mrenclave, mrenclave, 32) == 0, "by the same MRENCLAVE");
+    expect(memcmp(secs->mrsigner, tenant, 32) != 0 && memcmp(secs->mrsigner, host, 32) == 0,
+           "with the MRSIGNER of who signed");
+    expect(secs->isv_svn == svn + 7 && secs->isv_prod_id == product + 9,
+           "and the product and version that he said");
     host_close(&h);
 }
 
@@ -780,6 +811,7 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < sizeof(g_starts) / sizeof(g_starts[0]); i++)
         other_start(&g_starts[i]);
     signed_as_built();
+    signed_by_another();
     unmeasured_pages();
     page_of_the_libos(true);
     page_of_the_libos(false);
