@@ -90,12 +90,14 @@ int process_kill_foreground(i32 pid, int sig)
     mutex_lock(&g_process_lock);
     struct process *p = find_locked(pid);
     int r = check_target_locked(p);
-    i32 group = r == 0 && p->session && p->session->tty ? p->session->foreground : 0;
+    const struct session *s = r == 0 ? p->session : NULL;
+    /* A pty of the enclave has no keys outside, and what the host alone calls a terminal neither. */
+    i32 group = s && s->tty && s->host_keys ? s->foreground : 0;
     mutex_unlock(&g_process_lock);
     if (r < 0)
         return r;
     if (group <= 0)
         return process_kill_from_host(
-            pid, sig); /* it gave its terminal up: all that is left is the process */
+            pid, sig); /* no terminal, or it gave it up: all that is left is the process */
     return is_of_terminal(sig) ? signal_send_group(group, &info) : -EPERM;
 }

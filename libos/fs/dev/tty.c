@@ -92,6 +92,7 @@ static void attach(struct tty *t, struct session *s, i32 foreground)
     t->session = s;
     s->tty = tty_get(t);
     s->foreground = foreground;
+    s->host_keys = t->host_keys;
 }
 
 static bool is_leader(const struct process *p)

@@ -21,6 +21,7 @@ struct tty {
     u64 id;    /* no other terminal has or had it */
     /* It controls; no reference: tty_session_end() clears it. Under g_tty_lock. */
     struct session *session;
+    bool host_keys;     /* the host's, which the tenant deploys as a terminal */
     u32 mode, uid, gid; /* of its node in devpts */
     i64 created;
     int (*open)(struct tty *t,

@@ -443,7 +443,7 @@ static bool is_host_terminal(int hfd)
 }
 
 /* h->tty, whose reference is the caller's. */
-static int make_tty(struct host_stream *h)
+static int make_tty(struct host_stream *h, bool host_keys)
 {
     struct host_tty *t = kzalloc(sizeof(*t));
     int r;
@@ -455,6 +455,7 @@ static int make_tty(struct host_stream *h)
     t->t.destroy = host_tty_destroy;
     t->t.mode = 0620;
     t->t.gid = 5;
+    t->t.host_keys = host_keys;
     t->stream = h;
     r = tty_register(&t->t);
     if (r < 0) {
@@ -590,7 +591,7 @@ int fs_install_stdio(struct files *files, const int hfds[3], bool terminal)
             h = tty;
             inode_get(&h->i);
         } else if (may_be_terminal() && S_ISCHR(h->i.mode) && is_host_terminal(h->hfd)) {
-            int e = make_tty(h);
+            int e = make_tty(h, terminal);
 
             r = r < 0 ? r : e;
             made = h->tty;

@@ -37,6 +37,7 @@ struct session {
     i32 sid;
     struct tty *tty; /* controlling terminal, fs/dev/tty.c */
     i32 foreground;  /* its process group */
+    bool host_keys;  /* the terminal is the host's, and the tenant lets it press keys there */
 };
 
 struct process {

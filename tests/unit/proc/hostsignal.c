@@ -55,6 +55,7 @@ static int setup(void **state)
     for (size_t i = 0; i < ARRAY_SIZE(g_p); i++)
         list_add_tail(&g_p[i].all, &g_processes);
     g_session.tty = NULL;
+    g_session.host_keys = false;
     g_deployment.policy = (struct deployment_policy){
         .signals = SIG_BIT(SIGTERM) | SIG_BIT(SIGKILL) | SIG_BIT(SIGSTOP)};
     return 0;
@@ -131,6 +132,7 @@ static void test_terminal(void **state)
     g_deployment.policy.signals = 0;
     assert_int_equal(process_kill_foreground(3, SIGINT), -EPERM); /* no terminal */
     g_session.tty = (struct tty *)&g_session;
+    g_session.host_keys = true;
     for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
         g_group = 0;
         assert_int_equal(process_kill_foreground(3, keys[i]), 0);
@@ -142,6 +144,21 @@ static void test_terminal(void **state)
     assert_int_equal(process_kill_foreground(9, SIGINT), -ESRCH);
 }
 
+/* A pty in the enclave is nobody's of outside: the list alone says what reaches its process. */
+static void keys_of_another_terminal_are_not_the_host_s(void **state)
+{
+    static const int keys[] = {SIGINT, SIGQUIT, SIGTSTP, SIGWINCH};
+
+    g_session.tty = (struct tty *)&g_session;
+    g_group = 0;
+    for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
+        assert_int_equal(process_kill_foreground(3, keys[i]), -EPERM);
+    g_deployment.policy.signals = SIG_BIT(SIGINT);
+    g_count = 0;
+    assert_int_equal(process_kill_foreground(3, SIGINT), 0);
+    assert_true(g_group == 0 && g_count == 1 && g_reached[0] == 3);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -150,6 +167,7 @@ int main(void)
         cmocka_unit_test_setup(a_helper_of_the_libos_is_not_the_host_s_to_kill, setup),
         cmocka_unit_test_setup(test_own, setup),
         cmocka_unit_test_setup(test_terminal, setup),
+        cmocka_unit_test_setup(keys_of_another_terminal_are_not_the_host_s, setup),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
