@@ -300,9 +300,31 @@ static int create(struct host_thread *t, struct host_device *d, uint64_t arg)
     return report(rc, &err);
 }
 
+/* The next pages of the request; *done: how many bytes of them are there now. */
+static int add_some(struct host_thread *t, struct host_device *d, struct host_source *source,
+                    const struct sgx_enclave_add_pages *r, const struct sgx_secinfo *secinfo,
+                    uint8_t *buffer, uint64_t *done, struct error *err)
+{
+    const uint64_t from = r->src + r->count, to = r->offset + r->count;
+    const uint64_t zeros = host_source_untouched(source, from, r->length - r->count);
+    const bool measure = r->flags & SGX_PAGE_MEASURE;
+    uint64_t size = r->length - r->count;
+
+    *done = 0;
+    if (zeros)
+        return emu_add_zeros(d->handle, to, zeros, secinfo, measure, done, err);
+    if (size > CHUNK)
+        size = CHUNK;
+    const int rc = host_read(t, buffer, from, size);
+    return rc < 0
+               ? rc
+               : g_host_driver->add_pages(d->handle, buffer, to, size, secinfo, measure, done, err);
+}
+
 static int add_pages(struct host_thread *t, struct host_device *d, uint64_t arg)
 {
     struct sgx_enclave_add_pages request;
+    struct host_source source = {.pagemap = -1};
     struct sgx_secinfo secinfo;
     struct error err = ERROR_INIT;
     int rc = 0;
@@ -316,17 +338,15 @@ static int add_pages(struct host_thread *t, struct host_device *d, uint64_t arg)
     uint8_t *buffer = aligned_alloc(SGX_PAGE_SIZE, CHUNK);
     if (!buffer)
         return -ENOMEM;
+    if (request.length >= CHUNK)
+        host_source_open(&source);
     request.count = 0;
     while (rc == 0 && request.count < request.length) {
-        uint64_t size = request.length - request.count, done = 0;
-        if (size > CHUNK)
-            size = CHUNK;
-        rc = host_read(t, buffer, request.src + request.count, size);
-        if (rc == 0)
-            rc = g_host_driver->add_pages(d->handle, buffer, request.offset + request.count, size,
-                                          &secinfo, request.flags & SGX_PAGE_MEASURE, &done, &err);
+        uint64_t done;
+        rc = add_some(t, d, &source, &request, &secinfo, buffer, &done, &err);
         request.count += done;
     }
+    host_source_close(&source);
     free(buffer);
     if (host_write(t, arg, &request, sizeof(request)) < 0 && rc == 0)
         rc = -EFAULT;

@@ -109,6 +109,25 @@ int host_write(const struct host_thread *t, uint64_t to, const void *from, size_
 /* A path or other string that is shorter than `size`; -ENAMETOOLONG */
 int host_read_text(const struct host_thread *t, char *to, uint64_t from, size_t size);
 
+struct host_mapping {
+    uint64_t start, end;
+    char how[5]; /* "r-xp" */
+    bool anonymous;
+};
+/* By /proc/self/maps */
+bool host_mapping_find(uint64_t address, struct host_mapping *out);
+struct host_source {
+    int pagemap;
+    struct host_mapping mapping;
+};
+void host_source_open(struct host_source *s);
+void host_source_close(const struct host_source *s);
+/*
+ * How many bytes from `from` on, of `size`, both of whole pages, are readable private memory that
+ * nobody has ever written: zeros that need not be read. It may be fewer.
+ */
+uint64_t host_source_untouched(struct host_source *s, uint64_t from, uint64_t size);
+
 /* signal.c: called by entry.S */
 void host_signal(int signo, siginfo_t *info, ucontext_t *uc, struct host_thread *t);
 

@@ -122,33 +122,12 @@ static uint8_t *find(uint64_t after, uint64_t number, bool *fresh)
     return NULL;
 }
 
-/* The mapping's protection, by /proc/self/maps: only private text is patched. */
+/* Only private text that cannot be written is patched. */
 static bool is_text(uint64_t address)
 {
-    char buffer[4096 + 1];
-    size_t have = 0;
-    bool found = false;
+    struct host_mapping m;
 
-    const long fd = host_syscall(SYS_openat, (long)AT_FDCWD, "/proc/self/maps",
-                                 (long)(O_RDONLY | O_CLOEXEC));
-    if (fd < 0)
-        return false;
-    for (long n; !found && (n = host_syscall(SYS_read, fd, buffer + have,
-                                             (long)(sizeof(buffer) - 1 - have))) > 0;) {
-        have += (size_t)n;
-        buffer[have] = 0;
-        char *line = buffer, *end;
-        for (; !found && (end = strchr(line, '\n')); line = end + 1) {
-            char *at;
-            const uint64_t start = strtoull(line, &at, 16);
-            const uint64_t stop = strtoull(at + 1, &at, 16);
-            found = address >= start && address < stop && strncmp(at, " r-xp", 5) == 0;
-        }
-        have -= (size_t)(line - buffer);
-        memmove(buffer, line, have);
-    }
-    host_syscall(SYS_close, fd);
-    return found;
+    return host_mapping_find(address, &m) && strcmp(m.how, "r-xp") == 0;
 }
 
 /* One store of eight bytes within a cache line, which no other thread sees half of. */

@@ -179,6 +179,10 @@ struct emu_range {
 };
 extern struct emu_range g_emu_ranges[EMU_RANGE_COUNT]; /* read by enter.S */
 struct sgx_handle *emu_find(uint64_t address);
+/* add_pages() of pages that are zero. */
+int emu_add_zeros(struct sgx_handle *e, uint64_t offset, uint64_t length,
+                  const struct sgx_secinfo *secinfo, bool measure, uint64_t *count,
+                  struct error *err);
 /* In a child that has the table, but neither memory nor descriptors of the enclave. */
 void emu_forget(struct sgx_handle *e);
 

@@ -220,6 +220,8 @@ static int check_tcs(const struct sgx_handle *e, const struct sgx_tcs *t)
     return 0;
 }
 
+static const uint8_t g_zeros[SGX_PAGE_SIZE] __attribute__((aligned(SGX_PAGE_SIZE)));
+
 static bool all_zero(const void *page)
 {
     const uint64_t *words = page;
@@ -251,7 +253,8 @@ static int add_one(struct sgx_handle *e, uint64_t page, const uint8_t *src,
     int rc = is_tcs ? emu_tcs_new(e, page, (const struct sgx_tcs *)src) : 0;
     if (rc < 0)
         return error_errno(err, -rc, "EADD of a TCS");
-    if (!all_zero(src) && emu_store(e, e->base + offset, src, SGX_PAGE_SIZE) < 0) {
+    if (src != g_zeros && !all_zero(src) &&
+        emu_store(e, e->base + offset, src, SGX_PAGE_SIZE) < 0) {
         rc = emu_protect(e, page, page + 1, EPCM_R | EPCM_W);
         if (rc < 0)
             return error_errno(err, -rc, "EADD: mprotect");
@@ -266,9 +269,10 @@ static int add_one(struct sgx_handle *e, uint64_t page, const uint8_t *src,
     return 0;
 }
 
-static int emulated_add_pages(struct sgx_handle *e, const void *src, uint64_t offset,
-                              uint64_t length, const struct sgx_secinfo *secinfo, bool measure,
-                              uint64_t *count, struct error *err)
+/* src: g_zeros for all pages, or what they contain */
+static int add_run(struct sgx_handle *e, const uint8_t *src, uint64_t offset, uint64_t length,
+                   const struct sgx_secinfo *secinfo, bool measure, uint64_t *count,
+                   struct error *err)
 {
     const uint64_t start = offset >> SGX_PAGE_SHIFT, pages = length >> SGX_PAGE_SHIFT;
     struct emu_guard guard;
@@ -284,8 +288,8 @@ static int emulated_add_pages(struct sgx_handle *e, const void *src, uint64_t of
     emu_lock_host(e, &guard);
     int rc = 0;
     for (; rc == 0 && done < pages; done++) {
-        rc = add_one(e, start + done, (const uint8_t *)src + (done << SGX_PAGE_SHIFT), secinfo,
-                     measure, err);
+        rc = add_one(e, start + done, src == g_zeros ? src : src + (done << SGX_PAGE_SHIFT),
+                     secinfo, measure, err);
         if (rc < 0)
             break;
     }
@@ -297,6 +301,20 @@ static int emulated_add_pages(struct sgx_handle *e, const void *src, uint64_t of
     if (rc == 0 && applied < 0)
         return error_errno(err, -applied, "EADD: mprotect");
     return rc;
+}
+
+static int emulated_add_pages(struct sgx_handle *e, const void *src, uint64_t offset,
+                              uint64_t length, const struct sgx_secinfo *secinfo, bool measure,
+                              uint64_t *count, struct error *err)
+{
+    return add_run(e, src, offset, length, secinfo, measure, count, err);
+}
+
+int emu_add_zeros(struct sgx_handle *e, uint64_t offset, uint64_t length,
+                  const struct sgx_secinfo *secinfo, bool measure, uint64_t *count,
+                  struct error *err)
+{
+    return add_run(e, g_zeros, offset, length, secinfo, measure, count, err);
 }
 
 static int emulated_provision(struct sgx_handle *e, struct error *err)

@@ -744,6 +744,66 @@ static void device_is_probed(void)
     raw(SYS_close, fd);
 }
 
+/* Before EINIT the host can look, here. */
+#define MIB (1ull << 20)
+
+static bool holds(uint64_t at, uint64_t size, uint8_t value)
+{
+    for (uint64_t i = 0; i < size; i += 512)
+        if (*(const volatile uint8_t *)(at + i) != value)
+            return false;
+    return true;
+}
+
+static uint64_t added(long fd, const void *from, uint64_t offset, uint64_t length, long *rc)
+{
+    const struct sgx_secinfo secinfo = {.flags = SGX_SECINFO_R | SGX_SECINFO_W | REGULAR};
+    struct sgx_enclave_add_pages arg = {
+        .src = (uint64_t)from, .offset = offset, .length = length, .secinfo = (uint64_t)&secinfo};
+
+    *rc = raw(SYS_ioctl, fd, SGX_IOC_ENCLAVE_ADD_PAGES, &arg);
+    return arg.count;
+}
+
+static void sources_that_nobody_touched_are_read_right(void)
+{
+    const int file = memfd_create("pages", MFD_CLOEXEC);
+    struct error err = ERROR_INIT;
+    struct sgx_secs secs = {.size = 16 * MIB, .ssa_frame_size = 1};
+    struct sgx_handle *h = NULL;
+    long rc = 0;
+
+    uint8_t *plain = mmap(NULL, 4 * MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+                          0);
+    uint8_t *filled = malloc(MIB);
+    memset(filled, 0x77, MIB);
+    EXPECT(file >= 0 && write(file, filled, MIB) == (ssize_t)MIB);
+    free(filled);
+    uint8_t *mapped = mmap(NULL, MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE, file, 0);
+    EXPECT(plain != MAP_FAILED && mapped != MAP_FAILED);
+    plain[100 * 4096] = 0x5a;
+    EXPECT(mprotect(plain + 3 * MIB, MIB, PROT_NONE) == 0);
+
+    EXPECT(g_raw_driver.open(&h, &err) == 0);
+    EXPECT(g_raw_driver.reserve(h, 0, secs.size, true, &secs.base, &err) == 0);
+    secs.attributes.flags = SGX_ATTR_MODE64 | SGX_ATTR_DEBUG;
+    secs.attributes.xfrm = SGX_XFRM_LEGACY;
+    EXPECT(g_raw_driver.create(h, &secs, &err) == 0);
+    const long fd = raw_device(h);
+    EXPECT(added(fd, plain, 0, 3 * MIB, &rc) == 3 * MIB && rc == 0);
+    EXPECT(added(fd, mapped, 4 * MIB, MIB, &rc) == MIB && rc == 0);
+    EXPECT(added(fd, plain + 2 * MIB, 8 * MIB, 2 * MIB, &rc) == MIB && rc == -EFAULT);
+    EXPECT(added(fd, plain + 3 * MIB, 12 * MIB, MIB, &rc) == 0 && rc == -EFAULT);
+    EXPECT(holds(secs.base, 100 * 4096, 0));
+    EXPECT(*(volatile uint8_t *)(secs.base + 100 * 4096) == 0x5a);
+    EXPECT(holds(secs.base + 101 * 4096, 3 * MIB - 101 * 4096, 0));
+    EXPECT(holds(secs.base + 4 * MIB, MIB, 0x77));
+    g_raw_driver.close(h);
+    munmap(plain, 4 * MIB);
+    munmap(mapped, MIB);
+    close(file);
+}
+
 /* At CSSA 1 the handler asks for it: then ERESUME enters, and the frame is dropped there. */
 static void exits_are_notified(void)
 {
@@ -807,6 +867,7 @@ int main(int argc, char **argv)
         T(descriptors_are_passed_and_closed),
         T(enclaves_come_and_go),
         T(device_is_probed),
+        T(sources_that_nobody_touched_are_read_right),
         T(exits_are_notified),
     };
     const int count = sizeof(tests) / sizeof(tests[0]);
