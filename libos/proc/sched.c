@@ -145,6 +145,17 @@ static long sched_may_locked(const struct thread *t, const struct sched_attr *a)
     return (t->policy & SCHED_RESET_ON_FORK) && !resets ? -EPERM : 0;
 }
 
+/* The same for nice values, of the process or of a thread of it. */
+static long may_nice_locked(const struct process *p, i32 old, i32 nice)
+{
+    const struct cred *me = &current_process()->cred;
+    if (capable(CAP_SYS_NICE))
+        return 0;
+    if (me->euid != p->cred.uid && me->euid != p->cred.euid)
+        return -EPERM;
+    return nice < old && (u64)(20 - nice) > p->rlimits[LIMIT_NICE].soft ? -EACCES : 0;
+}
+
 static long sched_set(i32 pid, struct sched_attr *a)
 {
     long r = sched_check(a);
@@ -262,10 +273,13 @@ long sys_sched_setattr(int pid, uaddr attributes, u32 flags)
         return -EFAULT;
     if ((i32)attr.sched_policy < 0 || (attr.sched_flags & ~0x7full))
         return -EINVAL;
+    bool fair = !is_realtime(attr.sched_policy) && attr.sched_policy != SCHED_DEADLINE;
+    i32 nice = MIN(MAX(attr.sched_nice, -20), 19);
+    if (pid == 0 && fair && may_nice_locked(current_process(), current()->nice, nice) < 0)
+        return -EPERM;
     long r = sched_set(pid, &attr);
-    if (r == 0 && !is_realtime(attr.sched_policy) && attr.sched_policy != SCHED_DEADLINE &&
-        pid == 0)
-        current()->nice = MIN(MAX(attr.sched_nice, -20), 19);
+    if (r == 0 && fair && pid == 0)
+        current()->nice = nice;
     return r;
 }
 
@@ -365,12 +379,9 @@ long sys_getpriority(int which, int who)
 
 static long set_nice_locked(struct process *p, i32 nice)
 {
-    u64 limit = p->rlimits[LIMIT_NICE].soft;
-    const struct cred *me = &current_process()->cred;
-    if (me->euid != p->cred.uid && me->euid != p->cred.euid && !capable(CAP_SYS_NICE))
-        return -EPERM;
-    if (nice < p->nice && !capable(CAP_SYS_NICE) && (u64)(20 - nice) > limit)
-        return -EACCES;
+    long r = may_nice_locked(p, p->nice, nice);
+    if (r < 0)
+        return r;
     p->nice = nice;
     struct thread *t;
     list_for_each_entry (t, &p->threads, siblings)
@@ -393,10 +404,10 @@ long sys_setpriority(int which, int who, int priority)
         }
     if (r == -ESRCH && which == PRIO_PROCESS) {
         struct thread *t = find_locked(who);
-        if (t) {
+        if (t)
+            r = may_nice_locked(t->process, t->nice, nice);
+        if (r == 0)
             t->nice = nice;
-            r = 0;
-        }
     }
     mutex_unlock(&g_process_lock);
     return r;

@@ -407,8 +407,26 @@ static void edges(void)
     close(fd);
 }
 
+static pid_t g_another; /* a thread of the parent */
+static int g_hold[2];
+
+static void *another(void *to)
+{
+    pid_t tid = gettid();
+    char c;
+    CHECK(write(*(int *)to, &tid, sizeof(tid)) == sizeof(tid));
+    return read(g_hold[0], &c, 1) == 0 ? NULL : to;
+}
+
 static void without_rights(void)
 {
+    struct {
+        unsigned size, policy;
+        unsigned long long flags;
+        int nice;
+        unsigned priority;
+        unsigned long long deadline[3];
+    } better = {.size = 48, .nice = -5};
     struct sched_param p = {.sched_priority = 1};
     CHECK(setgid(1000) == 0 && setuid(1000) == 0);
     CHECK(fails(syscall(SYS_sched_setscheduler, 0, SCHED_FIFO, &p), EPERM));
@@ -417,12 +435,24 @@ static void without_rights(void)
           syscall(SYS_sched_getscheduler, 0) == SCHED_BATCH);
     CHECK(fails(syscall(SYS_sched_setparam, getppid(), &p), EPERM));
     CHECK(fails(setpriority(PRIO_PROCESS, getppid(), 5), EPERM));
+    CHECK(fails(setpriority(PRIO_PROCESS, g_another, 5), EPERM));
+    CHECK(fails(syscall(SYS_sched_setattr, 0, &better, 0), EPERM));
 }
 
 static void scheduling(void)
 {
     struct sched_param p = {.sched_priority = 3}, q;
+    pthread_t t;
+    int told[2];
+    CHECK(pipe(g_hold) == 0 && pipe(told) == 0);
+    CHECK(pthread_create(&t, NULL, another, &told[1]) == 0);
+    CHECK(read(told[0], &g_another, sizeof(g_another)) == sizeof(g_another));
     CHECK(in_child(without_rights) == 0);
+    close(g_hold[1]);
+    CHECK(pthread_join(t, NULL) == 0);
+    close(g_hold[0]);
+    close(told[0]);
+    close(told[1]);
     CHECK(syscall(SYS_ioprio_set, 1, 0, 2 << 13 | 6) == 0 &&
           syscall(SYS_ioprio_get, 1, 0) == (2 << 13 | 6));
     p.sched_priority = 0;
