@@ -418,8 +418,22 @@ static void *another(void *to)
     return read(g_hold[0], &c, 1) == 0 ? NULL : to;
 }
 
+/* Opening or reading says so. */
+static int is_hidden(const char *name)
+{
+    char path[64], c;
+    snprintf(path, sizeof(path), "/proc/%d/%s", getppid(), name);
+    int fd = open(path, O_RDONLY),
+        hidden = fd < 0 ? errno == EACCES : fails(read(fd, &c, 1), EACCES);
+    close(fd);
+    return hidden;
+}
+
 static void without_rights(void)
 {
+    static const char *const hidden[] = {"maps",    "smaps", "smaps_rollup", "auxv",
+                                         "environ", "exe",   "cwd"};
+    char path[64];
     struct {
         unsigned size, policy;
         unsigned long long flags;
@@ -437,6 +451,10 @@ static void without_rights(void)
     CHECK(fails(setpriority(PRIO_PROCESS, getppid(), 5), EPERM));
     CHECK(fails(setpriority(PRIO_PROCESS, g_another, 5), EPERM));
     CHECK(fails(syscall(SYS_sched_setattr, 0, &better, 0), EPERM));
+    for (size_t i = 0; i < sizeof(hidden) / sizeof(*hidden); i++)
+        CHECK(is_hidden(hidden[i]));
+    snprintf(path, sizeof(path), "/proc/%d/exe", getppid());
+    CHECK(fails(readlink(path, path, sizeof(path)), EACCES));
 }
 
 static void scheduling(void)

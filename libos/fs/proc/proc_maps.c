@@ -82,9 +82,13 @@ static int show_vma(const struct vma *v, void *ctx)
 
 static int show(struct pseudo_inode *p, struct text *t, bool smaps)
 {
-    struct show_maps s = {.t = t, .mm = proc_mm(p), .path = kmalloc(PATH_MAX), .smaps = smaps};
-    int r = 0;
+    int r = proc_may_look(p);
+    struct show_maps s = {.t = t, .smaps = smaps};
 
+    if (r == 0) {
+        s.mm = proc_mm(p);
+        s.path = kmalloc(PATH_MAX);
+    }
     if (s.mm && s.path)
         r = mm_for_each(s.mm, show_vma, &s);
     if (s.mm)
@@ -105,10 +109,13 @@ int proc_show_smaps(struct pseudo_inode *p, struct text *t)
 
 int proc_show_smaps_rollup(struct pseudo_inode *p, struct text *t)
 {
-    struct mm *mm = proc_mm(p);
+    int r = proc_may_look(p);
+    struct mm *mm = r < 0 ? NULL : proc_mm(p);
     struct mm_usage u = {0};
     u64 kb;
 
+    if (r < 0)
+        return r;
     if (mm) {
         mm_usage(mm, &u);
         mm_put(mm);

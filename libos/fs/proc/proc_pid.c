@@ -59,7 +59,8 @@ struct files *proc_files(struct pseudo_inode *p)
     return files;
 }
 
-/* As ptrace_may_access: another user's environment and descriptors are not shown. */
+/* As ptrace_may_access: another user's environment, descriptors, memory map, program and places in
+ * the file system are not shown. */
 int proc_may_look(struct pseudo_inode *p)
 {
     struct process *proc = proc_process(p), *me = fs_process();
@@ -111,13 +112,14 @@ static int show_environ(struct pseudo_inode *p, struct text *t)
 
 static int show_auxv(struct pseudo_inode *p, struct text *t)
 {
-    struct mm *mm = proc_mm(p);
+    int r = proc_may_look(p);
+    struct mm *mm = r < 0 ? NULL : proc_mm(p);
 
     if (mm) {
         text_add(t, mm->auxv, mm->auxv_count * sizeof(u64));
         mm_put(mm);
     }
-    return 0;
+    return r;
 }
 
 /* ---- numbers ---- */
@@ -430,8 +432,8 @@ static ssize_t store_oom_adj(struct pseudo_inode *p, const char *buf, size_t n)
 
 static int follow_exe(struct pseudo_inode *p, struct dentry **out)
 {
-    struct mm *mm = proc_mm(p);
-    int r = -ENOENT;
+    int r = proc_may_look(p) == -EACCES ? -EACCES : -ENOENT;
+    struct mm *mm = r == -EACCES ? NULL : proc_mm(p);
 
     if (mm && mm->exe && mm->exe->dentry) {
         *out = dentry_get(mm->exe->dentry);
