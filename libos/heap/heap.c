@@ -110,7 +110,8 @@ static void first_use(u64 from, u64 to)
         memset((void *)from, 0, to - from);
 }
 
-static void *run_alloc(u64 count, u64 align)
+/* *fresh: nobody has had the pages, so they are zero. Only when there are any. */
+static void *run_alloc(u64 count, u64 align, bool *fresh)
 {
     u64 rounded;
     u32 class = run_class(count, &rounded);
@@ -120,6 +121,7 @@ static void *run_alloc(u64 count, u64 align)
         struct free_run *r = g_heap.runs[class];
         g_heap.runs[class] = r->next;
         p = r;
+        *fresh = false;
     } else {
         u64 a = (g_heap.next + align - 1) & ~(align - 1);
         u64 e = a + rounded * PAGE_SIZE;
@@ -133,17 +135,34 @@ static void *run_alloc(u64 count, u64 align)
             }
             g_heap.next = e;
             p = (void *)a;
+            *fresh = true;
         }
     }
     spin_unlock(&g_heap.lock);
     return p;
 }
 
-void *page_alloc(size_t count)
+static void *pages_of(size_t count, bool *fresh)
 {
     if (count == 0 || count > (g_heap.end - g_heap.start) >> PAGE_SHIFT)
         return NULL;
-    return run_alloc(count, PAGE_SIZE);
+    return run_alloc(count, PAGE_SIZE, fresh);
+}
+
+void *page_alloc(size_t count)
+{
+    bool fresh;
+    return pages_of(count, &fresh);
+}
+
+/* The same, all zero. Pages that are used for the first time are, and are not touched. */
+static void *page_zalloc(size_t count)
+{
+    bool fresh;
+    void *p = pages_of(count, &fresh);
+    if (p && !fresh)
+        memset(p, 0, count * PAGE_SIZE);
+    return p;
 }
 
 void page_free(void *p, size_t count)
@@ -192,10 +211,9 @@ static bool mark_slab(const struct slab *s)
     u8 **slot = &g_heap.units[unit / PAGE_SIZE];
     u8 *units = __atomic_load_n(slot, __ATOMIC_ACQUIRE);
     if (!units) {
-        u8 *fresh = page_alloc(1);
+        u8 *fresh = page_zalloc(1);
         if (!fresh)
             return false;
-        memset(fresh, 0, PAGE_SIZE);
         if (__atomic_compare_exchange_n(slot, &units, fresh, false, __ATOMIC_ACQ_REL,
                                         __ATOMIC_ACQUIRE))
             units = fresh;
@@ -241,7 +259,8 @@ static void *slab_alloc(int class)
     spin_lock(&g_slabs[class].lock);
     struct slab *s = g_slabs[class].partial;
     if (!s) {
-        s = run_alloc(UNIT_SIZE >> PAGE_SHIFT, UNIT_SIZE);
+        bool fresh;
+        s = run_alloc(UNIT_SIZE >> PAGE_SHIFT, UNIT_SIZE, &fresh);
         if (s && !mark_slab(s)) {
             page_free(s, UNIT_SIZE >> PAGE_SHIFT);
             s = NULL;
@@ -269,15 +288,19 @@ static void *slab_alloc(int class)
     return p;
 }
 
-void *kmalloc(size_t size)
+static void *alloc(size_t size, bool zero)
 {
     int class = slab_class(size ? size : 1);
-    if (class >= 0)
-        return slab_alloc(class);
+    if (class >= 0) {
+        void *p = slab_alloc(class);
+        if (p && zero)
+            memset(p, 0, size);
+        return p;
+    }
     if (size > (1ul << 40))
         return NULL;
     u64 pages = PAGE_UP(size + sizeof(struct large_header)) >> PAGE_SHIFT;
-    struct large_header *h = page_alloc(pages);
+    struct large_header *h = zero ? page_zalloc(pages) : page_alloc(pages);
     if (!h)
         return NULL;
     h->pages = pages;
@@ -285,19 +308,21 @@ void *kmalloc(size_t size)
     return h + 1;
 }
 
+void *kmalloc(size_t size)
+{
+    return alloc(size, false);
+}
+
+void *kzalloc(size_t size)
+{
+    return alloc(size, true);
+}
+
 static size_t usable_size(const void *p)
 {
     if (is_slab(p))
         return ((const struct slab *)((u64)p & ~(UNIT_SIZE - 1)))->object_size;
     return ((const struct large_header *)p - 1)->size;
-}
-
-void *kzalloc(size_t size)
-{
-    void *p = kmalloc(size);
-    if (p)
-        memset(p, 0, size);
-    return p;
 }
 
 void *krealloc(void *p, size_t size)

@@ -3,13 +3,17 @@
  * Verified blocks, least recently used first out. Each shard has its own lock, hash chains and use
  * list; a fill (which reads and hashes) runs without the lock, so two threads may verify the same
  * block at once, and the second finds the first's.
+ *
+ * A block that is asked for as a whole is kept from the second time on: most pages of programs are
+ * asked for once, and then lie in a process's memory.
  */
 #include "image.h"
 #include "heap.h"
 #include "mutex.h"
 
-#define SHARDS 8
-#define CHAINS 256 /* per shard */
+#define SHARDS   8
+#define CHAINS   256          /* per shard */
+#define SEEN_MAX (1ull << 20) /* bits; larger images share them */
 
 struct entry {
     struct list_head use;
@@ -30,6 +34,8 @@ struct blockcache {
     blockcache_fill_fn *fill;
     void *ctx;
     u64 shard_limit; /* blocks */
+    u8 *seen;        /* bits, by block: it was asked for as a whole; NULL: all are kept at once */
+    u64 seen_count;
     struct shard shards[SHARDS];
 };
 
@@ -48,7 +54,7 @@ static struct entry **chain_of(struct shard *shard, u64 block)
     return &shard->chains[mix(block) / SHARDS % CHAINS];
 }
 
-struct blockcache *blockcache_create(u64 size, blockcache_fill_fn *fill, void *ctx)
+struct blockcache *blockcache_create(u64 size, u64 blocks_once, blockcache_fill_fn *fill, void *ctx)
 {
     struct blockcache *cache = kzalloc(sizeof(*cache));
     if (!cache)
@@ -57,6 +63,9 @@ struct blockcache *blockcache_create(u64 size, blockcache_fill_fn *fill, void *c
     cache->fill = fill;
     cache->ctx = ctx;
     cache->shard_limit = MAX(blocks / SHARDS, 1ull);
+    cache->seen_count = MIN(blocks_once, SEEN_MAX);
+    if (cache->seen_count)
+        cache->seen = kzalloc(cache->seen_count / 8 + 1);
     for (u32 i = 0; i < SHARDS; i++)
         list_init(&cache->shards[i].use);
     return cache;
@@ -135,6 +144,16 @@ static bool copy_cached(struct shard *shard, u64 block, u32 off, void *dst, u32 
     return e != NULL;
 }
 
+/* The block is asked for as a whole for the first time. */
+static bool first_time(struct blockcache *cache, u64 block)
+{
+    if (!cache->seen)
+        return false;
+    u64 at = block % cache->seen_count;
+    u8 bit = (u8)(1u << at % 8);
+    return !(__atomic_fetch_or(&cache->seen[at / 8], bit, __ATOMIC_RELAXED) & bit);
+}
+
 int blockcache_read(struct blockcache *cache, u64 block, u32 off, void *dst, u32 n)
 {
     if (off > IMAGE_BLOCK || n > IMAGE_BLOCK - off)
@@ -142,6 +161,8 @@ int blockcache_read(struct blockcache *cache, u64 block, u32 off, void *dst, u32
     struct shard *shard = shard_of(cache, block);
     if (copy_cached(shard, block, off, dst, n))
         return 0;
+    if (n == IMAGE_BLOCK && first_time(cache, block))
+        return cache->fill(cache->ctx, block, dst);
     void *page = page_alloc(1);
     if (!page) { /* make room by giving up cached blocks, then try once more */
         blockcache_shrink(cache, SHARDS);
@@ -218,5 +239,6 @@ void blockcache_destroy(struct blockcache *cache)
             free_entry(e);
         }
     }
+    kfree(cache->seen);
     kfree(cache);
 }

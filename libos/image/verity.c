@@ -173,7 +173,7 @@ int verity_open(struct verity *v, const struct manifest_image *manifest, u64 ima
         log_error("sealed image: its verity superblock is not that of the measured image");
         return -EIO;
     }
-    v->tree = blockcache_create(TREE_CACHE_SIZE, fill_hash_block, v);
+    v->tree = blockcache_create(TREE_CACHE_SIZE, 0, fill_hash_block, v);
     if (!v->tree)
         return -ENOMEM;
     /* The first block proves the path to the root: a swapped image is refused here, not at some

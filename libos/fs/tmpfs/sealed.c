@@ -36,7 +36,7 @@ struct super *sealed_create(const struct manifest_image *m)
 
     if (r < 0)
         return err_ptr(r);
-    g_cache = blockcache_create(cache_size(m), fill_block, NULL);
+    g_cache = blockcache_create(cache_size(m), m->data_blocks, fill_block, NULL);
     if (!g_cache)
         return err_ptr(-ENOMEM);
     r = erofs_open(&g_erofs, m->data_blocks * IMAGE_BLOCK, blockcache_read_bytes, g_cache);

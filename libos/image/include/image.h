@@ -24,12 +24,14 @@ struct blockcache;
  * two threads at once. */
 typedef int blockcache_fill_fn(void *ctx, u64 block, void *page);
 /* NULL: no memory. size is bytes of cached data; 0 takes BLOCKCACHE_DEFAULT. Pages are allocated as
- * blocks come. */
+ * blocks come. blocks_once: how many blocks there are, when those that are asked for as a whole are
+ * kept from the second time on; 0: all are kept at once. */
 #define BLOCKCACHE_DEFAULT (64ull << 20)
-struct blockcache *blockcache_create(u64 size, blockcache_fill_fn *fill, void *ctx);
+struct blockcache *blockcache_create(u64 size, u64 blocks_once, blockcache_fill_fn *fill,
+                                     void *ctx);
 void blockcache_destroy(struct blockcache *cache);
-/* Copy n bytes at off of a block (off + n <= IMAGE_BLOCK) to dst: 0, or the error of fill; dst is
- * untouched then. */
+/* Copy n bytes at off of a block (off + n <= IMAGE_BLOCK) to dst: 0, or the error of fill; nothing
+ * of the block is in dst then. */
 int blockcache_read(struct blockcache *cache, u64 block, u32 off, void *dst, u32 n);
 /* The same for any range, as an image_read_fn with the cache as ctx. Cut at an error: part of buf
  * may have been filled. */

@@ -197,7 +197,7 @@ static int stack_open(struct stack *s, u64 cache_size)
     int ret = verity_open(&s->verity, &g_manifest, s->size, read_host, s);
     if (ret < 0)
         return ret;
-    s->cache = blockcache_create(cache_size, fill, &s->verity);
+    s->cache = blockcache_create(cache_size, g_manifest.data_blocks, fill, &s->verity);
     ret = erofs_open(&s->fs, g_manifest.hash_offset, blockcache_read_bytes, s->cache);
     if (ret < 0) {
         blockcache_destroy(s->cache);
@@ -554,7 +554,7 @@ static int fill_counted(void *ctx, u64 block, void *page)
 
 static void test_cache_is_bounded(void **state)
 {
-    struct blockcache *cache = blockcache_create(64 * IMAGE_BLOCK, fill_counted, NULL);
+    struct blockcache *cache = blockcache_create(64 * IMAGE_BLOCK, 0, fill_counted, NULL);
     struct blockcache_stats stats;
     u8 byte = 7;
     for (u64 block = 0; block < 500; block++) {
@@ -579,6 +579,29 @@ static void test_cache_is_bounded(void **state)
     blockcache_destroy(cache);
 }
 
+/* What programs read page by page goes to their memory, and is kept when it is asked for again. */
+static void test_a_whole_block_is_kept_from_the_second_time_on(void **state)
+{
+    struct blockcache *cache = blockcache_create(64 * IMAGE_BLOCK, 100, fill_counted, NULL);
+    struct blockcache_stats stats;
+    static u8 page[IMAGE_BLOCK];
+    for (unsigned time = 0; time < 3; time++) {
+        g_fills = 0;
+        memset(page, 0, sizeof(page));
+        assert_int_equal(blockcache_read(cache, 7, 0, page, IMAGE_BLOCK), 0);
+        assert_int_equal(page[IMAGE_BLOCK - 1], 7);
+        assert_int_equal(g_fills, time < 2);
+        blockcache_stats(cache, &stats);
+        assert_int_equal(stats.blocks, time > 0);
+    }
+    g_fills = 0;
+    assert_int_equal(blockcache_read(cache, 8, 1, page, 1), 0);
+    assert_int_equal(blockcache_read(cache, 8, 0, page, IMAGE_BLOCK), 0);
+    assert_int_equal(g_fills, 1);
+    assert_int_equal(blockcache_read(cache, 1000, 0, page, IMAGE_BLOCK), -EIO);
+    blockcache_destroy(cache);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -593,6 +616,7 @@ int main(void)
         cmocka_unit_test(test_impossible_manifests),
         cmocka_unit_test(test_malformed_filesystem),
         cmocka_unit_test(test_cache_is_bounded),
+        cmocka_unit_test(test_a_whole_block_is_kept_from_the_second_time_on),
     };
     return cmocka_run_group_tests_name("sealed-image", tests, set_up, tear_down);
 }
