@@ -21,16 +21,14 @@
 struct runtime g_runtime = {
     .callback_lock = PTHREAD_MUTEX_INITIALIZER, .proxy_fd = -1, .proc_fd = -1};
 
-/* The project's program for the enclave, which its manifest has the hash of. */
-static int open_proxy(void)
+int open_beside(const char *name)
 {
     Dl_info self;
     char path[4096];
     const char *slash = dladdr(&g_runtime, &self) && self.dli_fname ? strrchr(self.dli_fname, '/')
                                                                     : NULL;
-    if (slash == NULL ||
-        snprintf(path, sizeof(path), "%.*s/ratls-proxy", (int)(slash - self.dli_fname),
-                 self.dli_fname) >= (int)sizeof(path))
+    if (slash == NULL || snprintf(path, sizeof(path), "%.*s/%s", (int)(slash - self.dli_fname),
+                                  self.dli_fname, name) >= (int)sizeof(path))
         return -1;
     return open(path, O_RDONLY | O_CLOEXEC);
 }
@@ -42,7 +40,8 @@ __attribute__((constructor)) static void take_host_files(void)
     struct error err = {0};
     g_runtime.proc_fd = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
     quote_take_host_files();
-    g_runtime.proxy_fd = open_proxy();
+    /* The project's program for the enclave, which its manifest has the hash of. */
+    g_runtime.proxy_fd = open_beside("ratls-proxy");
     if ((access("/dev/sgx_enclave", F_OK) < 0 || secure_getenv(SGX_EMULATED_ROOT_FD)) &&
         sgx_emulated_preload(&err) < 0)
         error_release(&err); /* said again, by who opens the enclave */

@@ -106,6 +106,10 @@ int64_t unix_send(int fd, int file, struct msghdr *message, int flags);
 /* Where aesmd's socket is, before the root directory changes. */
 void quote_take_host_files(void);
 
+/* ---- pal.c ---- */
+/* A file in the directory of this library, before pivot_root. A descriptor, or -1. */
+int open_beside(const char *name);
+
 /* ---- refusal.c ---- */
 /* Log why ECALL_CREATE_PROCESS refused (a result of -BOUNDARY_REFUSED or less). */
 void refusal_log(int64_t result, const char *const *argv);

@@ -7,14 +7,15 @@
 #include <string.h>
 
 #include "attest/quote.h"
-#include "attest/simulation.h"
 #include "base/alloc.h"
 #include "quoting/aesm.h"
 
 struct quoting {
     struct quoting_options options;
     pthread_mutex_t lock;
-    struct simulation *simulation; /* made for the first who asks */
+    /* Made for the first who asks */
+    const struct quoting_simulation *calls;
+    struct simulation *simulation;
 };
 
 struct quoting *quoting_new(const struct quoting_options *options)
@@ -30,7 +31,8 @@ void quoting_free(struct quoting *q)
 {
     if (!q)
         return;
-    simulation_free(q->simulation);
+    if (q->simulation)
+        q->calls->close(q->simulation);
     pthread_mutex_destroy(&q->lock);
     free(q);
 }
@@ -38,18 +40,22 @@ void quoting_free(struct quoting *q)
 static int open_simulation(struct quoting *q, struct error *err)
 {
     pthread_mutex_lock(&q->lock);
-    int rc = q->simulation ? 0 : simulation_open(&q->simulation, err);
+    if (!q->calls)
+        q->calls = q->options.simulation(err);
+    int rc = q->calls ? 0 : -ENODEV;
+    if (rc == 0 && !q->simulation)
+        rc = q->calls->open(&q->simulation, err);
     pthread_mutex_unlock(&q->lock);
     return rc;
 }
 
 int quoting_target_info(struct quoting *q, struct sgx_targetinfo *out, struct error *err)
 {
-    if (!q->options.emulated)
+    if (!q->options.simulation)
         return aesm_target_info(&q->options, out, err);
     int rc = open_simulation(q, err);
     if (rc == 0)
-        simulation_target_info(q->simulation, out);
+        q->calls->target_info(q->simulation, out);
     return rc;
 }
 
@@ -74,12 +80,12 @@ static int check_quote(const struct sgx_report *report, struct buffer *out, stru
 int quoting_quote(struct quoting *q, const struct sgx_report *report, struct buffer *out,
                   struct error *err)
 {
-    int rc = q->options.emulated ? open_simulation(q, err) : 0;
+    int rc = q->options.simulation ? open_simulation(q, err) : 0;
 
     if (rc < 0)
         return rc;
-    rc = q->options.emulated ? simulation_quote(q->simulation, report, out, err)
-                             : aesm_quote(&q->options, report, out, err);
+    rc = q->options.simulation ? q->calls->quote(q->simulation, report, out, err)
+                               : aesm_quote(&q->options, report, out, err);
     return rc < 0 ? rc : check_quote(report, out, err);
 }
 
@@ -87,10 +93,10 @@ int quoting_quote_size(struct quoting *q, size_t *out, struct error *err)
 {
     static const struct sgx_report_body body;
     cleanup_buffer struct buffer quote = BUFFER_INIT;
-    int rc = q->options.emulated ? open_simulation(q, err) : -ENOTSUP;
+    int rc = q->options.simulation ? open_simulation(q, err) : -ENOTSUP;
 
     if (rc == 0)
-        rc = simulation_sign(q->simulation, 3, QUOTE_BODY_SGX, &body, &quote, err);
+        rc = q->calls->sign(q->simulation, 3, QUOTE_BODY_SGX, &body, &quote, err);
     *out = quote.size;
     return rc;
 }

@@ -16,9 +16,28 @@
 #include "sgx_arch.h"
 
 struct quoting;
+struct simulation;
+
+/* attest/simulation.h, which needs OpenSSL: so that who starts an enclave can load it when the
+ * first quote is asked for. */
+struct quoting_simulation {
+    /* The machine's secret, where this is a library that was loaded: sgx/emulated.h. */
+    void (*import_root)(const uint8_t *root);
+    int (*open)(struct simulation **out, struct error *err);
+    void (*close)(struct simulation *simulation);
+    void (*target_info)(const struct simulation *simulation, struct sgx_targetinfo *out);
+    int (*quote)(const struct simulation *simulation, const struct sgx_report *report,
+                 struct buffer *out, struct error *err);
+    int (*sign)(const struct simulation *simulation, unsigned version, unsigned body_type,
+                const void *body, struct buffer *out, struct error *err);
+};
+/* It, by linking (simulated.c); never NULL, and does not fail. */
+const struct quoting_simulation *quoting_simulation(struct error *err);
 
 struct quoting_options {
-    bool emulated;       /* of the software SGX; the rest is for aesmd */
+    /* Of the software SGX: how to come by its quoting part, NULL for a failure. The rest is for
+     * aesmd. */
+    const struct quoting_simulation *(*simulation)(struct error *err);
     int directory;       /* O_PATH descriptor of the directory of its socket, or negative */
     const char *name;    /* the socket's name there */
     unsigned timeout_ms; /* for each of the two calls below */

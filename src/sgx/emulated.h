@@ -37,3 +37,11 @@ int sgx_emulated_root_open(struct error *err);
  * they open an enclave.
  */
 int sgx_emulated_preload(struct error *err);
+
+/*
+ * The emulated root key from one copy of this code to another: to a library that is loaded where
+ * the key's file is not in sight. The caller wipes it.
+ */
+#define SGX_EMULATED_ROOT_SIZE 64
+int sgx_emulated_root_export(uint8_t out[SGX_EMULATED_ROOT_SIZE], struct error *err);
+void sgx_emulated_root_import(const uint8_t root[SGX_EMULATED_ROOT_SIZE]);

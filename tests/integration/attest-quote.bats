@@ -36,7 +36,11 @@ verify() {
 @test "a quote that the host asks for has the host's mark, never data of its choice" {
     arguments sleep 60
     rune run --detach --bundle "$bundle" "$id" >"$work/out" 2>&1 </dev/null
+    # What signs quotes of the software SGX is loaded for the first of them.
+    maps=/proc/$(rune state "$id" | jq .pid)/maps
+    run ! grep -E 'libcrypto|libquoting' "$maps"
     rune enclave quote "$id" >"$work/quote"
+    grep -q libquoting-simulated.so "$maps"
     run verify --allow-simulation "$work/quote"
     echo "$output"
     [ "$status" -eq 0 ]

@@ -338,7 +338,7 @@ static void emulated_service(struct quoting *q, int listener)
 
 static void *emulated_service_thread(void *listener)
 {
-    const struct quoting_options options = {.emulated = true, .directory = -1};
+    const struct quoting_options options = {.simulation = quoting_simulation, .directory = -1};
     struct quoting *q = quoting_new(&options);
 
     emulated_service(q, *(int *)listener);
@@ -349,7 +349,7 @@ static void *emulated_service_thread(void *listener)
 static void the_stand_in_names_its_target_and_refuses_other_reports(void **state)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    const struct quoting_options local = {.emulated = true, .directory = -1};
+    const struct quoting_options local = {.simulation = quoting_simulation, .directory = -1};
     const struct quoting_options options = {.directory = g.dir, .name = "emulated"};
     struct quoting *q = quoting_new(&options), *emulated = quoting_new(&local);
     struct sgx_targetinfo target, wanted;

@@ -42,7 +42,7 @@ bool host_aesm_address(const struct host_thread *t, uint64_t address, uint64_t s
 
 static void serve(int socket)
 {
-    const struct quoting_options options = {.emulated = true, .directory = -1};
+    const struct quoting_options options = {.simulation = quoting_simulation, .directory = -1};
     struct quoting *q = quoting_new(&options);
 
     quoting_stand_in(q, socket);

@@ -147,21 +147,39 @@ static int read_root(struct emu_root *root, struct error *err)
 }
 
 /* Read once: later the process may have another root directory (sgx_emulated_preload). */
+static struct {
+    pthread_mutex_t lock;
+    struct emu_root root;
+    bool loaded;
+} g_kept = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
 int emu_root_load(struct emu_root *root, struct error *err)
 {
-    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-    static struct emu_root kept;
-    static bool loaded;
     int rc = 0;
 
-    pthread_mutex_lock(&lock);
-    if (!loaded)
-        rc = read_root(&kept, err);
-    loaded = rc == 0;
-    if (loaded)
-        *root = kept;
-    pthread_mutex_unlock(&lock);
+    pthread_mutex_lock(&g_kept.lock);
+    if (!g_kept.loaded)
+        rc = read_root(&g_kept.root, err);
+    g_kept.loaded = rc == 0;
+    if (g_kept.loaded)
+        *root = g_kept.root;
+    pthread_mutex_unlock(&g_kept.lock);
     return rc;
+}
+
+_Static_assert(sizeof(struct emu_root) == SGX_EMULATED_ROOT_SIZE, "sgx/emulated.h");
+
+int sgx_emulated_root_export(uint8_t out[SGX_EMULATED_ROOT_SIZE], struct error *err)
+{
+    return emu_root_load((struct emu_root *)out, err);
+}
+
+void sgx_emulated_root_import(const uint8_t root[SGX_EMULATED_ROOT_SIZE])
+{
+    pthread_mutex_lock(&g_kept.lock);
+    memcpy(&g_kept.root, root, sizeof(g_kept.root));
+    g_kept.loaded = true;
+    pthread_mutex_unlock(&g_kept.lock);
 }
 
 int sgx_emulated_preload(struct error *err)
