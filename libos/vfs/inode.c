@@ -139,6 +139,17 @@ int inode_permission(struct inode *i, int mask)
     return inode_permission_as(cred_now(), i, mask);
 }
 
+u32 inode_mode_after_write(const struct inode *i)
+{
+    u32 mode = i->mode;
+
+    if (likely((mode & (S_ISUID | S_ISGID)) == 0) || fs_capable(CAP_FSETID))
+        return mode;
+    if ((mode & 010) || !fs_in_group(i->gid))
+        mode &= ~(u32)S_ISGID;
+    return mode & ~(u32)S_ISUID;
+}
+
 void inode_init_owner(struct inode *i, const struct inode *dir)
 {
     i->uid = fs_uid();

@@ -197,6 +197,7 @@ static int check_file_size(u64 size)
 static int truncate_counted(struct inode *i, u64 size)
 {
     struct setattr at = {.valid = SETATTR_SIZE | SETATTR_MTIME, .size = size};
+    u32 mode = inode_mode_after_write(i);
     int r;
 
     if ((i->seals & 2 && size < i->size) ||
@@ -204,6 +205,10 @@ static int truncate_counted(struct inode *i, u64 size)
         return -EPERM;
     r = check_file_size(size);
     at.mtime = (i64)clock_realtime();
+    if (unlikely(mode != i->mode)) {
+        at.valid |= SETATTR_MODE;
+        at.mode = mode & 07777;
+    }
     return r < 0 ? r : inode_setattr(i, &at);
 }
 

@@ -4,6 +4,7 @@
 #include "remove.h"
 #include <dirent.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <linux/capability.h>
 #include <linux/futex.h>
 #include <linux/securebits.h>
@@ -71,6 +72,49 @@ static void new_files_of_a_group(void)
     CHECK(mkdir("shared/sub", 0755) == 0 && stat("shared/sub", &st) == 0 &&
           (st.st_mode & 07777) == 02755);
     umask(022);
+}
+
+static int open_as(const char *name, int flags)
+{
+    int fd = open(name, flags);
+    CHECK(fd >= 0);
+    return fd;
+}
+
+/* Each way to change what is in a set-id file, by who may not make such files. */
+static void as_writer(void)
+{
+    static const int left[] = {0777, 0777, 0777};
+    struct stat st;
+    char name[16];
+    int fd;
+    CHECK(setgroups(0, NULL) == 0 && setgid(1000) == 0 && setuid(1000) == 0);
+    fd = open_as("set0", O_WRONLY);
+    CHECK(write(fd, "x", 1) == 1);
+    close(fd);
+    fd = open_as("set1", O_WRONLY);
+    CHECK(ftruncate(fd, 1) == 0);
+    close(fd);
+    CHECK(truncate("set2", 0) == 0);
+    for (int i = 0; i < 3; i++) {
+        snprintf(name, sizeof(name), "set%d", i);
+        CHECK(stat(name, &st) == 0 && (int)(st.st_mode & 07777) == left[i]);
+    }
+    _exit(g_failed);
+}
+
+static void written_set_ids(void)
+{
+    static const int modes[] = {06777, 04777, 02777};
+    char name[16];
+    for (int i = 0; i < 3; i++) {
+        snprintf(name, sizeof(name), "set%d", i);
+        int fd = open(name, O_CREAT | O_RDWR, 0600);
+        CHECK(write(fd, "data", 4) == 4 && fchown(fd, 0, 50) == 0 &&
+              fchmod(fd, (mode_t)modes[i]) == 0);
+        close(fd);
+    }
+    CHECK(in_child(as_writer) == 0);
 }
 
 static void copies_onto_itself(void)
@@ -556,6 +600,7 @@ int main(void)
     CHECK(mkdtemp(g_dir) && chdir(g_dir) == 0 && chmod(".", 0755) == 0);
     RUN(file_system_ids);
     RUN(new_files_of_a_group);
+    RUN(written_set_ids);
     RUN(copies_onto_itself);
     RUN(mapped_ranges);
     RUN(advice_on_fork);

@@ -518,8 +518,7 @@ static ssize_t mem_write(struct file *f, struct uio *io, u64 *pos)
     if (r > 0) {
         i->nid = 0;
         i->mtime = i->ctime = (i64)clock_realtime();
-        if (unlikely(i->mode & (S_ISUID | S_ISGID)) && !fs_capable(CAP_FSETID))
-            i->mode &= i->mode & 010 ? ~(u32)(S_ISUID | S_ISGID) : ~(u32)S_ISUID;
+        i->mode = inode_mode_after_write(i);
     }
     mutex_unlock(&m->data.write_lock);
     return r;

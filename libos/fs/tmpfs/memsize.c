@@ -166,6 +166,7 @@ int mem_fallocate(struct file *f, int mode, u64 off, u64 len)
         if (!(mode & FALLOC_KEEP_SIZE) && end > i->size)
             i->size = end;
         i->nid = 0;
+        i->mode = inode_mode_after_write(i);
         i->mtime = i->ctime = (i64)clock_realtime();
     }
     mutex_unlock(&i->lock);

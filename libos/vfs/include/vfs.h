@@ -63,6 +63,8 @@ u32 fs_uid(void);
 u32 fs_gid(void);
 bool fs_in_group(u32 gid);
 bool inode_owner_or_capable(struct inode *i);
+/* Whoever changes a file's content takes its set-id bits away, unless he may set them. */
+u32 inode_mode_after_write(const struct inode *i);
 int inode_permission_as(const struct cred *c, struct inode *i, int mask);
 
 /* ---- inodes (inode.c) ---- */
