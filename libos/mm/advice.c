@@ -194,6 +194,10 @@ static long advise(struct mm *mm, u64 addr, u64 size, int advice)
         if (sealed_content(mm, addr, size))
             return -EPERM;
         return vma_any(mm, addr, size, MAP_SHARED, true) ? -EINVAL : 0;
+    case MADV_DONTDUMP:
+        return vma_change_flags(mm, addr, size, VMA_DONTDUMP, 0);
+    case MADV_DODUMP:
+        return vma_change_flags(mm, addr, size, 0, VMA_DONTDUMP);
     case MADV_GUARD_INSTALL:
         return sealed_content(mm, addr, size) ? -EPERM : guard(mm, addr, size);
     case MADV_GUARD_REMOVE:
@@ -209,8 +213,6 @@ static long advise(struct mm *mm, u64 addr, u64 size, int advice)
     case MADV_WILLNEED:
     case MADV_HUGEPAGE:
     case MADV_NOHUGEPAGE:
-    case MADV_DONTDUMP:
-    case MADV_DODUMP:
         return 0;
     default: /* MADV_MERGEABLE, too: as without KSM */
         return -EINVAL;

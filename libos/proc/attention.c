@@ -48,12 +48,13 @@ static void stop_locked(struct thread *t, int sig)
         host_event(PAL_EVENT_STOPPED, p->pid, (i32)p->wait_status, NULL);
 }
 
-static __noreturn void die_of(struct process *p, int sig)
+static __noreturn void die_of(struct process *p, const struct siginfo_k *info)
 {
-    /* No core file is written, so the status never says that one was. */
-    if (signal_default_dumps(sig))
-        log_debug("pid %d (%s) ended by signal %d", p->pid, p->comm, sig);
-    process_exit_group((u32)sig);
+    if (signal_default_dumps(info->signo)) {
+        log_debug("pid %d (%s) ended by signal %d", p->pid, p->comm, info->signo);
+        core_dump(info);
+    }
+    process_exit_group((u32)info->signo);
 }
 
 /*
@@ -98,7 +99,7 @@ static int next_handled(struct thread *t, struct siginfo_k *info, struct ksigact
         }
         mutex_unlock(&g_process_lock);
         if (!drop)
-            die_of(p, sig);
+            die_of(p, info);
     }
 }
 
@@ -175,7 +176,7 @@ static void deliver(struct thread *t, struct uregs *regs, const struct siginfo_k
         log_info("pid %d: no room for the frame of signal %d at %llx", t->process->pid, info->signo,
                  (unsigned long long)regs->rsp);
         if (info->signo == SIGSEGV)
-            die_of(t->process, SIGSEGV);
+            die_of(t->process, &(struct siginfo_k){.signo = SIGSEGV, .code = SI_KERNEL});
         signal_fault(SIGSEGV, SI_KERNEL, 0, 0, 0);
         return;
     }
@@ -265,7 +266,7 @@ void signal_force(const struct siginfo_k *info)
     log_info("pid %d (%s): signal %d at ip %llx address %llx error %llx", p->pid, p->comm, sig,
              (unsigned long long)(t->regs ? t->regs->rip : 0), (unsigned long long)info->addr,
              (unsigned long long)t->fault_error);
-    die_of(p, sig);
+    die_of(p, info);
 }
 
 void signal_fault(int sig, int code, u64 addr, u32 trap, u64 error_code)

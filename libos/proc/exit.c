@@ -12,8 +12,10 @@
 void process_begin_exit_locked(struct process *p, u32 status)
 {
     struct thread *t;
-    if (p->group_exit && status == SIGKILL)
+    if (p->group_exit && status == SIGKILL) {
         tracee_let_go_locked(p);
+        core_killed_locked(p);
+    }
     if (p->group_exit || p->state == PROCESS_ZOMBIE)
         return;
     p->group_exit = true;
@@ -224,6 +226,7 @@ void thread_exit(u32 status)
 {
     struct thread *t = current();
     struct process *p = t->process;
+    core_wait();
     tracee_event(PTRACE_EVENT_EXIT, p->group_exit ? p->exit_status : status);
     if (p->mm) {
         step_disarm(t);
@@ -253,6 +256,7 @@ void thread_exit(u32 status)
     }
     if (p->exec_thread && p->thread_count == 1)
         thread_wake(p->exec_thread);
+    core_thread_gone_locked(p);
     mutex_unlock(&g_process_lock);
     keys_thread_drop(t);
     seccomp_put(t->seccomp);

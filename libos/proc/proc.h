@@ -45,6 +45,14 @@ struct rusage;
 void process_note_rss(struct process *p);
 void rusage_fill(struct process *p, bool children, struct rusage *out);
 
+/* ---- core.c ---- */
+/* The current process, which a signal ends: all of it stands still, and what RLIMIT_CORE asks for is
+ * written. True: it is ending, with a core file. */
+bool core_dump(const struct siginfo_k *info);
+void core_wait(void); /* a thread that ends, while another one writes */
+void core_thread_gone_locked(struct process *p);
+void core_killed_locked(struct process *p);
+
 /* ---- seccomp.c ---- */
 struct seccomp_filter;
 void seccomp_put(struct seccomp_filter *f);

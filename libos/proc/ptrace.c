@@ -11,24 +11,18 @@
 #define USER_SS        0x2b
 #define FLAGS_SETTABLE 0x40cd5ull /* as sigreturn, without TF: step.c steps */
 #define OPTIONS        (0x7full | PTRACE_O_EXITKILL)
-#define XSAVE_LEGACY   512
 #define XCR0_OFFSET    464 /* where debuggers look for XCR0 */
 #define MXCSR_OFFSET   24
 #define MXCSR_VALID    0xffffu
 #define DEBUGREG       848 /* offsetof(struct user, u_debugreg) */
 #define USER_SIZE      912
 
-/* As struct user_regs_struct. */
-struct user_regs {
-    u64 r15, r14, r13, r12, rbp, rbx, r11, r10, r9, r8, rax, rcx, rdx, rsi, rdi, orig_rax, rip, cs,
-        flags, rsp, ss, fs_base, gs_base, ds, es, fs, gs;
-};
 _Static_assert(offsetof(struct user_regs, orig_rax) == offsetof(struct uregs, orig_rax), "order");
 _Static_assert(offsetof(struct user_regs, rip) == offsetof(struct uregs, rip), "order");
 
 /* ---- registers; the thread is stopped ---- */
 
-static void registers_of(const struct thread *t, struct user_regs *out)
+void registers_of(const struct thread *t, struct user_regs *out)
 {
     const struct uregs *r = t->regs;
     memset(out, 0, sizeof(*out));
@@ -52,12 +46,12 @@ static int set_registers(struct thread *t, const struct user_regs *in)
     return 0;
 }
 
-static u32 xstate_size(void)
+u32 xstate_size(void)
 {
     return vector_area_size() & ~63u;
 }
 
-static void vectors_of(const struct thread *t, u8 *out)
+void vectors_of(const struct thread *t, u8 *out)
 {
     u64 features = vector_features();
     memcpy(out, t->xsave, xstate_size());

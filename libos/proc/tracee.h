@@ -68,3 +68,14 @@ void process_announce_locked(struct process *p);
 void step_prepare(struct thread *t, const struct uregs *regs);
 void step_disarm(struct thread *t);
 bool step_wanted(const struct thread *t);
+
+/* ---- ptrace.c: registers of a thread that stands still, its vector state in xsave ---- */
+/* As struct user_regs_struct. */
+struct user_regs {
+    u64 r15, r14, r13, r12, rbp, rbx, r11, r10, r9, r8, rax, rcx, rdx, rsi, rdi, orig_rax, rip, cs,
+        flags, rsp, ss, fs_base, gs_base, ds, es, fs, gs;
+};
+#define XSAVE_LEGACY 512
+void registers_of(const struct thread *t, struct user_regs *out);
+u32 xstate_size(void);
+void vectors_of(const struct thread *t, u8 *out); /* xstate_size() bytes: NT_X86_XSTATE */

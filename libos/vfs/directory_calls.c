@@ -62,10 +62,12 @@ static int path_mkdir(int dirfd, const char *path, u32 mode)
 /* Of calls that change an entry: by the time the directory was locked the name was another's. */
 #define LOOK_AGAIN 1
 
-/* Somebody may change a name again and again; who is killed meanwhile ends. */
+/* Somebody may change a name again and again; who is killed meanwhile ends (but writes its core file
+ * first). */
 static bool look_again(int *r)
 {
-    if (*r == LOOK_AGAIN && fs_process() && fs_process()->group_exit)
+    const struct process *p = fs_process();
+    if (*r == LOOK_AGAIN && p && p->group_exit && !p->core)
         *r = -EINTR;
     return *r == LOOK_AGAIN;
 }
@@ -104,7 +106,7 @@ static int unlink_entry(struct walk *w, struct dentry *d, bool is_dir)
     return r;
 }
 
-static int path_unlink(int dirfd, const char *path, bool is_dir)
+int path_unlink(int dirfd, const char *path, bool is_dir)
 {
     struct walk w;
     struct dentry *d;

@@ -24,7 +24,7 @@ while [ $# -gt 0 ]; do
     *) break ;;
     esac
 done
-[ $# -gt 0 ] || set -- process signals threads timers jobs exec polling sockets loopback loopback_udp mqueue files names owners pipes terminals fsmodel fsstress races abuse meanings filters others tracing aio registers groups forks sysv mappings keys newer \
+[ $# -gt 0 ] || set -- process signals threads timers jobs exec polling sockets loopback loopback_udp mqueue files names owners pipes terminals fsmodel fsstress races abuse meanings filters others tracing aio registers groups forks sysv mappings keys cores newer \
     shell.sh jobs.sh
 
 work=$(mktemp -d) || exit 1

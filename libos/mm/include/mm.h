@@ -30,6 +30,8 @@ struct vma {
 #define VMA_LOCKED \
     0x08000000u /* in flags: mlock(2), which only counts: nothing is ever paged out */
 
+#define VMA_DONTDUMP 0x00020000u /* in flags: MADV_DONTDUMP */
+
 #define MM_SEARCH_CLASSES 24u
 #define MM_MAP_COUNT_MAX  65530u /* vm.max_map_count */
 

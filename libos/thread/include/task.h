@@ -84,6 +84,7 @@ struct process {
     struct waitq vfork_wait;
     struct waitq stop_wait;                  /* threads of a stopped process */
     struct thread *exec_thread;              /* ends all others and goes on alone */
+    struct core *core;                       /* proc/core.c: while its core file is written */
     struct spawn *spawn;                     /* proc/spawn.c: while created but not started */
     struct key *process_keys, *session_keys; /* proc/keyring.c; NULL: none yet */
     u64 min_flt;

@@ -262,6 +262,7 @@ void fs_context_put(struct fs_context *c);
  * the current process. */
 int path_lookup(int dirfd, const char *path, u32 flags, struct dentry **out);
 int path_open(int dirfd, const char *path, u32 flags, u32 mode, struct file **out); /* flags: O_* */
+int path_unlink(int dirfd, const char *path, bool directory);
 /* Open what d names for the LibOS's own use, no permission checked (exec has checked MAY_EXEC). */
 int dentry_open(struct dentry *d, u32 flags, struct file **out);
 /* A node of any type but directory, symlink (sockets: bind(2)); umask applied. -EEXIST. out may be
@@ -292,6 +293,8 @@ int inode_deny_write(struct inode *i);
 void inode_allow_write(struct inode *i);
 struct inode *inode_get(struct inode *i);
 void inode_put(struct inode *i);
+/* truncate() and O_TRUNC: -ETXTBSY for a running program, -EPERM for what seals forbid. */
+int inode_truncate(struct inode *i, u64 size);
 int inode_stat(struct inode *i, struct kstat *st);
 /* What struct inode itself says. */
 void inode_stat_plain(const struct inode *i, struct kstat *st);

@@ -76,8 +76,6 @@ u64 super_new_dev(void);
 /* Owner of a new inode in dir: credentials of the caller, setgid directories. */
 void inode_init_owner(struct inode *i, const struct inode *dir);
 int inode_setattr(struct inode *i, const struct setattr *a); /* no permission checked */
-/* truncate() and O_TRUNC: -ETXTBSY for a running program, -EPERM for what seals forbid. */
-int inode_truncate(struct inode *i, u64 size);
 int inode_count_writer(struct inode *i); /* 0, or -ETXTBSY: a program runs from it */
 void inode_uncount_writer(struct inode *i);
 void setattr_copy(struct inode *i, const struct setattr *a); /* everything but the size; ctime */

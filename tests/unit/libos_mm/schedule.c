@@ -417,6 +417,9 @@ u64 thread_cpu_time(struct thread *t) { return 0; }
 void timers_cpu_limit_locked(struct process *p) {}
 void timers_destroy(struct process *p) {}
 void acct_process(struct process *p) {}
+void core_wait(void) {}
+void core_thread_gone_locked(struct process *p) {}
+void core_killed_locked(struct process *p) {}
 size_t strlcpy(char *d, const char *s, size_t n) { d[0] = 0; return 0; }
 static void nothing(struct process *p) {}
 // clang-format on
