@@ -5,6 +5,7 @@
  * but only what is in this table: SOL_SOCKET has descriptors, which would be the host's own.
  */
 #include "host_name.h"
+#include <linux/capability.h>
 #include <linux/ipv6.h>
 #include <linux/udp.h>
 
@@ -68,6 +69,13 @@ static u32 keep(u8 *control, u32 kept, u32 at, u32 size)
     return kept + size;
 }
 
+/* As the options of these names: for who may make packets of his own. */
+static bool is_privileged(const struct header *h)
+{
+    return h->level == IPPROTO_IPV6 &&
+           (h->type == IPV6_HOPOPTS || h->type == IPV6_DSTOPTS || h->type == IPV6_RTHDRDSTOPTS);
+}
+
 int ip_control_to_send(u8 *control, u32 size)
 {
     u32 kept = 0, step;
@@ -81,6 +89,8 @@ int ip_control_to_send(u8 *control, u32 size)
             return -EINVAL;
         step = (u32)MIN(ALIGNED(h.len), (u64)(size - at));
         k = kind_of(&h);
+        if (is_privileged(&h) && !capable(CAP_NET_RAW))
+            return -EPERM;
         if (k != NULL && k->sent)
             kept = keep(control, kept, at, step);
         else if (h.level == SOL_SOCKET && (h.type == SCM_RIGHTS || h.type == SCM_CREDENTIALS))

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The system calls of sockets: arguments in, a family's work, results out. */
 #include "socket.h"
+#include <linux/capability.h>
 #include <linux/sockios.h>
 
 #define OPTION_MAX 1024
@@ -438,6 +439,34 @@ long sys_getsockopt(int fd, int level, int name, uaddr value, uaddr size)
     return r;
 }
 
+/* Options that Linux keeps for who may administer the network. The process of the host that sets
+ * them may do so; the caller has to as well. */
+static const struct privileged {
+    int level, name;
+    i32 free_from, free_to; /* values that all may set */
+    bool admin;             /* CAP_NET_ADMIN alone; else CAP_NET_RAW is enough */
+} g_privileged[] = {
+    {SOL_SOCKET, SO_SNDBUFFORCE, 1, 0, true},  {SOL_SOCKET, SO_RCVBUFFORCE, 1, 0, true},
+    {SOL_SOCKET, SO_BUSY_POLL, 0, 0, true},    {SOL_SOCKET, SO_PRIORITY, 0, 6, false},
+    {SOL_SOCKET, SO_MARK, 1, 0, false},        {IPPROTO_IP, IP_TRANSPARENT, 0, 0, false},
+    {IPPROTO_IPV6, IPV6_HOPOPTS, 1, 0, false}, {IPPROTO_IPV6, IPV6_RTHDRDSTOPTS, 1, 0, false},
+    {IPPROTO_IPV6, IPV6_DSTOPTS, 1, 0, false},
+};
+
+static bool may_set_option(int level, int name, const u8 *val)
+{
+    i32 v;
+
+    memcpy(&v, val, sizeof(v));
+    for (size_t i = 0; i < ARRAY_SIZE(g_privileged); i++) {
+        const struct privileged *p = &g_privileged[i];
+
+        if (p->level == level && p->name == name && !(v >= p->free_from && v <= p->free_to))
+            return capable(CAP_NET_ADMIN) || (!p->admin && capable(CAP_NET_RAW));
+    }
+    return true;
+}
+
 long sys_setsockopt(int fd, int level, int name, uaddr value, int size)
 {
     u8 val[OPTION_MAX] = {0};
@@ -453,6 +482,8 @@ long sys_setsockopt(int fd, int level, int name, uaddr value, int size)
         r = -EINVAL;
     else
         r = copy_from_user(val, value, len);
+    if (r == 0 && !may_set_option(level, name, val))
+        r = -EPERM;
     if (r == 0)
         r = level == SOL_SOCKET ? common_setsockopt(s, name, val, len) : 1;
     if (r == 1)

@@ -8,6 +8,7 @@
 #include <linux/capability.h>
 #include <linux/futex.h>
 #include <linux/securebits.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -473,6 +474,49 @@ static int is_hidden(const char *name)
     return hidden;
 }
 
+/* The process that has the socket outside may be one; who asks for them is none. */
+static void options_of_administrators(void)
+{
+    static const struct {
+        int domain, level, name, value;
+    } options[] = {
+        {AF_INET, SOL_SOCKET, SO_SNDBUFFORCE, 1 << 20},
+        {AF_INET, SOL_SOCKET, SO_PRIORITY, 7},
+        {AF_INET, SOL_SOCKET, SO_MARK, 1},
+        {AF_INET, IPPROTO_IP, IP_TRANSPARENT, 1},
+        {AF_UNIX, SOL_SOCKET, SO_RCVBUFFORCE, 1 << 20},
+        {AF_UNIX, SOL_SOCKET, SO_SNDBUFFORCE, 1},
+        {AF_UNIX, SOL_SOCKET, SO_PRIORITY, 7},
+    };
+    for (size_t i = 0; i < sizeof(options) / sizeof(*options); i++) {
+        int fd = socket(options[i].domain, SOCK_DGRAM, 0);
+        CHECK(fails(setsockopt(fd, options[i].level, options[i].name, &options[i].value,
+                               sizeof(options[i].value)),
+                    EPERM));
+        close(fd);
+    }
+}
+
+/* The same of one packet, as control data. */
+static void extension_header(void)
+{
+    struct sockaddr_in6 to = {.sin6_family = AF_INET6, .sin6_port = 9};
+    union {
+        struct cmsghdr head;
+        char room[CMSG_SPACE(8)];
+    } control = {.head = {CMSG_LEN(8), IPPROTO_IPV6, IPV6_HOPOPTS}};
+    struct msghdr m = {.msg_name = &to,
+                       .msg_namelen = sizeof(to),
+                       .msg_iov = &(struct iovec){"x", 1},
+                       .msg_iovlen = 1,
+                       .msg_control = &control,
+                       .msg_controllen = sizeof(control)};
+    int fd = socket(AF_INET6, SOCK_DGRAM, 0);
+    to.sin6_addr = in6addr_loopback;
+    CHECK(fd < 0 || fails(sendmsg(fd, &m, 0), EPERM));
+    close(fd);
+}
+
 static void without_rights(void)
 {
     static const char *const hidden[] = {"maps",    "smaps", "smaps_rollup", "auxv",
@@ -497,6 +541,8 @@ static void without_rights(void)
     CHECK(fails(syscall(SYS_sched_setattr, 0, &better, 0), EPERM));
     for (size_t i = 0; i < sizeof(hidden) / sizeof(*hidden); i++)
         CHECK(is_hidden(hidden[i]));
+    options_of_administrators();
+    extension_header();
     snprintf(path, sizeof(path), "/proc/%d/exe", getppid());
     CHECK(fails(readlink(path, path, sizeof(path)), EACCES));
 }
