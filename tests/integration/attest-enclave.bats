@@ -49,6 +49,16 @@ verify() {
     [ ! -e "$work/none" ]
 }
 
+@test "a sealing key of an earlier microcode has a name" {
+    arguments sh -c 'cd /dev/attestation/keys; svn=$(cat ../cpu_svn); cat _sgx_mrenclave "_sgx_mrenclave.$svn" _sgx_mrenclave.00000000000000000000000000000000
+        cat "_sgx_mrenclave.ff${svn#??}"'
+    rune run --bundle "$bundle" "$id" >"$work/keys" 2>"$work/err" </dev/null || true
+    [ "$(stat -c %s "$work/keys")" = 48 ]
+    cmp <(head -c 16 "$work/keys") <(tail -c 32 "$work/keys" | head -c 16)
+    run ! cmp <(head -c 16 "$work/keys") <(tail -c 16 "$work/keys")
+    grep -q "read error: Permission denied" "$work/err"
+}
+
 @test "a deployment is recomputed, and what differs is said" {
     configure 'c["process"]["env"] += ["COLOUR=blue"]'
     arguments sh -c 'cat /target_info >/dev/attestation/target_info; cat /dev/attestation/report' one

@@ -14,9 +14,10 @@
 #include "sgx.h"
 #include "sgx_emulated.h"
 
-#define QUOTE_MAX 8192u
-#define KEY_SIZE  16u
-#define KEY_MAX   32u
+#define QUOTE_MAX    8192u
+#define KEY_SIZE     16u
+#define CPU_SVN_SIZE 16u
+#define KEY_MAX      32u
 #define SEAL_ATTRIBUTES \
     0xff0000000000000bull /* what must not change: INIT, DEBUG, MODE64BIT and the reserved */
 #define SEAL_MISC 0xf0000000u
@@ -332,22 +333,40 @@ static int may_have_signer_key(void)
     return 0;
 }
 
-static int show_key(struct text *t, u16 policy, u16 isv_svn)
+/* A sealing key: of this enclave now, or as an earlier version of it or of the processor had it. */
+struct seal {
+    u16 policy, isv_svn;
+    u8 cpu_svn[CPU_SVN_SIZE];
+};
+
+static struct seal seal_now(u16 policy)
+{
+    struct seal s = {.policy = policy, .isv_svn = g_self.isv_svn};
+
+    memcpy(s.cpu_svn, g_self.cpu_svn, sizeof(s.cpu_svn));
+    return s;
+}
+
+static int show_key(struct text *t, const struct seal *seal)
 {
     bool kss = (g_self.attributes.flags & SGX_ATTR_KSS) != 0;
     struct sgx_keyrequest q = {
         .key_name = SGX_KEY_SEAL,
-        .key_policy = (u16)(policy | (kss ? SGX_POLICY_CONFIGID : 0)),
-        .isv_svn = isv_svn,
+        .key_policy = (u16)(seal->policy | (kss ? SGX_POLICY_CONFIGID : 0)),
+        .isv_svn = seal->isv_svn,
         .config_svn = g_self.config_svn,
         .attribute_mask.flags = SEAL_ATTRIBUTES | (kss ? SGX_ATTR_KSS : 0),
         .misc_mask = SEAL_MISC,
     };
     u8 key[KEY_SIZE];
+    int r = seal->policy == SGX_POLICY_MRSIGNER ? may_have_signer_key() : 0;
 
-    memcpy(q.cpu_svn, g_self.cpu_svn, sizeof(q.cpu_svn));
-    if (sgx_get_key(&q, key) != 0)
-        return -EIO;
+    if (r < 0)
+        return r;
+    memcpy(q.cpu_svn, seal->cpu_svn, sizeof(q.cpu_svn));
+    r = sgx_get_key(&q, key);
+    if (r != 0)
+        return r == SGX_INVALID_CPUSVN ? -EACCES : -EIO;
     text_add(t, key, sizeof(key));
     crypto_wipe(key, sizeof(key));
     return 0;
@@ -355,44 +374,101 @@ static int show_key(struct text *t, u16 policy, u16 isv_svn)
 
 static int show_enclave_key(struct pseudo_inode *p, struct text *t)
 {
-    return show_key(t, SGX_POLICY_MRENCLAVE, g_self.isv_svn);
+    const struct seal seal = seal_now(SGX_POLICY_MRENCLAVE);
+
+    return show_key(t, &seal);
 }
 
 static int show_signer_key(struct pseudo_inode *p, struct text *t)
 {
-    int r = may_have_signer_key();
+    const struct seal seal = seal_now(SGX_POLICY_MRSIGNER);
 
-    return r < 0 ? r : show_key(t, SGX_POLICY_MRSIGNER, g_self.isv_svn);
+    return show_key(t, &seal);
 }
 
-/* ---- the signer's key of an earlier version: _sgx_mrsigner.SVN ---- */
+/* ---- earlier ones: _sgx_mrenclave.CPUSVN, _sgx_mrsigner[.SVN][.CPUSVN] ---- */
+
+static int hex_digit(char c)
+{
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* As cpu_svn tells it, to the end of the name. */
+static bool parse_cpu_svn(const char *text, size_t len, u8 out[CPU_SVN_SIZE])
+{
+    int bad = len == 2 * (size_t)CPU_SVN_SIZE ? 0 : -1;
+
+    for (size_t i = 0; bad >= 0 && i < CPU_SVN_SIZE; i++) {
+        const int high = hex_digit(text[2 * i]), low = hex_digit(text[2 * i + 1]);
+
+        bad = high | low;
+        out[i] = (u8)(high << 4 | low);
+    }
+    return bad >= 0;
+}
+
+/* Only up to this enclave's own version: EGETKEY gives nobody the key of a later one. */
+static bool parse_isv_svn(const char *text, size_t len, u16 *out)
+{
+    const int svn = proc_parse_number(text, len);
+
+    if (svn < 0 || svn > g_self.isv_svn)
+        return false;
+    *out = (u16)svn;
+    return true;
+}
+
+static bool parse_seal(const char *name, size_t len, struct seal *out)
+{
+    static const char enclave[] = "_sgx_mrenclave.", signer[] = "_sgx_mrsigner.";
+    const bool by_signer = strncmp(name, signer, sizeof(signer) - 1) == 0;
+    const size_t prefix = by_signer ? sizeof(signer) - 1 : sizeof(enclave) - 1;
+    const char *rest = name + prefix, *end = name + len;
+
+    if (len <= prefix || (!by_signer && strncmp(name, enclave, prefix) != 0))
+        return false;
+    *out = seal_now(by_signer ? SGX_POLICY_MRSIGNER : SGX_POLICY_MRENCLAVE);
+    if (parse_cpu_svn(rest, (size_t)(end - rest), out->cpu_svn))
+        return true;
+    if (!by_signer)
+        return false;
+    const char *dot = memchr(rest, '.', (size_t)(end - rest));
+    return parse_isv_svn(rest, (size_t)((dot ? dot : end) - rest), &out->isv_svn) &&
+           (!dot || parse_cpu_svn(dot + 1, (size_t)(end - dot - 1), out->cpu_svn));
+}
 
 static int show_earlier_key(struct pseudo_inode *p, struct text *t)
 {
-    int r = may_have_signer_key();
+    struct seal seal;
 
-    return r < 0 ? r : show_key(t, SGX_POLICY_MRSIGNER, (u16)p->fd);
+    return parse_seal(p->name, strlen(p->name), &seal) ? show_key(t, &seal) : -EIO;
 }
 
 static const struct pseudo_entry g_earlier_key = {
-    .name = "_sgx_mrsigner.", .mode = S_IFREG | 0400, .show = show_earlier_key};
+    .name = "earlier", .mode = S_IFREG | 0400, .show = show_earlier_key};
 
-/* Only up to this enclave's own version: EGETKEY gives nobody the key of a later one. */
-static int earlier_key_lookup(struct pseudo_inode *dir, const char *name, size_t len,
-                              struct inode **out)
+/* Of a name, set or not: what a listing says and what stat() says is the same. */
+static u64 key_ino(const struct pseudo_inode *dir, const char *name)
 {
-    const size_t prefix = strlen(g_earlier_key.name);
-    int svn = -1;
+    u64 h = 0;
 
-    if (len > prefix && strncmp(name, g_earlier_key.name, prefix) == 0)
-        svn = proc_parse_number(name + prefix, len - prefix);
-    if (svn < 0 || svn > g_self.isv_svn)
-        return -ENOENT;
-    *out = pseudo_inode_new(dir->i.super, &g_earlier_key, dir);
-    if (!*out)
+    while (*name)
+        h = (h ^ (u8)*name++) * 0x100000001b3ull;
+    return dir->i.ino + (1ull << 32) + (h >> 33);
+}
+
+static int key_inode(struct pseudo_inode *dir, const struct pseudo_entry *entry, const char *name,
+                     size_t len, struct inode **out)
+{
+    char *copy = kstrndup(name, len);
+
+    *out = copy ? pseudo_inode_new(dir->i.super, entry, dir) : NULL;
+    if (!*out) {
+        kfree(copy);
         return -ENOMEM;
-    pseudo_of(*out)->fd = svn;
-    (*out)->ino += KEY_MAX + 1 + (u32)svn;
+    }
+    pseudo_of(*out)->name = copy;
+    (*out)->ino = key_ino(dir, copy);
     return 0;
 }
 
@@ -405,16 +481,6 @@ static struct named_key {
     bool set;
     u8 value[KEY_SIZE];
 } g_keys[KEY_MAX] = {{.name = "default"}};
-
-/* Of a name, set or not: what a listing says and what stat() says is the same. */
-static u64 key_ino(const struct pseudo_inode *dir, const char *name)
-{
-    u64 h = 0;
-
-    while (*name)
-        h = (h ^ (u8)*name++) * 0x100000001b3ull;
-    return dir->i.ino + (1ull << 32) + (h >> 33);
-}
 
 /* With g_lock. "": the first that is free. KEY_MAX: none. */
 static u32 key_find(const char *name)
@@ -458,27 +524,21 @@ static const struct pseudo_entry g_named_key = {
 
 static int key_lookup(struct pseudo_inode *dir, const char *name, size_t len, struct inode **out)
 {
-    bool may_set = fs_uid() == 0 || fs_capable(CAP_DAC_OVERRIDE);
+    char wanted[sizeof(g_keys[0].name)];
+    bool there = fs_uid() == 0 || fs_capable(CAP_DAC_OVERRIDE); /* any name may be set */
+    struct seal seal;
 
     if (name[0] == '_')
-        return earlier_key_lookup(dir, name, len, out);
-    if (len == 0 || len >= sizeof(g_keys[0].name))
+        return parse_seal(name, len, &seal) ? key_inode(dir, &g_earlier_key, name, len, out)
+                                            : -ENOENT;
+    if (len == 0 || len >= sizeof(wanted))
         return -ENOENT;
-    char *copy = kstrndup(name, len);
-    if (!copy)
-        return -ENOMEM;
+    memcpy(wanted, name, len);
+    wanted[len] = '\0';
     mutex_lock(&g_lock);
-    const u32 k = key_find(copy);
+    there |= key_find(wanted) < KEY_MAX;
     mutex_unlock(&g_lock);
-    const bool there = k < KEY_MAX || may_set; /* any name may be set */
-    *out = there ? pseudo_inode_new(dir->i.super, &g_named_key, dir) : NULL;
-    if (!*out) {
-        kfree(copy);
-        return there ? -ENOMEM : -ENOENT;
-    }
-    pseudo_of(*out)->name = copy;
-    (*out)->ino = key_ino(dir, copy);
-    return 0;
+    return there ? key_inode(dir, &g_named_key, name, len, out) : -ENOENT;
 }
 
 static int key_iterate(struct pseudo_inode *dir, u64 pos, dirent_fn *fn, void *ctx)
@@ -499,8 +559,17 @@ static const struct pseudo_entry g_key_entries[] = {
     {0},
 };
 
+static int show_cpu_svn(struct pseudo_inode *p, struct text *t)
+{
+    for (u32 i = 0; i < CPU_SVN_SIZE; i++)
+        text_printf(t, "%02x", g_self.cpu_svn[i]);
+    text_printf(t, "\n");
+    return 0;
+}
+
 static const struct pseudo_entry g_entries[] = {
     PSEUDO_SHOW("attestation_type", show_type),
+    PSEUDO_SHOW("cpu_svn", show_cpu_svn),
     PSEUDO_SHOW("host_values", show_host_values),
     {.name = "keys",
      .mode = S_IFDIR | 0555,

@@ -5,6 +5,7 @@
 #include "deployment.h"
 #include "host.h"
 #include "host_model.h"
+#include "manifest.h"
 #include "measured.h"
 #include "sgx.h"
 #include "test_host.h"
@@ -43,14 +44,19 @@ int sgx_report(const u8 target_info[512], const u8 report_data[64], u8 report[43
     return -EIO;
 }
 
+/* A processor whose security version is 5: its keys tell what they were asked for. */
 int sgx_get_key(const struct sgx_keyrequest *request, u8 key[16])
 {
-    return -EIO;
+    if (request->cpu_svn[0] > 5)
+        return SGX_INVALID_CPUSVN;
+    memset(key, 0, 16);
+    key[0] = (u8)(request->key_policy << 4 | (request->isv_svn << 3) | request->cpu_svn[0]);
+    return 0;
 }
 
 int proc_parse_number(const char *name, size_t len)
 {
-    return -1;
+    return len == 1 && name[0] >= '0' && name[0] <= '9' ? name[0] - '0' : -1;
 }
 
 void process_put(struct process *p)
@@ -153,11 +159,60 @@ static void others_may_not_ask_for_names_that_are_not_set(void **state)
     g_test_process.cred = old;
 }
 
+#define ZEROS "000000000000000000000000000000" /* the other 15 bytes of a CPUSVN */
+
+static void keys_of_earlier_versions_have_names(void **state)
+{
+    static const struct manifest_image signed_elsewhere = {.flags = MANIFEST_SIGNED_ELSEWHERE};
+    static const char *const none[] = {"_sgx_mrenclave.1",
+                                       "_sgx_mrenclave.03",
+                                       "_sgx_mrenclave." ZEROS,
+                                       "_sgx_mrenclave.0G" ZEROS,
+                                       "_sgx_mrenclave.0A" ZEROS,
+                                       "_sgx_mrenclave.003" ZEROS,
+                                       "_sgx_mrsigner.",
+                                       "_sgx_mrsigner.2",
+                                       "_sgx_mrsigner.2.03" ZEROS,
+                                       "_sgx_mrsigner.0.",
+                                       "_sgx_mrsigner.0.0",
+                                       "_sgx_mrsigner.0.03" ZEROS ".",
+                                       "_sgx_mrsigner.03" ZEROS ".0",
+                                       "_sgx_other.03" ZEROS};
+    char text[40] = "";
+    long fd = CALL(open, "/a/cpu_svn", O_RDONLY);
+
+    g_manifest = &signed_elsewhere;
+    g_self.attributes.flags = SGX_ATTR_KSS;
+    g_self.isv_svn = 1;
+    g_self.cpu_svn[0] = 5;
+    is(CALL(read, fd, text, sizeof(text)), 33);
+    CALL(close, fd);
+    assert_string_equal(text, "05" ZEROS "\n");
+    const long enclave = (SGX_POLICY_MRENCLAVE | SGX_POLICY_CONFIGID) << 4 & 0xff;
+    const long signer = (SGX_POLICY_MRSIGNER | SGX_POLICY_CONFIGID) << 4 & 0xff;
+    is((u8)get("/a/keys/_sgx_mrenclave"), enclave | 8 | 5);
+    is((u8)get("/a/keys/_sgx_mrenclave.05" ZEROS), enclave | 8 | 5);
+    is((u8)get("/a/keys/_sgx_mrenclave.03" ZEROS), enclave | 8 | 3);
+    is((u8)get("/a/keys/_sgx_mrsigner"), signer | 8 | 5);
+    is((u8)get("/a/keys/_sgx_mrsigner.0"), signer | 5);
+    is((u8)get("/a/keys/_sgx_mrsigner.03" ZEROS), signer | 8 | 3);
+    is((u8)get("/a/keys/_sgx_mrsigner.0.03" ZEROS), signer | 3);
+    fd = CALL(open, "/a/keys/_sgx_mrenclave.06" ZEROS, O_RDONLY);
+    is(fd < 0 ? fd : CALL(read, fd, text, sizeof(text)), -EACCES);
+    for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++) {
+        char path[96];
+
+        snprintf(path, sizeof(path), "/a/keys/%s", none[i]);
+        is(CALL(open, path, O_RDONLY), -ENOENT);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(names_that_are_only_asked_for_use_up_nothing, start),
         cmocka_unit_test_setup(a_key_keeps_its_name_and_value_when_all_are_taken, start),
+        cmocka_unit_test_setup(keys_of_earlier_versions_have_names, start),
         cmocka_unit_test_setup(others_may_not_ask_for_names_that_are_not_set, start),
     };
 
