@@ -366,7 +366,7 @@ static int show_key(struct text *t, const struct seal *seal)
     memcpy(q.cpu_svn, seal->cpu_svn, sizeof(q.cpu_svn));
     r = sgx_get_key(&q, key);
     if (r != 0)
-        return r == SGX_INVALID_CPUSVN ? -EACCES : -EIO;
+        return r == -EACCES ? r : -EIO;
     text_add(t, key, sizeof(key));
     crypto_wipe(key, sizeof(key));
     return 0;

@@ -88,6 +88,7 @@ static inline void sgx_emodpe(u64 addr, u64 flags)
  * this enclave. */
 int sgx_report(const u8 target_info[SGX_TARGETINFO_SIZE], const u8 report_data[64],
                u8 report[SGX_REPORT_SIZE]);
+/* -EACCES: of a later CPUSVN than the processor's; -EINVAL: EGETKEY refuses for another reason. */
 int sgx_get_key(const struct sgx_keyrequest *request, u8 key[16]);
 /* Facts about this enclave, from a report made at start. */
 extern struct sgx_report_body g_self;

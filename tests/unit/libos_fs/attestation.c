@@ -48,7 +48,7 @@ int sgx_report(const u8 target_info[512], const u8 report_data[64], u8 report[43
 int sgx_get_key(const struct sgx_keyrequest *request, u8 key[16])
 {
     if (request->cpu_svn[0] > 5)
-        return SGX_INVALID_CPUSVN;
+        return -EACCES;
     memset(key, 0, 16);
     key[0] = (u8)(request->key_policy << 4 | (request->isv_svn << 3) | request->cpu_svn[0]);
     return 0;
