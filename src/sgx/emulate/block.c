@@ -113,6 +113,7 @@ void host_block_free(struct host_thread *t)
             break;
         }
     }
+    host_enclu_thread_gone(t);
     if (t->own_actions)
         free(t->actions);
     _dl_deallocate_tls((void *)t->core_fs, true);

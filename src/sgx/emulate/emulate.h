@@ -10,6 +10,7 @@
  *   deliver.c    signals to the program's own handlers; rt_sigreturn, masks, stacks
  *   calls.c      system calls of the program, by Syscall User Dispatch
  *   gate.c       system calls that are not ours, done in the program's own context
+ *   enclu.c      ENCLU without a signal
  *   site.c       instructions made jumps though they are shorter
  *   process.c    clone, fork, vfork, exec, exit
  *   device.c     descriptors and ioctls of /dev/sgx_enclave
@@ -48,6 +49,7 @@ struct host_thread {
     uint64_t now_fs, now_gs;          /* what the context that is returned to has */
     uint64_t host_fs, host_gs;        /* while an enclave runs: the program's */
     void *frame;                      /* of a new thread: what its first rt_sigreturn takes */
+    uint64_t enclu_mask;              /* the signal mask while the core runs without a signal */
     struct host_actions *actions;
     struct {
         uint64_t sp, flags, size;
@@ -57,10 +59,11 @@ struct host_thread {
     int exec_register;        /* after an exec that failed gets ... */
     uint64_t restore_rdx;     /* ... this */
     uint64_t after_exec;      /* RIP after it */
+    uint64_t tid;             /* by which enclu.c knows it, or 0 */
     int pid;                  /* of this process, for process_vm_readv */
     _Atomic int dead;         /* tid of a thread that has called exit */
     struct host_thread *next; /* all blocks */
-    bool own_actions, vforked;
+    bool own_actions, vforked, process;
 };
 
 extern struct host_handover *g_host_handover;
@@ -130,6 +133,7 @@ uint64_t host_source_untouched(struct host_source *s, uint64_t from, uint64_t si
 
 /* signal.c: called by entry.S */
 void host_signal(int signo, siginfo_t *info, ucontext_t *uc, struct host_thread *t);
+void host_load(greg_t *regs, const struct emu_image *i);
 
 /* deliver.c */
 void host_deliver(struct host_thread *t, int signo, const siginfo_t *info, ucontext_t *uc);
@@ -161,6 +165,32 @@ uint64_t host_gate_exec(void); /* a `syscall` and a `ud2` behind it */
 /* A gate's trap for a call that the core is to see: the address behind it in the program, else 0. */
 uint64_t host_gate_seen(uint64_t rip);
 
+/* An ENCLU at `at` has trapped: of e's code, for EEXIT, or with NULL of the program's. Often enough,
+ * and it is made a jump. */
+void host_gate_enclu_hit(uint64_t at, struct sgx_handle *e);
+/* RIP in the gate of an ENCLU of the program: the address behind that, else 0. */
+uint64_t host_gate_enclu(uint64_t rip, uint64_t *offset);
+
+/* enclu.c */
+void host_enclu_setup(void);
+void host_enclu_thread(
+    struct host_thread *t); /* on the thread: ENCLU without a signal from now on */
+void host_enclu_thread_gone(struct host_thread *t);
+extern atomic_uint g_host_enclu_off; /* another process shares our memory, so TIDs may be double */
+int host_enclu_fast(const struct emu_image *given, struct host_thread *t, uint8_t *xsave,
+                    struct emu_image *image); /* entry.S */
+/* RIP between an ENCLU and its emulation: everything is as before it. The address behind it, or 0 */
+uint64_t host_enclu_rewind(const struct host_thread *t, ucontext_t *uc);
+/* RIP behind that: what is being loaded counts as loaded. */
+bool host_enclu_committed(uint64_t rip);
+/* RIP in the course of an EEXIT: it is done. */
+bool host_eexit_finish(struct host_thread *t, ucontext_t *uc);
+/* The ENCLU at `at` becomes a jump to `gate`. With the gates' lock. */
+bool host_eexit_patch(struct sgx_handle *e, uint64_t at, uint64_t gate);
+extern const char host_vdso_enclu[], host_enclu_start[], host_enclu_based[], host_enclu_saved[],
+    host_enclu_crit[], host_enclu_crit_end[], host_enclu_end[], host_eexit[], host_eexit_left[],
+    host_eexit_free[], host_eexit_end[]; /* entry.S */
+
 /* site.c; with the gates' lock where not said otherwise */
 /*
  * The instruction `expected` of `size` bytes (2 or 3) at `at`, of text that nobody writes, becomes
@@ -169,6 +199,7 @@ uint64_t host_gate_seen(uint64_t rip);
  */
 bool host_site_patch(uint64_t at, const uint8_t *expected, unsigned size, uint64_t target,
                      int memory);
+#define HOST_SITE_FOLLOWING 4 /* bytes behind the instruction that must stay as they are */
 /* Without the lock: RIP in a slot is where that jumps to. */
 uint64_t host_site_target(uint64_t rip);
 /* Without the lock: the INT3 of an instruction that is being changed; run it again. */

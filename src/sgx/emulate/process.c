@@ -49,7 +49,10 @@ static void fork_child(struct host_thread *t)
 {
     t->pid = (int)host_syscall(SYS_getpid);
     host_block_set_tid(t);
+    host_enclu_thread_gone(t);
     host_block_fork(t);
+    host_enclu_thread(t);
+    atomic_store(&g_host_enclu_off, 0);
     host_device_fork();
     atomic_store(&g_host_lock, 0); /* what others wait for is gone with them */
     host_dispatch();
@@ -137,6 +140,7 @@ static long thread_now(struct host_thread *t, const ucontext_t *uc, uint64_t fla
     child->actions = actions;
     child->blocked = t->blocked;
     child->vforked = flags & CLONE_VFORK;
+    child->process = !(flags & CLONE_THREAD);
     child->now_fs = flags & CLONE_SETTLS ? tls : t->now_fs;
     child->now_gs = t->now_gs;
     if (flags & CLONE_VFORK)
@@ -149,10 +153,14 @@ static long thread_now(struct host_thread *t, const ucontext_t *uc, uint64_t fla
     frame->uc_stack.ss_flags = 0;
     frame->uc_stack.ss_size = EMU_STACK_BLOCK - EMU_STACK_AT;
     child->frame = frame;
+    if (child->process)
+        atomic_fetch_add(&g_host_enclu_off, 1);
     const long rc = host_clone(flags & ~(uint64_t)CLONE_SETTLS, start, ptid, ctid, child);
     /* A process that shared our memory and has ended or execed, or none at all. A process that
      * shares it for good is found to be gone by reap(). */
     if (rc < 0 || (flags & CLONE_VFORK)) {
+        if (child->process)
+            atomic_fetch_sub(&g_host_enclu_off, 1);
         emu_word_lock(&g_host_lock);
         host_block_free(child);
         emu_word_unlock(&g_host_lock);
@@ -186,6 +194,7 @@ void host_process_clone(struct host_thread *t, ucontext_t *uc, uint64_t flags, u
 
 _Noreturn void host_process_exit(struct host_thread *t, uint64_t status)
 {
+    host_enclu_thread_gone(t);
     atomic_store(&t->dead, t->vforked ? 0 : (int)host_syscall(SYS_gettid));
     for (;;)
         host_syscall(SYS_exit, (long)status);

@@ -77,7 +77,7 @@ static bool at_enclu(const struct host_thread *t, int signo, const siginfo_t *in
            memcmp(code, enclu, sizeof(code)) == 0;
 }
 
-static void load(greg_t *regs, const struct emu_image *i)
+void host_load(greg_t *regs, const struct emu_image *i)
 {
     regs[REG_R15] = (greg_t)i->r15;
     regs[REG_R14] = (greg_t)i->r14;
@@ -99,7 +99,8 @@ static void load(greg_t *regs, const struct emu_image *i)
     regs[REG_EFL] = (greg_t)i->rflags;
 }
 
-static void do_enclu(struct host_thread *t, ucontext_t *uc)
+/* after: the address behind it */
+static void do_enclu(struct host_thread *t, ucontext_t *uc, uint64_t after)
 {
     uint8_t xsave[EMU_XSAVE_SIZE] __attribute__((aligned(64)));
     greg_t *r = uc->uc_mcontext.gregs;
@@ -132,8 +133,8 @@ static void do_enclu(struct host_thread *t, ucontext_t *uc)
     t->now_fs = image.fsbase;
     t->now_gs = image.gsbase;
     if (image.rcx == (uint64_t)emu_exit) /* EENTER: where to EEXIT to, as the processor says */
-        image.rcx = (uint64_t)r[REG_RIP] + ENCLU_SIZE;
-    load(r, &image);
+        image.rcx = after;
+    host_load(r, &image);
     if (image.xfrm)
         host_xsave_store(uc, xsave, image.xfrm);
 }
@@ -146,9 +147,32 @@ static void leave(struct host_thread *t)
     t->now_gs = t->host_gs;
 }
 
+/* Where an ENCLU was made a jump, RIP may be on its way. */
+static void settle_rip(struct host_thread *t, int signo, ucontext_t *uc)
+{
+    greg_t *regs = uc->uc_mcontext.gregs;
+    const uint64_t rip = (uint64_t)regs[REG_RIP], origin = host_gate_origin(rip);
+
+    t->core.rewritten = 0;
+    if (host_enclu_committed(rip))
+        regs[REG_RIP] = (greg_t)emu_crit_start;
+    if (origin == rip)
+        return;
+    regs[REG_RIP] = (greg_t)origin;
+    if (signo == SIGILL) /* not EEXIT, or not at once */
+        t->core.rewritten = origin;
+}
+
 static void in_enclave(struct host_thread *t, int signo, siginfo_t *info, ucontext_t *uc)
 {
+    if (host_eexit_finish(t, uc)) {
+        if (signo != SIGILL || info->si_code <= 0)
+            host_deliver(t, signo, info, uc);
+        return;
+    }
+    settle_rip(t, info->si_code > 0 ? signo : 0, uc);
     const uint32_t leaf = (uint32_t)uc->uc_mcontext.gregs[REG_RAX];
+    const uint64_t rip = (uint64_t)uc->uc_mcontext.gregs[REG_RIP];
     /* These allocate: see g_host_lock. */
     const bool locks = info->si_code > 0 && (leaf == SGX_EREPORT || leaf == SGX_EGETKEY);
     struct emu_fault fault;
@@ -162,9 +186,12 @@ static void in_enclave(struct host_thread *t, int signo, siginfo_t *info, uconte
         emu_word_unlock(&g_host_lock);
     switch (v) {
     case EMU_SETTLED:
+        t->now_fs = t->core.enc_fs;
+        t->now_gs = t->core.enc_gs;
         return;
     case EMU_LEFT:
         leave(t);
+        host_gate_enclu_hit(rip, t->core.enclave);
         return;
     default:
         emu_aex(&t->core, uc, v == EMU_EXCEPTION ? &fault : NULL, false);
@@ -180,6 +207,7 @@ void host_signal(int signo, siginfo_t *info, ucontext_t *uc, struct host_thread 
 {
     greg_t *regs = uc->uc_mcontext.gregs;
     const bool fault = info->si_code > 0;
+    uint64_t after;
 
     if (t->core.magic != EMU_THREAD_MAGIC)
         emu_die("a signal on a stack that is none of sgx-emulate's");
@@ -189,18 +217,25 @@ void host_signal(int signo, siginfo_t *info, ucontext_t *uc, struct host_thread 
         in_enclave(t, signo, info, uc);
         return;
     }
+    (void)host_eexit_finish(t, uc);
+    if ((after = host_enclu_rewind(t, uc)) && fault && (HOST_SYNCHRONOUS & SIGNAL_BIT(signo))) {
+        do_enclu(t, uc, after); /* it is for us, or its stack is not there */
+        return;
+    }
     if (signo == SIGSYS && info->si_code == SYS_USER_DISPATCH) {
         host_call(t, uc);
         return;
     }
-    const uint64_t after = signo == SIGILL && fault ? host_gate_seen((uint64_t)regs[REG_RIP]) : 0;
-    if (after) {
+    if (signo == SIGILL && fault && (after = host_gate_seen((uint64_t)regs[REG_RIP]))) {
         regs[REG_RIP] = (greg_t)after;
         host_call(t, uc);
         return;
     }
     if (at_enclu(t, signo, info, uc)) {
-        do_enclu(t, uc);
+        after = (uint64_t)regs[REG_RIP] + ENCLU_SIZE;
+        do_enclu(t, uc, after);
+        if (t->core.tcs)
+            host_gate_enclu_hit(after - ENCLU_SIZE, NULL);
         return;
     }
     if (signo == SIGSEGV && fault && (host_cpuid(uc, t) || emu_host_reads_enclave(uc)))

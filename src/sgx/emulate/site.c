@@ -37,10 +37,9 @@
 #define INT3         0xcc
 #define LOWEST       0x100000ull
 #define HIGHEST      (1ull << 47)
-#define HEAP_ROOM    (1ull << 30) /* not in the way of brk(), */
-#define STACK_ROOM   (1ull << 30) /* nor of the first thread's stack */
+#define HEAP_ROOM    (64ull << 20) /* not in the way of brk(), */
+#define STACK_ROOM   (1ull << 30)  /* nor of the first thread's stack */
 #define STACK_ABOVE  (1ull << 20)
-#define FOLLOWING    4 /* bytes behind the instruction */
 #define TRAP_OF_INT3 3
 
 struct page {
@@ -198,7 +197,7 @@ static bool choose(uint64_t at, uint8_t *code, unsigned size, uint64_t target, i
         const uint64_t end = at + prefix + 5;
         uint32_t bits = 0;
 
-        if (fixed > FOLLOWING || prefix > 1)
+        if (fixed > HOST_SITE_FOLLOWING || prefix > 1)
             break;
         for (unsigned i = 0; i < fixed; i++)
             bits |= (uint32_t)code[size + i] << (8 * (4 - fixed + i));
@@ -250,8 +249,8 @@ bool host_site_patch(uint64_t at, const uint8_t *expected, unsigned size, uint64
     for (unsigned i = 0; i < n; i++)
         known |= atomic_load(&g_sites[i]) == at;
     if ((!known && n == SITES) ||
-        host_syscall(SYS_pread64, (long)memory, old, (long)(size + FOLLOWING), (long)at) !=
-            (long)(size + FOLLOWING) ||
+        host_syscall(SYS_pread64, (long)memory, old, (long)(size + HOST_SITE_FOLLOWING),
+                     (long)at) != (long)(size + HOST_SITE_FOLLOWING) ||
         memcmp(old, expected, size) != 0 ||
         host_syscall(SYS_membarrier, (long)MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE, 0L,
                      0L) != 0)

@@ -23,7 +23,10 @@
 _Static_assert(offsetof(struct host_thread, core_fs) == H_CORE_FS, "layout.h");
 _Static_assert(offsetof(struct host_thread, now_fs) == H_NOW_FS, "layout.h");
 _Static_assert(offsetof(struct host_thread, now_gs) == H_NOW_GS, "layout.h");
+_Static_assert(offsetof(struct host_thread, host_fs) == H_HOST_FS, "layout.h");
+_Static_assert(offsetof(struct host_thread, host_gs) == H_HOST_GS, "layout.h");
 _Static_assert(offsetof(struct host_thread, frame) == H_FRAME, "layout.h");
+_Static_assert(offsetof(struct host_thread, enclu_mask) == H_MASK, "layout.h");
 _Static_assert(sizeof(struct host_thread) <= SGX_PAGE_SIZE, "fits the first page of a block");
 
 struct host_handover *g_host_handover;
@@ -83,6 +86,8 @@ int host_attach_thread(struct host_thread *t)
     if (rc < 0)
         return (int)rc;
     host_cpuid_thread();
+    if (!t->process)
+        host_enclu_thread(t);
     return host_dispatch();
 }
 
@@ -132,6 +137,7 @@ int main(void)
     OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_NO_ATEXIT, NULL);
     emu_hosted();
     host_cpuid_setup();
+    host_enclu_setup();
     host_device_setup();
     if (attach_first(&err) < 0)
         snprintf(g_host_handover->error, sizeof(g_host_handover->error), "%s", error_text(&err));

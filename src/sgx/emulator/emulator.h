@@ -169,6 +169,7 @@ struct emu_thread {
     uint64_t guard_base, guard_size; /* ELRANGE that Syscall User Dispatch guards here */
     bool traps;                      /* trap.c */
     uint64_t host_tf;                /* RFLAGS.TF at EENTER or ERESUME */
+    uint64_t rewritten; /* hosted: the ENCLU at this address raised the signal by other means */
 };
 #define EMU_THREAD_MAGIC 0x4541444852545845ull
 

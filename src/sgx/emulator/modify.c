@@ -145,7 +145,7 @@ int emu_tcs_new(struct sgx_handle *e, uint64_t page, const struct sgx_tcs *conte
     }
     emu_tcs_drop(e, page);
     atomic_store(&e->tcs[page], tcs);
-    if (e->trampoline)
+    if (e->trampoline || emu_is_hosted())
         emu_site_add(tcs);
     return 0;
 }

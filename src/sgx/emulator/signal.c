@@ -399,7 +399,8 @@ static enum emu_verdict judge(int signo, const siginfo_t *info, struct emu_threa
             *fault = (struct emu_fault){.vector = X86_UD};
         return EMU_EXCEPTION;
     case SIGILL:
-        if (is_enclu(t->enclave, (uint64_t)regs[REG_RIP])) {
+        if ((uint64_t)regs[REG_RIP] == t->rewritten ||
+            is_enclu(t->enclave, (uint64_t)regs[REG_RIP])) {
             int rc = run_leaf(t, uc, fault);
             return rc < 0 ? EMU_EXCEPTION : rc ? EMU_SETTLED : EMU_LEFT;
         }

@@ -664,6 +664,89 @@ static void jumps_keep_their_pages(void)
     EXPECT(wait_for(child) == 6);
 }
 
+/* Where sgx-emulate's own code is: no address of a handler's context */
+static uint64_t g_core_start, g_core_end;
+
+static void find_core(void)
+{
+    FILE *maps = fopen("/proc/self/maps", "re");
+    char line[512];
+    unsigned long start, end;
+
+    g_core_start = UINT64_MAX;
+    while (maps && fgets(line, sizeof(line), maps)) {
+        if (strstr(line, "sgx-emulate-core") && sscanf(line, "%lx-%lx", &start, &end) == 2) {
+            g_core_start = start < g_core_start ? start : g_core_start;
+            g_core_end = end + 0x200000; /* gates */
+        }
+    }
+    if (maps)
+        fclose(maps);
+    EXPECT(g_core_end > g_core_start);
+}
+
+static void looks_outside(int signo, siginfo_t *info, void *context)
+{
+    const uint64_t rip = (uint64_t)((ucontext_t *)context)->uc_mcontext.gregs[REG_RIP];
+    const uint64_t page = is_jump((const uint8_t *)raw_eenter)
+                              ? slot_of((const uint8_t *)raw_eenter) & ~4095ull
+                              : 0;
+
+    (void)signo;
+    (void)info;
+    g_wrong += rip >= g_core_start && rip < g_core_end;
+    g_wrong += rip - page < 4096;
+    g_wrong += rip - g_e->base < g_e->size;
+    g_seen.count++;
+}
+
+static void enter_often(void *argument)
+{
+    const unsigned slot = (unsigned)(uint64_t)argument;
+
+    g_waiting--;
+    while (g_waiting > 0)
+        ;
+    for (uint64_t i = 0; i < 3000; i++)
+        g_wrong += raw_call(g_e, slot, TEST_ADD, i, slot) != i + slot;
+}
+
+static void entries_become_jumps_under_threads(void)
+{
+    const struct itimerval often = {.it_interval = {.tv_usec = 200}, .it_value = {.tv_usec = 200}};
+    const struct itimerval never = {.it_value = {.tv_usec = 0}};
+    struct sgx_enclave *kept = g_e;
+    volatile int *threads[CALLERS];
+
+    find_core();
+    watch(SIGALRM, SA_RESTART, false);
+    EXPECT(raw_sigaction(SIGALRM, looks_outside, SA_RESTART) == 0);
+    for (int round = 0; round < 3; round++) { /* each with code that nobody has run */
+        g_e = load();
+        EXPECT(g_e != NULL);
+        if (!g_e)
+            break;
+        g_wrong = 0;
+        g_waiting = CALLERS + 1;
+        for (uint64_t i = 0; i < CALLERS; i++)
+            threads[i] = raw_thread(enter_often, (void *)i);
+        raw(SYS_setitimer, (long)ITIMER_REAL, &often, 0L);
+        g_waiting--;
+        for (unsigned i = 0; i < CALLERS; i++)
+            raw_wait(threads[i]);
+        raw(SYS_setitimer, (long)ITIMER_REAL, &never, 0L);
+        EXPECT(g_wrong == 0 && g_seen.count > 0);
+        sgx_enclave_free(g_e);
+    }
+    g_e = kept;
+    EXPECT(is_jump((const uint8_t *)raw_eenter));
+    /* What the gate does not do is done as ever. */
+    watch(SIGILL, SA_ONSTACK, true);
+    raw_call(g_e, 0, TEST_UD2, 0, 0);
+    EXPECT(g_seen.count == 1 && at_aep());
+    bad_entries_are_faults_at_enclu();
+}
+
 /* ---- descriptors ---- */
 
 static int pass(int fd)
@@ -864,6 +947,7 @@ int main(int argc, char **argv)
         T(children_of_busy_threads_do_not_wait_for_them),
         T(calls_become_jumps_under_threads),
         T(jumps_keep_their_pages),
+        T(entries_become_jumps_under_threads),
         T(descriptors_are_passed_and_closed),
         T(enclaves_come_and_go),
         T(device_is_probed),
