@@ -18,12 +18,14 @@ struct sink {
     void *ctx;
 };
 
-/* Zero ranges are added from one buffer, in pieces of this size. */
-#define ZERO_PIECE (1u << 20)
+/* Zero ranges are added from one buffer, in pieces of this size; a large one would fault page by
+ * page. */
+#define ZERO_PIECE (1u << 16)
 
 static int walk(const struct enclave_file *file, const struct sink *sink, struct error *err)
 {
-    void *zeros = mmap(NULL, ZERO_PIECE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *zeros = mmap(NULL, ZERO_PIECE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1,
+                       0);
     int rc = 0;
 
     if (zeros == MAP_FAILED)
