@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""rooms.py ROOMS OUTPUT: make OUTPUT/ROOM for each room that the file ROOMS lists, the include path of what is compiled there.
+"""rooms.py ROOMS OUTPUT [STAMP]: make OUTPUT/ROOM for each room that the file ROOMS lists, the include path of what is compiled there.
 
 It holds links to the room's own headers, to the doors of the rooms that it uses, and to what these doors include. So the
-header of a room that is not used, or one that is no door, is not found. Prints the rooms' names.
+header of a room that is not used, or one that is no door, is not found. Prints the rooms' names, or makes STAMP: the
+build does so each time, for a header may be new.
 """
 import os
 import re
-import shutil
 import sys
 
 
@@ -52,24 +52,44 @@ def with_included(source, paths):
     return {path for path in seen if not path.startswith("..")}
 
 
-def main():
-    source, output = os.path.dirname(os.path.abspath(sys.argv[1])), sys.argv[2]
+def wanted(source):
+    """Links by their paths below the output, and what they lead to."""
     rooms = read_rooms(source)
     doors = {name: [path for path in headers(source, name, rooms) if not named or os.path.basename(path) in named]
              for name, (_, named) in rooms.items()}
-    shutil.rmtree(output, ignore_errors=True)
-    os.makedirs(output)
     # A header that says "../../abi/x.h" means this, from where it is found.
-    os.symlink(os.path.join(source, "../abi"), os.path.join(output, "abi"))
+    links = {"abi": os.path.join(source, "../abi")}
     for name, (uses, _) in rooms.items():
-        visible = set(headers(source, name, rooms)).union(*(with_included(source, doors[used]) for used in uses))
-        folder = os.path.join(output, name.replace("/", "-"))
-        os.makedirs(folder)
-        for path in visible:
-            link = os.path.join(folder, path)
-            os.makedirs(os.path.dirname(link), exist_ok=True)
-            os.symlink(os.path.join(source, path), link)
-        print(name)
+        for path in set(headers(source, name, rooms)).union(*(with_included(source, doors[used]) for used in uses)):
+            links[os.path.join(name.replace("/", "-"), path)] = os.path.join(source, path)
+    return links
+
+
+def present(output):
+    links = {}
+    for folder, folders, files in os.walk(output):
+        for name in folders + files:
+            path = os.path.join(folder, name)
+            if os.path.islink(path):
+                links[os.path.relpath(path, output)] = os.readlink(path)
+    return links
+
+
+def main():
+    source, output = os.path.dirname(os.path.abspath(sys.argv[1])), sys.argv[2]
+    for name in read_rooms(source):
+        os.makedirs(os.path.join(output, name.replace("/", "-")), exist_ok=True)
+        if len(sys.argv) == 3:
+            print(name)
+    new, old = wanted(source), present(output)
+    for path in old.items() - new.items():
+        os.unlink(os.path.join(output, path[0]))
+    for path, target in new.items() - old.items():
+        os.makedirs(os.path.dirname(os.path.join(output, path)), exist_ok=True)
+        os.symlink(target, os.path.join(output, path))
+    if len(sys.argv) > 3 and not os.path.exists(sys.argv[3]):
+        with open(sys.argv[3], "w", encoding="utf-8") as f:
+            f.write("/* The links are there. */\n")
 
 
 if __name__ == "__main__":
