@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "base/buffer.h"
 #include "base/fd.h"
+#include "base/hex.h"
 
 /*
  * jansson keeps integers as int64, while Go writes "unlimited" as 18446744073709551615. Integers of
@@ -193,6 +194,26 @@ int json_get_array(const json_t *object, const char *where, const char *key, jso
         return wrong_type(where, key, "an array", err);
     *out = value;
     return 1;
+}
+
+int json_read_hex(const json_t *object, const char *key, uint8_t *out, size_t size,
+                  struct error *err)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+    if (text && hex_parse(text, strlen(text), out, size))
+        return 0;
+    return error_set(err, "%s is not %zu hexadecimal digits", key, 2 * size);
+}
+
+int json_read_number(const json_t *object, const char *key, uint64_t most, uint64_t *out,
+                     struct error *err)
+{
+    const json_t *value = json_object_get(object, key);
+    if (!json_is_integer(value) || json_integer_value(value) < 0 ||
+        (uint64_t)json_integer_value(value) > most)
+        return error_set(err, "%s is not an integer from 0 to %llu", key, (unsigned long long)most);
+    *out = (uint64_t)json_integer_value(value);
+    return 0;
 }
 
 char *json_text(const json_t *value, size_t flags)

@@ -42,5 +42,11 @@ int json_get_object(const json_t *object, const char *where, const char *key, js
                     struct error *err);
 int json_get_array(const json_t *object, const char *where, const char *key, json_t **out,
                    struct error *err);
+/* A member of `size` bytes in hexadecimal digits. It must be there, under exactly this name. */
+int json_read_hex(const json_t *object, const char *key, uint8_t *out, size_t size,
+                  struct error *err);
+/* An integer from 0 to `most`, likewise. */
+int json_read_number(const json_t *object, const char *key, uint64_t most, uint64_t *out,
+                     struct error *err);
 /* Compact text of a value, malloc'd; JSON_PRESERVE_ORDER. */
 char *json_text(const json_t *value, size_t flags);

@@ -20,15 +20,6 @@ enum { FILE_MAX = 4 << 20 };
 static const char *const g_names[] = {"name",  "rootHash",  "sitesHash", "dataSize",
                                       "bound", "isvProdId", "isvSvn",    "insecureDebug"};
 
-static int read_hash(const json_t *json, const char *name, uint8_t out[BUNDLE_HASH_SIZE],
-                     struct error *err)
-{
-    const char *text = json_string_value(json_object_get(json, name));
-    if (text && hex_parse(text, strlen(text), out, BUNDLE_HASH_SIZE))
-        return 0;
-    return error_set(err, "%s is not 64 hexadecimal digits", name);
-}
-
 /* Whether an image has a bound is said of each: to leave it out would allow every deployment. */
 static int read_bound(const json_t *json, struct signd_image *out, struct error *err)
 {
@@ -39,18 +30,11 @@ static int read_bound(const json_t *json, struct signd_image *out, struct error 
     return error_set(err, "bound is neither 64 hexadecimal digits nor \"none\"");
 }
 
+/* May be left out. */
 static int read_number(const json_t *json, const char *name, uint64_t most, uint64_t *out,
                        struct error *err)
 {
-    const json_t *value = json_object_get(json, name);
-    if (!value)
-        return 0;
-    if (!json_is_integer(value) || json_integer_value(value) < 0 ||
-        (uint64_t)json_integer_value(value) > most)
-        return error_set(err, "%s is not an integer from 0 to %llu", name,
-                         (unsigned long long)most);
-    *out = (uint64_t)json_integer_value(value);
-    return 0;
+    return json_object_get(json, name) ? json_read_number(json, name, most, out, err) : 0;
 }
 
 static int check_names(const json_t *json, struct error *err)
@@ -73,8 +57,10 @@ static int read_image(const json_t *json, struct signd_image *out, struct error 
     const json_t *debug = json_object_get(json, "insecureDebug");
     if (!json_is_object(json))
         return error_set(err, "not a JSON object");
-    if (check_names(json, err) < 0 || read_hash(json, "rootHash", out->root_hash, err) < 0 ||
-        read_hash(json, "sitesHash", out->sites_hash, err) < 0 || read_bound(json, out, err) < 0 ||
+    if (check_names(json, err) < 0 ||
+        json_read_hex(json, "rootHash", out->root_hash, BUNDLE_HASH_SIZE, err) < 0 ||
+        json_read_hex(json, "sitesHash", out->sites_hash, BUNDLE_HASH_SIZE, err) < 0 ||
+        read_bound(json, out, err) < 0 ||
         read_number(json, "dataSize", INT64_MAX, &out->data_size, err) < 0 ||
         read_number(json, "isvProdId", UINT16_MAX, &product, err) < 0 ||
         read_number(json, "isvSvn", UINT16_MAX, &svn, err) < 0)

@@ -128,32 +128,12 @@ static int check_names(const json_t *json, struct error *err)
     return 0;
 }
 
-static int read_hash(const json_t *json, const char *name, uint8_t out[BUNDLE_HASH_SIZE],
-                     struct error *err)
-{
-    const char *text = json_string_value(json_object_get(json, name));
-    if (text && hex_parse(text, strlen(text), out, BUNDLE_HASH_SIZE))
-        return 0;
-    return error_set(err, "%s is not 64 hexadecimal digits", name);
-}
-
-static int read_number(const json_t *json, const char *name, uint64_t max, uint64_t *out,
-                       struct error *err)
-{
-    const json_t *value = json_object_get(json, name);
-    if (!json_is_integer(value) || json_integer_value(value) < 0 ||
-        (uint64_t)json_integer_value(value) > max)
-        return error_set(err, "%s is not an integer from 0 to %llu", name, (unsigned long long)max);
-    *out = (uint64_t)json_integer_value(value);
-    return 0;
-}
-
 static int read_optional(const json_t *json, const char *name, uint16_t *out, struct error *err)
 {
     uint64_t number = 0;
     if (!json_object_get(json, name))
         return 0;
-    if (read_number(json, name, UINT16_MAX, &number, err) < 0)
+    if (json_read_number(json, name, UINT16_MAX, &number, err) < 0)
         return -1;
     *out = (uint16_t)number;
     return 0;
@@ -162,11 +142,12 @@ static int read_optional(const json_t *json, const char *name, uint16_t *out, st
 static int read_members(const json_t *json, struct signing_request *out, struct error *err)
 {
     for (size_t i = 0; i < array_count(g_hashes); i++)
-        if (read_hash(json, g_hashes[i].name, member_of(out, g_hashes[i].offset), err) < 0)
+        if (json_read_hex(json, g_hashes[i].name, member_of(out, g_hashes[i].offset),
+                          BUNDLE_HASH_SIZE, err) < 0)
             return -1;
     for (size_t i = 0; i < array_count(g_numbers); i++)
-        if (read_number(json, g_numbers[i].name, DATA_SIZE_MAX, member_of(out, g_numbers[i].offset),
-                        err) < 0)
+        if (json_read_number(json, g_numbers[i].name, DATA_SIZE_MAX,
+                             member_of(out, g_numbers[i].offset), err) < 0)
             return -1;
     for (size_t i = 0; i < array_count(g_flags); i++) {
         const json_t *value = json_object_get(json, g_flags[i].name);
@@ -196,13 +177,14 @@ static int read_bound(const json_t *json, struct buffer *out, struct error *err)
 static int read_json(const json_t *json, struct signing_request *out, struct error *err)
 {
     uint64_t version = 0, threads = 0;
-    if (check_names(json, err) < 0 || read_number(json, "version", UINT32_MAX, &version, err) < 0)
+    if (check_names(json, err) < 0 ||
+        json_read_number(json, "version", UINT32_MAX, &version, err) < 0)
         return -1;
     if (version != VERSION)
         return error_set(err, "the request has version %llu; this service knows %d",
                          (unsigned long long)version, VERSION);
     if (read_members(json, out, err) < 0 ||
-        read_number(json, "threads", UINT32_MAX, &threads, err) < 0 ||
+        json_read_number(json, "threads", UINT32_MAX, &threads, err) < 0 ||
         read_optional(json, "isvProdId", &out->settings.isv_prod_id, err) < 0 ||
         read_optional(json, "isvSvn", &out->settings.isv_svn, err) < 0 ||
         read_bound(json, &out->bound, err) < 0)
@@ -210,8 +192,8 @@ static int read_json(const json_t *json, struct signing_request *out, struct err
     out->settings.thread_limit = (uint32_t)threads;
     out->salt_size = BUNDLE_HASH_SIZE;
     out->settings.no_kss = json_object_get(json, "deploymentHash") != NULL;
-    if (out->settings.no_kss &&
-        read_hash(json, "deploymentHash", out->settings.deployment_hash, err) < 0)
+    if (out->settings.no_kss && json_read_hex(json, "deploymentHash", out->settings.deployment_hash,
+                                              BUNDLE_HASH_SIZE, err) < 0)
         return -1;
     if (!out->data_size || out->data_size % BLOCK)
         return error_set(err, "dataSize is not a number of blocks of %llu bytes", BLOCK);
