@@ -204,7 +204,9 @@ int64_t ocall_LOCK(struct boundary_area *area, const uint64_t *args)
                          .l_start = (off_t)args[3],
                          .l_len = (off_t)args[4]};
     if (args[1] == BOUNDARY_LOCK_FILE) {
-        int how = args[2] == F_WRLCK ? LOCK_EX : args[2] == F_RDLCK ? LOCK_SH : LOCK_UN;
+        int how = args[2] == F_RDLCK ? LOCK_SH : LOCK_UN;
+        if (args[2] == F_WRLCK)
+            how = LOCK_EX;
         return result_of(flock((int)args[0], how | LOCK_NB));
     }
     int command = args[1] == BOUNDARY_LOCK_TEST ? F_OFD_GETLK : F_OFD_SETLK;

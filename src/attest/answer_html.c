@@ -184,10 +184,8 @@ char *attest_answer_html(const struct attest_answer *a)
     buffer_append_format(&out, "<h1>%s %s</h1>\n<p class=\"dim\">version %u, judged as of %s</p>\n",
                          attest_tee_name(a->tee), a->tee == ATTEST_TEE_SNP ? "report" : "quote",
                          a->version, clock_format(&when, a->time));
-    buffer_append_format(&out, "<p class=\"verdict %s\">",
-                         !accepted      ? "bad"
-                         : a->simulated ? "warn"
-                                        : "good");
+    const char *class = a->simulated ? "warn" : "good";
+    buffer_append_format(&out, "<p class=\"verdict %s\">", accepted ? class : "bad");
     append_text(&out, summary);
     buffer_append_text(&out, "</p>\n");
     if (accepted && !a->policy->rule_count)

@@ -19,7 +19,9 @@ static unsigned digit(uint8_t c)
         return c - 'a' + 26u;
     if (c >= '0' && c <= '9')
         return c - '0' + 52u;
-    return c == '+' ? 62 : c == '/' ? 63 : 64;
+    if (c == '+')
+        return 62;
+    return c == '/' ? 63 : 64;
 }
 
 /* A line without its end, which is \n or \r\n; the last one may have none. */
@@ -53,7 +55,9 @@ static bool decode_line(struct span line, uint8_t **out, bool *last)
         return false;
     for (size_t i = 0; i < line.size; i += 4) {
         const uint8_t *c = line.data + i;
-        unsigned pad = c[3] != '=' ? 0 : c[2] != '=' ? 1 : 2;
+        unsigned pad = 0;
+        if (c[3] == '=')
+            pad = c[2] == '=' ? 2 : 1;
         unsigned a = digit(c[0]), b = digit(c[1]);
         unsigned d = pad == 2 ? 0 : digit(c[2]), e = pad ? 0 : digit(c[3]);
 

@@ -285,13 +285,16 @@ static char *rule_detail(const struct policy_rule *rule, const struct field *fie
 {
     char found[2 * FIELD_SIZE_MAX + 1], wanted[2 * FIELD_SIZE_MAX + 1];
 
-    if (rule->kind != RULE_ANY_OF)
+    if (rule->kind != RULE_ANY_OF) {
+        const char *bound = "";
+        if (rule->kind == RULE_AT_LEAST)
+            bound = " or more";
+        else if (rule->kind == RULE_AT_MOST)
+            bound = " or less";
         return xasprintf("it is %llu, the policy asks for %llu%s",
                          (unsigned long long)field_number(field, body),
-                         (unsigned long long)rule->number,
-                         rule->kind == RULE_AT_LEAST  ? " or more"
-                         : rule->kind == RULE_AT_MOST ? " or less"
-                                                      : "");
+                         (unsigned long long)rule->number, bound);
+    }
     return xasprintf("it is %s, the policy asks for %s%s",
                      hex_format(found, body + field->offset, field->size),
                      hex_format(wanted, rule->values[0].bytes, rule->value_size),

@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "base/buffer.h"
 #include "base/cleanup.h"
+#include "base/hex.h"
 
 enum { DEPTH_MAX = 32, NUMBER_MAX = 80 };
 
@@ -87,7 +88,7 @@ static void append_utf8(struct buffer *out, uint32_t code)
         buffer_append_char(out, (char)code);
         return;
     }
-    int more = code < 0x800 ? 1 : code < 0x10000 ? 2 : 3;
+    int more = 1 + (code >= 0x800) + (code >= 0x10000);
     static const unsigned char first[] = {0, 0xc0, 0xe0, 0xf0};
     buffer_append_char(out, (char)(first[more] | code >> (6 * more)));
     while (more-- > 0)
@@ -98,10 +99,7 @@ static int read_unicode(struct reader *r, int digits, struct buffer *out)
 {
     uint32_t code = 0;
     for (int i = 0; i < digits; i++) {
-        int c = peek(r);
-        int digit = c >= '0' && c <= '9'
-                        ? c - '0'
-                        : ((c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1);
+        int digit = hex_digit((char)peek(r));
         if (digit < 0)
             return fail(r, "\\u takes 4 hexadecimal digits, \\U takes 8");
         code = code << 4 | (uint32_t)digit;

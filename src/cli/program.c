@@ -62,7 +62,9 @@ static int check_arguments(const struct program *program, const struct command *
     int min = command->min_arguments, max = command->max_arguments;
     if (count >= min && (max < 0 || count <= max))
         return 0;
-    const char *bound = min == max ? "exactly" : count < min ? "a minimum of" : "a maximum of";
+    const char *bound = count < min ? "a minimum of" : "a maximum of";
+    if (min == max)
+        bound = "exactly";
     int wanted = count < min ? min : max;
     bool only = strcmp(program->name, command->name) == 0;
     return error_set(err, "\"%s%s%s\" requires %s %d argument%s", program->name, only ? "" : " ",

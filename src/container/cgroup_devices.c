@@ -53,10 +53,14 @@ static void emit_prologue(struct program *p)
 static int32_t access_bits(const struct oci_device_rule *rule)
 {
     int32_t access = 0;
-    for (const char *c = rule->access; *c; c++)
-        access |= *c == 'r'   ? BPF_DEVCG_ACC_READ
-                  : *c == 'w' ? BPF_DEVCG_ACC_WRITE
-                              : BPF_DEVCG_ACC_MKNOD;
+    for (const char *c = rule->access; *c; c++) {
+        if (*c == 'r')
+            access |= BPF_DEVCG_ACC_READ;
+        else if (*c == 'w')
+            access |= BPF_DEVCG_ACC_WRITE;
+        else
+            access |= BPF_DEVCG_ACC_MKNOD;
+    }
     return access;
 }
 

@@ -313,6 +313,8 @@ int cgroup_systemd_set(struct cgroup *cgroup, const struct oci_resources *resour
 int cgroup_systemd_remove(struct cgroup *cgroup, struct error *err);
 
 /* --- validate.c --- */
+/* net.ipv4.x <-> net/ipv4/x, the one's dots being the other's slashes. In place. */
+void sysctl_swap_separators(char *name);
 int config_validate(const struct container_create_options *options, const struct oci_config *config,
                     struct error *err);
 

@@ -250,8 +250,7 @@ static int set_sysctls(struct setup *s, struct error *err)
         cleanup_free char *path = xasprintf("sys/%s", pair->key);
         size_t first = strcspn(pair->key, "./");
         if (pair->key[first] == '.')
-            for (char *p = path + 4; *p; p++)
-                *p = *p == '.' ? '/' : *p == '/' ? '.' : *p;
+            sysctl_swap_separators(path + 4);
         if (proc_write(init->proc_fd, path, pair->value, err) < 0)
             return error_wrap(err, "set sysctl %s", pair->key);
     }

@@ -34,8 +34,12 @@ struct rule_set {
 static unsigned access_of(const char *letters)
 {
     unsigned bits = 0;
-    for (; *letters; letters++)
-        bits |= *letters == 'r' ? READ : *letters == 'w' ? WRITE : MKNOD;
+    for (; *letters; letters++) {
+        if (*letters == 'r')
+            bits |= READ;
+        else
+            bits |= *letters == 'w' ? WRITE : MKNOD;
+    }
     return bits;
 }
 

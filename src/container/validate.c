@@ -70,6 +70,16 @@ static bool sysctl_of_ipc(const char *name)
     return strncmp(name, "fs.mqueue.", 10) == 0;
 }
 
+void sysctl_swap_separators(char *name)
+{
+    for (; *name; name++) {
+        if (*name == '/')
+            *name = '.';
+        else if (*name == '.')
+            *name = '/';
+    }
+}
+
 static int check_sysctl(const struct oci_config *config, const char *key, struct error *err)
 {
     char name[256];
@@ -78,8 +88,7 @@ static int check_sysctl(const struct oci_config *config, const char *key, struct
     memcpy(name, key, strlen(key) + 1);
     size_t first = strcspn(name, "./");
     if (name[first] == '/')
-        for (char *p = name; *p; p++)
-            *p = *p == '/' ? '.' : *p == '.' ? '/' : *p;
+        sysctl_swap_separators(name);
     if (sysctl_of_ipc(name)) {
         if (!has_new(config, OCI_NS_IPC))
             return error_set(err, "sysctl \"%s\" is not allowed in the hosts ipc namespace", key);

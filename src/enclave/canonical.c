@@ -46,7 +46,9 @@ static int compare_variables(const void *a, const void *b)
     const int order = memcmp(one, two, m < n ? m : n);
     if (order != 0)
         return order;
-    return m != n ? (m < n ? -1 : 1) : strcmp(one, two);
+    if (m != n)
+        return m < n ? -1 : 1;
+    return strcmp(one, two);
 }
 
 const char **canonical_variables(const struct oci_strings *list)

@@ -96,7 +96,9 @@ static uint64_t limit_of(const struct oci_config *config, uint64_t most)
 static uint32_t threads_of(const struct oci_config *config)
 {
     int64_t pids = config->resources.pids_limit.set ? config->resources.pids_limit.value : 0;
-    return pids <= 0 ? 0 : pids < STATIC_THREADS_MOST ? (uint32_t)pids : STATIC_THREADS_MOST;
+    if (pids <= 0)
+        return 0;
+    return pids < STATIC_THREADS_MOST ? (uint32_t)pids : STATIC_THREADS_MOST;
 }
 
 /*

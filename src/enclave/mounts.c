@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "enclave/mounts.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -88,10 +89,9 @@ static uint64_t parse_size(const char *text)
 {
     char *end;
     unsigned long long value = strtoull(text, &end, 10);
-    int shift = *end == 'k' || *end == 'K'   ? 10
-                : *end == 'm' || *end == 'M' ? 20
-                : *end == 'g' || *end == 'G' ? 30
-                                             : 0;
+    static const char units[] = "kmg";
+    const char *unit = *end ? strchr(units, tolower((unsigned char)*end)) : NULL;
+    long shift = unit ? 10 * (unit - units + 1) : 0;
     if (*end == '%' || (shift != 0 && value > UINT64_MAX >> shift))
         return 0;
     return (uint64_t)value << shift;

@@ -220,7 +220,9 @@ static int call(struct pal_runtime *runtime, int (*function)(void *), void *argu
 /* What a shell would exit with when it cannot run a program. */
 static int exit_code_of_errno(int code)
 {
-    return code == ENOENT ? 127 : code == EACCES || code == ENOEXEC ? 126 : 255;
+    if (code == ENOENT)
+        return 127;
+    return code == EACCES || code == ENOEXEC ? 126 : 255;
 }
 
 /*

@@ -83,11 +83,12 @@ static int fill_devices(const json_t *linux_, struct oci_config *config, struct 
         if (!device->path || !*device->path)
             return error_set(err, "linux.devices[%zu]: path is missing", i);
         mode_t kind = 0;
-        if (type && type[0] && !type[1])
-            kind = strchr("cu", type[0]) ? S_IFCHR
-                   : type[0] == 'b'      ? S_IFBLK
-                   : type[0] == 'p'      ? S_IFIFO
-                                         : 0;
+        if (type && (strcmp(type, "c") == 0 || strcmp(type, "u") == 0))
+            kind = S_IFCHR;
+        else if (type && strcmp(type, "b") == 0)
+            kind = S_IFBLK;
+        else if (type && strcmp(type, "p") == 0)
+            kind = S_IFIFO;
         if (!kind)
             return error_set(err, "linux.devices[%zu]: unknown type %s", i, type ? type : "(none)");
         device->mode = kind | (mode & 07777);

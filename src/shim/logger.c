@@ -11,6 +11,7 @@
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
+#include "base/hex.h"
 
 enum { TERM_LIMIT = 12000 }; /* milliseconds between SIGTERM and SIGKILL, as in runc's shim */
 
@@ -68,20 +69,13 @@ static void kill_it(struct loop_timer *timer)
     (void)kill(logger->child.pid, SIGKILL);
 }
 
-static int hex(char c)
-{
-    return c >= '0' && c <= '9'                 ? c - '0'
-           : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10
-                                                : -1;
-}
-
 /* %XX and, in a query, '+', in place. */
 static void unescape(char *text, bool query)
 {
     char *out = text;
     for (const char *in = text; *in; in++) {
-        if (*in == '%' && hex(in[1]) >= 0 && hex(in[2]) >= 0) {
-            *out++ = (char)(hex(in[1]) << 4 | hex(in[2]));
+        if (*in == '%' && hex_digit(in[1]) >= 0 && hex_digit(in[2]) >= 0) {
+            *out++ = (char)(hex_digit(in[1]) << 4 | hex_digit(in[2]));
             in += 2;
         } else {
             *out++ = query && *in == '+' ? ' ' : *in;

@@ -217,9 +217,10 @@ static size_t huge_page_sizes(char names[][16], size_t limit)
         unsigned long long kib;
         if (sscanf(entry->d_name, "hugepages-%llukB", &kib) != 1)
             continue;
-        const char *unit = kib >= 1 << 20 ? "GB" : kib >= 1 << 10 ? "MB" : "KB";
-        unsigned long long value = kib >= 1 << 20 ? kib >> 20 : kib >= 1 << 10 ? kib >> 10 : kib;
-        snprintf(names[count++], 16, "%u%s", (unsigned)(value & 0xffff), unit);
+        static const char *const units[] = {"KB", "MB", "GB"};
+        size_t unit = (kib >= 1 << 10) + (kib >= 1 << 20);
+        snprintf(names[count++], 16, "%u%s", (unsigned)((kib >> (10 * unit)) & 0xffff),
+                 units[unit]);
     }
     return count;
 }

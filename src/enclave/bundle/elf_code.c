@@ -322,7 +322,7 @@ static int compare_functions(const void *a, const void *b)
     const struct function *x = a, *y = b;
     if (x->start != y->start)
         return x->start < y->start ? -1 : 1;
-    return x->end < y->end ? 1 : x->end > y->end ? -1 : 0; /* the longer one first */
+    return (x->end < y->end) - (x->end > y->end); /* the longer one first */
 }
 
 static int compare_addresses(const void *a, const void *b)

@@ -85,13 +85,23 @@ struct list_context {
     void *ctx;
 };
 
+/* The types of directory entries are those of modes. */
+static enum sealed_type type_of_mode(u32 mode)
+{
+    switch (mode & 0170000) {
+    case 0100000:
+        return SEALED_REGULAR;
+    case 0040000:
+        return SEALED_DIRECTORY;
+    default:
+        return SEALED_OTHER;
+    }
+}
+
 static bool pass_entry(void *ctx, const char *name, size_t len, u64 nid, u8 d_type, u64 next_pos)
 {
     const struct list_context *list = ctx;
-    return list->fn(list->ctx, nid,
-                    d_type == 4   ? SEALED_DIRECTORY
-                    : d_type == 8 ? SEALED_REGULAR
-                                  : SEALED_OTHER);
+    return list->fn(list->ctx, nid, type_of_mode((u32)d_type << 12));
 }
 
 int sealed_list(struct sealed_reader *reader, uint64_t nid,
@@ -108,9 +118,7 @@ enum sealed_type sealed_type_of(struct sealed_reader *reader, uint64_t nid)
     struct erofs_inode inode;
     if (erofs_inode_read(&reader->fs, nid, &inode) < 0)
         return SEALED_OTHER;
-    return (inode.mode & 0170000) == 0100000   ? SEALED_REGULAR
-           : (inode.mode & 0170000) == 0040000 ? SEALED_DIRECTORY
-                                               : SEALED_OTHER;
+    return type_of_mode(inode.mode);
 }
 
 int64_t sealed_size(struct sealed_reader *reader, uint64_t nid)
@@ -127,5 +135,7 @@ int sealed_read(struct sealed_reader *reader, uint64_t nid, uint64_t offset, voi
     if (ret < 0)
         return ret;
     ssize_t got = erofs_pread(&reader->fs, &inode, offset, data, n);
-    return got < 0 ? (int)got : (size_t)got == n ? 0 : -EIO;
+    if (got < 0)
+        return (int)got;
+    return (size_t)got == n ? 0 : -EIO;
 }
