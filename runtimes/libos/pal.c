@@ -14,6 +14,7 @@
 
 #include "base/cleanup.h"
 #include "base/fd.h"
+#include "enclave/levels.h"
 #include "sgx/emulated.h"
 #include "sgx/measure.h"
 #include "runtime.h"
@@ -138,13 +139,10 @@ static int load_enclave(const struct pal_init_args_v4 *args, struct error *err)
 
 static int log_level(const char *name)
 {
-    static const char *const names[] = {"fatal", "error", "warn", "info", "debug", "trace"};
-    if (name == NULL)
-        return 2;
-    for (int i = 0; i < 6; i++)
-        if (strcmp(name, names[i]) == 0)
-            return i;
-    return strcmp(name, "off") == 0 ? 0 : 2;
+    const enum enclave_level level = name ? enclave_level_of(name) : ENCLAVE_LEVEL_WARN;
+    if (level == ENCLAVE_LEVEL_UNKNOWN)
+        return ENCLAVE_LEVEL_WARN;
+    return level == ENCLAVE_LEVEL_OFF ? ENCLAVE_LEVEL_FATAL : level;
 }
 
 /* Duplicates of the mounts' descriptors, the LibOS's from the call on. */

@@ -24,6 +24,7 @@
 #include "container/container.h"
 #include "enclave/agent.h"
 #include "enclave/describe.h"
+#include "enclave/levels.h"
 #include "enclave/oom.h"
 #include "enclave/process.h"
 #include "enclave/settings.h"
@@ -57,14 +58,15 @@ struct runelet {
 
 static int level_wanted(const struct enclave_settings *settings, bool has_log)
 {
-    static const char *const names[] = {"fatal", "error", "warn", "info", "debug", "trace"};
-    for (size_t i = 0; settings->log_level != NULL && i < array_count(names); i++)
-        if (strcasecmp(settings->log_level, names[i]) == 0)
-            return (int)i;
-    if (settings->log_level != NULL && strcasecmp(settings->log_level, "off") == 0)
-        return -1;
+    if (settings->log_level) {
+        const enum enclave_level level = enclave_level_of(settings->log_level);
+        if (level != ENCLAVE_LEVEL_UNKNOWN)
+            return level;
+    }
+    if (settings->log_debug)
+        return ENCLAVE_LEVEL_DEBUG;
     /* Without a log file the lines land among the application's own errors: only what matters. */
-    return settings->log_debug ? 4 : has_log ? 2 : 1;
+    return has_log ? ENCLAVE_LEVEL_WARN : ENCLAVE_LEVEL_ERROR;
 }
 
 /* A trace of system calls has level 3, info, and is always shown. */

@@ -11,6 +11,7 @@
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/number.h"
+#include "enclave/levels.h"
 
 #define LIST_MAX    1024 /* entries, and texts of each */
 #define BIT(sig)    (1ull << ((sig)-1))
@@ -20,8 +21,6 @@ _Static_assert(MANIFEST_SIGNALS_DEFAULT ==
                    (BIT(SIGTERM) | BIT(SIGINT) | BIT(SIGHUP) | BIT(SIGQUIT) | BIT(SIGWINCH) |
                     BIT(SIGUSR1) | BIT(SIGUSR2) | BIT(SIGKILL) | BIT(SIGSTOP) | BIT(SIGCONT)),
                "the numbers are those of x86-64");
-
-enum log_levels { LEVEL_WARNING = 2, LEVEL_TRACE = 5 };
 
 /* ---- enclave.exec ---- */
 
@@ -290,7 +289,7 @@ int policy_read(const struct enclave_policy_wish *wish, enum enclave_mode mode,
         .manifest = {.exec = debug ? MANIFEST_EXEC_ANY : MANIFEST_EXEC_NONE,
                      .flags = process->no_new_privileges ? MANIFEST_POLICY_NO_NEW_PRIVS : 0,
                      .signals = debug ? SIGNALS_ALL : MANIFEST_SIGNALS_DEFAULT,
-                     .log_level = debug ? LEVEL_TRACE : LEVEL_WARNING}};
+                     .log_level = debug ? ENCLAVE_LEVEL_TRACE : ENCLAVE_LEVEL_WARN}};
     if (read_exec(wish->exec, out, err) < 0 ||
         read_signals(wish->signals, &out->manifest, err) < 0 ||
         read_loopback(wish->loopback, &out->manifest, err) < 0 ||

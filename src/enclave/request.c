@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/number.h"
 #include "enclave/enclave.h"
+#include "enclave/levels.h"
 #include "enclave/locate.h"
 #include "enclave/occlum.h"
 #include "enclave/policy.h"
@@ -118,10 +119,8 @@ static int check_type(const char *type, struct error *err)
 
 static int check_log_level(const char *level, struct error *err)
 {
-    static const char *const levels[] = {"off", "fatal", "error", "warn", "info", "debug", "trace"};
-    for (size_t i = 0; i < array_count(levels); i++)
-        if (strcasecmp(level, levels[i]) == 0)
-            return 0;
+    if (enclave_level_of(level) != ENCLAVE_LEVEL_UNKNOWN)
+        return 0;
     return error_set(err,
                      "enclave.runtime.loglevel \"%s\" is not known: use off, fatal, error, warn, "
                      "info, debug or trace",

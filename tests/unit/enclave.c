@@ -18,6 +18,7 @@
 #include "enclave/deployment.h"
 #include "enclave/describe.h"
 #include "enclave/enclave.h"
+#include "enclave/levels.h"
 #include "enclave/process.h"
 #include "enclave/settings.h"
 
@@ -365,15 +366,26 @@ static void test_settings(void **state)
     close(fd);
 }
 
+/* What create accepts in capital letters, the LibOS had taken for no level at all. */
+static void test_levels(void **state)
+{
+    assert_int_equal(enclave_level_of("off"), ENCLAVE_LEVEL_OFF);
+    assert_int_equal(enclave_level_of("fatal"), 0);
+    assert_int_equal(enclave_level_of("DEBUG"), 4);
+    assert_int_equal(enclave_level_of("Trace"), 5);
+    assert_int_equal(enclave_level_of("verbose"), ENCLAVE_LEVEL_UNKNOWN);
+    assert_int_equal(enclave_level_of(""), ENCLAVE_LEVEL_UNKNOWN);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_ordinary),       cmocka_unit_test(test_detected),
-        cmocka_unit_test(test_refused),        cmocka_unit_test(test_policy_defaults),
-        cmocka_unit_test(test_policy_signals), cmocka_unit_test(test_policy_list),
-        cmocka_unit_test(test_environment),    cmocka_unit_test(test_process_frame),
-        cmocka_unit_test(test_bad_frames),     cmocka_unit_test(test_short_process),
-        cmocka_unit_test(test_settings),
+        cmocka_unit_test(test_levels),          cmocka_unit_test(test_ordinary),
+        cmocka_unit_test(test_detected),        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_policy_defaults), cmocka_unit_test(test_policy_signals),
+        cmocka_unit_test(test_policy_list),     cmocka_unit_test(test_environment),
+        cmocka_unit_test(test_process_frame),   cmocka_unit_test(test_bad_frames),
+        cmocka_unit_test(test_short_process),   cmocka_unit_test(test_settings),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
