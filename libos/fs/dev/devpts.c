@@ -44,12 +44,7 @@ static int pts_setattr(struct inode *i, const struct setattr *a)
 
     if (!t)
         return -EIO;
-    if (a->valid & SETATTR_MODE)
-        t->mode = a->mode & 07777;
-    if (a->valid & SETATTR_UID)
-        t->uid = a->uid;
-    if (a->valid & SETATTR_GID)
-        t->gid = a->gid;
+    tty_setattr(t, a);
     i->mode = S_IFCHR | t->mode;
     i->uid = t->uid;
     i->gid = t->gid;

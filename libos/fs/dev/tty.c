@@ -74,6 +74,16 @@ struct tty *tty_by_index(u32 index)
     return t;
 }
 
+void tty_setattr(struct tty *t, const struct setattr *a)
+{
+    if (a->valid & SETATTR_MODE)
+        t->mode = a->mode & 07777;
+    if (a->valid & SETATTR_UID)
+        t->uid = a->uid;
+    if (a->valid & SETATTR_GID)
+        t->gid = a->gid;
+}
+
 struct tty *tty_of_current(void)
 {
     struct process *p = fs_process();

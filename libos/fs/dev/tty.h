@@ -39,6 +39,8 @@ void tty_unregister(struct tty *t);
 struct tty *tty_by_index(u32 index); /* +1 or NULL */
 /* That the inode is a node of, and not a later one of the same number: +1 or NULL. */
 struct tty *tty_of_device(struct inode *i);
+/* Mode and owner of its node, as far as `a` has them. */
+void tty_setattr(struct tty *t, const struct setattr *a);
 struct tty *tty_of_current(void); /* the controlling terminal, +1 or NULL */
 /* A session leader without terminal that opens one without O_NOCTTY gets it. */
 void tty_opened(struct tty *t, struct file *f);

@@ -316,12 +316,7 @@ static int host_stream_setattr(struct inode *i, const struct setattr *a)
         setattr_copy(i, a);
         return 0;
     }
-    if (a->valid & SETATTR_MODE)
-        t->mode = a->mode & 07777;
-    if (a->valid & SETATTR_UID)
-        t->uid = a->uid;
-    if (a->valid & SETATTR_GID)
-        t->gid = a->gid;
+    tty_setattr(t, a);
     tty_put(t);
     return 0;
 }
