@@ -216,6 +216,10 @@ int main(int argc, char **argv)
     bool stats = false, bad = false;
     uint64_t threads = 0;
     o.bundle.progress = step;
+#ifdef BUILD_LIBOS /* this program is not installed */
+    if (!getenv("RUNE_RUNTIMES_DIR"))
+        o.bundle.libos = BUILD_LIBOS;
+#endif
     o.bundle.settings.debug = true;
     o.env[o.env_count++] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
     memcpy(o.mounts, g_mounts, sizeof(g_mounts));

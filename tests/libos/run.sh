@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # Builds the programs of this directory and runs each natively and, with a runner, in the LibOS: output and exit code must be the same.
 #
-# usage: run.sh [--runner 'COMMAND'] [--variants 'static pie nopie musl'] [--compile DIR | --compiled DIR] [--limit SECONDS] [--jobs N] [TEST...]
+# usage: run.sh [--build DIR | --runner 'COMMAND'] [--variants 'static pie nopie musl'] [--compile DIR | --compiled DIR] [--limit SECONDS] [--jobs N] [TEST...]
+#   --build: in the LibOS of this build, with a cache and a key of the run's own.
 #   COMMAND gets `--rootfs DIR -- PROGRAM ARGUMENT...` appended, e.g. --runner 'build/runtimes/libos/libos-run'.
 #   Without a runner the programs only check themselves natively. A TEST that ends in .sh is a script of this directory.
 #   --compile only makes the root file system with the programs, in DIR; --compiled takes them from there, on a machine without a compiler.
@@ -10,16 +11,17 @@ set -u
 here=$(cd "$(dirname "$0")" && pwd)
 runner=
 variants='static pie'
-compile_only='' compiled='' limit=180 jobs=1
+compile_only='' compiled='' build='' limit=180 jobs=1
 while [ $# -gt 0 ]; do
     case $1 in
     --runner) runner=$2; shift 2 ;;
+    --build) build=$2; shift 2 ;;
     --variants) variants=$2; shift 2 ;;
     --compile) compile_only=$2; shift 2 ;;
     --compiled) compiled=$2; shift 2 ;;
     --limit) limit=$2; shift 2 ;;
     --jobs) jobs=$2; shift 2 ;;
-    --help) sed -n '3,8s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    --help) sed -n '3,9s/^# \{0,1\}//p' "$0"; exit 0 ;;
     --*) echo "run.sh: unknown option $1" >&2; exit 2 ;;
     *) break ;;
     esac
@@ -30,6 +32,7 @@ done
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
+[ -z "$build" ] || runner="$build/runtimes/libos/libos-run --libos $build/libos/libos.elf --cache $work/cache --key $work/key.pem"
 root=${compile_only:-${compiled:-$work/root}}
 mkdir -p "$root"/{bin,tmp,proc,dev,sys,etc}
 chmod 1777 "$root/tmp"
