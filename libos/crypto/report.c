@@ -60,5 +60,7 @@ int sgx_get_key(const struct sgx_keyrequest *request, u8 key[16])
         memcpy(key, g_key.key, sizeof(g_key.key));
     memset(&g_key, 0, sizeof(g_key));
     mutex_unlock(&g_lock);
-    return r == 0 ? 0 : r == SGX_INVALID_CPUSVN ? -EACCES : -EINVAL;
+    if (r == SGX_INVALID_CPUSVN)
+        return -EACCES;
+    return r == 0 ? 0 : -EINVAL;
 }
