@@ -67,7 +67,7 @@ CALL(mq_timedsend, DONE, "", (fd, queue), (in, message, "char"), (size, size), (
      (in, timeout, "struct timespec"))
 CALL(mq_timedreceive, DONE, "", (fd, queue), (out, message, "char"), (size, size),
      (out, priority, "unsigned int"), (in, timeout, "struct timespec"))
-CALL(mq_notify, PARTIAL, "not SIGEV_THREAD", (fd, queue), (in, event, "struct sigevent"))
+CALL(mq_notify, DONE, "", (fd, queue), (in, event, "struct sigevent"))
 CALL(mq_getsetattr, DONE, "", (fd, queue), (in, attributes, "struct mq_attr"),
      (out, old, "struct mq_attr"))
 /* Linux AIO */

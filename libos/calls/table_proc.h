@@ -183,7 +183,8 @@ CALL(getrandom, DONE, "from the processor, never from the host", (out, buf, "voi
 CALL(personality, PARTIAL, "remembered, without effect", (uint, persona))
 CALL(lsm_list_modules, DONE, "capability", (out, ids, "u64"), (inout, size, "u32"), (uint, flags))
 CALL(umask, DONE, "", (mode, mask))
-CALL(membarrier, PARTIAL, "offers no command", (int, command), (uint, flags), (int, cpu))
+CALL(membarrier, PARTIAL, "no SYNC_CORE and no RSEQ commands", (int, command), (uint, flags),
+     (int, cpu))
 CALL(vhangup, PARTIAL, "without effect")
 REFUSE(init_module, EPERM, "", (in, image, "void"), (ulong, size), (text, parameters))
 REFUSE(finit_module, EPERM, "", (fd, fd), (text, parameters), (int, flags))

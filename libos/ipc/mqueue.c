@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* POSIX message queues: names of their own, messages by priority, one notification at a time. */
+#include "net.h"
 #include "poll.h"
 #include "process.h"
 #include <linux/mqueue.h>
@@ -14,6 +15,7 @@
 #define PRIO_MAX         32768u
 #define SIGEV_SIGNAL     0
 #define SIGEV_NONE       1
+#define SIGEV_THREAD     2
 #define SI_MESGQ         (-3)
 #define CAP_SYS_RESOURCE 24
 
@@ -22,6 +24,12 @@ struct mq_message {
     u32 prio;
     size_t size;
     u8 data[];
+};
+
+/* SIGEV_THREAD: what goes to the netlink socket on which a thread of the C library waits. */
+struct note {
+    struct file *socket; /* reference; NULL: none */
+    struct netlink_note *message;
 };
 
 struct mqueue {
@@ -35,14 +43,29 @@ struct mqueue {
     u32 receivers;             /* threads that wait: then nobody is notified */
     struct waitq readable, writable;
     struct process *notify; /* reference */
-    i32 notify_signal;      /* 0: SIGEV_NONE */
+    i32 notify_signal;      /* 0: SIGEV_NONE, SIGEV_THREAD */
     u64 notify_value;
+    struct note note; /* SIGEV_THREAD */
 };
 
 static struct mutex g_mq_lock;
 static struct list_head g_queues = LIST_HEAD_INIT(g_queues);
 static u32 g_queue_count;
 static const struct file_ops mq_ops;
+
+/* NOTIFY_*, or NOTIFY_NONE: nobody hears of it. The queue has no more of it. */
+static void note_end(struct note *n, u8 code)
+{
+    if (n->socket == NULL)
+        return;
+    n->message->data[NOTIFY_COOKIE_LEN - 1] = code;
+    if (code == NOTIFY_NONE)
+        kfree(n->message);
+    else
+        netlink_note_post(n->socket, n->message);
+    file_put(n->socket);
+    *n = (struct note){0};
+}
 
 static void mq_put(struct mqueue *q)
 {
@@ -56,6 +79,7 @@ static void mq_put(struct mqueue *q)
     }
     if (q->notify != NULL)
         process_put(q->notify);
+    note_end(&q->note, NOTIFY_NONE);
     kfree(q);
 }
 
@@ -233,13 +257,16 @@ static void insert(struct mqueue *q, struct mq_message *m)
 }
 
 /* The notification is used up by one message that came to an empty queue with nobody waiting. */
-static void notify(struct mqueue *q, struct process **who, struct siginfo_k *info)
+static void notify(struct mqueue *q, struct process **who, struct siginfo_k *info,
+                   struct note *note)
 {
     *who = NULL;
     if (q->notify == NULL || q->count != 1 || q->receivers > 0)
         return;
     *who = q->notify;
     q->notify = NULL;
+    *note = q->note;
+    q->note = (struct note){0};
     *info = (struct siginfo_k){.signo = q->notify_signal,
                                .code = SI_MESGQ,
                                .pid = current_process()->pid,
@@ -251,6 +278,7 @@ static int try_send(struct mqueue *q, struct mq_message *m)
 {
     struct process *who = NULL;
     struct siginfo_k info;
+    struct note note = {0};
     int r = 0;
 
     mutex_lock(&q->lock);
@@ -259,7 +287,7 @@ static int try_send(struct mqueue *q, struct mq_message *m)
     } else {
         insert(q, m);
         __atomic_store_n(&q->count, q->count + 1, __ATOMIC_RELEASE);
-        notify(q, &who, &info);
+        notify(q, &who, &info, &note);
     }
     mutex_unlock(&q->lock);
     if (r == 0)
@@ -269,6 +297,7 @@ static int try_send(struct mqueue *q, struct mq_message *m)
             (void)signal_send_process(who, &info);
         process_put(who);
     }
+    note_end(&note, NOTIFY_WOKENUP);
     return r;
 }
 
@@ -395,9 +424,11 @@ struct user_sigevent {
     u8 rest[48];
 };
 
-static long set_notify(struct mqueue *q, const struct user_sigevent *event)
+/* Takes the note when it is registered. */
+static long set_notify(struct mqueue *q, const struct user_sigevent *event, struct note *note)
 {
     struct process *p = current_process(), *old = NULL;
+    struct note ended = {0};
     long r = 0;
 
     mutex_lock(&q->lock);
@@ -405,6 +436,8 @@ static long set_notify(struct mqueue *q, const struct user_sigevent *event)
         if (q->notify == p) {
             old = q->notify;
             q->notify = NULL;
+            ended = q->note;
+            q->note = (struct note){0};
         }
     } else if (q->notify != NULL) {
         r = -EBUSY;
@@ -412,32 +445,58 @@ static long set_notify(struct mqueue *q, const struct user_sigevent *event)
         q->notify = process_get(p);
         q->notify_signal = event->notify == SIGEV_SIGNAL ? event->signo : 0;
         q->notify_value = event->value;
+        q->note = *note;
+        *note = (struct note){0};
     }
     mutex_unlock(&q->lock);
+    note_end(&ended, NOTIFY_REMOVED);
     if (old != NULL)
         process_put(old);
+    return r;
+}
+
+/* The socket is event->signo, and what is sent through it stands at event->value. */
+static long note_begin(struct note *n, const struct user_sigevent *event)
+{
+    n->message = kzalloc(sizeof(*n->message));
+    if (n->message == NULL)
+        return -ENOMEM;
+    long r = copy_from_user(n->message->data, user_at(event->value), NOTIFY_COOKIE_LEN);
+
+    if (r == 0)
+        r = netlink_note_socket(event->signo, &n->socket);
+    if (r < 0) {
+        kfree(n->message);
+        *n = (struct note){0};
+    }
     return r;
 }
 
 long sys_mq_notify(int queue, uaddr user_event)
 {
     struct user_sigevent event;
+    struct note note = {0};
     struct file *file = NULL;
-    long r;
+    long r = 0;
 
     if (user_event.at) {
         if (get_user(event, user_event) < 0)
             return -EFAULT;
-        if (event.notify != SIGEV_SIGNAL && event.notify != SIGEV_NONE)
+        if (event.notify != SIGEV_SIGNAL && event.notify != SIGEV_NONE &&
+            event.notify != SIGEV_THREAD)
             return -EINVAL;
         if (event.notify == SIGEV_SIGNAL && (event.signo < 1 || event.signo > NSIG))
             return -EINVAL;
+        if (event.notify == SIGEV_THREAD)
+            r = note_begin(&note, &event);
     }
-    r = queue_get(queue, O_RDWR, &file);
-    if (r < 0)
-        return r;
-    r = set_notify(file->private, user_event.at ? &event : NULL);
-    file_put(file);
+    if (r == 0)
+        r = queue_get(queue, O_RDWR, &file);
+    if (r == 0) {
+        r = set_notify(file->private, user_event.at ? &event : NULL, &note);
+        file_put(file);
+    }
+    note_end(&note, NOTIFY_NONE);
     return r;
 }
 
@@ -484,7 +543,7 @@ static u32 mq_poll(struct file *f, struct poll_table *pt)
 /* Closing any descriptor of a queue ends the process's notification, as on Linux. */
 static void mq_flush(struct file *f)
 {
-    (void)set_notify(f->private, NULL);
+    (void)set_notify(f->private, NULL, NULL);
 }
 
 static void mq_release(struct file *f)

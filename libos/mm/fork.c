@@ -149,6 +149,7 @@ static struct mm *child_of(struct mm *parent)
     child->brk = parent->brk;
     child->brk_max = parent->brk_max;
     child->stack_top = parent->stack_top;
+    child->membarrier = __atomic_load_n(&parent->membarrier, __ATOMIC_SEQ_CST);
     child->arg_start = parent->arg_start;
     child->arg_end = parent->arg_end;
     child->env_start = parent->env_start;

@@ -133,6 +133,12 @@ static bool enter_shared(struct mm *mm)
     }
 }
 
+/* With a full barrier behind it, on which membarrier(2) relies. */
+static void set_mm(struct thread *t, struct mm *mm)
+{
+    __atomic_store_n(&t->mm, mm, __ATOMIC_SEQ_CST);
+}
+
 void mm_enter(struct mm *mm)
 {
     struct thread *t = current();
@@ -141,13 +147,13 @@ void mm_enter(struct mm *mm)
     BUG_ON(t->mm);
     if (likely(!__atomic_load_n(&mm->space->shared, __ATOMIC_SEQ_CST))) {
         __atomic_add_fetch(&mm->active, 1, __ATOMIC_SEQ_CST);
-        t->mm = mm;
+        set_mm(t, mm);
         if (likely(!__atomic_load_n(&mm->space->shared, __ATOMIC_SEQ_CST)))
             return;
         mm_leave(mm);
     }
     if (enter_shared(mm))
-        t->mm = mm;
+        set_mm(t, mm);
 }
 
 void mm_leave(struct mm *mm)

@@ -22,6 +22,7 @@ struct host_socket {
     int hfd;
     bool connecting;     /* connect() was started and its result not yet told */
     bool asked_resolver; /* Docker's, see host_name.c */
+    struct netlink_notes notes;
 };
 
 static const struct socket_ops host_socket_ops;
@@ -41,6 +42,7 @@ static int wrap(int hfd, int domain, int type, int protocol, struct socket **out
     }
     socket_init(&h->base, &host_socket_ops, domain, type, protocol);
     h->hfd = hfd;
+    netlink_notes_init(&h->notes);
     *out = &h->base;
     return 0;
 }
@@ -77,6 +79,11 @@ int host_socket_create(int domain, int type, int protocol, struct socket **out)
 int host_socket_fd(const struct socket *s)
 {
     return container_of(s, struct host_socket, base)->hfd;
+}
+
+struct netlink_notes *host_socket_notes(struct socket *s)
+{
+    return s->ops == &host_socket_ops && s->domain == AF_NETLINK ? &host_of(s)->notes : NULL;
 }
 
 static void check_unix_name(u8 *name, u32 *len)
@@ -357,8 +364,26 @@ ssize_t host_socket_send_to(struct socket *s, int file, struct socket_msg *m)
     return r;
 }
 
-/* One piece from the host, waiting as the flags say. */
-static ssize_t recv_piece(struct socket *s, u8 *buf, size_t n, struct socket_msg *m, u64 *deadline)
+/* A note of the LibOS, which comes from number 0 as the kernel's own messages do. */
+static ssize_t recv_note(struct socket *s, u8 *buf, size_t n, struct socket_msg *m)
+{
+    struct sockaddr_nl from = {.nl_family = AF_NETLINK};
+    ssize_t r = netlink_notes_take(&host_of(s)->notes, buf, n, (m->flags & MSG_PEEK) != 0);
+
+    if (r < 0)
+        return r;
+    m->out_flags = 0;
+    m->control_len = 0;
+    if (m->name != NULL) {
+        memcpy(m->name, &from, sizeof(from));
+        m->name_len = sizeof(from);
+    }
+    return r;
+}
+
+/* One piece from the host, waiting as the flags say; *note: it is the LibOS's. */
+static ssize_t recv_piece(struct socket *s, u8 *buf, size_t n, struct socket_msg *m, u64 *deadline,
+                          bool *note)
 {
     int flags = (m->flags & RECV_FLAGS) | MSG_DONTWAIT;
     ssize_t r;
@@ -369,6 +394,9 @@ static ssize_t recv_piece(struct socket *s, u8 *buf, size_t n, struct socket_msg
                                       .control = m->control,
                                       .control_len = m->control_len};
 
+        *note = s->domain == AF_NETLINK && (r = recv_note(s, buf, n, m)) >= 0;
+        if (*note)
+            return r;
         r = host_recv(host_of(s)->hfd, buf, n, flags, &beside);
         if (r >= 0) {
             m->out_flags = beside.flags &
@@ -399,9 +427,10 @@ static ssize_t recv_stream(struct socket *s, struct socket_msg *m, u8 *buf, size
     ssize_t done = 0, r, moved;
     u64 deadline = 0;
     size_t want;
+    bool note;
 
     while ((want = MIN(room, m->io->left)) > 0) {
-        r = recv_piece(s, buf, want, m, &deadline);
+        r = recv_piece(s, buf, want, m, &deadline, &note);
         if (r <= 0)
             return done > 0 ? done : r;
         if ((m->flags & MSG_TRUNC) != 0) { /* TCP: thrown away instead of copied */
@@ -425,11 +454,12 @@ static ssize_t recv_datagram(struct socket *s, struct socket_msg *m, u8 *buf, si
 {
     size_t left = m->io->left;
     u64 deadline = 0;
-    ssize_t r = recv_piece(s, buf, room, m, &deadline), moved;
+    bool note;
+    ssize_t r = recv_piece(s, buf, room, m, &deadline, &note), moved;
 
     if (r < 0)
         return r;
-    if (s->domain == AF_NETLINK && (m->out_flags & MSG_TRUNC) == 0)
+    if (s->domain == AF_NETLINK && !note && (m->out_flags & MSG_TRUNC) == 0)
         r = (ssize_t)netlink_check_reply(buf, (size_t)r);
     moved = r > 0 && left > 0 ? uio_to(m->io, buf, MIN((size_t)r, left)) : 0;
     if (moved < 0)
@@ -597,12 +627,17 @@ static long hs_ioctl(struct socket *s, u32 cmd, u64 arg)
 
 static u32 hs_poll(struct socket *s, struct poll_table *pt)
 {
-    return poll_host(pt, host_of(s)->hfd, POLL_HOST);
+    u32 ready = poll_host(pt, host_of(s)->hfd, POLL_HOST);
+
+    if (s->domain == AF_NETLINK && netlink_notes_wait(&host_of(s)->notes, pt))
+        ready |= POLLIN | POLLRDNORM;
+    return ready;
 }
 
 static void hs_release(struct socket *s)
 {
     host_close(host_of(s)->hfd);
+    netlink_notes_drop(&host_of(s)->notes);
     kfree(host_of(s));
 }
 

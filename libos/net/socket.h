@@ -164,6 +164,21 @@ ssize_t host_socket_send_to(struct socket *s, int file, struct socket_msg *m);
 int unix_create(int type, int protocol, struct socket **out);
 int unix_pair(int type, int protocol, struct socket *out[2]);
 
+/* What the LibOS puts into a netlink socket (netlink_note.c). */
+struct netlink_notes {
+    struct mutex lock;
+    struct list_head unread; /* struct netlink_note */
+    struct waitq arrived;
+    u32 count; /* atomic */
+};
+void netlink_notes_init(struct netlink_notes *n);
+void netlink_notes_drop(struct netlink_notes *n);
+bool netlink_notes_wait(struct netlink_notes *n, struct poll_table *pt); /* is one there? */
+/* The first one's size; -EAGAIN: there is none. */
+ssize_t netlink_notes_take(struct netlink_notes *n, u8 *buf, size_t room, bool peek);
+/* Of a netlink socket; NULL: s is another one. */
+struct netlink_notes *host_socket_notes(struct socket *s);
+
 /* Checks of NETLINK_ROUTE traffic, see netlink.c. 0 or negative errno; replies are truncated to
  * what is well formed. */
 int netlink_check_request(u8 *data, size_t n);

@@ -215,6 +215,8 @@ void attention_handle(struct uregs *regs)
         memory_tell_killed(t->process->pid);
         process_exit_group(SIGKILL);
     }
+    if (flags & ATTENTION_BARRIER)
+        membarrier_pass(t);
     if ((flags & ATTENTION_GROUP) && t->process->mm) {
         mm_leave(t->process->mm);
         mm_enter(t->process->mm);

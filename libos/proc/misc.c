@@ -9,7 +9,6 @@
 #include "syscall.h"
 #include "user.h"
 #include <linux/capability.h>
-#include <linux/membarrier.h>
 #include <linux/random.h>
 #include <linux/sysinfo.h>
 #include <linux/utsname.h>
@@ -141,14 +140,6 @@ long sys_umask(u32 mask)
     fs->umask = mask & 0777;
     mutex_unlock(&fs->lock);
     return old;
-}
-
-/* No command is offered: libraries that ask first use their slower way. */
-long sys_membarrier(int command, u32 flags, int cpu)
-{
-    if (command == MEMBARRIER_CMD_QUERY)
-        return flags ? -EINVAL : 0;
-    return -EINVAL;
 }
 
 /* No namespaces of its own for anybody inside: as without CAP_SYS_ADMIN. Unsharing what is not

@@ -173,12 +173,12 @@ void thread_park_lock(void)
     park(PARK_LOCK, UINT64_MAX, NULL, 0);
 }
 
-/* Who wants the range of the fork group has it while this thread waits: no reason to come back with
- * half of what a call was asked for. */
+/* Who wants the range of the fork group has it while this thread waits, and who wants a barrier
+ * waits for user code: no reason to come back with half of what a call was asked for. */
 static bool interrupted(struct thread *t)
 {
     return (__atomic_load_n(&t->attention, __ATOMIC_SEQ_CST) &
-            ~(ATTENTION_GROUP | ATTENTION_RAISED)) != 0;
+            ~(ATTENTION_GROUP | ATTENTION_RAISED | ATTENTION_BARRIER)) != 0;
 }
 
 int thread_wait(u64 deadline, bool interruptible, struct host_pollfd *fds, size_t count)

@@ -3,6 +3,7 @@
  * ones, exit. */
 #include "check.h"
 #include <linux/futex.h>
+#include <linux/membarrier.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -334,6 +335,83 @@ static void forks_are_snapshots(void)
     munmap(g_snapshot, size);
 }
 
+/* ---- membarrier: one side of a lock pays for both ---- */
+
+static volatile int g_quick_wants, g_slow_wants, g_over;
+static volatile long g_inside;
+
+/* No call and no barrier of its own: only the other side's calls order what it does. */
+static void *quick_side(void *arg)
+{
+    while (!g_over) {
+        g_quick_wants = 1;
+        __asm__ volatile("" ::: "memory");
+        if (!g_slow_wants)
+            g_inside++;
+        __asm__ volatile("" ::: "memory");
+        g_quick_wants = 0;
+    }
+    return NULL;
+}
+
+static long barrier_call(int command)
+{
+    return syscall(SYS_membarrier, command, 0, 0);
+}
+
+static void slow_side(int command, int rounds)
+{
+    for (int i = 0; i < rounds; i++) {
+        g_slow_wants = 1;
+        CHECK(barrier_call(command) == 0);
+        while (g_quick_wants)
+            ;
+        long before = g_inside;
+        for (volatile int k = 0; k < 200; k++)
+            ;
+        CHECK(g_inside == before);
+        g_slow_wants = 0;
+    }
+}
+
+static void not_registered(void)
+{
+    long offered = barrier_call(MEMBARRIER_CMD_QUERY);
+    if (offered & MEMBARRIER_CMD_PRIVATE_EXPEDITED)
+        CHECK(barrier_call(MEMBARRIER_CMD_PRIVATE_EXPEDITED) < 0 && errno == EPERM);
+    if (offered & MEMBARRIER_CMD_GLOBAL_EXPEDITED)
+        CHECK(barrier_call(MEMBARRIER_CMD_GLOBAL_EXPEDITED) == 0);
+}
+
+static void still_registered(void)
+{
+    CHECK(barrier_call(MEMBARRIER_CMD_PRIVATE_EXPEDITED) == 0);
+}
+
+static void barriers_of_other_threads(void)
+{
+    long wanted = MEMBARRIER_CMD_GLOBAL | MEMBARRIER_CMD_GLOBAL_EXPEDITED |
+                  MEMBARRIER_CMD_PRIVATE_EXPEDITED;
+    long offered = barrier_call(MEMBARRIER_CMD_QUERY);
+    pthread_t t;
+    CHECK(syscall(SYS_membarrier, MEMBARRIER_CMD_QUERY, 1, 0) < 0 && errno == EINVAL);
+    CHECK(barrier_call(-1) < 0 && errno == EINVAL);
+    CHECK(barrier_call(MEMBARRIER_CMD_GLOBAL | MEMBARRIER_CMD_GLOBAL_EXPEDITED) < 0 &&
+          errno == EINVAL);
+    CHECK(in_child(not_registered) == 0);
+    CHECK((offered & wanted & ~MEMBARRIER_CMD_GLOBAL) == (wanted & ~MEMBARRIER_CMD_GLOBAL));
+    CHECK(barrier_call(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) == 0);
+    CHECK(barrier_call(MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED) == 0);
+    CHECK(in_child(still_registered) == 0);
+    CHECK(pthread_create(&t, NULL, quick_side, NULL) == 0);
+    slow_side(MEMBARRIER_CMD_PRIVATE_EXPEDITED, 200);
+    slow_side(MEMBARRIER_CMD_GLOBAL_EXPEDITED, 20);
+    if (offered & MEMBARRIER_CMD_GLOBAL) /* not on a machine with processors without ticks */
+        slow_side(MEMBARRIER_CMD_GLOBAL, 4);
+    g_over = 1;
+    pthread_join(t, NULL);
+}
+
 int main(void)
 {
     RUN(mutexes);
@@ -345,6 +423,7 @@ int main(void)
     RUN(raw_futex);
     RUN(exit_with_threads);
     RUN(main_thread_leaves);
+    RUN(barriers_of_other_threads);
     RUN(forks_of_threads);
     RUN(forks_are_snapshots);
     return finish();

@@ -27,6 +27,7 @@ struct thread {
                       mm_leave */
     i32 tid;
     u32 attention;              /* atomic */
+    u64 barrier_seen;           /* atomic; proc/membarrier.c: the last barrier that it passed */
     struct uregs *regs;         /* valid in KERNEL state while serving the application */
     u64 fs_base;                /* the application's */
     void *xsave;                /* the application's vector state while it is saved */

@@ -57,6 +57,7 @@ struct mm {
     u64 total;        /* pages in VMAs */
     u32 vma_count;    /* trampolines included */
     bool lock_future; /* mlockall(MCL_FUTURE) */
+    u32 membarrier;   /* atomic: MEMBARRIER_CMD_REGISTER_* that it called */
     /* space.c: where a search for a free range of a class of sizes begins; top 0: at the end */
     struct mm_search {
         u64 size, top;

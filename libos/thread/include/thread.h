@@ -23,12 +23,13 @@ struct host_memory;
 struct tcb;
 struct boundary_stats;
 
-#define ATTENTION_SIGNAL (1u << 0) /* signals may be pending: look */
-#define ATTENTION_EXIT   (1u << 1) /* the process is ending: leave */
-#define ATTENTION_GROUP  (1u << 2) /* give up the fork group's range */
-#define ATTENTION_STOP   (1u << 3) /* job control stop */
-#define ATTENTION_RAISED (1u << 5) /* a call raised a signal of its own thread */
-#define ATTENTION_MEMORY (1u << 4) /* a page of the process cannot be had: SIGKILL */
+#define ATTENTION_SIGNAL  (1u << 0) /* signals may be pending: look */
+#define ATTENTION_EXIT    (1u << 1) /* the process is ending: leave */
+#define ATTENTION_GROUP   (1u << 2) /* give up the fork group's range */
+#define ATTENTION_STOP    (1u << 3) /* job control stop */
+#define ATTENTION_RAISED  (1u << 5) /* a call raised a signal of its own thread */
+#define ATTENTION_MEMORY  (1u << 4) /* a page of the process cannot be had: SIGKILL */
+#define ATTENTION_BARRIER (1u << 6) /* membarrier(2) of another thread */
 
 #define NO_DEADLINE UINT64_MAX
 
