@@ -180,7 +180,7 @@ CALL(setdomainname, DONE, "", (in, name, "char"), (int, size))
 CALL(sysinfo, DONE, "", (out, info, "struct sysinfo"))
 CALL(getrandom, DONE, "from the processor, never from the host", (out, buf, "void"), (size, size),
      (uint, flags))
-CALL(personality, PARTIAL, "remembered, without effect", (uint, persona))
+CALL(personality, PARTIAL, "remembered; only STICKY_TIMEOUTS has an effect", (uint, persona))
 CALL(lsm_list_modules, DONE, "capability", (out, ids, "u64"), (inout, size, "u32"), (uint, flags))
 CALL(umask, DONE, "", (mode, mask))
 CALL(membarrier, PARTIAL, "no SYNC_CORE and no RSEQ commands", (int, command), (uint, flags),

@@ -86,6 +86,7 @@ static struct sem_undo *undo_of(struct sem_set *s, struct process *p, bool creat
     u = kzalloc(sizeof(*u) + s->count * sizeof(int16_t));
     if (u) {
         u->process = p;
+        p->sem_undo = true;
         list_add(&u->link, &s->undos);
     }
     return u;

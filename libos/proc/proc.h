@@ -52,6 +52,7 @@ bool core_dump(const struct siginfo_k *info);
 void core_wait(void); /* a thread that ends, while another one writes */
 void core_thread_gone_locked(struct process *p);
 void core_killed_locked(struct process *p);
+
 /* ---- membarrier.c ---- */
 void membarrier_pass(struct thread *t); /* it took ATTENTION_BARRIER */
 

@@ -7,6 +7,7 @@
 struct process *g_init;
 
 static i32 g_last_pid;
+static bool g_pids_chosen; /* the next number may be in use: after a round, or a program chose */
 
 static void process_set_up(struct process *p)
 {
@@ -108,18 +109,38 @@ static bool pid_used_locked(i32 pid)
 
 i32 pid_allocate(void)
 {
-    static bool wrapped;
     mutex_lock(&g_process_lock);
     i32 pid = g_last_pid;
     do {
         if (++pid >= PID_MAX) {
             pid = 300; /* as Linux: low numbers stay with long-lived daemons */
-            wrapped = true;
+            g_pids_chosen = true;
         }
-    } while (wrapped && pid_used_locked(pid));
+    } while (g_pids_chosen && pid_used_locked(pid));
     g_last_pid = pid;
     mutex_unlock(&g_process_lock);
     return pid;
+}
+
+i32 pid_last(void)
+{
+    mutex_lock(&g_process_lock);
+    i32 pid = g_last_pid;
+    mutex_unlock(&g_process_lock);
+    return pid;
+}
+
+int pid_set_last(i32 pid)
+{
+    if (!capable(CAP_SYS_ADMIN) && !capable(CAP_CHECKPOINT_RESTORE))
+        return -EPERM;
+    if (pid < 0 || pid >= PID_MAX)
+        return -EINVAL;
+    mutex_lock(&g_process_lock);
+    g_last_pid = pid;
+    g_pids_chosen = true;
+    mutex_unlock(&g_process_lock);
+    return 0;
 }
 
 struct process *process_find(i32 pid)

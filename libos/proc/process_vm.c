@@ -158,8 +158,10 @@ static struct object object_of(const struct process *p, long type)
         if (p->files)
             ref_get(&p->files->refs);
         return (struct object){.files = p->files};
-    default: /* KCMP_IO, KCMP_SYSVSEM: the process itself */
-        return (struct object){.which = p};
+    case KCMP_IO: /* as Linux: who never set a priority has no context, and none is like none */
+        return (struct object){.which = p->ioprio ? p : NULL};
+    default: /* KCMP_SYSVSEM: the same with what its end would undo */
+        return (struct object){.which = p->sem_undo ? p : NULL};
     }
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Deadlines, and the arguments of system calls that give them. */
-#include "thread.h"
+#include "task.h"
 #include "user.h"
+#include <linux/personality.h>
 #include <linux/time_types.h>
 
 u64 deadline_after(u64 ns)
@@ -45,7 +46,7 @@ void put_remaining_time(uaddr ts, u64 deadline, bool timeval)
     i64 out[2] = {0, 0};
     u64 now, left;
 
-    if (!ts.at || deadline == NO_DEADLINE)
+    if (!ts.at || deadline == NO_DEADLINE || (current_process()->personality & STICKY_TIMEOUTS))
         return;
     now = deadline == 0 ? 0 : clock_monotonic();
     left = deadline > now ? deadline - now : 0;

@@ -344,6 +344,72 @@ static void what_a_pidfd_tells(void)
     close(fd);
 }
 
+/* ---- a question of one's own mappings ---- */
+
+struct map_query {
+    uint64_t size, flags, addr, start, end, vma_flags, page_size, offset, inode;
+    uint32_t major, minor, name_size, build_id_size;
+    uint64_t name, build_id;
+};
+#define MAP_QUERY _IOWR('f', 17, struct map_query)
+
+static pid_t g_asked;
+
+/* Linux refuses open(2) already. */
+static void mappings_of_another_user(void)
+{
+    char name[32];
+    struct map_query q = {.size = sizeof(q), .flags = 0x10};
+    snprintf(name, sizeof(name), "/proc/%d/maps", g_asked);
+    CHECK(setuid(1000) == 0);
+    int fd = open(name, O_RDONLY);
+    CHECK((fd < 0 || ioctl(fd, MAP_QUERY, &q) < 0) && errno == EACCES && q.start == 0);
+}
+
+static void mappings_by_address(void)
+{
+    char name[256], self[256] = "";
+    int fd = open("/proc/self/maps", O_RDONLY);
+    char *p = mmap(NULL, 3 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    struct map_query q = {.size = sizeof(q), .addr = (uint64_t)p + 4097};
+    munmap(p, 4096);
+    munmap(p + 2 * 4096, 4096);
+    if (lacks(ioctl(fd, MAP_QUERY, &q), ENOTTY)) {
+        close(fd);
+        return;
+    }
+    CHECK(q.start == (uint64_t)p + 4096 && q.end == (uint64_t)p + 2 * 4096 && q.vma_flags == 3 &&
+          q.page_size == 4096 && q.inode == 0 && q.offset == 0);
+    q.addr = (uint64_t)p;
+    CHECK(ioctl(fd, MAP_QUERY, &q) < 0 && errno == ENOENT);
+    q.flags = 0x10; /* or the next one */
+    CHECK(ioctl(fd, MAP_QUERY, &q) == 0 && q.start == (uint64_t)p + 4096);
+    q.flags = 4; /* an executable one */
+    q.addr = (uint64_t)p + 4096;
+    CHECK(ioctl(fd, MAP_QUERY, &q) < 0 && errno == ENOENT);
+    q.flags = 4 | 0x20;
+    q.addr = (uint64_t)(void *)mappings_by_address;
+    q.name = (uint64_t)name;
+    q.name_size = sizeof(name);
+    CHECK(ioctl(fd, MAP_QUERY, &q) == 0 && q.inode != 0);
+    CHECK(readlink("/proc/self/exe", self, sizeof(self) - 1) > 0 && strcmp(name, self) == 0 &&
+          q.name_size == strlen(self) + 1);
+    q.name_size = 2;
+    CHECK(ioctl(fd, MAP_QUERY, &q) < 0 && errno == ENAMETOOLONG);
+    q.flags = 0x40;
+    CHECK(ioctl(fd, MAP_QUERY, &q) < 0 && errno == EINVAL);
+    q.flags = 0;
+    q.size = 16;
+    CHECK(ioctl(fd, MAP_QUERY, &q) < 0 && errno == EINVAL);
+    q.size = 8192;
+    CHECK(ioctl(fd, MAP_QUERY, &q) < 0 && errno == E2BIG);
+    CHECK(ioctl(fd, MAP_QUERY, NULL) < 0 && errno == EFAULT);
+    close(fd);
+    g_asked = getpid();
+    if (getuid() == 0)
+        CHECK(in_child(mappings_of_another_user) == 0);
+}
+
 /* ---- accounting: of the whole system, so natively it is left alone ---- */
 
 static void one_that_ends(void)
@@ -378,6 +444,45 @@ static void records_of_processes(void)
     close(fd);
 }
 
+static ino_t directory_of(pid_t pid)
+{
+    struct stat st = {0};
+    char name[32];
+    snprintf(name, sizeof(name), "/proc/%d", pid);
+    CHECK(stat(name, &st) == 0);
+    return st.st_ino;
+}
+
+/* ---- numbers of processes, as checkpoint tools choose them: natively another may take one ---- */
+
+static void the_next_number(void)
+{
+    const char *name = "/proc/sys/kernel/ns_last_pid";
+    int fd = open(name, O_RDWR);
+    if (!in_libos())
+        return;
+    ino_t before = 0;
+    pid_t pid;
+    CHECK(fd >= 0 && write(fd, "4194304", 7) < 0 && errno == EINVAL);
+    for (int i = 0; i < 2; i++) {
+        CHECK(pwrite(fd, "70000", 5, 0) == 5);
+        pid = fork();
+        if (pid == 0)
+            _exit(0);
+        CHECK(pid == 70001 && directory_of(pid) != before);
+        before = directory_of(pid);
+        CHECK(waitpid(pid, NULL, 0) == pid);
+    }
+    char own[16];
+    snprintf(own, sizeof(own), "%d", getpid() - 1); /* one that is in use is left out */
+    CHECK(pwrite(fd, own, strlen(own), 0) == (ssize_t)strlen(own));
+    pid = fork();
+    if (pid == 0)
+        _exit(0);
+    CHECK(pid > getpid() && pid < 70001 && waitpid(pid, NULL, 0) == pid);
+    close(fd);
+}
+
 int main(void)
 {
     RUN(sealed_memory_stays);
@@ -390,6 +495,8 @@ int main(void)
     RUN(mounts_by_number);
     RUN(security_modules);
     RUN(what_a_pidfd_tells);
+    RUN(mappings_by_address);
     RUN(records_of_processes);
+    RUN(the_next_number);
     return finish();
 }

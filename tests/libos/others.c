@@ -5,6 +5,8 @@
 #include <linux/kcmp.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/ipc.h>
+#include <sys/sem.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -229,6 +231,18 @@ static void hidden(void)
     close(ready[1]);
 }
 
+/* What neither process has is the same in both; what each has for itself is not. */
+static void no_contexts_are_alike(void)
+{
+    pid_t parent = getppid();
+    CHECK(syscall(SYS_kcmp, parent, getpid(), KCMP_SYSVSEM, 0, 0) == 0);
+    int id = semget(IPC_PRIVATE, 1, 0600);
+    struct sembuf up = {0, 1, SEM_UNDO};
+    CHECK(id >= 0 && semop(id, &up, 1) == 0);
+    CHECK(syscall(SYS_kcmp, parent, getpid(), KCMP_SYSVSEM, 0, 0) > 0);
+    semctl(id, 0, IPC_RMID);
+}
+
 static void comparing(void)
 {
     int fd = dup(1), other = open("/", O_RDONLY), status;
@@ -238,6 +252,7 @@ static void comparing(void)
               syscall(SYS_kcmp, me, getpid(), KCMP_VM, 0, 0) == 0);
     CHECK(waitpid(pid, &status, 0) == pid && status == 0);
     CHECK(syscall(SYS_kcmp, me, me, KCMP_FILE, 1, fd) == 0);
+    CHECK(in_child(no_contexts_are_alike) == 0);
     CHECK(syscall(SYS_kcmp, me, me, KCMP_FILE, 1, other) > 0);
     CHECK(syscall(SYS_kcmp, me, me, KCMP_VM, 0, 0) == 0);
     CHECK(fails(syscall(SYS_kcmp, me, me, KCMP_FILE, 1, 999), EBADF));

@@ -9,6 +9,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
+#include <sys/personality.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -78,6 +79,19 @@ static void poll_woken(void)
     close(e);
     close(p[0]);
     close(p[1]);
+}
+
+/* What is left of the time is not told to who does not want to hear it. */
+static void sticky_timeouts(void)
+{
+    struct timeval tv = {0, 2000};
+    struct timespec ts = {0, 2000000};
+    CHECK(select(0, NULL, NULL, NULL, &tv) == 0 && tv.tv_usec == 0);
+    CHECK(personality(STICKY_TIMEOUTS) >= 0);
+    tv.tv_usec = 2000;
+    CHECK(select(0, NULL, NULL, NULL, &tv) == 0 && tv.tv_usec == 2000);
+    CHECK(syscall(SYS_ppoll, NULL, 0, &ts, NULL, 8ul) == 0 && ts.tv_nsec == 2000000);
+    CHECK(personality(0) >= 0);
 }
 
 static void interrupted(void)
@@ -385,6 +399,7 @@ int main(void)
 {
     RUN(poll_pipes);
     RUN(poll_woken);
+    RUN(sticky_timeouts);
     RUN(interrupted);
     RUN(epoll_modes);
     RUN(epoll_many);

@@ -625,6 +625,7 @@ static ssize_t store_slack(struct pseudo_inode *p, const char *buf, size_t n)
     PSEUDO_TEXT("cgroup", "0::/"), \
     PSEUDO_SHOW("cmdline", show_cmdline), \
     {.name = "comm", .mode = S_IFREG | 0644, .show = show_comm, .store = store_comm}, \
+    PSEUDO_TEXT("coredump_filter", "00000033"), \
     {.name = "cwd", .mode = S_IFLNK | 0777, .follow = follow_cwd}, \
     {.name = "environ", .mode = S_IFREG | 0400, .show = show_environ}, \
     {.name = "exe", .mode = S_IFLNK | 0777, .follow = follow_exe}, \
@@ -637,7 +638,7 @@ static ssize_t store_slack(struct pseudo_inode *p, const char *buf, size_t n)
              "cancelled_write_bytes: 0\n"}, \
     PSEUDO_SHOW("limits", show_limits), \
     {.name = "loginuid", .mode = S_IFREG | 0644, .text = "4294967295"}, \
-    PSEUDO_SHOW("maps", proc_show_maps), \
+    {.name = "maps", .mode = S_IFREG | 0444, .show = proc_show_maps, .ioctl = proc_maps_ioctl}, \
     {.name = "mem", .mode = S_IFREG | 0600, .fops = &g_proc_mem_ops}, \
     {.name = "mountinfo", .mode = S_IFREG | 0444, .show = proc_show_mountinfo, \
      .news = mount_changes, .news_wait = &g_mounts_wait}, \
@@ -673,6 +674,12 @@ static const struct pseudo_entry g_pid_entries[] = {
 static const struct pseudo_entry g_task_dir = PSEUDO_DIR("task", g_task_entries);
 static const struct pseudo_entry g_pid_dir = PSEUDO_DIR("pid", g_pid_entries);
 
+/* Another process that gets the number later is another directory. */
+u64 proc_pid_ino(const struct process *p)
+{
+    return (p->start_time / 1000 & 0x7fffffff) << 32 | 0x10000000 | (u32)p->pid;
+}
+
 struct inode *proc_pid_inode(struct super *s, struct process *p)
 {
     struct inode *i = pseudo_inode_new(s, &g_pid_dir, NULL);
@@ -682,7 +689,7 @@ struct inode *proc_pid_inode(struct super *s, struct process *p)
         pseudo_of(i)->start = p->start_time;
         i->uid = p->cred.euid;
         i->gid = p->cred.egid;
-        i->ino = (u64)p->pid | 0x10000000;
+        i->ino = proc_pid_ino(p);
     }
     return i;
 }

@@ -213,6 +213,25 @@ static ssize_t store_setting(struct pseudo_inode *p, const char *buf, size_t n)
     return (ssize_t)strlen(buf);
 }
 
+static int show_last_pid(struct pseudo_inode *p, struct text *t)
+{
+    text_printf(t, "%d\n", pid_last());
+    return 0;
+}
+
+static ssize_t store_last_pid(struct pseudo_inode *p, const char *buf, size_t n)
+{
+    i32 x = 0;
+    int r;
+
+    if (*buf < '0' || *buf > '9')
+        return -EINVAL;
+    for (; *buf >= '0' && *buf <= '9'; buf++)
+        x = MIN(x, 200000000) * 10 + (*buf - '0');
+    r = pid_set_last(x);
+    return r < 0 ? r : (ssize_t)n;
+}
+
 /* Huge pages: as when the kernel finds no memory for them. */
 static ssize_t store_without_effect(struct pseudo_inode *p, const char *buf, size_t n)
 {
@@ -308,6 +327,7 @@ static const struct pseudo_entry g_kernel[] = {
     PSEUDO_TEXT("overflowgid", "65534"),
     PSEUDO_TEXT("overflowuid", "65534"),
     PSEUDO_TEXT("perf_event_paranoid", "3"),
+    {.name = "ns_last_pid", .mode = S_IFREG | 0666, .show = show_last_pid, .store = store_last_pid},
     PSEUDO_TEXT("pid_max", "4194304"),
     SETTING("printk"),
     PSEUDO_DIR("random", g_random),

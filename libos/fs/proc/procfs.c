@@ -190,14 +190,17 @@ static int root_lookup(struct pseudo_inode *dir, const char *name, size_t len, s
 
 struct next_pid {
     i32 after, best;
+    u64 ino;
 };
 
 static int find_next(struct process *p, void *ctx)
 {
     struct next_pid *n = ctx;
 
-    if (p->pid > n->after && (n->best == 0 || p->pid < n->best))
+    if (p->pid > n->after && (n->best == 0 || p->pid < n->best)) {
         n->best = p->pid;
+        n->ino = proc_pid_ino(p);
+    }
     return 0;
 }
 
@@ -212,7 +215,7 @@ static int root_iterate(struct pseudo_inode *dir, u64 pos, dirent_fn *fn, void *
         if (!n.best)
             return 0;
         snprintf(name, sizeof(name), "%d", n.best);
-        if (!fn(ctx, name, strlen(name), (u64)n.best | 0x10000000, DT_DIR, (u64)n.best))
+        if (!fn(ctx, name, strlen(name), n.ino, DT_DIR, (u64)n.best))
             return 1;
     }
 }

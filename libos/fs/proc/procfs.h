@@ -10,11 +10,13 @@
 extern const struct pseudo_entry g_proc_sys_entries[];            /* proc_sys.c */
 extern const struct pseudo_entry g_proc_net_entries[];            /* proc_net.c */
 struct inode *proc_pid_inode(struct super *s, struct process *p); /* proc_pid.c */
-int proc_show_mounts(struct pseudo_inode *p, struct text *t);     /* proc_mounts.c */
+u64 proc_pid_ino(const struct process *p);
+int proc_show_mounts(struct pseudo_inode *p, struct text *t); /* proc_mounts.c */
 int proc_show_mountinfo(struct pseudo_inode *p, struct text *t);
 int proc_show_mountstats(struct pseudo_inode *p, struct text *t);
 int proc_show_maps(struct pseudo_inode *p, struct text *t); /* proc_maps.c */
-extern const struct file_ops g_proc_mem_ops;                /* proc_mem.c */
+long proc_maps_ioctl(struct pseudo_inode *p, u32 cmd, u64 arg);
+extern const struct file_ops g_proc_mem_ops; /* proc_mem.c */
 int proc_show_smaps(struct pseudo_inode *p, struct text *t);
 int proc_show_smaps_rollup(struct pseudo_inode *p, struct text *t);
 extern const struct proc_sources *g_proc_sources; /* procfs.c */

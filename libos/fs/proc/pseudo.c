@@ -185,6 +185,13 @@ static u32 news_poll(struct file *f, struct poll_table *pt)
                                                                               : 0);
 }
 
+static long pseudo_ioctl(struct file *f, u32 cmd, u64 arg)
+{
+    struct pseudo_inode *p = pseudo_of(f->inode);
+
+    return p->entry->ioctl ? p->entry->ioctl(p, cmd, arg) : -ENOTTY;
+}
+
 static void pseudo_release(struct file *f)
 {
     struct reading *reading = f->private;
@@ -197,6 +204,7 @@ static const struct file_ops g_pseudo_file_ops = {
     .read = pseudo_read,
     .write = pseudo_write,
     .seek = pseudo_seek,
+    .ioctl = pseudo_ioctl,
     .release = pseudo_release,
 };
 static const struct file_ops g_news_file_ops = {

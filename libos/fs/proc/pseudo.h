@@ -33,7 +33,8 @@ struct pseudo_entry {
     /* A directory with names of its own, besides the table's. */
     int (*lookup)(struct pseudo_inode *dir, const char *name, size_t len, struct inode **out);
     int (*iterate)(struct pseudo_inode *dir, u64 pos, dirent_fn *fn, void *ctx);
-    const struct file_ops *fops; /* instead of show and store */
+    const struct file_ops *fops;                             /* instead of show and store */
+    long (*ioctl)(struct pseudo_inode *p, u32 cmd, u64 arg); /* NULL: -ENOTTY */
     /* A number that changes when the file has news: poll(2) tells of it once, by POLLPRI. */
     u64 (*news)(void);
     struct waitq *news_wait; /* woken then */

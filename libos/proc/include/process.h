@@ -15,6 +15,8 @@ struct process *process_find(i32 pid); /* +1 reference or NULL */
 struct process *process_get(struct process *p);
 void process_put(struct process *p);
 i32 pid_allocate(void);
+i32 pid_last(void); /* /proc/sys/kernel/ns_last_pid: the next one is after it */
+int pid_set_last(i32 pid);
 /* R S T Z, as in /proc/PID/stat, of its thread tid, or (0) the first one; g_process_lock held. */
 char process_state_char(struct process *p, i32 tid);
 u32 cpu_count(void);                     /* 1..1024 */

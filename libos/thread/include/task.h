@@ -74,6 +74,7 @@ struct process {
     u32 dumpable, personality, keepcaps, child_subreaper, pdeathsig;
     i32 oom_score_adj, nice;
     u32 ioprio;            /* remembered; 0: none was set */
+    bool sem_undo;         /* it called semop() with SEM_UNDO */
     struct list_head aio;  /* event/aio.c: contexts of Linux AIO; empty until the first */
     struct timers *timers; /* proc/posix_timer.c; NULL until the first */
 
