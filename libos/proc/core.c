@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Core files: a process that a signal ends leaves its memory and registers in "core" of its working
- * directory, in ELF's form, when RLIMIT_CORE allows it. The other threads stand still meanwhile,
+ * directory (core_name.c), in ELF's form, when RLIMIT_CORE allows it. The other threads stand still meanwhile,
  * each in core_wait(); the process counts as ending. The file lies in the enclave's own memory, or
  * is not written: nothing in clear goes to the host's files.
  */
@@ -127,25 +127,18 @@ static bool stop_others(struct process *p, struct core *core, u32 status)
 
 /* ---- the file ---- */
 
-static bool in_host_directory(struct process *p)
-{
-    mutex_lock(&p->fs->lock);
-    bool untrusted = dentry_untrusted(p->fs->cwd);
-    mutex_unlock(&p->fs->lock);
-    return untrusted;
-}
-
 /* As Linux: an older one goes, whatever it is, and nothing is written through it. */
-static struct file *open_core(struct process *p)
+static struct file *open_core(struct process *p, int sig, char *name)
 {
+    const u32 flags = O_CREAT | O_EXCL | O_RDWR | O_NOFOLLOW;
     struct file *f;
-    if (in_host_directory(p)) {
-        log_info("pid %d: no core file: the working directory is the host's", p->pid);
+    core_name(name, sig);
+    if (!core_place_is_ours(name)) {
+        log_info("pid %d: no core file: its directory is the host's, or not there", p->pid);
         return NULL;
     }
-    (void)path_unlink(AT_FDCWD, "core", false);
-    u32 flags = O_CREAT | O_EXCL | O_RDWR | O_NOFOLLOW;
-    if (path_open(AT_FDCWD, "core", flags, S_IRUSR | S_IWUSR, &f) < 0)
+    (void)path_unlink(AT_FDCWD, name, false);
+    if (path_open(AT_FDCWD, name, flags, S_IRUSR | S_IWUSR, &f) < 0)
         return NULL;
     if (f->inode && !f->inode->super->untrusted)
         return f;
@@ -439,7 +432,7 @@ bool core_dump(const struct siginfo_k *info)
         return false;
     p->rlimits[FSIZE].soft = RLIMIT_INFINITE;
     d.room = kmalloc(MAX((u32)PATH_MAX, MAX(xstate_size(), (u32)PAGE_SIZE)));
-    d.file = d.room ? open_core(p) : NULL;
+    d.file = d.room ? open_core(p, info->signo, d.room) : NULL;
     if (d.file) {
         write_core(&d);
         log_debug("pid %d: core file: %llu bytes, error %d", p->pid, (unsigned long long)d.written,

@@ -53,6 +53,10 @@ void core_wait(void); /* a thread that ends, while another one writes */
 void core_thread_gone_locked(struct process *p);
 void core_killed_locked(struct process *p);
 
+/* ---- core_name.c ---- */
+void core_name(char *name, int sig); /* PATH_MAX */
+bool core_place_is_ours(const char *name);
+
 /* ---- membarrier.c ---- */
 void membarrier_pass(struct thread *t); /* it took ATTENTION_BARRIER */
 

@@ -11,6 +11,7 @@
 #include <sys/procfs.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 
 #define MARK 0x636f726566696c65ull
 
@@ -226,6 +227,29 @@ static void only_who_may(void)
     CHECK(unlink("core") == 0);
 }
 
+/* Of the whole machine, so natively it is left alone. */
+static void named_by_the_pattern(void)
+{
+    struct utsname u;
+    char name[64];
+    const char *const bad = "|/bin/cat", *const good = "/tmp/cores-%p-%s%%\n";
+    if (uname(&u) < 0 || !strstr(u.release, "libos"))
+        return;
+    int fd = open("/proc/sys/kernel/core_pattern", O_WRONLY);
+    CHECK(write(fd, bad, strlen(bad)) < 0 && errno == EINVAL);
+    CHECK(pwrite(fd, good, strlen(good), 0) == (ssize_t)strlen(good));
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0)
+        die_small();
+    int status = 0;
+    CHECK(waitpid(pid, &status, 0) == pid && WCOREDUMP(status));
+    snprintf(name, sizeof(name), "/tmp/cores-%d-%d%%", pid, SIGABRT);
+    CHECK(unlink(name) == 0);
+    CHECK(pwrite(fd, "core", 4, 0) == 4);
+    close(fd);
+}
+
 int main(void)
 {
     char dir[] = "/tmp/cores-XXXXXX", pattern[64] = "";
@@ -240,6 +264,7 @@ int main(void)
     CHECK(madvise(g_secret, 4096, MADV_DONTDUMP) == 0);
     RUN(holds_memory_and_registers);
     RUN(only_who_may);
+    RUN(named_by_the_pattern);
     CHECK(chdir("/") == 0 && rmdir(dir) == 0);
     return finish();
 }

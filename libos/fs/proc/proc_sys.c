@@ -107,7 +107,6 @@ static struct setting {
     {"somaxconn", "4096"},
     {"ip_local_port_range", "32768\t60999"},
     {"ip_unprivileged_port_start", "1024"},
-    {"core_pattern", "core"},
     {"shmmax", "1099511627776"}, /* as IPC_INFO */
     {"shmall", "268435456"},
     {"shmmni", "4096"},
@@ -213,6 +212,30 @@ static ssize_t store_setting(struct pseudo_inode *p, const char *buf, size_t n)
     return (ssize_t)strlen(buf);
 }
 
+static int show_core_pattern(struct pseudo_inode *p, struct text *t)
+{
+    char value[CORE_PATTERN_SIZE];
+
+    core_pattern(value);
+    text_printf(t, "%s\n", value);
+    return 0;
+}
+
+static ssize_t store_core_pattern(struct pseudo_inode *p, const char *buf, size_t n)
+{
+    char value[CORE_PATTERN_SIZE];
+    size_t used = strlen(buf);
+    int r;
+
+    if (used > sizeof(value) - 1)
+        return -EINVAL;
+    strlcpy(value, buf, sizeof(value));
+    while (used && value[used - 1] == '\n')
+        value[--used] = 0;
+    r = core_set_pattern(value);
+    return r < 0 ? r : (ssize_t)n;
+}
+
 static int show_last_pid(struct pseudo_inode *p, struct text *t)
 {
     text_printf(t, "%d\n", pid_last());
@@ -310,7 +333,10 @@ static const struct pseudo_entry g_keys[] = {
 
 static const struct pseudo_entry g_kernel[] = {
     PSEUDO_TEXT("cap_last_cap", "40"),
-    SETTING("core_pattern"),
+    {.name = "core_pattern",
+     .mode = S_IFREG | 0644,
+     .show = show_core_pattern,
+     .store = store_core_pattern},
     {.name = "domainname",
      .mode = S_IFREG | 0644,
      .show = show_domainname,

@@ -63,6 +63,11 @@ typedef void key_line(void *ctx, const char *line);
 void keys_show(key_line *line, void *ctx);
 void key_users_show(key_line *line, void *ctx);
 
+/* ---- core files (proc/core_name.c) ---- */
+#define CORE_PATTERN_SIZE 128
+void core_pattern(char out[CORE_PATTERN_SIZE]);
+int core_set_pattern(const char *text); /* -EINVAL: too long, or the name of a program */
+
 /* ---- signals (proc/signal.c) ---- */
 struct siginfo_k {
     i32 signo, err, code;
