@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Core files: a process that a signal ends leaves its memory and registers in "core" of its working
- * directory (core_name.c), in ELF's form, when RLIMIT_CORE allows it. The other threads stand still meanwhile,
- * each in core_wait(); the process counts as ending. The file lies in the enclave's own memory, or
- * is not written: nothing in clear goes to the host's files.
+ * directory, or what core_name.c says, in ELF's form, when RLIMIT_CORE allows it. The other threads
+ * stand still meanwhile, each in core_wait(); the process counts as ending. The file lies in the
+ * enclave's own memory, or is not written: nothing in clear goes to the host's files.
  */
 #include "tracee.h"
 #include "fs.h"

@@ -46,8 +46,8 @@ void process_note_rss(struct process *p);
 void rusage_fill(struct process *p, bool children, struct rusage *out);
 
 /* ---- core.c ---- */
-/* The current process, which a signal ends: all of it stands still, and what RLIMIT_CORE asks for is
- * written. True: it is ending, with a core file. */
+/* The current process, which a signal ends: all of it stands still, and what RLIMIT_CORE asks for
+ * is written. True: it is ending, with a core file. */
 bool core_dump(const struct siginfo_k *info);
 void core_wait(void); /* a thread that ends, while another one writes */
 void core_thread_gone_locked(struct process *p);

@@ -119,9 +119,16 @@ static long transfer(int in_fd, uaddr in_off, int out_fd, uaddr out_off, size_t 
     return r;
 }
 
+/* Linux gives descriptors of events and states (epoll, eventfd, ...) no operations for this. */
+static bool is_place(const struct file *f)
+{
+    return f->inode ||
+           (f->kind && (strcmp(f->kind, "pipe") == 0 || strcmp(f->kind, "socket") == 0));
+}
+
 static int check_sendfile(struct file *in, struct file *out)
 {
-    if (out->flags & O_APPEND)
+    if ((out->flags & O_APPEND) || !is_place(out))
         return -EINVAL;
     return in->inode && S_ISDIR(in->inode->mode) ? -EINVAL : in->ops->seek ? 0 : -EINVAL;
 }
@@ -147,7 +154,7 @@ static int check_splice(struct file *in, struct file *out)
 {
     if ((in->inode && S_ISDIR(in->inode->mode)) || (out->inode && S_ISDIR(out->inode->mode)))
         return -EINVAL;
-    if (!file_is_pipe(in) && !file_is_pipe(out))
+    if ((!file_is_pipe(in) && !file_is_pipe(out)) || !is_place(in) || !is_place(out))
         return -EINVAL;
     if ((in->inode && in->inode == out->inode) || pipe_is_same(in, out))
         return -EINVAL;

@@ -6,8 +6,12 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
+#include <sys/timerfd.h>
 #include <sys/uio.h>
 
 static volatile sig_atomic_t g_sigpipe, g_alarm;
@@ -301,6 +305,25 @@ static void packets_by_another(void)
     close(p[1]);
 }
 
+/* What is no place for data is refused before anybody waits for some. */
+static void spliced_to_events(void)
+{
+    int p[2], fds[] = {epoll_create1(0), eventfd(0, 0), timerfd_create(CLOCK_MONOTONIC, 0)};
+    int zero = open("/dev/null", O_RDONLY);
+    CHECK(pipe(p) == 0);
+    alarm(5);
+    for (int i = 0; i < 3; i++) {
+        CHECK(fails(splice(p[0], NULL, fds[i], NULL, 1, 0), EINVAL));
+        CHECK(fails(splice(fds[i], NULL, p[1], NULL, 1, 0), EINVAL));
+        CHECK(fails(sendfile(fds[i], zero, NULL, 1), EINVAL));
+        close(fds[i]);
+    }
+    alarm(0);
+    close(zero);
+    close(p[0]);
+    close(p[1]);
+}
+
 int main(void)
 {
     RUN(basics);
@@ -311,6 +334,7 @@ int main(void)
     RUN(fifos);
     RUN(reopened);
     RUN(copied);
+    RUN(spliced_to_events);
     RUN(packets);
     RUN(packets_by_another);
     return finish();
