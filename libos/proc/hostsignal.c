@@ -91,7 +91,7 @@ int process_kill_foreground(i32 pid, int sig)
     struct process *p = find_locked(pid);
     int r = check_target_locked(p);
     const struct session *s = r == 0 ? p->session : NULL;
-    /* A pty of the enclave has no keys outside, and what the host alone calls a terminal neither. */
+    /* A pty of the enclave has no keys outside, nor has what the host alone calls a terminal. */
     i32 group = s && s->tty && s->host_keys ? s->foreground : 0;
     mutex_unlock(&g_process_lock);
     if (r < 0)

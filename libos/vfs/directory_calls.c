@@ -62,8 +62,8 @@ static int path_mkdir(int dirfd, const char *path, u32 mode)
 /* Of calls that change an entry: by the time the directory was locked the name was another's. */
 #define LOOK_AGAIN 1
 
-/* Somebody may change a name again and again; who is killed meanwhile ends (but writes its core file
- * first). */
+/* Somebody may change a name again and again; who is killed meanwhile ends (but writes its core
+ * file first). */
 static bool look_again(int *r)
 {
     const struct process *p = fs_process();

@@ -157,8 +157,8 @@ int ratls_open_prover(struct ratls_prover **out, struct error *err)
     struct ratls_prover_options options = {
         .forms = RATLS_INTEROPERABLE | (g_ratls.gramine ? (unsigned)RATLS_GRAMINE : 0)};
 
-    /* openssl.cnf may lie in a bind mount, so be the operator's: it chooses providers and the source
-     * of random numbers. The first call of OpenSSL says that it is not read. */
+    /* openssl.cnf may lie in a bind mount, so be the operator's: it chooses providers and the
+     * source of random numbers. The first call of OpenSSL says that it is not read. */
     OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL);
     if (g_ratls.embed) {
         options.collateral = embed;

@@ -93,7 +93,7 @@ static int before(struct sgx_handle *e, const struct emu_leaf_regs *r, enum kind
         return moved(r->rcx, fault);
     if (kind != (enum kind)g_row->value || !emu_inside(e, r->rcx, SGX_PAGE_SIZE))
         return 0;
-    /* Without a TCS, or the guard of its stack, there is one thread less, maybe in a child: no end. */
+    /* Without a TCS, or the guard of its stack, a thread is not made, maybe a child's: no end. */
     if (g_host.lies > 0 && kind != KIND_TCS && kind != KIND_TRIMMED)
         return 0;
     const uint64_t page = emu_page(e, r->rcx);

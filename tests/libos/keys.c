@@ -126,7 +126,7 @@ static void whose_they_are(void)
 
 static long g_ring, g_found;
 
-/* May search the keyring and find the key in it, not link it: so he never possesses, and reads it. */
+/* May search the keyring and find the key in it, not link it: so never possesses and reads it. */
 static void as_finder(void)
 {
     char byte;

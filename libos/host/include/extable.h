@@ -5,7 +5,7 @@
  * page mm may bring. EX_ENCLU: a leaf whose page the host does not give; mm must not be asked, for
  * it is mm that executes it. EX_PROBE: an instruction that the processor may not have; only #UD
  * says that it has not. EX_HOST: a copy between the host and memory of the enclave. Where that is a
- * process's the copy may be mm's own, with its locks held: a page that is there is only tried again.
+ * process's the copy may be mm's own, with its locks held: a page that is there is tried again.
  */
 #pragma once
 

@@ -162,11 +162,11 @@ uint64_t host_gate_origin(uint64_t rip);
 void host_gates_lock(void);
 void host_gates_unlock(void);
 uint64_t host_gate_exec(void); /* a `syscall` and a `ud2` behind it */
-/* A gate's trap for a call that the core is to see: the address behind it in the program, else 0. */
+/* A gate's trap for a call that the core is to see: the address behind it in the program, or 0. */
 uint64_t host_gate_seen(uint64_t rip);
 
-/* An ENCLU at `at` has trapped: of e's code, for EEXIT, or with NULL of the program's. Often enough,
- * and it is made a jump. */
+/* An ENCLU at `at` has trapped: of e's code, for EEXIT, or with NULL of the program's. Often
+ * enough, and it is made a jump. */
 void host_gate_enclu_hit(uint64_t at, struct sgx_handle *e);
 /* RIP in the gate of an ENCLU of the program: the address behind that, else 0. */
 uint64_t host_gate_enclu(uint64_t rip, uint64_t *offset);
@@ -179,7 +179,7 @@ void host_enclu_thread_gone(struct host_thread *t);
 extern atomic_uint g_host_enclu_off; /* another process shares our memory, so TIDs may be double */
 int host_enclu_fast(const struct emu_image *given, struct host_thread *t, uint8_t *xsave,
                     struct emu_image *image); /* entry.S */
-/* RIP between an ENCLU and its emulation: everything is as before it. The address behind it, or 0 */
+/* RIP between an ENCLU and its emulation: all is as before it. The address behind it, or 0. */
 uint64_t host_enclu_rewind(const struct host_thread *t, ucontext_t *uc);
 /* RIP behind that: what is being loaded counts as loaded. */
 bool host_enclu_committed(uint64_t rip);

@@ -119,10 +119,10 @@ host_clone:
  *     RSP   ENCLU_ROOM lower: the red zone, eight bytes, a struct emu_image
  *     R15   the address behind ENCLU; the register itself is in the image
  *
- * and all else as it was. The thread is found by its TID, for FS and GS may be anybody's. Signals are
- * blocked while the core runs. One before that finds everything in the image: host_enclu_rewind()
- * puts it back. One after it finds the image of T_CRIT and acts as if it had been loaded. UD2
- * hands the ENCLU over to the signal handler.
+ * and all else as it was. The thread is found by its TID, for FS and GS may be anybody's. Signals
+ * are blocked while the core runs. One before that finds everything in the image:
+ * host_enclu_rewind() puts it back. One after it finds the image of T_CRIT and acts as if it had
+ * been loaded. UD2 hands the ENCLU over to the signal handler.
  */
     HIDDEN(host_vdso_enclu)
 host_vdso_enclu:
@@ -248,8 +248,8 @@ host_enclu_slow:
 host_enclu_end:
 
 /*
- * EEXIT without a signal, by the gate of an ENCLU of the enclave: RAX is EEXIT, and RCX is free, for it
- * gets the AEP. The TCS is found by GS base. A signal before host_eexit_left is one after
+ * EEXIT without a signal, by the gate of an ENCLU of the enclave: RAX is EEXIT, and RCX is free,
+ * for it gets the AEP. The TCS is found by GS base. A signal before host_eexit_left is one after
  * EEXIT, and so is one from there on, see host_eexit_finish().
  */
     HIDDEN(host_eexit)

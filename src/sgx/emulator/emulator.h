@@ -350,8 +350,8 @@ _Noreturn void emu_run_on_stack(void *frame, void (*handler)(int, siginfo_t *, v
                                 siginfo_t *info, void *context, const uint64_t *mask);
 
 /* tcs.c */
-/* Take the TCS in `image->rbx` for the calling thread; NULL, and how the leaf faults. Its fields are
- * then the caller's until `busy` is 0 again. */
+/* Take the TCS in `image->rbx` for the calling thread; NULL, and how the leaf faults. Its fields
+ * are then the caller's until `busy` is 0 again. */
 struct emu_tcs *emu_tcs_take(struct sgx_handle *e, const struct emu_image *image,
                              struct emu_fault *fault);
 

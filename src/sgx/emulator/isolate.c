@@ -120,8 +120,8 @@ static uint64_t now(clockid_t clock)
     return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
-/* Each time; but where it is dear, for an enclave of many mappings, for a part of the time only. The
- * processor's time counts: on a busy machine little takes long. */
+/* Each time; but where it is dear, for an enclave of many mappings, for a part of the time only.
+ * The processor's time counts: on a busy machine little takes long. */
 static void lower(struct sgx_handle *e)
 {
     if (now(CLOCK_MONOTONIC) < e->next_lower)
