@@ -504,7 +504,8 @@ static void extension_header(void)
     union {
         struct cmsghdr head;
         char room[CMSG_SPACE(8)];
-    } control = {.head = {CMSG_LEN(8), IPPROTO_IPV6, IPV6_HOPOPTS}};
+    } control = {
+        .head = {.cmsg_len = CMSG_LEN(8), .cmsg_level = IPPROTO_IPV6, .cmsg_type = IPV6_HOPOPTS}};
     struct msghdr m = {.msg_name = &to,
                        .msg_namelen = sizeof(to),
                        .msg_iov = &(struct iovec){"x", 1},

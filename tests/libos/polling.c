@@ -11,7 +11,6 @@
 #include <sys/inotify.h>
 #include <sys/personality.h>
 #include <sys/sendfile.h>
-#include <sys/stat.h>
 #include <sys/uio.h>
 #include <sys/select.h>
 #include <sys/signalfd.h>
@@ -86,10 +85,10 @@ static void sticky_timeouts(void)
 {
     struct timeval tv = {0, 2000};
     struct timespec ts = {0, 2000000};
-    CHECK(select(0, NULL, NULL, NULL, &tv) == 0 && tv.tv_usec == 0);
+    CHECK(syscall(SYS_select, 0, NULL, NULL, NULL, &tv) == 0 && tv.tv_usec == 0);
     CHECK(personality(STICKY_TIMEOUTS) >= 0);
     tv.tv_usec = 2000;
-    CHECK(select(0, NULL, NULL, NULL, &tv) == 0 && tv.tv_usec == 2000);
+    CHECK(syscall(SYS_select, 0, NULL, NULL, NULL, &tv) == 0 && tv.tv_usec == 2000);
     CHECK(syscall(SYS_ppoll, NULL, 0, &ts, NULL, 8ul) == 0 && ts.tv_nsec == 2000000);
     CHECK(personality(0) >= 0);
 }
