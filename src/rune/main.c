@@ -39,30 +39,12 @@ static const struct option g_global_options[] = {
 };
 
 static const struct command *const g_commands[] = {
-    &command_attest,
-    &command_attest_host,
-    &command_checkpoint,
-    &command_cp,
-    &command_create,
-    &command_delete,
-    &command_doctor,
-    &command_enclave,
-    &command_events,
-    &command_exec,
-    &command_features,
-    &command_kill,
-    &command_install_runtime,
-    &command_list,
-    &command_pause,
-    &command_ps,
-    &command_restore,
-    &command_resume,
-    &command_run,
-    &command_spec,
-    &command_start,
-    &command_state,
-    &command_update,
-    NULL,
+    &command_attest,          &command_attest_host, &command_checkpoint, &command_cp,
+    &command_create,          &command_delete,      &command_doctor,     &command_enclave,
+    &command_events,          &command_exec,        &command_features,   &command_kill,
+    &command_install_runtime, &command_list,        &command_pause,      &command_ps,
+    &command_restore,         &command_resume,      &command_run,        &command_spec,
+    &command_start,           &command_state,       &command_update,     NULL,
 };
 
 /* Commands that make a container, or act on none, complete files; the others containers. */

@@ -368,7 +368,7 @@ static void mappings_of_another_user(void)
 
 static void mappings_by_address(void)
 {
-    char name[256], self[256] = "";
+    char name[256] = "", self[256] = "";
     int fd = open("/proc/self/maps", O_RDONLY);
     char *p = mmap(NULL, 3 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     struct map_query q = {.size = sizeof(q), .addr = (uint64_t)p + 4097};

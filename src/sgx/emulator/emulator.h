@@ -410,7 +410,8 @@ int emu_egetkey(struct sgx_handle *e, struct emu_leaf_regs *r, struct emu_fault 
 int emu_use_sites(struct sgx_handle *h, const uint64_t *sites, uint32_t count, uint64_t trampoline,
                   struct error *err);
 void emu_site_add(struct emu_tcs *tcs);
-void emu_site_drop(const struct emu_tcs *tcs);
+/* enclave: all of it goes, so its GS bases are free for others. */
+void emu_site_drop(const struct emu_tcs *tcs, bool enclave);
 /*
  * A signal came while `t` was on its way from a rewritten site: what now? The context is settled as
  * if the leaf had not begun (EMU_SITE_ENCLAVE), had left (EMU_SITE_HOST), or the signal comes back

@@ -441,7 +441,7 @@ void emu_forget(struct sgx_handle *e)
     for (uint64_t page = 0; (page = emu_used_from(e, page, e->pages)) < e->pages; page++) {
         const struct emu_tcs *tcs = atomic_load(&e->tcs[page]);
         if (tcs)
-            emu_site_drop(tcs);
+            emu_site_drop(tcs, true);
     }
     set_range(e->slot, 0, 0);
     emu_epc_unlink(e);

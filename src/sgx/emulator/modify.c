@@ -88,8 +88,8 @@ void emu_tcs_drop(struct sgx_handle *e, uint64_t page)
 {
     struct emu_tcs *tcs = atomic_exchange(&e->tcs[page], NULL);
 
-    if (tcs && e->trampoline)
-        emu_site_drop(tcs);
+    if (tcs)
+        emu_site_drop(tcs, false);
     free(tcs);
 }
 

@@ -63,14 +63,21 @@ static struct site_entry *find(uint64_t gsbase)
     }
 }
 
-/* Two TCS with one GS base: neither can be told from the other, so both use ENCLU itself. */
+/* Two TCS with one GS base: none can be told from the others, so all use ENCLU itself. The entry
+ * says so to later ones by a bit that no GS base has; code that looks for one finds nothing. */
+static uint64_t shared(uint64_t gsbase)
+{
+    return gsbase | 1;
+}
+
 void emu_site_add(struct emu_tcs *tcs)
 {
     pthread_mutex_lock(&g_sites_lock);
-    struct site_entry *twin = tcs->gsbase > DEAD ? find(tcs->gsbase) : NULL;
+    const bool known = tcs->gsbase <= DEAD || find(shared(tcs->gsbase));
+    struct site_entry *twin = known ? NULL : find(tcs->gsbase);
     if (twin)
-        atomic_store(&twin->gsbase, DEAD);
-    else if (tcs->gsbase > DEAD && g_sites_used < EMU_SITE_COUNT / 2) {
+        atomic_store(&twin->gsbase, shared(tcs->gsbase));
+    else if (!known && g_sites_used < EMU_SITE_COUNT / 2) {
         size_t i = slot_of(tcs->gsbase);
         while (atomic_load(&g_emu_sites[i].gsbase) > DEAD)
             i = (i + 1) & (EMU_SITE_COUNT - 1);
@@ -81,11 +88,13 @@ void emu_site_add(struct emu_tcs *tcs)
     pthread_mutex_unlock(&g_sites_lock);
 }
 
-void emu_site_drop(const struct emu_tcs *tcs)
+void emu_site_drop(const struct emu_tcs *tcs, bool enclave)
 {
     pthread_mutex_lock(&g_sites_lock);
     struct site_entry *entry = tcs->gsbase > DEAD ? find(tcs->gsbase) : NULL;
     if (entry && atomic_load(&entry->tcs) == tcs)
+        atomic_store(&entry->gsbase, DEAD);
+    if (enclave && tcs->gsbase > DEAD && (entry = find(shared(tcs->gsbase))))
         atomic_store(&entry->gsbase, DEAD);
     pthread_mutex_unlock(&g_sites_lock);
 }
