@@ -392,6 +392,8 @@ static void emit_memory(struct dump *d)
     for (u32 i = 0; i < count; i++) {
         u64 start = d->at;
         for (u64 done = 0; done < s[i].dumped && d->error == 0; done += PAGE_SIZE) {
+            if (d->core->killed) /* holes take time, too */
+                d->error = -EINTR;
             d->at = start + done;
             if (mm_peek(d->p->mm, s[i].start + done, page, PAGE_SIZE) == PAGE_SIZE && !zero(page))
                 emit(d, page, PAGE_SIZE);
