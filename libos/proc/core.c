@@ -64,6 +64,7 @@ struct dump {
     const struct siginfo_k *info;
     struct file *file;
     u64 at, limit, written;
+    i32 ppid;                   /* its parent may end meanwhile */
     struct bytes segments;      /* struct segment */
     struct bytes ranges, names; /* NT_FILE: start, end and offset of each file; their paths */
     char *room;                 /* PATH_MAX, and a page */
@@ -272,7 +273,7 @@ static void emit_status(struct dump *d, const struct thread *t)
                             .pending = t->sig_pending,
                             .held = t->sig_mask,
                             .pid = t->tid,
-                            .ppid = p->parent ? p->parent->pid : 0,
+                            .ppid = d->ppid,
                             .pgrp = p->pgid,
                             .sid = p->session ? p->session->sid : 0,
                             .fpvalid = 1};
@@ -298,7 +299,7 @@ static void emit_process(struct dump *d, const struct bytes *files)
                           .uid = p->cred.uid,
                           .gid = p->cred.gid,
                           .pid = p->pid,
-                          .ppid = p->parent ? p->parent->pid : 0,
+                          .ppid = d->ppid,
                           .pgrp = p->pgid,
                           .sid = p->session ? p->session->sid : 0};
     memcpy(n.name, p->comm, sizeof(n.name));
@@ -432,6 +433,9 @@ bool core_dump(const struct siginfo_k *info)
     vector_user_area();
     if (!stop_others(p, &core, (u32)info->signo))
         return false;
+    mutex_lock(&g_process_lock);
+    d.ppid = p->parent ? p->parent->pid : 0;
+    mutex_unlock(&g_process_lock);
     p->rlimits[FSIZE].soft = RLIMIT_INFINITE;
     d.room = kmalloc(MAX((u32)PATH_MAX, MAX(xstate_size(), (u32)PAGE_SIZE)));
     d.file = d.room ? open_core(p, info->signo, d.room) : NULL;
