@@ -100,9 +100,10 @@ enum manifest_record_type {
     MANIFEST_COMMAND = 15, /* struct manifest_command: one that MANIFEST_EXEC_LIST allows */
     MANIFEST_HOST_VARIABLE =
         16, /* struct manifest_host_variable, then a pattern: variables that the host may give */
-    MANIFEST_HOST_NAMES = 17, /* u32, 1: host name and domain name are the host's to give */
-    MANIFEST_RATLS = 18,      /* PORT:PORT, more after commas: ratls-proxy stands there */
-    MANIFEST_RECORD_END,      /* the first number that means nothing */
+    MANIFEST_HOST_NAMES = 17,    /* u32, 1: host name and domain name are the host's to give */
+    MANIFEST_RATLS = 18,         /* PORT:PORT, more after commas: ratls-proxy stands there */
+    MANIFEST_RATLS_CLIENTS = 19, /* JSON (docs/attest-policy.md): what its clients must prove */
+    MANIFEST_RECORD_END,         /* the first number that means nothing */
 };
 
 struct manifest_record {

@@ -105,6 +105,12 @@ ATTEST_EXPORT enum ratls_form ratls_judgement_form(const struct ratls_judgement 
 
 /* ---- TLS ----------------------------------------------------------------------------------- */
 
+/*
+ * A handshake with a peer that is refused fails, and OpenSSL's error queue begins with an error of
+ * this reason, of ERR_LIB_USER; its data say why.
+ */
+#define RATLS_REFUSED 1
+
 /* A context for servers. demand NULL: clients prove nothing. To be freed with SSL_CTX_free(). */
 ATTEST_EXPORT SSL_CTX *ratls_server_context(struct ratls_prover *prover,
                                             const struct ratls_demand *demand, char **error);

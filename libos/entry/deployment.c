@@ -312,6 +312,8 @@ static int parse_record(u32 type, struct cursor *c, struct deployment *d)
         return parse_flag(c, &d->host_names);
     case MANIFEST_RATLS:
         return take_string(c, c->left, &d->ratls);
+    case MANIFEST_RATLS_CLIENTS:
+        return take_string(c, c->left, &d->ratls_clients);
     default:
         return -EINVAL;
     }
@@ -323,7 +325,7 @@ static bool is_single(u32 type)
     return type == MANIFEST_CWD || type == MANIFEST_USER || type == MANIFEST_HOSTNAME ||
            type == MANIFEST_TERMINAL || type == MANIFEST_DOMAINNAME ||
            type == MANIFEST_READONLY_ROOT || type == MANIFEST_POLICY ||
-           type == MANIFEST_HOST_NAMES || type == MANIFEST_RATLS;
+           type == MANIFEST_HOST_NAMES || type == MANIFEST_RATLS || type == MANIFEST_RATLS_CLIENTS;
 }
 
 int deployment_parse(const void *blob, size_t size)

@@ -366,10 +366,13 @@ static i32 g_first, g_proxy;
 
 static int spawn_proxy(const struct boundary_process *h)
 {
-    char *argv[] = {(char *)(uintptr_t) "ratls-proxy", g_deployment.ratls, NULL}, *env[] = {NULL};
+    char *name = (char *)(uintptr_t) "ratls-proxy", *option = (char *)(uintptr_t) "--clients";
+    char *clients = g_deployment.ratls_clients, *env[] = {NULL};
+    char *open[] = {name, g_deployment.ratls, NULL};
+    char *closed[] = {name, option, clients, g_deployment.ratls, NULL};
     const struct process_spec spec = {
         .path = RATLS_PROXY,
-        .argv = argv,
+        .argv = clients ? closed : open,
         .env = env,
         .cwd = "/",
         .hfds = {-1, -1, g_deployment.terminal ? -1 : host_dup(h->stdio[2])},

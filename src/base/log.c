@@ -136,6 +136,31 @@ void log_message(enum log_level level, const char *fmt, ...)
     va_end(args);
 }
 
+void log_limited(struct log_limit *limit, enum log_level level, const char *fmt, ...)
+{
+    enum { WINDOW_S = 10, WINDOW_LINES = 10 };
+    struct timespec now = {0};
+    va_list args;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    if (limit->lines == 0 || (unsigned long long)now.tv_sec - limit->window >= WINDOW_S)
+        *limit = (struct log_limit){.window = (unsigned long long)now.tv_sec,
+                                    .left_out = limit->left_out};
+    if (limit->lines == WINDOW_LINES) {
+        limit->left_out++;
+        return;
+    }
+    limit->lines++;
+    va_start(args, fmt);
+    cleanup_free char *text = xvasprintf(fmt, args);
+    va_end(args);
+    if (limit->left_out)
+        log_message(level, "%s (and %u lines before it that were left out)", text, limit->left_out);
+    else
+        log_message(level, "%s", text);
+    limit->left_out = 0;
+}
+
 void log_fatal(const char *fmt, ...)
 {
     va_list args;

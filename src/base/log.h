@@ -51,6 +51,17 @@ int log_fd(void);
  */
 void log_divert(void (*sink)(void *ctx, enum log_level level, const char *text), void *ctx);
 
+/*
+ * For lines that strangers can cause: ten in ten seconds, and the first one afterwards says how
+ * many were left out. Zeroed it is ready; one thread's.
+ */
+struct log_limit {
+    unsigned long long window; /* seconds of CLOCK_MONOTONIC at its begin */
+    unsigned lines, left_out;
+};
+void log_limited(struct log_limit *limit, enum log_level level, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
 #define log_error(...)   log_message(LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_warning(...) log_message(LOG_LEVEL_WARNING, __VA_ARGS__)
 #define log_info(...)    log_message(LOG_LEVEL_INFO, __VA_ARGS__)

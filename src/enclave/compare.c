@@ -49,6 +49,7 @@ static const char *const g_texts[MANIFEST_RECORD_END] = {
     [MANIFEST_MASKED_PATH] = "masked path",
     [MANIFEST_READONLY_PATH] = "read-only path",
     [MANIFEST_RATLS] = "RA-TLS ports",
+    [MANIFEST_RATLS_CLIENTS] = "RA-TLS clients",
 };
 
 /* Copy the fixed part of a value; false when it is shorter. */

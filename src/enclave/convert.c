@@ -342,7 +342,7 @@ static int read_policy(const json_t *json, struct enclave_policy_wish *out, stru
     } members[] = {{"exec", &out->exec},         {"signals", &out->signals},
                    {"loopback", &out->loopback}, {"stdio", &out->stdio},
                    {"hostEnv", &out->host_env},  {"hostName", &out->host_name},
-                   {"ratls", &out->ratls}};
+                   {"ratls", &out->ratls},       {"ratlsClients", &out->ratls_clients}};
     for (size_t i = 0; i < array_count(members); i++) {
         const char *value = NULL;
         if (json_get_string(json, "", members[i].key, &value, err) < 0)

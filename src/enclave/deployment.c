@@ -116,6 +116,7 @@ int deployment_from_config(const struct oci_config *config, const struct policy 
     out->manifest.commands = policy->commands;
     out->manifest.command_count = policy->command_count;
     out->manifest.ratls = policy->ratls;
+    out->manifest.ratls_clients = policy->ratls_clients;
     if (!policy->host.names) {
         out->manifest.hostname = config->hostname;
         out->manifest.domainname = config->domainname;

@@ -22,7 +22,7 @@ enum enclave_choice { ENCLAVE_AUTO, ENCLAVE_YES, ENCLAVE_NO };
 struct enclave_policy_wish {
     char *exec, *signals, *loopback, *stdio;
     char *host_env, *host_name;
-    char *ratls;
+    char *ratls, *ratls_clients;
     bool pod; /* a container of Kubernetes, whose engine makes service variables */
 };
 

@@ -219,7 +219,7 @@ static int converter_request(const struct enclave_request *request, const char *
     const struct enclave_policy_wish *policy = &request->policy;
     cleanup_json json_t *json = json_pack(
         "{s:s, s:b, s:b, s:b, s:O, s:s, s:i, s:I, s:I, s:i, s:i, s:i, s:b, s:s*, s:s*, s:s*, s:s*,"
-        " s:{s:s?, s:s?, s:s?, s:s?, s:s?, s:s?, s:s?, s:b}}",
+        " s:{s:s?, s:s?, s:s?, s:s?, s:s?, s:s?, s:s?, s:s?, s:b}}",
         "rootfs", rootfs, "debug", log_enabled(LOG_LEVEL_DEBUG), "log", log_fd() != STDERR_FILENO,
         "logJson", log_json, "config", config->json, "type", type, "mode", (int)build->mode, "size",
         (json_int_t)build->size, "memory", (json_int_t)build->memory, "threads",
@@ -227,7 +227,8 @@ static int converter_request(const struct enclave_request *request, const char *
         build->aexnotify, "mounts", build->mounts, "bound", build->bound, "image", build->image,
         "signature", build->signature, "policy", "exec", policy->exec, "signals", policy->signals,
         "loopback", policy->loopback, "stdio", policy->stdio, "hostEnv", policy->host_env,
-        "hostName", policy->host_name, "ratls", policy->ratls, "pod", policy->pod);
+        "hostName", policy->host_name, "ratls", policy->ratls, "ratlsClients",
+        policy->ratls_clients, "pod", policy->pod);
     cleanup_free char *text = json != NULL ? json_text(json, JSON_COMPACT) : NULL;
     if (text == NULL)
         return error_set(err, "root filesystem %s: the path is not UTF-8", rootfs);

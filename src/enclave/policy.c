@@ -281,6 +281,26 @@ static int read_ratls(const char *value, struct policy *out, struct error *err)
     return 0;
 }
 
+/* A policy of docs/attest-policy.md, as it is. What it means ratls-proxy finds out: libattest is
+ * not loaded for a start. */
+static int read_clients(const char *value, struct policy *out, struct error *err)
+{
+    if (value == NULL || value[0] == '\0')
+        return 0;
+    if (out->ratls == NULL)
+        return error_set(err, "enclave.ratls.clients without enclave.ratls: there is no proxy that "
+                              "would judge them");
+    if (strlen(value) > RATLS_CLIENTS_MAX)
+        return error_set(err, "enclave.ratls.clients: more than %d bytes", RATLS_CLIENTS_MAX);
+    cleanup_json json_t *json = json_parse(value, strlen(value), "enclave.ratls.clients", err);
+    if (json == NULL)
+        return -1;
+    if (!json_is_object(json))
+        return error_set(err, "enclave.ratls.clients: expected a policy, a JSON object");
+    out->ratls_clients = value;
+    return 0;
+}
+
 int policy_read(const struct enclave_policy_wish *wish, enum enclave_mode mode,
                 const struct oci_process *process, struct policy *out, struct error *err)
 {
@@ -293,7 +313,7 @@ int policy_read(const struct enclave_policy_wish *wish, enum enclave_mode mode,
     if (read_exec(wish->exec, out, err) < 0 ||
         read_signals(wish->signals, &out->manifest, err) < 0 ||
         read_loopback(wish->loopback, &out->manifest, err) < 0 ||
-        read_ratls(wish->ratls, out, err) < 0 ||
+        read_ratls(wish->ratls, out, err) < 0 || read_clients(wish->ratls_clients, out, err) < 0 ||
         host_rules_read(wish->host_env, wish->host_name, wish->pod, &out->host, err) < 0)
         return -1;
     return read_stdio(wish->stdio, out, process->terminal, &out->manifest, err);

@@ -11,12 +11,15 @@
 #include "enclave/host_rules.h"
 #include "oci/config.h"
 
+/* enclave.ratls.clients; it is an argument of a program. */
+#define RATLS_CLIENTS_MAX 65536
+
 struct policy {
     struct bundle_policy manifest;
     struct bundle_command *commands;
     size_t command_count;
     struct host_rules host;
-    const char *ratls; /* the wish's */
+    const char *ratls, *ratls_clients; /* the wish's */
 };
 #define cleanup_policy __attribute__((cleanup(policy_release)))
 

@@ -40,6 +40,7 @@ enum setting {
     SETTING_HOST_ENV,
     SETTING_HOST_NAME,
     SETTING_RATLS,
+    SETTING_RATLS_CLIENTS,
     SETTINGS,
 };
 
@@ -70,6 +71,7 @@ static const struct {
     [SETTING_HOST_ENV] = {"enclave.host.env", "ENCLAVE_HOST_ENV"},
     [SETTING_HOST_NAME] = {"enclave.host.name", "ENCLAVE_HOST_NAME"},
     [SETTING_RATLS] = {"enclave.ratls", "ENCLAVE_RATLS"},
+    [SETTING_RATLS_CLIENTS] = {"enclave.ratls.clients", "ENCLAVE_RATLS_CLIENTS"},
 };
 
 static const char *variable_value(const char *entry, const char *name)
@@ -256,11 +258,14 @@ static int read_policy(const struct oci_config *config, struct enclave_request *
     const struct {
         enum setting setting;
         char **out;
-    } settings[] = {
-        {SETTING_EXEC, &out->policy.exec},         {SETTING_SIGNALS, &out->policy.signals},
-        {SETTING_LOOPBACK, &out->policy.loopback}, {SETTING_STDIO, &out->policy.stdio},
-        {SETTING_HOST_ENV, &out->policy.host_env}, {SETTING_HOST_NAME, &out->policy.host_name},
-        {SETTING_RATLS, &out->policy.ratls}};
+    } settings[] = {{SETTING_EXEC, &out->policy.exec},
+                    {SETTING_SIGNALS, &out->policy.signals},
+                    {SETTING_LOOPBACK, &out->policy.loopback},
+                    {SETTING_STDIO, &out->policy.stdio},
+                    {SETTING_HOST_ENV, &out->policy.host_env},
+                    {SETTING_HOST_NAME, &out->policy.host_name},
+                    {SETTING_RATLS, &out->policy.ratls},
+                    {SETTING_RATLS_CLIENTS, &out->policy.ratls_clients}};
     out->policy.pod = pod_role(config) != NULL;
     for (size_t i = 0; i < array_count(settings); i++) {
         const char *value = find(config, settings[i].setting);
@@ -370,5 +375,6 @@ void enclave_request_release(struct enclave_request *request)
     free(request->policy.host_env);
     free(request->policy.host_name);
     free(request->policy.ratls);
+    free(request->policy.ratls_clients);
     memset(request, 0, sizeof(*request));
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -59,6 +60,22 @@ int address_parse(const char *text, const char *default_host, struct address *ou
         return error_set(err, "%s: not an address: 8443, 127.0.0.1:8443 and [::1]:8443 are", text);
     }
     return 0;
+}
+
+void address_text(const struct address *address, char out[ADDRESS_TEXT_MAX])
+{
+    const struct sockaddr_in *v4 = (const struct sockaddr_in *)&address->storage;
+    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&address->storage;
+    char host[INET6_ADDRSTRLEN];
+
+    if (address->storage.ss_family == AF_INET &&
+        inet_ntop(AF_INET, &v4->sin_addr, host, sizeof(host)))
+        snprintf(out, ADDRESS_TEXT_MAX, "%s:%u", host, ntohs(v4->sin_port));
+    else if (address->storage.ss_family == AF_INET6 &&
+             inet_ntop(AF_INET6, &v6->sin6_addr, host, sizeof(host)))
+        snprintf(out, ADDRESS_TEXT_MAX, "[%s]:%u", host, ntohs(v6->sin6_port));
+    else
+        snprintf(out, ADDRESS_TEXT_MAX, "unknown");
 }
 
 int address_listen(const struct address *address, struct error *err)

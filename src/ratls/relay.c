@@ -16,6 +16,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/loop.h"
+#include "ratls.h"
 
 enum { PIECE = 16384, HANDSHAKE_MS = 10000, CONNECTIONS = 1000, PAUSE_MS = 100 };
 
@@ -39,6 +40,7 @@ struct connection {
     SSL *ssl;
     struct stream in, out; /* from TLS, to TLS */
     struct loop_timer timer;
+    struct address peer; /* who came in; empty in relay_one() */
     bool shaken, connecting;
     bool wants_write; /* TLS does */
 };
@@ -48,6 +50,7 @@ struct relay {
     struct loop loop;
     struct loop_watch listener;
     struct loop_timer pause; /* of the listener */
+    struct log_limit limit;
     unsigned count;
     bool once; /* relay_one() */
     struct error failure;
@@ -100,11 +103,22 @@ static void connection_end(struct connection *c)
 /* What OpenSSL says, or the system; one line. */
 static void describe_failure(const struct connection *c, const char *what, struct error *err)
 {
-    unsigned long code = ERR_peek_last_error();
+    const char *refused = NULL;
+    unsigned long first = ERR_peek_error_data(&refused, NULL), code = ERR_peek_last_error();
     const char *reason = code ? ERR_reason_error_string(code) : NULL;
 
-    if (SSL_get_verify_result(c->ssl) == X509_V_ERR_APPLICATION_VERIFICATION)
-        error_code(err, EACCES, "%s: the peer's evidence is refused", what);
+    if (ERR_GET_LIB(first) == ERR_LIB_USER && ERR_GET_REASON(first) == RATLS_REFUSED)
+        error_code(err, EACCES, "%s: the peer is refused: %s", what, refused);
+    else if (code && ERR_GET_REASON(code) == SSL_R_TLSV13_ALERT_CERTIFICATE_REQUIRED)
+        error_code(err, EACCES, "%s: the peer demands evidence of this side (--prove)", what);
+    else if (code && ERR_GET_REASON(code) == SSL_R_SSLV3_ALERT_BAD_CERTIFICATE)
+        error_code(err, EACCES, "%s: the peer refuses this side's evidence; its log says why",
+                   what);
+    else if (c->shaken && (!code || ERR_GET_REASON(code) == SSL_R_UNEXPECTED_EOF_WHILE_READING))
+        error_code(err, EPIPE,
+                   "%s: the peer ended it without close_notify: the network cut it, or what the "
+                   "peer passes it on to does not run",
+                   what);
     else if (reason)
         error_code(err, EPROTO, "%s: %s", what, reason);
     else
@@ -113,8 +127,9 @@ static void describe_failure(const struct connection *c, const char *what, struc
 }
 
 /*
- * The plain side sees a reset, not an orderly end. TLS that ends without close_notify was cut by
- * the network, and so by its operator: what is behind must not take the part for the whole.
+ * The other end sees a reset, not an orderly end. TLS that ends without close_notify was cut by
+ * the network, and so by its operator: what is behind must not take the part for the whole. Nor
+ * is a target that cannot be reached an answer of no bytes.
  */
 static void side_abort(struct side *s)
 {
@@ -127,19 +142,33 @@ static void connection_fail(struct connection *c, const char *what, int code)
 {
     struct error err = ERROR_INIT;
     struct relay *r = c->relay;
+    char peer[ADDRESS_TEXT_MAX];
 
     side_abort(&c->plain);
-
     if (code)
         error_errno(&err, code, "%s", what);
     else
         describe_failure(c, what, &err);
+    address_text(&c->peer, peer);
     if (r->once)
         error_move(&r->failure, &err);
-    else if (!r->options.quiet)
-        log_warning("%s", error_text(&err));
+    else
+        log_limited(&r->limit, LOG_LEVEL_WARNING, "connection of %s: %s", peer, error_text(&err));
     error_release(&err);
     connection_end(c);
+}
+
+static void target_fail(struct connection *c, int code)
+{
+    char target[ADDRESS_TEXT_MAX] = "the command";
+    cleanup_free char *what = NULL;
+
+    if (c->relay->options.to)
+        address_text(c->relay->options.to, target);
+    what = xasprintf("reach %s, which is behind", target);
+    if (c->shaken)
+        side_abort(&c->tls);
+    connection_fail(c, what, code);
 }
 
 /* ---- the plain side ---- */
@@ -377,7 +406,7 @@ static void connection_pump(struct connection *c)
         c->shaken = true;
         loop_timer_cancel(&c->relay->loop, &c->timer);
         if (c->plain.fd < 0 && (rc = reach_target(c)) < 0)
-            return connection_fail(c, "reach what is behind", -rc);
+            return target_fail(c, -rc);
     }
     do {
         in = move_in(c);
@@ -420,7 +449,7 @@ static void plain_ready(struct loop_watch *watch, uint32_t events)
         if (getsockopt(c->plain.fd, SOL_SOCKET, SO_ERROR, &code, &size) < 0)
             code = errno;
         if (code)
-            return connection_fail(c, "reach what is behind", code);
+            return target_fail(c, code);
         if (!(events & EPOLLOUT))
             return;
         c->connecting = false;
@@ -438,13 +467,15 @@ static void too_slow(struct loop_timer *timer)
 }
 
 /* Takes the descriptors, also when it fails. */
-static void connection_start(struct relay *r, int tls, int plain, bool connecting)
+static void connection_start(struct relay *r, int tls, int plain, bool connecting,
+                             const struct address *peer)
 {
     struct connection *c = xcalloc(1, sizeof(*c));
     struct error err = ERROR_INIT;
     bool client = r->once || r->options.client;
 
     c->relay = r;
+    c->peer = *peer;
     c->tls.fd = tls;
     c->plain.fd = -1;
     c->in.data = xmalloc(PIECE);
@@ -485,13 +516,15 @@ static void accept_one(struct loop_watch *watch, uint32_t events)
 {
     struct relay *r = (struct relay *)((char *)watch - offsetof(struct relay, listener));
     unsigned most = r->options.connections ? r->options.connections : CONNECTIONS;
+    struct address peer = {.size = sizeof(peer.storage)};
     bool connecting = false;
     int to = -1;
 
     (void)events;
     if (r->count >= most)
         return loop_change(&r->loop, watch, 0);
-    int fd = accept4(watch->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    int fd = accept4(watch->fd, (struct sockaddr *)&peer.storage, &peer.size,
+                     SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd < 0) {
         if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
             log_warning("accept: %s", strerror(errno));
@@ -501,14 +534,14 @@ static void accept_one(struct loop_watch *watch, uint32_t events)
         return;
     }
     if (!r->options.client)
-        return connection_start(r, fd, -1, false);
+        return connection_start(r, fd, -1, false, &peer);
     int rc = connect_to(r->options.to, &to, &connecting);
     if (rc < 0) {
-        log_warning("connect: %s", strerror(-rc));
+        log_limited(&r->limit, LOG_LEVEL_WARNING, "connect: %s", strerror(-rc));
         close(fd);
         return;
     }
-    connection_start(r, to, fd, connecting);
+    connection_start(r, to, fd, connecting, &peer);
 }
 
 /* ---- from outside ---- */
@@ -586,7 +619,7 @@ int relay_one(SSL_CTX *ctx, int tls, int in, int out, struct error *err)
     if (!reads || !writes)
         rc = error_set(err, "start a thread");
     if (rc == 0) {
-        connection_start(&r, tls, pair[0], false);
+        connection_start(&r, tls, pair[0], false, &(struct address){0});
         rc = r.loop.stop ? 0 : loop_run(&r.loop, err);
     }
     if (rc < 0)

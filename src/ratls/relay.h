@@ -3,7 +3,8 @@
  * Connections of which one side is TLS and the other is plain: what ratls-proxy, ratls-server and
  * ratls-client are made of. One thread, any number of connections. The end of each direction is
  * passed on by itself (shutdown(2), close_notify). A connection that fails, or is cut without
- * close_notify, ends with a reset of a plain side that is TCP.
+ * close_notify, ends with a reset of a plain side that is TCP; one whose target cannot be reached,
+ * with a reset of the TLS side. Failures are logged, with the peer's address, some a time.
  */
 #pragma once
 
@@ -26,6 +27,9 @@ int address_parse(const char *text, const char *host, struct address *out, struc
 /* The parts of that; host is "" when there is none. */
 int address_split(const char *text, char host[ADDRESS_HOST_MAX], const char **port,
                   struct error *err);
+/* "127.0.0.1:8443", "[::1]:8443"; "unknown" for another family. */
+#define ADDRESS_TEXT_MAX 80
+void address_text(const struct address *address, char out[ADDRESS_TEXT_MAX]);
 /* A socket that listens there, which is the caller's. */
 int address_listen(const struct address *address, struct error *err);
 
@@ -38,7 +42,6 @@ struct relay_options {
                                 /* what comes in goes back */
     unsigned handshake_ms;      /* 0: 10000 */
     unsigned connections;       /* at once; others wait. 0: 1000 */
-    bool quiet;                 /* does not log why connections failed */
 };
 
 /* Serves until it fails: never 0. */

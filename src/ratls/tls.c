@@ -38,9 +38,12 @@ static int verify_peer(X509_STORE_CTX *store, void *context)
 
     if (demand->judged)
         demand->judged(demand->context, j);
+    if (!good)
+        ERR_raise_data(ERR_LIB_USER, RATLS_REFUSED, "%s", ratls_judgement_refused(j));
     ratls_judgement_free(j);
     OPENSSL_free(der);
-    X509_STORE_CTX_set_error(store, good ? X509_V_OK : X509_V_ERR_APPLICATION_VERIFICATION);
+    /* The peer gets the alert bad_certificate. */
+    X509_STORE_CTX_set_error(store, good ? X509_V_OK : X509_V_ERR_CERT_REJECTED);
     return good;
 }
 

@@ -31,8 +31,8 @@ struct server {
     struct evhttp *http;
     struct evconnlistener *listener;
     SSL_CTX *ctx;
-    int slot; /* of an SSL's struct connection */
     unsigned connections;
+    struct log_limit log_limit;
 };
 
 /* Lives as long as its SSL. */
@@ -40,7 +40,12 @@ struct connection {
     struct server *server;
     struct bufferevent *bev;
     struct event *limit;
+    struct address peer;
+    const char *problem; /* of the handshake: static */
+    bool shaken;
 };
+
+static int g_slot; /* of an SSL's struct connection */
 
 /* ---- TLS ---- */
 
@@ -49,6 +54,25 @@ static const char *tls_reason(void)
     unsigned long code = ERR_peek_last_error();
     const char *reason = code ? ERR_reason_error_string(code) : NULL;
     return reason ? reason : "no reason given";
+}
+
+/* The handshake's course. What is wrong is known here alone: libevent empties the error queue. */
+static void note_handshake(const SSL *ssl, int where, int ret)
+{
+    struct connection *c = SSL_get_ex_data(ssl, g_slot);
+    if (!c || c->shaken)
+        return;
+    if (where & SSL_CB_HANDSHAKE_START) {
+        c->peer.size = sizeof(c->peer.storage);
+        getpeername(bufferevent_getfd(c->bev), (struct sockaddr *)&c->peer.storage, &c->peer.size);
+    }
+    if (where & SSL_CB_HANDSHAKE_DONE)
+        c->shaken = true;
+    else if (ret <= 0 && ERR_peek_last_error() && !c->problem &&
+             ERR_GET_REASON(ERR_peek_last_error()) != SSL_R_UNEXPECTED_EOF_WHILE_READING)
+        c->problem = SSL_get_verify_result(ssl) != X509_V_OK
+                         ? X509_verify_cert_error_string(SSL_get_verify_result(ssl))
+                         : tls_reason();
 }
 
 static int add_crl(SSL_CTX *ctx, const char *path, struct error *err)
@@ -78,6 +102,7 @@ static int set_tls(SSL_CTX *ctx, const struct signd_settings *s, struct error *e
     SSL_CTX_set_num_tickets(ctx, 0);
     if (SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) != 1)
         return error_set(err, "OpenSSL has no TLS 1.3");
+    SSL_CTX_set_info_callback(ctx, note_handshake);
     return add_crl(ctx, s->client_crl, err);
 }
 
@@ -94,6 +119,12 @@ static void connection_gone(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int idx
     struct connection *c = ptr;
     if (!c)
         return;
+    if (!c->shaken) {
+        char peer[ADDRESS_TEXT_MAX];
+        address_text(&c->peer, peer);
+        log_limited(&c->server->log_limit, LOG_LEVEL_WARNING, "TLS handshake with %s failed: %s",
+                    peer, c->problem ? c->problem : "the client went away");
+    }
     if (c->server->connections-- == CONNECTIONS_MAX)
         evconnlistener_enable(c->server->listener);
     if (c->limit)
@@ -106,7 +137,9 @@ static void time_is_over(evutil_socket_t fd, short what, void *ctx)
 {
     (void)fd;
     (void)what;
-    const struct connection *c = ctx;
+    struct connection *c = ctx;
+    if (!c->problem)
+        c->problem = "the client was too slow";
     shutdown(bufferevent_getfd(c->bev), SHUT_RDWR);
 }
 
@@ -127,7 +160,7 @@ static struct bufferevent *make_bufferevent(struct event_base *base, void *ctx)
     struct connection *c = xcalloc(1, sizeof(*c));
     *c = (struct connection){.server = server, .bev = bev};
     c->limit = evtimer_new(base, time_is_over, c);
-    SSL_set_ex_data(ssl, server->slot, c);
+    SSL_set_ex_data(ssl, g_slot, c);
     if (c->limit)
         evtimer_add(c->limit, &limit);
     if (++server->connections == CONNECTIONS_MAX)
@@ -246,7 +279,8 @@ static int start_http(struct server *server, struct error *err)
                                                  EVHTTP_REQ_PUT | EVHTTP_REQ_DELETE);
     evhttp_set_max_headers_size(server->http, HEADERS_MAX);
     evhttp_set_max_body_size(server->http, (ev_ssize_t)SIGNING_REQUEST_MAX);
-    evhttp_set_timeout(server->http, (int)server->signd->settings->timeout);
+    /* Our own limit of a connection is first: it has a line of the log. */
+    evhttp_set_timeout(server->http, (int)server->signd->settings->timeout + 1);
     evhttp_set_bevcb(server->http, make_bufferevent, server);
     evhttp_set_gencb(server->http, handle, server);
     if (address_parse(server->signd->settings->listen, "0.0.0.0", &address, err) < 0)
@@ -288,10 +322,10 @@ int signd_serve(const struct signd *signd, struct error *err)
 {
     struct server server = {.signd = signd, .ctx = SSL_CTX_new(TLS_server_method())};
     signal(SIGPIPE, SIG_IGN);
-    server.slot = SSL_get_ex_new_index(0, NULL, NULL, NULL, connection_gone);
+    g_slot = SSL_get_ex_new_index(0, NULL, NULL, NULL, connection_gone);
     server.base = event_base_new();
     int ret = -1;
-    if (!server.ctx || !server.base || server.slot < 0)
+    if (!server.ctx || !server.base || g_slot < 0)
         error_set(err, "OpenSSL or libevent cannot be used");
     else if (set_tls(server.ctx, signd->settings, err) == 0)
         ret = serve(&server, err);

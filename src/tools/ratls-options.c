@@ -14,7 +14,6 @@
 #include "base/buffer.h"
 #include "base/cleanup.h"
 #include "base/fd.h"
-#include "base/log.h"
 
 #define FILE_MAX (4u << 20)
 
@@ -33,15 +32,12 @@ int ratls_take_text(char *text, struct error *err)
 static void tell(void *context, const struct ratls_judgement *j)
 {
     const struct attest_answer *answer = ratls_judgement_answer(j);
-    const char *refused = ratls_judgement_refused(j);
 
     (void)context;
     if (answer && !g_ratls.quiet) {
         cleanup_free char *text = attest_answer_text(answer);
         fputs(text, stderr);
     }
-    if (refused)
-        log_error("the peer is refused: %s", refused);
 }
 
 static int add_simulation_root(struct attest_verifier *v, const char *path, bool optional,

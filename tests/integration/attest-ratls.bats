@@ -143,6 +143,94 @@ PY
     [[ "$output" == *"+ RA-TLS ports \"$port:$inside\""* ]]
 }
 
+# with_libraries PROGRAM: into the image, with what it loads
+with_libraries() {
+    cp "$1" "$bundle/rootfs/bin"
+    ldd "$1" | awk '$3 ~ "^/" {print $3} $1 ~ "^/" {print $1}' | while read -r library; do
+        mkdir -p "$bundle/rootfs${library%/*}"
+        cp -L "$library" "$bundle/rootfs$library"
+    done
+}
+
+@test "enclave.ratls.clients lets in the clients that the deployment's policy describes, and nobody else" {
+    mkdir "$bundle/rootfs/www"
+    echo page >"$bundle/rootfs/www/index.html"
+    cp "$work"/sim/* "$bundle/rootfs/collateral"
+    with_libraries "$RUNE_STAGE/usr/bin/ratls-client"
+    local inside=$((port % 30000 + 20000)) mutual
+    # The client's deployment is known before anything runs, and the server's policy names it.
+    cp -r "$bundle" "$work/client"
+    (
+        bundle=$work/client
+        annotate network.loopback host
+        arguments ratls-client --quiet --prove --embed /collateral --allow-simulation --collateral /collateral "127.0.0.1:$port"
+    )
+    mutual=$(rune-image measure --json "$work/client" | jq -c '.[0] | {mrenclave, configid: (.configid | . + "0" * (128 - length)), allow_simulation: true}')
+    annotate ratls "$port:$inside"
+    annotate ratls.clients "$mutual"
+    arguments httpd -f -p "127.0.0.1:$inside" -h /www
+    rune run --detach --bundle "$bundle" "$id" >"$work/log" 2>&1 </dev/null || { cat "$work/log"; return 1; }
+    within 60 listens || { cat "$work/log"; return 1; }
+    printf 'GET /index.html HTTP/1.0\r\n\r\n' >"$work/request"
+    run --separate-stderr rune run --bundle "$work/client" "$id-client" <"$work/request"
+    echo "$output $stderr"
+    [ "$status" -eq 0 ]
+    [[ "$output" == *page* ]]
+    # Another deployment of the same image, and who has no evidence.
+    (bundle=$work/client && configure 'c["process"]["env"].append("OTHER=1")')
+    run --separate-stderr rune run --bundle "$work/client" "$id-other" <"$work/request"
+    echo "$output $stderr"
+    [ "$status" -ne 0 ]
+    [ -z "$output" ]
+    [[ "$stderr" == *"the peer refuses this side's evidence"* ]]
+    grep -q 'connection of [0-9.:]*: handshake: the peer is refused: .*configid' "$work/log"
+    run client --allow-simulation --collateral "$work/sim"
+    [ "$status" -eq 1 ]
+    grep -q "the peer demands evidence of this side (--prove)" "$work/checks"
+    run ! curl -sk --max-time 60 "https://127.0.0.1:$port/index.html"
+    grep -q 'connection of [0-9.:]*: handshake: peer did not return a certificate' "$work/log"
+    # The policy is part of what CONFIGID names.
+    rune enclave quote "$id" >"$work/quote"
+    cp -r "$bundle" "$work/other"
+    (bundle=$work/other && annotate ratls.clients '{"allow_simulation": true}')
+    run sgx-tools verify-quote --allow-simulation --collateral "$work/sim" --deployment "$work/other" --deployed "$bundle" "$work/quote"
+    echo "$output"
+    [ "$status" -eq 6 ]
+    [[ "$output" == *"+ RA-TLS clients \"{\x22mrenclave"* ]]
+}
+
+@test "behind ratls-proxy a port where nothing listens is a reset, and a line of the log" {
+    annotate ratls "$port:9"
+    arguments sleep 120
+    rune run --detach --bundle "$bundle" "$id" >"$work/log" 2>&1 </dev/null || { cat "$work/log"; return 1; }
+    within 60 listens || { cat "$work/log"; return 1; }
+    run client --quiet --allow-simulation --collateral "$work/sim"
+    cat "$work/checks"
+    [ "$status" -eq 1 ]
+    grep -q 'ended it without close_notify.*does not run' "$work/checks"
+    grep -q 'reach 127.0.0.1:9, which is behind: connection refused' "$work/log"
+    run curl -sSk --max-time 60 "https://127.0.0.1:$port/"
+    echo "$output"
+    [ "$status" -ne 0 ]
+    [[ "$output" != *"Empty reply"* && "$output" != *"unexpected eof"* ]]
+}
+
+@test "a policy of enclave.ratls.clients that is none is named, and opens nothing" {
+    arguments sleep 60
+    annotate ratls.clients '{}'
+    refused "enclave.ratls.clients without enclave.ratls" rune run --bundle "$bundle" "$id"
+    annotate ratls "$port:9"
+    annotate ratls.clients '['
+    refused "enclave.ratls.clients" rune run --bundle "$bundle" "$id"
+    annotate ratls.clients '[]'
+    refused "expected a policy, a JSON object" rune run --bundle "$bundle" "$id"
+    # What libattest does not understand ends the proxy, before it listens.
+    annotate ratls.clients '{"mrenclav": "00"}'
+    rune run --detach --bundle "$bundle" "$id" >"$work/log" 2>&1 </dev/null || { cat "$work/log"; return 1; }
+    within 60 grep -q 'enclave.ratls.clients: .*mrenclav' "$work/log" || { cat "$work/log"; return 1; }
+    run ! listens
+}
+
 @test "ports of enclave.ratls that are none are named" {
     arguments sleep 60
     for ports in 8443 8443: 0:1 1:65536 "1:2," "1:2 3:4" a:b; do

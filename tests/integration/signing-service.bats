@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Signing by a service: rune-signd, and those that are slow, lie or are away.
 
+bats_require_minimum_version 1.5.0
 load enclave
 
 certificate() { # NAME SUBJECT [OPTIONS of x509]: signed by the test's CA
@@ -276,6 +277,43 @@ raw() { # curl's options: a request by hand
     run timeout 15 cat <&8
     [ "$status" -eq 0 ]
     exec 8>&- 9>&-
+}
+
+# shaken LINES REASON: of the service's log behind its first LINES lines there is a failed handshake for that reason
+shaken() {
+    tail -n "+$(($1 + 1))" "$work/signd.log" | grep -qE "TLS handshake with 127.0.0.1:[0-9]+ failed: $2"
+}
+
+@test "the service's log says whose TLS handshake failed, and why" {
+    renew_signd
+    before=$(wc -l <"$work/signd.log")
+    curl -s --cacert "$work/ca.pem" "https://127.0.0.1:$port/" || true
+    within 20 shaken "$before" "peer did not return a certificate"
+    convert app --signing-certificate "$work/foreign.pem" --signing-certificate-key "$work/foreign.key"
+    within 20 shaken "$before" "unable to get local issuer certificate"
+    convert app --signing-ca "$work/stranger.pem"
+    within 20 shaken "$before" "tlsv1 alert unknown ca"
+    (printf 'GET / HTTP/1.0\r\n\r\n' >"/dev/tcp/127.0.0.1/$port") || true
+    within 20 shaken "$before" "http request"
+    : <"/dev/tcp/127.0.0.1/$port"
+    within 20 shaken "$before" "the client went away"
+    exec 8<>"/dev/tcp/127.0.0.1/$port"
+    within 20 shaken "$before" "the client was too slow"
+    exec 8>&-
+    # A good one is not in the log.
+    renew_signd
+    before=$(wc -l <"$work/signd.log")
+    convert app
+    [ "$status" -eq 0 ]
+    run ! shaken "$((before + 1))" ""
+}
+
+@test "who cannot shake hands a hundred times does not fill the service's log" {
+    renew_signd
+    before=$(wc -l <"$work/signd.log")
+    for _ in {1..100}; do : <"/dev/tcp/127.0.0.1/$port"; done
+    within 30 bash -c ": <'/dev/tcp/127.0.0.1/$port'; sleep 1; tail -n +$((before + 1)) '$work/signd.log' | grep -q 'lines before it that were left out'"
+    [ "$(wc -l <"$work/signd.log")" -lt "$((before + 60))" ]
 }
 
 @test "more connections than the service takes wait, and are served" {

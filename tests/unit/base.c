@@ -22,6 +22,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "base/number.h"
 #include "base/path.h"
 #include "base/procfs.h"
@@ -340,6 +341,35 @@ static void write_to_a_closed_pipe_raises_nothing(void **state)
     close(ends[1]);
 }
 
+static unsigned g_lines;
+static char g_line[200];
+
+static void count_line(void *ctx, enum log_level level, const char *text)
+{
+    (void)ctx;
+    assert_int_equal(level, LOG_LEVEL_WARNING);
+    snprintf(g_line, sizeof(g_line), "%s", text);
+    g_lines++;
+}
+
+static void what_strangers_cause_is_ten_lines_in_ten_seconds(void **state)
+{
+    struct log_limit limit = {0};
+
+    (void)state;
+    log_divert(count_line, NULL);
+    for (unsigned i = 0; i < 1000; i++)
+        log_limited(&limit, LOG_LEVEL_WARNING, "line %u", i);
+    assert_int_equal(g_lines, 10);
+    assert_string_equal(g_line, "line 9");
+    limit.window -= 10;
+    log_limited(&limit, LOG_LEVEL_WARNING, "later");
+    assert_string_equal(g_line, "later (and 990 lines before it that were left out)");
+    log_limited(&limit, LOG_LEVEL_WARNING, "last");
+    assert_string_equal(g_line, "last");
+    log_divert(NULL, NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -356,6 +386,7 @@ int main(void)
         cmocka_unit_test(test_replace_file),
         cmocka_unit_test(test_child),
         cmocka_unit_test(write_to_a_closed_pipe_raises_nothing),
+        cmocka_unit_test(what_strangers_cause_is_ten_lines_in_ten_seconds),
     };
     return cmocka_run_group_tests_name("base", tests, NULL, NULL);
 }

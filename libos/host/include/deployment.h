@@ -56,8 +56,9 @@ struct deployment {
     char **masked_paths, **readonly_paths; /* NULL-terminated or NULL */
     struct deployment_host_variable *host_variables;
     u32 host_variable_count;
-    char *ratls;     /* ports of ratls-proxy, or NULL */
-    bool host_names; /* host name and domain name are the host's to give */
+    char *ratls;         /* ports of ratls-proxy, or NULL */
+    char *ratls_clients; /* policy for its clients, or NULL */
+    bool host_names;     /* host name and domain name are the host's to give */
     /* What it gave (entry/given.c, entry/inherit.c): variables of env, and which of the names. */
     char **given;
     u32 given_count;

@@ -215,8 +215,9 @@ struct bundle_deployment {
     bool terminal, readonly_root;
     const struct bundle_host_variable *host_variables;
     size_t host_variable_count;
-    const char *ratls; /* PORT:PORT, more after commas, of ratls-proxy; NULL: none */
-    bool host_names;   /* host name and domain name are the host's to give */
+    const char *ratls;         /* PORT:PORT, more after commas, of ratls-proxy; NULL: none */
+    const char *ratls_clients; /* the policy for its clients; NULL: they prove nothing */
+    bool host_names;           /* host name and domain name are the host's to give */
 };
 /* The given part: variables that the host fills in, in the order of their names; not measured. */
 void bundle_given_build(const char *const *variables, struct buffer *blob);

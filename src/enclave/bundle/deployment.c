@@ -180,6 +180,7 @@ int bundle_deployment_build(const struct bundle_deployment *d, struct buffer *bl
         add_host_variable(&w, &d->host_variables[i]);
     add_flag(&w, MANIFEST_HOST_NAMES, d->host_names);
     add_text(&w, MANIFEST_RATLS, d->ratls);
+    add_text(&w, MANIFEST_RATLS_CLIENTS, d->ratls_clients);
 
     if (blob->size > MANIFEST_DEPLOYMENT_MAX)
         return error_set(err, "arguments, environment and mounts take %zu bytes, at most %u",

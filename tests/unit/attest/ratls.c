@@ -521,8 +521,7 @@ static void what_is_cut_is_no_end_behind_the_relay(void **state)
     (void)state;
     options = (struct relay_options){.ctx = ratls_server_context(p, NULL, NULL),
                                      .listener = listen_anywhere(&relay),
-                                     .to = &behind,
-                                     .quiet = true};
+                                     .to = &behind};
     assert_int_equal(pthread_create(&thread, NULL, run_relay, &options), 0);
     pthread_detach(thread); /* it serves until the program ends */
     assert_int_equal(end_of_client(client, &relay, server, true), 0);

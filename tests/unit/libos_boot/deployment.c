@@ -525,7 +525,8 @@ static void test_signal(void **state)
 static void test_said_once(void **state)
 {
     static const u32 flags[] = {MANIFEST_TERMINAL, MANIFEST_READONLY_ROOT, MANIFEST_HOST_NAMES};
-    static const u32 texts[] = {MANIFEST_CWD, MANIFEST_HOSTNAME, MANIFEST_DOMAINNAME};
+    static const u32 texts[] = {MANIFEST_CWD, MANIFEST_HOSTNAME, MANIFEST_DOMAINNAME,
+                                MANIFEST_RATLS, MANIFEST_RATLS_CLIENTS};
     const struct manifest_policy p = {.flags = MANIFEST_POLICY_STDIN | MANIFEST_POLICY_STDOUT};
     const struct manifest_policy none = {0};
     struct manifest_user user = {.umask = 022};
