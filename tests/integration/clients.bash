@@ -120,6 +120,11 @@ identity_of() {
     tr -d ' \r\n' | cut -c1-128 | fold -w 64
 }
 
+# How many containers of one deployment are started: full-identity.sh wants 50 of each engine.
+identity_runs() {
+    seq "${RUNE_IDENTITY_RUNS:-2}"
+}
+
 # predicted IMAGE FILE|ENGINE LINE...: what rune-image measure says of the first container, in the same form
 predicted() {
     "${RUNE%/*}/rune-image" measure --json --cache "$work/measured" --key "$work/key.pem" "$@" 2>"$work/measure.err" >"$work/measure.json" || { cat "$work/measure.err"; return 1; }

@@ -404,7 +404,7 @@ while True: time.sleep(1)'
         busybox sh -c "$show_identity")
     expected=$(predicted "$work/save.tar" "${line[@]}")
     [ "${#expected}" -eq 129 ]
-    for _ in 1 2; do
+    for _ in $(identity_runs); do
         [ "$(docker run --rm "${line[@]:2}" | identity_of)" = "$expected" ]
     done
     # Another name of the host is nothing else, another variable is.

@@ -209,7 +209,7 @@ apiVersion: apps/v1
 kind: Deployment
 metadata: {name: web}
 spec:
-  replicas: 3
+  replicas: 50
   template:
     metadata: {annotations: {enclave.host.env: "default POD_IP"}}
     spec:
@@ -233,8 +233,9 @@ data: {first: blue}
 YAML
     predicted "$work/image.tar" "$work/deployment.yaml" >"$work/first"
     jq -r '.[1] | .mrenclave, .configid' "$work/measure.json" >"$work/expected"
-    for i in 1 2 3; do
-        name=$name-$i
+    base=$name
+    for i in $(identity_runs); do
+        name=$base-$i
         pod=$(pod_of rune-enclave --annotation "enclave.host.env=default POD_IP")
         mkdir "$work/$name/volume"
         touch "$work/$name/log"

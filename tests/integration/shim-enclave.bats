@@ -125,3 +125,13 @@ where='test -e /dev/attestation && echo inside || echo outside'
     [[ "$output" == *"signing service https://127.0.0.1:1/v1/sign: "*"(is the URL right, and does the service run?)"* ]] || { echo "$output"; return 1; }
     gone_entirely "$name"
 }
+
+@test "an enclave container has the identity that rune-image measure predicts, each time" {
+    flags=(--annotation enclave.type=auto --env COLOUR=blue --cwd /tmp --mount "type=bind,src=$work/busybox,dst=/data,options=rbind:ro")
+    predicted "$work/image.tar" ctr run "${flags[@]}" docker.io/test/busybox:1 "$name" sh -c "$show_identity" >"$work/expected"
+    [ "$(wc -l <"$work/expected")" -eq 2 ]
+    for _ in $(identity_runs); do
+        box --rm "${flags[@]}" -- sh -c "$show_identity" 2>/dev/null | identity_of >"$work/found"
+        diff "$work/expected" "$work/found"
+    done
+}
