@@ -24,10 +24,10 @@ static const char g_head[] =
     "dl{display:grid;grid-template-columns:minmax(8rem,max-content) 1fr;gap:.25rem 1rem;margin:0}\n"
     "dt{font-weight:600}dd{margin:0;overflow-wrap:anywhere}\n"
     "code,dd.hex{font:.87rem/1.45 ui-monospace,monospace;overflow-wrap:anywhere}\n"
-    ".mark{display:inline-block;min-width:5.5rem;font-weight:600}\n"
-    ".more{margin:.1rem 0 0 5.5rem;font-size:.93rem;overflow-wrap:anywhere}\n"
-    "@media(max-width:36rem){dl{grid-template-columns:1fr}dd{margin-bottom:.4rem}"
-    ".more{margin-left:0}}\n"
+    ".checks li{padding-left:6rem;overflow-wrap:anywhere}\n"
+    ".mark{display:inline-block;width:6rem;margin-left:-6rem;font-weight:600}\n"
+    ".more{margin-top:.1rem;font-size:.93rem}\n"
+    "@media(max-width:36rem){dl{grid-template-columns:1fr}dd{margin-bottom:.4rem}}\n"
     "</style>\n";
 
 /* Text of any origin. */
@@ -83,7 +83,7 @@ static void append_checks(struct buffer *out, const struct attest_answer *a)
 {
     struct attest_check check;
 
-    buffer_append_text(out, "<h2>Checks</h2>\n<ul>\n");
+    buffer_append_text(out, "<h2>Checks</h2>\n<ul class=\"checks\">\n");
     for (size_t i = 0; attest_answer_check(a, i, &check); i++) {
         if (check.outcome == ATTEST_NOT_CHECKED)
             continue;

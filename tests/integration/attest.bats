@@ -56,6 +56,29 @@ class P(html.parser.HTMLParser):
 p = P(); p.feed(open(sys.argv[1]).read()); assert p.open == [], p.open' "$WORK/page"
 }
 
+@test "verify-quote: the page is no wider than a narrow or a wide window, and lines of a check stand below each other" {
+    command -v chromium >/dev/null || skip "no chromium"
+    verify --html --collateral "$WORK/c" >"$WORK/page.html"
+    cat >>"$WORK/page.html" <<'HTML'
+<script>
+let under = 0;
+for (const mark of document.querySelectorAll(".mark")) {
+    const right = mark.getBoundingClientRect().right, range = document.createRange();
+    range.setStartAfter(mark);
+    range.setEndAfter(mark.parentNode.lastChild);
+    for (const r of range.getClientRects()) under += r.left < right - 1;
+}
+document.documentElement.dataset.seen = [innerWidth, document.documentElement.scrollWidth <= innerWidth, under];
+</script>
+HTML
+    for width in 500 1200; do
+        timeout -k 5 60 chromium --headless --no-sandbox --disable-gpu --user-data-dir="$WORK/chromium" --window-size=$width,1000 --dump-dom \
+            "file://$WORK/page.html" >"$WORK/dom" 2>/dev/null
+        grep -o 'data-seen="[^"]*"' "$WORK/dom"
+        grep -q "data-seen=\"$width,true,0\"" "$WORK/dom"
+    done
+}
+
 @test "verify-quote: a code for each kind of refusal, the last line says why" {
     run sgx-tools verify-quote --collateral "$WORK/c" "$WORK/c/quote"
     [ "$status" -eq 4 ]
