@@ -202,14 +202,19 @@ static int printable(struct span name)
     return name.size < 80 ? (int)name.size : 80;
 }
 
-/* This very certificate of the root is known, so its signature on itself is as well. */
+/* This very certificate is known, so the root's signature on it is as well. */
 static bool is_known(const struct trust_root *root, const struct cert *cert,
                      const struct p256 *p256)
 {
     uint8_t digest[32];
 
+    if (!root->known_count)
+        return false;
     p256_hash(p256, cert->der, digest);
-    return memcmp(digest, root->known[0], 32) == 0 || memcmp(digest, root->known[1], 32) == 0;
+    for (size_t i = 0; i < root->known_count; i++)
+        if (memcmp(digest, root->known[i], sizeof(digest)) == 0)
+            return true;
+    return false;
 }
 
 int chain_verify(const struct chain *chain, const struct p256 *p256, const struct trust_root *roots,
@@ -231,7 +236,7 @@ int chain_verify(const struct chain *chain, const struct p256 *p256, const struc
 
         if (!span_equal(cert->issuer, issuer->subject) || !issuer->ca || !issuer->may_sign_certs)
             return error_code(err, EPERM, "certificate %zu is not issued by the next one", i + 1);
-        if ((issuer != cert || !is_known(*root, cert, p256)) &&
+        if ((issuer != last || !is_known(*root, cert, p256)) &&
             !p256_verify_der(p256, issuer->key, cert->tbs, cert->signature))
             return error_code(err, EPERM, "the signature of certificate %zu (\"%.*s\") is wrong",
                               i + 1, printable(cert->common_name), cert->common_name.data);

@@ -35,8 +35,9 @@ void chain_release(struct chain *chain);
 /* A key that is trusted because somebody said so. */
 struct trust_root {
     uint8_t key[64];
-    bool simulation;      /* of the software SGX: proves nothing */
-    uint8_t known[2][32]; /* SHA-256 of certificates that are known to be its own, or zero */
+    bool simulation;            /* of the software SGX: proves nothing */
+    const uint8_t (*known)[32]; /* SHA-256 of certificates that it is known to have signed */
+    size_t known_count;
     struct trust_root *next;
 };
 

@@ -130,8 +130,29 @@ void pck_chain_put(struct pck_chain *chain)
     if (!chain || atomic_fetch_sub(&chain->references, 1) != 1)
         return;
     chain_release(&chain->chain);
+    pthread_mutex_destroy(&chain->lock);
     free(chain->text);
     free(chain);
+}
+
+bool pck_chain_signed(struct pck_chain *chain, const struct p256 *p256, struct span qe_report,
+                      const uint8_t signature[64])
+{
+    uint8_t digest[32];
+
+    p256_hash2(p256, qe_report, span_of(signature, 64), digest);
+    pthread_mutex_lock(&chain->lock);
+    bool known = chain->has_qe_report && memcmp(chain->qe_report, digest, sizeof(digest)) == 0;
+    pthread_mutex_unlock(&chain->lock);
+    if (known)
+        return true;
+    if (!p256_verify(p256, chain->chain.certs[0].key, qe_report, signature))
+        return false;
+    pthread_mutex_lock(&chain->lock);
+    memcpy(chain->qe_report, digest, sizeof(digest));
+    chain->has_qe_report = true;
+    pthread_mutex_unlock(&chain->lock);
+    return true;
 }
 
 static struct pck_chain *cached(struct attest_verifier *v, const uint8_t digest[32])
@@ -215,6 +236,7 @@ struct pck_chain *pck_chain_get(struct attest_verifier *v, struct span text, str
         return chain;
     chain = xcalloc(1, sizeof(*chain));
     atomic_init(&chain->references, 1);
+    pthread_mutex_init(&chain->lock, NULL);
     memcpy(chain->digest, digest, sizeof(digest));
     if (verify_pck_chain(v, chain, text, err) < 0) {
         pck_chain_put(chain);

@@ -20,6 +20,9 @@ struct pck_chain {
     uint8_t digest[32]; /* of its text */
     uint8_t *text;
     atomic_uint references;
+    pthread_mutex_t lock;
+    uint8_t qe_report[32]; /* SHA-256 of the last QE report that it signed, with the signature */
+    bool has_qe_report;
 };
 
 /* The platforms whose quotes come again; the oldest one goes first. */
@@ -46,6 +49,13 @@ struct attest_verifier {
 struct pck_chain *pck_chain_get(struct attest_verifier *verifier, struct span text,
                                 struct error *err);
 void pck_chain_put(struct pck_chain *chain);
+
+/*
+ * Is the quoting enclave's report signed by the chain's leaf? The same one comes with each quote of
+ * a platform until its quoting enclave starts anew, so the last one is remembered.
+ */
+bool pck_chain_signed(struct pck_chain *chain, const struct p256 *p256, struct span qe_report,
+                      const uint8_t signature[64]);
 
 /* Its common name is `name` behind the vendor's: "Intel ", or "Simulated " under such a root. */
 bool is_named(const struct cert *cert, const struct trust_root *root, const char *name);

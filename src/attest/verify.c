@@ -280,8 +280,7 @@ static void check_qe_report(struct verification *v)
 {
     const struct quote *q = &v->quote;
 
-    if (p256_verify(v->verifier->p256, v->chain->chain.certs[0].key, q->qe_report_bytes,
-                    q->qe_signature))
+    if (pck_chain_signed(v->chain, v->verifier->p256, q->qe_report_bytes, q->qe_signature))
         answer_pass(v->answer, CHECK_QE_REPORT);
     else
         answer_fail(v->answer, CHECK_QE_REPORT, false, g_forged,
