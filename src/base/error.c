@@ -9,8 +9,13 @@
 #include "base/alloc.h"
 #include "base/log.h"
 
+/* What is wrong may be a text of megabytes. */
+enum { MESSAGE_MAX = 8192 };
+
 static int store(struct error *err, int code, char *message)
 {
+    if (strlen(message) > MESSAGE_MAX)
+        memcpy(message + MESSAGE_MAX - 3, "...", sizeof("..."));
     if (err) {
         free(err->message);
         err->message = message;

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* YAML as JSON values. Documents are a tenant's own, and bounded all the same: aliases multiply. */
 #include <errno.h>
-#include <stdio.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <yaml.h>
 
+#include "base/buffer.h"
 #include "base/cleanup.h"
+#include "base/fd.h"
 #include "enclave/engine.h"
 
-enum { DEPTH_MAX = 64, NODES_MAX = 200000 };
+enum { DEPTH_MAX = 64, NODES_MAX = 200000, FILE_MAX = 4 << 20 };
 
 struct reader {
     yaml_document_t *document;
@@ -96,6 +98,33 @@ static json_t *convert(struct reader *r, int index, unsigned depth)
     return json_incref(list);
 }
 
+/* Before a document is loaded: libyaml takes time by the square of the depth. */
+static int check_depth(const struct buffer *text, struct error *err)
+{
+    yaml_parser_t parser;
+    unsigned depth = 0;
+    int ret = yaml_parser_initialize(&parser) ? 0 : error_set(err, "no memory");
+
+    if (ret < 0)
+        return ret;
+    yaml_parser_set_input_string(&parser, (const unsigned char *)text->data, text->size);
+    for (yaml_event_type_t type = YAML_NO_EVENT; ret == 0 && type != YAML_STREAM_END_EVENT;) {
+        yaml_event_t event;
+        if (!yaml_parser_parse(&parser, &event)) /* read_documents() says what is wrong */
+            break;
+        type = event.type;
+        if (type == YAML_SEQUENCE_START_EVENT || type == YAML_MAPPING_START_EVENT)
+            depth++;
+        if (type == YAML_SEQUENCE_END_EVENT || type == YAML_MAPPING_END_EVENT)
+            depth--;
+        if (depth > DEPTH_MAX)
+            ret = error_set(err, "line %zu: nested too deeply", event.start_mark.line + 1);
+        yaml_event_delete(&event);
+    }
+    yaml_parser_delete(&parser);
+    return ret;
+}
+
 static int read_documents(yaml_parser_t *parser, json_t *out, struct error *err)
 {
     struct reader reader = {.err = err};
@@ -121,21 +150,20 @@ static int read_documents(yaml_parser_t *parser, json_t *out, struct error *err)
 
 json_t *engine_yaml(const char *path, struct error *err)
 {
+    cleanup_buffer struct buffer text = BUFFER_INIT;
     cleanup_json json_t *out = json_array();
     yaml_parser_t parser;
-    FILE *file = fopen(path, "re");
 
-    if (!file) {
-        error_errno(err, errno, "%s", path);
+    if (read_file_at(AT_FDCWD, path, &text, FILE_MAX, err) < 0)
         return NULL;
-    }
-    int ret = yaml_parser_initialize(&parser) ? 0 : error_set(err, "no memory");
-    if (ret == 0) {
-        yaml_parser_set_input_file(&parser, file);
+    int ret = check_depth(&text, err);
+    if (ret == 0 && !yaml_parser_initialize(&parser))
+        ret = error_set(err, "no memory");
+    else if (ret == 0) {
+        yaml_parser_set_input_string(&parser, (const unsigned char *)text.data, text.size);
         ret = read_documents(&parser, out, err);
         yaml_parser_delete(&parser);
     }
-    fclose(file);
     if (ret < 0) {
         error_wrap(err, "%s", path);
         return NULL;

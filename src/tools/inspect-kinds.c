@@ -455,11 +455,20 @@ static bool is_json(const struct contents *c)
     return at < c->size && c->data[at] == '{';
 }
 
+/* A member that is there twice would be two things to two readers. */
+static json_t *parse_json(const struct contents *c, struct error *err)
+{
+    json_error_t problem;
+    json_t *value = json_loadb((const char *)c->data, c->size, JSON_REJECT_DUPLICATES, &problem);
+
+    if (!value)
+        error_set(err, "JSON: line %d column %d: %s", problem.line, problem.column, problem.text);
+    return value;
+}
+
 static json_t *show_json(const struct contents *c, struct error *err)
 {
-    cleanup_json json_t *text = c->size <= TEXT_MAX
-                                    ? json_parse((const char *)c->data, c->size, "JSON", err)
-                                    : NULL;
+    cleanup_json json_t *text = c->size <= TEXT_MAX ? parse_json(c, err) : NULL;
 
     if (c->size > TEXT_MAX)
         error_set(err, "a JSON file of more than 4 MiB");
