@@ -7,6 +7,8 @@
 #include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/pidfd.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <openssl/err.h>
@@ -34,9 +36,18 @@ struct side {
     bool hung_up; /* not in the loop any more: all that will come is there */
 };
 
+/* A command, which leads a process group. It outlives its connection until it is waited for. */
+struct program {
+    struct relay *relay;
+    struct loop_watch watch; /* of its pidfd, once the connection is over */
+    int pidfd;
+    pid_t pid;
+};
+
 struct connection {
     struct relay *relay;
     struct side tls, plain;
+    struct program *program; /* at the plain side, or NULL */
     SSL *ssl;
     struct stream in, out; /* from TLS, to TLS */
     struct loop_timer timer;
@@ -82,10 +93,33 @@ static void listen_on(struct relay *r)
     loop_change(&r->loop, &r->listener, EPOLLIN);
 }
 
+static void program_over(struct loop_watch *watch, uint32_t events)
+{
+    struct program *p = (struct program *)((char *)watch - offsetof(struct program, watch));
+
+    (void)events;
+    loop_remove(&p->relay->loop, watch);
+    close(p->pidfd);
+    waitpid(p->pid, NULL, 0);
+    free(p);
+}
+
+static void program_leave(struct program *p)
+{
+    struct error err = ERROR_INIT;
+
+    p->watch.ready = program_over;
+    if (loop_add(&p->relay->loop, &p->watch, p->pidfd, EPOLLIN, &err) < 0)
+        log_warning("%s", error_text(&err));
+    error_release(&err);
+}
+
 static void connection_end(struct connection *c)
 {
     struct relay *r = c->relay;
 
+    if (c->program)
+        program_leave(c->program);
     loop_timer_cancel(&r->loop, &c->timer);
     side_close(r, &c->tls);
     side_close(r, &c->plain);
@@ -138,13 +172,21 @@ static void side_abort(struct side *s)
                    sizeof(struct linger));
 }
 
+/* UNIX sockets have no reset: a command that was not told of an end is killed before it sees it. */
+static void plain_abort(struct connection *c)
+{
+    side_abort(&c->plain);
+    if (c->program && !c->in.told)
+        kill(-c->program->pid, SIGKILL);
+}
+
 static void connection_fail(struct connection *c, const char *what, int code)
 {
     struct error err = ERROR_INIT;
     struct relay *r = c->relay;
     char peer[ADDRESS_TEXT_MAX];
 
-    side_abort(&c->plain);
+    plain_abort(c);
     if (code)
         error_errno(&err, code, "%s", what);
     else
@@ -186,25 +228,43 @@ static int plain_open(struct connection *c, int fd)
     return rc < 0 ? -EIO : 0;
 }
 
-static int start_command(const char *const *command, int *fd)
+/* In a group of its own, so that all of it can be killed. */
+static int spawn_at(const char *const *command, int fd, pid_t *pid)
 {
     extern char **environ;
     posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_adddup2(&actions, fd, 0);
+    posix_spawn_file_actions_adddup2(&actions, fd, 1);
+    posix_spawnattr_init(&attributes);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
+    int rc = posix_spawnp(pid, command[0], &actions, &attributes, (char *const *)command, environ);
+    posix_spawnattr_destroy(&attributes);
+    posix_spawn_file_actions_destroy(&actions);
+    return -rc;
+}
+
+static int start_command(struct connection *c, int *fd)
+{
+    struct program p = {.relay = c->relay, .watch.fd = -1};
     int pair[2];
-    pid_t pid;
 
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
         return -errno;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_adddup2(&actions, pair[1], 0);
-    posix_spawn_file_actions_adddup2(&actions, pair[1], 1);
-    int rc = posix_spawnp(&pid, command[0], &actions, NULL, (char *const *)command, environ);
-    posix_spawn_file_actions_destroy(&actions);
+    int rc = spawn_at(c->relay->options.command, pair[1], &p.pid);
     close(pair[1]);
-    if (rc != 0) {
-        close(pair[0]);
-        return -rc;
+    if (rc == 0 && (p.pidfd = pidfd_open(p.pid, 0)) < 0) {
+        rc = -errno;
+        kill(-p.pid, SIGKILL);
+        waitpid(p.pid, NULL, 0);
     }
+    if (rc < 0) {
+        close(pair[0]);
+        return rc;
+    }
+    c->program = xmemdup(&p, sizeof(p));
     fd_set_nonblock(pair[0], true);
     *fd = pair[0];
     return 0;
@@ -234,7 +294,7 @@ static int reach_target(struct connection *c)
     if (o->to)
         rc = connect_to(o->to, &fd, &c->connecting);
     else if (o->command)
-        rc = start_command(o->command, &fd);
+        rc = start_command(c, &fd);
     return rc < 0 || fd < 0 ? rc : plain_open(c, fd);
 }
 
@@ -549,9 +609,9 @@ static void accept_one(struct loop_watch *watch, uint32_t events)
 static int relay_open(struct relay *r, struct error *err)
 {
     signal(SIGPIPE, SIG_IGN);
-    /* Programs that were started are nobody's children to wait for. */
+    /* Else a command's number could be another process's when it is killed. */
     if (r->options.command)
-        signal(SIGCHLD, SIG_IGN);
+        signal(SIGCHLD, SIG_DFL);
     r->listener.fd = -1;
     r->pause.fire = resume;
     return loop_init(&r->loop, err);

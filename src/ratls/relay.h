@@ -3,8 +3,9 @@
  * Connections of which one side is TLS and the other is plain: what ratls-proxy, ratls-server and
  * ratls-client are made of. One thread, any number of connections. The end of each direction is
  * passed on by itself (shutdown(2), close_notify). A connection that fails, or is cut without
- * close_notify, ends with a reset of a plain side that is TCP; one whose target cannot be reached,
- * with a reset of the TLS side. Failures are logged, with the peer's address, some a time.
+ * close_notify, ends with a reset of a plain side that is TCP, and kills a command with its group;
+ * one whose target cannot be reached, with a reset of the TLS side. Failures are logged, with the
+ * peer's address, some a time.
  */
 #pragma once
 

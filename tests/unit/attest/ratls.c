@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* RA-TLS: certificates of others and our own, handshakes, and what must be refused. */
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -530,6 +531,55 @@ static void what_is_cut_is_no_end_behind_the_relay(void **state)
     close(server);
 }
 
+/* Whether a command behind the relay takes what a client says, and good-bye or not, for whole. */
+static bool is_whole(SSL_CTX *client, const struct address *relay, int done, bool bye)
+{
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    SSL *ssl = SSL_new(client);
+    char pid[16] = "", whole[8] = "";
+
+    assert_int_equal(connect(fd, (const struct sockaddr *)&relay->storage, relay->size), 0);
+    SSL_set_fd(ssl, fd);
+    assert_int_equal(SSL_connect(ssl), 1);
+    assert_true(SSL_read(ssl, pid, sizeof(pid) - 1) > 1);
+    assert_int_equal(SSL_write(ssl, "hello", 5), 5);
+    if (bye)
+        SSL_shutdown(ssl);
+    close(fd);
+    while (kill((pid_t)strtol(pid, NULL, 10), 0) == 0) /* until the relay has waited for it */
+        usleep(1000);
+    SSL_free(ssl);
+    return read(done, whole, sizeof(whole)) == 5 && memcmp(whole, "whole", 5) == 0;
+}
+
+static void what_is_cut_is_no_end_for_a_command(void **state)
+{
+    static struct address relay;
+    static struct relay_options options;
+    static char script[64];
+    static const char *const command[] = {"/bin/sh", "-c", script, NULL};
+    struct ratls_prover *p = prover(&(struct ratls_prover_options){.collateral = give_collateral});
+    struct ratls_demand d = demand();
+    SSL_CTX *client = ratls_client_context(NULL, &d, NULL);
+    pthread_t thread;
+    int done[2];
+
+    (void)state;
+    assert_int_equal(pipe2(done, O_NONBLOCK), 0);
+    snprintf(script, sizeof(script), "echo $$; cat >/dev/null; printf whole >/proc/self/fd/%d",
+             done[1]);
+    options = (struct relay_options){.ctx = ratls_server_context(p, NULL, NULL),
+                                     .listener = listen_anywhere(&relay),
+                                     .command = command};
+    assert_int_equal(pthread_create(&thread, NULL, run_relay, &options), 0);
+    pthread_detach(thread); /* it serves until the program ends */
+    assert_true(is_whole(client, &relay, done[0], true));
+    assert_false(is_whole(client, &relay, done[0], false));
+    SSL_CTX_free(client);
+    close(done[0]);
+    close(done[1]);
+}
+
 static void old_versions_are_refused(void **state)
 {
     struct ratls_prover *p = prover(&(struct ratls_prover_options){0});
@@ -710,6 +760,7 @@ int main(void)
         cmocka_unit_test(handshakes_prove_one_way_and_both),
         cmocka_unit_test(old_versions_are_refused),
         cmocka_unit_test(what_is_cut_is_no_end_behind_the_relay),
+        cmocka_unit_test(what_is_cut_is_no_end_for_a_command),
         cmocka_unit_test(keys_are_renewed_before_they_or_the_collateral_age),
         cmocka_unit_test(certificate_serves_without_quotes_until_it_expires),
         cmocka_unit_test(genuine_certificates_verify),
