@@ -274,13 +274,15 @@ static unsigned kill_all(int signo)
     struct dirent *e;
     if (proc == NULL)
         BAD("/proc: errno %d", errno);
-    while ((e = readdir(proc))) {
+    for (errno = 0; (e = readdir(proc)); errno = 0) {
         pid_t pid = (pid_t)strtol(e->d_name, NULL, 10);
         if (pid <= 0 || is_ours(pid))
             continue;
         count++;
         kill(pid, signo);
     }
+    if (errno) /* who is killed may have all memory until it is gone */
+        count++;
     closedir(proc);
     return count;
 }
