@@ -269,22 +269,17 @@ void dcache_remove(struct dentry *d)
         dentry_put(d);
 }
 
-/* Both directories' locks are held by the caller. */
-void dcache_move(struct dentry *d, struct dentry *new_dir, const char *name, size_t len)
+void dcache_move(struct dentry *d, struct dentry *new_dir, char *name)
 {
-    char *new_name = kstrndup(name, len), *old_name;
     struct dentry *old_parent;
+    char *old_name;
 
     dcache_remove(d);
-    if (!new_name) { /* the tree below is right, only the cache forgets */
-        d->unlinked = true;
-        return;
-    }
     mutex_lock(&g_tree_lock);
     old_name = d->name;
     old_parent = d->parent;
-    d->name = new_name;
-    d->name_len = (u16)len;
+    d->name = name;
+    d->name_len = (u16)strlen(name);
     d->parent = dentry_get(new_dir);
     if (d->mounts_below) {
         dentry_count_mounts(old_parent, -(i32)d->mounts_below);

@@ -82,8 +82,6 @@ static int unlink_entry(struct walk *w, struct dentry *d, bool is_dir)
     if (!is_dir && w->trailing_slash)
         return S_ISDIR(d->inode->mode) ? -EISDIR : -ENOTDIR;
     r = may_delete(w->at, d, is_dir);
-    if (r == 0 && d->mounts_below) /* the host might say that the directory is empty */
-        r = -ENOTEMPTY;
     if (r == 0 && !dir->ops->unlink)
         r = -EPERM;
     if (r < 0)
@@ -91,6 +89,8 @@ static int unlink_entry(struct walk *w, struct dentry *d, bool is_dir)
     mutex_lock(&dir->lock);
     if (!dentry_is_current(w->at, d, w->last, w->last_len))
         r = LOOK_AGAIN;
+    else if (d->mounts_below) /* the host might say that the directory is empty */
+        r = d->mounted ? -EBUSY : -ENOTEMPTY;
     else
         r = dir->ops->unlink(dir, w->last, w->last_len, d->inode, is_dir);
     if (r == 0) {
@@ -275,24 +275,31 @@ static int rename_check(struct walk *o, struct walk *n, struct dentry *od, struc
     return r;
 }
 
+/* The names that the cache will have: what the file system did cannot be taken back for want of
+ * memory. */
+struct new_names {
+    char *moved, *exchanged;
+};
+
+static int allocate_names(struct new_names *names, const struct walk *o, const struct walk *n,
+                          u32 flags)
+{
+    names->moved = kstrndup(n->last, n->last_len);
+    names->exchanged = flags & RENAME_EXCHANGE_FLAG ? kstrndup(o->last, o->last_len) : NULL;
+    return names->moved && (names->exchanged || !(flags & RENAME_EXCHANGE_FLAG)) ? 0 : -ENOMEM;
+}
+
 /* The cache follows what the file system did. Both directories are locked. */
 static void rename_dentries(struct walk *o, struct walk *n, struct dentry *od, struct dentry *nd,
-                            u32 flags)
+                            struct new_names *names)
 {
-    char old_name[NAME_LIMIT + 1];
-    size_t old_len = o->last_len;
-
-    memcpy(old_name, o->last, old_len);
-    if (flags & RENAME_EXCHANGE_FLAG) {
-        dcache_remove(nd);
-        dcache_move(od, n->at, n->last, n->last_len);
-        dcache_move(nd, o->at, old_name, old_len);
-        return;
-    }
-    if (nd->inode)
+    if (nd->inode && !names->exchanged)
         nd->unlinked = true;
     dcache_remove(nd);
-    dcache_move(od, n->at, n->last, n->last_len);
+    dcache_move(od, n->at, names->moved);
+    if (names->exchanged)
+        dcache_move(nd, o->at, names->exchanged);
+    *names = (struct new_names){0};
 }
 
 /* replaced: whose name was taken, or NULL */
@@ -315,6 +322,7 @@ static void rename_notify(struct walk *o, struct walk *n, struct inode *i, struc
 static int rename_entries(struct walk *o, struct walk *n, struct dentry *od, struct dentry *nd,
                           u32 flags, struct inode **moved)
 {
+    struct new_names names = {0};
     int r = LOOK_AGAIN;
 
     mutex_lock(&g_rename_lock);
@@ -322,16 +330,20 @@ static int rename_entries(struct walk *o, struct walk *n, struct dentry *od, str
     if (dentry_is_current(o->at, od, o->last, o->last_len) &&
         dentry_is_current(n->at, nd, n->last, n->last_len))
         r = rename_check(o, n, od, nd, flags);
-    if (r == 0 && od->inode != nd->inode) {
+    if (r == 0 && od->inode != nd->inode)
+        r = allocate_names(&names, o, n, flags);
+    if (names.moved && r == 0) {
         r = o->at->inode->ops->rename(o->at->inode, o->last, o->last_len, n->at->inode, n->last,
                                       n->last_len, flags);
         if (r == 0) {
-            rename_dentries(o, n, od, nd, flags);
+            rename_dentries(o, n, od, nd, &names);
             *moved = od->inode;
         }
     }
     unlock_two(o->at, n->at);
     mutex_unlock(&g_rename_lock);
+    kfree(names.moved);
+    kfree(names.exchanged);
     return r;
 }
 

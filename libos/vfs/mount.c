@@ -51,10 +51,63 @@ void mount_free(struct mount *m)
     mount_drop_strings(m);
 }
 
+/* Locks the directory that has the name, so that nobody takes the name away meanwhile; +1. */
+static struct dentry *lock_directory_of(struct dentry *d)
+{
+    for (;;) {
+        struct dentry *dir;
+
+        mutex_lock(&g_tree_lock);
+        dir = dentry_get(d->parent);
+        mutex_unlock(&g_tree_lock);
+        mutex_lock(&dir->inode->lock);
+        if (__atomic_load_n(&d->parent, __ATOMIC_RELAXED) == dir)
+            return dir;
+        mutex_unlock(&dir->inode->lock);
+        dentry_put(dir);
+    }
+}
+
+/* What is gone, or in a tree that is gone, nobody could find again to unmount it. */
+static bool may_cover(const struct dentry *target)
+{
+    return !target->unlinked && (target->mount == g_root_mount || target->mount->mountpoint);
+}
+
+/* Puts the mount where no walk has seen it yet. */
+static int mount_cover(struct mount *m, struct dentry *target)
+{
+    struct dentry *dir = lock_directory_of(target);
+    bool may;
+
+    mutex_lock(&g_tree_lock);
+    may = may_cover(target);
+    if (may) {
+        if (target->mounted) { /* someone else was faster: mount on top of that */
+            mutex_unlock(&g_tree_lock);
+            target = dentry_follow_mounts(dentry_get(target));
+            mutex_lock(&g_tree_lock);
+        } else {
+            dentry_get(target);
+        }
+        m->parent = target->mount;
+        m->mountpoint = target;
+        dentry_count_mounts(target, 1);
+        __atomic_store_n(&target->mounted, m, __ATOMIC_RELEASE);
+        m->id = g_next_mount_id++;
+        list_add_tail(&m->link, &g_mounts);
+    }
+    mutex_unlock(&g_tree_lock);
+    mutex_unlock(&dir->inode->lock);
+    dentry_put(dir);
+    return may ? 0 : -ENOENT;
+}
+
 int mount_attach(struct super *super, struct inode *root, struct dentry *target, u32 flags,
                  const char *source, const char *options, const char *bind_path)
 {
     struct mount *m = kzalloc(sizeof(*m));
+    int r = 0;
 
     if (!m)
         return -ENOMEM;
@@ -69,25 +122,19 @@ int mount_attach(struct super *super, struct inode *root, struct dentry *target,
         return -ENOMEM;
     }
     __atomic_add_fetch(&super->mounts, 1, __ATOMIC_RELAXED);
-    mutex_lock(&g_tree_lock);
-    m->id = g_next_mount_id++;
     if (target) {
-        if (target->mounted) { /* someone else was faster: mount on top of that */
-            mutex_unlock(&g_tree_lock);
-            target = dentry_follow_mounts(dentry_get(target));
-            mutex_lock(&g_tree_lock);
-        } else {
-            dentry_get(target);
-        }
-        m->parent = target->mount;
-        m->mountpoint = target;
-        dentry_count_mounts(target, 1);
-        __atomic_store_n(&target->mounted, m, __ATOMIC_RELEASE);
+        r = mount_cover(m, target);
     } else {
+        mutex_lock(&g_tree_lock);
+        m->id = g_next_mount_id++;
         g_root_mount = m;
+        list_add_tail(&m->link, &g_mounts);
+        mutex_unlock(&g_tree_lock);
     }
-    list_add_tail(&m->link, &g_mounts);
-    mutex_unlock(&g_tree_lock);
+    if (r < 0) {
+        dentry_put(m->root); /* and with it the mount */
+        return r;
+    }
     mounts_changed();
     return 0;
 }

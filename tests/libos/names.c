@@ -140,12 +140,59 @@ static void mounts(void)
     close(fd);
 }
 
+static int mount_on(int dir)
+{
+    char path[64];
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", dir);
+    return mount("none", path, "tmpfs", 0, NULL);
+}
+
+/* Nobody could unmount it, and the directories above it would be in use for ever. */
+static void nothing_is_mounted_on_what_is_gone(void)
+{
+    CHECK(mkdir("up", 0700) == 0 && mkdir("up/gone", 0700) == 0);
+    int gone = open("up/gone", O_RDONLY | O_DIRECTORY);
+    CHECK(rmdir("up/gone") == 0 && fails(mount_on(gone), ENOENT));
+    CHECK(rmdir("up") == 0);
+
+    CHECK(mkdir("up", 0700) == 0 && mount("none", "up", "tmpfs", 0, NULL) == 0);
+    CHECK(mkdir("up/below", 0700) == 0);
+    int below = open("up/below", O_RDONLY | O_DIRECTORY);
+    CHECK(umount2("up", MNT_DETACH) == 0 && mount_on(below) < 0);
+    CHECK(rmdir("up") == 0);
+    close(gone);
+    close(below);
+}
+
+static void mount_or_rmdir_is_first(void)
+{
+    unsigned mounted = 0;
+    CHECK(mkdir("up", 0700) == 0);
+    pid_t child = fork();
+    for (; child == 0;) {
+        mkdir("up/dir", 0700);
+        rmdir("up/dir");
+    }
+    for (unsigned i = 0; i < 3000 || (!mounted && i < 300000); i++)
+        if (mount("none", "up/dir", "tmpfs", 0, NULL) == 0) {
+            mounted++;
+            CHECK(umount2("up/dir", MNT_DETACH) == 0);
+        }
+    CHECK(mounted);
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+    rmdir("up/dir");
+    CHECK(rmdir("up") == 0);
+}
+
 /* In a mount namespace of its own natively; there is only one in the LibOS. */
 static void in_namespace(void)
 {
     if (unshare(CLONE_NEWNS) == 0)
         CHECK(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0);
     mounts();
+    nothing_is_mounted_on_what_is_gone();
+    mount_or_rmdir_is_first();
 }
 
 static int info_has(int fd, const char *text)
