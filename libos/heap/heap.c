@@ -359,3 +359,12 @@ void kfree(void *p)
         slab_list(s);
     spin_unlock(&g_slabs[s->class_index].lock);
 }
+
+void kfree_sensitive(void *p)
+{
+    if (p) {
+        memset(p, 0, usable_size(p));
+        __asm__ volatile("" : : "r"(p) : "memory");
+    }
+    kfree(p);
+}

@@ -4,7 +4,6 @@
  * key that is not there becomes a negative one for a minute, as with Linux.
  */
 #include "keys.h"
-#include "crypto.h"
 #include <linux/capability.h>
 
 #define DESCRIPTION_MAX 4096
@@ -55,7 +54,7 @@ static long payload_from_user(uaddr from, u64 size, void **out)
         return -ENOMEM;
     if (copy_from_user(*out, from, size) == 0)
         return 0;
-    kfree(*out);
+    kfree_sensitive(*out);
     *out = NULL;
     return -EFAULT;
 }
@@ -86,9 +85,7 @@ static long give_payload(struct key *k, void *payload, u64 size)
     long r = key_charge(k, (i64)size - (i64)k->size);
     if (r < 0)
         return r;
-    if (k->payload)
-        crypto_wipe(k->payload, k->size);
-    kfree(k->payload);
+    kfree_sensitive(k->payload);
     k->payload = payload;
     k->size = size;
     if (k->negative)
@@ -148,7 +145,7 @@ long sys_add_key(uaddr type, uaddr description, uaddr data, u64 size, int keyrin
         mutex_unlock(&g_keys_lock);
     }
     if (r < 0)
-        kfree(payload);
+        kfree_sensitive(payload);
     kfree(name);
     return r;
 }
@@ -266,7 +263,7 @@ static long update(i32 id, uaddr from, u64 size)
     }
     mutex_unlock(&g_keys_lock);
     if (r < 0)
-        kfree(payload);
+        kfree_sensitive(payload);
     return r;
 }
 
@@ -463,7 +460,7 @@ static long tell(i32 id, uaddr to, u64 room, bool read)
         n = MIN(n, room / 4 * 4);
     if (to.at && n <= room && n && copy_to_user(to, data, n) < 0)
         r = -EFAULT;
-    kfree(data);
+    kfree_sensitive(data);
     return r;
 }
 

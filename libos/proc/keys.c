@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Keys themselves: their kinds, owners and quotas, and who may do what with them. */
 #include "keys.h"
-#include "crypto.h"
 #include <linux/capability.h>
 
 struct mutex g_keys_lock;
@@ -131,9 +130,7 @@ static void dismantle(struct key *k, struct list_head *held)
     k->owner->keys--;
     k->owner->bytes -= k->bytes;
     user_spare(k->owner);
-    if (k->payload)
-        crypto_wipe(k->payload, k->size);
-    kfree(k->payload);
+    kfree_sensitive(k->payload);
     kfree(k->description);
     kfree(k);
 }

@@ -181,6 +181,7 @@ void *__wrap_kmalloc(size_t size);
 void *__wrap_kzalloc(size_t size);
 void *__wrap_krealloc(void *p, size_t size);
 void __wrap_kfree(void *p);
+void __wrap_kfree_sensitive(void *p);
 
 void *__wrap_kmalloc(size_t size)
 {
@@ -237,6 +238,13 @@ void __wrap_kfree(void *p)
     spin_unlock(&g_quarantine.lock);
     if (old != NULL)
         release(old);
+}
+
+void __wrap_kfree_sensitive(void *p)
+{
+    if (p != NULL)
+        __real_memset(p, 0, ((struct header *)p - 1)->size);
+    __wrap_kfree(p);
 }
 
 void *__wrap_krealloc(void *p, size_t size)

@@ -16,11 +16,14 @@ static bool text_room(struct text *t, size_t n)
         return true;
     while (size < t->used + n)
         size *= 2;
-    buf = krealloc(t->buf, size);
+    buf = kmalloc(size);
     if (!buf) {
         t->failed = true;
         return false;
     }
+    if (t->used)
+        memcpy(buf, t->buf, t->used);
+    kfree_sensitive(t->buf);
     t->buf = buf;
     t->size = size;
     return true;
@@ -83,7 +86,7 @@ void text_cpu_list(struct text *t, const u64 mask[16])
 
 void text_free(struct text *t)
 {
-    kfree(t->buf);
+    kfree_sensitive(t->buf); /* some are keys */
     *t = (struct text){0};
 }
 
@@ -158,7 +161,7 @@ static ssize_t pseudo_write(struct file *f, struct uio *io, u64 *pos)
         buf[r] = 0;
         r = p->entry->store(p, buf, (size_t)r);
     }
-    kfree(buf);
+    kfree_sensitive(buf);
     if (r > 0)
         *pos += (u64)r;
     return r;

@@ -10,6 +10,7 @@ void *kmalloc(size_t size);
 void *kzalloc(size_t size);
 void *krealloc(void *p, size_t size);
 void kfree(void *p);
+void kfree_sensitive(void *p); /* wiped first: keys, and copies of them */
 /* count contiguous pages, page aligned, contents undefined. */
 void *page_alloc(size_t count);
 void page_free(void *p, size_t count);

@@ -134,6 +134,15 @@ static void names_that_are_only_asked_for_use_up_nothing(void **state)
     is(get("/a/keys/mine"), 'm');
 }
 
+static void copies_of_a_key_are_wiped(void **state)
+{
+    g_test_secret = 's';
+    is(set("/a/keys/mine", 's'), 16);
+    is(get("/a/keys/mine"), 's');
+    g_test_secret = 0;
+    is(g_test_unwiped, 0);
+}
+
 static void a_key_keeps_its_name_and_value_when_all_are_taken(void **state)
 {
     for (unsigned k = 0; k < KEYS - 2; k++)
@@ -211,6 +220,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(names_that_are_only_asked_for_use_up_nothing, start),
+        cmocka_unit_test_setup(copies_of_a_key_are_wiped, start),
         cmocka_unit_test_setup(a_key_keeps_its_name_and_value_when_all_are_taken, start),
         cmocka_unit_test_setup(keys_of_earlier_versions_have_names, start),
         cmocka_unit_test_setup(others_may_not_ask_for_names_that_are_not_set, start),

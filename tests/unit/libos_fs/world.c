@@ -8,9 +8,12 @@
 #include "test_host.h"
 #include "mm.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 
 struct process g_test_process;
+u8 g_test_secret;
+unsigned g_test_unwiped;
 static struct thread g_test_thread;
 static struct {
     u64 space[8];
@@ -71,11 +74,27 @@ void *kzalloc(size_t size)
 {
     return calloc(1, size ? size : 1);
 }
+/* p, which is no longer the caller's, is looked at for the secret. */
+static void look(const void *p)
+{
+    const u8 *bytes = p;
+    size_t run = 0;
+
+    for (size_t i = 0; p && g_test_secret && i < malloc_usable_size((void *)p) && run < 16; i++)
+        run = bytes[i] == g_test_secret ? run + 1 : 0;
+    g_test_unwiped += run == 16;
+}
 void *krealloc(void *p, size_t size)
 {
+    look(p);
     return realloc(p, size);
 }
 void kfree(void *p)
+{
+    look(p);
+    free(p);
+}
+void kfree_sensitive(void *p)
 {
     free(p);
 }

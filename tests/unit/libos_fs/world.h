@@ -5,6 +5,9 @@
 #include "../../../libos/fs/tmpfs/memfs.h"
 
 extern struct process g_test_process;
+/* Blocks that were freed, and not wiped, with sixteen such bytes in them; 0: not looked for. */
+extern u8 g_test_secret;
+extern unsigned g_test_unwiped;
 void world_start(struct super *root);
 void world_stop(void);
 extern void (*g_test_cut)(void); /* of mm_cut_file() */
