@@ -25,8 +25,8 @@ void sha256_once(const void *prefix, size_t prefix_size, const void *data, size_
     nettle_sha256_update(&ctx, prefix_size, prefix);
     nettle_sha256_update(&ctx, size, data);
     nettle_sha256_digest(&ctx, SHA256_SIZE, digest);
+    crypto_wipe(&ctx, sizeof(ctx)); /* before: it may use vector registers */
     crypto_leave(&frame);
-    crypto_wipe(&ctx, sizeof(ctx));
 }
 
 void hmac_sha256_once(const void *key, size_t key_size, const void *data, size_t size,
