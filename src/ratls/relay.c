@@ -36,7 +36,10 @@ struct side {
     bool hung_up; /* not in the loop any more: all that will come is there */
 };
 
-/* A command, which leads a process group. It outlives its connection until it is waited for. */
+/*
+ * A command, which leads a process group. It may outlive its connection, and counts in its place
+ * until it has ended.
+ */
 struct program {
     struct relay *relay;
     struct loop_watch watch; /* of its pidfd, once the connection is over */
@@ -93,33 +96,50 @@ static void listen_on(struct relay *r)
     loop_change(&r->loop, &r->listener, EPOLLIN);
 }
 
+/* Neither the connection nor its command is there any more. */
+static void count_down(struct relay *r)
+{
+    r->count--;
+    if (r->once)
+        r->loop.stop = true;
+    else
+        listen_on(r);
+}
+
 static void program_over(struct loop_watch *watch, uint32_t events)
 {
     struct program *p = (struct program *)((char *)watch - offsetof(struct program, watch));
+    struct relay *r = p->relay;
 
     (void)events;
-    loop_remove(&p->relay->loop, watch);
+    loop_remove(&r->loop, watch);
     close(p->pidfd);
     waitpid(p->pid, NULL, 0);
     free(p);
+    count_down(r);
 }
 
+/* Until it has ended. One that cannot be waited for in the loop ends now. */
 static void program_leave(struct program *p)
 {
     struct error err = ERROR_INIT;
 
     p->watch.ready = program_over;
-    if (loop_add(&p->relay->loop, &p->watch, p->pidfd, EPOLLIN, &err) < 0)
-        log_warning("%s", error_text(&err));
+    if (loop_add(&p->relay->loop, &p->watch, p->pidfd, EPOLLIN, &err) < 0) {
+        log_limited(&p->relay->limit, LOG_LEVEL_WARNING, "command %d is killed: %s", (int)p->pid,
+                    error_text(&err));
+        kill(-p->pid, SIGKILL);
+        kill(p->pid, SIGKILL); /* it may have left its group */
+        program_over(&p->watch, 0);
+    }
     error_release(&err);
 }
 
 static void connection_end(struct connection *c)
 {
     struct relay *r = c->relay;
+    struct program *left = c->program;
 
-    if (c->program)
-        program_leave(c->program);
     loop_timer_cancel(&r->loop, &c->timer);
     side_close(r, &c->tls);
     side_close(r, &c->plain);
@@ -127,11 +147,10 @@ static void connection_end(struct connection *c)
     free(c->in.data);
     free(c->out.data);
     free(c);
-    r->count--;
-    if (r->once)
-        r->loop.stop = true;
+    if (left)
+        program_leave(left);
     else
-        listen_on(r);
+        count_down(r);
 }
 
 /* What OpenSSL says, or the system; one line. */

@@ -42,7 +42,7 @@ struct relay_options {
     const char *const *command; /* a program for each, on its standard input and output; NULL: */
                                 /* what comes in goes back */
     unsigned handshake_ms;      /* 0: 10000 */
-    unsigned connections;       /* at once; others wait. 0: 1000 */
+    unsigned connections;       /* at once, and commands of past ones; others wait. 0: 1000 */
 };
 
 /* Serves until it fails: never 0. */

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -580,6 +581,86 @@ static void what_is_cut_is_no_end_for_a_command(void **state)
     close(done[1]);
 }
 
+static bool g_no_pidfds;
+
+/* The kernel may have no room for one more watch (fs.epoll.max_user_watches, memory). */
+int __real_epoll_ctl(int epoll, int op, int fd, struct epoll_event *event);
+int __wrap_epoll_ctl(int epoll, int op, int fd, struct epoll_event *event);
+int __wrap_epoll_ctl(int epoll, int op, int fd, struct epoll_event *event)
+{
+    char path[32], target[64] = "";
+
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    if (g_no_pidfds && op == EPOLL_CTL_ADD && readlink(path, target, sizeof(target) - 1) > 0 &&
+        strstr(target, "pidfd")) {
+        errno = ENOSPC;
+        return -1;
+    }
+    return __real_epoll_ctl(epoll, op, fd, event);
+}
+
+/* A connection that both sides end in order. Returns the command, or 0 when nobody answered. */
+static pid_t pid_behind(SSL_CTX *client, const struct address *relay, unsigned patience_ms)
+{
+    const struct timeval patience = {patience_ms / 1000, patience_ms % 1000 * 1000};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    SSL *ssl = SSL_new(client);
+    char pid[16] = "", rest;
+
+    assert_int_equal(connect(fd, (const struct sockaddr *)&relay->storage, relay->size), 0);
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+    SSL_set_fd(ssl, fd);
+    if (SSL_connect(ssl) == 1) {
+        assert_true(SSL_read(ssl, pid, sizeof(pid) - 1) > 1);
+        SSL_shutdown(ssl);
+        assert_true(SSL_read(ssl, &rest, 1) <= 0);
+        assert_int_equal(SSL_get_shutdown(ssl), SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+    }
+    close(fd);
+    SSL_free(ssl);
+    return (pid_t)strtol(pid, NULL, 10);
+}
+
+static bool is_gone(pid_t pid)
+{
+    for (int i = 0; i < 5000 && kill(pid, 0) == 0; i++)
+        usleep(1000);
+    return kill(pid, 0) < 0;
+}
+
+static void a_command_that_outlives_its_connection_counts_until_it_ends(void **state)
+{
+    static struct address relay;
+    static struct relay_options options;
+    static const char *const command[] = {"/bin/sh", "-c", "echo $$; exec sleep 60 <&- >&-", NULL};
+    struct ratls_prover *p = prover(&(struct ratls_prover_options){.collateral = give_collateral});
+    struct ratls_demand d = demand();
+    SSL_CTX *client = ratls_client_context(NULL, &d, NULL);
+    pthread_t thread;
+
+    (void)state;
+    options = (struct relay_options){.ctx = ratls_server_context(p, NULL, NULL),
+                                     .listener = listen_anywhere(&relay),
+                                     .command = command,
+                                     .connections = 1};
+    assert_int_equal(pthread_create(&thread, NULL, run_relay, &options), 0);
+    pthread_detach(thread); /* it serves until the program ends */
+    pid_t first = pid_behind(client, &relay, 60000);
+    assert_true(first > 0);
+    assert_int_equal(kill(first, 0), 0);
+    assert_int_equal(pid_behind(client, &relay, 500), 0);
+    kill(first, SIGKILL);
+    assert_true(is_gone(first));
+    /* What cannot be watched is not left behind. The one that waited above may be first. */
+    g_no_pidfds = true;
+    pid_t second = pid_behind(client, &relay, 60000);
+    assert_true(second > 0);
+    assert_true(is_gone(second));
+    assert_true(pid_behind(client, &relay, 60000) > 0);
+    g_no_pidfds = false;
+    SSL_CTX_free(client);
+}
+
 static void old_versions_are_refused(void **state)
 {
     struct ratls_prover *p = prover(&(struct ratls_prover_options){0});
@@ -761,6 +842,7 @@ int main(void)
         cmocka_unit_test(old_versions_are_refused),
         cmocka_unit_test(what_is_cut_is_no_end_behind_the_relay),
         cmocka_unit_test(what_is_cut_is_no_end_for_a_command),
+        cmocka_unit_test(a_command_that_outlives_its_connection_counts_until_it_ends),
         cmocka_unit_test(keys_are_renewed_before_they_or_the_collateral_age),
         cmocka_unit_test(certificate_serves_without_quotes_until_it_expires),
         cmocka_unit_test(genuine_certificates_verify),
