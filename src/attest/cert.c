@@ -241,6 +241,8 @@ int chain_verify(const struct chain *chain, const struct p256 *p256, const struc
             return error_code(err, EPERM, "the signature of certificate %zu (\"%.*s\") is wrong",
                               i + 1, printable(cert->common_name), cert->common_name.data);
     }
+    for (size_t i = 1; i < chain->count; i++)
+        p256_expect(p256, chain->certs[i].key);
     return 0;
 }
 

@@ -44,6 +44,8 @@ static void read_chain(const struct attest_verifier *v, struct span text,
     chain_validity(&out->chain, &out->from, &out->until);
     if (rc < 0)
         out->root = NULL;
+    else
+        p256_expect(v->p256, out->chain.certs[0].key);
 }
 
 static void release_chain(struct collateral_chain *chain)
