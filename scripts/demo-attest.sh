@@ -72,6 +72,16 @@ refused() { # WHAT WORDS OPTIONS...
     echo "   $what: $line"
 }
 
+differs() { # BUNDLE LINE: what the operator says that it started, held against what was meant
+    rune --root "$work/state" enclave quote "$name" >"$work/quote"
+    if sgx-tools verify-quote --allow-simulation --collateral "$work/collateral" --deployment "$work/meant" --deployed "$1" "$work/quote" >"$work/words"; then
+        return 1
+    fi
+    grep -E '^[-+] ' "$work/words" >"$work/lines" || true
+    grep -qxF -e "$2" "$work/lines" || { cat "$work/words" >&2; return 1; }
+    sed 's/^/        /' "$work/lines"
+}
+
 echo "1. the tenant computes, off-line, what the container will be (rune-image measure)"
 bundle "$work/meant" "$demo/image/rootfs"
 rune-image measure --json "$work/meant" >"$work/identity.json" 2>"$work/log" || { cat "$work/log" >&2; exit 1; }
@@ -89,21 +99,25 @@ done
 sed 's/^/   /' "$work/checks"
 echo "   the answer: $(head -1 "$work/answer" | tr -d '\r')"
 
-echo "3. what is refused, and why"
+echo "3. what is refused, and why; with the bundle that the operator started, verify-quote shows what differs (- meant, + started)"
 refused "a simulated enclave, where the policy does not allow it" "software SGX"
 bundle "$work/argument" "$demo/image/rootfs" 'c["process"]["args"][-1:-1] = ["--directory", "/etc"]'
 serve "$work/argument"
 refused "another argument" configid --allow-simulation
+differs "$work/argument" '+ argument 5 "--directory"'
 bundle "$work/variable" "$demo/image/rootfs" 'c["process"]["env"].append("PYTHONSTARTUP=/tmp/x")'
 serve "$work/variable"
 refused "another variable" configid --allow-simulation
+differs "$work/variable" '+ environment "PYTHONSTARTUP=/tmp/x"'
 bundle "$work/mount" "$demo/image/rootfs" 'c["mounts"].append({"destination": "/mnt", "type": "bind", "source": "/tmp", "options": ["bind"]})'
 serve "$work/mount"
 refused "a mount of the host" configid --allow-simulation
+differs "$work/mount" '+ mount on "/mnt": the host'\''s files'
 cp -a "$demo/image/rootfs" "$work/changed"
 printf x >>"$work/changed/etc/hostname"
 bundle "$work/byte" "$work/changed"
 serve "$work/byte"
 refused "an image with one byte more" mrenclave --allow-simulation
+echo "        MRENCLAVE covers the image's files; arguments, environment and mounts are in CONFIGID"
 stop
 echo "nothing was sent to any of these"

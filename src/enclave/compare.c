@@ -126,8 +126,12 @@ static bool say_mount(const char *value, size_t size, struct buffer *out)
         buffer_append_text(out, ", options ");
         append_quoted(out, text + m.target_size + m.source_size, m.options_size);
     }
-    buffer_append_format(out, ", mode 0%o, size %llu, number %u", m.mode,
-                         (unsigned long long)m.size, m.index);
+    if (m.mode)
+        buffer_append_format(out, ", mode 0%o", m.mode);
+    if (m.size)
+        buffer_append_format(out, ", size %llu", (unsigned long long)m.size);
+    if (m.index)
+        buffer_append_format(out, ", number %u", m.index);
     return true;
 }
 
