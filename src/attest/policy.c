@@ -5,8 +5,8 @@
 #include <stdlib.h>
 
 #include "attest/clock.h"
+#include "attest/export.h"
 #include "base/hex.h"
-#include "attest/verifier.h"
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/json.h"

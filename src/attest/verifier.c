@@ -8,16 +8,6 @@
 #include "attest/snp.h"
 #include "base/alloc.h"
 
-int export_error(struct error *from, char **to)
-{
-    int rc = from->code ? -from->code : -1;
-
-    if (to)
-        *to = xstrdup(error_text(from));
-    error_release(from);
-    return rc;
-}
-
 static void add_key(struct attest_verifier *v, const struct trust_root *root)
 {
     struct trust_root *copy = xmemdup(root, sizeof(*root));

@@ -7,6 +7,7 @@
 
 #include "attest.h"
 #include "attest/cert.h"
+#include "attest/export.h"
 #include "attest/p256.h"
 #include "attest/pck.h"
 #include "attest/signed_json.h"
@@ -100,6 +101,3 @@ static inline const struct collateral_chain *collateral_qe_chain(const struct at
 /* Is it a CRL of `issuer`'s? 0, or -EPERM with what is wrong; also when it could not be read. */
 int collateral_crl_verify(struct collateral_crl *crl, const struct cert *issuer,
                           const struct p256 *p256, struct error *err);
-
-/* Move an error's text to the caller of a public function. Returns -1 or -code. */
-int export_error(struct error *from, char **to);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "../../abi/manifest.h"
+#include "attest.h"
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/json.h"
@@ -281,8 +282,7 @@ static int read_ratls(const char *value, struct policy *out, struct error *err)
     return 0;
 }
 
-/* A policy of docs/attest-policy.md, as it is. What it means ratls-proxy finds out: libattest is
- * not loaded for a start. */
+/* A policy of docs/attest-policy.md, as it is. ratls-proxy parses it in the same way. */
 static int read_clients(const char *value, struct policy *out, struct error *err)
 {
     if (value == NULL || value[0] == '\0')
@@ -297,6 +297,14 @@ static int read_clients(const char *value, struct policy *out, struct error *err
         return -1;
     if (!json_is_object(json))
         return error_set(err, "enclave.ratls.clients: expected a policy, a JSON object");
+    char *problem = NULL;
+    struct attest_policy *policy = attest_policy_parse(value, strlen(value), &problem);
+    if (!policy) {
+        error_set(err, "enclave.ratls.clients: %s", problem);
+        free(problem);
+        return -1;
+    }
+    attest_policy_free(policy);
     out->ratls_clients = value;
     return 0;
 }

@@ -130,3 +130,14 @@ predicted() {
     "${RUNE%/*}/rune-image" measure --json --cache "$work/measured" --key "$work/key.pem" "$@" 2>"$work/measure.err" >"$work/measure.json" || { cat "$work/measure.err"; return 1; }
     jq -r '.[0] | .mrenclave // empty, .configid' "$work/measure.json"
 }
+
+# Containers that `box` starts by ctr, with what engines give along, are what was predicted, each time.
+ctr_identity_is_predicted() {
+    local flags=(--annotation enclave.type=auto --env COLOUR=blue --cwd /tmp --mount "type=bind,src=$work/busybox,dst=/data,options=rbind:ro")
+    predicted "$work/image.tar" ctr run "${flags[@]}" docker.io/test/busybox:1 "$name" sh -c "$show_identity" >"$work/expected"
+    [ "$(wc -l <"$work/expected")" -eq 2 ]
+    for _ in $(identity_runs); do
+        box --rm "${flags[@]}" -- sh -c "$show_identity" 2>/dev/null | identity_of >"$work/found"
+        diff "$work/expected" "$work/found" || return 1
+    done
+}

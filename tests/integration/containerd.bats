@@ -149,11 +149,5 @@ starts() { # OPTIONS...: in the background, its output in a file
 }
 
 @test "an enclave container has the identity that rune-image measure predicts" {
-    flags=(--annotation enclave.type=auto --env COLOUR=blue --cwd /tmp --mount "type=bind,src=$work/busybox,dst=/data,options=rbind:ro")
-    predicted "$work/image.tar" ctr run "${flags[@]}" docker.io/test/busybox:1 "$name" sh -c "$show_identity" >"$work/expected"
-    [ "$(wc -l <"$work/expected")" -eq 2 ]
-    for _ in $(identity_runs); do
-        box --rm "${flags[@]}" -- sh -c "$show_identity" 2>/dev/null | identity_of >"$work/found"
-        diff "$work/expected" "$work/found"
-    done
+    ctr_identity_is_predicted
 }

@@ -127,11 +127,5 @@ where='test -e /dev/attestation && echo inside || echo outside'
 }
 
 @test "an enclave container has the identity that rune-image measure predicts, each time" {
-    flags=(--annotation enclave.type=auto --env COLOUR=blue --cwd /tmp --mount "type=bind,src=$work/busybox,dst=/data,options=rbind:ro")
-    predicted "$work/image.tar" ctr run "${flags[@]}" docker.io/test/busybox:1 "$name" sh -c "$show_identity" >"$work/expected"
-    [ "$(wc -l <"$work/expected")" -eq 2 ]
-    for _ in $(identity_runs); do
-        box --rm "${flags[@]}" -- sh -c "$show_identity" 2>/dev/null | identity_of >"$work/found"
-        diff "$work/expected" "$work/found"
-    done
+    ctr_identity_is_predicted
 }
