@@ -18,15 +18,6 @@ static bool good_xfrm(u64 xfrm)
            (avx512 == 0 || (avx512 == SGX_XFRM_AVX512 && (xfrm & SGX_XFRM_AVX) != 0));
 }
 
-static bool all_zero(const u8 *p, size_t n)
-{
-    u8 any = 0;
-
-    for (size_t i = 0; i < n; i++)
-        any |= p[i];
-    return any == 0;
-}
-
 const char *self_refusal(const struct sgx_report_body *self, u32 manifest_flags)
 {
     const u64 needed = SGX_ATTR_INIT | SGX_ATTR_MODE64;
@@ -51,7 +42,8 @@ const char *self_refusal(const struct sgx_report_body *self, u32 manifest_flags)
     if (self->miscselect != SGX_MISC_EXINFO)
         return "the host gave it a MISCSELECT that it was not built for: without EXINFO a page "
                "fault cannot be told from a lie";
-    if (!all_zero(self->config_id + (kss ? 32 : 0), sizeof(self->config_id) - (kss ? 32 : 0)) ||
+    if (!memory_is_zero(self->config_id + (kss ? 32 : 0),
+                        sizeof(self->config_id) - (kss ? 32 : 0)) ||
         self->config_svn != 0)
         return "the host gave it a CONFIGID with more than the deployment's hash, or a CONFIGSVN";
     return NULL;

@@ -24,6 +24,12 @@
 #define REGION_SHIFT 39
 #define REGION_DIRS  (1u << (REGION_SHIFT - DIR_SHIFT))
 
+#define DIR_OF(addr)   ((addr) >> DIR_SHIFT & (REGION_DIRS - 1))
+#define CHUNK_OF(addr) ((addr) >> CHUNK_SHIFT & (DIR_CHUNKS - 1))
+#define PAGE_OF(addr)  ((addr) >> PAGE_SHIFT & (CHUNK_PAGES - 1))
+
+typedef u64 __attribute__((may_alias)) u64_alias;
+
 static struct {
     u8 ****regions;
     u64 count;     /* regions */
@@ -109,12 +115,11 @@ void mm_totals(struct mm_totals *out)
     out->free = out->total - MIN(out->total, out->committed);
 }
 
-/* What *slot points to, made when it is not there yet and `create` says so; NULL: none, or no
- * memory. */
-static void *table_at(void **slot, size_t size, bool create)
+/* What *slot points to, made when it is not there yet; NULL: no memory. */
+static void *table_at(void **slot, size_t size)
 {
     void *table = __atomic_load_n(slot, __ATOMIC_ACQUIRE), *expected = NULL;
-    if (table || !create)
+    if (table)
         return table;
     void *fresh = kzalloc(size);
     if (!fresh || __atomic_compare_exchange_n(slot, &expected, fresh, false, __ATOMIC_ACQ_REL,
@@ -124,29 +129,46 @@ static void *table_at(void **slot, size_t size, bool create)
     return expected;
 }
 
-static u8 **dir_of(u64 addr, bool create)
+/* The chunk of addr; NULL: no memory, or the address is outside. */
+static u8 *chunk_make(u64 addr)
 {
     if (addr >> REGION_SHIFT >= g_pages.count)
         return NULL;
     u8 ***region = table_at((void **)&g_pages.regions[addr >> REGION_SHIFT],
-                            REGION_DIRS * sizeof(u8 **), create);
-    return region ? table_at((void **)&region[(addr >> DIR_SHIFT) & (REGION_DIRS - 1)],
-                             DIR_CHUNKS * sizeof(u8 *), create)
-                  : NULL;
+                            REGION_DIRS * sizeof(u8 **));
+    u8 **dir = region ? table_at((void **)&region[DIR_OF(addr)], DIR_CHUNKS * sizeof(u8 *)) : NULL;
+    return dir ? table_at((void **)&dir[CHUNK_OF(addr)], CHUNK_PAGES) : NULL;
 }
 
-static u8 *chunk_of(u64 addr, bool create)
+/* What is there of the tables on the way to addr. Where one is missing, *next is the first address
+ * that another one would serve. */
+static inline u8 *chunk_find(u64 addr, u64 *next)
 {
-    u8 **dir = dir_of(addr, create);
-    return dir ? table_at((void **)&dir[(addr >> CHUNK_SHIFT) & (DIR_CHUNKS - 1)], CHUNK_PAGES,
-                          create)
-               : NULL;
+    if (addr >> REGION_SHIFT >= g_pages.count) {
+        *next = UINT64_MAX;
+        return NULL;
+    }
+    u8 ***region = __atomic_load_n(&g_pages.regions[addr >> REGION_SHIFT], __ATOMIC_ACQUIRE);
+    if (!region) {
+        *next = ((addr >> REGION_SHIFT) + 1) << REGION_SHIFT;
+        return NULL;
+    }
+    u8 **dir = __atomic_load_n(&region[DIR_OF(addr)], __ATOMIC_ACQUIRE);
+    if (!dir) {
+        *next = ((addr >> DIR_SHIFT) + 1) << DIR_SHIFT;
+        return NULL;
+    }
+    *next = ((addr >> CHUNK_SHIFT) + 1) << CHUNK_SHIFT;
+    return __atomic_load_n(&dir[CHUNK_OF(addr)], __ATOMIC_ACQUIRE);
 }
 
 static u8 *state_of(u64 addr, bool create)
 {
-    u8 *chunk = chunk_of(addr, create);
-    return chunk ? &chunk[(addr >> PAGE_SHIFT) & (CHUNK_PAGES - 1)] : NULL;
+    u64 next;
+    u8 *chunk = chunk_find(addr, &next);
+    if (!chunk && create)
+        chunk = chunk_make(addr);
+    return chunk ? &chunk[PAGE_OF(addr)] : NULL;
 }
 
 u8 page_state(u64 addr)
@@ -162,30 +184,53 @@ void page_set_flag(u64 addr, u8 flag, bool on)
         *s = on ? *s | flag : *s & ~flag;
 }
 
-u64 page_next_accepted(u64 addr, u64 end)
+/* First page in [addr, end) that is_it(), which a page that is not there never is; or end. */
+static inline __attribute__((always_inline)) u64 next_where(u64 addr, u64 end,
+                                                            bool (*is_it)(u8 state, u32 what),
+                                                            u32 what)
 {
     while (addr < end) {
-        u64 r = addr >> REGION_SHIFT;
-        if (r >= g_pages.count)
-            return end;
-        if (!__atomic_load_n(&g_pages.regions[r], __ATOMIC_ACQUIRE)) {
-            addr = (r + 1) << REGION_SHIFT;
-            continue;
-        }
-        if (!dir_of(addr, false)) {
-            addr = ((addr >> DIR_SHIFT) + 1) << DIR_SHIFT;
-            continue;
-        }
-        u8 *chunk = chunk_of(addr, false);
-        u64 chunk_end = MIN(((addr >> CHUNK_SHIFT) + 1) << CHUNK_SHIFT, end);
-        if (chunk) {
-            for (; addr < chunk_end; addr += PAGE_SIZE)
-                if (chunk[(addr >> PAGE_SHIFT) & (CHUNK_PAGES - 1)] & PG_ACCEPTED)
-                    return addr;
+        u64 chunk_end;
+        const u8 *chunk = chunk_find(addr, &chunk_end);
+        while (chunk && addr < MIN(chunk_end, end)) {
+            const u8 *s = &chunk[PAGE_OF(addr)];
+            if (PAGE_OF(addr) % 8 == 0 && *(const u64_alias *)s == 0) {
+                addr += 8 * PAGE_SIZE; /* eight pages that are not there */
+                continue;
+            }
+            if (is_it(*s, what))
+                return addr;
+            addr += PAGE_SIZE;
         }
         addr = chunk_end;
     }
     return end;
+}
+
+static bool has_all(u8 state, u32 flags)
+{
+    return (state & flags) == flags;
+}
+
+u64 page_next_accepted(u64 addr, u64 end)
+{
+    return next_where(addr, end, has_all, PG_ACCEPTED);
+}
+
+u64 page_next_with(u64 addr, u64 end, u8 flag)
+{
+    return next_where(addr, end, has_all, PG_ACCEPTED | flag);
+}
+
+static bool is_owned(u8 state, u32 unused)
+{
+    (void)unused;
+    return (state & (PG_ACCEPTED | PG_STALE | PG_COW)) == PG_ACCEPTED;
+}
+
+u64 page_next_owned(u64 addr, u64 end)
+{
+    return next_where(addr, end, is_owned, 0);
 }
 
 void memory_refused(void)
@@ -341,6 +386,11 @@ static u32 wanted(u8 state, u32 prot)
     return state & PG_COW ? prot & ~PG_W : prot;
 }
 
+static bool differs(u8 state, u32 prot)
+{
+    return (state & PG_ACCEPTED) && (state & PG_PERMS) != wanted(state, prot);
+}
+
 int pages_protect(u64 addr, u64 size, u32 prot)
 {
     u64 end = addr + size;
@@ -352,8 +402,8 @@ int pages_protect(u64 addr, u64 size, u32 prot)
     }
     u64 run = 0, run_end = 0; /* pages that have more than run_prot */
     u32 run_prot = 0;
-    for (u64 a = page_next_accepted(addr, end); a < end;
-         a = page_next_accepted(a + PAGE_SIZE, end)) {
+    for (u64 a = next_where(addr, end, differs, prot); a < end;
+         a = next_where(a + PAGE_SIZE, end, differs, prot)) {
         u8 *s = state_of(a, false);
         u32 have = *s & PG_PERMS, want = wanted(*s, prot);
         if (want & ~have) {

@@ -72,6 +72,18 @@ static enum cover covered(struct mm *mm, const struct vma *v, u64 addr)
     return c;
 }
 
+/* All that others have in the range is as w has it. */
+static bool all_as(struct mm *mm, const struct vma *w)
+{
+    struct mm *m;
+    list_for_each_entry (m, &mm->space->members, member)
+        for (struct vma *o = m == mm || m->doomed ? NULL : vma_next_from(m, vma_start(w));
+             o && vma_start(o) < w->end; o = vma_after(o))
+            if (!same_pages(o, w, MAX(vma_start(o), vma_start(w))))
+                return false;
+    return true;
+}
+
 /* ---- switching ---- */
 
 /* Pages of the file or of nobody stay as they are; shared ones belong to those who share them. */
@@ -82,33 +94,48 @@ static bool leaves_with(struct mm *r, const struct vma *v, u64 addr)
 
 bool group_fresh(const struct vma *v, u64 addr)
 {
-    if (v->file)
-        return false;
-    for (const u64 *p = (const u64 *)addr, *end = p + PAGE_SIZE / 8; p < end; p++)
-        if (*p)
-            return false;
-    return true;
+    return !v->file && memory_is_zero((const void *)addr, PAGE_SIZE);
+}
+
+/* The private page of zeros in place, which r leaves, is all that next has there as well. */
+static bool fresh_for(struct mm *next, const struct vma *w, u64 addr)
+{
+    return w && !w->file && !(w->flags & MAP_SHARED) && !vma_clean(w) &&
+           (vma_access(w) & PG_PERMS) && !saved_content(next, addr);
+}
+
+/* The private page at addr of r, which next has otherwise: 0 when it is saved. */
+static int save_private(struct mm *r, const struct vma *v, struct mm *next, u64 addr)
+{
+    struct vma *w = next ? vma_find(next, addr) : NULL;
+    if (group_fresh(v, addr)) {
+        page_set_flag(addr, PG_STALE, !fresh_for(next, w, addr));
+        return 0;
+    }
+    if (w && (w->prot & PG_PERMS) && saved_exchange(r, next, addr))
+        return 0; /* without an allocation; in place now: next's */
+    if (saved_add(r, addr, (void *)addr) < 0)
+        return -ENOMEM;
+    page_set_flag(addr, PG_STALE, true);
+    return 0;
 }
 
 int group_save_out(struct mm *r, struct mm *next)
 {
     for (struct vma *v = vma_next_from(r, 0); v; v = vma_after(v)) {
-        if (v->flags & VMA_CANONICAL)
+        if ((v->flags & VMA_CANONICAL) || (vma_clean(v) && all_as(r, v)))
             continue;
-        for (u64 a = page_next_accepted(vma_start(v), v->end); a < v->end;
-             a = page_next_accepted(a + PAGE_SIZE, v->end)) {
+        for (u64 a = page_next_owned(vma_start(v), v->end); a < v->end;
+             a = page_next_owned(a + PAGE_SIZE, v->end)) {
             if (!leaves_with(r, v, a))
                 continue;
-            if (v->flags & MAP_SHARED) {
-                if (saved_add_shared(r->space, a, NULL) < 0)
+            if (!(v->flags & MAP_SHARED) && !vma_clean(v)) {
+                if (save_private(r, v, next, a) < 0)
                     return -ENOMEM;
-            } else if (!vma_clean(v) && !group_fresh(v, a)) {
-                struct vma *w = next ? vma_find(next, a) : NULL;
-                if (w && (w->prot & PG_PERMS) && saved_exchange(r, next, a))
-                    continue; /* without an allocation; in place now: next's */
-                if (saved_add(r, a, (void *)a) < 0)
-                    return -ENOMEM;
+                continue;
             }
+            if ((v->flags & MAP_SHARED) && saved_add_shared(r->space, a, NULL) < 0)
+                return -ENOMEM;
             page_set_flag(a, PG_STALE, true);
         }
     }
@@ -118,9 +145,9 @@ int group_save_out(struct mm *r, struct mm *next)
 /* What others share where mm has a page of its own, or none yet, makes room. */
 static int shares_give_way(struct mm *mm, struct vma *v)
 {
-    for (u64 a = page_next_accepted(vma_start(v), v->end); a < v->end;
-         a = page_next_accepted(a + PAGE_SIZE, v->end)) {
-        if (!(page_state(a) & PG_COW) || share_test(mm, a))
+    for (u64 a = page_next_with(vma_start(v), v->end, PG_COW); a < v->end;
+         a = page_next_with(a + PAGE_SIZE, v->end, PG_COW)) {
+        if (share_test(mm, a))
             continue;
         if (share_break(mm->space, a, NULL) < 0)
             return -ENOMEM;
@@ -132,10 +159,8 @@ static int shares_give_way(struct mm *mm, struct vma *v)
 /* The pages of v that are in place and nobody's become what a page never touched is. */
 static void refill_stale(struct mm *mm, struct vma *v)
 {
-    for (u64 a = page_next_accepted(vma_start(v), v->end); a < v->end;
-         a = page_next_accepted(a + PAGE_SIZE, v->end)) {
-        if (!(page_state(a) & PG_STALE))
-            continue;
+    for (u64 a = page_next_with(vma_start(v), v->end, PG_STALE); a < v->end;
+         a = page_next_with(a + PAGE_SIZE, v->end, PG_STALE)) {
         if (vma_access(v) & PG_PERMS)
             vma_refill_page(mm, v, a);
         else
@@ -353,9 +378,9 @@ int group_own(struct mm *mm, u64 addr, u64 size)
 {
     u64 end = addr + size;
     int r = 0;
-    for (u64 a = page_next_accepted(addr, end); r == 0 && a < end;
-         a = page_next_accepted(a + PAGE_SIZE, end))
-        if ((page_state(a) & PG_COW) && share_test(mm, a))
+    for (u64 a = page_next_with(addr, end, PG_COW); r == 0 && a < end;
+         a = page_next_with(a + PAGE_SIZE, end, PG_COW))
+        if (share_test(mm, a))
             r = share_break(mm->space, a, mm);
     return r;
 }
@@ -379,18 +404,6 @@ static int save_for_owner(struct mm *mm, u64 addr)
             return -ENOMEM;
     }
     return 0;
-}
-
-/* All that others have in the range is as w has it. */
-static bool all_as(struct mm *mm, const struct vma *w)
-{
-    struct mm *m;
-    list_for_each_entry (m, &mm->space->members, member)
-        for (struct vma *o = m == mm || m->doomed ? NULL : vma_next_from(m, vma_start(w));
-             o && vma_start(o) < w->end; o = vma_after(o))
-            if (!same_pages(o, w, MAX(vma_start(o), vma_start(w))))
-                return false;
-    return true;
 }
 
 bool group_alike(struct mm *mm, u64 addr, u64 size)
@@ -435,9 +448,9 @@ bool group_shares_at(struct mm *mm, u64 addr, u64 size)
 void group_keep(struct mm *mm, u64 addr, u64 size)
 {
     u64 end = addr + size;
-    for (u64 a = page_next_accepted(addr, end); a < end; a = page_next_accepted(a + PAGE_SIZE, end))
-        if (page_state(a) & PG_STALE)
-            pages_trim(a, PAGE_SIZE);
+    for (u64 a = page_next_with(addr, end, PG_STALE); a < end;
+         a = page_next_with(a + PAGE_SIZE, end, PG_STALE))
+        pages_trim(a, PAGE_SIZE);
 }
 
 int group_evict(struct mm *mm, u64 addr, u64 size)

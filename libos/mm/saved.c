@@ -108,18 +108,37 @@ int saved_replace(struct mm *mm, u64 addr, const void *content)
     return r;
 }
 
+static void *g_spare; /* a page for swap_with_frame(); NULL: in use, or none yet */
+
+/* What is in place and in the frame change places; a third page makes that two copies. */
+static void swap_with_frame(u64 addr, struct frame *f)
+{
+    u64 *x = (u64 *)addr, *y = f->page;
+    void *spare = __atomic_exchange_n(&g_spare, NULL, __ATOMIC_ACQ_REL);
+    if (!spare)
+        spare = page_alloc(1);
+    for (u32 i = 0; !spare && i < PAGE_SIZE / 8; i++) { /* slower, but wants no memory */
+        u64 t = x[i];
+        x[i] = y[i];
+        y[i] = t;
+    }
+    if (!spare)
+        return;
+    memcpy(spare, x, PAGE_SIZE);
+    memcpy(x, y, PAGE_SIZE);
+    f->page = spare;
+    spare = __atomic_exchange_n(&g_spare, y, __ATOMIC_ACQ_REL);
+    if (spare)
+        page_free(spare, 1);
+}
+
 bool saved_exchange(struct mm *out, struct mm *in, u64 addr)
 {
     struct saved_page *s = find(in, addr);
     if (!s || s->frame->refs > 1)
         return false;
     page_write_begin(addr);
-    u64 *x = (u64 *)addr, *y = s->frame->page;
-    for (u32 i = 0; i < PAGE_SIZE / 8; i++) {
-        u64 t = x[i];
-        x[i] = y[i];
-        y[i] = t;
-    }
+    swap_with_frame(addr, s->frame);
     rb_erase(&in->saved, &s->node);
     rb_insert(&out->saved, &s->node);
     return true;

@@ -96,10 +96,9 @@ static bool resolver_at(const u8 *addr, size_t n, u16 port)
 
 static bool is_zero(const u8 *addr, size_t n)
 {
-    static const u8 zero[16];
     size_t head = n == 16 && is_mapped(addr) ? sizeof(g_mapped) : 0;
 
-    return memcmp(addr + head, zero, n - head) == 0;
+    return memory_is_zero(addr + head, n - head);
 }
 
 int host_name_leaving(u8 *name, u32 len, bool destination, bool *resolver)

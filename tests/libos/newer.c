@@ -119,6 +119,29 @@ static void guard_pages(void)
     munmap(g_guarded, 8192);
 }
 
+/* A child's guard where its parent reads zeros, each after the other has run. */
+static void guard_of_child(void)
+{
+    int there[2], back[2], status;
+    char c;
+    g_guarded = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (lacks(madvise(g_guarded, 0, GUARD_INSTALL), EINVAL))
+        return;
+    CHECK(pipe(there) == 0 && pipe(back) == 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        if (madvise(g_guarded, 4096, GUARD_INSTALL) < 0 || write(there[1], "x", 1) != 1 ||
+            read(back[0], &c, 1) != 1)
+            _exit(1);
+        signal(SIGSEGV, SIG_DFL);
+        _exit(2 + *(volatile char *)g_guarded);
+    }
+    CHECK(read(there[0], &c, 1) == 1 && g_guarded[0] == 0 && write(back[1], "x", 1) == 1);
+    CHECK(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
+    CHECK(g_guarded[0] == 0);
+    munmap(g_guarded, 4096);
+}
+
 /* ---- memory policies ---- */
 
 static long get_policy(int *mode, unsigned long *nodes, void *at, unsigned long flags)
@@ -487,6 +510,7 @@ int main(void)
 {
     RUN(sealed_memory_stays);
     RUN(guard_pages);
+    RUN(guard_of_child);
     RUN(memory_policies);
     RUN(one_of_several_words);
     RUN(modes_by_name);

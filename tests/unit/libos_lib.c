@@ -74,6 +74,20 @@ static void compares(void)
     }
 }
 
+static void zeros(void)
+{
+    u8 a[200];
+
+    memset(a, 0, sizeof(a));
+    for (size_t n = 0; n <= 150; n++) {
+        for (size_t i = 0; i < 160; i++) {
+            a[3 + i] = 1;
+            CHECK(memory_is_zero(a + 3, n) == (i >= n));
+            a[3 + i] = 0;
+        }
+    }
+}
+
 static void strings(void)
 {
     char buf[8];
@@ -275,6 +289,7 @@ int main(void)
     srandom(7);
     moves();
     compares();
+    zeros();
     strings();
     printing();
     tree();

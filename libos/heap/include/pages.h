@@ -41,6 +41,8 @@ u32 page_write_begin(u64 addr);
 void page_write_end(u64 addr, u32 perms);
 /* First accepted page at or after addr and before end; end when there is none. */
 u64 page_next_accepted(u64 addr, u64 end);
+u64 page_next_with(u64 addr, u64 end, u8 flag); /* accepted and with the flag */
+u64 page_next_owned(u64 addr, u64 end);         /* accepted, and neither PG_STALE nor PG_COW */
 /* Account count pages of enclave memory (user and heap alike); -ENOMEM with one clear log line at
  * the limit. */
 int memory_charge(u64 count);

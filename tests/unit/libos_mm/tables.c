@@ -65,6 +65,39 @@ static u64 committed_pages(void)
     return totals.committed >> PAGE_SHIFT;
 }
 
+/* Pages across the ends of a chunk and of a directory, some there, in all states: what a search
+ * finds is what a look at each page would. */
+static void searches(void)
+{
+    const u64 start = (1ul << 30) - (4ul << 20), end = start + (8ul << 20);
+    u32 seed = 1;
+    bool good = true;
+
+    stub_reserve(start, end - start);
+    for (u64 a = start; a < end; a += PAGE_SIZE) {
+        seed = seed * 1664525 + 1013904223;
+        if ((seed >> 12) % 16 || (a & (1ul << 18))) /* runs of 64 that are not there */
+            continue;
+        good &= page_commit(a, PG_R | PG_W) == 0;
+        page_set_flag(a, PG_STALE, seed & 1ul << 24);
+        page_set_flag(a, PG_COW, seed & 1ul << 25);
+    }
+    for (u64 a = start, accepted = start, stale = start, owned = start; a < end; a += PAGE_SIZE) {
+        u8 s = page_state(a);
+
+        accepted = MAX(accepted, page_next_accepted(a, end));
+        stale = MAX(stale, page_next_with(a, end, PG_STALE));
+        owned = MAX(owned, page_next_owned(a, end));
+        good &= (accepted == a) == ((s & PG_ACCEPTED) != 0);
+        good &= (stale == a) == ((s & PG_STALE) != 0);
+        good &= (owned == a) == ((s & (PG_ACCEPTED | PG_STALE | PG_COW)) == PG_ACCEPTED);
+        good &= page_next_accepted(a, a + PAGE_SIZE) == ((s & PG_ACCEPTED) ? a : a + PAGE_SIZE);
+    }
+    check(good, "searches for pages by their state find the next one");
+    pages_trim(start, end - start);
+    check(page_next_accepted(start, end) == end, "none is left");
+}
+
 int main(void)
 {
     const u64 base = LAYOUT_LIBOS_BASE(LAYOUT_SIZE_DEFAULT);
@@ -78,7 +111,7 @@ int main(void)
     g_tcb[TCB_CURRENT / 8] = (u64)&g_thread;
     stub_set_gs(g_tcb);
     stub_reserve(base, LAYOUT_SIZE_DEFAULT - base);
-    printf("1..5\n");
+    printf("1..7\n");
     heap_init(&layout);
     pages_init(&layout, 0, 0);
     /* The first slab and its mark, in steps of 64 pages. */
@@ -98,5 +131,6 @@ int main(void)
     kfree(far_large);
     check(kmalloc(3000) == far && kmalloc(100) == small && kmalloc(100000) == far_large,
           "each was given back to where it came from");
+    searches();
     return g_failed != 0;
 }
