@@ -90,7 +90,10 @@ static bool set_options(struct http *http, const struct http_options *o)
            (!o->certificate ||
             curl_easy_setopt(curl, CURLOPT_SSLCERT, o->certificate) == CURLE_OK) &&
            (!o->key || curl_easy_setopt(curl, CURLOPT_SSLKEY, o->key) == CURLE_OK) &&
-           (!o->ca_file || curl_easy_setopt(curl, CURLOPT_CAINFO, o->ca_file) == CURLE_OK);
+           (!o->ca_file || curl_easy_setopt(curl, CURLOPT_CAINFO, o->ca_file) == CURLE_OK) &&
+           (!o->insecure_any_certificate ||
+            (curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, 0L) == CURLE_OK &&
+             curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, 0L) == CURLE_OK));
 }
 
 struct http *http_open(const struct http_options *options, struct error *err)

@@ -16,7 +16,8 @@ struct http_options {
     const char *(*remedy)(long status); /* what to do about a status of GET that is not 200 */
     const char *ca_remedy, *user_agent; /* where the user says who vouches */
     unsigned timeout_ms;
-    bool https; /* plain HTTP is refused */
+    bool https;                    /* plain HTTP is refused */
+    bool insecure_any_certificate; /* for who believes and tells nothing */
 };
 
 /* Requests of one client share a connection and a deadline. NULL with err. */

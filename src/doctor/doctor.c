@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "doctor/doctor.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
+#include "base/fd.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/node.h"
@@ -34,7 +37,7 @@ static const struct check {
     {"aesmd", check_aesmd},
     {"pccs", check_pccs},
 };
-enum { CHECKS = array_count(g_checks) };
+enum { CHECKS = array_count(g_checks), FILE_MAX = 1 << 20 };
 
 static const char *const g_words[] = {[DOCTOR_OK] = "ok",
                                       [DOCTOR_SKIPPED] = "skipped",
@@ -43,12 +46,27 @@ static const char *const g_words[] = {[DOCTOR_OK] = "ok",
 
 void find(struct finding *out, enum severity severity, char *text, char *remedy)
 {
+    /* Some of it is what a service said. */
+    for (char *at = text; *at; at++)
+        if ((unsigned char)*at < ' ' || *at == 0x7f)
+            *at = '?';
     *out = (struct finding){severity, text, remedy};
 }
 
 char *node_file(const struct node *node, const char *path)
 {
     return xasprintf("%s%s", node->root, path);
+}
+
+bool node_read(const struct node *node, const char *path, struct buffer *out)
+{
+    cleanup_free char *full = node_file(node, path);
+    /* Whoever opens a FIFO waits for a writer otherwise. */
+    cleanup_close int fd = open(full, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    struct stat st;
+
+    return fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
+           read_all(fd, out, FILE_MAX) == 0;
 }
 
 /*

@@ -3,7 +3,8 @@
  * rune-doctor: is this node fit for enclave containers, and if not, what is the first thing to do?
  * "rune doctor" runs it. Each check looks at one thing, changes nothing, and answers in words.
  *
- *     sgx.c       processor, firmware, kernel, devices, aesmd, PCCS
+ *     sgx.c       processor, firmware, kernel, devices
+ *     services.c  aesmd, PCCS
  *     node.c      cgroups, packer, installation, engines, configuration, cache, key
  *     doctor.c    the order, the answer, the exit status
  */
@@ -11,6 +12,7 @@
 
 #include <stdbool.h>
 
+#include "base/buffer.h"
 #include "base/error.h"
 #include "sgx/info.h"
 
@@ -39,6 +41,8 @@ struct node {
 void find(struct finding *out, enum severity severity, char *text, char *remedy);
 /* root + path, malloc'd. */
 char *node_file(const struct node *node, const char *path);
+/* Its text, of at most 1 MiB; false for what is not there, or is no regular file. */
+bool node_read(const struct node *node, const char *path, struct buffer *out);
 
 void check_processor(const struct node *node, struct finding *out);
 void check_features(const struct node *node, struct finding *out);

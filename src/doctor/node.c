@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -9,14 +8,13 @@
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
-#include "base/fd.h"
 #include "base/node.h"
 #include "doctor/doctor.h"
 #include "enclave/bundle/bundle.h"
 #include "enclave/locate.h"
 #include "sgx/signing_key.h"
 
-enum { FILE_MAX = 1 << 20, ROOM_LEAST_GIB = 2 };
+enum { ROOM_LEAST_GIB = 2 };
 
 void check_installation(const struct node *node, struct finding *out)
 {
@@ -57,13 +55,12 @@ void check_packer(const struct node *node, struct finding *out)
 
 void check_cgroups(const struct node *node, struct finding *out)
 {
-    cleanup_free char *v2 = node_file(node, "/sys/fs/cgroup/cgroup.controllers");
     cleanup_free char *memory = node_file(node, "/sys/fs/cgroup/memory");
     cleanup_free char *pids = node_file(node, "/sys/fs/cgroup/pids");
     cleanup_buffer struct buffer text = BUFFER_INIT;
     static const char remedy[] = "boot with cgroup_enable=memory, and mount /sys/fs/cgroup";
 
-    if (access(v2, F_OK) == 0 && read_file_at(AT_FDCWD, v2, &text, FILE_MAX, NULL) == 0) {
+    if (node_read(node, "/sys/fs/cgroup/cgroup.controllers", &text)) {
         bool has = strstr(buffer_text(&text), "memory") && strstr(buffer_text(&text), "pids");
         find(out, has ? DOCTOR_OK : DOCTOR_WARNING,
              xasprintf("cgroup v2%s", has ? "" : " without the memory or the pids controller"),
@@ -88,10 +85,8 @@ void check_engines(const struct node *node, struct finding *out)
     cleanup_buffer struct buffer names = BUFFER_INIT;
 
     for (size_t i = 0; i < array_count(engines); i++) {
-        cleanup_free char *path = node_file(node, engines[i].file);
         cleanup_buffer struct buffer text = BUFFER_INIT;
-        if (access(path, R_OK) == 0 && read_file_at(AT_FDCWD, path, &text, FILE_MAX, NULL) == 0 &&
-            strstr(buffer_text(&text), "rune"))
+        if (node_read(node, engines[i].file, &text) && strstr(buffer_text(&text), "rune"))
             buffer_append_format(&names, "%s%s", names.size ? ", " : "", engines[i].name);
     }
     if (names.size)
@@ -141,6 +136,9 @@ void check_key(const struct node *node, struct finding *out)
 
     if (stat(path, &st) < 0 && errno == ENOENT)
         find(out, DOCTOR_OK, xasprintf("%s will be made by the first start", key), NULL);
+    else if (!S_ISREG(st.st_mode))
+        find(out, DOCTOR_FAULT, xasprintf("%s is not a file", key),
+             xstrdup("remove it: a key is made by the first start"));
     else if (st.st_mode & 077)
         find(out, DOCTOR_WARNING, xasprintf("%s can be read by others", key),
              xasprintf("chmod 600 %s, and think of it as known", key));

@@ -1,24 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <errno.h>
-#include <fcntl.h>
-#include <netdb.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
-#include "base/fd.h"
 #include "base/node.h"
 #include "doctor/doctor.h"
 #include "sgx_arch.h"
 #include "sgx/processor.h"
 
-enum { CONNECT_MS = 3000, FILE_MAX = 1 << 20 };
 #define EPC_LEAST (128ull << 20)
 
 static bool skip_without_sgx(const struct node *node, struct finding *out)
@@ -130,12 +121,11 @@ void check_kernel(const struct node *node, struct finding *out)
 /* Programs are mapped from the device, which a mount option of /dev can forbid. */
 static bool dev_is_noexec(const struct node *node)
 {
-    cleanup_free char *path = node_file(node, "/proc/self/mounts");
     cleanup_buffer struct buffer text = BUFFER_INIT;
     char point[256], options[512];
     bool noexec = false;
 
-    if (read_file_at(AT_FDCWD, path, &text, FILE_MAX, NULL) < 0)
+    if (!node_read(node, "/proc/self/mounts", &text))
         return false;
     char *next = text.data;
     for (char *line = strsep(&next, "\n"); line; line = strsep(&next, "\n"))
@@ -174,98 +164,6 @@ void check_provisioning(const struct node *node, struct finding *out)
              xstrdup("use Linux 5.11 or later"));
     else
         find(out, DOCTOR_OK, xstrdup("/dev/sgx_provision is there"), NULL);
-}
-
-void check_aesmd(const struct node *node, struct finding *out)
-{
-    cleanup_free char *path = node_file(node, "/var/run/aesmd/aesm.socket");
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-
-    if (skip_without_sgx(node, out))
-        return;
-    cleanup_close int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
-    if (fd >= 0 && connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0)
-        find(out, DOCTOR_OK, xstrdup("aesmd answers: enclaves can have quotes"), NULL);
-    else
-        find(out, DOCTOR_WARNING,
-             xasprintf("aesmd is not there (/var/run/aesmd/aesm.socket: %s): no quotes",
-                       strerror(errno)),
-             xstrdup("install Intel's sgx-aesm-service with its ECDSA plugin, and start aesmd"));
-}
-
-/* Host and port of pccs_url; false where the file says none. */
-static bool read_pccs(const struct node *node, char host[256], char port[8])
-{
-    static const char *const names[] = {"\"pccs_url\"", "PCCS_URL"};
-    cleanup_free char *path = node_file(node, "/etc/sgx_default_qcnl.conf");
-    cleanup_buffer struct buffer text = BUFFER_INIT;
-    const char *at = NULL;
-
-    if (read_file_at(AT_FDCWD, path, &text, FILE_MAX, NULL) < 0)
-        return false;
-    for (size_t i = 0; !at && i < array_count(names); i++)
-        at = strstr(buffer_text(&text), names[i]);
-    const char *scheme = at ? strstr(at, "://") : NULL;
-    if (!scheme || scheme - at > 64)
-        return false;
-    bool tls = scheme > at && scheme[-1] == 's';
-    host[0] = port[0] = 0;
-    int n = sscanf(scheme + 3, "%255[^:/\"\n ]:%7[0-9]", host, port);
-    if (n == 1)
-        snprintf(port, 8, "%s", tls ? "443" : "80");
-    return n >= 1;
-}
-
-/* 0, or -errno; EAI_* errors are -ENOENT. */
-static int reach(const char *host, const char *port)
-{
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *list = NULL;
-    int ret = -ENOENT;
-
-    if (getaddrinfo(host, port, &hints, &list) != 0)
-        return ret;
-    for (struct addrinfo *a = list; a && ret < 0; a = a->ai_next) {
-        cleanup_close int fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        struct pollfd wait = {.fd = fd, .events = POLLOUT};
-        int failure = 0;
-        socklen_t size = sizeof(failure);
-        if (fd < 0)
-            continue;
-        if (connect(fd, a->ai_addr, a->ai_addrlen) == 0)
-            ret = 0;
-        else if (errno != EINPROGRESS)
-            ret = -errno;
-        else if (poll(&wait, 1, CONNECT_MS) <= 0)
-            ret = -ETIMEDOUT;
-        else if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &failure, &size) == 0)
-            ret = -failure;
-    }
-    freeaddrinfo(list);
-    return ret;
-}
-
-void check_pccs(const struct node *node, struct finding *out)
-{
-    char host[256], port[8];
-
-    if (!read_pccs(node, host, port)) {
-        find(out, node->hardware ? DOCTOR_WARNING : DOCTOR_SKIPPED,
-             xstrdup("no PCCS is configured (/etc/sgx_default_qcnl.conf)"),
-             node->hardware
-                 ? xstrdup("set pccs_url there, or the quoting library asks Intel itself")
-                 : NULL);
-        return;
-    }
-    int ret = reach(host, port);
-    if (ret == 0)
-        find(out, DOCTOR_OK, xasprintf("the PCCS at %s port %s can be reached", host, port), NULL);
-    else
-        find(out, DOCTOR_WARNING,
-             xasprintf("the PCCS at %s port %s cannot be reached: %s", host, port,
-                       ret == -ENOENT ? "no such host" : strerror(-ret)),
-             xstrdup("start it, open the firewall, or correct pccs_url in "
-                     "/etc/sgx_default_qcnl.conf"));
 }
 
 void check_software_sgx(const struct node *node, struct finding *out)

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -57,11 +58,26 @@ static const char *const g_reaching[] = {
 
 /* ---- this machine ---- */
 
+enum { LINES_MAX = 1000 };
+
+/* A regular file, as those of /proc and /sys are: another one, under a root of tests, may wait. */
+static int open_file(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    struct stat st;
+
+    if (fd >= 0 && (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))) {
+        close(fd);
+        fd = -1;
+    }
+    return fd;
+}
+
 static bool read_line(const char *root, const char *path, char *out, size_t size)
 {
     char full[256];
     snprintf(full, sizeof(full), "%s%s", root, path);
-    cleanup_close int fd = open(full, O_RDONLY | O_CLOEXEC);
+    cleanup_close int fd = open_file(full);
     ssize_t n = fd < 0 ? -1 : read(fd, out, size - 1);
     if (n <= 0)
         return false;
@@ -74,8 +90,13 @@ static void read_microcode(struct sgx_processor *p, const char *root)
 {
     char path[256], line[256];
     snprintf(path, sizeof(path), "%s/proc/cpuinfo", root);
-    cleanup_file FILE *f = fopen(path, "re");
-    while (f && !p->microcode_known && fgets(line, sizeof(line), f)) {
+    cleanup_close int fd = open_file(path);
+    cleanup_file FILE *f = fd >= 0 ? fdopen(fd, "r") : NULL;
+    if (f)
+        fd = -1;
+    /* The first processor's, which has some 30 lines. */
+    for (int i = 0; f && !p->microcode_known && i < LINES_MAX && fgets(line, sizeof(line), f);
+         i++) {
         const char *colon = strchr(line, ':');
         if (strncmp(line, "microcode", 9) == 0 && colon) {
             p->microcode = (uint32_t)strtoul(colon + 1, NULL, 0);
