@@ -2,6 +2,7 @@
 /* RA-TLS: certificates of others and our own, handshakes, and what must be refused. */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -351,6 +352,147 @@ static void malformed_evidence_is_named(void **state)
     }
     expect_evidence(DICE, &none, 0, key, "no evidence");
     EVP_PKEY_free(key);
+}
+
+/* ---- collateral in a certificate ---- */
+
+#define ENDORSEMENTS "2.23.133.5.4.2"
+
+/* Evidence that is right, with these bytes for its endorsements. */
+static void expect_endorsements(const void *data, size_t size, const char *part)
+{
+    EVP_PKEY *key = EVP_EC_gen("P-256");
+    cleanup_buffer struct buffer claims = BUFFER_INIT;
+    uint8_t bound[64] = {0}, quote[8192];
+    size_t quote_size = sizeof(quote);
+    ASN1_OBJECT *object = OBJ_txt2obj(ENDORSEMENTS, 1);
+    ASN1_OCTET_STRING *octets = ASN1_OCTET_STRING_new();
+    struct ratls_demand d = demand();
+    struct error err = ERROR_INIT;
+    unsigned char *der = NULL;
+    X509 *x = X509_new();
+
+    d.collateral = NULL;
+    X509_set_version(x, X509_VERSION_3);
+    ASN1_INTEGER_set(X509_get_serialNumber(x), 1);
+    X509_gmtime_adj(X509_getm_notBefore(x), -60);
+    X509_gmtime_adj(X509_getm_notAfter(x), 3600);
+    X509_set_pubkey(x, key);
+    assert_int_equal(evidence_bind(key, RATLS_INTEROPERABLE, &claims, bound, &err), 0);
+    assert_int_equal(make_quote(NULL, bound, quote, &quote_size, NULL), 0);
+    assert_int_equal(evidence_add(x, RATLS_INTEROPERABLE, span_of(quote, quote_size),
+                                  span_of(claims.data, claims.size), &err),
+                     0);
+    ASN1_OCTET_STRING_set(octets, data, (int)size);
+    X509_EXTENSION *extension = X509_EXTENSION_create_by_OBJ(NULL, object, 0, octets);
+    X509_add_ext(x, extension, -1);
+    assert_true(X509_sign(x, key, EVP_sha256()) > 0);
+    int der_size = i2d_X509(x, &der);
+    clock_t start = clock();
+    expect(der, (size_t)der_size, &d, part);
+    assert_true(clock() - start < 2 * CLOCKS_PER_SEC);
+    OPENSSL_free(der);
+    X509_EXTENSION_free(extension);
+    ASN1_OCTET_STRING_free(octets);
+    ASN1_OBJECT_free(object);
+    X509_free(x);
+    EVP_PKEY_free(key);
+}
+
+/* The parts in the order of Intel's structure; `at` is another text, others are as they should be. */
+static void put_endorsements(struct buffer *out, unsigned at, const struct buffer *other)
+{
+    static const unsigned order[] = {
+        ATTEST_TCB_INFO,   ATTEST_TCB_INFO_CHAIN, ATTEST_PCK_CRL,          ATTEST_ROOT_CRL,
+        ATTEST_FILE_COUNT, ATTEST_QE_IDENTITY,    ATTEST_QE_IDENTITY_CHAIN};
+
+    buffer_clear(out);
+    cbor_put_head(out, CBOR_TAG, 60000);
+    cbor_put_head(out, CBOR_ARRAY, 8);
+    cbor_put_head(out, CBOR_UINT, 3);
+    for (unsigned i = 0; i < sizeof(order) / sizeof(order[0]); i++) {
+        const struct buffer none = BUFFER_INIT; /* the issuers are taken from the quote */
+        const struct buffer *part = order[i] < ATTEST_FILE_COUNT ? &g_files[order[i]] : &none;
+        if (i == at)
+            part = other;
+        cbor_put_string(out, CBOR_BYTES, part->data, part->size);
+    }
+}
+
+static void put_many(struct buffer *out, const char *text, size_t size)
+{
+    buffer_clear(out);
+    while (out->size < size)
+        buffer_append_text(out, text);
+}
+
+static void bombs_in_its_collateral_are_refused(void **state)
+{
+    static const char *const texts[] = {
+        "[",
+        "{\"tcbInfo\":",
+        "{\"enclaveIdentity\":[",
+        "9",
+        "\\",
+        "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+        "-----BEGIN X509 CRL-----\nMIIB",
+        "\x30\x83\x02\xff\xff",
+        "\x30\x80",
+        "30820fff",
+        "\n",
+    };
+    enum { SIZE = 200 << 10 }; /* nearly all that a certificate has room for */
+    cleanup_buffer struct buffer all = BUFFER_INIT;
+    cleanup_buffer struct buffer bomb = BUFFER_INIT;
+
+    (void)state;
+    put_endorsements(&all, UINT_MAX, &bomb);
+    expect_endorsements(all.data, all.size, NULL);
+    for (unsigned at = 0; at < 7; at++) {
+        if (at == 4) /* the issuers, see above */
+            continue;
+        for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+            put_many(&bomb, texts[i], SIZE);
+            put_endorsements(&all, at, &bomb);
+            expect_endorsements(all.data, all.size, "collateral");
+        }
+    }
+    put_many(&bomb, "[", 300 << 10);
+    put_endorsements(&all, 0, &bomb);
+    expect_endorsements(all.data, all.size, "longer than 256 KiB");
+}
+
+static void malformed_endorsements_are_named(void **state)
+{
+    static const char *const heads[] = {
+        "00",
+        "d9ea60",
+        "d9ea618803",
+        "d9ea608703404040404040",
+        "d9ea608a0340404040404040404040",
+        "d9ea609f03404040404040ff",
+        "d9ea60880340404040404080",
+        "d9ea608803404040404040405b",
+        "d9ea6088035b7fffffffffffffff",
+        "d9ea6088035bffffffffffffffff00",
+        "d9ea609bffffffffffffffff03",
+    };
+    cleanup_buffer struct buffer all = BUFFER_INIT;
+    cleanup_buffer struct buffer none = BUFFER_INIT;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(heads) / sizeof(heads[0]); i++) {
+        buffer_clear(&all);
+        put_hex(&all, heads[i]);
+        expect_endorsements(all.data, all.size, "endorsements are malformed");
+    }
+    put_many(&all, "\x81", 200 << 10);
+    expect_endorsements(all.data, all.size, "endorsements are malformed");
+    put_endorsements(&all, UINT_MAX, &none);
+    for (size_t n = 1; n < all.size; n += 509)
+        expect_endorsements(all.data, n, "endorsements are malformed");
+    buffer_append_char(&all, 0);
+    expect_endorsements(all.data, all.size, "endorsements are malformed");
 }
 
 /* ---- handshakes ---- */
@@ -838,6 +980,8 @@ int main(void)
         cmocka_unit_test(any_changed_byte_is_refused),
         cmocka_unit_test(key_is_bound_or_refused),
         cmocka_unit_test(malformed_evidence_is_named),
+        cmocka_unit_test(bombs_in_its_collateral_are_refused),
+        cmocka_unit_test(malformed_endorsements_are_named),
         cmocka_unit_test(handshakes_prove_one_way_and_both),
         cmocka_unit_test(old_versions_are_refused),
         cmocka_unit_test(what_is_cut_is_no_end_behind_the_relay),
