@@ -7,6 +7,7 @@
 #include "attest/http.h"
 #include "base/alloc.h"
 #include "base/cleanup.h"
+#include "base/json.h"
 #include "doctor/doctor.h"
 #include "quoting/quoting.h"
 
@@ -54,6 +55,8 @@ void check_aesmd(const struct node *node, struct finding *out)
 
 /* ---- PCCS ---- */
 
+static const char g_settings[] = "/etc/sgx_default_qcnl.conf";
+
 /* The value behind one of two names, as old and new versions of the file have it. */
 static const char *value_of(const char *text, const char *name, const char *old_name)
 {
@@ -62,6 +65,31 @@ static const char *value_of(const char *text, const char *name, const char *old_
     if (!at)
         at = strstr(text, old_name);
     return at ? at + strcspn(at, ":=\n") : NULL;
+}
+
+/*
+ * JSON with comments, since DCAP 1.12. A comma that is missing makes the quoting library ignore all
+ * of the file, without a word.
+ */
+static int read_as_json(const char *text, struct error *err)
+{
+    cleanup_free char *plain = xstrdup(text);
+    bool quoted = false;
+
+    for (char *at = plain; *at; at++) {
+        if (*at == '"' && (at == plain || at[-1] != '\\'))
+            quoted = !quoted;
+        if (*at == '\n')
+            quoted = false;
+        if (quoted || at[0] != '/' || (at[1] != '/' && at[1] != '*'))
+            continue;
+        const char *end = at[1] == '/' ? at + strcspn(at, "\n") : strstr(at + 2, "*/");
+        for (end = end && *end == '*' ? end + 2 : end; *at && at != end; at++)
+            *at = *at == '\n' ? '\n' : ' ';
+        at--;
+    }
+    cleanup_json json_t *json = json_parse(plain, strlen(plain), g_settings, err);
+    return json ? 0 : -1;
 }
 
 /* NULL where the file names none. */
@@ -134,8 +162,14 @@ void check_pccs(const struct node *node, struct finding *out)
     cleanup_error struct error err = ERROR_INIT;
     cleanup_free char *url = NULL;
 
-    if (node_read(node, "/etc/sgx_default_qcnl.conf", &text))
+    if (node_read(node, g_settings, &text))
         url = pccs_url(buffer_text(&text));
+    if (url && strstr(buffer_text(&text), "\"pccs_url\"") &&
+        read_as_json(buffer_text(&text), &err) < 0) {
+        find(out, DOCTOR_WARNING, xasprintf("the quoting library cannot read %s", error_text(&err)),
+             xstrdup("correct it: look for a missing comma or quote"));
+        return;
+    }
     if (!url) {
         find(out, node->hardware ? DOCTOR_WARNING : DOCTOR_SKIPPED,
              xstrdup("no PCCS is configured (/etc/sgx_default_qcnl.conf)"),

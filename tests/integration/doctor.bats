@@ -154,6 +154,11 @@ END
     kill "$listener"
     wait "$listener" 2>/dev/null || true
     answers pccs warning "does the service run?"
+    pccs http://127.0.0.1:1 ' "use_secure_cert": false'
+    answers pccs warning "the quoting library cannot read /etc/sgx_default_qcnl.conf: line 2"
+    pccs http://127.0.0.1:1 ' /* two
+lines */, "comment": "// \"none" // one'
+    answers pccs warning "does the service run?"
     pccs "ftp://127.0.0.1"
     answers pccs warning "no PCCS is configured"
     rm "$root/etc/sgx_default_qcnl.conf"
