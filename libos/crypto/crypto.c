@@ -25,7 +25,7 @@ void sha256_once(const void *prefix, size_t prefix_size, const void *data, size_
     nettle_sha256_update(&ctx, prefix_size, prefix);
     nettle_sha256_update(&ctx, size, data);
     nettle_sha256_digest(&ctx, SHA256_SIZE, digest);
-    crypto_wipe(&ctx, sizeof(ctx)); /* before: it may use vector registers */
+    memzero_explicit(&ctx, sizeof(ctx)); /* before: it may use vector registers */
     crypto_leave(&frame);
 }
 
@@ -38,8 +38,8 @@ void hmac_sha256_once(const void *key, size_t key_size, const void *data, size_t
     nettle_hmac_sha256_set_key(&ctx, key_size, key);
     nettle_hmac_sha256_update(&ctx, size, data);
     nettle_hmac_sha256_digest(&ctx, SHA256_SIZE, mac);
+    memzero_explicit(&ctx, sizeof(ctx));
     crypto_leave(&frame);
-    crypto_wipe(&ctx, sizeof(ctx));
 }
 
 void aes_cmac_once(const u8 key[16], const void *data, size_t size, u8 mac[AES_CMAC_SIZE])
@@ -50,8 +50,8 @@ void aes_cmac_once(const u8 key[16], const void *data, size_t size, u8 mac[AES_C
     nettle_cmac_aes128_set_key(&ctx, key);
     nettle_cmac_aes128_update(&ctx, size, data);
     nettle_cmac_aes128_digest(&ctx, AES_CMAC_SIZE, mac);
+    memzero_explicit(&ctx, sizeof(ctx));
     crypto_leave(&frame);
-    crypto_wipe(&ctx, sizeof(ctx));
 }
 
 bool crypto_equal(const void *a, const void *b, size_t size)
@@ -61,12 +61,6 @@ bool crypto_equal(const void *a, const void *b, size_t size)
     while (size--)
         different |= *x++ ^ *y++;
     return different == 0;
-}
-
-void crypto_wipe(void *data, size_t size)
-{
-    memset(data, 0, size);
-    __asm__ volatile("" : : "r"(data) : "memory");
 }
 
 /* ---- start ---- */

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* EREPORT and EGETKEY with the alignment that they ask for. */
-#include "crypto.h"
 #include "sgx.h"
 #include "mutex.h"
 
@@ -59,7 +58,7 @@ int sgx_get_key(const struct sgx_keyrequest *request, u8 key[16])
     r = sgx_enclu(SGX_EGETKEY, &g_key.request, g_key.key, NULL);
     if (r == 0)
         memcpy(key, g_key.key, sizeof(g_key.key));
-    crypto_wipe(&g_key, sizeof(g_key));
+    memzero_explicit(&g_key, sizeof(g_key));
     mutex_unlock(&g_lock);
     if (r == SGX_INVALID_CPUSVN)
         return -EACCES;

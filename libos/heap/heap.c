@@ -362,9 +362,7 @@ void kfree(void *p)
 
 void kfree_sensitive(void *p)
 {
-    if (p) {
-        memset(p, 0, usable_size(p));
-        __asm__ volatile("" : : "r"(p) : "memory");
-    }
+    if (p)
+        memzero_explicit(p, usable_size(p));
     kfree(p);
 }

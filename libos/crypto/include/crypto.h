@@ -32,5 +32,3 @@ void aes_cmac_once(const u8 key[16], const void *data, size_t size, u8 mac[AES_C
 
 /* Equal? In time that depends on size only. */
 bool crypto_equal(const void *a, const void *b, size_t size);
-/* memset that the compiler keeps. */
-void crypto_wipe(void *data, size_t size);

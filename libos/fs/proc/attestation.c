@@ -6,7 +6,6 @@
  */
 #include "pseudo.h"
 #include "boundary.h"
-#include "crypto.h"
 #include "deployment.h"
 #include "manifest.h"
 #include "measured.h"
@@ -368,7 +367,7 @@ static int show_key(struct text *t, const struct seal *seal)
     if (r != 0)
         return r == -EACCES ? r : -EIO;
     text_add(t, key, sizeof(key));
-    crypto_wipe(key, sizeof(key));
+    memzero_explicit(key, sizeof(key));
     return 0;
 }
 
@@ -541,13 +540,22 @@ static int key_lookup(struct pseudo_inode *dir, const char *name, size_t len, st
     return there ? key_inode(dir, &g_named_key, name, len, out) : -ENOENT;
 }
 
+/* False: nothing to list there. */
+static bool key_name(u64 k, char name[sizeof(g_keys[0].name)])
+{
+    mutex_lock(&g_lock);
+    memcpy(name, g_keys[k].name, sizeof(g_keys[k].name));
+    const bool listed = name[0] && (k == 0 || g_keys[k].set);
+    mutex_unlock(&g_lock);
+    return listed;
+}
+
 static int key_iterate(struct pseudo_inode *dir, u64 pos, dirent_fn *fn, void *ctx)
 {
+    char name[sizeof(g_keys[0].name)];
+
     for (u64 k = pos; k < KEY_MAX; k++) {
-        if (!g_keys[k].name[0] || (k && !g_keys[k].set))
-            continue;
-        if (!fn(ctx, g_keys[k].name, strlen(g_keys[k].name), key_ino(dir, g_keys[k].name), DT_REG,
-                k + 1))
+        if (key_name(k, name) && !fn(ctx, name, strlen(name), key_ino(dir, name), DT_REG, k + 1))
             return 1;
     }
     return 0;

@@ -9,6 +9,12 @@ void *memcpy(void *restrict d, const void *restrict s, size_t n);
 void *memmove(void *d, const void *s, size_t n);
 void *memset(void *d, int c, size_t n);
 int memcmp(const void *a, const void *b, size_t n);
+/* Zeros that the compiler keeps, whether or not somebody reads them: for keys. */
+static inline void memzero_explicit(void *p, size_t n)
+{
+    memset(p, 0, n);
+    __asm__ volatile("" : : "r"(p) : "memory");
+}
 void *memchr(const void *s, int c, size_t n);
 bool memory_is_zero(const void *p, size_t n);
 size_t strlen(const char *s);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The keys of /dev/attestation that programs set (libos/fs/proc/attestation.c). */
 #include "boundary.h"
-#include "crypto.h"
 #include "deployment.h"
 #include "host.h"
 #include "host_model.h"
@@ -23,11 +22,6 @@
 struct deployment g_deployment;
 const struct manifest_image *g_manifest;
 struct sgx_report_body g_self;
-
-void crypto_wipe(void *data, size_t size)
-{
-    memset(data, 0, size);
-}
 
 int host_get_target_info(u8 target_info[512])
 {

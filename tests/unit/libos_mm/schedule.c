@@ -344,11 +344,6 @@ u64 random_u64(void)
     return g_clock;
 }
 
-void crypto_wipe(void *data, size_t size)
-{
-    memset(data, 0, size);
-}
-
 struct thread *thread_alloc(struct process *p)
 {
     for (u32 i = 0; i < FIBERS; i++) {

@@ -98,6 +98,21 @@ static void searches(void)
     check(page_next_accepted(start, end) == end, "none is left");
 }
 
+/* A freed block still begins with the link of its free list, and no more. */
+static bool is_wiped_when_freed(size_t size)
+{
+    u8 *p = kmalloc(size);
+    size_t left = 0;
+
+    if (!p)
+        return false;
+    memset(p, 0xa5, size);
+    kfree_sensitive(p);
+    for (size_t i = sizeof(void *); i < size; i++)
+        left += p[i] != 0;
+    return left == 0;
+}
+
 int main(void)
 {
     const u64 base = LAYOUT_LIBOS_BASE(LAYOUT_SIZE_DEFAULT);
@@ -111,7 +126,7 @@ int main(void)
     g_tcb[TCB_CURRENT / 8] = (u64)&g_thread;
     stub_set_gs(g_tcb);
     stub_reserve(base, LAYOUT_SIZE_DEFAULT - base);
-    printf("1..7\n");
+    printf("1..9\n");
     heap_init(&layout);
     pages_init(&layout, 0, 0);
     /* The first slab and its mark, in steps of 64 pages. */
@@ -132,5 +147,8 @@ int main(void)
     check(kmalloc(3000) == far && kmalloc(100) == small && kmalloc(100000) == far_large,
           "each was given back to where it came from");
     searches();
+    check(is_wiped_when_freed(16) && is_wiped_when_freed(100) && is_wiped_when_freed(3000),
+          "kfree_sensitive() leaves nothing of a small object");
+    check(is_wiped_when_freed(100000), "nor of a large one");
     return g_failed != 0;
 }
