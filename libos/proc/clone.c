@@ -14,8 +14,6 @@ struct clone_request {
     i32 exit_signal;
 };
 
-int pidfd_create(struct process *p, u32 flags); /* pidfd.c */
-
 static int check(const struct clone_request *r)
 {
     u64 f = r->flags;

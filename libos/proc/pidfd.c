@@ -101,9 +101,6 @@ static const struct file_ops g_pidfd_ops = {
     .release = pidfd_release,
 };
 
-int pidfd_create(struct process *p, u32 flags);
-int pidfd_to_pid(int fd, bool *nonblock);
-
 int pidfd_create(struct process *p, u32 flags)
 {
     struct file *f = file_alloc(&g_pidfd_ops, O_RDWR_FLAG | (flags & PIDFD_NONBLOCK));
@@ -114,12 +111,14 @@ int pidfd_create(struct process *p, u32 flags)
     return fd_install(f, true);
 }
 
-static struct process *pidfd_process(int fd)
+struct process *pidfd_process(int fd, bool *nonblock)
 {
     struct file *f = fd_get(fd);
     if (!f)
         return NULL;
     struct process *p = f->ops == &g_pidfd_ops ? process_get(f->private) : NULL;
+    if (nonblock)
+        *nonblock = (f->flags & PIDFD_NONBLOCK) != 0;
     file_put(f);
     return p;
 }
@@ -127,7 +126,7 @@ static struct process *pidfd_process(int fd)
 /* pidfd_send_signal() takes a /proc/PID directory as well: it is older than pidfd_open(). */
 static int signal_target(int fd, struct process **out)
 {
-    *out = pidfd_process(fd);
+    *out = pidfd_process(fd, NULL);
     if (*out)
         return 0;
     struct file *f = fd_get(fd);
@@ -136,17 +135,6 @@ static int signal_target(int fd, struct process **out)
     int r = g_process_hooks->dir_process(f, out);
     file_put(f);
     return r;
-}
-
-int pidfd_to_pid(int fd, bool *nonblock)
-{
-    struct file *f = fd_get(fd);
-    if (!f)
-        return -EBADF;
-    int pid = f->ops == &g_pidfd_ops ? ((struct process *)f->private)->pid : -EBADF;
-    *nonblock = (f->flags & PIDFD_NONBLOCK) != 0;
-    file_put(f);
-    return pid;
 }
 
 long sys_pidfd_open(int pid, u32 flags)
@@ -170,23 +158,19 @@ long sys_pidfd_send_signal(int pidfd, int signal, uaddr info, u32 flags)
         return r;
     if (flags != 0)
         r = -EINVAL;
-    else if (p->state == PROCESS_ZOMBIE && p->reaped)
-        r = -ESRCH;
     else if (info.at && get_user(signo, info) < 0)
         r = -EFAULT;
     else if (info.at && signo != signal)
         r = -EINVAL;
-    else if (info.at)
-        r = sys_rt_sigqueueinfo(p->pid, signal, info);
     else
-        r = sys_kill(p->pid, signal);
+        r = process_signal(p, signal, info);
     process_put(p);
     return r;
 }
 
 long sys_pidfd_getfd(int pidfd, int fd, u32 flags)
 {
-    struct process *p = pidfd_process(pidfd);
+    struct process *p = pidfd_process(pidfd, NULL);
     if (!p)
         return -EBADF;
     long r = -EPERM;

@@ -57,6 +57,12 @@ void core_killed_locked(struct process *p);
 void core_name(char *name, int sig); /* PATH_MAX */
 bool core_place_is_ours(const char *name);
 
+/* ---- pidfd.c, sigcalls.c ---- */
+int pidfd_create(struct process *p, u32 flags);
+struct process *pidfd_process(int fd, bool *nonblock); /* +1; NULL: fd is none */
+/* To this process, whoever has its number meanwhile: as kill(), or as sigqueue() with an info. */
+long process_signal(struct process *p, int sig, uaddr user_info);
+
 /* ---- membarrier.c ---- */
 void membarrier_pass(struct thread *t); /* it took ATTENTION_BARRIER */
 

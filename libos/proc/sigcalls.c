@@ -263,6 +263,12 @@ static int siginfo_decode(struct siginfo_k *info, int sig, uaddr user)
     return 0;
 }
 
+/* Only the kernel may say that it was the kernel, or kill(). */
+static bool may_say(const struct siginfo_k *info, i32 pid)
+{
+    return (info->code < 0 && info->code != SI_TKILL) || pid == current_process()->pid;
+}
+
 long sys_rt_sigqueueinfo(int pid, int signal, uaddr user_info)
 {
     struct siginfo_k info;
@@ -270,8 +276,7 @@ long sys_rt_sigqueueinfo(int pid, int signal, uaddr user_info)
     int r = siginfo_decode(&info, sig, user_info);
     if (r < 0)
         return r;
-    /* Only the kernel may say that it was the kernel, or kill(). */
-    if ((info.code >= 0 || info.code == SI_TKILL) && pid != current_process()->pid)
+    if (!may_say(&info, pid))
         return -EPERM;
     if (sig != 0 && !valid_signal(sig))
         return -EINVAL;
@@ -282,13 +287,30 @@ long sys_rt_sigqueueinfo(int pid, int signal, uaddr user_info)
     return r;
 }
 
+long process_signal(struct process *p, int sig, uaddr user_info)
+{
+    struct siginfo_k info = info_of_me(sig, SI_USER);
+    long r = user_info.at ? siginfo_decode(&info, sig, user_info) : 0;
+    if (r < 0)
+        return r;
+    if (user_info.at && !may_say(&info, p->pid))
+        return -EPERM;
+    if (sig != 0 && !valid_signal(sig))
+        return -EINVAL;
+    mutex_lock(&g_process_lock);
+    /* Not yet in the tree, or no more: its number is nobody's, or another's. */
+    r = list_empty(&p->all) ? -ESRCH : send_checked_locked(p, &info, sig);
+    mutex_unlock(&g_process_lock);
+    return r;
+}
+
 long sys_rt_tgsigqueueinfo(int group, int tid, int signal, uaddr user_info)
 {
     struct siginfo_k info;
     int r = siginfo_decode(&info, signal, user_info);
     if (r < 0)
         return r;
-    if ((info.code >= 0 || info.code == SI_TKILL) && group != current_process()->pid)
+    if (!may_say(&info, group))
         return -EPERM;
     if (group <= 0)
         return -EINVAL;

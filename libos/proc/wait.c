@@ -5,8 +5,9 @@
 #include <linux/wait.h>
 
 struct wait_request {
-    int kind; /* P_ALL, P_PID, P_PGID */
+    int kind; /* P_ALL, P_PID, P_PGID, P_PIDFD */
     i32 id;
+    const struct process *process; /* P_PIDFD */
     u32 options;
 };
 struct wait_result {
@@ -49,6 +50,8 @@ static bool matches(const struct process *c, const struct wait_request *r)
     if (r->kind == P_PID && c->pid != r->id)
         return false;
     if (r->kind == P_PGID && c->pgid != r->id)
+        return false;
+    if (r->kind == P_PIDFD && c != r->process)
         return false;
     bool clone_child = c->exit_signal != SIGCHLD;
     return (r->options & __WALL) || clone_child == !!(r->options & __WCLONE);
@@ -119,7 +122,8 @@ static int check_tracee_locked(struct tracee *e, u32 options, struct wait_result
 static bool tracee_matches(const struct tracee *e, const struct wait_request *r)
 {
     return r->kind == P_ALL || (r->kind == P_PID && e->tid == r->id) ||
-           (r->kind == P_PGID && e->process->pgid == r->id);
+           (r->kind == P_PGID && e->process->pgid == r->id) ||
+           (r->kind == P_PIDFD && e->process == r->process && e->tid == e->process->pid);
 }
 
 static int scan_tracees_locked(struct process *me, const struct wait_request *r,
@@ -216,12 +220,11 @@ static u32 siginfo_status(const struct wait_result *w)
     }
 }
 
-int pidfd_to_pid(int fd, bool *nonblock); /* pidfd.c */
-
 long sys_waitid(int type, int id, uaddr user_info, int options, uaddr usage)
 {
     struct wait_request r = {.kind = type, .id = id, .options = options};
     struct wait_result out;
+    struct process *pidfd = NULL;
     u8 info[128] = {0};
     bool nonblock = false;
     if (options & ~(u32)(WNOHANG | WNOWAIT | WEXITED | WSTOPPED | WCONTINUED | __WNOTHREAD |
@@ -243,10 +246,10 @@ long sys_waitid(int type, int id, uaddr user_info, int options, uaddr usage)
             r.id = current_process()->pgid;
         break;
     case P_PIDFD:
-        r.kind = P_PID;
-        r.id = pidfd_to_pid(id, &nonblock);
-        if (r.id < 0)
-            return r.id;
+        pidfd = pidfd_process(id, &nonblock);
+        if (!pidfd)
+            return -EBADF;
+        r.process = pidfd;
         if (nonblock)
             r.options |= WNOHANG;
         break;
@@ -254,6 +257,8 @@ long sys_waitid(int type, int id, uaddr user_info, int options, uaddr usage)
         return -EINVAL;
     }
     int found = do_wait(&r, &out);
+    if (pidfd)
+        process_put(pidfd);
     if (found < 0)
         return found;
     if (found == 0 && nonblock && !(options & WNOHANG))

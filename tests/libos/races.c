@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -16,6 +17,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 
 #define THREADS 4
@@ -600,6 +602,75 @@ static void one_proc_file_has_many_readers(void)
     close(g_fd);
 }
 
+/* ---- descriptors of processes ---- */
+
+#define LIVES 60
+
+static int g_pidfd;
+static bool g_sent;
+
+static void *sends(void *number)
+{
+    siginfo_t info = {.si_signo = SIGUSR1, .si_code = SI_QUEUE};
+    while (!__atomic_load_n(&g_sent, __ATOMIC_ACQUIRE)) {
+        long r = syscall(SYS_pidfd_send_signal, g_pidfd, SIGUSR1, (long)number % 2 ? &info : NULL,
+                         0);
+        CHECK(r == 0 || errno == ESRCH || errno == EAGAIN);
+    }
+    return NULL;
+}
+
+/* A child with this number, or 0: somebody else took it. */
+static pid_t fork_as(pid_t wanted)
+{
+    char text[16];
+    int fd = open("/proc/sys/kernel/ns_last_pid", O_WRONLY);
+    int n = snprintf(text, sizeof(text), "%d", (int)wanted - 1);
+    CHECK(fd >= 0 && write(fd, text, (size_t)n) == n);
+    close(fd);
+    pid_t pid = fork();
+    if (pid == 0) {
+        usleep(20000);
+        _exit(0);
+    }
+    if (pid == wanted)
+        return pid;
+    CHECK(waitpid(pid, NULL, 0) == pid);
+    return 0;
+}
+
+/* Whoever sends by a descriptor reaches the process that it was opened for, or nobody: not the next
+ * one with the same number. */
+static void numbers_of_processes_come_again(void)
+{
+    pthread_t t[THREADS];
+    siginfo_t info;
+    int status, met = 0;
+    for (int life = 0; life < LIVES; life++) {
+        pid_t pid = fork();
+        if (pid == 0)
+            for (;;)
+                pause();
+        g_pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+        CHECK(g_pidfd >= 0);
+        g_sent = false;
+        for (long i = 0; i < THREADS; i++)
+            CHECK(pthread_create(&t[i], NULL, sends, (void *)i) == 0);
+        CHECK(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status));
+        pid = fork_as(pid);
+        if (pid > 0) {
+            met++;
+            CHECK(waitid(3 /* P_PIDFD */, (id_t)g_pidfd, &info, WEXITED) == -1 && errno == ECHILD);
+            CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+        }
+        __atomic_store_n(&g_sent, true, __ATOMIC_RELEASE);
+        for (int i = 0; i < THREADS; i++)
+            CHECK(pthread_join(t[i], NULL) == 0);
+        close(g_pidfd);
+    }
+    CHECK(met > 0);
+}
+
 int main(void)
 {
     char dir[] = "/tmp/racesXXXXXX";
@@ -619,6 +690,7 @@ int main(void)
     RUN(threads_come_and_go);
     RUN(connections_go_to_one);
     RUN(one_proc_file_has_many_readers);
+    RUN(numbers_of_processes_come_again);
     CHECK(chdir("/") == 0 && rmdir(dir) == 0);
     return finish();
 }
