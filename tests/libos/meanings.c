@@ -85,7 +85,6 @@ static int open_as(const char *name, int flags)
 /* Each way to change what is in a set-id file, by who may not make such files. */
 static void as_writer(void)
 {
-    static const int left[] = {0777, 0777, 0777};
     struct stat st;
     char name[16];
     int fd;
@@ -97,18 +96,22 @@ static void as_writer(void)
     CHECK(ftruncate(fd, 1) == 0);
     close(fd);
     CHECK(truncate("set2", 0) == 0);
-    for (int i = 0; i < 3; i++) {
+    fd = open_as("set3", O_WRONLY);
+    CHECK(fallocate(fd, 0, 0, 8192) == 0);
+    close(fd);
+    close(open_as("set4", O_WRONLY | O_TRUNC));
+    for (int i = 0; i < 5; i++) {
         snprintf(name, sizeof(name), "set%d", i);
-        CHECK(stat(name, &st) == 0 && (int)(st.st_mode & 07777) == left[i]);
+        CHECK(stat(name, &st) == 0 && (st.st_mode & 07777) == 0777);
     }
     _exit(g_failed);
 }
 
 static void written_set_ids(void)
 {
-    static const int modes[] = {06777, 04777, 02777};
+    static const int modes[] = {06777, 04777, 02777, 06777, 06777};
     char name[16];
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 5; i++) {
         snprintf(name, sizeof(name), "set%d", i);
         int fd = open(name, O_CREAT | O_RDWR, 0600);
         CHECK(write(fd, "data", 4) == 4 && fchown(fd, 0, 50) == 0 &&

@@ -300,6 +300,34 @@ static void of_another(void)
     close_pair();
 }
 
+/* The other side is the terminal's, and not what has its name for the caller. */
+static void not_by_name(void)
+{
+    char dir[] = "/tmp/peerXXXXXX", name[64];
+    int n, status;
+    open_pair();
+    int fd = ioctl(g_master, TIOCGPTPEER, O_RDWR | O_NOCTTY);
+    CHECK(fd >= 0 && isatty(fd));
+    close(fd);
+    CHECK(ioctl(g_master, TIOCGPTN, &n) == 0 && mkdtemp(dir) && chdir(dir) == 0);
+    snprintf(name, sizeof(name), "dev/pts/%d", n);
+    CHECK(mkdir("dev", 0755) == 0 && mkdir("dev/pts", 0755) == 0);
+    fd = open(name, O_CREAT | O_RDWR, 0666);
+    CHECK(fd >= 0);
+    close(fd);
+    pid_t pid = fork();
+    if (pid == 0) {
+        CHECK(chroot(".") == 0);
+        fd = ioctl(g_master, TIOCGPTPEER, O_RDWR | O_NOCTTY);
+        CHECK(fd >= 0 ? isatty(fd) : errno == EIO);
+        _exit(g_failed);
+    }
+    CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+    CHECK(unlink(name) == 0 && rmdir("dev/pts") == 0 && rmdir("dev") == 0 && chdir("/") == 0 &&
+          rmdir(dir) == 0);
+    close_pair();
+}
+
 /* TIOCSIG: what keys can send, for the foreground group may be another user's. */
 static void sent_by_master(void)
 {
@@ -343,6 +371,7 @@ int main(void)
     RUN(forked_shell);
     RUN(not_controlling);
     RUN(of_another);
+    RUN(not_by_name);
     RUN(sent_by_master);
     return finish();
 }
