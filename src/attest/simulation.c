@@ -384,9 +384,9 @@ static void append_identity(const struct simulation *s, struct buffer *out,
         "\"attributes\":\"01000000000000000000000000000000\","
         "\"attributesMask\":\"FBFFFFFFFFFFFFFF0000000000000000\","
         "\"mrsigner\":\"%s\",\"isvprodid\":%d,\"tcbLevels\":[{\"tcb\":{\"isvsvn\":%d},"
-        "\"tcbDate\":\"2024-01-01T00:00:00Z\",\"tcbStatus\":\"UpToDate\"}]}",
+        "\"tcbDate\":\"2024-01-01T00:00:00Z\",\"tcbStatus\":\"%s\"}]}",
         hex_format(mrsigner, s->qe_mrsigner, sizeof(s->qe_mrsigner)),
-        o->tdx ? TD_QE_PROD_ID : QE_PROD_ID, QE_SVN);
+        o->tdx ? TD_QE_PROD_ID : QE_PROD_ID, QE_SVN, o->qe_status ? o->qe_status : "UpToDate");
 }
 
 /* {"NAME":INNER,"signature":"HEX"}; the signature is over INNER. */

@@ -38,6 +38,7 @@ struct simulation_options {
     bool revoke_pck;          /* in the PCK CRL */
     bool revoke_ca;           /* in the root CRL */
     const char *tcb_status;   /* NULL: "UpToDate" */
+    const char *qe_status;    /* of the quoting enclave, in the same way */
     unsigned raise_component; /* 1 to 16: the level that is up to date asks for one more */
 };
 
