@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -74,6 +75,23 @@ void check_cgroups(const struct node *node, struct finding *out)
     }
 }
 
+/* As a word by itself ("prune" is none), outside of comments. Takes the text apart. */
+static bool names_rune(struct buffer *text)
+{
+    static const char name[] = "rune";
+    char *next = text->data;
+
+    for (char *line = strsep(&next, "\n"); line; line = strsep(&next, "\n")) {
+        if (line[strspn(line, " \t")] == '#')
+            continue;
+        for (const char *at = line; (at = strstr(at, name)); at += sizeof(name) - 1)
+            if ((at == line || !isalnum((unsigned char)at[-1])) &&
+                !isalnum((unsigned char)at[sizeof(name) - 1]))
+                return true;
+    }
+    return false;
+}
+
 void check_engines(const struct node *node, struct finding *out)
 {
     static const struct {
@@ -86,7 +104,7 @@ void check_engines(const struct node *node, struct finding *out)
 
     for (size_t i = 0; i < array_count(engines); i++) {
         cleanup_buffer struct buffer text = BUFFER_INIT;
-        if (node_read(node, engines[i].file, &text) && strstr(buffer_text(&text), "rune"))
+        if (node_read(node, engines[i].file, &text) && names_rune(&text))
             buffer_append_format(&names, "%s%s", names.size ? ", " : "", engines[i].name);
     }
     if (names.size)

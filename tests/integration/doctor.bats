@@ -99,8 +99,12 @@ first() {
     chmod 777 "$root/var/lib/rune/images"
     first 2 "image cache" "others"
     chmod 700 "$root/var/lib/rune/images"
-    echo '{}' >"$root/etc/docker/daemon.json"
+    echo '{"builder": {"gc": "prune"}}' >"$root/etc/docker/daemon.json"
+    mkdir "$root/etc/containers"
+    printf '%s\n' '[engine.runtimes]' ' # rune = ["/usr/bin/rune"]' 'runes = 1' >"$root/etc/containers/containers.conf"
     first 2 engines "no engine"
+    echo 'rune = ["/usr/bin/rune"]' >>"$root/etc/containers/containers.conf"
+    "$RUNE" doctor --sysroot "$root" | grep -q 'engines .*configured: podman$'
 }
 
 # answers CHECK SEVERITY TEXT: what one check says; in time
@@ -194,6 +198,7 @@ lines */, "comment": "// \"none" // one'
     head -c 65536 /dev/urandom >"$bombs/noise"
     truncate -s 8G "$bombs/sparse"
     python3 -c 'print("[" * 900000)' >"$bombs/lists"
+    python3 -c 'print("runes/*" * 140000)' >"$bombs/runes"
     python3 -c 'print("{\"pccs_url\": \"https://" + "a" * 900000 + "\"")' >"$bombs/url"
     python3 -c 'print("x /dev " + "y" * 900000)' >"$bombs/long"
     local files=(etc/sgx_default_qcnl.conf etc/docker/daemon.json etc/containerd/config.toml etc/containers/containers.conf etc/crio/crio.conf.d/rune.conf
