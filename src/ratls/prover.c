@@ -194,7 +194,7 @@ static int renew(struct ratls_prover *p, int64_t now, struct error *err)
     return 0;
 }
 
-/* A clock that goes back makes nothing longer valid: what it said before counts too. */
+/* Others judge by their own clocks: one that is set back here makes nothing longer valid. */
 static int keep_current(struct ratls_prover *p, struct error *err)
 {
     struct error why = ERROR_INIT;
