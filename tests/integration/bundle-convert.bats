@@ -515,3 +515,52 @@ PY
     ! ldd "$libexec/enclave-convert" | grep libcrypto || false
     ldd "$libexec/enclave-make" | grep -q libcrypto
 }
+
+@test "two installations and two keys that share a cache keep the hashes of their files" {
+    make_libos
+    mkdir "$work"/{a,b}
+    for name in a b; do
+        cp "$work/libos.elf" "$work/$name/"
+        echo "proxy $name" >"$work/$name/ratls-proxy"
+    done
+    build() { # NAME: what MRENCLAVE and MRSIGNER are
+        "$tool" convert --quiet --cache "$cache" --libos "$work/$1/libos.elf" --key "$work/$1/key.pem" "$work/root" | grep '^MR'
+    }
+    build a
+    build b
+    sleep 2.1 # a hash of what changed just now is not kept
+    a=$(build a)
+    b=$(build b)
+    [ "$a" != "$b" ]
+    kept() { stat -c '%n %i %s %z' "$cache"/*/{libos,proxy,signer}-hash; }
+    before=$(kept)
+    [ "$(build a)" = "$a" ]
+    [ "$(build b)" = "$b" ]
+    [ "$(kept)" = "$before" ]
+
+    # The slot of a file that changed is written anew, and no more are kept than there is room for.
+    echo "proxy c" >"$work/a/ratls-proxy"
+    sleep 2.1
+    c=$(build a)
+    [ "$c" != "$a" ]
+    [ "$(build a)" = "$c" ]
+    size=$(stat -c %s "$cache"/*/proxy-hash)
+    [ "$(kept | grep -c " $size ")" -eq 3 ]
+    for i in $(seq 10); do cp -r "$work/b" "$work/b$i"; done
+    sleep 2.1
+    for i in $(seq 10); do [ "$(build "b$i")" = "$b" ]; done
+    [ "$(stat -c %s "$cache"/*/proxy-hash)" -eq $((size / 2 * 8)) ]
+}
+
+@test "damaged hashes beside an image are not used" {
+    make_libos
+    build() { "$tool" convert --quiet --cache "$cache" --libos "$work/libos.elf" --key "$work/key.pem" "$work/root" | grep '^MR'; }
+    build
+    sleep 2.1
+    good=$(build)
+    for size in 0 1 71 73 100000; do
+        for name in libos signer; do head -c "$size" /dev/zero >"$(echo "$cache"/*/$name-hash)"; done
+        [ "$(build)" = "$good" ]
+        [ "$(stat -c %s "$cache"/*/libos-hash)" -eq 72 ]
+    done
+}

@@ -36,11 +36,19 @@ struct enclave_maker {
     const char *key_path;
 };
 
+#define HASH_SLOTS 8u /* installations and keys that share a cache and keep their hashes */
+
 /* As with a root's fingerprint: the ctime notices every change (fingerprint.c). */
 struct file_identity {
     uint64_t dev, ino, size;
     int64_t mtime, ctime; /* ns */
     uint8_t hash[BUNDLE_HASH_SIZE];
+};
+
+/* What a file beside the image keeps, the latest first; one slot for each device and inode. */
+struct hash_slots {
+    struct file_identity slot[HASH_SLOTS];
+    size_t count;
 };
 
 static int read_libos(struct enclave_maker *maker, struct error *err)
@@ -55,31 +63,59 @@ static int64_t nanoseconds(struct timespec t)
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
+/* A file that is no whole number of slots has none. */
+static void read_slots(int image_dir, const char *name, struct hash_slots *slots)
+{
+    cleanup_buffer struct buffer kept = BUFFER_INIT;
+    slots->count = 0;
+    if (faccessat(image_dir, name, R_OK, 0) < 0 ||
+        read_file_at(image_dir, name, &kept, sizeof(slots->slot), NULL) < 0 ||
+        kept.size % sizeof(slots->slot[0]) != 0)
+        return;
+    memcpy(slots->slot, kept.data, kept.size);
+    slots->count = kept.size / sizeof(slots->slot[0]);
+}
+
+static bool same_file(const struct file_identity *a, const struct file_identity *b)
+{
+    return a->dev == b->dev && a->ino == b->ino;
+}
+
 /* The hash of a file as it is now, kept in the image's directory from an earlier start. */
 static bool hash_known(int image_dir, const char *name, const struct file_identity *id,
                        uint8_t hash[BUNDLE_HASH_SIZE])
 {
-    cleanup_buffer struct buffer kept = BUFFER_INIT;
-    struct file_identity old;
-    if (faccessat(image_dir, name, R_OK, 0) < 0 ||
-        read_file_at(image_dir, name, &kept, sizeof(old), NULL) < 0 || kept.size != sizeof(old))
-        return false;
-    memcpy(&old, kept.data, sizeof(old));
-    if (memcmp(&old, id, offsetof(struct file_identity, hash)) != 0)
-        return false;
-    memcpy(hash, old.hash, sizeof(old.hash));
-    return true;
+    struct hash_slots slots;
+    read_slots(image_dir, name, &slots);
+    for (size_t i = 0; i < slots.count; i++) {
+        if (memcmp(&slots.slot[i], id, offsetof(struct file_identity, hash)) != 0)
+            continue;
+        memcpy(hash, slots.slot[i].hash, sizeof(slots.slot[i].hash));
+        return true;
+    }
+    return false;
 }
 
-/* Not of a file that changed just now: its next change could fall into the same tick. */
+/*
+ * Not of a file that changed just now: its next change could fall into the same tick. Of makers
+ * that keep theirs at once the last one's file stays: what is not in it is hashed again.
+ */
 static void hash_keep(int image_dir, const char *name, struct file_identity *id,
                       const uint8_t hash[BUNDLE_HASH_SIZE])
 {
     struct timespec now;
     memcpy(id->hash, hash, sizeof(id->hash));
     clock_gettime(CLOCK_REALTIME, &now);
-    if (nanoseconds(now) - id->ctime > 2000000000)
-        (void)replace_file_at(image_dir, name, id, sizeof(*id), 0600, false, NULL);
+    if (nanoseconds(now) - id->ctime <= 2000000000)
+        return;
+    struct hash_slots old, slots = {.slot[0] = *id, .count = 1};
+    read_slots(image_dir, name, &old);
+    for (size_t i = 0; i < old.count && slots.count < HASH_SLOTS; i++) {
+        if (!same_file(&old.slot[i], id))
+            slots.slot[slots.count++] = old.slot[i];
+    }
+    (void)replace_file_at(image_dir, name, slots.slot, slots.count * sizeof(slots.slot[0]), 0600,
+                          false, NULL);
 }
 
 static int identify(const char *path, struct file_identity *id)
