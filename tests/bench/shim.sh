@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# containerd-shim-rune-v2 with rune, and containerd-shim-runc-v2 with runc, under one containerd and in turns: memory of an idle shim and of a
-# pod of three containers, `ctr run --rm` of /bin/true, twenty of them at once. shim.sh STAGE [ROUNDS]
+# containerd-shim-rune-v2 with rune, and containerd-shim-runc-v2 with runc, under one containerd and in turns: memory and wake-ups of an idle shim,
+# memory of a pod of three containers, `ctr run --rm` of /bin/true, twenty of them at once. shim.sh STAGE [ROUNDS]
 set -euo pipefail
 stage=$(cd "$1" && pwd)
 rounds=${2:-15}
@@ -40,6 +40,7 @@ python3 - "$work" "$rounds" <<'PY'
 import os, statistics, subprocess, sys, time
 work, rounds = sys.argv[1], int(sys.argv[2])
 runtimes = ("rune", "runc")
+IDLE_SECONDS = 10
 quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
 
 
@@ -72,12 +73,39 @@ def shims(runtime):
 
 
 def show(title, unit, values):
-    print("%-46s rune %8.1f %s   runc %8.1f %s   ratio %.2f" % (title, values["rune"], unit, values["runc"], unit, values["rune"] / values["runc"]),
-          flush=True)
+    ratio = "%.2f" % (values["rune"] / values["runc"]) if values["runc"] else "-"
+    print("%-50s rune %8.1f %s   runc %8.1f %s   ratio %s" % (title, values["rune"], unit, values["runc"], unit, ratio), flush=True)
+
+
+def pod_of(shim):
+    """The shim and all processes below it."""
+    pids = [shim]
+    for pid in pids:
+        for task in os.listdir(f"/proc/{pid}/task"):
+            pids += open(f"/proc/{pid}/task/{task}/children").read().split()
+    return pids
+
+
+def proportional(pid):
+    """KiB, of which what several processes share counts in parts."""
+    for line in open(f"/proc/{pid}/smaps_rollup"):
+        if line.startswith("Pss:"):
+            return int(line.split()[1])
+
+
+def switches(pid):
+    """How often the threads of a process were given a processor, or lost it; and which threads these are."""
+    total, tasks = 0, sorted(os.listdir(f"/proc/{pid}/task"))
+    for task in tasks:
+        for line in open(f"/proc/{pid}/task/{task}/status"):
+            if "voluntary_ctxt_switches:" in line:
+                total += int(line.split()[1])
+    return total, tasks
 
 
 def idle(count):
-    memory = {}
+    """Of one pod: what its shim holds, what all of it holds, and how often its shim wakes up."""
+    resident, whole, wakes = {}, {}, {}
     for runtime in runtimes:
         names = [f"idle-{runtime}-{i}" for i in range(count)]
         for name in names:
@@ -86,10 +114,18 @@ def idle(count):
         time.sleep(1)
         found = shims(runtime)
         assert len(found) == 1, found
-        memory[runtime] = status(found[0], "VmRSS") / 1024
+        resident[runtime] = status(found[0], "VmRSS") / 1024
+        pod = pod_of(found[0])
+        assert len(pod) == count + 1, pod
+        whole[runtime] = sum(proportional(pid) for pid in pod) / 1024
+        before, tasks = switches(found[0])
+        time.sleep(IDLE_SECONDS)
+        after, tasks_after = switches(found[0])
+        assert tasks == tasks_after, (tasks, tasks_after)
+        wakes[runtime] = after - before
         for name in names:
             remove(name)
-    return memory
+    return resident, whole, wakes
 
 
 def one(runtime, tag):
@@ -113,8 +149,11 @@ def turns(action, count):
     return {runtime: statistics.median(times[runtime][1:]) for runtime in runtimes}
 
 
-show("resident memory of a shim, one container", "MiB", idle(1))
-show("resident memory of a shim, a pod of three", "MiB", idle(3))
+for count, title in ((1, "one container"), (3, "a pod of three")):
+    resident, whole, wakes = idle(count)
+    show(f"resident memory of a shim, {title}", "MiB", resident)
+    show(f"memory of it all (PSS), {title}", "MiB", whole)
+    show(f"wake-ups of an idle shim in {IDLE_SECONDS} s, {title}", "  ", wakes)
 show("ctr run --rm of /bin/true", "ms", turns(one, rounds + 1))
 show("20 of them at once", "ms", turns(many, max(2, rounds // 4) + 1))
 PY
