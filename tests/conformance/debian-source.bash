@@ -1,10 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 # Sources of other projects for the conformance tests: fetched from Debian, never in the tree.
 
-# fetch_source WORK PACKAGE: the upstream source of Debian's package PACKAGE, unmodified, in WORK/PACKAGE
+# fetch_source WORK PACKAGE: the upstream source of Debian's package PACKAGE, unmodified, in WORK/PACKAGE.
+# NO_DEPS=1: what is not there is not fetched, and the tests are skipped.
 fetch_source() {
     local work=$1 package=$2 file
     [ -d "$work/$package" ] && return
+    if [ -n "${NO_DEPS:-}" ]; then
+        echo "the source of Debian's package $package is not in $work, and NO_DEPS is set"
+        echo "0 passed, 0 failed, 1 skipped"
+        exit 0
+    fi
     local conf=$work/apt.conf
     mkdir -p "$work/apt/parts" "$work/apt/lists/partial" "$work/apt/cache/archives/partial" "$work/source"
     # Our own lists: the machine's configuration need not have source packages enabled.
