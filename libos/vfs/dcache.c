@@ -269,13 +269,27 @@ void dcache_remove(struct dentry *d)
         dentry_put(d);
 }
 
+bool dcache_remove_free(struct dentry *d, bool unlinked)
+{
+    bool is_free;
+
+    mutex_lock(&g_tree_lock);
+    is_free = !__atomic_load_n(&d->mounts_below, __ATOMIC_ACQUIRE);
+    if (is_free) {
+        d->unlinked |= unlinked;
+        dcache_remove(d);
+    }
+    mutex_unlock(&g_tree_lock);
+    return is_free;
+}
+
 void dcache_move(struct dentry *d, struct dentry *new_dir, char *name)
 {
     struct dentry *old_parent;
     char *old_name;
 
-    dcache_remove(d);
     mutex_lock(&g_tree_lock);
+    dcache_remove(d);
     old_name = d->name;
     old_parent = d->parent;
     d->name = name;
@@ -285,8 +299,8 @@ void dcache_move(struct dentry *d, struct dentry *new_dir, char *name)
         dentry_count_mounts(old_parent, -(i32)d->mounts_below);
         dentry_count_mounts(new_dir, (i32)d->mounts_below);
     }
-    mutex_unlock(&g_tree_lock);
     dcache_insert(d);
+    mutex_unlock(&g_tree_lock);
     kfree(old_name);
     dentry_put(old_parent);
 }
@@ -388,8 +402,8 @@ int dentry_child(struct dentry *dir, const char *name, size_t len, struct dentry
         return -ENAMETOOLONG;
     hash = name_hash(dir, name, len);
     d = dcache_find(dir, name, len, hash);
-    if (d && unlikely(dir->inode->super->revalidate) && !still_valid(dir, d)) {
-        dcache_remove(d);
+    if (d && unlikely(dir->inode->super->revalidate) && !still_valid(dir, d) &&
+        dcache_remove_free(d, false)) {
         dentry_put(d);
         d = NULL;
     }

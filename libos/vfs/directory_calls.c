@@ -93,10 +93,9 @@ static int unlink_entry(struct walk *w, struct dentry *d, bool is_dir)
         r = d->mounted ? -EBUSY : -ENOTEMPTY;
     else
         r = dir->ops->unlink(dir, w->last, w->last_len, d->inode, is_dir);
-    if (r == 0) {
-        d->unlinked = true;
-        dcache_remove(d);
-    }
+    /* Or it let a full one go, in which something was mounted meanwhile. */
+    if (r == 0 && !dcache_remove_free(d, true))
+        r = -ENOTEMPTY;
     mutex_unlock(&dir->lock);
     if (r == 0) {
         if (!is_dir)
@@ -289,17 +288,20 @@ static int allocate_names(struct new_names *names, const struct walk *o, const s
     return names->moved && (names->exchanged || !(flags & RENAME_EXCHANGE_FLAG)) ? 0 : -ENOMEM;
 }
 
-/* The cache follows what the file system did. Both directories are locked. */
-static void rename_dentries(struct walk *o, struct walk *n, struct dentry *od, struct dentry *nd,
-                            struct new_names *names)
+/* The cache follows what the file system did, unless a host let a full directory be replaced in which
+ * something was mounted meanwhile. Both directories are locked. */
+static int rename_dentries(struct walk *o, struct walk *n, struct dentry *od, struct dentry *nd,
+                           struct new_names *names)
 {
-    if (nd->inode && !names->exchanged)
-        nd->unlinked = true;
-    dcache_remove(nd);
+    if (names->exchanged)
+        dcache_remove(nd);
+    else if (!dcache_remove_free(nd, nd->inode))
+        return -ENOTEMPTY;
     dcache_move(od, n->at, names->moved);
     if (names->exchanged)
         dcache_move(nd, o->at, names->exchanged);
     *names = (struct new_names){0};
+    return 0;
 }
 
 /* replaced: whose name was taken, or NULL */
@@ -335,10 +337,10 @@ static int rename_entries(struct walk *o, struct walk *n, struct dentry *od, str
     if (names.moved && r == 0) {
         r = o->at->inode->ops->rename(o->at->inode, o->last, o->last_len, n->at->inode, n->last,
                                       n->last_len, flags);
-        if (r == 0) {
-            rename_dentries(o, n, od, nd, &names);
+        if (r == 0)
+            r = rename_dentries(o, n, od, nd, &names);
+        if (r == 0)
             *moved = od->inode;
-        }
     }
     unlock_two(o->at, n->at);
     mutex_unlock(&g_rename_lock);

@@ -68,10 +68,14 @@ static struct dentry *lock_directory_of(struct dentry *d)
     }
 }
 
-/* What is gone, or in a tree that is gone, nobody could find again to unmount it. */
+/* What no path leads to any more, or in a tree that is gone, nobody could find to unmount it. With
+ * g_tree_lock, under which names with mounts below them stay in the cache. */
 static bool may_cover(const struct dentry *target)
 {
-    return !target->unlinked && (target->mount == g_root_mount || target->mount->mountpoint);
+    for (const struct dentry *d = target; d->parent != d; d = d->parent)
+        if (!d->hashed)
+            return false;
+    return target->mount == g_root_mount || target->mount->mountpoint;
 }
 
 /* Puts the mount where no walk has seen it yet. */
@@ -83,15 +87,10 @@ static int mount_cover(struct mount *m, struct dentry *target)
     mutex_lock(&g_tree_lock);
     may = may_cover(target);
     if (may) {
-        if (target->mounted) { /* someone else was faster: mount on top of that */
-            mutex_unlock(&g_tree_lock);
-            target = dentry_follow_mounts(dentry_get(target));
-            mutex_lock(&g_tree_lock);
-        } else {
-            dentry_get(target);
-        }
+        while (target->mounted) /* someone else was faster: mount on top of that */
+            target = target->mounted->root;
         m->parent = target->mount;
-        m->mountpoint = target;
+        m->mountpoint = dentry_get(target);
         dentry_count_mounts(target, 1);
         __atomic_store_n(&target->mounted, m, __ATOMIC_RELEASE);
         m->id = g_next_mount_id++;

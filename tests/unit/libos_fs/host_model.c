@@ -157,7 +157,7 @@ int host_link(int old_dir, const char *old_path, int new_dir, const char *new_pa
 }
 int host_unlink(int dir, const char *path, bool is_dir)
 {
-    struct model_node *n = model_find(path);
+    struct model_node *n = asked("unlink", dir, path);
 
     if (n)
         n->mode = 0;
@@ -165,7 +165,7 @@ int host_unlink(int dir, const char *path, bool is_dir)
 }
 int host_rename(int old_dir, const char *old_path, int new_dir, const char *new_path, u32 flags)
 {
-    struct model_node *n = model_find(old_path);
+    struct model_node *n = asked("rename", old_dir, old_path);
 
     if (!n)
         return -ENOENT;

@@ -659,6 +659,75 @@ static void there_and_not_there(void **state)
     is(CALL(umount2, "/host"), 0);
 }
 
+/* ---- mounts below names that the host takes away ---- */
+
+static struct dentry *g_point;
+static int g_mounted;
+
+static int mount_on(struct dentry *d)
+{
+    struct super *s = memfs_create("tmpfs", 1 << 20, 0755, 0, 0);
+
+    assert_false(is_err(s));
+    return mount_attach(s, s->root, d, 0, "tmpfs", NULL, NULL);
+}
+
+/* As another thread that got there while the host works. */
+static void mount_meanwhile(const char *call, const char *path)
+{
+    if (!g_point || (strcmp(call, "unlink") != 0 && strcmp(call, "rename") != 0))
+        return;
+    g_mounted = mount_on(g_point);
+    dentry_put(g_point);
+    g_point = NULL;
+}
+
+static void put_point(void)
+{
+    model_put("a", S_IFDIR | 0755, NULL);
+    model_put("other", S_IFDIR | 0755, NULL);
+    model_put("a/b", S_IFDIR | 0755, NULL);
+    g_mounted = 1;
+    is(path_lookup(AT_FDCWD, "/host/a/b", 0, &g_point), 0);
+}
+
+/* What was mounted can be unmounted by its name, or was refused; and /host too. */
+static void check_found(void)
+{
+    if (g_point)
+        mount_meanwhile("unlink", "");
+    if (g_mounted == 0)
+        is(CALL(umount2, "/host/a/b"), 0);
+    else
+        is(g_mounted, -ENOENT);
+}
+
+static void mounts_are_found_again(void **state)
+{
+    mount_host(0);
+    put_point(); /* the host says of itself that a name is gone, or another */
+    model_find("a/b")->mode = 0;
+    is(CALL(access, "/host/a/b"), -ENOENT);
+    check_found();
+    put_point();
+    model_put("a", S_IFDIR | 0755, NULL);
+    is(CALL(access, "/host/a"), 0);
+    check_found();
+    put_point(); /* or lets a full directory be removed, before or while something is mounted */
+    is(CALL(rmdir, "/host/a"), 0);
+    check_found();
+    put_point();
+    g_model_hook = mount_meanwhile;
+    is(CALL(rmdir, "/host/a"), -ENOTEMPTY);
+    check_found();
+    put_point(); /* or be replaced */
+    g_model_hook = mount_meanwhile;
+    is(CALL(rename, "/host/other", "/host/a"), -ENOTEMPTY);
+    check_found();
+    g_model_hook = NULL;
+    is(CALL(umount2, "/host"), 0);
+}
+
 /* ---- trees as deep as paths are long ---- */
 
 #define DEPTH 2000
@@ -759,6 +828,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(flags_stay, start, stop),
         cmocka_unit_test_setup_teardown(mount_points_stay, start, stop),
         cmocka_unit_test_setup_teardown(there_and_not_there, start, stop),
+        cmocka_unit_test_setup_teardown(mounts_are_found_again, start, stop),
         cmocka_unit_test_setup_teardown(deep_trees_go_without_recursion, start, stop),
         cmocka_unit_test_setup_teardown(changes_end_before_pages_go, start, stop),
     };
