@@ -269,6 +269,15 @@ static int left(long rdi, long rsi, long rdx, long rsp, long r8, long r9,
     return rdi == BOUNDARY_EXIT_OCALL ? before_return(v, run, r) : r;
 }
 
+static void close_stdio(unsigned long argument)
+{
+    struct boundary_process *p = (struct boundary_process *)argument;
+    for (int i = 0; i < 3; i++) {
+        close(p->stdio[i]);
+        p->stdio[i] = -1;
+    }
+}
+
 /* An ecall with another argument, twice, or not at all. */
 static bool ecall_lie(unsigned long number, unsigned long *argument, bool *again)
 {
@@ -278,6 +287,8 @@ static bool ecall_lie(unsigned long number, unsigned long *argument, bool *again
     *again = lie->what == W_AGAIN;
     if (lie->what == W_WILD)
         *argument = wild_argument(number, *argument);
+    if (lie->what == W_CLOSED && number == ECALL_CREATE_PROCESS)
+        close_stdio(*argument);
     return lie->what != W_SKIP;
 }
 

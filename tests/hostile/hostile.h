@@ -77,6 +77,7 @@ enum what {
     W_REPORT,   /* ask for a REPORT over the host's data */
     W_EXEC,     /* ask for a process */
     W_KILL,     /* send a signal */
+    W_CLOSED,   /* a process is asked for without standard input, output and errors */
     W_TERMINAL, /* a process with a terminal, that there is or is not; the tenant allows it */
     W_REPLAY,   /* not done: what was the answer once */
     W_LOCAL,    /* whoever it is, the answer names localhost, and control data has descriptors */

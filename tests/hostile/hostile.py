@@ -46,6 +46,8 @@ CASES = {
     "another-base": Case("C0", ["--base", "0x1000000000", "--limit", "4"], "memory", {"refused", "host", "hang"}),
     "exec": Case("C1", ["--script", "stray ~3000 exec"], "memory threads"),
     "terminals": Case("H2", ["--script", "stray ~20000 terminal", "--limit", "30"], "terminals", {"fine"}, 2),
+    "stdio-closed": Case("C1", ["--from-boot", "--script", "ecall #1-9 closed"], "stdio", {"fine"}, 2),
+    "stdio-closed-in": Case("C1", ["--from-boot", "--stdin", "--script", "ecall #1-9 closed"], "stdio", {"fine"}, 2),
     "signals": Case("M2", ["--script", "stray ~500 kill"], "signals memory forks"),
     "report-data": Case("C2", ["--script", "stray ~1000 report"], "memory threads"),
     "thread-denied": Case("H2", ["--script", "THREAD_CREATE #4-5000 deny=11"], "threads clones", {"fine", "application", "refused"}, 4),

@@ -42,6 +42,7 @@ static const char *const g_whats[W_COUNT] = {
     [W_REPORT] = "report",
     [W_EXEC] = "exec",
     [W_KILL] = "kill",
+    [W_CLOSED] = "closed",
     [W_TERMINAL] = "terminal",
     [W_CPUID] = "cpuid",
     [W_REPLAY] = "replay",

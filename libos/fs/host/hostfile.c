@@ -534,7 +534,7 @@ static int install_null(struct files *files, int k)
         r = -ENODEV;
     }
     if (r < 0) {
-        log_error("the policy keeps output or input from the host, and /dev/null is not there: "
+        log_error("standard input or output does not go to the host, and /dev/null is not there: "
                   "error %d",
                   -r);
         return r;
@@ -563,12 +563,12 @@ int fs_install_stdio(struct files *files, const int hfds[3], bool terminal)
         struct tty *made = NULL;
         struct file *f;
 
-        if (hfds[k] < 0)
-            continue;
-        if (!is_for_host(k)) {
+        /* A descriptor that is not there would be the first file that the program opens. */
+        if (hfds[k] < 0 || !is_for_host(k)) {
             int null = install_null(files, k);
 
-            host_close(hfds[k]);
+            if (hfds[k] >= 0)
+                host_close(hfds[k]);
             r = r < 0 ? r : null;
             continue;
         }
