@@ -51,7 +51,7 @@ CASES = [
     (r"unit/libos_boot/host\.c", r'"%s'),
 ]
 # One program that is one claim, or compares with a model: its cases have no names.
-WHOLE = ["fuzz/libos_deployment.c", "fuzz/libos_threads.c", "unit/libos_boot/self.c", "unit/libos_boot/threads.c", "unit/libos_mm/model.c"]
+WHOLE = ["fuzz/libos_deployment.c", "fuzz/libos_threads.c", "unit/libos_boot/clock.c", "unit/libos_boot/self.c", "unit/libos_boot/threads.c", "unit/libos_mm/model.c"]
 
 
 def check_test(call, test):

@@ -25,6 +25,7 @@ __noreturn void abort(void);
 int main(int argc, char **argv);
 void stub_reserve(u64 addr, u64 size);
 void stub_set_gs(void *gs);
+void stub_open_all(void);
 
 /* ---- memory that runs out ---- */
 static u32 g_allocations = UINT32_MAX; /* that succeed from now on */
@@ -499,7 +500,8 @@ static void do_end(struct member *m)
 
 int main(int argc, char **argv)
 {
-    bool sgx1 = argc > 1 && strcmp(argv[1], "sgx1") == 0;
+    bool open = argc > 1 && strcmp(argv[1], "sgx1-open") == 0;
+    bool sgx1 = open || (argc > 1 && strcmp(argv[1], "sgx1") == 0);
     for (const char *c = argc > 2 ? argv[2] : ""; *c; c++) /* a seed */
         g_seed = g_seed * 31 + (u64)*c;
     g_tcb[TCB_CURRENT / 8] = (u64)&g_thread;
@@ -515,6 +517,8 @@ int main(int argc, char **argv)
                                     .flags = sgx1 ? 0 : LAYOUT_FLAG_SGX2};
     if (sgx1)
         host_sgx_protect(HEAP_AT, HEAP, PROT_READ | PROT_WRITE);
+    if (open)
+        stub_open_all();
     heap_init(&layout);
     BUG_ON(mm_init(&layout, 0, 0));
 
