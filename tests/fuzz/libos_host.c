@@ -226,6 +226,7 @@ static void call_system(u32 which, u8 *buf, size_t n)
 {
     size_t count = n / sizeof(struct host_pollfd);
     static const u8 report[SGX_REPORT_SIZE] = "a report";
+    u8 target[SGX_TARGETINFO_SIZE];
     struct host_time t;
     ssize_t r;
     u32 regs[4];
@@ -260,6 +261,9 @@ static void call_system(u32 which, u8 *buf, size_t n)
     case 7:
         check(host_lseek(3, 5, 0) >= -4095);
         break;
+    case 8:
+        check(host_get_target_info(target) <= 0);
+        break;
     }
 }
 
@@ -282,7 +286,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
                 call_sockets(take_u32(6), buf, n);
                 break;
             default:
-                call_system(take_u32(8), buf, n);
+                call_system(take_u32(9), buf, n);
             }
             free(buf);
             buf = NULL;
