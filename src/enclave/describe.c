@@ -81,8 +81,10 @@ char *deployment_describe(const void *blob, size_t size, bool debug, const char 
     struct buffer out = BUFFER_INIT;
     read_records(blob, size, &s);
     const bool any = s.policy.exec == MANIFEST_EXEC_ANY,
-               loopback = s.policy.flags & MANIFEST_POLICY_LOOPBACK_HOST;
-    *insecure = any || loopback || debug || trace != NULL || s.exec.size > 0 || s.links.size > 0;
+               loopback = s.policy.flags & MANIFEST_POLICY_LOOPBACK_HOST,
+               any_process = s.policy.flags & MANIFEST_POLICY_SIGNAL_ANY_PROCESS;
+    *insecure = any || loopback || any_process || debug || trace != NULL || s.exec.size > 0 ||
+                s.links.size > 0;
     if (any)
         add(&out, "exec any (insecure)");
     if (s.policy.exec == MANIFEST_EXEC_LIST)
@@ -101,8 +103,8 @@ char *deployment_describe(const void *blob, size_t size, bool debug, const char 
         add(&out, "system calls told to the host: %s (insecure)", trace);
     if (loopback)
         add(&out, "host loopback (insecure)");
-    if (s.policy.flags & MANIFEST_POLICY_SIGNAL_ANY_PROCESS)
-        add(&out, "signals to any process");
+    if (any_process)
+        add(&out, "signals to any process (insecure)");
     else if (s.policy.signals & ~MANIFEST_SIGNALS_DEFAULT)
         add(&out, "further signals");
     buffer_release(&s.exec);

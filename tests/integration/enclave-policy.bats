@@ -321,7 +321,7 @@ EOF
     annotate signals 'default,any-process'
     arguments true
     rune --debug --log "$work/log" --enclave run --bundle "$bundle" "$id" </dev/null
-    grep -q 'this enclave: 1 host mount, host loopback (insecure), signals to any process' "$work/log"
+    grep -q 'this enclave: 1 host mount, host loopback (insecure), signals to any process (insecure)' "$work/log"
 }
 
 @test "stdio: output and input that do not go to the host" {

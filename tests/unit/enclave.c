@@ -191,7 +191,7 @@ static void test_policy_list(void **state)
     oci_config_free(config);
     policy_release(&policy);
 
-    const struct {
+    struct {
         struct manifest_deployment_header header;
         struct manifest_record record;
         struct manifest_policy policy;
@@ -205,6 +205,26 @@ static void test_policy_list(void **state)
     for (size_t size = 0; size < sizeof(blob); size++) {
         text = deployment_describe(&blob, size, false, NULL, &insecure);
         assert_true(text[0] == '\0' && !insecure);
+        free(text);
+    }
+    /* Each thing that weakens an enclave is named so by itself. */
+    static const struct {
+        struct manifest_policy policy;
+        const char *text;
+        bool insecure;
+    } lines[] = {
+        {{.exec = MANIFEST_EXEC_ANY}, "exec any (insecure)", true},
+        {{.flags = MANIFEST_POLICY_LOOPBACK_HOST}, "host loopback (insecure)", true},
+        {{.flags = MANIFEST_POLICY_SIGNAL_ANY_PROCESS}, "signals to any process (insecure)", true},
+        {{.signals = UINT64_MAX}, "further signals", false},
+        {{.signals = MANIFEST_SIGNALS_DEFAULT}, "", false},
+        {{.flags = MANIFEST_POLICY_STDIN | MANIFEST_POLICY_STDOUT}, "", false},
+    };
+    for (size_t i = 0; i < sizeof(lines) / sizeof(*lines); i++) {
+        blob.policy = lines[i].policy;
+        text = deployment_describe(&blob, sizeof(blob), false, NULL, &insecure);
+        assert_string_equal(text, lines[i].text);
+        assert_int_equal(insecure, lines[i].insecure);
         free(text);
     }
 }
