@@ -93,7 +93,7 @@ CALL(timer_settime, DONE, "", (int, id), (int, flags), (in, value, "struct itime
 CALL(timer_gettime, DONE, "", (int, id), (out, value, "struct itimerspec"))
 CALL(timer_getoverrun, DONE, "", (int, id))
 CALL(timer_delete, DONE, "", (int, id))
-CALL(times, PARTIAL, "all CPU time counts as user time", (out, times, "struct tms"))
+CALL(times, DONE, "", (out, times, "struct tms"))
 /* identity */
 CALL(getuid, DONE, "")
 CALL(geteuid, DONE, "")

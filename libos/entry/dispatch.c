@@ -59,14 +59,26 @@ static __attribute__((noinline)) long run_traced(struct thread *t, struct uregs 
     return r;
 }
 
+static __attribute__((noinline)) long run_slowly(struct thread *t, struct uregs *regs, bool timed)
+{
+    u32 weight = timed ? cpu_sample_begin() : 0;
+    long r = g_tracing ? run_traced(t, regs) : run(t, regs);
+
+    if (timed)
+        cpu_sample_end(weight);
+    return r;
+}
+
 void syscall_dispatch(struct uregs *regs)
 {
     struct thread *t = current();
+    bool timed;
     long r;
 
     t->regs = regs;
     t->fs_base = read_fs_base();
-    r = unlikely(g_tracing) ? run_traced(t, regs) : run(t, regs);
+    timed = t->untimed-- == 0;
+    r = unlikely(timed || g_tracing) ? run_slowly(t, regs, timed) : run(t, regs);
     regs->rax = (u64)r;
     if (unlikely(r <= -ERESTARTSYS && r >= -ERESTART_RESTARTBLOCK))
         __atomic_fetch_or(&t->attention, ATTENTION_SIGNAL, __ATOMIC_SEQ_CST);

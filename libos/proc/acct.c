@@ -51,10 +51,11 @@ static u32 float_bits(u64 v)
 
 static void record_of(struct acct_v3 *a, struct process *p)
 {
-    u64 lived = clock_monotonic() - p->start_time, cpu = process_cpu_time(p);
+    u64 lived = clock_monotonic() - p->start_time;
     u32 elapsed = float_bits(lived / NS_A_TICK);
     memset(a, 0, sizeof(*a));
     mutex_lock(&g_process_lock);
+    struct cpu_times cpu = process_cpu_times(p);
     a->ac_version = VERSION;
     a->ac_flag = (char)((p->exec_done ? 0 : AFORK) | (p->exit_status & 0x7f ? AXSIG : 0) |
                         (p->exit_status & DUMPED_BIT ? ACORE : 0));
@@ -65,8 +66,8 @@ static void record_of(struct acct_v3 *a, struct process *p)
     a->ac_ppid = p->parent ? (u32)p->parent->pid : 0;
     a->ac_btime = (u32)((clock_realtime() - lived) / 1000000000);
     memcpy(&a->ac_etime, &elapsed, sizeof(elapsed));
-    a->ac_utime = short_number((cpu - MIN(cpu, p->stime)) / NS_A_TICK);
-    a->ac_stime = short_number(p->stime / NS_A_TICK);
+    a->ac_utime = short_number(cpu.user / NS_A_TICK);
+    a->ac_stime = short_number(cpu.system / NS_A_TICK);
     a->ac_mem = p->mm ? short_number(p->mm->total << (PAGE_SHIFT - 10)) : 0;
     a->ac_minflt = short_number(p->min_flt);
     memcpy(a->ac_comm, p->comm, MIN(sizeof(a->ac_comm), sizeof(p->comm)));

@@ -245,7 +245,8 @@ void thread_exit(u32 status)
     tracee_thread_end_locked(t, status);
     if (blocked_work)
         signal_retarget_locked(t, blocked_work);
-    p->utime += thread_cpu_time(t);
+    p->ended_cpu += thread_cpu_time(t);
+    p->ended_system += t->system_time;
     t->utime_last = 0;
     list_del(&t->siblings);
     signal_flush_queue(&t->sig_queue, &t->sig_pending, ~0ull);

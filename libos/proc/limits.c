@@ -73,11 +73,8 @@ long sys_getrusage(int who, uaddr usage)
     process_note_rss(current_process());
     mutex_lock(&g_process_lock);
     rusage_fill(current_process(), who == RUSAGE_CHILDREN, &u);
-    if (who == RUSAGE_THREAD) {
-        u64 ns = thread_cpu_time(current());
-        u.ru_utime.tv_sec = (long)(ns / 1000000000);
-        u.ru_utime.tv_usec = (long)(ns % 1000000000 / 1000);
-    }
+    if (who == RUSAGE_THREAD)
+        rusage_set_cpu(&u, thread_cpu_times(current()));
     mutex_unlock(&g_process_lock);
     return copy_to_user(usage, &u, sizeof(u));
 }
@@ -88,10 +85,12 @@ long sys_times(uaddr times)
 {
     struct process *p = current_process();
     mutex_lock(&g_process_lock);
+    struct cpu_times cpu = process_cpu_times(p);
     struct tms t = {
-        .tms_utime = (long)(process_cpu_time(p) / TICK_NS),
-        .tms_cutime = (long)(p->cutime / TICK_NS),
-        .tms_cstime = (long)(p->cstime / TICK_NS),
+        .tms_utime = (long)(cpu.user / TICK_NS),
+        .tms_stime = (long)(cpu.system / TICK_NS),
+        .tms_cutime = (long)(p->children_cpu.user / TICK_NS),
+        .tms_cstime = (long)(p->children_cpu.system / TICK_NS),
     };
     mutex_unlock(&g_process_lock);
     if (times.at && copy_to_user(times, &t, sizeof(t)) < 0)

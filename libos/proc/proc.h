@@ -44,6 +44,7 @@ void vfork_release(struct process *p);
 struct rusage;
 void process_note_rss(struct process *p);
 void rusage_fill(struct process *p, bool children, struct rusage *out);
+void rusage_set_cpu(struct rusage *out, struct cpu_times cpu);
 
 /* ---- core.c ---- */
 /* The current process, which a signal ends: all of it stands still, and what RLIMIT_CORE asks for
@@ -115,6 +116,7 @@ void timers_exec(struct process *p);
 void timers_cpu_limit_locked(struct process *p); /* rlimits[LIMIT_CPU] is new */
 void timers_signal_taken_locked(struct process *p, struct siginfo_k *info);
 u64 thread_cpu_time(struct thread *t);
+struct cpu_times thread_cpu_times(struct thread *t);
 struct timespec64 {
     i64 sec, nsec;
 };

@@ -93,6 +93,9 @@ void ktimer_cancel_sync(struct ktimer *t)
 
 /* ---- clocks ---- */
 
+#define SAMPLE_EVERY   64u
+#define LONGEST_SAMPLE 200000ul /* ns: more is a wait outside, or another task's turn */
+
 static u64 host_thread_time(void)
 {
     i64 now = host_clock(CLOCK_THREAD_CPUTIME_ID);
@@ -118,10 +121,56 @@ u64 thread_cpu_time(struct thread *t)
     return t->utime_last;
 }
 
+u32 cpu_sample_begin(void)
+{
+    struct thread *t = current();
+    u32 weight = MAX(t->sample_weight, 1u);
+    u64 now = clock_monotonic();
+    t->sample_weight = SAMPLE_EVERY / 2 + (u32)now % SAMPLE_EVERY;
+    t->untimed = t->sample_weight - 1; /* now: the call may not come back */
+    t->sample_waited = 0;
+    t->sample_begin = clock_monotonic();
+    t->sample_cost = t->sample_begin - now;
+    return weight;
+}
+
+void cpu_sample_end(u32 weight)
+{
+    struct thread *t = current();
+    u64 ns = clock_monotonic() - t->sample_begin, less = t->sample_waited + t->sample_cost;
+    t->system_time += MIN(ns - MIN(ns, less), LONGEST_SAMPLE) * weight;
+    t->sample_begin = 0;
+}
+
+/* The CPU time is known, and how it divides is an estimate: neither part ever goes back. */
+static struct cpu_times divide(u64 cpu, u64 system, struct cpu_times *told)
+{
+    if (cpu > told->user + told->system) {
+        told->system = MAX(told->system, MIN(system, cpu - told->user));
+        told->user = cpu - told->system;
+    }
+    return *told;
+}
+
+struct cpu_times thread_cpu_times(struct thread *t)
+{
+    u64 cpu = thread_cpu_time(t), system = MIN(t->system_time, cpu);
+    return (struct cpu_times){.user = cpu - system, .system = system};
+}
+
+struct cpu_times process_cpu_times(struct process *p)
+{
+    struct thread *t;
+    u64 system = p->ended_system;
+    list_for_each_entry (t, &p->threads, siblings)
+        system += t->system_time;
+    return divide(process_cpu_time(p), system, &p->told_cpu);
+}
+
 u64 process_cpu_time(struct process *p)
 {
     struct thread *t;
-    u64 sum = p->utime + p->stime;
+    u64 sum = p->ended_cpu;
     list_for_each_entry (t, &p->threads, siblings)
         sum += thread_cpu_time(t);
     return sum;

@@ -22,6 +22,12 @@ static struct __kernel_old_timeval timeval_of(u64 ns)
     return (struct __kernel_old_timeval){(long)(ns / 1000000000), (long)(ns % 1000000000 / 1000)};
 }
 
+void rusage_set_cpu(struct rusage *out, struct cpu_times cpu)
+{
+    out->ru_utime = timeval_of(cpu.user);
+    out->ru_stime = timeval_of(cpu.system);
+}
+
 /*
  * What the process uses now may be its most so far. Takes its mm's lock: call it without
  * g_process_lock.
@@ -38,8 +44,7 @@ void process_note_rss(struct process *p)
 void rusage_fill(struct process *p, bool children, struct rusage *out)
 {
     memset(out, 0, sizeof(*out));
-    out->ru_utime = timeval_of(children ? p->cutime : process_cpu_time(p));
-    out->ru_stime = timeval_of(children ? p->cstime : 0);
+    rusage_set_cpu(out, children ? p->children_cpu : process_cpu_times(p));
     out->ru_maxrss = (long)((children ? p->child_max_rss : p->max_rss) << (PAGE_SHIFT - 10));
     if (!children)
         out->ru_minflt = (long)p->min_flt;
@@ -77,8 +82,9 @@ static int check_child_locked(struct process *me, struct process *c, u32 options
         u32 sig = c->exit_status & 0x7f;
         out->code = !sig ? CLD_EXITED : (c->exit_status & 0x80) ? CLD_DUMPED : CLD_KILLED;
         if (!keep) {
-            me->cutime += c->utime + c->cutime;
-            me->cstime += c->stime + c->cstime;
+            struct cpu_times cpu = process_cpu_times(c);
+            me->children_cpu.user += cpu.user + c->children_cpu.user;
+            me->children_cpu.system += cpu.system + c->children_cpu.system;
             me->child_max_rss = MAX(me->child_max_rss, MAX(c->max_rss, c->child_max_rss));
             process_reap_locked(c);
         }

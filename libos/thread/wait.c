@@ -154,6 +154,7 @@ static i64 park(u32 token, u64 timeout, struct host_pollfd *fds, size_t count)
 {
     struct thread *t = current();
     u32 old = __atomic_load_n(&t->park, __ATOMIC_SEQ_CST);
+    u64 begin;
     i64 r;
 
     do {
@@ -163,7 +164,10 @@ static i64 park(u32 token, u64 timeout, struct host_pollfd *fds, size_t count)
         }
     } while (!__atomic_compare_exchange_n(&t->park, &old, old | PARK_PARKED, false,
                                           __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
+    begin = unlikely(t->sample_begin != 0) ? clock_monotonic() : 0;
     r = host_thread_wait(timeout, fds, count);
+    if (unlikely(begin != 0))
+        t->sample_waited += clock_monotonic() - begin;
     __atomic_and_fetch(&t->park, ~(PARK_PARKED | token), __ATOMIC_SEQ_CST);
     return r;
 }

@@ -492,7 +492,7 @@ static void the_next_number(void)
         pid = fork();
         if (pid == 0)
             _exit(0);
-        CHECK(pid == 70001 && directory_of(pid) != before);
+        CHECK(pid == 70001 && (uint32_t)directory_of(pid) != (uint32_t)before);
         before = directory_of(pid);
         CHECK(waitpid(pid, NULL, 0) == pid);
     }

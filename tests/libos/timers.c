@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Clocks, sleeping, interval timers and POSIX timers. */
 #include "check.h"
+#include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <sys/resource.h>
@@ -279,6 +281,83 @@ static void timers_of_one_signal(void)
     sigprocmask(SIG_SETMASK, &old, NULL);
 }
 
+static long long cpu_us(int who, long long *system)
+{
+    struct rusage u;
+    CHECK(getrusage(who, &u) == 0);
+    *system = u.ru_stime.tv_sec * 1000000ll + u.ru_stime.tv_usec;
+    return u.ru_utime.tv_sec * 1000000ll + u.ru_utime.tv_usec;
+}
+
+static long long own_us(void)
+{
+    struct timespec now;
+    CHECK(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now) == 0);
+    return now.tv_sec * 1000000ll + now.tv_nsec / 1000;
+}
+
+static void spin(long long until)
+{
+    while (own_us() < until)
+        for (volatile int i = 0; i < 1000000; i++)
+            ;
+}
+
+static void call(long long until)
+{
+    while (own_us() < until)
+        for (int i = 0; i < 20000; i++)
+            syscall(SYS_fcntl, 0, F_GETFD);
+}
+
+/* What a process computes is user time, and what its system calls take is system time. */
+static void user_and_system_time(void)
+{
+    long long system, user = cpu_us(RUSAGE_SELF, &system), system_now, user_now;
+    spin(own_us() + 300000);
+    user_now = cpu_us(RUSAGE_SELF, &system_now);
+    CHECK(user_now - user >= 200000 && system_now - system < 100000);
+    system = system_now;
+    call(own_us() + 600000);
+    user = cpu_us(RUSAGE_SELF, &system_now);
+    CHECK(system_now - system >= 60000); /* natively about a half, by the kernel's entry */
+    CHECK(user >= user_now);
+
+    struct tms t;
+    CHECK(times(&t) != (clock_t)-1 && t.tms_stime * 10000ll >= system_now - 20000);
+    struct rusage own;
+    CHECK(getrusage(RUSAGE_THREAD, &own) == 0 &&
+          own.ru_stime.tv_sec * 1000000ll + own.ru_stime.tv_usec >= 60000);
+
+    pid_t pid = fork();
+    if (pid == 0) {
+        call(own_us() + 300000);
+        _exit(0);
+    }
+    cpu_us(RUSAGE_CHILDREN, &system);
+    int ended;
+    CHECK(waitpid(pid, &ended, 0) == pid && ended == 0);
+    cpu_us(RUSAGE_CHILDREN, &system_now);
+    CHECK(system_now - system >= 30000);
+}
+
+/* Neither ever goes back, whatever one more sample says. */
+static void times_never_go_back(void)
+{
+    long long system_before = 0, user_before = 0;
+    for (int i = 0; i < 20000; i++) {
+        long long system, user = cpu_us(RUSAGE_SELF, &system);
+        if (user < user_before || system < system_before) {
+            CHECK(!"a time went back");
+            break;
+        }
+        user_before = user;
+        system_before = system;
+        if (i % 64 == 0)
+            sched_yield();
+    }
+}
+
 int main(void)
 {
     RUN(clocks);
@@ -290,6 +369,8 @@ int main(void)
     RUN(timers_of_one_signal);
     RUN(thread_timer);
     RUN(usage);
+    RUN(user_and_system_time);
+    RUN(times_never_go_back);
     RUN(cpu_timers);
     return finish();
 }

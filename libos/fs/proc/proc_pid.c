@@ -156,12 +156,15 @@ static int show_stat(struct pseudo_inode *p, struct text *t)
     struct mm_usage m = usage_of(p);
     char comm[16];
     i32 ppid, tty = 0, foreground = -1, sid = 0;
+    struct cpu_times cpu, children;
     char state;
 
     if (!proc)
         return -ESRCH;
     get_comm(p, proc, comm);
     mutex_lock(&g_process_lock);
+    cpu = process_cpu_times(proc);
+    children = proc->children_cpu;
     ppid = proc->parent ? proc->parent->pid : 0;
     state = process_state_char(proc, p->tid);
     if (proc->session) {
@@ -177,9 +180,9 @@ static int show_stat(struct pseudo_inode *p, struct text *t)
         "%d (%s) %c %d %d %d %d %d 4194304 %llu 0 0 0 %llu %llu %llu %llu 20 %d %u 0 %llu "
         "%llu %llu ",
         p->tid ? p->tid : p->pid, comm, state, ppid, proc->pgid, sid, tty, foreground,
-        (unsigned long long)proc->min_flt, (unsigned long long)(process_cpu_time(proc) / 10000000),
-        (unsigned long long)0, (unsigned long long)(proc->cutime / 10000000),
-        (unsigned long long)(proc->cstime / 10000000), proc->nice, proc->thread_count,
+        (unsigned long long)proc->min_flt, (unsigned long long)(cpu.user / 10000000),
+        (unsigned long long)(cpu.system / 10000000), (unsigned long long)(children.user / 10000000),
+        (unsigned long long)(children.system / 10000000), proc->nice, proc->thread_count,
         (unsigned long long)(proc->start_time / 10000000),
         (unsigned long long)(m.total << PAGE_SHIFT), (unsigned long long)mm_usage_resident(&m));
     text_printf(t,
@@ -674,10 +677,13 @@ static const struct pseudo_entry g_pid_entries[] = {
 static const struct pseudo_entry g_task_dir = PSEUDO_DIR("task", g_task_entries);
 static const struct pseudo_entry g_pid_dir = PSEUDO_DIR("pid", g_pid_entries);
 
-/* Another process that gets the number later is another directory. */
+/* Another process that gets the number later is another directory, also for programs that keep 32
+ * bits of it. */
 u64 proc_pid_ino(const struct process *p)
 {
-    return (p->start_time / 1000 & 0x7fffffff) << 32 | 0x10000000 | (u32)p->pid;
+    u64 start = p->start_time / 1000 & 0x7fffffff;
+
+    return start << 32 | 0x10000000 | (((u32)p->pid + (u32)start * 0x9e3779b1u) & 0x0fffffff);
 }
 
 struct inode *proc_pid_inode(struct super *s, struct process *p)

@@ -81,25 +81,29 @@ static int show_cpuinfo(struct pseudo_inode *p, struct text *t)
 
 static int add_cpu_time(struct process *p, void *ctx)
 {
-    u64 *total = ctx;
+    struct cpu_times *total = ctx, cpu = process_cpu_times(p);
 
-    *total += process_cpu_time(p);
+    total->user += cpu.user;
+    total->system += cpu.system;
     return 0;
 }
 
 static int show_stat(struct pseudo_inode *p, struct text *t)
 {
     u32 count = cpu_count();
-    u64 busy = 0, up = clock_monotonic();
+    u64 up = clock_monotonic() / 10000000 * count, idle;
+    struct cpu_times busy = {0};
 
     process_for_each(add_cpu_time, &busy);
-    busy /= 10000000;
-    up = up / 10000000 * count;
-    text_printf(t, "cpu  %llu 0 0 %llu 0 0 0 0 0 0\n", (unsigned long long)busy,
-                (unsigned long long)(up > busy ? up - busy : 0));
+    busy.user /= 10000000;
+    busy.system /= 10000000;
+    idle = up - MIN(up, busy.user + busy.system);
+    text_printf(t, "cpu  %llu 0 %llu %llu 0 0 0 0 0 0\n", (unsigned long long)busy.user,
+                (unsigned long long)busy.system, (unsigned long long)idle);
     for (u32 k = 0; k < count; k++)
-        text_printf(t, "cpu%u %llu 0 0 %llu 0 0 0 0 0 0\n", k, (unsigned long long)(busy / count),
-                    (unsigned long long)((up > busy ? up - busy : 0) / count));
+        text_printf(t, "cpu%u %llu 0 %llu %llu 0 0 0 0 0 0\n", k,
+                    (unsigned long long)(busy.user / count),
+                    (unsigned long long)(busy.system / count), (unsigned long long)(idle / count));
     text_printf(t,
                 "intr 0\nctxt 0\nbtime %llu\nprocesses %d\nprocs_running 1\nprocs_blocked "
                 "0\nsoftirq 0 0 0 0 0 0 0 0 0 0 0\n",

@@ -58,6 +58,11 @@ struct thread {
     void *futex;                 /* proc/futex.c while waiting */
     u64 utime_start;             /* of the host thread's CPU clock when this thread began */
     u64 utime_last;              /* CPU time at the last look, ns */
+    u64 system_time;             /* of it in the LibOS, ns, as the calls that were timed say */
+    u64 sample_begin;            /* of the call that is timed, monotonic ns; 0: none is */
+    u64 sample_waited;           /* ns of it that the thread slept */
+    u64 sample_cost;             /* ns that a look at the clock takes */
+    u32 untimed, sample_weight;  /* calls until the next is timed, and how many that stands for */
     u64 fault_addr, fault_error; /* for the next signal frame */
     u32 fault_trap;
     i32 nice;

@@ -19,10 +19,16 @@ i32 pid_last(void); /* /proc/sys/kernel/ns_last_pid: the next one is after it */
 int pid_set_last(i32 pid);
 /* R S T Z, as in /proc/PID/stat, of its thread tid, or (0) the first one; g_process_lock held. */
 char process_state_char(struct process *p, i32 tid);
-u32 cpu_count(void);                     /* 1..1024 */
-u64 process_cpu_time(struct process *p); /* ns, user and system, so far */
-struct thread *thread_find(i32 tid);     /* g_process_lock held by the caller */
-i32 process_tracer_locked(i32 tid);      /* who traces that thread; 0: nobody */
+u32 cpu_count(void); /* 1..1024 */
+/* CPU time so far, ns: the sum, and how it divides; g_process_lock held by the caller. */
+u64 process_cpu_time(struct process *p);
+struct cpu_times process_cpu_times(struct process *p);
+/* Around a system call of the current thread, one in about 64: it stands for those since the last
+ * that was timed. What of it the thread slept does not count. */
+u32 cpu_sample_begin(void);
+void cpu_sample_end(u32 weight);     /* what cpu_sample_begin() returned */
+struct thread *thread_find(i32 tid); /* g_process_lock held by the caller */
+i32 process_tracer_locked(i32 tid);  /* who traces that thread; 0: nobody */
 /* As ptrace(2): may the current process look into p? */
 bool process_may_access(const struct process *p);
 /* No member has a parent in another group of the same session: a stop would never end

@@ -40,6 +40,10 @@ struct session {
     bool host_keys;  /* the terminal is the host's, and the tenant lets it press keys there */
 };
 
+struct cpu_times {
+    u64 user, system; /* ns */
+};
+
 struct process {
     struct refcount refs;
     i32 pid, pgid;
@@ -69,8 +73,10 @@ struct process {
     struct waitq signal_wait;   /* signalfd, sigtimedwait */
 
     char comm[16];
-    u64 start_time;                   /* monotonic ns */
-    u64 utime, stime, cutime, cstime; /* ns */
+    u64 start_time;                /* monotonic ns */
+    u64 ended_cpu, ended_system;   /* of threads that ended, ns */
+    struct cpu_times told_cpu;     /* the last time */
+    struct cpu_times children_cpu; /* of those that were waited for */
     u32 dumpable, personality, keepcaps, child_subreaper, pdeathsig;
     i32 oom_score_adj, nice;
     u32 ioprio;            /* remembered; 0: none was set */
