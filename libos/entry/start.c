@@ -102,7 +102,7 @@ static int load_container(const struct boundary_boot *boot)
 
     if (count > BOUNDARY_MOUNT_MAX)
         return -EINVAL;
-    i32 *fds = kmalloc(((size_t)count + 1) * sizeof(*fds));
+    hostfd *fds = kmalloc(((size_t)count + 1) * sizeof(*fds));
 
     if (fds == NULL)
         return -ENOMEM;
@@ -305,7 +305,7 @@ static i64 spawn_parsed(struct boundary_process *h)
     speculation_barrier();
     p += (size_t)h->group_count * 4;
     for (int i = 0; i < 3; i++)
-        spec.hfds[i] = h->stdio[i];
+        spec.hfds[i] = (hostfd){h->stdio[i]};
     for (int i = 0; i < 16; i++)
         limits[i] = (struct rlimit64){h->rlimits[2 * i], h->rlimits[2 * i + 1]};
     if ((h->flags & PAL_PROCESS_HAS_LIMITS) != 0)
@@ -375,7 +375,8 @@ static int spawn_proxy(const struct boundary_process *h)
         .argv = clients ? closed : open,
         .env = env,
         .cwd = "/",
-        .hfds = {-1, -1, g_deployment.terminal ? -1 : host_dup(h->stdio[2])},
+        .hfds = {no_hostfd(-1), no_hostfd(-1),
+                 g_deployment.terminal ? no_hostfd(-1) : host_dup((hostfd){h->stdio[2]})},
         .uid = g_deployment.uid,
         .gid = g_deployment.gid,
         .umask = 077,

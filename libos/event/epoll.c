@@ -77,7 +77,7 @@ static int ctl_add(struct epoll *ep, int fd, struct file *file, const struct epo
     item->fd = fd;
     item->events = event->events;
     item->data = event->data;
-    item->hfd = -1;
+    item->hfd = no_hostfd(-1);
     item->deadline = NO_DEADLINE;
     list_init(&item->ready);
     list_init(&item->timed);
@@ -104,7 +104,7 @@ static int ctl_modify(struct epoll_item *item, const struct epoll_event *event)
     spin_unlock(&item->ep->ready_lock);
     item->events = event->events;
     item->data = event->data;
-    if (item->hfd >= 0)
+    if (hostfd_ok(item->hfd))
         r = host_epoll_ctl(item->ep->host_fd, EPOLL_CTL_MOD, item->hfd,
                            epoll_item_host_events(item), (u32)item->host_node.key);
     if (r == 0)
@@ -351,7 +351,7 @@ static void epoll_release(struct file *f)
         epoll_item_remove(container_of(n, struct epoll_item, node));
     mutex_unlock(&ep->lock);
     mutex_unlock(&g_epoll_lock);
-    if (ep->host_fd >= 0)
+    if (hostfd_ok(ep->host_fd))
         host_close(ep->host_fd);
     kfree(ep);
 }
@@ -374,7 +374,7 @@ static long epoll_create(u32 flags)
     list_init(&ep->timed);
     waitq_init(&ep->wait);
     waitq_init(&ep->watchers);
-    ep->host_fd = -1;
+    ep->host_fd = no_hostfd(-1);
     ep->file = f;
     f->private = ep;
     f->kind = "eventpoll";

@@ -34,7 +34,7 @@ struct epoll {
     struct list_head timed; /* items with a deadline */
     struct rb_root items;   /* by descriptor number */
     struct rb_root hosts;   /* items with a host descriptor by id */
-    int host_fd;            /* -1: none yet */
+    hostfd host_fd;         /* -1: none yet */
     u32 host_count, next_id;
     u32 item_count;
     u32 round;         /* of epoll_wait: an item is reported once a call */
@@ -62,7 +62,7 @@ struct epoll_item {
     u32 round;
     size_t place; /* in what that round reports */
     u64 deadline;
-    int hfd; /* -1: none */
+    hostfd hfd; /* -1: none */
     bool hfd_owned;
     u32 entry_count;
     struct item_entry entries[2];

@@ -83,7 +83,7 @@ u32 epoll_item_host_events(const struct epoll_item *item)
 }
 
 /* Also called when a nested epoll gets its host descriptor later. */
-static void item_host(struct poll_table *pt, int hfd, u16 events)
+static void item_host(struct poll_table *pt, hostfd hfd, u16 events)
 {
     struct item_table *t = container_of(pt, struct item_table, pt);
     struct epoll_item *item = t->item;
@@ -91,13 +91,13 @@ static void item_host(struct poll_table *pt, int hfd, u16 events)
     int r;
 
     (void)events;
-    if (item->hfd >= 0)
+    if (hostfd_ok(item->hfd))
         return;
-    if (ep->host_fd < 0) {
+    if (!hostfd_ok(ep->host_fd)) {
         ep->host_fd = host_epoll_create();
-        if (ep->host_fd < 0) {
-            t->err = ep->host_fd;
-            ep->host_fd = -1;
+        if (!hostfd_ok(ep->host_fd)) {
+            t->err = ep->host_fd.n;
+            ep->host_fd = no_hostfd(-1);
             return;
         }
     }
@@ -106,8 +106,8 @@ static void item_host(struct poll_table *pt, int hfd, u16 events)
     r = host_epoll_ctl(ep->host_fd, EPOLL_CTL_ADD, hfd, epoll_item_host_events(item), ep->next_id);
     if (r == -EEXIST) { /* the file is watched under a second descriptor number */
         hfd = host_dup(hfd);
-        if (hfd < 0) {
-            t->err = hfd;
+        if (!hostfd_ok(hfd)) {
+            t->err = hfd.n;
             return;
         }
         item->hfd_owned = true;
@@ -217,14 +217,14 @@ void epoll_item_forget_host(struct epoll_item *item)
 {
     struct epoll *ep = item->ep;
 
-    if (item->hfd < 0)
+    if (!hostfd_ok(item->hfd))
         return;
     (void)host_epoll_ctl(ep->host_fd, EPOLL_CTL_DEL, item->hfd, 0, 0);
     rb_erase(&ep->hosts, &item->host_node);
     ep->host_count--;
     if (item->hfd_owned)
         host_close(item->hfd);
-    item->hfd = -1;
+    item->hfd = no_hostfd(-1);
 }
 
 void epoll_item_remove(struct epoll_item *item)

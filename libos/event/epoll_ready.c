@@ -84,7 +84,7 @@ static size_t collect_ready(struct epoll *ep, struct epoll_event *out, size_t ma
         if (ready == 0)
             continue;
         item_fired(item, ready, out, n++);
-        if (item->hfd >= 0 && (item->events & EPOLLONESHOT) != 0)
+        if (hostfd_ok(item->hfd) && (item->events & EPOLLONESHOT) != 0)
             (void)host_epoll_ctl(ep->host_fd, EPOLL_CTL_MOD, item->hfd, 0,
                                  (u32)item->host_node.key);
         if ((item->events & (EPOLLET | EPOLLONESHOT)) != 0)

@@ -178,12 +178,12 @@ static ssize_t inotify_read(struct file *f, struct uio *io, u64 *pos)
         r = take_events(n, io);
         if (r != -EAGAIN || (f->flags & O_NONBLOCK) != 0)
             return r;
-        if (inotify_host_fd(n) >= 0) {
+        if (hostfd_ok(inotify_host_fd(n))) {
             if (file_wait(f, POLLIN, NO_DEADLINE) < 0)
                 return -ERESTARTSYS;
         } else if (wait_event(&n->readable,
                               __atomic_load_n(&n->count, __ATOMIC_ACQUIRE) > 0 ||
-                                  inotify_host_fd(n) >= 0,
+                                  hostfd_ok(inotify_host_fd(n)),
                               NO_DEADLINE) < 0)
             return -ERESTARTSYS;
     }
@@ -196,7 +196,7 @@ static u32 inotify_poll(struct file *f, struct poll_table *pt)
     u32 outside = 0;
 
     poll_wait(pt, &n->readable);
-    if (inotify_host_fd(n) >= 0)
+    if (hostfd_ok(inotify_host_fd(n)))
         outside = poll_host(pt, inotify_host_fd(n), POLLIN | POLLRDNORM);
     if (__atomic_load_n(&n->count, __ATOMIC_ACQUIRE) > 0)
         outside |= POLLIN | POLLRDNORM;
@@ -284,7 +284,7 @@ static long inotify_create(u32 flags)
     list_init(&n->watches);
     list_init(&n->events);
     waitq_init(&n->readable);
-    n->host_fd = -1;
+    n->host_fd = no_hostfd(-1);
     f->private = n;
     f->kind = "inotify";
     return fd_install(f, (flags & O_CLOEXEC) != 0);

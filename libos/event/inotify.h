@@ -29,7 +29,7 @@ struct inotify {
     struct waitq readable;
     u32 count; /* events; atomic for poll */
     i32 last_wd;
-    int host_fd;                 /* -1: nothing of the host is watched; atomic, set once */
+    hostfd host_fd;              /* -1: nothing of the host is watched; atomic, set once */
     struct list_head of_outside; /* under g_outside_lock, once there is one */
 };
 
@@ -49,9 +49,9 @@ void inotify_watch_directory(struct inotify_watch *w);
 void async_notify_gone(struct inotify_watch *w); /* g_watch_lock held */
 
 /* ---- inotify_host.c; g_watch_lock not held ---- */
-static inline int inotify_host_fd(const struct inotify *n)
+static inline hostfd inotify_host_fd(const struct inotify *n)
 {
-    return __atomic_load_n(&n->host_fd, __ATOMIC_ACQUIRE);
+    return (hostfd){__atomic_load_n(&n->host_fd.n, __ATOMIC_ACQUIRE)};
 }
 /* A watch of the host for an inode of a pass-through mount: its number, or negative errno. */
 int inotify_host_add(struct inotify *n, struct inode *i, u32 mask);

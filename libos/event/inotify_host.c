@@ -104,7 +104,7 @@ static void drain(struct inotify *n, const struct own_change *own)
 
 void inotify_host_drain(struct inotify *n)
 {
-    if (inotify_host_fd(n) < 0)
+    if (!hostfd_ok(inotify_host_fd(n)))
         return;
     mutex_lock(&g_outside_lock);
     drain(n, NULL);
@@ -143,19 +143,19 @@ static struct outside_watch g_watch = {.begin = own_change_begin, .end = own_cha
 
 /* ---- watches ---- */
 
-static int instance_of(struct inotify *n)
+static hostfd instance_of(struct inotify *n)
 {
-    int fd = n->host_fd;
+    hostfd fd = n->host_fd;
 
-    if (fd >= 0)
+    if (hostfd_ok(fd))
         return fd;
     fd = host_inotify_create();
-    if (fd < 0)
+    if (!hostfd_ok(fd))
         return fd;
     if (g_outside.next == NULL)
         list_init(&g_outside);
     list_add_tail(&n->of_outside, &g_outside);
-    __atomic_store_n(&n->host_fd, fd, __ATOMIC_RELEASE);
+    __atomic_store_n(&n->host_fd.n, fd.n, __ATOMIC_RELEASE);
     __atomic_store_n(&g_outside_watch, &g_watch, __ATOMIC_RELEASE);
     waitq_wake(&n->readable, UINT32_MAX); /* who polls asks the host from now on */
     return fd;
@@ -163,15 +163,17 @@ static int instance_of(struct inotify *n)
 
 int inotify_host_add(struct inotify *n, struct inode *i, u32 mask)
 {
-    int place = hostfs_place_open(i), fd, r;
+    hostfd place = hostfs_place_open(i), fd;
+    int r;
 
-    if (place < 0)
-        return place == -ESTALE ? -ENOENT : place;
+    if (!hostfd_ok(place))
+        return place.n == -ESTALE ? -ENOENT : place.n;
     mutex_lock(&g_outside_lock);
     fd = instance_of(n);
     /* Two names here can be one file of the host: what either wants is asked for. */
-    r = fd < 0 ? fd
-               : host_inotify_add(fd, place, (mask & IN_ALL_EVENTS) | IN_DELETE_SELF | IN_MASK_ADD);
+    r = fd.n;
+    if (hostfd_ok(fd))
+        r = host_inotify_add(fd, place, (mask & IN_ALL_EVENTS) | IN_DELETE_SELF | IN_MASK_ADD);
     mutex_unlock(&g_outside_lock);
     host_close(place);
     return r;
@@ -187,14 +189,14 @@ void inotify_host_remove(struct inotify *n, i32 host_wd)
     list_for_each_entry (w, &n->watches, of_instance)
         used = used || w->host_wd == host_wd;
     mutex_unlock(&g_watch_lock);
-    if (!used && n->host_fd >= 0)
+    if (!used && hostfd_ok(n->host_fd))
         (void)host_inotify_remove(n->host_fd, host_wd);
     mutex_unlock(&g_outside_lock);
 }
 
 void inotify_host_release(struct inotify *n)
 {
-    if (inotify_host_fd(n) < 0)
+    if (!hostfd_ok(inotify_host_fd(n)))
         return;
     mutex_lock(&g_outside_lock);
     list_del(&n->of_outside);

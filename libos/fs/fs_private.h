@@ -11,7 +11,7 @@
 /* ---- devices ---- */
 int device_open(struct inode *i, struct file *f);
 /* f becomes a stream of a descriptor of the host, which it owns, also when this fails. */
-int host_stream_attach(struct file *f, int hfd);
+int host_stream_attach(struct file *f, hostfd hfd);
 /* The next read gets this byte first. */
 void host_stream_keep(struct file *f, u8 byte);
 
@@ -25,7 +25,7 @@ struct super *devfs_create(void);
 struct super *devpts_create(u32 gid, u32 mode, u32 ptmx_mode);
 struct super *sysfs_create(void);
 struct super *cgroupfs_create(void);
-struct super *hostfs_create(int hfd, u32 flags); /* MANIFEST_MOUNT_* */
+struct super *hostfs_create(hostfd hfd, u32 flags); /* MANIFEST_MOUNT_* */
 /* The mount of a file is /etc/hosts: what it says of localhost is the enclave's own. At boot. */
 int hostfs_keep_localhost(struct super *super);
 struct super *attestation_create(void);

@@ -175,7 +175,7 @@ static int mount_copied_up(const struct deployment_mount *m, struct dentry *cove
 /* covered: a directory of the image in the mount's place, or NULL. */
 static struct super *make_super(const struct deployment_mount *m, const struct dentry *covered)
 {
-    int fd;
+    hostfd fd;
 
     switch (m->kind) {
     case MANIFEST_MOUNT_TMPFS:
@@ -194,7 +194,7 @@ static struct super *make_super(const struct deployment_mount *m, const struct d
         return cgroupfs_create();
     case MANIFEST_MOUNT_PASSTHROUGH:
         fd = deployment_mount_fd(m->index);
-        return fd < 0 ? err_ptr(fd) : hostfs_create(fd, m->flags);
+        return !hostfd_ok(fd) ? err_ptr(fd.n) : hostfs_create(fd, m->flags);
     default: /* encrypted volumes: refused rather than shown empty */
         return err_ptr(-EOPNOTSUPP);
     }

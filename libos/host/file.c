@@ -21,11 +21,11 @@ static int put_path(const char *path, u32 off)
     return (int)((off + n + 7) & ~7ul);
 }
 
-int host_open(int dir, const char *path, int flags, u32 mode)
+hostfd host_open(hostfd dir, const char *path, int flags, u32 mode)
 {
     int r = put_path(path, 0);
 
-    return r < 0 ? r : host_fd(HOST_CALL(OPEN, dir, (u32)flags, mode));
+    return r < 0 ? no_hostfd(r) : host_fd(HOST_CALL(OPEN, dir.n, (u32)flags, mode));
 }
 
 static bool stat_is_sane(const struct boundary_stat *s)
@@ -39,14 +39,14 @@ static bool stat_is_sane(const struct boundary_stat *s)
            s->ctime_nsec < limit;
 }
 
-int host_stat(int dir, const char *path, bool follow, struct host_stat *st)
+int host_stat(hostfd dir, const char *path, bool follow, struct host_stat *st)
 {
     struct boundary_stat s;
     int r = put_path(path, 0);
 
     if (r < 0)
         return r;
-    r = host_zero(HOST_CALL(STAT, dir, follow));
+    r = host_zero(HOST_CALL(STAT, dir.n, follow));
     if (r < 0)
         return r;
     host_get(0, &s, sizeof(s));
@@ -73,10 +73,10 @@ int host_stat(int dir, const char *path, bool follow, struct host_stat *st)
     return 0;
 }
 
-int host_statfs(int hfd, struct host_statfs *st)
+int host_statfs(hostfd hfd, struct host_statfs *st)
 {
     struct boundary_statfs s;
-    int r = host_zero(HOST_CALL(STATFS, hfd));
+    int r = host_zero(HOST_CALL(STATFS, hfd.n));
 
     if (r < 0)
         return r;
@@ -112,12 +112,12 @@ static bool dirents_are_sane(const u8 *buf, size_t n)
     return true;
 }
 
-ssize_t host_getdents(int hfd, void *buf, size_t n)
+ssize_t host_getdents(hostfd hfd, void *buf, size_t n)
 {
     i64 r;
 
     n = MIN(n, (size_t)BOUNDARY_DATA_SIZE);
-    r = host_count(HOST_CALL(GETDENTS, hfd, n), n);
+    r = host_count(HOST_CALL(GETDENTS, hfd.n, n), n);
     if (r <= 0)
         return r;
     host_get(0, buf, (size_t)r);
@@ -126,19 +126,20 @@ ssize_t host_getdents(int hfd, void *buf, size_t n)
     return r;
 }
 
-int host_inotify_create(void)
+hostfd host_inotify_create(void)
 {
     return host_fd(HOST_CALL(INOTIFY, BOUNDARY_INOTIFY_CREATE, 0, 0, 0));
 }
 
-int host_inotify_add(int hfd, int file, u32 mask)
+int host_inotify_add(hostfd hfd, hostfd file, u32 mask)
 {
-    return host_fd(HOST_CALL(INOTIFY, BOUNDARY_INOTIFY_ADD, hfd, file, mask));
+    return (int)host_count(HOST_CALL(INOTIFY, BOUNDARY_INOTIFY_ADD, hfd.n, file.n, mask),
+                           INT32_MAX);
 }
 
-int host_inotify_remove(int hfd, int wd)
+int host_inotify_remove(hostfd hfd, int wd)
 {
-    return host_zero(HOST_CALL(INOTIFY, BOUNDARY_INOTIFY_REMOVE, hfd, wd, 0));
+    return host_zero(HOST_CALL(INOTIFY, BOUNDARY_INOTIFY_REMOVE, hfd.n, wd, 0));
 }
 
 size_t host_inotify_next(const void *record, struct host_inotify_event *e)
@@ -173,7 +174,7 @@ static bool events_are_sane(const u8 *buf, size_t n)
     return true;
 }
 
-ssize_t host_inotify_read(int hfd, void *buf, size_t n)
+ssize_t host_inotify_read(hostfd hfd, void *buf, size_t n)
 {
     ssize_t r = host_read(hfd, buf, MIN(n, (size_t)BOUNDARY_DATA_SIZE), -1);
 
@@ -182,58 +183,59 @@ ssize_t host_inotify_read(int hfd, void *buf, size_t n)
     return r;
 }
 
-int host_mkdir(int dir, const char *path, u32 mode)
+int host_mkdir(hostfd dir, const char *path, u32 mode)
 {
     int r = put_path(path, 0);
 
-    return r < 0 ? r : host_zero(HOST_CALL(MKDIR, dir, mode));
+    return r < 0 ? r : host_zero(HOST_CALL(MKDIR, dir.n, mode));
 }
 
-int host_unlink(int dir, const char *path, bool is_dir)
+int host_unlink(hostfd dir, const char *path, bool is_dir)
 {
     int r = put_path(path, 0);
 
-    return r < 0 ? r : host_zero(HOST_CALL(UNLINK, dir, is_dir));
+    return r < 0 ? r : host_zero(HOST_CALL(UNLINK, dir.n, is_dir));
 }
 
-int host_rename(int old_dir, const char *old_path, int new_dir, const char *new_path, u32 flags)
+int host_rename(hostfd old_dir, const char *old_path, hostfd new_dir, const char *new_path,
+                u32 flags)
 {
     int off = put_path(old_path, 0), r;
 
     if (off < 0)
         return off;
     r = put_path(new_path, (u32)off);
-    return r < 0 ? r : host_zero(HOST_CALL(RENAME, old_dir, new_dir, flags, off));
+    return r < 0 ? r : host_zero(HOST_CALL(RENAME, old_dir.n, new_dir.n, flags, off));
 }
 
-int host_link(int old_dir, const char *old_path, int new_dir, const char *new_path)
+int host_link(hostfd old_dir, const char *old_path, hostfd new_dir, const char *new_path)
 {
     int off = put_path(old_path, 0), r;
 
     if (off < 0)
         return off;
     r = put_path(new_path, (u32)off);
-    return r < 0 ? r : host_zero(HOST_CALL(LINK, old_dir, new_dir, off));
+    return r < 0 ? r : host_zero(HOST_CALL(LINK, old_dir.n, new_dir.n, off));
 }
 
-int host_symlink(const char *target, int dir, const char *path)
+int host_symlink(const char *target, hostfd dir, const char *path)
 {
     int off = put_path(target, 0), r;
 
     if (off < 0)
         return off;
     r = put_path(path, (u32)off);
-    return r < 0 ? r : host_zero(HOST_CALL(SYMLINK, dir, off));
+    return r < 0 ? r : host_zero(HOST_CALL(SYMLINK, dir.n, off));
 }
 
-ssize_t host_readlink(int dir, const char *path, char *buf, size_t n)
+ssize_t host_readlink(hostfd dir, const char *path, char *buf, size_t n)
 {
     i64 r = put_path(path, 0);
 
     if (r < 0)
         return r;
     n = MIN(n, (size_t)PATH_SIZE);
-    r = host_count(HOST_CALL(READLINK, dir, n), n);
+    r = host_count(HOST_CALL(READLINK, dir.n, n), n);
     if (r > 0)
         host_get(0, buf, (size_t)r);
     if (r > 0 && memchr(buf, '\0', (size_t)r) != NULL)
@@ -241,39 +243,39 @@ ssize_t host_readlink(int dir, const char *path, char *buf, size_t n)
     return r;
 }
 
-int host_chmod(int dir, const char *path, u32 mode)
+int host_chmod(hostfd dir, const char *path, u32 mode)
 {
     int r = put_path(path, 0);
 
-    return r < 0 ? r : host_zero(HOST_CALL(CHMOD, dir, mode));
+    return r < 0 ? r : host_zero(HOST_CALL(CHMOD, dir.n, mode));
 }
 
-int host_chown(int dir, const char *path, u32 uid, u32 gid, bool follow)
+int host_chown(hostfd dir, const char *path, u32 uid, u32 gid, bool follow)
 {
     int r = put_path(path, 0);
 
-    return r < 0 ? r : host_zero(HOST_CALL(CHOWN, dir, uid, gid, follow));
+    return r < 0 ? r : host_zero(HOST_CALL(CHOWN, dir.n, uid, gid, follow));
 }
 
-int host_utimens(int dir, const char *path, const i64 times[4], bool follow)
+int host_utimens(hostfd dir, const char *path, const i64 times[4], bool follow)
 {
     int r = put_path(path, 0);
 
-    return r < 0
-               ? r
-               : host_zero(HOST_CALL(UTIMENS, dir, follow, times[0], times[1], times[2], times[3]));
+    return r < 0 ? r
+                 : host_zero(
+                       HOST_CALL(UTIMENS, dir.n, follow, times[0], times[1], times[2], times[3]));
 }
 
-int host_mknod(int dir, const char *path, u32 mode, u64 dev)
+int host_mknod(hostfd dir, const char *path, u32 mode, u64 dev)
 {
     int r = put_path(path, 0);
 
-    return r < 0 ? r : host_zero(HOST_CALL(MKNOD, dir, mode, dev));
+    return r < 0 ? r : host_zero(HOST_CALL(MKNOD, dir.n, mode, dev));
 }
 
 /* ---- sockets ---- */
 
-int host_socket(int domain, int type, int protocol)
+hostfd host_socket(int domain, int type, int protocol)
 {
     return host_fd(HOST_CALL(SOCKET, domain, type, protocol));
 }
@@ -296,48 +298,48 @@ static void get_address(void *addr, u32 *addr_len, u32 room)
     *addr_len = (u32)size;
 }
 
-int host_bind(int hfd, const void *addr, u32 addr_len)
+int host_bind(hostfd hfd, const void *addr, u32 addr_len)
 {
     int r = put_address(addr, addr_len);
 
-    return r < 0 ? r : host_zero(HOST_CALL(BIND, hfd, addr_len));
+    return r < 0 ? r : host_zero(HOST_CALL(BIND, hfd.n, addr_len));
 }
 
-int host_connect(int hfd, const void *addr, u32 addr_len)
+int host_connect(hostfd hfd, const void *addr, u32 addr_len)
 {
     int r = put_address(addr, addr_len);
 
-    return r < 0 ? r : host_zero(HOST_CALL(CONNECT, hfd, addr_len));
+    return r < 0 ? r : host_zero(HOST_CALL(CONNECT, hfd.n, addr_len));
 }
 
-int host_bind_path(int hfd, int dir, const char *path, const char *text)
+int host_bind_path(hostfd hfd, hostfd dir, const char *path, const char *text)
 {
     int at = put_path(path, 0), r = at < 0 ? at : put_path(text, (u32)at);
 
-    return r < 0 ? r : host_zero(HOST_CALL(BIND_PATH, hfd, dir, at));
+    return r < 0 ? r : host_zero(HOST_CALL(BIND_PATH, hfd.n, dir.n, at));
 }
 
-int host_connect_file(int hfd, int file, u32 uid, u32 gid)
+int host_connect_file(hostfd hfd, hostfd file, u32 uid, u32 gid)
 {
-    return host_zero(HOST_CALL(CONNECT_FILE, hfd, file, uid, gid));
+    return host_zero(HOST_CALL(CONNECT_FILE, hfd.n, file.n, uid, gid));
 }
 
-int host_listen(int hfd, int backlog, u32 uid, u32 gid)
+int host_listen(hostfd hfd, int backlog, u32 uid, u32 gid)
 {
-    return host_zero(HOST_CALL(LISTEN, hfd, backlog, uid, gid));
+    return host_zero(HOST_CALL(LISTEN, hfd.n, backlog, uid, gid));
 }
 
-int host_accept(int hfd, void *addr, u32 *addr_len)
+hostfd host_accept(hostfd hfd, void *addr, u32 *addr_len)
 {
     u32 room = addr_len != NULL ? MIN(*addr_len, BOUNDARY_ADDRESS_MAX) : 0;
-    int fd = host_fd(HOST_CALL(ACCEPT, hfd, BOUNDARY_ADDRESS_MAX));
+    hostfd fd = host_fd(HOST_CALL(ACCEPT, hfd.n, BOUNDARY_ADDRESS_MAX));
 
-    if (fd >= 0 && addr_len != NULL)
+    if (hostfd_ok(fd) && addr_len != NULL)
         get_address(addr, addr_len, room);
     return fd;
 }
 
-ssize_t host_send(int hfd, const void *buf, size_t n, int flags, const struct host_message *m)
+ssize_t host_send(hostfd hfd, const void *buf, size_t n, int flags, const struct host_message *m)
 {
     int r = put_address(m->addr, m->addr_len);
 
@@ -348,8 +350,8 @@ ssize_t host_send(int hfd, const void *buf, size_t n, int flags, const struct ho
     host_put(BOUNDARY_ADDRESS_MAX, m->control, m->control_len);
     n = MIN(n, (size_t)BOUNDARY_DATA_SIZE - BOUNDARY_BYTES);
     host_put(BOUNDARY_BYTES, buf, n);
-    return host_count(HOST_CALL(SEND, hfd, n, (u32)flags, m->addr_len, m->control_len,
-                                m->to_file ? (u64)m->file : (u64)-1),
+    return host_count(HOST_CALL(SEND, hfd.n, n, (u32)flags, m->addr_len, m->control_len,
+                                m->to_file ? (u64)m->file.n : (u64)-1),
                       n);
 }
 
@@ -361,7 +363,7 @@ static void get_control(struct host_message *m, u32 room)
     m->control_len = (u32)size;
 }
 
-ssize_t host_recv(int hfd, void *buf, size_t n, int flags, struct host_message *m)
+ssize_t host_recv(hostfd hfd, void *buf, size_t n, int flags, struct host_message *m)
 {
     const int truncated = 0x20; /* MSG_TRUNC: the answer may be longer than what was read */
     u32 room = MIN(m->addr_len, BOUNDARY_ADDRESS_MAX);
@@ -369,7 +371,7 @@ ssize_t host_recv(int hfd, void *buf, size_t n, int flags, struct host_message *
     i64 r;
 
     n = MIN(n, (size_t)BOUNDARY_DATA_SIZE - BOUNDARY_BYTES);
-    r = host_count(HOST_CALL(RECV, hfd, n, (u32)flags, BOUNDARY_ADDRESS_MAX, control_room),
+    r = host_count(HOST_CALL(RECV, hfd.n, n, (u32)flags, BOUNDARY_ADDRESS_MAX, control_room),
                    (flags & truncated) != 0 ? INT32_MAX : n);
     if (r < 0)
         return r;
@@ -381,16 +383,16 @@ ssize_t host_recv(int hfd, void *buf, size_t n, int flags, struct host_message *
     return r;
 }
 
-int host_shutdown(int hfd, int how)
+int host_shutdown(hostfd hfd, int how)
 {
-    return host_zero(HOST_CALL(SHUTDOWN, hfd, how));
+    return host_zero(HOST_CALL(SHUTDOWN, hfd.n, how));
 }
 
-int host_getsockopt(int hfd, int level, int name, void *val, u32 *len)
+int host_getsockopt(hostfd hfd, int level, int name, void *val, u32 *len)
 {
     u32 room = MIN(*len, 4096u);
     u64 size;
-    int r = host_zero(HOST_CALL(GETSOCKOPT, hfd, level, name, room));
+    int r = host_zero(HOST_CALL(GETSOCKOPT, hfd.n, level, name, room));
 
     if (r < 0)
         return r;
@@ -400,18 +402,18 @@ int host_getsockopt(int hfd, int level, int name, void *val, u32 *len)
     return 0;
 }
 
-int host_setsockopt(int hfd, int level, int name, const void *val, u32 len)
+int host_setsockopt(hostfd hfd, int level, int name, const void *val, u32 len)
 {
     if (len > 4096)
         return -EINVAL;
     host_put(0, val, len);
-    return host_zero(HOST_CALL(SETSOCKOPT, hfd, level, name, len));
+    return host_zero(HOST_CALL(SETSOCKOPT, hfd.n, level, name, len));
 }
 
-int host_getsockname(int hfd, void *addr, u32 *addr_len, bool peer)
+int host_getsockname(hostfd hfd, void *addr, u32 *addr_len, bool peer)
 {
     u32 room = MIN(*addr_len, BOUNDARY_ADDRESS_MAX);
-    int r = host_zero(HOST_CALL(GETSOCKNAME, hfd, BOUNDARY_ADDRESS_MAX, peer));
+    int r = host_zero(HOST_CALL(GETSOCKNAME, hfd.n, BOUNDARY_ADDRESS_MAX, peer));
 
     if (r == 0)
         get_address(addr, addr_len, room);

@@ -70,18 +70,19 @@ int host_zero(i64 r)
     return (int)host_count(r, 0);
 }
 
-int host_fd(i64 r)
+hostfd host_fd(i64 r)
 {
-    return (int)host_count(r, INT32_MAX);
+    return (hostfd){(i32)host_count(r, INT32_MAX)};
 }
 
-ssize_t host_read(int hfd, void *buf, size_t n, off_t off)
+ssize_t host_read(hostfd hfd, void *buf, size_t n, off_t off)
 {
     size_t done = 0;
 
     do {
         size_t piece = MIN(n - done, (size_t)BOUNDARY_DATA_SIZE);
-        i64 r = host_count(HOST_CALL(READ, hfd, piece, off < 0 ? (u64)-1 : (u64)off + done), piece);
+        i64 r = host_count(HOST_CALL(READ, hfd.n, piece, off < 0 ? (u64)-1 : (u64)off + done),
+                           piece);
 
         if (r < 0)
             return done > 0 ? (ssize_t)done : r;
@@ -93,7 +94,7 @@ ssize_t host_read(int hfd, void *buf, size_t n, off_t off)
     return (ssize_t)done;
 }
 
-ssize_t host_write(int hfd, const void *buf, size_t n, off_t off)
+ssize_t host_write(hostfd hfd, const void *buf, size_t n, off_t off)
 {
     size_t done = 0;
 
@@ -102,7 +103,7 @@ ssize_t host_write(int hfd, const void *buf, size_t n, off_t off)
         i64 r;
 
         host_put(0, (const u8 *)buf + done, piece);
-        r = host_count(HOST_CALL(WRITE, hfd, piece, off < 0 ? (u64)-1 : (u64)off + done), piece);
+        r = host_count(HOST_CALL(WRITE, hfd.n, piece, off < 0 ? (u64)-1 : (u64)off + done), piece);
         if (r < 0)
             return done > 0 ? (ssize_t)done : r;
         done += (size_t)r;
@@ -112,22 +113,22 @@ ssize_t host_write(int hfd, const void *buf, size_t n, off_t off)
     return (ssize_t)done;
 }
 
-int host_close(int hfd)
+int host_close(hostfd hfd)
 {
-    return host_zero(HOST_CALL(CLOSE, hfd));
+    return host_zero(HOST_CALL(CLOSE, hfd.n));
 }
 
-int host_dup(int hfd)
+hostfd host_dup(hostfd hfd)
 {
-    return host_fd(HOST_CALL(DUP, hfd));
+    return host_fd(HOST_CALL(DUP, hfd.n));
 }
 
-off_t host_lseek(int hfd, off_t off, int whence)
+off_t host_lseek(hostfd hfd, off_t off, int whence)
 {
-    return host_count(HOST_CALL(LSEEK, hfd, (u64)off, whence), INT64_MAX);
+    return host_count(HOST_CALL(LSEEK, hfd.n, (u64)off, whence), INT64_MAX);
 }
 
-int host_ioctl(int hfd, u32 cmd, void *arg, size_t arg_size)
+int host_ioctl(hostfd hfd, u32 cmd, void *arg, size_t arg_size)
 {
     i64 r;
 
@@ -135,7 +136,7 @@ int host_ioctl(int hfd, u32 cmd, void *arg, size_t arg_size)
         return -EINVAL;
     if (arg != NULL)
         host_put(0, arg, arg_size);
-    r = host_count(HOST_CALL(IOCTL, hfd, cmd, arg_size), INT32_MAX);
+    r = host_count(HOST_CALL(IOCTL, hfd.n, cmd, arg_size), INT32_MAX);
     if (r >= 0 && arg != NULL)
         host_get(0, arg, arg_size);
     return (int)r;
@@ -184,35 +185,35 @@ i64 host_thread_wait(u64 timeout, struct host_pollfd *fds, size_t count)
     return r;
 }
 
-int host_epoll_create(void)
+hostfd host_epoll_create(void)
 {
     return host_fd(HOST_CALL(EPOLL_CREATE, 0));
 }
 
-int host_epoll_ctl(int epfd, int op, int hfd, u32 events, u32 data)
+int host_epoll_ctl(hostfd epfd, int op, hostfd hfd, u32 events, u32 data)
 {
-    return host_zero(HOST_CALL(EPOLL_CTL, epfd, op, hfd, events, data));
+    return host_zero(HOST_CALL(EPOLL_CTL, epfd.n, op, hfd.n, events, data));
 }
 
-int host_epoll_wait(int epfd, struct host_epoll_event *events, size_t count)
+int host_epoll_wait(hostfd epfd, struct host_epoll_event *events, size_t count)
 {
     int r;
 
     count = MIN(count, BOUNDARY_DATA_SIZE / sizeof(struct boundary_epoll_event));
-    r = (int)host_count(HOST_CALL(EPOLL_WAIT, epfd, count), count);
+    r = (int)host_count(HOST_CALL(EPOLL_WAIT, epfd.n, count), count);
     if (r > 0)
         host_get(0, events, (size_t)r * sizeof(*events));
     return r;
 }
 
-int host_fsync(int hfd, bool data_only)
+int host_fsync(hostfd hfd, bool data_only)
 {
-    return host_zero(HOST_CALL(FSYNC, hfd, data_only));
+    return host_zero(HOST_CALL(FSYNC, hfd.n, data_only));
 }
 
-int host_ftruncate(int hfd, u64 size)
+int host_ftruncate(hostfd hfd, u64 size)
 {
-    return host_zero(HOST_CALL(FTRUNCATE, hfd, size));
+    return host_zero(HOST_CALL(FTRUNCATE, hfd.n, size));
 }
 
 static u64 lock_length(u64 start, u64 end)
@@ -220,15 +221,15 @@ static u64 lock_length(u64 start, u64 end)
     return end >= INT64_MAX ? 0 : end - start + 1;
 }
 
-int host_lock(int hfd, bool whole, int type, u64 start, u64 end)
+int host_lock(hostfd hfd, bool whole, int type, u64 start, u64 end)
 {
-    return host_zero(HOST_CALL(LOCK, hfd, whole ? BOUNDARY_LOCK_FILE : BOUNDARY_LOCK_RANGE, type,
+    return host_zero(HOST_CALL(LOCK, hfd.n, whole ? BOUNDARY_LOCK_FILE : BOUNDARY_LOCK_RANGE, type,
                                start, lock_length(start, end)));
 }
 
-int host_lock_test(int hfd, bool *write, u64 *start, u64 *end)
+int host_lock_test(hostfd hfd, bool *write, u64 *start, u64 *end)
 {
-    int r = host_zero(HOST_CALL(LOCK, hfd, BOUNDARY_LOCK_TEST, *write ? F_WRLCK : F_RDLCK, *start,
+    int r = host_zero(HOST_CALL(LOCK, hfd.n, BOUNDARY_LOCK_TEST, *write ? F_WRLCK : F_RDLCK, *start,
                                 lock_length(*start, *end)));
     u64 type = host_out(0), at = host_out(1), length = host_out(2);
 
@@ -242,7 +243,7 @@ int host_lock_test(int hfd, bool *write, u64 *start, u64 *end)
     return 1;
 }
 
-int host_fallocate(int hfd, int mode, u64 off, u64 n)
+int host_fallocate(hostfd hfd, int mode, u64 off, u64 n)
 {
-    return host_zero(HOST_CALL(FALLOCATE, hfd, mode, off, n));
+    return host_zero(HOST_CALL(FALLOCATE, hfd.n, mode, off, n));
 }

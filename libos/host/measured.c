@@ -7,18 +7,18 @@ const struct enclave_layout *g_layout;
 const struct manifest_image *g_manifest;
 struct deployment g_deployment;
 
-static const i32 *g_mount_fds;
+static const hostfd *g_mount_fds;
 static u32 g_mount_count;
 
-void deployment_set_mounts(const i32 *fds, u32 count)
+void deployment_set_mounts(const hostfd *fds, u32 count)
 {
     g_mount_fds = fds;
     g_mount_count = count;
 }
 
-int deployment_mount_fd(u32 index)
+hostfd deployment_mount_fd(u32 index)
 {
-    return index < g_mount_count ? g_mount_fds[index] : -EINVAL;
+    return index < g_mount_count ? g_mount_fds[index] : no_hostfd(-EINVAL);
 }
 
 bool policy_signal(int sig)

@@ -19,7 +19,7 @@
 
 struct host_socket {
     struct socket base;
-    int hfd;
+    hostfd hfd;
     bool connecting;     /* connect() was started and its result not yet told */
     bool asked_resolver; /* Docker's, see host_name.c */
     struct netlink_notes notes;
@@ -32,7 +32,7 @@ static struct host_socket *host_of(struct socket *s)
     return container_of(s, struct host_socket, base);
 }
 
-static int wrap(int hfd, int domain, int type, int protocol, struct socket **out)
+static int wrap(hostfd hfd, int domain, int type, int protocol, struct socket **out)
 {
     struct host_socket *h = kzalloc(sizeof(*h));
 
@@ -49,7 +49,7 @@ static int wrap(int hfd, int domain, int type, int protocol, struct socket **out
 
 int host_socket_create(int domain, int type, int protocol, struct socket **out)
 {
-    int hfd;
+    hostfd hfd;
 
     if (domain == AF_NETLINK) {
         if (type != SOCK_RAW && type != SOCK_DGRAM)
@@ -65,8 +65,8 @@ int host_socket_create(int domain, int type, int protocol, struct socket **out)
         return -ESOCKTNOSUPPORT;
     }
     hfd = host_socket(domain, type, protocol);
-    if (hfd < 0)
-        return hfd;
+    if (!hostfd_ok(hfd))
+        return hfd.n;
     if (protocol == 0 && type == SOCK_STREAM)
         protocol = IPPROTO_TCP;
     else if (protocol == 0 && type == SOCK_DGRAM && domain != AF_NETLINK)
@@ -76,7 +76,7 @@ int host_socket_create(int domain, int type, int protocol, struct socket **out)
     return wrap(hfd, domain, type, protocol, out);
 }
 
-int host_socket_fd(const struct socket *s)
+hostfd host_socket_fd(const struct socket *s)
 {
     return container_of(s, struct host_socket, base)->hfd;
 }
@@ -181,15 +181,16 @@ static int hs_listen(struct socket *s, int backlog)
 static int hs_accept(struct socket *s, bool nonblock, struct socket **out, u8 *name, u32 *len)
 {
     u64 deadline = nonblock ? 0 : socket_deadline(s->receive_timeout);
-    int hfd, r;
+    hostfd hfd;
+    int r;
 
     for (;;) {
         *len = ADDRESS_MAX;
         hfd = host_accept(host_of(s)->hfd, name, len);
-        if (hfd >= 0)
+        if (hostfd_ok(hfd))
             break;
-        if (hfd != -EAGAIN || nonblock)
-            return hfd;
+        if (hfd.n != -EAGAIN || nonblock)
+            return hfd.n;
         r = socket_wait(s, POLLIN, deadline, s->receive_timeout);
         if (r < 0)
             return r;
@@ -353,7 +354,7 @@ static ssize_t hs_send(struct socket *s, struct socket_msg *m)
     return r;
 }
 
-ssize_t host_socket_send_to(struct socket *s, int file, struct socket_msg *m)
+ssize_t host_socket_send_to(struct socket *s, hostfd file, struct socket_msg *m)
 {
     ssize_t r;
 
@@ -543,7 +544,7 @@ static long ioctl_int(struct host_socket *h, u32 cmd, u64 arg)
     return put_user(x, user_at(arg));
 }
 
-static long ioctl_ifreq(int hfd, u32 cmd, u64 arg)
+static long ioctl_ifreq(hostfd hfd, u32 cmd, u64 arg)
 {
     u8 req[IFREQ_SIZE];
     int r = copy_from_user(req, user_at(arg), sizeof(req));
@@ -570,7 +571,7 @@ static long set_interface_flags(u64 arg)
 long socket_interface_ioctl(u32 cmd, u64 arg)
 {
     u8 req[IFREQ_SIZE];
-    int hfd;
+    hostfd hfd;
     long r;
 
     switch (cmd) {
@@ -604,8 +605,8 @@ long socket_interface_ioctl(u32 cmd, u64 arg)
         return -ENOTTY;
     }
     hfd = host_socket(AF_INET, SOCK_DGRAM, 0);
-    if (hfd < 0)
-        return hfd;
+    if (!hostfd_ok(hfd))
+        return hfd.n;
     r = ioctl_ifreq(hfd, cmd, arg);
     host_close(hfd);
     return r;

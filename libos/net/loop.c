@@ -40,12 +40,12 @@ static bool host_has_ipv6(void)
 {
     static u32 known; /* 1: no, 2: yes */
     u32 k = __atomic_load_n(&known, __ATOMIC_RELAXED);
-    int hfd;
+    hostfd hfd;
 
     if (k == 0) {
         hfd = host_socket(AF_INET6, SOCK_DGRAM, 0);
-        k = hfd == -EAFNOSUPPORT ? 1 : 2;
-        if (hfd >= 0)
+        k = hfd.n == -EAFNOSUPPORT ? 1 : 2;
+        if (hostfd_ok(hfd))
             host_close(hfd);
         __atomic_store_n(&known, k, __ATOMIC_RELAXED);
     }

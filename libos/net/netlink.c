@@ -192,7 +192,7 @@ static bool ifconf_reply(struct ifconf_out *o, u8 *buf, size_t n)
     return n == 0;
 }
 
-static int ifconf_dump(struct ifconf_out *o, int hfd, u8 *buf)
+static int ifconf_dump(struct ifconf_out *o, hostfd hfd, u8 *buf)
 {
     struct {
         struct nlmsghdr h;
@@ -223,15 +223,16 @@ long netlink_ifconf(u64 arg)
     } conf;
     struct ifconf_out o = {0};
     u8 *buf;
-    int hfd, r;
+    hostfd hfd;
+    int r;
 
     if (copy_from_user(&conf, user_at(arg), sizeof(conf)) < 0)
         return -EFAULT;
     o.user = conf.buf;
     o.room = conf.len > 0 ? (u32)conf.len : 0; /* without a buffer the length may be anything */
     hfd = host_socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE);
-    if (hfd < 0)
-        return hfd;
+    if (!hostfd_ok(hfd))
+        return hfd.n;
     buf = kmalloc(REPLY_ROOM);
     r = buf == NULL ? -ENOMEM : ifconf_dump(&o, hfd, buf);
     kfree(buf);

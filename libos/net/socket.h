@@ -80,7 +80,7 @@ struct socket_msg {
     struct scm scm;  /* send: taken by the family (count set to 0); recv: given by it */
     bool scm_wanted; /* recv: there is room for control data */
     bool to_file;    /* send, to the host: to the socket of `file` */
-    int file;
+    hostfd file;
     u8 *control;     /* of IP, as the application's: see ip_control.c */
     u32 control_len; /* recv: room in, length out */
 };
@@ -158,9 +158,9 @@ bool host_name_is_resolver(const u8 addr[16], u16 port);
 bool host_option_is_safe(const struct socket *s, int level, int name);
 int host_socket_create(int domain, int type, int protocol, struct socket **out);
 /* The host's descriptor of such a socket. */
-int host_socket_fd(const struct socket *s);
+hostfd host_socket_fd(const struct socket *s);
 /* A datagram to a socket's file (host_open() with O_PATH). */
-ssize_t host_socket_send_to(struct socket *s, int file, struct socket_msg *m);
+ssize_t host_socket_send_to(struct socket *s, hostfd file, struct socket_msg *m);
 int unix_create(int type, int protocol, struct socket **out);
 int unix_pair(int type, int protocol, struct socket *out[2]);
 

@@ -57,12 +57,12 @@ struct unix_binding {
     struct unix_sock *u;
 };
 
-static int make_for_bind(struct socket_binding *b)
+static hostfd make_for_bind(struct socket_binding *b)
 {
     struct unix_sock *u = container_of(b, struct unix_binding, b)->u;
     int r = outer_make(u);
 
-    return r < 0 ? r : host_socket_fd(u->outer);
+    return r < 0 ? no_hostfd(r) : host_socket_fd(u->outer);
 }
 
 int unix_bind_path(struct unix_sock *u, const char *path, struct dentry **out)
@@ -123,7 +123,7 @@ int unix_outer_accept(struct unix_sock *u, struct unix_sock **out)
 }
 
 /* Until the other side's backlog has room, which the host tells nobody. */
-static int connect_file(struct unix_sock *u, int file, bool nonblock)
+static int connect_file(struct unix_sock *u, hostfd file, bool nonblock)
 {
     u64 timeout = u->base.send_timeout, deadline = socket_deadline(timeout), pause = 0;
     struct ucred c = unix_current_cred();
@@ -142,13 +142,14 @@ static int connect_file(struct unix_sock *u, int file, bool nonblock)
 int unix_outer_connect(struct unix_sock *u, struct dentry *to, const u8 *name, u32 len,
                        bool nonblock)
 {
-    int r = outer_make(u), file;
+    int r = outer_make(u);
+    hostfd file;
 
     if (r < 0)
         return r;
     file = hostfs_place_open(to->inode);
-    if (file < 0)
-        return file == -ESTALE || file == -ENOENT ? -ECONNREFUSED : file;
+    if (!hostfd_ok(file))
+        return file.n == -ESTALE || file.n == -ENOENT ? -ECONNREFUSED : file.n;
     r = connect_file(u, file, nonblock);
     host_close(file);
     if (r < 0)
@@ -179,14 +180,15 @@ ssize_t unix_outer_send_to(struct unix_sock *u, struct dentry *to, struct socket
     u64 timeout = u->base.send_timeout, deadline = socket_deadline(timeout), pause = 0;
     struct socket *outer;
     ssize_t r = outer_make(u);
-    int file, flags = m->flags;
+    int flags = m->flags;
+    hostfd file;
 
     if (r < 0)
         return r;
     outer = unix_outer(u);
     file = hostfs_place_open(to->inode);
-    if (file < 0)
-        return file == -ESTALE || file == -ENOENT ? -ECONNREFUSED : file;
+    if (!hostfd_ok(file))
+        return file.n == -ESTALE || file.n == -ENOENT ? -ECONNREFUSED : file.n;
     m->flags |= MSG_DONTWAIT; /* the host does not tell when another one has room */
     for (;;) {
         struct uio saved = *m->io;

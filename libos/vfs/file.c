@@ -18,7 +18,7 @@ struct file *file_alloc(const struct file_ops *ops, u32 flags)
     ref_init(&f->refs);
     f->ops = ops;
     f->flags = flags & ~(u32)O_CLOEXEC;
-    f->host_fd = -1;
+    f->host_fd = no_hostfd(-1);
     return f;
 }
 

@@ -52,7 +52,7 @@ void poll_wait_for(struct poll_table *pt, struct waitq *q, u32 events)
     pt->key = 0;
 }
 
-u32 poll_host(struct poll_table *pt, int hfd, u16 events)
+u32 poll_host(struct poll_table *pt, hostfd hfd, u16 events)
 {
     struct host_pollfd p = {.hfd = hfd, .events = events};
 
@@ -126,13 +126,13 @@ static int set_grow_hosts(struct poll_set *s)
     return 0;
 }
 
-static void set_host(struct poll_table *pt, int hfd, u16 events)
+static void set_host(struct poll_table *pt, hostfd hfd, u16 events)
 {
     struct poll_set *s = container_of(pt, struct poll_set, pt);
 
-    if (s->items[s->current].hosts == hfd + 1)
+    if (s->items[s->current].hosts == hfd.n + 1)
         return;
-    s->items[s->current].hosts = hfd + 1;
+    s->items[s->current].hosts = hfd.n + 1;
     if (s->host_count == s->host_room && set_grow_hosts(s) < 0) {
         s->err = -ENOMEM;
         return;

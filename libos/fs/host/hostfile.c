@@ -16,7 +16,7 @@
 
 struct host_stream {
     struct inode i; /* its references are the stream's */
-    int hfd;
+    hostfd hfd;
     bool positioned;        /* regular file */
     bool has_kept;          /* read already, but not by the program: atomic */
     bool no_read, no_write; /* the policy keeps this way from the host */
@@ -353,7 +353,7 @@ static const struct inode_ops g_host_stream_inode_ops = {
     .destroy = host_stream_destroy,
 };
 
-static struct host_stream *stream_new(int hfd)
+static struct host_stream *stream_new(hostfd hfd)
 {
     struct host_stream *h = kzalloc(sizeof(*h));
     struct host_stat hs = {.mode = S_IFIFO | 0600};
@@ -369,7 +369,7 @@ static struct host_stream *stream_new(int hfd)
     return h;
 }
 
-int host_stream_attach(struct file *f, int hfd)
+int host_stream_attach(struct file *f, hostfd hfd)
 {
     struct host_stream *h = stream_new(hfd);
 
@@ -430,7 +430,7 @@ static void host_tty_destroy(struct tty *t)
     kfree(h);
 }
 
-static bool is_host_terminal(int hfd)
+static bool is_host_terminal(hostfd hfd)
 {
     struct termios t;
 
@@ -554,7 +554,7 @@ static bool is_for_host(int k)
     return k == 0 ? g_deployment.policy.stdin_host : g_deployment.policy.stdout_host;
 }
 
-int fs_install_stdio(struct files *files, const int hfds[3], bool terminal)
+int fs_install_stdio(struct files *files, const hostfd hfds[3], bool terminal)
 {
     struct host_stream *tty = NULL, *h;
     int r = 0;
@@ -564,10 +564,10 @@ int fs_install_stdio(struct files *files, const int hfds[3], bool terminal)
         struct file *f;
 
         /* A descriptor that is not there would be the first file that the program opens. */
-        if (hfds[k] < 0 || !is_for_host(k)) {
+        if (!hostfd_ok(hfds[k]) || !is_for_host(k)) {
             int null = install_null(files, k);
 
-            if (hfds[k] >= 0)
+            if (hostfd_ok(hfds[k]))
                 host_close(hfds[k]);
             r = r < 0 ? r : null;
             continue;

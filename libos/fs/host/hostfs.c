@@ -39,7 +39,7 @@ static int host_path(struct host_inode *h, char *buf)
 struct place {
     struct host_inode *open; /* its opens_lock is held */
     char *path;
-    int dir;
+    hostfd dir;
 };
 
 static int place_begin(struct place *p, struct host_inode *h)
@@ -152,7 +152,7 @@ static struct host_inode *inode_make(struct host_super *s, const struct host_sta
     h->host_dev = st->dev;
     h->host_ino = st->ino;
     h->i.ino = st->ino;
-    h->map_fd = -1;
+    h->map_fd = no_hostfd(-1);
     list_init(&h->opens);
     return h;
 }
@@ -202,7 +202,7 @@ static int inode_for(struct host_inode *dir, const char *name, size_t len,
 
 static void host_destroy_one(struct host_inode *h)
 {
-    if (h->map_fd >= 0)
+    if (hostfd_ok(h->map_fd))
         host_close(h->map_fd);
     host_drop_locks(&h->i, NULL);
     kfree(h->name);
@@ -246,17 +246,17 @@ int host_refresh(struct host_inode *h, struct host_stat *st)
     return r;
 }
 
-int host_open_inode(struct host_inode *h, int flags, struct host_stat *st)
+hostfd host_open_inode(struct host_inode *h, int flags, struct host_stat *st)
 {
     struct host_stat opened;
     struct place p;
-    int r = place_begin(&p, h), fd;
+    int r = place_begin(&p, h);
 
     if (r < 0)
-        return r;
-    fd = host_open(p.dir, p.path, flags | (*p.path ? O_NOFOLLOW : 0) | O_CLOEXEC, 0);
+        return no_hostfd(r);
+    hostfd fd = host_open(p.dir, p.path, flags | (*p.path ? O_NOFOLLOW : 0) | O_CLOEXEC, 0);
     place_end(&p);
-    if (fd < 0)
+    if (!hostfd_ok(fd))
         return fd;
     r = host_stat(fd, "", true, &opened);
     if (r >= 0 && ((opened.mode & S_IFMT) != (h->i.mode & S_IFMT) || opened.dev != h->host_dev ||
@@ -264,7 +264,7 @@ int host_open_inode(struct host_inode *h, int flags, struct host_stat *st)
         r = -ESTALE;
     if (r < 0) {
         host_close(fd);
-        return r;
+        return no_hostfd(r);
     }
     if (st)
         *st = opened;
@@ -310,11 +310,11 @@ static void split_time(i64 t, i64 *sec, i64 *nsec)
 
 static int set_size(struct inode *i, u64 size)
 {
-    int fd = host_open_inode(host_of(i), O_WRONLY, NULL), r;
+    hostfd fd = host_open_inode(host_of(i), O_WRONLY, NULL);
 
-    if (fd < 0)
-        return fd;
-    r = host_ftruncate(fd, size);
+    if (!hostfd_ok(fd))
+        return fd.n;
+    int r = host_ftruncate(fd, size);
     host_close(fd);
     if (r == 0)
         i->size = size;
@@ -400,7 +400,8 @@ static int host_create(struct inode *dir, const char *name, size_t len, u32 mode
                        struct inode **out)
 {
     struct own_change own;
-    int fd = host_super_of(dir)->fd, r;
+    hostfd fd = host_super_of(dir)->fd;
+    int r;
     char *path = kmalloc(PATH_MAX);
 
     if (!path)
@@ -412,9 +413,9 @@ static int host_create(struct inode *dir, const char *name, size_t len, u32 mode
     if (r == 0 && S_ISDIR(mode)) {
         r = host_mkdir(fd, path, mode & 07777);
     } else if (r == 0 && S_ISREG(mode)) {
-        r = host_open(fd, path, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW | O_CLOEXEC, mode & 07777);
-        if (r >= 0)
-            r = host_close(r);
+        hostfd made = host_open(fd, path, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW | O_CLOEXEC,
+                                mode & 07777);
+        r = hostfd_ok(made) ? host_close(made) : made.n;
     } else if (r == 0) {
         r = host_mknod(fd, path, mode, rdev);
     }
@@ -433,17 +434,20 @@ static int host_bind_in(struct inode *dir, const char *name, size_t len, u32 mod
                         struct socket_binding *b, struct inode **out)
 {
     struct own_change own;
-    int fd = host_super_of(dir)->fd, r;
+    hostfd fd = host_super_of(dir)->fd, outer = no_hostfd(-1);
+    int r;
     char *path = kmalloc(PATH_MAX);
 
     if (!path)
         return -ENOMEM;
     r = child_path(host_of(dir), name, len, path);
-    if (r == 0)
-        r = b->make(b);
+    if (r == 0) {
+        outer = b->make(b);
+        r = MIN(outer.n, 0);
+    }
     own_begin_names(&own, OWN_MADE, NULL, dir, name, len, NULL, NULL, 0);
     if (r >= 0)
-        r = host_bind_path(r, fd, path, b->text);
+        r = host_bind_path(outer, fd, path, b->text);
     if (r >= 0) {
         give_to_caller(dir, path, mode);
         host_chmod(fd, path, mode & 07777);
@@ -492,7 +496,8 @@ static int two_paths(struct host_inode *a, const char *a_name, size_t a_len, str
 
 static int host_link_in(struct inode *dir, const char *name, size_t len, struct inode *target)
 {
-    int fd = host_super_of(dir)->fd, r;
+    hostfd fd = host_super_of(dir)->fd;
+    int r;
     struct own_change own;
     char *old, *new;
 
@@ -610,7 +615,7 @@ static void host_super_destroy(struct super *super)
     kfree(s);
 }
 
-struct super *hostfs_create(int hfd, u32 flags)
+struct super *hostfs_create(hostfd hfd, u32 flags)
 {
     bool is_file = (flags & MANIFEST_MOUNT_IS_FILE) != 0;
     struct host_super *s = kzalloc(sizeof(*s));

@@ -14,7 +14,7 @@
 struct host_super {
     struct super s;
     struct mutex lock; /* the tree of inodes, their names */
-    int fd;
+    hostfd fd;
     bool hosts;            /* its root is /etc/hosts: hostfs_hosts.c */
     struct rb_root inodes; /* key: hash of host identity */
 };
@@ -26,7 +26,7 @@ struct host_inode {
     u64 host_dev, host_ino;
     struct host_inode *parent; /* where it was found last; a reference. NULL: the mount's root */
     char *name;
-    int map_fd;                          /* for mm, opened at the first page; -1 */
+    hostfd map_fd;                       /* for mm, opened at the first page; -1 */
     struct host_lock_owner *lock_owners; /* hostlocks.c */
     struct mutex opens_lock;
     struct list_head opens; /* struct host_open */
@@ -37,9 +37,9 @@ struct host_inode {
  * descriptor, for the name may be another file's by then. */
 struct host_open {
     struct list_head link;
-    int fd;
+    hostfd fd;
     bool append;           /* fd was opened with O_APPEND */
-    int other_fd;          /* one that is the other way, after fcntl(2); -1: none yet */
+    hostfd other_fd;       /* one that is the other way, after fcntl(2); -1: none yet */
     struct listing *names; /* of a directory (hostfs_file.c) */
     struct mutex text_lock;
     char *text; /* of /etc/hosts, as it was read (hostfs_hosts.c) */
@@ -64,7 +64,7 @@ int hostfs_write_page(struct inode *i, u64 off, const void *src, size_t n);
  * An open descriptor of the inode, which the caller closes; st (may be NULL) says what the host has
  * opened. -ESTALE: by now another file has the name.
  */
-int host_open_inode(struct host_inode *h, int flags, struct host_stat *st);
+hostfd host_open_inode(struct host_inode *h, int flags, struct host_stat *st);
 
 /* ---- hostfs_own.c: own changes, for inotify; begin and end always together, no lock of hostfs
  * held but the directory's. mask: IN_* that the host may tell of it. ---- */

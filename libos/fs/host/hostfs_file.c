@@ -110,7 +110,7 @@ static void update_mapped(struct inode *i, u64 pos, const u8 *data, size_t n)
 
 /* The descriptor to write with: who appends lets the host say where the end is, for others append
  * as well. */
-static int write_fd(struct file *f, bool append)
+static hostfd write_fd(struct file *f, bool append)
 {
     struct host_inode *h = host_of(f->inode);
     struct host_open *o = f->private;
@@ -118,14 +118,15 @@ static int write_fd(struct file *f, bool append)
     if (likely(append == o->append))
         return o->fd;
     mutex_lock(&h->opens_lock);
-    if (o->other_fd < 0)
+    if (!hostfd_ok(o->other_fd))
         o->other_fd = host_open(o->fd, "", O_WRONLY | (append ? O_APPEND : 0) | O_CLOEXEC, 0);
     mutex_unlock(&h->opens_lock);
     return o->other_fd;
 }
 
 /* *pos: where it is written, and with append where it was. */
-static ssize_t write_some(struct file *f, int fd, const u8 *data, size_t n, bool append, u64 *pos)
+static ssize_t write_some(struct file *f, hostfd fd, const u8 *data, size_t n, bool append,
+                          u64 *pos)
 {
     struct own_change own;
     ssize_t r;
@@ -144,15 +145,15 @@ static ssize_t write_some(struct file *f, int fd, const u8 *data, size_t n, bool
 static ssize_t hostfs_write(struct file *f, struct uio *io, u64 *pos)
 {
     bool append = (f->flags & O_APPEND) != 0;
-    int fd = write_fd(f, append);
+    hostfd fd = write_fd(f, append);
     size_t room = MIN(io->left, (size_t)CHUNK);
     u8 small[1024], *buf = room <= sizeof(small) ? small : kmalloc(room);
     ssize_t done = 0, r = 0;
 
-    if (!buf || fd < 0) {
+    if (!buf || !hostfd_ok(fd)) {
         if (buf != small)
             kfree(buf);
-        return buf ? fd : -ENOMEM;
+        return buf ? fd.n : -ENOMEM;
     }
     while (io->left) {
         size_t taken;
@@ -235,7 +236,7 @@ static void hostfs_release(struct file *f)
     mutex_unlock(&h->opens_lock);
     own_begin(&own, h, OWN_OPENED);
     host_close(f->host_fd);
-    if (o->other_fd >= 0)
+    if (hostfd_ok(o->other_fd))
         host_close(o->other_fd);
     own_end(&own);
     if (o->names)
@@ -296,7 +297,7 @@ static int listing_add(struct listing *l, const char *name, size_t len, u64 ino,
     return 0;
 }
 
-static int listing_load(struct listing *l, int hfd)
+static int listing_load(struct listing *l, hostfd hfd)
 {
     u8 *buf = kmalloc(CHUNK);
     ssize_t n = 0;
@@ -382,7 +383,7 @@ int hostfs_open(struct inode *i, struct file *f)
     struct own_change own;
     struct host_open *o;
     struct host_stat st;
-    int fd;
+    hostfd fd;
 
     switch (i->mode & S_IFMT) {
     case S_IFREG:
@@ -402,18 +403,18 @@ int hostfs_open(struct inode *i, struct file *f)
     own_begin(&own, h, OWN_OPENED);
     fd = o && (o->names || !S_ISDIR(i->mode))
              ? host_open_inode(h, (int)(f->flags & (O_ACCMODE | O_APPEND | O_DSYNC | O_SYNC)), &st)
-             : -ENOMEM;
+             : no_hostfd(-ENOMEM);
     own_end(&own);
-    if (fd < 0) {
+    if (!hostfd_ok(fd)) {
         if (o)
             kfree(o->names);
         kfree(o);
-        return not_that_file(fd) ? -ESTALE : fd;
+        return not_that_file(fd.n) ? -ESTALE : fd.n;
     }
     i->size = MIN(st.size, (u64)INT64_MAX);
     f->host_fd = o->fd = fd;
     o->append = (f->flags & O_APPEND) != 0;
-    o->other_fd = -1;
+    o->other_fd = no_hostfd(-1);
     f->private = o;
     f->ops = host_super_of(i)->hosts ? &g_hosts_file_ops : &g_hostfs_file_ops;
     if (S_ISDIR(i->mode))
@@ -426,16 +427,16 @@ int hostfs_open(struct inode *i, struct file *f)
 
 /* ---- mapping ---- */
 
-static int map_fd(struct host_inode *h, bool write)
+static hostfd map_fd(struct host_inode *h, bool write)
 {
-    int fd;
+    hostfd fd;
 
-    if (h->map_fd >= 0 && (h->map_writable || !write))
+    if (hostfd_ok(h->map_fd) && (h->map_writable || !write))
         return h->map_fd;
     fd = host_open_inode(h, write ? O_RDWR : O_RDONLY, NULL);
-    if (fd < 0)
+    if (!hostfd_ok(fd))
         return fd;
-    if (h->map_fd >= 0)
+    if (hostfd_ok(h->map_fd))
         host_close(h->map_fd);
     h->map_fd = fd;
     h->map_writable = write;
@@ -447,16 +448,16 @@ int hostfs_read_page(struct inode *i, u64 off, void *dst)
     struct own_change own;
     u8 *p = dst;
     size_t have = 0;
-    int fd;
+    hostfd fd;
 
     mutex_lock(&i->lock);
     own_begin(&own, host_of(i), OWN_OPENED);
     fd = map_fd(host_of(i), false);
-    while (fd >= 0 && have < PAGE_SIZE) {
+    while (hostfd_ok(fd) && have < PAGE_SIZE) {
         ssize_t r = host_read(fd, p + have, PAGE_SIZE - have, (off_t)(off + have));
 
         if (r < 0)
-            fd = (int)r;
+            fd = no_hostfd((int)r);
         if (r <= 0)
             break;
         have += (size_t)r;
@@ -466,20 +467,23 @@ int hostfs_read_page(struct inode *i, u64 off, void *dst)
     memset(p + have, 0, PAGE_SIZE - have);
     /* A page that cannot be read is a SIGBUS: which error it was is the host's word, and must not
      * pass for what the LibOS's own errors mean. */
-    return fd >= 0 ? 0 : fd == -ENOMEM ? fd : -EIO;
+    if (hostfd_ok(fd))
+        return 0;
+    return fd.n == -ENOMEM ? -ENOMEM : -EIO;
 }
 
 int hostfs_write_page(struct inode *i, u64 off, const void *src, size_t n)
 {
     struct own_change own;
     const u8 *p = src;
-    int fd, r = 0;
+    hostfd fd;
+    int r = 0;
 
     mutex_lock(&i->lock);
     own_begin(&own, host_of(i), OWN_OPENED | IN_MODIFY);
     n = off < i->size ? (size_t)MIN(i->size - off, n) : 0;
     fd = map_fd(host_of(i), true);
-    for (size_t at = 0; fd >= 0 && at < n;) {
+    for (size_t at = 0; hostfd_ok(fd) && at < n;) {
         ssize_t w = host_write(fd, p + at, n - at, (off_t)(off + at));
 
         if (w <= 0) {
@@ -490,5 +494,5 @@ int hostfs_write_page(struct inode *i, u64 off, const void *src, size_t n)
     }
     own_end(&own);
     mutex_unlock(&i->lock);
-    return fd < 0 ? fd : r;
+    return hostfd_ok(fd) ? r : fd.n;
 }

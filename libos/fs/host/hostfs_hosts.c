@@ -128,7 +128,7 @@ size_t hosts_text(const char *text, size_t size, char *out)
 }
 
 /* All of the host's file. */
-static int read_all(int fd, char **out, size_t *size)
+static int read_all(hostfd fd, char **out, size_t *size)
 {
     size_t used = 0, room = 0;
     char *buf = NULL;
@@ -161,12 +161,12 @@ static int read_all(int fd, char **out, size_t *size)
 }
 
 /* fd -1, or one that cannot be read: the host says nothing. */
-static int load(int fd, char **out, size_t *size)
+static int load(hostfd fd, char **out, size_t *size)
 {
     char *text = NULL, *own;
     size_t n = 0;
 
-    if (fd >= 0 && read_all(fd, &text, &n) < 0)
+    if (hostfd_ok(fd) && read_all(fd, &text, &n) < 0)
         n = 0;
     own = kmalloc(HOSTS_ROOM(n));
     if (own)
@@ -178,13 +178,13 @@ static int load(int fd, char **out, size_t *size)
 
 u64 hosts_size(struct host_inode *h)
 {
-    int fd = host_open_inode(h, O_RDONLY, NULL);
+    hostfd fd = host_open_inode(h, O_RDONLY, NULL);
     char *text = NULL;
     size_t size = 0;
 
     if (load(fd, &text, &size) == 0)
         kfree(text);
-    if (fd >= 0)
+    if (hostfd_ok(fd))
         host_close(fd);
     return size;
 }

@@ -21,18 +21,18 @@ int host_pause(struct host_pollfd *p, u64 *pause, u64 deadline)
     return r < 0 && r != -ETIMEDOUT ? r : 0;
 }
 
-int hostfs_place_open(struct inode *i)
+hostfd hostfs_place_open(struct inode *i)
 {
-    int fd = host_open_inode(host_of(i), O_PATH, NULL);
+    hostfd fd = host_open_inode(host_of(i), O_PATH, NULL);
 
-    return fd == -ENOTDIR || fd == -ELOOP ? -ESTALE : fd;
+    return fd.n == -ENOTDIR || fd.n == -ELOOP ? no_hostfd(-ESTALE) : fd;
 }
 
 /*
  * Until somebody writes, or did. Linux tells a reader of a pipe without a writer by its end, so a
  * byte is asked for; one that comes just then is kept for the program.
  */
-static int wait_for_writer(int fd, struct file *f)
+static int wait_for_writer(hostfd fd, struct file *f)
 {
     u64 pause = 0;
     int r = 0;
@@ -54,28 +54,30 @@ static int wait_for_writer(int fd, struct file *f)
 }
 
 /* Until somebody reads. */
-static int wait_for_reader(struct host_inode *h)
+static hostfd wait_for_reader(struct host_inode *h)
 {
     u64 pause = 0;
-    int fd, r = 0;
+    hostfd fd;
+    int r = 0;
 
-    while ((fd = host_open_inode(h, O_WRONLY | O_NONBLOCK, NULL)) == -ENXIO && r == 0)
+    while ((fd = host_open_inode(h, O_WRONLY | O_NONBLOCK, NULL)).n == -ENXIO && r == 0)
         r = host_pause(NULL, &pause, NO_DEADLINE);
-    return fd == -ENXIO ? -ERESTARTSYS : fd;
+    return fd.n == -ENXIO ? no_hostfd(-ERESTARTSYS) : fd;
 }
 
 int host_fifo_open(struct inode *i, struct file *f)
 {
     u32 access = f->flags & O_ACCMODE;
     bool wait = !(f->flags & O_NONBLOCK);
-    int fd, r;
+    hostfd fd;
+    int r;
 
     if (wait && access == O_WRONLY)
         fd = wait_for_reader(host_of(i));
     else
         fd = host_open_inode(host_of(i), (int)access | O_NONBLOCK, NULL);
-    if (fd < 0)
-        return fd == -ENOENT || fd == -ENOTDIR || fd == -ELOOP ? -ESTALE : fd;
+    if (!hostfd_ok(fd))
+        return fd.n == -ENOENT || fd.n == -ENOTDIR || fd.n == -ELOOP ? -ESTALE : fd.n;
     r = host_stream_attach(f, fd);
     if (r == 0 && wait && access == O_RDONLY) {
         r = wait_for_writer(fd, f);

@@ -14,7 +14,7 @@
 struct host_lock_owner {
     struct host_lock_owner *next;
     const void *owner; /* struct files */
-    int fd;
+    hostfd fd;
 };
 
 static struct host_lock_owner *find_owner(struct host_inode *h, const void *owner)
@@ -27,19 +27,21 @@ static struct host_lock_owner *find_owner(struct host_inode *h, const void *owne
 }
 
 /* A second description of f's own file: not by its name, which may be another's by now. */
-static int open_again(struct file *f)
+static hostfd open_again(struct file *f)
 {
-    int fd = host_open(f->host_fd, "", O_RDWR | O_CLOEXEC, 0);
+    hostfd fd = host_open(f->host_fd, "", O_RDWR | O_CLOEXEC, 0);
 
-    return fd >= 0 ? fd : host_open(f->host_fd, "", (int)(f->flags & O_ACCMODE) | O_CLOEXEC, 0);
+    if (hostfd_ok(fd))
+        return fd;
+    return host_open(f->host_fd, "", (int)(f->flags & O_ACCMODE) | O_CLOEXEC, 0);
 }
 
 /* The descriptor whose description owns k; make: also when none is there yet. */
-static int owner_fd(struct file *f, const struct lock *k, bool make)
+static hostfd owner_fd(struct file *f, const struct lock *k, bool make)
 {
     struct host_inode *h = host_of(f->inode);
     struct host_lock_owner *o;
-    int fd;
+    hostfd fd;
 
     if (k->kind != LOCK_POSIX)
         return f->host_fd;
@@ -47,12 +49,12 @@ static int owner_fd(struct file *f, const struct lock *k, bool make)
     if (o)
         return o->fd;
     if (!make)
-        return -ENOENT;
+        return no_hostfd(-ENOENT);
     o = kmalloc(sizeof(*o));
-    fd = o ? open_again(f) : -ENOLCK;
-    if (fd < 0) {
+    fd = o ? open_again(f) : no_hostfd(-ENOLCK);
+    if (!hostfd_ok(fd)) {
         kfree(o);
-        return -ENOLCK;
+        return no_hostfd(-ENOLCK);
     }
     *o = (struct host_lock_owner){.next = h->lock_owners, .owner = k->owner, .fd = fd};
     h->lock_owners = o;
@@ -62,7 +64,8 @@ static int owner_fd(struct file *f, const struct lock *k, bool make)
 int host_file_lock(struct file *f, struct lock *k, int op)
 {
     bool whole = k->kind == LOCK_FLOCK;
-    int fd, r;
+    hostfd fd;
+    int r, type = F_UNLCK;
 
     if (op == LOCK_DROP) {
         host_drop_locks(f->inode, k->owner);
@@ -70,17 +73,15 @@ int host_file_lock(struct file *f, struct lock *k, int op)
     }
     fd = owner_fd(f, k, op == LOCK_SET);
     if (op == LOCK_TEST) {
-        r = host_lock_test(fd < 0 ? f->host_fd : fd, &k->write, &k->start, &k->end);
+        r = host_lock_test(hostfd_ok(fd) ? fd : f->host_fd, &k->write, &k->start, &k->end);
         k->pid = k->kind == LOCK_POSIX ? 0 : -1; /* nobody in here */
         return r;
     }
-    if (fd < 0)
-        return op == LOCK_SET ? fd : 0;
-    r = host_lock(fd, whole,
-                  op == LOCK_CLEAR ? F_UNLCK
-                  : k->write       ? F_WRLCK
-                                   : F_RDLCK,
-                  k->start, k->end);
+    if (!hostfd_ok(fd))
+        return op == LOCK_SET ? fd.n : 0;
+    if (op != LOCK_CLEAR)
+        type = k->write ? F_WRLCK : F_RDLCK;
+    r = host_lock(fd, whole, type, k->start, k->end);
     return r == -EACCES || r == -EWOULDBLOCK ? -EAGAIN : r;
 }
 

@@ -38,7 +38,7 @@ struct deployment;
 int fs_init(const struct manifest_image *manifest, const struct deployment *deployment,
             const struct proc_sources *sources);
 /* stdio of a process: wraps host descriptors (already dup'ed; takes them) into files 0, 1, 2. */
-int fs_install_stdio(struct files *files, const int hfds[3], bool terminal);
+int fs_install_stdio(struct files *files, const hostfd hfds[3], bool terminal);
 /* Its terminal (as installed above) becomes the controlling terminal of the session that p
  * leads. */
 void fs_take_terminal(struct process *p);
@@ -61,7 +61,7 @@ void tty_session_end(struct session *s);
 /* ---- pass-through mounts ---- */
 /* A descriptor of the host for the place of a file in a pass-through mount (O_PATH), which the
  * caller closes. -ESTALE: by now another file has the name. */
-int hostfs_place_open(struct inode *i);
+hostfd hostfs_place_open(struct inode *i);
 /*
  * What the enclave changes itself in a pass-through mount (fs/host/hostfs_own.c): what the host's
  * inotify tells of it is not told again. begin and end are net's, once the host watches something;

@@ -68,5 +68,5 @@ extern struct deployment g_deployment;
 /* May the host send this signal? */
 bool policy_signal(int sig);
 /* Host descriptors of the pass-through mounts, by their index. */
-int deployment_mount_fd(u32 index);                    /* -EINVAL: none was given */
-void deployment_set_mounts(const i32 *fds, u32 count); /* once, at start; the array stays */
+hostfd deployment_mount_fd(u32 index);                    /* -EINVAL: none was given */
+void deployment_set_mounts(const hostfd *fds, u32 count); /* once, at start; the array stays */

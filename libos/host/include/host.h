@@ -5,10 +5,10 @@
  * contract (a length never exceeds what was asked, an errno is one of Linux's); an answer that
  * breaks the contract panics. All values they return are untrusted: facts about the host's files
  * and sockets, nothing more. Buffers are enclave memory (kernel side); of any size, cut up as
- * needed. Return: >= 0, or negative errno. A `hfd` is a host descriptor number. Blocking is never
- * left to these: host descriptors are used non-blocking and waited for with thread_wait()
- * (thread.h). The implementation goes through g_host_ops (a table), so that a hostile host can be
- * simulated by swapping it.
+ * needed. Return: >= 0, or negative errno; what gives a descriptor returns a hostfd (types.h), which
+ * is no number. Blocking is never left to these: host descriptors are used non-blocking and waited
+ * for with thread_wait() (thread.h). The implementation goes through g_host_ops (a table), so that a
+ * hostile host can be simulated by swapping it.
  */
 #pragma once
 
@@ -28,18 +28,19 @@ struct host_statfs {
     u64 type, bsize, blocks, bfree, bavail, files, ffree, namelen, flags;
 };
 struct host_pollfd {
-    i32 hfd;
+    hostfd hfd;
     u16 events, revents;
 };
 
 /* descriptors */
-ssize_t host_read(int hfd, void *buf, size_t n,
+ssize_t host_read(hostfd hfd, void *buf, size_t n,
                   off_t off); /* off -1: the descriptor's own position */
-ssize_t host_write(int hfd, const void *buf, size_t n, off_t off); /* -EAGAIN when it would block */
-int host_close(int hfd);
-int host_dup(int hfd);
-off_t host_lseek(int hfd, off_t off, int whence);
-int host_ioctl(int hfd, u32 cmd, void *arg,
+ssize_t host_write(hostfd hfd, const void *buf, size_t n,
+                   off_t off); /* -EAGAIN when it would block */
+int host_close(hostfd hfd);
+hostfd host_dup(hostfd hfd);
+off_t host_lseek(hostfd hfd, off_t off, int whence);
+int host_ioctl(hostfd hfd, u32 cmd, void *arg,
                size_t arg_size); /* whitelisted: TCGETS*, TCSETS*, TIOC[GS]WINSZ, FIONREAD, ... */
 int host_poll(struct host_pollfd *fds,
               size_t count); /* no waiting; returns how many have revents */
@@ -49,61 +50,62 @@ int host_poll(struct host_pollfd *fds,
 struct host_epoll_event {
     u32 events, data;
 };
-int host_epoll_create(void); /* -> hfd */
-int host_epoll_ctl(int epfd, int op, int hfd, u32 events, u32 data);
-int host_epoll_wait(int epfd, struct host_epoll_event *events, size_t count);
-int host_fsync(int hfd, bool data_only);
-int host_ftruncate(int hfd, u64 size);
-int host_fallocate(int hfd, int mode, u64 off, u64 n);
+hostfd host_epoll_create(void);
+int host_epoll_ctl(hostfd epfd, int op, hostfd hfd, u32 events, u32 data);
+int host_epoll_wait(hostfd epfd, struct host_epoll_event *events, size_t count);
+int host_fsync(hostfd hfd, bool data_only);
+int host_ftruncate(hostfd hfd, u64 size);
+int host_fallocate(hostfd hfd, int mode, u64 off, u64 n);
 /* Locks that are the host descriptor's open description's, end inclusive; neither call waits.
  * whole: flock(2). type: F_RDLCK, F_WRLCK, F_UNLCK. */
-int host_lock(int hfd, bool whole, int type, u64 start, u64 end);
+int host_lock(hostfd hfd, bool whole, int type, u64 start, u64 end);
 /* Could a lock on [*start, *end] be had? 0: yes; 1: no, and they say which one is there. */
-int host_lock_test(int hfd, bool *write, u64 *start, u64 *end);
+int host_lock_test(hostfd hfd, bool *write, u64 *start, u64 *end);
 
 /* pass-through files: dir is a mount's root descriptor, path is relative to it and resolved beneath
  * it by the host */
-int host_open(int dir, const char *path, int flags, u32 mode); /* -> hfd */
-int host_stat(int dir, const char *path, bool follow,
+hostfd host_open(hostfd dir, const char *path, int flags, u32 mode);
+int host_stat(hostfd dir, const char *path, bool follow,
               struct host_stat *st); /* path "": dir itself */
-int host_statfs(int hfd, struct host_statfs *st);
+int host_statfs(hostfd hfd, struct host_statfs *st);
 /* linux_dirent64 records, each checked for its bounds and for a name without '/' and NUL; 0 at the
  * end */
-ssize_t host_getdents(int hfd, void *buf, size_t n);
-int host_mkdir(int dir, const char *path, u32 mode);
-int host_unlink(int dir, const char *path, bool is_dir);
-int host_rename(int old_dir, const char *old_path, int new_dir, const char *new_path, u32 flags);
-int host_link(int old_dir, const char *old_path, int new_dir, const char *new_path);
-int host_symlink(const char *target, int dir, const char *path);
-ssize_t host_readlink(int dir, const char *path, char *buf, size_t n); /* no NUL in it */
-int host_chmod(int dir, const char *path, u32 mode);
-int host_chown(int dir, const char *path, u32 uid, u32 gid, bool follow);
-int host_utimens(int dir, const char *path, const i64 times[4],
+ssize_t host_getdents(hostfd hfd, void *buf, size_t n);
+int host_mkdir(hostfd dir, const char *path, u32 mode);
+int host_unlink(hostfd dir, const char *path, bool is_dir);
+int host_rename(hostfd old_dir, const char *old_path, hostfd new_dir, const char *new_path,
+                u32 flags);
+int host_link(hostfd old_dir, const char *old_path, hostfd new_dir, const char *new_path);
+int host_symlink(const char *target, hostfd dir, const char *path);
+ssize_t host_readlink(hostfd dir, const char *path, char *buf, size_t n); /* no NUL in it */
+int host_chmod(hostfd dir, const char *path, u32 mode);
+int host_chown(hostfd dir, const char *path, u32 uid, u32 gid, bool follow);
+int host_utimens(hostfd dir, const char *path, const i64 times[4],
                  bool follow); /* sec,nsec,sec,nsec; nsec may be UTIME_* */
 /* The host's inotify, never waiting. file: of host_open() with O_PATH; the watch's number. */
-int host_inotify_create(void); /* -> hfd */
-int host_inotify_add(int hfd, int file, u32 mask);
-int host_inotify_remove(int hfd, int wd);
+hostfd host_inotify_create(void);
+int host_inotify_add(hostfd hfd, hostfd file, u32 mask);
+int host_inotify_remove(hostfd hfd, int wd);
 /* Records, checked: sizes, names without '/' that end. -EAGAIN: none. */
-ssize_t host_inotify_read(int hfd, void *buf, size_t n);
+ssize_t host_inotify_read(hostfd hfd, void *buf, size_t n);
 struct host_inotify_event {
     i32 wd;
     u32 mask, cookie, name_len;
     const char *name; /* in buf */
 };
 size_t host_inotify_next(const void *record, struct host_inotify_event *e); /* its size */
-int host_mknod(int dir, const char *path, u32 mode, u64 dev);
+int host_mknod(hostfd dir, const char *path, u32 mode, u64 dev);
 
 /* sockets; addresses are struct sockaddr images of at most 128 bytes */
-int host_socket(int domain, int type, int protocol);
-int host_bind(int hfd, const void *addr, u32 addr_len);
-int host_connect(int hfd, const void *addr, u32 addr_len); /* -EINPROGRESS */
+hostfd host_socket(int domain, int type, int protocol);
+int host_bind(hostfd hfd, const void *addr, u32 addr_len);
+int host_connect(hostfd hfd, const void *addr, u32 addr_len); /* -EINPROGRESS */
 /* UNIX sockets. Bind below a mount's root; text: the program's own name for it. */
-int host_bind_path(int hfd, int dir, const char *path, const char *text);
+int host_bind_path(hostfd hfd, hostfd dir, const char *path, const char *text);
 /* To the socket of a file (of host_open() with O_PATH). -EAGAIN: its backlog is full. */
-int host_connect_file(int hfd, int file, u32 uid, u32 gid);
-int host_listen(int hfd, int backlog, u32 uid, u32 gid);
-int host_accept(int hfd, void *addr, u32 *addr_len);
+int host_connect_file(hostfd hfd, hostfd file, u32 uid, u32 gid);
+int host_listen(hostfd hfd, int backlog, u32 uid, u32 gid);
+hostfd host_accept(hostfd hfd, void *addr, u32 *addr_len);
 /* What is beside the bytes. Lengths of recv: room in, length out (an address's may be more). */
 struct host_message {
     void *addr;
@@ -112,14 +114,14 @@ struct host_message {
     u32 control_len;
     int flags; /* of recv: MSG_* of what came */
     bool to_file;
-    int file; /* of send, with to_file: a UNIX socket's (host_open() with O_PATH) */
+    hostfd file; /* of send, with to_file: a UNIX socket's (host_open() with O_PATH) */
 };
-ssize_t host_send(int hfd, const void *buf, size_t n, int flags, const struct host_message *m);
-ssize_t host_recv(int hfd, void *buf, size_t n, int flags, struct host_message *m);
-int host_shutdown(int hfd, int how);
-int host_getsockopt(int hfd, int level, int name, void *val, u32 *len);
-int host_setsockopt(int hfd, int level, int name, const void *val, u32 len);
-int host_getsockname(int hfd, void *addr, u32 *addr_len, bool peer);
+ssize_t host_send(hostfd hfd, const void *buf, size_t n, int flags, const struct host_message *m);
+ssize_t host_recv(hostfd hfd, void *buf, size_t n, int flags, struct host_message *m);
+int host_shutdown(hostfd hfd, int how);
+int host_getsockopt(hostfd hfd, int level, int name, void *val, u32 *len);
+int host_setsockopt(hostfd hfd, int level, int name, const void *val, u32 len);
+int host_getsockname(hostfd hfd, void *addr, u32 *addr_len, bool peer);
 
 /* Never goes backwards for monotonic clocks (host/clock.c). */
 u64 clock_monotonic(void); /* ns */

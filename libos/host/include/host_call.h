@@ -35,4 +35,4 @@ u64 host_out_max(u32 index, u64 max, const char *what);
 /* What an answer may be, each also an errno. */
 i64 host_count(i64 r, u64 max); /* 0..max */
 int host_zero(i64 r);           /* 0 */
-int host_fd(i64 r);             /* a descriptor */
+hostfd host_fd(i64 r);          /* a descriptor */

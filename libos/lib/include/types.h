@@ -54,6 +54,23 @@ static inline uaddr user_plus(uaddr p, u64 n)
 }
 #define USER_FIELD(p, type, member) user_plus(p, offsetof(type, member))
 
+/*
+ * A descriptor of the host's, as it gave it: no descriptor of the application's, no count, and no
+ * other number, so it compiles neither where one of these is due nor the other way round. Negative:
+ * none, and then the negative errno of the call that was to give it.
+ */
+typedef struct {
+    i32 n;
+} hostfd;
+static inline hostfd no_hostfd(int err)
+{
+    return (hostfd){err};
+}
+static inline bool hostfd_ok(hostfd fd)
+{
+    return fd.n >= 0;
+}
+
 /* Pointers that are negative errno: the last page of the address space is never mapped. */
 static inline bool is_err(const void *p)
 {

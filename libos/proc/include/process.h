@@ -151,7 +151,7 @@ int uts_set_name(const char *name, size_t size, bool domain);
 /* What proc asks of rooms above it. */
 struct process_hooks {
     /* stdio of a process: takes host descriptors (already dup'ed) as its files 0, 1, 2. */
-    int (*install_stdio)(struct files *files, const int hfds[3], bool terminal);
+    int (*install_stdio)(struct files *files, const hostfd hfds[3], bool terminal);
     /* Its terminal becomes the controlling one of the session that p leads. */
     void (*take_terminal)(struct process *p);
     /* The process whose /proc/PID directory f is, +1; -EBADF: it is none, -ESRCH: it is gone. */
@@ -167,7 +167,7 @@ struct process_spec { /* from the manifest or from rune exec; strings are LibOS 
     const char *path;
     char **argv, **env;
     const char *cwd;
-    int hfds[3];
+    hostfd hfds[3];
     bool terminal, first;
     bool helper; /* not the host's: its signals do not reach it alone */
     u32 uid, gid, umask, group_count;

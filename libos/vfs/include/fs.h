@@ -53,8 +53,8 @@ typedef bool dirent_fn(void *ctx, const char *name, size_t name_len, u64 ino, u8
 
 /* bind(2) of a UNIX socket, see path_bind(). */
 struct socket_binding {
-    int (*make)(struct socket_binding *b); /* the host's socket to be bound; or negative errno */
-    const char *text;                      /* the name as the program gave it */
+    hostfd (*make)(struct socket_binding *b); /* the host's socket to be bound; or negative errno */
+    const char *text;                         /* the name as the program gave it */
 };
 
 /* Takes the lines of /proc/PID/fdinfo. */
@@ -190,7 +190,7 @@ struct file {
     bool denies_write;     /* a running program: file_put() does inode_allow_write() */
     bool counts_writer;    /* is one of inode.writers */
     void *private;
-    int host_fd; /* for fdinfo and thread_wait; -1: none */
+    hostfd host_fd; /* for fdinfo and thread_wait; -1: none */
     /* "pipe", "socket", "eventfd"... for /proc/self/fd names of anonymous files. */
     const char *kind;
     u64 id;                   /* their inode number */
@@ -308,7 +308,7 @@ void poll_wait_for(struct poll_table *pt, struct waitq *q, u32 events);
 /* Ready now by the host descriptor hfd (untrusted). With pt: the caller of poll asks the host
  * itself, for many at once, and this returns 0. So a host file's poll is: return poll_host(pt,
  * f->host_fd, POLLIN | POLLOUT); */
-u32 poll_host(struct poll_table *pt, int hfd, u16 events);
+u32 poll_host(struct poll_table *pt, hostfd hfd, u16 events);
 /* The answer changes at this CLOCK_MONOTONIC time even if nobody wakes a queue (timerfd). */
 void poll_deadline(struct poll_table *pt, u64 when);
 /* Wait until f is ready for events (POLLIN/POLLOUT) by f->ops->poll: 0, -EINTR (use -ERESTARTSYS),

@@ -21,7 +21,7 @@
  * registering. */
 struct poll_table {
     void (*wait)(struct poll_table *pt, struct waitq *q);
-    void (*host)(struct poll_table *pt, int hfd, u16 events);
+    void (*host)(struct poll_table *pt, hostfd hfd, u16 events);
     void (*deadline)(struct poll_table *pt, u64 when);
     u32 key;    /* while wait() runs: the events that the queue is for; 0: any */
     u16 events; /* what the asker wants to know; ERR and HUP always */

@@ -52,21 +52,21 @@ void model_reset(void)
 }
 
 /* Descriptors: MODEL_ROOT is the mount's, the others a node's number. */
-static struct model_node *node_of(int dir, const char *path)
+static struct model_node *node_of(hostfd dir, const char *path)
 {
-    if (dir != MODEL_ROOT)
-        return dir >= 100 && dir < 100 + (int)NODES ? &g_nodes[dir - 100] : NULL;
+    if (dir.n != MODEL_ROOT)
+        return dir.n >= 100 && dir.n < 100 + (int)NODES ? &g_nodes[dir.n - 100] : NULL;
     return model_find(path);
 }
 
-static struct model_node *asked(const char *call, int dir, const char *path)
+static struct model_node *asked(const char *call, hostfd dir, const char *path)
 {
     if (g_model_hook)
         g_model_hook(call, path);
     return node_of(dir, path);
 }
 
-int host_stat(int dir, const char *path, bool follow, struct host_stat *st)
+int host_stat(hostfd dir, const char *path, bool follow, struct host_stat *st)
 {
     struct model_node *n = asked("stat", dir, path);
 
@@ -84,22 +84,24 @@ int host_stat(int dir, const char *path, bool follow, struct host_stat *st)
     return 0;
 }
 
-int host_open(int dir, const char *path, int flags, u32 mode)
+hostfd host_open(hostfd dir, const char *path, int flags, u32 mode)
 {
     struct model_node *n = asked("open", dir, path);
 
     if (g_model_error)
-        return g_model_error;
+        return no_hostfd(g_model_error);
     if (n && (flags & O_CREAT) && (flags & O_EXCL))
-        return -EEXIST;
+        return no_hostfd(-EEXIST);
     if (!n && (flags & O_CREAT))
         n = model_put(path, S_IFREG | mode, NULL);
-    return !n                                         ? -ENOENT
-           : S_ISLNK(n->mode) && (flags & O_NOFOLLOW) ? -ELOOP
-                                                      : 100 + (int)(n - g_nodes);
+    if (!n)
+        return no_hostfd(-ENOENT);
+    if (S_ISLNK(n->mode) && (flags & O_NOFOLLOW))
+        return no_hostfd(-ELOOP);
+    return (hostfd){100 + (int)(n - g_nodes)};
 }
 
-ssize_t host_read(int hfd, void *buf, size_t n, off_t off)
+ssize_t host_read(hostfd hfd, void *buf, size_t n, off_t off)
 {
     struct model_node *m = asked("read", hfd, "");
 
@@ -110,7 +112,7 @@ ssize_t host_read(int hfd, void *buf, size_t n, off_t off)
     return (ssize_t)n;
 }
 
-ssize_t host_write(int hfd, const void *buf, size_t n, off_t off)
+ssize_t host_write(hostfd hfd, const void *buf, size_t n, off_t off)
 {
     struct model_node *m = node_of(hfd, "");
 
@@ -120,7 +122,7 @@ ssize_t host_write(int hfd, const void *buf, size_t n, off_t off)
     return n ? (ssize_t)n : -ENOSPC;
 }
 
-ssize_t host_readlink(int dir, const char *path, char *buf, size_t n)
+ssize_t host_readlink(hostfd dir, const char *path, char *buf, size_t n)
 {
     struct model_node *m = asked("readlink", dir, path);
 
@@ -135,27 +137,27 @@ static int put_new(const char *path, u32 mode, const char *text)
 {
     return model_find(path) ? -EEXIST : model_put(path, mode, text) ? 0 : -ENOSPC;
 }
-int host_mkdir(int dir, const char *path, u32 mode)
+int host_mkdir(hostfd dir, const char *path, u32 mode)
 {
     return put_new(path, S_IFDIR | mode, NULL);
 }
-int host_symlink(const char *target, int dir, const char *path)
+int host_symlink(const char *target, hostfd dir, const char *path)
 {
     return put_new(path, S_IFLNK | 0777, target);
 }
-int host_mknod(int dir, const char *path, u32 mode, u64 dev)
+int host_mknod(hostfd dir, const char *path, u32 mode, u64 dev)
 {
     return put_new(path, mode, NULL);
 }
-int host_bind_path(int hfd, int dir, const char *path, const char *text)
+int host_bind_path(hostfd hfd, hostfd dir, const char *path, const char *text)
 {
     return put_new(path, S_IFSOCK | 0777, NULL);
 }
-int host_link(int old_dir, const char *old_path, int new_dir, const char *new_path)
+int host_link(hostfd old_dir, const char *old_path, hostfd new_dir, const char *new_path)
 {
     return put_new(new_path, S_IFREG | 0644, NULL);
 }
-int host_unlink(int dir, const char *path, bool is_dir)
+int host_unlink(hostfd dir, const char *path, bool is_dir)
 {
     struct model_node *n = asked("unlink", dir, path);
 
@@ -163,7 +165,8 @@ int host_unlink(int dir, const char *path, bool is_dir)
         n->mode = 0;
     return n ? 0 : -ENOENT;
 }
-int host_rename(int old_dir, const char *old_path, int new_dir, const char *new_path, u32 flags)
+int host_rename(hostfd old_dir, const char *old_path, hostfd new_dir, const char *new_path,
+                u32 flags)
 {
     struct model_node *n = asked("rename", old_dir, old_path);
 
@@ -173,7 +176,7 @@ int host_rename(int old_dir, const char *old_path, int new_dir, const char *new_
     strlcpy(n->path, new_path, sizeof(n->path));
     return 0;
 }
-int host_chmod(int dir, const char *path, u32 mode)
+int host_chmod(hostfd dir, const char *path, u32 mode)
 {
     struct model_node *n = node_of(dir, path);
 
@@ -181,49 +184,49 @@ int host_chmod(int dir, const char *path, u32 mode)
         n->mode = (n->mode & S_IFMT) | mode;
     return n ? 0 : -ENOENT;
 }
-int host_chown(int dir, const char *path, u32 uid, u32 gid, bool follow)
+int host_chown(hostfd dir, const char *path, u32 uid, u32 gid, bool follow)
 {
     return node_of(dir, path) ? 0 : -ENOENT;
 }
-int host_utimens(int dir, const char *path, const i64 times[4], bool follow)
+int host_utimens(hostfd dir, const char *path, const i64 times[4], bool follow)
 {
     return node_of(dir, path) ? 0 : -ENOENT;
 }
-int host_ftruncate(int hfd, u64 size)
+int host_ftruncate(hostfd hfd, u64 size)
 {
     node_of(hfd, "")->size = MIN(size, sizeof(node_of(hfd, "")->text));
     return 0;
 }
-int host_statfs(int hfd, struct host_statfs *st)
+int host_statfs(hostfd hfd, struct host_statfs *st)
 {
     *st = (struct host_statfs){.type = 1};
     return 0;
 }
-ssize_t host_getdents(int hfd, void *buf, size_t n)
+ssize_t host_getdents(hostfd hfd, void *buf, size_t n)
 {
     return 0;
 }
-off_t host_lseek(int hfd, off_t off, int whence)
+off_t host_lseek(hostfd hfd, off_t off, int whence)
 {
     return 0;
 }
-int host_fallocate(int hfd, int mode, u64 off, u64 n)
+int host_fallocate(hostfd hfd, int mode, u64 off, u64 n)
 {
     return 0;
 }
-int host_fsync(int hfd, bool data_only)
+int host_fsync(hostfd hfd, bool data_only)
 {
     return 0;
 }
-int host_close(int hfd)
+int host_close(hostfd hfd)
 {
     return 0;
 }
-int host_lock(int hfd, bool whole, int type, u64 start, u64 end)
+int host_lock(hostfd hfd, bool whole, int type, u64 start, u64 end)
 {
     return 0;
 }
-int host_lock_test(int hfd, bool *write, u64 *start, u64 *end)
+int host_lock_test(hostfd hfd, bool *write, u64 *start, u64 *end)
 {
     return 0;
 }

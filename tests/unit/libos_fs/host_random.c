@@ -15,7 +15,7 @@ static int some_error(void)
 
     return host_rnd(5) ? 0 : -errors[host_rnd(ARRAY_SIZE(errors))];
 }
-int host_stat(int dir, const char *path, bool follow, struct host_stat *st)
+int host_stat(hostfd dir, const char *path, bool follow, struct host_stat *st)
 {
     static const u32 types[] = {S_IFDIR, S_IFDIR, S_IFREG, S_IFREG, S_IFLNK,
                                 S_IFIFO, S_IFCHR, 0,       0170000};
@@ -35,18 +35,18 @@ int host_stat(int dir, const char *path, bool follow, struct host_stat *st)
         };
     return r;
 }
-int host_statfs(int hfd, struct host_statfs *st)
+int host_statfs(hostfd hfd, struct host_statfs *st)
 {
     memset(st, (int)host_rnd(256), sizeof(*st));
     return some_error();
 }
-int host_open(int dir, const char *path, int flags, u32 mode)
+hostfd host_open(hostfd dir, const char *path, int flags, u32 mode)
 {
     int r = some_error();
 
-    return r < 0 ? r : (int)host_rnd(1000);
+    return (hostfd){r < 0 ? r : (int)host_rnd(1000)};
 }
-ssize_t host_read(int hfd, void *buf, size_t n, off_t off)
+ssize_t host_read(hostfd hfd, void *buf, size_t n, off_t off)
 {
     int r = some_error();
     size_t k = host_rnd((u32)MIN(n, 1u << 20) + 1);
@@ -54,13 +54,13 @@ ssize_t host_read(int hfd, void *buf, size_t n, off_t off)
     memset(buf, 'h', k);
     return r < 0 ? r : (ssize_t)k;
 }
-ssize_t host_write(int hfd, const void *buf, size_t n, off_t off)
+ssize_t host_write(hostfd hfd, const void *buf, size_t n, off_t off)
 {
     int r = some_error();
 
     return r < 0 ? r : (ssize_t)host_rnd((u32)MIN(n, 1u << 20) + 1);
 }
-ssize_t host_getdents(int hfd, void *buf, size_t n)
+ssize_t host_getdents(hostfd hfd, void *buf, size_t n)
 {
     size_t used = 0;
 
@@ -77,14 +77,14 @@ ssize_t host_getdents(int hfd, void *buf, size_t n)
     }
     return (ssize_t)used;
 }
-ssize_t host_readlink(int dir, const char *path, char *buf, size_t n)
+ssize_t host_readlink(hostfd dir, const char *path, char *buf, size_t n)
 {
     size_t k = host_rnd((u32)n + 1);
 
     memset(buf, host_rnd(2) ? 'a' : '/', k);
     return host_rnd(4) ? (ssize_t)MIN(k, 3u) : (ssize_t)k;
 }
-off_t host_lseek(int hfd, off_t off, int whence)
+off_t host_lseek(hostfd hfd, off_t off, int whence)
 {
     return host_rnd(2) ? some_error() : (off_t)((u64)host_rnd(1 << 24) << 39);
 }
@@ -93,22 +93,23 @@ off_t host_lseek(int hfd, off_t off, int whence)
     {                        \
         return some_error(); \
     }
-ANY(host_close, int hfd)
-ANY(host_fsync, int hfd, bool data_only)
-ANY(host_ftruncate, int hfd, u64 size)
-ANY(host_fallocate, int hfd, int mode, u64 off, u64 n)
-ANY(host_mkdir, int dir, const char *path, u32 mode)
-ANY(host_unlink, int dir, const char *path, bool is_dir)
-ANY(host_rename, int old_dir, const char *old_path, int new_dir, const char *new_path, u32 flags)
-ANY(host_link, int old_dir, const char *old_path, int new_dir, const char *new_path)
-ANY(host_symlink, const char *target, int dir, const char *path)
-ANY(host_chmod, int dir, const char *path, u32 mode)
-ANY(host_chown, int dir, const char *path, u32 uid, u32 gid, bool follow)
-ANY(host_utimens, int dir, const char *path, const i64 times[4], bool follow)
-ANY(host_bind_path, int hfd, int dir, const char *path, const char *text)
-ANY(host_mknod, int dir, const char *path, u32 mode, u64 dev)
-ANY(host_lock, int hfd, bool whole, int type, u64 start, u64 end)
-int host_lock_test(int hfd, bool *write, u64 *start, u64 *end)
+ANY(host_close, hostfd hfd)
+ANY(host_fsync, hostfd hfd, bool data_only)
+ANY(host_ftruncate, hostfd hfd, u64 size)
+ANY(host_fallocate, hostfd hfd, int mode, u64 off, u64 n)
+ANY(host_mkdir, hostfd dir, const char *path, u32 mode)
+ANY(host_unlink, hostfd dir, const char *path, bool is_dir)
+ANY(host_rename, hostfd old_dir, const char *old_path, hostfd new_dir, const char *new_path,
+    u32 flags)
+ANY(host_link, hostfd old_dir, const char *old_path, hostfd new_dir, const char *new_path)
+ANY(host_symlink, const char *target, hostfd dir, const char *path)
+ANY(host_chmod, hostfd dir, const char *path, u32 mode)
+ANY(host_chown, hostfd dir, const char *path, u32 uid, u32 gid, bool follow)
+ANY(host_utimens, hostfd dir, const char *path, const i64 times[4], bool follow)
+ANY(host_bind_path, hostfd hfd, hostfd dir, const char *path, const char *text)
+ANY(host_mknod, hostfd dir, const char *path, u32 mode, u64 dev)
+ANY(host_lock, hostfd hfd, bool whole, int type, u64 start, u64 end)
+int host_lock_test(hostfd hfd, bool *write, u64 *start, u64 *end)
 {
     *start = host_rnd(100);
     *end = *start + host_rnd(100);

@@ -85,7 +85,7 @@ static void mount_hosts(const char *text)
     struct dentry *d;
 
     model_put("hosts", S_IFREG | 0644, text);
-    struct super *s = hostfs_create(host_open(MODEL_ROOT, "hosts", O_RDONLY, 0),
+    struct super *s = hostfs_create(host_open((hostfd){MODEL_ROOT}, "hosts", O_RDONLY, 0),
                                     MANIFEST_MOUNT_IS_FILE);
     assert_false(is_err(s));
     is(path_lookup(AT_FDCWD, "/hosts", 0, &d), 0);
@@ -214,7 +214,7 @@ static void is_a_file(void **state)
     mount_hosts("");
     for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
         model_put("other", kinds[i] | 0644, "");
-        struct super *s = hostfs_create(host_open(MODEL_ROOT, "other", O_RDONLY, 0),
+        struct super *s = hostfs_create(host_open((hostfd){MODEL_ROOT}, "other", O_RDONLY, 0),
                                         MANIFEST_MOUNT_IS_FILE);
         assert_false(is_err(s));
         assert_true(hostfs_keep_localhost(s) < 0);

@@ -89,7 +89,7 @@ static bool is_kept(const struct stat *st)
 static void mount_host(u32 flags)
 {
     struct dentry *d;
-    struct super *s = hostfs_create(MODEL_ROOT, flags);
+    struct super *s = hostfs_create((hostfd){MODEL_ROOT}, flags);
 
     assert_false(is_err(s));
     is(path_lookup(AT_FDCWD, "/host", 0, &d), 0);

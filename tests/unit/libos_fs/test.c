@@ -455,7 +455,7 @@ static void hostile_host(void **state)
 
     is(CALL(mkdir, "/host", 0755), 0);
     do {
-        s = hostfs_create(5, 0);
+        s = hostfs_create((hostfd){5}, 0);
     } while (is_err(s));
     is(path_lookup(AT_FDCWD, "/host", 0, &d), 0);
     is(mount_attach(s, s->root, d, 0, "host", NULL, NULL), 0);

@@ -206,7 +206,7 @@ u64 clock_realtime(void)
     return test_now();
 }
 /* hostfile.c is not here: a FIFO of the host is not read. */
-int host_stream_attach(struct file *f, int hfd)
+int host_stream_attach(struct file *f, hostfd hfd)
 {
     host_close(hfd);
     return -ENOMEM;

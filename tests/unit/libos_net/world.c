@@ -115,7 +115,7 @@ struct file *file_alloc(const struct file_ops *ops, u32 flags)
     ref_init(&f->refs);
     f->ops = ops;
     f->flags = flags;
-    f->host_fd = -1;
+    f->host_fd = no_hostfd(-1);
     return f;
 }
 
@@ -277,9 +277,11 @@ int path_bind(const char *path, u32 mode, struct socket_binding *b, struct dentr
     if (path_lookup(AT_FDCWD, path, 0, out) == 0)
         return -EEXIST;
     if (strncmp(path, "/tmp/", 5) == 0) {
-        r = b->make(b);
-        if (r >= 0)
-            r = host_bind_path(r, -1, path, b->text);
+        hostfd outer = b->make(b);
+
+        r = outer.n;
+        if (hostfd_ok(outer))
+            r = host_bind_path(outer, no_hostfd(-1), path, b->text);
         if (r < 0)
             return r;
     }
@@ -287,9 +289,10 @@ int path_bind(const char *path, u32 mode, struct socket_binding *b, struct dentr
     return *out != NULL ? 0 : -ENOSPC;
 }
 
-int hostfs_place_open(struct inode *i)
+hostfd hostfs_place_open(struct inode *i)
 {
-    return stub_open_path(g_names[container_of(i, typeof(g_names[0]), inode) - g_names].path);
+    return (hostfd){
+        stub_open_path(g_names[container_of(i, typeof(g_names[0]), inode) - g_names].path)};
 }
 
 int host_pause(struct host_pollfd *p, u64 *pause, u64 deadline)
