@@ -62,6 +62,9 @@ class Bench(hostile.Bench):
         # Without memory a member of a fork group is killed; process 1 is one, now and then.
         if outcome == "application" and "code=137" in line and "fail=" in run.command:
             return "fine", line
+        # A host that denies the very thread which the program would start with has only refused.
+        if outcome == "host" and run.name == "host" and "code=125" in line and "lies=0" not in line:
+            return "fine", line
         return outcome, line
 
 

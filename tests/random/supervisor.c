@@ -64,13 +64,13 @@ __attribute__((format(printf, 1, 2))) static void say(const char *format, ...)
 
 static void show_processes(void);
 
-#define BAD(...)                                                         \
-    do {                                                                 \
-        say("BAD: seed %lx round %u: ", (unsigned long)g_seed, g_round); \
-        say(__VA_ARGS__);                                                \
-        say("\n");                                                       \
-        show_processes();                                                \
-        exit(1);                                                         \
+#define BAD(format, ...)                                                            \
+    do {                                                                            \
+        /* one line: the test shows no more of it */                                \
+        say("BAD: seed %lx round %u: " format "\n", (unsigned long)g_seed, g_round, \
+            ##__VA_ARGS__);                                                         \
+        show_processes();                                                           \
+        exit(1);                                                                    \
     } while (0)
 
 static double now(void)
