@@ -164,6 +164,7 @@ static bool verify_expected(const struct p256 *p256, const EC_GROUP *key, const 
 
     if (!ctx || !by_hash || !by_key)
         goto out;
+    BN_CTX_start(ctx);
     BIGNUM *e = BN_CTX_get(ctx), *w = BN_CTX_get(ctx), *x = BN_CTX_get(ctx);
     if (!x || !in_range(r, n) || !in_range(s, n) || !BN_bin2bn(digest, 32, e) ||
         !BN_mod_inverse(w, s, n, ctx) || BN_mod_mul(e, e, w, n, ctx) != 1 ||

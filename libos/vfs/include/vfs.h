@@ -96,10 +96,10 @@ struct dentry *dcache_find(struct dentry *dir, const char *name, size_t len, u32
 struct dentry *dcache_find_inode(const struct mount *m, const struct inode *i);
 void dcache_insert(struct dentry *d);
 void dcache_remove(struct dentry *d);
-/* Takes the name over, of kmalloc(). The caller holds the locks of both directories. */
 /* The same, for good if `unlinked`; false: something is mounted below d by now, and it stays. The
  * caller has another reference of d. */
 bool dcache_remove_free(struct dentry *d, bool unlinked);
+/* Takes the name over, of kmalloc(). The caller holds the locks of both directories. */
 void dcache_move(struct dentry *d, struct dentry *new_dir, char *name);
 void dcache_prune_mount(struct mount *m);
 bool dentry_is_below(struct dentry *d, struct dentry *ancestor); /* or the same */
