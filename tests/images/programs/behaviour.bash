@@ -46,12 +46,13 @@ echo "refused $?"
 diff <(seq 5) <(seq 6)
 set -m
 sleep 10 &
+job=$!
 kill -STOP %1
 sleep 0.2
 jobs -s | grep -c Stopped
 kill -CONT %1
 kill %1
-wait %1
+wait "$job" # by number: bash forgets %1 when it hears of the end first
 echo "job $?"
 set +m
 timeout 0.2 sleep 5
